@@ -1,0 +1,61 @@
+"""What every command shares: options that mean one thing everywhere, and errors as one line with an exit code."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from tlseg.errors import TlsegError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn a `TlsegError` into `Error: ...` on standard error and its exit code, never a traceback."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except TlsegError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(error.exit_code)
+
+    return wrapped
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+
+
+def print_json(result: Mapping[str, Any]) -> None:
+    """Print one JSON object on standard output."""
+    click.echo(json.dumps(result, indent=2, default=float))
+
+
+class TripleType(click.ParamType):
+    """`Z,Y,X`: three positive numbers, all integers or all floats."""
+
+    name = "Z,Y,X"
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind = kind
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float, float]:
+        """Parse the text; a value that is already a tuple passes."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            z, y, x = (self.kind(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not three numbers Z,Y,X separated by commas", param, ctx)
+        if not all(0 < v < float("inf") for v in (z, y, x)):
+            self.fail(f"{value!r}: all three numbers must be positive and finite", param, ctx)
+        return (z, y, x)

@@ -1,0 +1,135 @@
+"""Where things are in a frame: boxes of voxels, grids of blocks, and voxel spacings.
+
+Cores tile a frame exactly once, so blocks can finish in any order and each voxel has one owner.
+All boxes are half-open, in voxels of pyramid level 0, axes (z, y, x).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+AXES = ("z", "y", "x")
+
+Shape = tuple[int, int, int]
+Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A half-open box of voxels, `start <= voxel < stop` along (z, y, x)."""
+
+    start: Shape
+    stop: Shape
+
+    @classmethod
+    def of_shape(cls, shape: Shape) -> Box:
+        """Box from the origin that holds a whole frame of `shape`."""
+        return cls((0, 0, 0), shape)
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along (z, y, x)."""
+        a, b = self.start, self.stop
+        return (b[0] - a[0], b[1] - a[1], b[2] - a[2])
+
+    @property
+    def size(self) -> int:
+        """Number of voxels; 0 when empty."""
+        return math.prod(max(0, n) for n in self.shape)
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """Slices that cut this box out of a frame."""
+        a, b = self.start, self.stop
+        return (slice(a[0], b[0]), slice(a[1], b[1]), slice(a[2], b[2]))
+
+    def grow(self, voxels: Shape) -> Box:
+        """Box with `voxels` more on both sides of each axis (not clipped)."""
+        return Box(_add(self.start, _neg(voxels)), _add(self.stop, voxels))
+
+    def intersect(self, other: Box) -> Box:
+        """Largest box inside both; empty (size 0) when they do not meet."""
+        start = tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True))
+        stop = tuple(max(s, min(a, b)) for s, a, b in zip(start, self.stop, other.stop, strict=True))
+        return Box(_three(start), _three(stop))
+
+    def shift(self, offset: Shape) -> Box:
+        """Box moved by `offset` voxels."""
+        return Box(_add(self.start, offset), _add(self.stop, offset))
+
+    def inside(self, outer: Box) -> Box:
+        """Return this box in coordinates that start at `outer.start`."""
+        return self.shift(_neg(outer.start))
+
+    def contains(self, other: Box) -> bool:
+        """Whether `other` lies wholly inside this box."""
+        return self.intersect(other) == other
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Blocks of one shape laid over a frame from its origin; the last along each axis may be cut short."""
+
+    frame: Shape
+    block: Shape
+
+    @property
+    def counts(self) -> Shape:
+        """Number of blocks along (z, y, x)."""
+        return _three(tuple(-(-n // b) for n, b in zip(self.frame, self.block, strict=True)))
+
+    def __len__(self) -> int:
+        return math.prod(self.counts)
+
+    def __iter__(self) -> Iterator[Box]:
+        return (self.core(self.position(i)) for i in range(len(self)))
+
+    def position(self, index: int) -> Shape:
+        """Grid position (z, y, x) of the block with this number, x running fastest."""
+        _, ny, nx = self.counts
+        return (index // (ny * nx), index // nx % ny, index % nx)
+
+    def index(self, position: Shape) -> int:
+        """Return the number of the block at this grid position; inverse of `position`."""
+        _, ny, nx = self.counts
+        return (position[0] * ny + position[1]) * nx + position[2]
+
+    def core(self, position: Shape) -> Box:
+        """Voxels owned by the block at this grid position."""
+        start = _three(tuple(p * b for p, b in zip(position, self.block, strict=True)))
+        stop = _three(tuple(min(s + b, n) for s, b, n in zip(start, self.block, self.frame, strict=True)))
+        return Box(start, stop)
+
+    def touching(self, box: Box) -> list[int]:
+        """Numbers of the blocks whose core meets `box`, ascending."""
+        box = box.intersect(Box.of_shape(self.frame))
+        if not box.size:
+            return []
+        ranges = [range(a // b, -(-z // b)) for a, z, b in zip(box.start, box.stop, self.block, strict=True)]
+        return [self.index(_three(p)) for p in product(*ranges)]
+
+
+def spacing_nm(spacing_um: Spacing) -> Shape:
+    """Voxel spacing in whole nanometres, so that squared distances are integers and agree bit for bit between crops."""
+    return _three(tuple(max(1, round(s * 1000)) for s in spacing_um))
+
+
+def voxels_for(distance_um: float, spacing_um: Spacing) -> Shape:
+    """Fewest voxels along each axis that span at least `distance_um`."""
+    return _three(tuple(math.ceil(distance_um / s - 1e-9) for s in spacing_um))
+
+
+def _three(values: tuple[int, ...]) -> Shape:
+    z, y, x = values
+    return (z, y, x)
+
+
+def _add(a: Shape, b: Shape) -> Shape:
+    return (a[0] + b[0], a[1] + b[1], a[2] + b[2])
+
+
+def _neg(a: Shape) -> Shape:
+    return (-a[0], -a[1], -a[2])
