@@ -1,0 +1,18 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder of real embryos with truth; the test is skipped where it is absent."""
+    if not (DATA / "bbbc050").is_dir():
+        pytest.skip(f"no real data at {DATA}: set TLSEG_DATA to the folder that holds bbbc050/")
+    return DATA
