@@ -1,0 +1,110 @@
+"""Where are the centres?
+
+A candidate is a local maximum of the smoothed centre map, which needs only a few voxels of halo; which candidates become
+seeds is decided once per frame, on points. So every block that sees a seed agrees on it, and its name is a global voxel
+position. All arithmetic is in integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from tlseg.geometry import Box, Shape, Spacing
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Local maxima: `position` (n, 3) int64, global voxels (z, y, x) in C order; `height` (n,) int64, smoothed sums."""
+
+    position: NDArray[np.int64]
+    height: NDArray[np.int64]
+
+    @classmethod
+    def joined(cls, parts: list[Candidates]) -> Candidates:
+        """Candidates of a whole frame, in C order of position, whatever the order of the blocks."""
+        position = np.concatenate([np.zeros((0, 3), np.int64), *(p.position for p in parts)])
+        height = np.concatenate([np.zeros(0, np.int64), *(p.height for p in parts)])
+        order = np.lexsort(position.T[::-1])
+        return cls(position[order], height[order])
+
+
+def smoothing_window(side_um: float, spacing_um: Spacing) -> Shape:
+    """Odd number of voxels along (z, y, x) nearest to a box of `side_um`; at least one."""
+    z, y, x = (2 * int(side_um / s / 2 + 0.5) + 1 if side_um > 0 else 1 for s in spacing_um)
+    return (z, y, x)
+
+
+def candidate_halo(window: Shape) -> Shape:
+    """Voxels around a block that `candidates` must see: half the smoothing window and one neighbour."""
+    z, y, x = (w // 2 + 1 for w in window)
+    return (z, y, x)
+
+
+def candidates(
+    centres: NDArray[np.uint8], foreground: NDArray[np.bool_], *, crop: Box, core: Box, window: Shape, threshold: int
+) -> Candidates:
+    """Local maxima of the centre map in the core of a block.
+
+    Parameters
+    ----------
+    centres, foreground
+        Centre map and nuclear regions (z, y, x) of `crop`.
+    crop, core
+        What was read and what the block owns, in voxels of the frame. `crop` holds the core and `candidate_halo` around
+        it, except where the frame ends.
+    window
+        Smoothing box in voxels; a maximum is looked for in sums over it.
+    threshold
+        Least mean of the map over the box, 0..255.
+    """
+    sums = centres.astype(np.int32)
+    for axis, side in enumerate(window):
+        if side > 1:
+            sums = ndimage.convolve1d(sums, np.ones(side, np.int32), axis=axis, mode="nearest")
+    least = threshold * int(np.prod(window))
+    highest = (sums == ndimage.maximum_filter(sums, size=3, mode="nearest")) & (sums >= max(least, 1)) & foreground
+    inner = core.inside(crop)
+    outside = np.ones(highest.shape, dtype=bool)
+    outside[inner.slices] = False
+    highest[outside] = False
+    local = _thin(np.argwhere(highest), sums)
+    return Candidates(local + np.array(crop.start), sums[tuple(local.T)].astype(np.int64))
+
+
+def select_seeds(found: Candidates, *, spacing_um: Spacing, distance_um: float) -> NDArray[np.int64]:
+    """Seeds of a frame: from the highest candidate down, each that is `distance_um` away from all taken before.
+
+    Ties go to the first position in C order. Returns positions (n, 3) in C order; a seed's name is its position.
+    """
+    n = len(found.position)
+    if n == 0:
+        return np.zeros((0, 3), dtype=np.int64)
+    points = found.position * np.array(spacing_um)
+    tree = cKDTree(points)
+    dropped = np.zeros(n, dtype=bool)
+    kept = []
+    for i in np.lexsort((np.arange(n), -found.height)):
+        if dropped[i]:
+            continue
+        kept.append(i)
+        dropped[tree.query_ball_point(points[i], distance_um)] = True
+    return found.position[np.sort(np.array(kept))]
+
+
+def _thin(points: NDArray[Any], sums: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Drop points of a plateau that have an equal neighbour earlier in C order."""
+    earlier = [d for d in product((-1, 0, 1), repeat=3) if d < (0, 0, 0)]
+    padded = np.pad(sums, 1, constant_values=-1)
+    here = padded[tuple((points + 1).T)]
+    alone = np.ones(len(points), dtype=bool)
+    for step in earlier:
+        alone &= padded[tuple((points + 1 + np.array(step)).T)] != here
+    result: NDArray[np.int64] = points[alone].astype(np.int64)
+    return result

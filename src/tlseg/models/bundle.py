@@ -1,0 +1,191 @@
+"""What a model is: two networks, and everything that must travel with them for the answer to be the same.
+
+A model is a directory with `model.json` and one safetensors file per network. Nothing in it is executed on loading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from safetensors import SafetensorError
+
+from tlseg.errors import ModelError
+from tlseg.geometry import Shape, Spacing
+from tlseg.models.unet import UNet, UNetConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+BUNDLED = Path(__file__).parent / "weights"
+DEFAULT = "embryo"
+
+Role = Literal["nsn", "ndn"]
+ROLES: tuple[Role, ...] = ("nsn", "ndn")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """One network of a model: its shape, its file, and the lattice it is run on (voxels of the model's spacing)."""
+
+    architecture: UNetConfig
+    file: str
+    window: Shape
+    overlap: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """All that decides a model's answer, as stored in `model.json`.
+
+    Parameters
+    ----------
+    spacing_um
+        Voxel spacing (z, y, x) the networks were trained at; frames are resampled to it and maps back.
+    precision
+        Number format of the forward pass: "bfloat16", "float16" or "float32".
+    region_threshold
+        Foreground where NSN's probability is at least this.
+    centre_threshold
+        A maximum of NDN's map is a centre where it is at least this.
+    centre_smoothing_um
+        Side of the box NDN's map is averaged over before maxima are looked for; 0 for none.
+    centre_distance_um
+        Two centres are at least this far apart; the brighter one stays.
+    relief
+        What the watershed floods: "distance" to background, or NDN's "centre" map.
+    minimum_volume_um3
+        Smaller instances are dropped.
+    batch
+        Windows the networks see at once on a GPU; a batch is always filled up to this, since results may differ in the
+        last bit between batch sizes. On CPU it is one.
+    """
+
+    name: str
+    networks: Mapping[Role, NetworkSpec]
+    spacing_um: Spacing
+    precision: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    region_threshold: float = 0.5
+    centre_threshold: float = 0.5
+    centre_smoothing_um: float = 2.0
+    centre_distance_um: float = 5.0
+    relief: Literal["distance", "centre"] = "distance"
+    minimum_volume_um3: float = 0.0
+    batch: int = 8
+    description: str = ""
+    licence: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as written to `model.json`."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["networks"] = {role: asdict(network) for role, network in self.networks.items()}
+        return {"format": FORMAT, **values}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, where: str) -> ModelSpec:
+        """Inverse of `to_dict`; `where` names the file in errors."""
+        try:
+            known = {k: v for k, v in values.items() if k != "format"}
+            known["networks"] = {
+                role: NetworkSpec(
+                    architecture=UNetConfig(**network["architecture"]),
+                    file=str(network["file"]),
+                    window=_shape(network["window"]),
+                    overlap=_shape(network["overlap"]),
+                )
+                for role, network in values["networks"].items()
+            }
+            z, y, x = values["spacing_um"]
+            known["spacing_um"] = (float(z), float(y), float(x))
+            spec = cls(**known)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{where} is not a tlseg model description: {error!r}.") from error
+        if "nsn" not in spec.networks:
+            raise ModelError(f"{where} has no network for nuclear regions (nsn).")
+        return spec
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model on disk: its description, the folder that holds it, and a digest of every byte that decides its answer."""
+
+    spec: ModelSpec
+    folder: Path
+    digest: str
+
+    def network(self, role: Role) -> UNet:
+        """Load one network with its weights, in float32 and evaluation mode."""
+        from safetensors.torch import load_file
+
+        spec = self.spec.networks[role]
+        path = self.folder / spec.file
+        try:
+            state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"The weights {path} cannot be read: {error}. Copy the model again.") from error
+        network = UNet(spec.architecture)
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise ModelError(f"The weights {path} do not fit the architecture in model.json.") from error
+        return network.eval()
+
+
+def load_model(name: str | Path = DEFAULT) -> Model:
+    """Find a model by the name of a bundled one or by its folder.
+
+    Raises
+    ------
+    ModelError
+        When there is no such model, or its files are damaged.
+    """
+    folder = Path(name)
+    if not (folder / "model.json").is_file():
+        folder = BUNDLED / str(name)
+    path = folder / "model.json"
+    if not path.is_file():
+        raise ModelError(
+            f"No model {str(name)!r}: it is neither a folder with a model.json nor one of the bundled models "
+            f"({', '.join(bundled_models())}). See: tlseg models list"
+        )
+    try:
+        values = json.loads(path.read_text())
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON: {error}.") from error
+    spec = ModelSpec.from_dict(values, where=str(path))
+    digest = hashlib.sha256(path.read_bytes())
+    for role in sorted(spec.networks):
+        weights = folder / spec.networks[role].file
+        if not weights.is_file():
+            raise ModelError(f"{path} names the weights {weights.name}, and that file is missing.")
+        digest.update(weights.read_bytes())
+    return Model(spec, folder, digest.hexdigest())
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that come with tlseg."""
+    return sorted(p.parent.name for p in BUNDLED.glob("*/model.json"))
+
+
+def save_model(folder: str | Path, spec: ModelSpec, *, weights: Mapping[Role, Mapping[str, Tensor]]) -> Model:
+    """Write a model folder: float16 safetensors for every network in `weights`, then `model.json`."""
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for role, state in weights.items():
+        halves = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state.items()}
+        save_file(halves, folder / spec.networks[role].file)
+    (folder / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
+    return load_model(folder)
+
+
+def _shape(values: Any) -> Shape:
+    z, y, x = (int(v) for v in values)
+    return (z, y, x)

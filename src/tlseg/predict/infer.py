@@ -1,0 +1,108 @@
+"""One window through one network, always with the same bits.
+
+Float results change in the last bits with the batch size and with the number of threads inside an operation, so both are
+fixed: on a CPU a window is computed alone by one thread (parallelism comes from many windows at once), on a GPU in batches
+that are always full.
+"""
+
+from __future__ import annotations
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tlseg.errors import RunError
+from tlseg.geometry import Shape
+from tlseg.models.bundle import Model, Role, load_model
+from tlseg.models.unet import UNet, fold_batch_norm
+
+Device = Literal["auto", "cpu", "cuda"]
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
+    """Turn "auto" into what is there; asking for a GPU and getting none is an error, never a silent fallback."""
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise RunError("A GPU was asked for (--device cuda) and PyTorch finds none on this machine. Use --device cpu.")
+    if device == "auto":
+        return "cuda" if available else "cpu"
+    return device
+
+
+class Predictor:
+    """A network ready to run: batch norm folded, weights in the model's precision, channels last.
+
+    Parameters
+    ----------
+    network
+        Network in evaluation mode.
+    precision
+        "bfloat16", "float16" or "float32". On a CPU float16 runs as bfloat16's sibling only where PyTorch offers it.
+    device
+        "cpu" or "cuda".
+    batch
+        Windows per call on a GPU; on a CPU windows are always computed one by one.
+    """
+
+    def __init__(self, network: UNet, *, precision: str, device: Literal["cpu", "cuda"], batch: int) -> None:
+        self.device = torch.device(device)
+        self.dtype = _DTYPES[precision]
+        self.batch = 1 if device == "cpu" else batch
+        self.network = fold_batch_norm(network).to(
+            device=self.device, dtype=self.dtype, memory_format=torch.channels_last_3d
+        )
+
+    def __call__(self, windows: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.uint8]:
+        """Probability of foreground for normalised windows (n, z, y, x), as uint8: 255 is certain.
+
+        `threads` windows are computed at once on a CPU; it does not change the result.
+        """
+        parts = [windows[i : i + self.batch] for i in range(0, len(windows), self.batch)]
+        if self.device.type == "cpu":
+            with _one_thread_each(), ThreadPoolExecutor(threads) as pool:
+                return np.concatenate(list(pool.map(self._run, parts)))
+        return np.concatenate([self._run(part) for part in parts])
+
+    def _run(self, part: NDArray[np.float32]) -> NDArray[np.uint8]:
+        missing = self.batch - len(part)
+        full = np.pad(part, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else part
+        with torch.inference_mode():
+            tensor = torch.from_numpy(full[:, None]).to(
+                device=self.device, dtype=self.dtype, memory_format=torch.channels_last_3d
+            )
+            probability = self.network.probability(self.network(tensor).float())
+            quantised = torch.floor(probability * 255.0 + 0.5).to(torch.uint8)
+        result: NDArray[np.uint8] = quantised[: len(part)].cpu().numpy()
+        return result
+
+
+@functools.lru_cache(maxsize=4)
+def load_predictor(folder: str, digest: str, role: Role, device: Literal["cpu", "cuda"]) -> Predictor:
+    """Predictor of a model's network, loaded once per process; a folder whose weights changed since is an error."""
+    model: Model = load_model(folder)
+    if model.digest != digest:
+        raise RunError(f"The model in {folder} changed while the run was going on.")
+    return Predictor(model.network(role), precision=model.spec.precision, device=device, batch=model.spec.batch)
+
+
+def window_bytes(shape: Shape, base: int, levels: int, kernel: int) -> int:
+    """Rough memory of one window's forward pass on a CPU in 16 bits: the two widest layers and their workspace."""
+    voxels = shape[0] * shape[1] * shape[2]
+    return int(voxels * base * (2 + 4 + 6) * 2 * (1.5 if kernel > 3 else 1.0) * (2 - 0.5**levels))
+
+
+class _one_thread_each:  # noqa: N801 (reads as a phrase: with _one_thread_each())
+    """While inside, PyTorch uses one thread per operation; restored afterwards."""
+
+    def __enter__(self) -> None:
+        self.before = torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    def __exit__(self, *_: Any) -> None:
+        torch.set_num_threads(self.before)

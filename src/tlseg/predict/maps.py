@@ -1,0 +1,108 @@
+"""From windows to maps: read and resample what a window sees, and blend windows back onto the image grid.
+
+Everything here is elementwise in global coordinates, so a voxel of a map has the same value whichever block asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.geometry import Box, Shape, Spacing
+from tlseg.models.bundle import ModelSpec, Role
+from tlseg.predict.lattice import Lattice
+from tlseg.predict.normalise import FrameStatistics, frame_statistics
+from tlseg.predict.resample import resample, resampled_shape, source_box
+
+ReadImage = Callable[[Box], NDArray[Any]]
+ReadWindow = Callable[[int, Box], NDArray[np.uint8]]
+
+
+def lattice_for(spec: ModelSpec, role: Role, *, shape: Shape, spacing_um: Spacing) -> Lattice:
+    """Windows of one network over a frame of `shape` voxels of `spacing_um`."""
+    network = spec.networks[role]
+    return Lattice(
+        frame=resampled_shape(shape, spacing_um, spec.spacing_um),
+        window=network.window,
+        overlap=network.overlap,
+        multiple=network.architecture.multiple,
+    )
+
+
+def read_window(
+    read: ReadImage, box: Box, *, shape: Shape, spacing_um: Spacing, to: Spacing, statistics: FrameStatistics
+) -> NDArray[np.float32]:
+    """Normalised intensities of one window, resampled to the model's spacing.
+
+    `read` returns voxels (z, y, x) of a box of the frame. What lies past the frame's edge repeats the edge.
+    """
+    source = source_box(box, shape=shape, spacing=spacing_um, to=to)
+    values = statistics.normalise(read(source))
+    return resample(values, source, box, shape=shape, spacing=spacing_um, to=to)
+
+
+def blend(
+    read: ReadWindow, box: Box, *, lattice: Lattice, shape: Shape, spacing_um: Spacing, to: Spacing
+) -> NDArray[np.uint8]:
+    """Map of `box` (voxels of the image grid) from the windows that hold it.
+
+    Parameters
+    ----------
+    read
+        Returns a box of window `number`, in the window's own coordinates, uint8.
+    shape, spacing_um
+        The frame on the image grid.
+    to
+        The model's spacing, on which the windows lie.
+    """
+    wanted = source_box(box, shape=lattice.frame, spacing=to, to=spacing_um)
+    total = np.zeros(wanted.shape, dtype=np.float32)
+    weight = np.zeros(wanted.shape, dtype=np.float32)
+    for number in lattice.touching(wanted):
+        window = lattice.box(number)
+        shared = wanted.intersect(window)
+        here, there = shared.inside(wanted).slices, shared.inside(window)
+        wz, wy, wx = (w[s] for w, s in zip(lattice.weights(number), there.slices, strict=True))
+        ramp = wz[:, None, None] * wy[None, :, None] * wx[None, None, :]
+        total[here] += read(number, there).astype(np.float32) * ramp
+        weight[here] += ramp
+    total /= weight
+    result = resample(total, wanted, box, shape=lattice.frame, spacing=to, to=spacing_um)
+    return np.floor(result + np.float32(0.5)).astype(np.uint8)
+
+
+def predict_frame(
+    image: NDArray[Any],
+    spacing_um: Spacing,
+    *,
+    spec: ModelSpec,
+    role: Role,
+    network: Callable[[NDArray[np.float32]], NDArray[np.uint8]],
+) -> NDArray[np.uint8]:
+    """Map of a whole frame (z, y, x) held in memory: the reference that block-wise prediction equals bit for bit."""
+    shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+    stats = frame_statistics(image)
+    lattice = lattice_for(spec, role, shape=shape, spacing_um=spacing_um)
+
+    def read(box: Box) -> NDArray[Any]:
+        return image[box.slices]
+
+    windows = [
+        network(
+            read_window(
+                read, lattice.box(i), shape=shape, spacing_um=spacing_um, to=spec.spacing_um, statistics=stats
+            )[None]
+        )[0]
+        for i in range(len(lattice))
+    ]
+    return blend(
+        lambda i, box: windows[i][box.slices],
+        Box.of_shape(shape),
+        lattice=lattice,
+        shape=shape,
+        spacing_um=spacing_um,
+        to=spec.spacing_um,
+    )

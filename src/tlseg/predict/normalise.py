@@ -1,0 +1,105 @@
+"""What is dark and what is bright in this frame?
+
+Normalisation statistics belong to the frame. They come from a histogram of every voxel, and histograms add up in
+integers, so it does not matter how the frame was cut to count it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.errors import MovieError
+
+BINS = 65536
+
+LOW_QUANTILE = 0.5
+HIGH_QUANTILE = 0.999
+
+
+@dataclass(frozen=True, slots=True)
+class FrameStatistics:
+    """Grey values that become 0 (`low`, the frame's median) and 1 (`high`, its 99.9th percentile)."""
+
+    low: float
+    high: float
+
+    def normalise(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Return intensities scaled so that `low` is 0 and `high` is 1; nothing is clipped."""
+        scale = np.float32(1.0 / (self.high - self.low))
+        result: NDArray[np.float32] = (values.astype(np.float32) - np.float32(self.low)) * scale
+        return result
+
+
+def histogram(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Count voxels in 65,536 ordered bins.
+
+    Integers of up to 16 bits have a bin for each value. For float32 a bin holds the values that share their upper 16
+    bits (sign, exponent and 7 bits of the mantissa): a relative width of at most 1/128, the same for every frame.
+
+    Raises
+    ------
+    MovieError
+        For NaN or infinite values, and for other dtypes.
+    """
+    keys = _keys(values)
+    return np.bincount(keys.ravel(), minlength=BINS).astype(np.int64)
+
+
+def statistics(counts: NDArray[np.int64], dtype: str, *, frame: int) -> FrameStatistics:
+    """Median and 99.9th percentile of a frame from the summed histogram of its parts.
+
+    Raises
+    ------
+    MovieError
+        When both are the same value: a constant or empty frame has no contrast to normalise by.
+    """
+    cumulative = np.cumsum(counts)
+    total = int(cumulative[-1])
+    if total == 0:
+        raise MovieError(f"Frame {frame} has no voxels.")
+    # The high value is looked for upward, so that a frame in which few voxels are bright still has contrast.
+    low, high = (_value(int(np.searchsorted(cumulative, q * total)), dtype) for q in (LOW_QUANTILE, HIGH_QUANTILE))
+    if not high > low:
+        occupied = np.flatnonzero(counts)
+        high = _value(int(occupied[-1]), dtype)
+    if not high > low:
+        raise MovieError(
+            f"Frame {frame} is constant: every voxel is {low:g}. A frame needs contrast to be normalised; leave it out "
+            "with --frames A:B, or check the export of the movie."
+        )
+    return FrameStatistics(low, high)
+
+
+def frame_statistics(image: NDArray[Any], *, frame: int = 0) -> FrameStatistics:
+    """Statistics of a whole frame (z, y, x) held in memory."""
+    return statistics(histogram(image), image.dtype.str, frame=frame)
+
+
+def _keys(values: NDArray[Any]) -> NDArray[Any]:
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    if kind == "u" and size <= 2:
+        return values
+    if kind == "i" and size <= 2:
+        return values.astype(np.int32) + BINS // 2
+    if kind == "f" and size == 4:
+        if not np.isfinite(values).all():
+            raise MovieError("The image holds NaN or infinite values. Replace them before segmenting.")
+        bits = np.ascontiguousarray(values).view(np.uint32)
+        ordered = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(0x80000000))
+        return (ordered >> 16).astype(np.int32)
+    raise MovieError(f"Images of dtype {values.dtype} cannot be normalised; use uint8, uint16, int16 or float32.")
+
+
+def _value(key: int, dtype: str) -> float:
+    kind = np.dtype(dtype).kind
+    if kind == "u":
+        return float(key)
+    if kind == "i":
+        return float(key - BINS // 2)
+    ordered = np.uint32(key) << np.uint32(16)
+    bits = ordered & np.uint32(0x7FFFFFFF) if key >= BINS // 2 else ~ordered & np.uint32(0xFFFFFFFF)
+    return float(np.array([bits], dtype=np.uint32).view(np.float32)[0])

@@ -1,0 +1,167 @@
+"""Train one network: the same steps whether or not it was interrupted.
+
+Every checkpoint holds weights, optimizer and the step; batches are numbered, so a resumed training sees what it would
+have seen. The weights kept are those with the best score on the validation group.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from tlseg.errors import TrainingError
+from tlseg.models.unet import UNet, UNetConfig
+from tlseg.train.losses import loss_of
+from tlseg.train.samples import Pair, SampleSettings, batch
+
+Optimizer = Literal["adam", "adamw", "sgd"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """One training.
+
+    `rate` is the peak learning rate: reached after `warmup` steps, then falling to zero along half a cosine.
+    `precision` "bfloat16" uses autocast; a step with a gradient that is not finite is skipped and counted.
+    """
+
+    architecture: UNetConfig
+    target: Literal["mask", "centre"]
+    steps: int = 3000
+    batch: int = 2
+    loss: str = "bce+dice"
+    optimizer: Optimizer = "adam"
+    rate: float = 1e-3
+    warmup: int = 50
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    seed: int = 0
+    save_every: int = 100
+    validate_every: int = 500
+    samples: SampleSettings = field(default_factory=SampleSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a training reports after each step."""
+
+    step: int
+    steps: int
+    loss: float
+    skipped: int
+    score: float | None
+    best: float | None
+
+
+def train(
+    pairs: list[Pair],
+    settings: TrainSettings,
+    *,
+    out: Path,
+    validate: Callable[[UNet], float],
+    report: Callable[[Progress], None],
+    device: str = "cpu",
+) -> Path:
+    """Train until `settings.steps`, resuming from `out/last.pt` where it is; return the path of the best weights.
+
+    Raises
+    ------
+    TrainingError
+        When there are no pairs, or `out` holds a training with other settings.
+    """
+    if not pairs:
+        raise TrainingError("There is nothing to train on: the training set is empty.")
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(settings.seed)
+    network = UNet(settings.architecture).to(device=device, memory_format=torch.channels_last_3d)
+    optimizer = _optimizer(network, settings)
+    loss_function = loss_of(settings.loss)
+    described = asdict(settings)
+    step, best, skipped = 0, None, 0
+    last = out / "last.pt"
+    if last.is_file():
+        state = torch.load(last, map_location=device, weights_only=True)
+        if state["settings"] != repr(described):
+            raise TrainingError(f"{out} holds a training with other settings. Choose another --out, or delete it.")
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, best, skipped = state["step"], state["best"], state["skipped"]
+
+    while step < settings.steps:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, settings)
+        images, targets = batch(pairs, settings.samples, seed=settings.seed, step=step, size=settings.batch)
+        network.train()
+        with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            logits = network(images.to(device, memory_format=torch.channels_last_3d))
+        loss = loss_function(logits, targets.to(device))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        if bool(torch.isfinite(norm)):
+            optimizer.step()
+        else:
+            skipped += 1
+        step += 1
+        score = None
+        if step % settings.validate_every == 0 or step == settings.steps:
+            network.eval()
+            score = validate(network)
+            if best is None or score > best:
+                best = score
+                _save(out / "best.pt", network.state_dict())
+        _log(out / "log.csv", step, float(loss.detach()), learning_rate(step - 1, settings), score)
+        if step % settings.save_every == 0 or step == settings.steps:
+            state = {
+                "settings": repr(described),
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": step,
+                "best": best,
+                "skipped": skipped,
+            }
+            _save(last, state)
+        report(Progress(step, settings.steps, float(loss.detach()), skipped, score, best))
+    return out / "best.pt"
+
+
+def learning_rate(step: int, settings: TrainSettings) -> float:
+    """Linear warm-up, then half a cosine down to zero at the last step."""
+    if step < settings.warmup:
+        return settings.rate * (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _optimizer(network: UNet, settings: TrainSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), lr=settings.rate, momentum=0.9)
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    return kind(network.parameters(), lr=settings.rate)
+
+
+def _save(path: Path, state: Any) -> None:
+    """Write beside and rename, so that a kill leaves the checkpoint before."""
+    beside = path.with_suffix(".part")
+    torch.save(state, beside)
+    beside.replace(path)
+
+
+def _log(path: Path, step: int, loss: float, rate: float, score: float | None) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(["step", "loss", "rate", "score"])
+        writer.writerow([step, f"{loss:.6f}", f"{rate:.3e}", "" if score is None else f"{score:.5f}"])
+
+
+def mean_or_nan(values: list[float]) -> float:
+    """Mean of the values, NaN where there are none."""
+    return float(np.mean(values)) if values else math.nan

@@ -1,0 +1,59 @@
+"""How wrong is an answer? Sums of named terms, each a mean over the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tlseg.errors import TrainingError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def bce(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy with soft targets; two channels are read as softmax logits of background and foreground."""
+    return functional.binary_cross_entropy_with_logits(_foreground(logits), target)
+
+
+def dice(logits: Tensor, target: Tensor) -> Tensor:
+    """Soft Dice loss over the whole batch (Milletari et al. 2016), smoothed by one voxel."""
+    probability = torch.sigmoid(_foreground(logits))
+    overlap = (probability * target).sum()
+    return 1 - (2 * overlap + 1) / (probability.sum() + target.sum() + 1)
+
+
+def mse(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of the probability."""
+    return functional.mse_loss(torch.sigmoid(_foreground(logits)), target)
+
+
+def focal(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy weighted by the squared error, so that easy voxels count little (Lin et al. 2017, gamma 2)."""
+    z = _foreground(logits)
+    each = functional.binary_cross_entropy_with_logits(z, target, reduction="none")
+    return ((torch.sigmoid(z) - target).abs() ** 2 * each).mean()
+
+
+TERMS: dict[str, Loss] = {"bce": bce, "dice": dice, "mse": mse, "focal": focal}
+
+
+def loss_of(name: str) -> Loss:
+    """Loss from a sum of term names, such as "bce+dice"."""
+    unknown = [term for term in name.split("+") if term not in TERMS]
+    if unknown:
+        raise TrainingError(f"Unknown loss {unknown[0]!r} in {name!r}; use a sum of {', '.join(sorted(TERMS))}.")
+    terms = [TERMS[term] for term in name.split("+")]
+
+    def total(logits: Tensor, target: Tensor) -> Tensor:
+        return torch.stack([term(logits, target) for term in terms]).sum()
+
+    return total
+
+
+def _foreground(logits: Tensor) -> Tensor:
+    """Logit of foreground (batch, z, y, x) of one or two output channels."""
+    z = logits.float()
+    return z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
