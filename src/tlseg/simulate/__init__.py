@@ -1,0 +1,47 @@
+"""Movies of growing embryos with exact truth: `tlseg.simulate(out, settings)` writes one, `simulate_frames` streams one.
+
+The package has the name of its main function, so the package itself can be called; everything loads on first use.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+_PUBLIC = {
+    "DenseSettings": "tlseg.simulate.dense",
+    "Frame": "tlseg.simulate.movie",
+    "Node": "tlseg.simulate.movie",
+    "SimulationError": "tlseg.simulate.settings",
+    "SimulationSettings": "tlseg.simulate.settings",
+    "dense_frame": "tlseg.simulate.dense",
+    "simulate_dense": "tlseg.simulate.api",
+    "simulate_frames": "tlseg.simulate.movie",
+    "simulate_large_frame": "tlseg.simulate.dense",
+}
+
+__all__ = [*_PUBLIC]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'tlseg.simulate' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+class _CallablePackage(ModuleType):
+    """The package, also callable: importing it binds `tlseg.simulate` to the package and would hide the function."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Write a simulated movie: see `tlseg.simulate.api.simulate`."""
+        result: dict[str, Any] = import_module("tlseg.simulate.api").simulate(*args, **kwargs)
+        return result
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -1,0 +1,162 @@
+"""What a simulated embryo looks like: one value holds every choice, so one value names one movie.
+
+The defaults imitate BBBC050 (mouse embryos, Tokuoka et al. 2020): sizes, brightness, blur and noise were measured on its
+pictures and its annotated nuclei, stage by stage.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from tlseg.errors import TlsegError
+from tlseg.geometry import Shape, Spacing
+
+SHORTEST_CYCLE = 4
+"""Frames of the shortest cell cycle: two that condense, one that relaxes, one between."""
+
+
+class SimulationError(TlsegError, ValueError):
+    """The simulation is asked for something that cannot be, such as more nuclei than the embryo holds."""
+
+
+class Draw(IntEnum):
+    """What a random number is for; each purpose has its own stream, so that one never disturbs another."""
+
+    CYCLE = 1
+    AXIS = 2
+    FORM = 3
+    TEXTURE = 4
+    MOTION = 5
+    EMBRYO = 6
+    CAMERA = 7
+    START = 8
+    DENSE = 9
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationSettings:
+    """Everything that decides a simulated movie.
+
+    Attributes
+    ----------
+    frames : int
+        Time points.
+    shape : Shape
+        Voxels of a frame along (z, y, x); one plane makes a 2D movie.
+    spacing_um : Spacing
+        Voxel size along (z, y, x), micrometres.
+    interval_s : float
+        Seconds between frames.
+    seed : int
+        Same seed, same bytes.
+    start_nuclei : int
+        Nuclei in the first frame.
+    cycle_frames, cycle_noise : float
+        Mean frames between two divisions (a mouse embryo imaged every 10 minutes needs about 100) and the relative spread.
+    radius_um : float
+        Radius of the sphere with the volume of a nucleus at the two-cell stage.
+    shrink : float
+        Radius of a daughter over radius of her mother.
+    embryo_um : Spacing or None
+        Diameters of the egg along (z, y, x); by default 88 % of the frame.
+    axial_stretch : float
+        Length of a nucleus along z over its width. Annotators of real stacks draw 1.8: part of it is axial blur.
+    light_share : tuple of float
+        Shares of a nucleus' length along z, and of its width, that give light; the rest is blur that annotators of real
+        stacks count in. (1, 1) for labels that hold the light source and nothing else.
+    migration_um : float
+        Wandering of a nucleus per frame.
+    drift_um, rotation_deg : float
+        Wandering and turning of the whole embryo per frame.
+    photons : float
+        Electrons a voxel collects in a two-cell nucleus at the surface nearest to the objective.
+    fade : float
+        Brightness of a daughter over brightness of her mother (the label is diluted).
+    bleach : float
+        Light lost per frame, as a share.
+    attenuation_um : float
+        Depth over which light falls to 1/e; the objective looks from the last plane.
+    background, cytoplasm : float
+        Electrons per voxel everywhere, and more of them inside the egg.
+    offset, gain, read_noise : float
+        Grey value of no light, grey values per electron of the EM-CCD camera, and spread of the reading in grey values.
+    """
+
+    frames: int = 10
+    shape: Shape = (51, 128, 128)
+    spacing_um: Spacing = (1.75, 0.8, 0.8)
+    interval_s: float = 600.0
+    seed: int = 0
+    start_nuclei: int = 4
+    cycle_frames: float = 6.0
+    cycle_noise: float = 0.15
+    radius_um: float = 12.0
+    shrink: float = 0.9
+    embryo_um: Spacing | None = None
+    axial_stretch: float = 1.8
+    light_share: tuple[float, float] = (0.62, 0.94)
+    migration_um: float = 1.0
+    drift_um: float = 0.0
+    rotation_deg: float = 0.0
+    photons: float = 220.0
+    fade: float = 0.62
+    bleach: float = 0.002
+    attenuation_um: float = 120.0
+    background: float = 0.4
+    cytoplasm: float = 0.3
+    offset: float = 100.0
+    gain: float = 13.5
+    read_noise: float = 1.7
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "start_nuclei"):
+            if getattr(self, name) < 1:
+                raise SimulationError(
+                    f"{name} is {getattr(self, name)}; a movie needs at least 1. Give a larger number."
+                )
+        if self.seed < 0:
+            raise SimulationError(f"seed is {self.seed}; it must be 0 or more. Give another seed.")
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise SimulationError(
+                f"shape is {self.shape}; expected three numbers of voxels (z, y, x), each at least 1."
+            )
+        if self.cycle_frames < SHORTEST_CYCLE:
+            raise SimulationError(
+                f"cycle_frames is {self.cycle_frames}; a nucleus needs {SHORTEST_CYCLE} frames to condense, divide and "
+                "relax. Give a larger number."
+            )
+        positive = ("radius_um", "shrink", "axial_stretch", "fade", "attenuation_um", "gain", "interval_s")
+        for name in positive:
+            if not 0 < getattr(self, name) < math.inf:
+                raise SimulationError(f"{name} is {getattr(self, name)}; expected a positive, finite number.")
+        if not all(0 < share <= 1 for share in self.light_share):
+            raise SimulationError(f"light_share is {self.light_share}; expected two shares above 0 and up to 1.")
+        for spacing in (self.spacing_um, self.embryo_um or self.spacing_um):
+            if len(spacing) != 3 or not all(0 < s < math.inf for s in spacing):
+                raise SimulationError(
+                    f"{spacing} is no size along (z, y, x); expected three positive, finite micrometres."
+                )
+
+    @property
+    def extent_um(self) -> Spacing:
+        """Size of a frame along (z, y, x), micrometres."""
+        (nz, ny, nx), (sz, sy, sx) = self.shape, self.spacing_um
+        return (nz * sz, ny * sy, nx * sx)
+
+    @property
+    def egg_um(self) -> Spacing:
+        """Half axes of the egg along (z, y, x), micrometres."""
+        z, y, x = self.embryo_um or tuple(0.88 * e for e in self.extent_um)
+        return (z / 2, y / 2, x / 2)
+
+    def radius_at(self, depth: int) -> float:
+        """Radius in micrometres of the sphere with the volume of a resting nucleus `depth` divisions after the first."""
+        return float(self.radius_um * self.shrink ** (depth - 1))
+
+    def rng(self, draw: Draw, *key: int) -> np.random.Generator:
+        """Return the random numbers for one purpose and one thing, whatever else was or will be drawn."""
+        return np.random.default_rng([self.seed, int(draw), *key])
