@@ -1,0 +1,256 @@
+"""Find how the whole embryo moved between two frames: one rigid motion per pair of frames.
+
+Starts are tried from the likeliest to the widest - no motion, the shift of the centroid, the shift most pairs agree
+on, every rotation of a fixed grid - and the first that explains the pair ends the search, so the costly ones run only
+where small motion fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
+
+from tlseg.link.objects import Floats, Ints, Objects, Overlaps
+from tlseg.link.rotations import Rigid, kabsch, planar_grid, rotation_grid
+from tlseg.link.settings import LinkSettings
+
+# Distance beyond which two nuclei do not match, in median radii; also the unit of the score.
+_CAP_RADII = 3.0
+# A doubled volume counts as this share of the cap; four times the volume as twice of it.
+_DOUBLING = 0.35
+# Scores (mean squared residual over the cap squared) up to which a motion explains a pair of frames: 0.03 is a root
+# mean square of half a radius. A rotation found by the wide search must be good by itself, and twice as good.
+_EXPLAINED, _BELIEVED, _TWICE = 0.03, 0.1, 0.5
+# Overlaps of this IoU in half of the nuclei say that nothing moved far.
+_OVERLAP_IOU, _OVERLAP_SHARE = 0.3, 0.5
+# Up to this many pairs matching is an exact assignment, above it mutual nearest neighbours of at most _SAMPLE nuclei.
+_EXACT_PAIRS, _SAMPLE = 10_000, 400
+_STEPS, _REFINED = 12, 512
+_PLANAR_TURNS = 360
+
+
+@dataclass(frozen=True, slots=True)
+class Stabilised:
+    """Positions with the embryo's own motion taken out.
+
+    Parameters
+    ----------
+    position_um
+        Centroids in the coordinates of the first frame, shape (n, 3).
+    moved_um
+        How far the rigid motion to the next frame moves each nucleus, shape (n,); 0 in the last frame.
+    """
+
+    position_um: Floats
+    moved_um: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Cloud:
+    """Nuclei of one frame: (z, y, x, scaled log volume), shape (n, 4), with a tree over them and a sample of rows."""
+
+    points: Floats
+    tree: cKDTree
+    sample: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    motion: Rigid
+    score: float
+
+
+def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -> Stabilised:
+    """Take the rigid motion between frames out of all positions.
+
+    Parameters
+    ----------
+    objects
+        Nuclei of the movie.
+    overlaps
+        Where most nuclei overlap themselves in the next frame, no wide search is made.
+    settings
+        `register` and `rotations` are used.
+
+    Returns
+    -------
+    Stabilised
+        Positions that a nucleus at rest within the embryo keeps from frame to frame.
+    """
+    position, moved = objects.position_um.copy(), np.zeros(len(objects))
+    if not settings.register or objects.frames < 2:
+        return Stabilised(position, moved)
+    cap = _CAP_RADII * float(np.median(objects.radius_um))
+    planar = bool(np.ptp(objects.position_um[:, 0]) == 0)
+    overlapping = _overlapping_share(objects, overlaps)
+    to_first = Rigid.identity()
+    last, cloud = -1, None
+    for frame in range(objects.frames):
+        rows = objects.rows(frame)
+        if rows.start == rows.stop:
+            continue
+        following = _cloud(objects, rows, cap)
+        if cloud is not None:
+            adjacent = last == frame - 1
+            motion = _register(
+                cloud,
+                following,
+                cap=cap,
+                planar=planar,
+                rotations=settings.rotations,
+                still=adjacent and bool(overlapping[last] >= _OVERLAP_SHARE),
+            )
+            before = objects.rows(last)
+            here = objects.position_um[before]
+            moved[before] = np.linalg.norm(motion.apply(here) - here, axis=1)
+            to_first = to_first.after(motion.inverse())
+        position[rows] = to_first.apply(objects.position_um[rows])
+        last, cloud = frame, following
+    return Stabilised(position, moved)
+
+
+def register(
+    a: tuple[Floats, Floats], b: tuple[Floats, Floats], *, cap_um: float, rotations: int, planar: bool = False
+) -> Rigid:
+    """Rigid motion that brings the nuclei of frame `a` onto those of frame `b`.
+
+    Parameters
+    ----------
+    a, b
+        Positions (n, 3) in micrometres and volumes (n,) in cubic micrometres.
+    cap_um
+        Distance beyond which nuclei do not match.
+    rotations
+        Rotations tried where small motion fails.
+    planar
+        Turn about the z axis only.
+    """
+    clouds = [_make_cloud(position, volume, cap_um) for position, volume in (a, b)]
+    return _register(clouds[0], clouds[1], cap=cap_um, planar=planar, rotations=rotations, still=False)
+
+
+def _register(a: _Cloud, b: _Cloud, *, cap: float, planar: bool, rotations: int, still: bool) -> Rigid:
+    fewest = min(len(a.points), len(b.points))
+    if fewest < 2:  # one nucleus cannot tell its own motion from the embryo's
+        return Rigid.identity()
+    best: _Fit | None = None
+    for start in _small_motions(a, b, cap):
+        fit = _refine(a, b, start, cap=cap, planar=planar)
+        if best is None or fit.score < best.score:
+            best = fit
+        if still or best.score <= _EXPLAINED or fewest < 4:
+            return best.motion
+    if best is None:  # cannot happen: the first small motion is the identity
+        return Rigid.identity()
+    wide = _search(a, b, cap=cap, planar=planar, rotations=rotations)
+    believed = wide.score <= _BELIEVED and wide.score <= _TWICE * best.score
+    return wide.motion if believed else best.motion
+
+
+def _small_motions(a: _Cloud, b: _Cloud, cap: float) -> Iterator[Rigid]:
+    yield Rigid.identity()
+    yield Rigid(np.eye(3), b.points[:, :3].mean(axis=0) - a.points[:, :3].mean(axis=0))
+    yield Rigid(np.eye(3), _agreed_shift(a, b, cap))
+
+
+def _agreed_shift(a: _Cloud, b: _Cloud, cap: float) -> Floats:
+    """Shift (z, y, x) that most pairs of nuclei of like volume agree on."""
+    rows_a, rows_b = a.sample[:: max(1, len(a.sample) // 64)], b.sample
+    shifts = (b.points[rows_b][None] - a.points[rows_a][:, None]).reshape(-1, 4)
+    tree = cKDTree(shifts)
+    near = 0.35 * cap
+    votes = np.where(np.abs(shifts[:, 3]) < near, tree.query_ball_point(shifts, near, return_length=True), 0)
+    winner = int(np.argmax(votes))
+    agreeing = np.sort(np.array(tree.query_ball_point(shifts[winner], near), dtype=np.int64))
+    return np.asarray(shifts[agreeing, :3].mean(axis=0), dtype=np.float64)
+
+
+def _search(a: _Cloud, b: _Cloud, *, cap: float, planar: bool, rotations: int) -> _Fit:
+    """Try rotations all over: rank them by how near each nucleus lands to one of like volume, refine the best."""
+    grid = planar_grid(min(rotations, _PLANAR_TURNS)) if planar else rotation_grid(rotations)
+    rows = a.sample[:: max(1, len(a.sample) // 64)]
+    centre_a, centre_b = a.points[:, :3].mean(axis=0), b.points[:, :3].mean(axis=0)
+    landed = np.empty((len(grid), len(rows), 4))
+    landed[..., :3] = np.einsum("kij,nj->kni", grid, a.points[rows, :3] - centre_a) + centre_b
+    landed[..., 3] = a.points[rows, 3]
+    distance, _ = b.tree.query(landed.reshape(-1, 4), distance_upper_bound=cap)
+    ranking = np.minimum(np.asarray(distance).reshape(len(grid), -1), cap) ** 2
+    exact = len(a.points) * len(b.points) <= _EXACT_PAIRS
+    chosen = np.argsort(ranking.mean(axis=1), kind="stable")[: _REFINED if exact else _REFINED // 16]
+    best: _Fit | None = None
+    for turn in grid[chosen]:
+        fit = _refine(a, b, Rigid(turn, centre_b - turn @ centre_a), cap=cap, planar=planar)
+        if best is None or fit.score < best.score:
+            best = fit
+    return best if best is not None else _Fit(Rigid.identity(), np.inf)
+
+
+def _refine(a: _Cloud, b: _Cloud, motion: Rigid, *, cap: float, planar: bool) -> _Fit:
+    """Match and fit in turn until the matches repeat; the first match reaches further than the cap."""
+    turning = min(len(a.points), len(b.points)) >= 4
+    before: tuple[Ints, Ints] | None = None
+    for step in range(_STEPS):
+        rows_a, rows_b, score = _match(a, b, motion, cap if step else 3 * cap)
+        if before is not None and np.array_equal(rows_a, before[0]) and np.array_equal(rows_b, before[1]):
+            return _Fit(motion, score)
+        if not len(rows_a):
+            break
+        before = (rows_a, rows_b)
+        from_a, to_b = a.points[rows_a, :3], b.points[rows_b, :3]
+        if turning and len(rows_a) >= 4:
+            motion = kabsch(from_a, to_b, planar=planar)
+        else:
+            motion = Rigid(motion.rotation, (to_b - from_a @ motion.rotation.T).mean(axis=0))
+    return _Fit(motion, _match(a, b, motion, cap)[2])
+
+
+def _match(a: _Cloud, b: _Cloud, motion: Rigid, cap: float) -> tuple[Ints, Ints, float]:
+    """Rows of `a` and `b` that belong together under a motion, and the mean squared residual over the cap squared."""
+    if len(a.points) * len(b.points) <= _EXACT_PAIRS:
+        squared = cdist(_moved(motion, a.points), b.points, "sqeuclidean")
+        one, two = linear_sum_assignment(np.minimum(squared, cap * cap))
+        rows_a, rows_b = one.astype(np.int64), two.astype(np.int64)
+        residual, expected = squared[rows_a, rows_b], float(min(len(a.points), len(b.points)))
+    else:
+        distance, nearest = (
+            np.asarray(part) for part in b.tree.query(_moved(motion, a.points[a.sample]), distance_upper_bound=cap)
+        )
+        found = np.isfinite(distance)
+        rows_a, rows_b, distance = a.sample[found], nearest[found].astype(np.int64), distance[found]
+        _, back = a.tree.query(_moved(motion.inverse(), b.points[rows_b]), distance_upper_bound=cap)
+        mutual = back == rows_a
+        rows_a, rows_b, residual = rows_a[mutual], rows_b[mutual], distance[mutual] ** 2
+        expected = len(a.sample) * min(1.0, len(b.points) / len(a.points))
+    near = residual < cap * cap
+    lost = max(0.0, expected - float(near.sum()))
+    score = (float(residual[near].sum()) / (cap * cap) + lost) / expected
+    return rows_a[near], rows_b[near], score
+
+
+def _moved(motion: Rigid, points: Floats) -> Floats:
+    return np.column_stack([motion.apply(points[:, :3]), points[:, 3]])
+
+
+def _cloud(objects: Objects, rows: slice, cap: float) -> _Cloud:
+    return _make_cloud(objects.position_um[rows], objects.volume_um3[rows], cap)
+
+
+def _make_cloud(position: Floats, volume: Floats, cap: float) -> _Cloud:
+    points = np.column_stack([position, np.log(volume) * (_DOUBLING * cap / np.log(2))])
+    count = min(len(points), _SAMPLE)
+    sample = np.arange(count, dtype=np.int64) * len(points) // max(count, 1)
+    return _Cloud(points, cKDTree(points), sample)
+
+
+def _overlapping_share(objects: Objects, overlaps: Overlaps) -> Floats:
+    """Share of nuclei of each frame, or of the next if those are fewer, that overlap one of the next; (frames,)."""
+    rows = np.unique(overlaps.a[overlaps.iou >= _OVERLAP_IOU])
+    found = np.bincount(objects.t[rows] - objects.first, minlength=objects.frames)
+    counts = np.diff(objects.starts)
+    fewest = np.minimum(counts, np.append(counts[1:], 0))
+    return np.asarray(found / np.maximum(fewest, 1), dtype=np.float64)

@@ -1,0 +1,65 @@
+"""What a person may choose about linking, and how far the defaults reach.
+
+Costs have one scale: 1 is what leaving a nucleus unlinked costs, so every weight reads as a share of that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """How nuclei are joined from frame to frame.
+
+    Parameters
+    ----------
+    max_distance_um
+        Farthest a nucleus may move between two frames, after the embryo's own motion is taken out. None takes three
+        times the median motion, kept between 1.5 and 4 median nucleus radii.
+    neighbours
+        Most candidates in the next frame for one nucleus.
+    max_gap
+        Most frames in a row in which a nucleus may be missing and still keep its number; 0 bridges nothing.
+    overlap_weight, volume_weight, intensity_weight
+        Weights of IoU and of the squared log ratios of volume and intensity against the squared distance in units of
+        `max_distance_um`.
+    divisions
+        Whether to look for divisions.
+    division_cost
+        Highest cost of a mother and two daughters (see `divisions.division_cost`) that still counts as a division.
+    min_cycle_frames
+        Fewest frames between a nucleus's birth by division and its own division.
+    register
+        Whether to take the rigid motion of the whole embryo out first.
+    rotations
+        Rotations tried over all of SO(3) where small motion does not explain a pair of frames.
+    """
+
+    max_distance_um: float | None = None
+    neighbours: int = 6
+    max_gap: int = 3
+    overlap_weight: float = 0.5
+    volume_weight: float = 0.25
+    intensity_weight: float = 0.1
+    divisions: bool = True
+    division_cost: float = 0.8
+    min_cycle_frames: int = 4
+    register: bool = True
+    rotations: int = 4000
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no movie can be linked with."""
+        distance = self.max_distance_um
+        if distance is not None and not (math.isfinite(distance) and distance > 0):
+            raise ValueError(
+                f"max_distance_um is {distance!r}: a nucleus must be allowed to move a positive, finite distance. Give "
+                f"micrometres, or None to take it from the movie."
+            )
+        for name in ("neighbours", "min_cycle_frames", "rotations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected 1 or more.")
+        for name in ("max_gap", "overlap_weight", "volume_weight", "intensity_weight", "division_cost"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected 0 or more.")
