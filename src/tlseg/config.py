@@ -1,0 +1,56 @@
+"""Settings that cross layers, as plain values: what decides labels, and nothing about where or how the work is done."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Method = Literal["qcanet", "components"]
+Relief = Literal["distance", "centre"]
+
+
+def byte(probability: float) -> int:
+    """Least uint8 map value that counts as `probability` or more (255 is certain)."""
+    return math.ceil(probability * 255 - 1e-9)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """How maps become instances; thresholds are uint8 map values, distances micrometres.
+
+    Parameters
+    ----------
+    method
+        "qcanet": seeds from the centre map and a watershed; "components": connected regions, without centres.
+    region_threshold
+        Foreground is where the region map is at least this.
+    centre_threshold
+        Least mean of the centre map over the smoothing box at a seed.
+    centre_smoothing_um, centre_distance_um
+        Side of the smoothing box, and least distance of two seeds.
+    relief
+        What is flooded: "distance" to background, or the "centre" map.
+    minimum_volume_um3
+        Smaller instances are dropped.
+    halo_um, margin_um
+        First halo around a block and first margin for distances; both grow where that is not enough, so they decide
+        speed and never labels.
+    """
+
+    method: Method = "qcanet"
+    region_threshold: int = 128
+    centre_threshold: int = 128
+    centre_smoothing_um: float = 2.0
+    centre_distance_um: float = 5.0
+    relief: Relief = "distance"
+    minimum_volume_um3: float = 0.0
+    halo_um: float = 20.0
+    margin_um: float = 10.0
+
+    def deciding(self) -> dict[str, Any]:
+        """Everything that decides labels, for a fingerprint."""
+        values = asdict(self)
+        for speed in ("halo_um", "margin_um"):
+            del values[speed]
+        return values

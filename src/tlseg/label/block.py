@@ -1,0 +1,279 @@
+"""The two passes of a block, and the one step of a frame between them.
+
+`detect` finds candidates and components in the core. `number_frame` decides, once per frame, which candidates are seeds,
+which components have none, and what each instance is called. `label_block` floods the core, with a larger halo until the
+flood is certified. Each pass needs only what a block can read by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.config import LabelSettings
+from tlseg.errors import RunError
+from tlseg.geometry import Box, Grid, Shape, Spacing, spacing_nm, voxels_for
+from tlseg.label.components import BlockComponents, FrameComponents, core_components, describe, join
+from tlseg.label.seeds import Candidates, candidate_halo, candidates, select_seeds, smoothing_window
+from tlseg.label.watershed import UNKNOWN, flood, flood_order, squared_distance
+
+Map = NDArray[np.uint8]
+ReadMaps = Callable[[Box], tuple[Map, Map]]
+"""Region map and centre map (z, y, x) of a box of the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What one block found: candidates, the component of its core each lies in, and those components."""
+
+    candidates: Candidates
+    component: NDArray[np.int64]
+    components: BlockComponents
+
+
+@dataclass(frozen=True, slots=True)
+class FrameNumbers:
+    """Names of all instances of one frame.
+
+    Numbers 1..n go by position in C order: of the seed for detected instances, of the first voxel for fallbacks.
+
+    Parameters
+    ----------
+    seeds, labels
+        Seed positions (m, 3) in the frame and the numbers of their instances.
+    fallback
+        Per block: number for each component of its core, 0 where the component has a seed or is too small to keep.
+    total
+        Number of instances, n.
+    fallback_labels
+        Numbers that came from components without a seed.
+    """
+
+    seeds: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    fallback: list[NDArray[np.int64]]
+    seedless: list[NDArray[np.bool_]]
+    total: int
+    fallback_labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledBlock:
+    """Labels of a core, and how they were certified.
+
+    Parameters
+    ----------
+    labels
+        uint32 (z, y, x) numbers of the frame's instances.
+    beyond
+        For each axis, what this block says about the first plane after its core: numbers where certified, else 0.
+        The neighbour must agree.
+    halo
+        Halo in voxels at which the core was certified.
+    tries
+        Floods it took.
+    """
+
+    labels: NDArray[np.uint32]
+    beyond: tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]
+    halo: Shape
+    tries: int
+
+
+def detect_halo(settings: LabelSettings, spacing_um: Spacing) -> Shape:
+    """Voxels around a core that `detect` must see."""
+    return candidate_halo(smoothing_window(settings.centre_smoothing_um, spacing_um))
+
+
+def detect(
+    regions: Map, centres: Map, *, crop: Box, core: Box, frame: Box, spacing_um: Spacing, settings: LabelSettings
+) -> Detection:
+    """Candidates and components of a core, from maps (z, y, x) of `crop` = core and `detect_halo`, within the frame."""
+    foreground = regions >= settings.region_threshold
+    components = describe(foreground, crop=crop, core=core, frame=frame)
+    if settings.method == "components":
+        nothing = Candidates(np.zeros((0, 3), np.int64), np.zeros(0, np.int64))
+        return Detection(nothing, np.zeros(0, np.int64), components)
+    found = candidates(
+        centres,
+        foreground,
+        crop=crop,
+        core=core,
+        window=smoothing_window(settings.centre_smoothing_um, spacing_um),
+        threshold=settings.centre_threshold,
+    )
+    inside = core_components(foreground[core.inside(crop).slices])
+    component = inside[tuple((found.position - np.array(core.start)).T)].astype(np.int64)
+    return Detection(found, component, components)
+
+
+def number_frame(
+    detections: list[Detection], grid: Grid, *, spacing_um: Spacing, settings: LabelSettings
+) -> FrameNumbers:
+    """Decide what is an instance and what it is called; `detections` are in the grid's order."""
+    joined = join([d.components for d in detections], grid)
+    seeds = select_seeds(
+        Candidates.joined([d.candidates for d in detections]),
+        spacing_um=spacing_um,
+        distance_um=settings.centre_distance_um,
+    )
+    has_seed = _seeded(detections, joined, seeds, grid.frame)
+    voxel_um3 = float(np.prod(spacing_um))
+    kept = ~has_seed & (joined.voxels * voxel_um3 >= settings.minimum_volume_um3)
+
+    names = np.concatenate([_flat(seeds, grid.frame), joined.first[kept]])
+    number = np.empty(len(names), dtype=np.int64)
+    number[np.argsort(names, kind="stable")] = np.arange(1, len(names) + 1)
+    of_component = np.zeros(len(joined.voxels), dtype=np.int64)
+    of_component[kept] = number[len(seeds) :]
+    own = [np.arange(1, len(d.components.voxels) + 1) for d in detections]
+    rows = [joined.number(block, numbers) for block, numbers in enumerate(own)]
+    return FrameNumbers(
+        seeds=seeds,
+        labels=number[: len(seeds)],
+        fallback=[of_component[r] for r in rows],
+        seedless=[~has_seed[r] for r in rows],
+        total=len(names),
+        fallback_labels=np.sort(number[len(seeds) :]),
+    )
+
+
+def label_block(
+    read: ReadMaps,
+    *,
+    core: Box,
+    frame: Box,
+    spacing_um: Spacing,
+    seeds: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    fallback: NDArray[np.int64],
+    seedless: NDArray[np.bool_],
+    settings: LabelSettings,
+    most_voxels: int | None = None,
+) -> LabelledBlock:
+    """Label a core exactly as a flood over the whole frame would.
+
+    Parameters
+    ----------
+    seeds, labels
+        All seeds of the frame (or at least those that any halo may reach) and their numbers.
+    fallback, seedless
+        For each component of this core: its number if it is a fallback instance, and whether it has no seed at all.
+    most_voxels
+        Largest crop to try; past it the block is given up.
+
+    Raises
+    ------
+    RunError
+        When the core cannot be certified within `most_voxels`.
+    """
+    halo = voxels_for(settings.halo_um, spacing_um)
+    tries = 0
+    while True:
+        tries += 1
+        outer = core.grow(halo).intersect(frame)
+        if most_voxels is not None and outer.size > most_voxels and tries > 1:
+            raise RunError(
+                f"The block at {core.start} needs a halo of {halo} voxels, more than memory allows: foreground hangs "
+                "together over a distance that holds no seed. Check the region threshold, or use larger blocks."
+            )
+        flooded, foreground = _flood_outer(
+            read, outer=outer, frame=frame, spacing_um=spacing_um, seeds=seeds, labels=labels, settings=settings
+        )
+        inner = core.inside(outer)
+        components = core_components(foreground[inner.slices])
+        without = np.concatenate([[False], seedless])[components]
+        result = np.where(without, 0, flooded[inner.slices])
+        if not (result == UNKNOWN).any():
+            break
+        halo = (2 * halo[0], 2 * halo[1], 2 * halo[2])
+    result = np.where(without, np.concatenate([[0], fallback])[components], result)
+    return LabelledBlock(
+        labels=result.astype(np.uint32),
+        beyond=_beyond(flooded, inner=inner, outer=outer),
+        halo=halo,
+        tries=tries,
+    )
+
+
+def _flood_outer(
+    read: ReadMaps,
+    *,
+    outer: Box,
+    frame: Box,
+    spacing_um: Spacing,
+    seeds: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    settings: LabelSettings,
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Flood core and halo; returns the flood and the foreground of `outer`."""
+    relief, foreground = _relief(read, outer=outer, frame=frame, spacing_um=spacing_um, settings=settings)
+    markers = np.zeros(outer.shape, dtype=np.int32)
+    local = seeds - np.array(outer.start)
+    here = ((local >= 0) & (local < np.array(outer.shape))).all(axis=1)
+    markers[tuple(local[here].T)] = labels[here]
+    order = flood_order(relief, foreground)
+    return flood(order, foreground, markers=markers, crop=outer, frame=frame), foreground
+
+
+def _relief(
+    read: ReadMaps, *, outer: Box, frame: Box, spacing_um: Spacing, settings: LabelSettings
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Relief (lowest floods first) and foreground of `outer`, exact whatever the crop."""
+    if settings.relief == "centre":
+        regions, centres = read(outer)
+        return -centres.astype(np.int64), regions >= settings.region_threshold
+    nm = spacing_nm(spacing_um)
+    margin = voxels_for(settings.margin_um, spacing_um)
+    while True:
+        crop = outer.grow(margin).intersect(frame)
+        foreground = read(crop)[0] >= settings.region_threshold
+        inner = outer.inside(crop).slices
+        squared = squared_distance(foreground, nm)[inner]
+        # A distance is exact when all voxels that near were seen. It is never too small, so one step usually suffices.
+        reach = min(
+            (m * n for m, n, a, b in zip(margin, nm, crop.shape, frame.shape, strict=True) if a < b),
+            default=None,
+        )
+        farthest = int(squared.max(initial=0))
+        if reach is None or farthest <= reach * reach:
+            return -squared, foreground[inner]
+        # Where distances are true but long, cover them; where no background was seen at all, double.
+        wanted = min(farthest**0.5, 2.0 * reach) / 1000.0
+        margin = voxels_for(max(wanted, reach / 1000.0 * 1.25), spacing_um)
+
+
+def _beyond(
+    flooded: NDArray[np.int32], *, inner: Box, outer: Box
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
+    planes = []
+    for axis in range(3):
+        after = list(inner.slices)
+        after[axis] = slice(inner.stop[axis], inner.stop[axis] + 1)
+        plane = flooded[tuple(after)]
+        planes.append(np.where(plane == UNKNOWN, 0, plane).astype(np.uint32).squeeze(axis) if plane.size else _NONE)
+    z, y, x = planes
+    return (z, y, x)
+
+
+_NONE = np.zeros((0, 0), dtype=np.uint32)
+
+
+def _flat(positions: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
+    """Flat C-order index of positions (n, 3) in a frame."""
+    return np.ravel_multi_index(tuple(positions.T), shape).astype(np.int64)
+
+
+def _seeded(
+    detections: list[Detection], joined: FrameComponents, seeds: NDArray[np.int64], shape: Shape
+) -> NDArray[np.bool_]:
+    """Which of the frame's components hold a seed."""
+    names = _flat(seeds, shape)
+    has_seed = np.zeros(len(joined.voxels), dtype=bool)
+    for block, detection in enumerate(detections):
+        chosen = np.isin(_flat(detection.candidates.position, shape), names)
+        has_seed[joined.number(block, detection.component[chosen])] = True
+    return has_seed

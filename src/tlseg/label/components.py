@@ -1,0 +1,154 @@
+"""Which foreground hangs together, across all blocks, and which of it has no seed?
+
+A block labels the connected components (faces of voxels, 6-connectivity) of its core. Two blocks join theirs without
+exchanging pixels: both see the neighbour's outermost plane, label it in two dimensions in the same order, and name the
+same pieces of it. A frame's pieces are then joined once, in a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from tlseg.geometry import Box, Grid
+
+
+@dataclass(frozen=True, slots=True)
+class BlockComponents:
+    """Components 1..n of a block's core.
+
+    Parameters
+    ----------
+    voxels
+        (n,) int64, voxels of each component in this core.
+    first
+        (n,) int64, flat index in the frame of each component's first voxel in C order.
+    low, high
+        For each axis, rows (piece, component) of int64: pieces of this core's first plane, and pieces of the next
+        block's first plane with the components of this core that touch them.
+    """
+
+    voxels: NDArray[np.int64]
+    first: NDArray[np.int64]
+    low: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    high: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+def core_components(foreground: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Components of a core (z, y, x), numbered from 1 in C order of their first voxels; 0 is background."""
+    components: NDArray[np.int32] = ndimage.label(foreground)[0].astype(np.int32, copy=False)
+    return components
+
+
+def describe(foreground: NDArray[np.bool_], *, crop: Box, core: Box, frame: Box) -> BlockComponents:
+    """Components of a core and how they meet the blocks around.
+
+    `foreground` (z, y, x) is that of `crop`, which holds the core and one more plane after it along each axis except
+    where the frame ends.
+    """
+    inner = core.inside(crop)
+    components = core_components(foreground[inner.slices])
+    numbers = np.arange(1, int(components.max(initial=0)) + 1)
+    voxels = np.bincount(components.ravel(), minlength=len(numbers) + 1)[1:]
+    return BlockComponents(
+        voxels=voxels.astype(np.int64),
+        first=_first_voxels(components, core=core, frame=frame),
+        low=_three(_low_face(components, axis) for axis in range(3)),
+        high=_three(
+            _high_face(components, foreground, inner=inner, axis=axis, open_=core.stop[axis] < frame.stop[axis])
+            for axis in range(3)
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FrameComponents:
+    """Components of a whole frame; component `c` of block `b` is row `offsets[b] + c - 1`.
+
+    `of` (rows,) numbers the frame's components from 0; `voxels` and `first` belong to those.
+    """
+
+    offsets: NDArray[np.int64]
+    of: NDArray[np.int64]
+    voxels: NDArray[np.int64]
+    first: NDArray[np.int64]
+
+    def number(self, block: int, component: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Frame components that these components (from 1) of a block belong to."""
+        return self.of[self.offsets[block] + component - 1]
+
+
+def join(blocks: list[BlockComponents], grid: Grid) -> FrameComponents:
+    """Union of what touches across faces; independent of the order in which blocks finished."""
+    counts = np.array([len(b.voxels) for b in blocks], dtype=np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    total = int(offsets[-1])
+    left, right = [], []
+    for number, block in enumerate(blocks):
+        position = grid.position(number)
+        for axis in range(3):
+            if not len(block.high[axis]):
+                continue
+            after = list(position)
+            after[axis] += 1
+            neighbour = grid.index((after[0], after[1], after[2]))
+            piece_of = dict(blocks[neighbour].low[axis].tolist())
+            pieces, components = block.high[axis].T
+            left.append(offsets[number] + components - 1)
+            right.append(offsets[neighbour] + np.array([piece_of[p] for p in pieces.tolist()], dtype=np.int64) - 1)
+    rows = np.concatenate([np.zeros(0, np.int64), *left])
+    columns = np.concatenate([np.zeros(0, np.int64), *right])
+    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(total, total))
+    n, of = connected_components(graph, directed=False) if total else (0, np.zeros(0, np.int64))
+    voxels = np.zeros(n, dtype=np.int64)
+    first = np.full(n, np.iinfo(np.int64).max)
+    if total:
+        np.add.at(voxels, of, np.concatenate([b.voxels for b in blocks]))
+        np.minimum.at(first, of, np.concatenate([b.first for b in blocks]))
+    return FrameComponents(offsets=offsets[:-1], of=of.astype(np.int64), voxels=voxels, first=first)
+
+
+def _first_voxels(components: NDArray[np.int32], *, core: Box, frame: Box) -> NDArray[np.int64]:
+    """Flat frame index of each component's first voxel in C order (which is first in the core's C order too)."""
+    flat = components.ravel()
+    at = np.flatnonzero(flat)
+    _, where = np.unique(flat[at], return_index=True)
+    inside = np.unravel_index(at[where], components.shape)
+    return np.ravel_multi_index(
+        tuple(i + s for i, s in zip(inside, core.start, strict=True)), frame.shape
+    ).astype(np.int64)
+
+
+def _low_face(components: NDArray[np.int32], axis: int) -> NDArray[np.int64]:
+    plane = np.take(components, 0, axis=axis)
+    pieces = ndimage.label(plane > 0)[0]
+    return _pairs(pieces, plane)
+
+
+def _high_face(
+    components: NDArray[np.int32], foreground: NDArray[np.bool_], *, inner: Box, axis: int, open_: bool
+) -> NDArray[np.int64]:
+    if not open_:
+        return np.zeros((0, 2), dtype=np.int64)
+    beyond = list(inner.slices)
+    beyond[axis] = slice(inner.stop[axis], inner.stop[axis] + 1)
+    pieces = ndimage.label(foreground[tuple(beyond)].squeeze(axis))[0]
+    return _pairs(pieces, np.take(components, -1, axis=axis))
+
+
+def _pairs(pieces: NDArray[Any], components: NDArray[Any]) -> NDArray[np.int64]:
+    """Unique (piece, component) rows where both planes hold something."""
+    both = (pieces > 0) & (components > 0)
+    rows = np.stack([pieces[both], components[both]], axis=1).astype(np.int64)
+    return np.unique(rows, axis=0).reshape(-1, 2)
+
+
+def _three(values: Any) -> Any:
+    z, y, x = values
+    return (z, y, x)
