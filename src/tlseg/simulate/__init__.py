@@ -1,4 +1,4 @@
-"""Movies of growing embryos with exact truth: `tlseg.simulate(out, settings)` writes one, `simulate_frames` streams one.
+"""Movies of growing embryos with exact truth: `tlseg.simulate(out)` writes one, `simulate_frames` streams one.
 
 The package has the name of its main function, so the package itself can be called; everything loads on first use.
 """
@@ -22,7 +22,7 @@ _PUBLIC = {
     "simulate_large_frame": "tlseg.simulate.dense",
 }
 
-__all__ = [*_PUBLIC]  # noqa: PLE0604
+__all__ = [*_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

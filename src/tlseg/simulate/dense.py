@@ -2,7 +2,7 @@
 
 Every voxel is a function of the settings and its position alone, computed in whole numbers, so any box holds the same
 voxels however a frame is cut: a frame larger than memory is written piece by piece. Nuclei are balls on a jittered
-body-centred lattice; where balls meet, the flat power-diagram face parts them, so each label is convex and in one piece.
+body-centred lattice; where balls meet, the flat power-diagram face parts them, so each label is convex: one piece.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def _grains(settings: DenseSettings, box: Box) -> NDArray[np.int32]:
 
 
 def _positions(settings: DenseSettings, box: Box) -> Ints:
-    """Number of each voxel in the frame, x running fastest."""
+    """Return the number of each voxel in the frame, x running fastest."""
     _, ny, nx = settings.shape
     z, y, x = (np.arange(a, b, dtype=np.int64) for a, b in zip(box.start, box.stop, strict=True))
     return (z[:, None, None] * ny + y[:, None]) * nx + x

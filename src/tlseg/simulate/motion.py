@@ -1,8 +1,8 @@
 """Where every nucleus is over time: they wander, divide, and never overlap, inside an egg that may drift and turn.
 
-Each frame is computed from the one before and from random numbers keyed by nucleus and frame, so a position never depends
-on how long the movie is. Nuclei are kept apart as balls in *packing space*, where z is divided by the nuclei's stretch;
-disjoint balls there are disjoint ellipsoids in the frame, which makes the labels exact.
+Each frame is computed from the one before and from random numbers keyed by nucleus and frame, so a position never
+depends on how long the movie is. Nuclei are kept apart as balls in *packing space*, where z is divided by the nuclei's
+stretch; disjoint balls there are disjoint ellipsoids in the frame, which makes the labels exact.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TAPER = 0.12  # how much narrower than an ellipsoid the egg is at its pointed e
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One nucleus in one frame: who, where (z, y, x in micrometres from the centre of voxel 0), what form, how bright."""
+    """One nucleus in one frame: who, where (z, y, x, micrometres from voxel 0), what form, how bright."""
 
     track: Track
     centre_um: Floats
@@ -141,8 +141,8 @@ def _pack(position: Floats, reach: Floats, free: Floats, settings: SimulationSet
             position = _confine(position, reach, egg) * free
     raise SimulationError(
         f"{len(reach)} nuclei of about {reach.mean():.1f} um do not fit apart into an egg of "
-        f"{' x '.join(f'{2 * a:.0f}' for a in settings.egg_um)} um. Ask for fewer frames or nuclei, a longer cell cycle, a "
-        "smaller radius_um, or a larger shape."
+        f"{' x '.join(f'{2 * a:.0f}' for a in settings.egg_um)} um. Ask for fewer frames or nuclei, a longer cell "
+        "cycle, a smaller radius_um, or a larger shape."
     )
 
 
@@ -173,11 +173,13 @@ def _confine(position: Floats, reach: Floats, egg: Floats) -> Floats:
     taper = 1 - _TAPER * np.clip(position[:, 2:] / egg[2], -1, 1)
     inner = inner * np.concatenate([taper, taper, np.ones_like(taper)], axis=1)
     beyond = np.linalg.norm(position / inner, axis=1)
-    return position / np.maximum(1.0, beyond)[:, None]
+    confined: Floats = position / np.maximum(1.0, beyond)[:, None]
+    return confined
 
 
 def _egg(settings: SimulationSettings) -> Floats:
-    return np.array(settings.egg_um) / np.array([settings.axial_stretch, 1.0, 1.0])
+    egg: Floats = np.array(settings.egg_um) / np.array([settings.axial_stretch, 1.0, 1.0])
+    return egg
 
 
 def _free(settings: SimulationSettings) -> Floats:

@@ -1,7 +1,7 @@
 """What a microscope makes of the nuclei: texture, blur, depth, background, photons and the camera.
 
-Light is counted in electrons until the camera turns it into grey values. Constants were fitted to BBBC050: intensity profiles
-across annotated nuclei along x and z, and variance against mean of the grey values.
+Light is counted in electrons until the camera turns it into grey values. Constants were fitted to BBBC050: intensity
+profiles across annotated nuclei along x and z, and variance against mean of the grey values.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tlseg.simulate.motion import Placed
 from tlseg.simulate.settings import Draw, SimulationSettings
 from tlseg.simulate.shape import unit_coordinates
 
+Floats = NDArray[np.float64]
 Light = NDArray[np.float32]
 
 # The point-spread function as a sum of Gaussians: share of the light, sigma along z and across, micrometres.
@@ -101,7 +102,7 @@ def texture(unit: NDArray[np.float64], number: int, *, settings: SimulationSetti
     settings : SimulationSettings
     """
     rng = settings.rng(Draw.TEXTURE, number)
-    value = np.full(unit.shape[1:], 0.95)
+    value: Floats = np.full(unit.shape[1:], 0.95)
     for few, many, far, wide, deep in (_NUCLEOLI, _CHROMATIN):
         for _ in range(int(rng.integers(few, many))):
             spot = rng.normal(size=3)
@@ -109,7 +110,8 @@ def texture(unit: NDArray[np.float64], number: int, *, settings: SimulationSetti
             width, depth = rng.uniform(*wide), rng.uniform(*deep)
             square = ((unit - spot[:, None, None, None]) ** 2).sum(axis=0)
             value += depth * np.exp(square / (-2 * width**2))
-    return np.maximum(value, 0.1)
+    np.maximum(value, 0.1, out=value)
+    return value
 
 
 def read_out(light: Light, rng: np.random.Generator, *, settings: SimulationSettings) -> NDArray[np.uint16]:
@@ -136,7 +138,8 @@ def _haze(placed: Sequence[Placed], settings: SimulationSettings) -> Light:
         for n, s, m, a in zip(settings.shape, settings.spacing_um, middle, settings.egg_um, strict=True)
     )
     radius = np.sqrt(z[:, None, None] + y[:, None] + x)
-    return np.clip((1.2 - radius) / 0.4, 0, 1).astype(np.float32)
+    share: Light = np.clip((1.2 - radius) / 0.4, 0, 1).astype(np.float32)
+    return share
 
 
 def _pad(settings: SimulationSettings) -> Shape:

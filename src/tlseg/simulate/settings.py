@@ -1,7 +1,7 @@
 """What a simulated embryo looks like: one value holds every choice, so one value names one movie.
 
-The defaults imitate BBBC050 (mouse embryos, Tokuoka et al. 2020): sizes, brightness, blur and noise were measured on its
-pictures and its annotated nuclei, stage by stage.
+The defaults imitate BBBC050 (mouse embryos, Tokuoka et al. 2020): sizes, brightness, blur and noise were measured on
+its pictures and its annotated nuclei, stage by stage.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SimulationSettings:
     start_nuclei : int
         Nuclei in the first frame.
     cycle_frames, cycle_noise : float
-        Mean frames between two divisions (a mouse embryo imaged every 10 minutes needs about 100) and the relative spread.
+        Mean frames between two divisions (about 100 in a mouse embryo imaged every 10 minutes), relative spread.
     radius_um : float
         Radius of the sphere with the volume of a nucleus at the two-cell stage.
     shrink : float
@@ -154,7 +154,7 @@ class SimulationSettings:
         return (z / 2, y / 2, x / 2)
 
     def radius_at(self, depth: int) -> float:
-        """Radius in micrometres of the sphere with the volume of a resting nucleus `depth` divisions after the first."""
+        """Radius, micrometres, of the sphere with the volume of a resting nucleus `depth` divisions after the egg."""
         return float(self.radius_um * self.shrink ** (depth - 1))
 
     def rng(self, draw: Draw, *key: int) -> np.random.Generator:

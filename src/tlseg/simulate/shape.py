@@ -1,7 +1,7 @@
 """What form a nucleus has, and which voxels it fills.
 
-A nucleus is an ellipsoid; a voxel belongs to it exactly when its centre lies inside. So the truth is known without drawing,
-and labels, volumes and positions cannot disagree.
+A nucleus is an ellipsoid; a voxel belongs to it exactly when its centre lies inside. So the truth is known without
+drawing, and labels, volumes and positions cannot disagree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tlseg.simulate.settings import Draw, SimulationSettings
 Floats = NDArray[np.float64]
 
 # Half axes in units of the resting radius (along the division axis, across, across) and brightness of a nucleus that
-# condenses, forms the plate, separates and relaxes. Volume times brightness stays within 20 %, as chromatin is conserved.
+# condenses, forms the plate, separates and relaxes. Volume times brightness stays within 20 %: chromatin is conserved.
 _PROPHASE = ((0.85, 0.95, 0.95), 1.25)
 _PLATE = ((0.45, 1.0, 1.0), 2.0)
 _ANAPHASE = ((0.62, 0.9, 0.9), 1.8)
@@ -57,14 +57,16 @@ class Ellipsoid:
 
     @cached_property
     def to_unit(self) -> Floats:
-        """Matrix (3, 3) from micrometres (z, y, x) off the centre to coordinates in which the nucleus is the unit ball."""
-        matrix: Floats = self.frame / np.array(self.half_axes_um)[:, None]
-        return matrix / np.array([self.stretch, 1.0, 1.0])
+        """Matrix (3, 3) from micrometres (z, y, x) off the centre to where the nucleus is the unit ball."""
+        rows: Floats = self.frame / np.array(self.half_axes_um)[:, None]
+        rows /= np.array([self.stretch, 1.0, 1.0])
+        return rows
 
     @property
     def bounds_um(self) -> Floats:
         """Half extents (z, y, x) of the smallest axis-parallel box around the nucleus, micrometres."""
-        return np.sqrt((np.linalg.inv(self.to_unit) ** 2).sum(axis=1))
+        bounds: Floats = np.sqrt((np.linalg.inv(self.to_unit) ** 2).sum(axis=1))
+        return bounds
 
     def shrunk(self, *, along_z: float, across: float) -> Ellipsoid:
         """Return the same nucleus with these shares of its length along z and of its width."""
@@ -96,7 +98,7 @@ def nucleus_form(track: Track, t: int, *, settings: SimulationSettings) -> tuple
 
 
 def division_axis(number: int, *, settings: SimulationSettings) -> Floats:
-    """Unit vector (z, y, x) along which a nucleus divides; in a movie of one plane it lies in the plane."""
+    """Return the unit vector (z, y, x) along which a nucleus divides; with one plane it lies in the plane."""
     vector = settings.rng(Draw.AXIS, number).normal(size=3)
     if settings.shape[0] == 1:
         vector[0] = 0.0
