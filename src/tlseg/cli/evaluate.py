@@ -1,0 +1,152 @@
+"""`tlseg evaluate`: say how good a result is, given the truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json
+
+if TYPE_CHECKING:
+    from tlseg.evaluate.api import Evaluation
+
+
+class FrameRange(click.ParamType):
+    """`A:B`: a half-open range of frames; either side may be left out."""
+
+    name = "A:B"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int | None, int | None]:
+        """Parse the text; a value that is already a tuple passes."""
+        if isinstance(value, tuple):
+            return value
+        first, colon, end = str(value).partition(":")
+        try:
+            low, high = int(first) if first else None, int(end) if end else None
+        except ValueError:
+            self.fail(f"{value!r} is not a range of frames A:B", param, ctx)
+        if not colon or (low is not None and low < 0) or (high is not None and high <= (low or 0)):
+            self.fail(f"{value!r} is not a range of frames A:B with 0 <= A < B", param, ctx)
+        return low, high
+
+
+@click.command("evaluate")
+@click.argument("result")
+@click.argument("truth")
+@click.option("--name", help="Label image inside an OME-Zarr [default: nuclei, or the only one].")
+@click.option("--iou", default=0.5, show_default=True, help="IoU from which two objects match.")
+@click.option("--tolerance-um", default=5.0, show_default=True, help="Distance up to which two centroids match.")
+@click.option("--division-tolerance", default=1, show_default=True, help="Frames a division may be early or late.")
+@click.option("--frames", type=FrameRange(), help="Frames to compare, A up to but without B.")
+@click.option("--spacing", type=TripleType(float), help="Micrometres per voxel, where the files do not say.")
+@click.option(
+    "--tracking/--no-tracking",
+    default=None,
+    help="Score tracks; a label is a track where no file or graph says more [default: only where both have one].",
+)
+@json_option
+@one_line_errors
+def command(
+    result: str,
+    truth: str,
+    *,
+    name: str | None,
+    iou: float,
+    tolerance_um: float,
+    division_tolerance: int,
+    frames: tuple[int | None, int | None] | None,
+    spacing: tuple[float, float, float] | None,
+    tracking: bool | None,
+    as_json: bool,
+) -> None:
+    """Compare the labels of RESULT with those of TRUTH.
+
+    Each is a label TIFF, a folder of label TIFFs (one per frame), a Cell Tracking Challenge folder, or an OME-Zarr with
+    labels (and, for tracks, its tracks.geff).
+    """
+    from tlseg.evaluate.api import evaluate
+
+    wanted: Literal["auto", "always", "never"] = "auto" if tracking is None else "always" if tracking else "never"
+    evaluation = evaluate(
+        result,
+        truth,
+        name=name,
+        iou=iou,
+        tolerance_um=tolerance_um,
+        division_tolerance=division_tolerance,
+        frames=frames,
+        spacing_um=spacing,
+        tracking=wanted,
+    )
+    if as_json:
+        print_json(evaluation.to_dict())
+    else:
+        _print_tables(evaluation)
+
+
+def _print_tables(evaluation: Evaluation) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(_segmentation(evaluation))
+    console.print(_objects(evaluation))
+    if evaluation.tracking is not None:
+        console.print(_tracks(evaluation))
+    for note in evaluation.notes:
+        console.print(f"Note: {note}", soft_wrap=True)
+
+
+def _segmentation(e: Evaluation) -> Any:
+    table = _table(f"Segmentation, {len(e.frames)} frames", "score", "mean over images", "pooled over objects")
+    titles = {"iou": "foreground IoU", "seg": "SEG", "mucov": "MUCov", "pq": "PQ", "rq": "  RQ", "sq": "  SQ"}
+    titles |= {k: f"{k if k != 'f1' else 'F1'} at IoU {e.iou_threshold:g}" for k in ("precision", "recall", "f1")}
+    for key, title in titles.items():
+        table.add_row(title, _number(getattr(e.mean, key)), _number(getattr(e.pooled, key)))
+    return table
+
+
+def _objects(e: Evaluation) -> Any:
+    table = _table("Objects", "", "")
+    table.add_row("in the truth", str(e.n_truth))
+    table.add_row("in the result", f"{e.n_result} ({_percent(e.count_bias)})")
+    table.add_row("foreground volume", _percent(e.volume_bias))
+    for title, value in (("split", e.splits), ("merged", e.merges), ("missed", e.misses), ("extra", e.extras)):
+        table.add_row(title, str(value))
+    if e.detection is not None:
+        table.add_row(f"detection F1 within {e.detection.tolerance_um:g} um", _number(e.detection.f1))
+    return table
+
+
+def _tracks(e: Evaluation) -> Any:
+    table = _table("Tracks", "score", "")
+    if (t := e.tracking) is not None:
+        table.add_row("tracks in the truth", str(t.n_truth_tracks))
+        table.add_row("tracks in the result", str(t.n_result_tracks))
+        for title, value in (("DET", t.det), ("TRA", t.tra), ("LNK", t.lnk), ("CT", t.ct), ("TF", t.tf)):
+            table.add_row(title, _number(value))
+    for d in e.divisions:
+        title = f"divisions within {d.tolerance_frames} frames, F1"
+        table.add_row(title, f"{_number(d.f1)} ({d.correct} right of {d.n_result} called, {d.n_truth} true)")
+    return table
+
+
+def _table(title: str, *columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(columns))
+    table.add_column(columns[0])
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.1f} %"

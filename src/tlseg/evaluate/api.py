@@ -1,0 +1,325 @@
+"""Compare a result with the truth, frame by frame and block by block, and say how good it is.
+
+No more than one block of each side is in memory; what is kept of a frame are its counts and its objects' labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tlseg.errors import EvaluationError
+from tlseg.evaluate.divisions import DivisionScores, score_divisions
+from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks
+from tlseg.evaluate.matching import count_detections, count_matches, match_objects
+from tlseg.evaluate.overlap import Ids, Ints, Overlap, add_up, count_overlap, overlap_of
+from tlseg.evaluate.report import Detection, FrameRow
+from tlseg.evaluate.report import Evaluation as Evaluation
+from tlseg.evaluate.scores import (
+    THRESHOLDS,
+    Counts,
+    add_counts,
+    count,
+    curve_of,
+    mean_scores,
+    precision_recall,
+    scores_of,
+)
+from tlseg.evaluate.tracking import TrackScores, score_tracks
+from tlseg.geometry import Box, Grid, Shape, Spacing
+from tlseg.store.images import LabelMovie, movie_of_array, open_label_movie
+
+BLOCK_VOXELS = 2**25
+"""Most voxels of one side in memory at a time, unless one plane has more."""
+
+
+def evaluate(
+    result: Any,
+    truth: Any,
+    *,
+    name: str | None = None,
+    iou: float = 0.5,
+    tolerance_um: float = 5.0,
+    division_tolerance: int = 1,
+    frames: tuple[int | None, int | None] | None = None,
+    spacing_um: Spacing | None = None,
+    tracking: Literal["auto", "always", "never"] = "auto",
+    block: Shape | None = None,
+) -> Evaluation:
+    """Compare labels with true labels.
+
+    Parameters
+    ----------
+    result, truth : path, URL, array or LabelMovie
+        A label TIFF, a folder of label TIFFs, a Cell Tracking Challenge folder, an OME-Zarr with labels, or an array of
+        integers (y, x), (z, y, x) or (t, z, y, x); 0 is background. Truth whose file names carry frame numbers and
+        that has no track file may have fewer frames than the result: the others are left out.
+    name : str, optional
+        Label image inside an OME-Zarr; by default `nuclei`, or the only one.
+    iou : float
+        Smallest IoU, 0 to 1, at which two objects match, for precision, recall, F1 and divisions.
+    tolerance_um : float
+        Largest distance of two centroids, in micrometres, that are one detection.
+    division_tolerance : int
+        Largest number of frames a division may be early or late.
+    frames : (first, end), optional
+        Half-open range of frames to compare; None at either side leaves it open.
+    spacing_um : (z, y, x) float, optional
+        Micrometres per voxel; by default what the truth says, or else the result.
+    tracking : {"auto", "always", "never"}
+        Whether to score tracks: where both sides have a track file or graph (auto), or also where they have none,
+        taking each label for one object through time (always).
+    block : (z, y, x) int, optional
+        Voxels read at a time. No figure depends on it.
+
+    Returns
+    -------
+    Evaluation
+        `to_dict` lists all figures.
+
+    Raises
+    ------
+    EvaluationError
+        When frames or shapes do not fit together, or a setting is out of range.
+    LabelError
+        When a side cannot be read.
+    """
+    _check_settings(iou, tolerance_um, division_tolerance)
+    ours, theirs = _as_movie(result, name, "the result"), _as_movie(truth, name, "the truth")
+    notes: list[str] = []
+    chosen = _frames_to_compare(ours, theirs, frames, notes)
+    spacing = spacing_um or _spacing(ours, theirs, notes)
+    tally = _Tally(iou, tolerance_um, spacing)
+    for t in chosen:
+        tally.add(t, _overlap(ours, theirs, t, block))
+    tracks, divisions = _tracking(ours, theirs, tally, tracking, division_tolerance, notes)
+    return _evaluation(tally, tracks, divisions, notes)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is kept of the frames seen so far."""
+
+    iou: float
+    tolerance_um: float
+    spacing_um: Spacing | None
+    frames: list[int] = field(default_factory=list)
+    counts: list[Counts] = field(default_factory=list)
+    matches: list[list[int]] = field(default_factory=list)
+    detected: int = 0
+    n_truth: int = 0
+    n_result: int = 0
+    truth_labels: list[Ids] = field(default_factory=list)
+    result_labels: list[Ids] = field(default_factory=list)
+    holders: list[Ints] = field(default_factory=list)
+    pairs: list[tuple[Ints, Ints]] = field(default_factory=list)
+
+    def add(self, frame: int, overlap: Overlap) -> None:
+        self.frames.append(frame)
+        self.counts.append(count(overlap, iou_threshold=self.iou))
+        self.matches.append([count_matches(overlap, threshold) for threshold in THRESHOLDS])
+        if self.spacing_um is not None:
+            self.detected += count_detections(overlap, self.tolerance_um, self.spacing_um)
+        held = overlap.covers_truth
+        holder = np.full(len(overlap.truth), -1, dtype=np.int64)
+        holder[overlap.i[held]] = overlap.j[held] + self.n_result
+        i, j = match_objects(overlap, self.iou)
+        self.holders.append(holder)
+        self.pairs.append((i + self.n_truth, j + self.n_result))
+        self.truth_labels.append(overlap.truth.labels)
+        self.result_labels.append(overlap.result.labels)
+        self.n_truth += len(overlap.truth)
+        self.n_result += len(overlap.result)
+
+    def nodes(self, labels: list[Ids]) -> tuple[Ints, Ids]:
+        frame = np.repeat(np.asarray(self.frames, dtype=np.int64), [len(part) for part in labels])
+        return frame, np.concatenate(labels)
+
+
+def _overlap(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | None) -> Overlap:
+    parts = (
+        count_overlap(truth.read(frame, box), result.read(frame, box), origin=box.start)
+        for box in _boxes(result, truth, frame, block)
+    )
+    return overlap_of(add_up(parts))
+
+
+def _boxes(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | None) -> Iterable[Box]:
+    shape = result.frame_shape(frame)
+    if planes := truth.planes.get(frame):
+        return (Box((z, 0, 0), (z + 1, *shape[1:])) for z in planes)
+    return iter(Grid(shape, block or _block(shape, result.chunk or truth.chunk or (1, 1, 1))))
+
+
+def _block(frame: Shape, chunk: Shape) -> Shape:
+    """Slab of whole chunks with at most `BLOCK_VOXELS`; cut along z first, then y, then x."""
+    block = list(frame)
+    for axis in range(3):
+        rest = int(np.prod(block)) // block[axis]
+        fits = max(1, BLOCK_VOXELS // max(1, rest) // chunk[axis]) * chunk[axis]
+        block[axis] = max(1, min(block[axis], fits))
+    return (block[0], block[1], block[2])
+
+
+def _as_movie(source: Any, name: str | None, side: str) -> LabelMovie:
+    if isinstance(source, LabelMovie):
+        return source
+    if isinstance(source, str | Path):
+        return open_label_movie(source, name=name)
+    if not hasattr(source, "shape"):
+        raise EvaluationError(f"{side} is a {type(source).__name__}; expected a path or an array of labels.")
+    return movie_of_array(source, source=side)
+
+
+def _frames_to_compare(
+    result: LabelMovie, truth: LabelMovie, frames: tuple[int | None, int | None] | None, notes: list[str]
+) -> list[int]:
+    low, high = frames or (None, None)
+    wanted = [
+        [t for t in movie.frames if (low is None or t >= low) and (high is None or t < high)]
+        for movie in (result, truth)
+    ]
+    ours, theirs = wanted
+    if result.planes:
+        raise EvaluationError(
+            f"The result {result.source} has single planes of frames. Give whole frames as the result."
+        )
+    sparse = truth.numbered and truth.track_file is None
+    if sparse and theirs and set(theirs) < set(ours):
+        notes.append(f"The truth has {len(theirs)} of {len(ours)} frames; the others were left out.")
+    elif ours != theirs:
+        raise EvaluationError(
+            f"The result has {_listed(ours)} and the truth has {_listed(theirs)}; both need the same frames. "
+            "Choose a range that both have with --frames A:B."
+        )
+    if not theirs:
+        raise EvaluationError(f"No frame of the truth is left to compare; it has {_listed(truth.frames)}.")
+    if any(truth.planes.get(t) for t in theirs):
+        notes.append("The truth labels single planes; only those were compared.")
+    for t in theirs:
+        _check_shapes(result, truth, t)
+    return theirs
+
+
+def _check_shapes(result: LabelMovie, truth: LabelMovie, frame: int) -> None:
+    ours, theirs = result.frame_shape(frame), truth.frame_shape(frame)
+    fits = ours == theirs or (bool(truth.planes) and ours[1:] == theirs[1:] and theirs[0] <= ours[0])
+    if not fits:
+        raise EvaluationError(
+            f"In frame {frame} the result has shape {ours} and the truth {theirs} (z, y, x); both must be equal. "
+            "Resample or crop one of them first."
+        )
+
+
+def _listed(frames: Iterable[int]) -> str:
+    numbers = list(frames)
+    if not numbers:
+        return "no frames"
+    return f"{len(numbers)} frames ({numbers[0]} to {numbers[-1]})" if len(numbers) > 1 else f"frame {numbers[0]}"
+
+
+def _spacing(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> Spacing | None:
+    spacing = truth.spacing_um or result.spacing_um
+    if spacing is None:
+        notes.append(
+            "Neither side says its voxel spacing, so detection by distance was left out. Give --spacing Z,Y,X."
+        )
+    elif truth.spacing_um and result.spacing_um and not np.allclose(truth.spacing_um, result.spacing_um, rtol=0.01):
+        notes.append(
+            f"The result's spacing is {result.spacing_um} um, the truth's {truth.spacing_um} um; the truth's was used."
+        )
+    return spacing
+
+
+def _tracking(
+    result: LabelMovie,
+    truth: LabelMovie,
+    tally: _Tally,
+    wanted: Literal["auto", "always", "never"],
+    tolerance: int,
+    notes: list[str],
+) -> tuple[TrackScores | None, list[DivisionScores]]:
+    if wanted == "never" or (wanted == "auto" and len(tally.frames) < 2):
+        return None, []
+    if truth.planes:
+        notes.append("Tracks were not compared: the truth labels single planes.")
+        return None, []
+    silent = [side for side, m in (("result", result), ("truth", truth)) if m.track_file is None and m.geff is None]
+    if silent and wanted == "auto":
+        notes.append(
+            f"Tracks were not compared: no track file or graph with the {' and the '.join(silent)}. If its labels are "
+            "track numbers, ask with --tracking."
+        )
+        return None, []
+    theirs, ours = _graph(truth, *tally.nodes(tally.truth_labels)), _graph(result, *tally.nodes(tally.result_labels))
+    pairs = (np.concatenate([i for i, _ in tally.pairs]), np.concatenate([j for _, j in tally.pairs]))
+    scores = score_tracks(theirs, ours, np.concatenate(tally.holders))
+    return scores, score_divisions(theirs, ours, pairs, tolerance_frames=tolerance)
+
+
+def _graph(movie: LabelMovie, frame: Ints, label: Ids) -> TrackGraph:
+    if (tracks := movie.tracks()) is not None:
+        return graph_of_tracks(frame, label, tracks)
+    if (links := movie.links()) is not None:
+        return graph_of_links(frame, label, links)
+    return graph_of_labels(frame, label)
+
+
+def _evaluation(
+    tally: _Tally, tracks: TrackScores | None, divisions: list[DivisionScores], notes: list[str]
+) -> Evaluation:
+    total = add_counts(tally.counts)
+    return Evaluation(
+        frames=tuple(_rows(tally)),
+        mean=mean_scores(tally.counts),
+        pooled=scores_of(total),
+        curve=tuple(curve_of(tally.matches, tally.counts)),
+        n_truth=total.n_truth,
+        n_result=total.n_result,
+        count_bias=total.n_result / total.n_truth - 1 if total.n_truth else None,
+        volume_bias=total.result_voxels / total.truth_voxels - 1 if total.truth_voxels else None,
+        splits=total.splits,
+        merges=total.merges,
+        misses=total.misses,
+        extras=total.extras,
+        iou_threshold=tally.iou,
+        spacing_um=tally.spacing_um,
+        detection=_detection(tally, total),
+        tracking=tracks,
+        divisions=tuple(divisions),
+        notes=tuple(notes),
+    )
+
+
+def _rows(tally: _Tally) -> Iterator[FrameRow]:
+    for t, counts in zip(tally.frames, tally.counts, strict=True):
+        s = scores_of(counts)
+        yield FrameRow(t, counts.n_truth, counts.n_result, s.iou, s.seg, s.mucov, s.pq, s.f1)
+
+
+def _detection(tally: _Tally, total: Counts) -> Detection | None:
+    if tally.spacing_um is None:
+        return None
+    precision, recall, f1 = precision_recall(tally.detected, total.n_truth, total.n_result)
+    return Detection(
+        tally.tolerance_um,
+        tally.detected,
+        total.n_result - tally.detected,
+        total.n_truth - tally.detected,
+        precision,
+        recall,
+        f1,
+    )
+
+
+def _check_settings(iou: float, tolerance_um: float, division_tolerance: int) -> None:
+    if not 0 <= iou <= 1:
+        raise EvaluationError(f"The IoU threshold is {iou}; expected 0 to 1.")
+    if not 0 <= tolerance_um < float("inf"):
+        raise EvaluationError(f"The distance tolerance is {tolerance_um} um; expected 0 or more.")
+    if division_tolerance < 0:
+        raise EvaluationError(f"The division tolerance is {division_tolerance} frames; expected 0 or more.")

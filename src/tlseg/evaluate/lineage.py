@@ -1,0 +1,138 @@
+"""Which object of one frame is which object of the next: a track graph as plain arrays.
+
+Nodes are objects of single frames, numbered by (frame, label); edges point forward in time. A gap is one edge over
+several frames. A node with two or more edges out of it divides; a *track* runs from a birth or a division to the next
+division or the end, whatever numbers the labels carry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from tlseg.errors import EvaluationError
+from tlseg.evaluate.overlap import Ids, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class TrackGraph:
+    """Objects of all frames and the links between them.
+
+    Attributes
+    ----------
+    frame : (n,) int64
+    label : (n,) uint64
+        Nodes, ascending by (frame, label).
+    edges : (m, 2) int64
+        Rows of source and target node, ascending, no edge twice.
+    """
+
+    frame: Ints
+    label: Ids
+    edges: Ints
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def out_degree(self) -> Ints:
+        """Edges out of each node, shape (n,)."""
+        return np.bincount(self.edges[:, 0], minlength=len(self)).astype(np.int64)
+
+    @property
+    def in_degree(self) -> Ints:
+        """Edges into each node, shape (n,)."""
+        return np.bincount(self.edges[:, 1], minlength=len(self)).astype(np.int64)
+
+    @property
+    def between_tracks(self) -> npt.NDArray[np.bool_]:
+        """Whether each edge leaves a division or enters a merge, shape (m,)."""
+        source, target = self.edges.T
+        return np.asarray((self.out_degree[source] > 1) | (self.in_degree[target] > 1))
+
+    @property
+    def track(self) -> Ints:
+        """Track number of each node, shape (n,), counting from 0."""
+        inside = self.edges[~self.between_tracks]
+        graph = coo_array((np.ones(len(inside), dtype=np.int8), (inside[:, 0], inside[:, 1])), shape=(len(self),) * 2)
+        if not len(self):
+            return np.empty(0, dtype=np.int64)
+        return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def graph_of_labels(frame: Ints, label: Ids) -> TrackGraph:
+    """Link each label to its next appearance: for movies in which one number is one object through time."""
+    return _graph(frame, label, _same_label(*_sorted(frame, label)))
+
+
+def graph_of_tracks(frame: Ints, label: Ids, tracks: pd.DataFrame) -> TrackGraph:
+    """Link each label to its next appearance, and the last of a parent to the first of its children.
+
+    Parameters
+    ----------
+    frame, label : (n,)
+        Objects that were seen in the label images.
+    tracks : DataFrame
+        Columns `track` and `parent` (0: none); the frames are taken from the images.
+    """
+    frame, label = _sorted(frame, label)
+    labels, first = np.unique(label, return_index=True)  # nodes are ascending by frame
+    last = len(label) - 1 - np.unique(label[::-1], return_index=True)[1]
+    child, parent = (tracks[name].to_numpy().astype(np.uint64) for name in ("track", "parent"))
+    known = np.isin(child, labels) & np.isin(parent, labels) & (parent != 0)
+    source = last[np.searchsorted(labels, parent[known])]
+    target = first[np.searchsorted(labels, child[known])]
+    forward = frame[source] < frame[target]
+    if not forward.all():
+        wrong = int(np.flatnonzero(~forward)[0])
+        raise EvaluationError(
+            f"The track file makes {parent[known][wrong]} the parent of {child[known][wrong]}, but in the images the "
+            f"parent lasts until frame {frame[source][wrong]} and the child starts in frame {frame[target][wrong]}. "
+            "Correct the track file."
+        )
+    links = np.stack([source, target], axis=1)
+    return _graph(frame, label, np.concatenate([_same_label(frame, label), links]))
+
+
+def graph_of_links(frame: Ints, label: Ids, links: pd.DataFrame) -> TrackGraph:
+    """Link objects as a graph file says; links to objects or frames that were not compared are left out.
+
+    Parameters
+    ----------
+    frame, label : (n,)
+        Objects that were seen in the label images.
+    links : DataFrame
+        Columns `frame`, `label`, `next_frame`, `next_label`.
+    """
+    frame, label = _sorted(frame, label)
+    nodes = pd.Series(np.arange(len(frame)), index=pd.MultiIndex.from_arrays([frame, label]))
+    ends = []
+    for f, name in (("frame", "label"), ("next_frame", "next_label")):
+        keys = pd.MultiIndex.from_arrays([links[f].to_numpy(np.int64), links[name].to_numpy(np.uint64)])
+        ends.append(nodes.index.get_indexer(keys))
+    edges = np.stack(ends, axis=1).astype(np.int64)
+    return _graph(frame, label, edges[(edges >= 0).all(axis=1)])
+
+
+def _sorted(frame: Ints, label: Ids) -> tuple[Ints, Ids]:
+    order = np.lexsort((label, frame))
+    return frame[order], label[order]
+
+
+def _same_label(frame: Ints, label: Ids) -> Ints:
+    order = np.lexsort((frame, label))
+    same = label[order][1:] == label[order][:-1]
+    return np.stack([order[:-1][same], order[1:][same]], axis=1).astype(np.int64)
+
+
+def _graph(frame: Ints, label: Ids, edges: Ints) -> TrackGraph:
+    frame, label = _sorted(frame, label)
+    edges = edges.reshape(-1, 2)
+    if (frame[edges[:, 0]] >= frame[edges[:, 1]]).any():
+        raise EvaluationError("The track graph has a link that does not point forward in time. Correct its edges.")
+    return TrackGraph(frame, label, np.unique(edges, axis=0))

@@ -1,0 +1,92 @@
+"""Say which object of the result is which object of the truth.
+
+A matching is one-to-one. It has as many pairs as possible, and among those the largest total IoU.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
+from scipy.spatial import KDTree
+
+from tlseg.evaluate.overlap import Ints, Overlap
+from tlseg.geometry import Spacing
+
+
+def count_matches(overlap: Overlap, threshold: float) -> int:
+    """Return the size of the largest one-to-one matching of pairs with IoU >= `threshold` (and above 0)."""
+    chosen = overlap.iou >= threshold
+    if threshold > 0.5:  # then no object can be in two pairs
+        return int(chosen.sum())
+    return _largest(overlap.i[chosen], overlap.j[chosen], (len(overlap.truth), len(overlap.result)))
+
+
+def match_objects(overlap: Overlap, threshold: float) -> tuple[Ints, Ints]:
+    """Match objects one-to-one.
+
+    Parameters
+    ----------
+    overlap : Overlap
+    threshold : float
+        Smallest IoU of a pair, 0 to 1; a pair shares at least one voxel.
+
+    Returns
+    -------
+    i, j : (k,) int64
+        Rows in `overlap.truth` and `overlap.result`, ascending in i.
+    """
+    iou = overlap.iou
+    chosen = np.flatnonzero(iou >= threshold)
+    i, j, iou = overlap.i[chosen], overlap.j[chosen], iou[chosen]
+    alone = (np.bincount(i, minlength=1)[i] == 1) & (np.bincount(j, minlength=1)[j] == 1)
+    kept = [np.flatnonzero(alone)]
+    rest = np.flatnonzero(~alone)
+    if len(rest):
+        kept += [rest[group] for group in _best_by_component(i[rest], j[rest], iou[rest])]
+    rows = np.sort(np.concatenate(kept))
+    return i[rows], j[rows]
+
+
+def count_detections(overlap: Overlap, tolerance_um: float, spacing_um: Spacing) -> int:
+    """Return the size of the largest one-to-one matching of centroids at most `tolerance_um` micrometres apart."""
+    if not len(overlap.truth) or not len(overlap.result):
+        return 0
+    scale = np.asarray(spacing_um)
+    truth, result = KDTree(overlap.truth.centroids * scale), KDTree(overlap.result.centroids * scale)
+    near = truth.query_ball_tree(result, tolerance_um)
+    i = np.repeat(np.arange(len(near)), [len(row) for row in near])
+    j = np.concatenate([np.asarray(row, dtype=np.int64) for row in near])
+    return _largest(i, j, (len(overlap.truth), len(overlap.result)))
+
+
+def _largest(i: npt.NDArray[np.integer], j: npt.NDArray[np.integer], shape: tuple[int, int]) -> int:
+    if not len(i):
+        return 0
+    graph = csr_array((np.ones(len(i), dtype=np.int8), (i, j)), shape=shape)
+    return int((maximum_bipartite_matching(graph, perm_type="column") >= 0).sum())
+
+
+def _best_by_component(i: Ints, j: Ints, iou: npt.NDArray[np.float64]) -> list[Ints]:
+    """Rows of the best matching of each connected group of pairs; groups are small, so each is solved densely."""
+    n, m = int(i.max()) + 1, int(j.max()) + 1
+    graph = coo_array((np.ones(len(i), dtype=np.int8), (i, j + n)), shape=(n + m, n + m))
+    _, component = connected_components(graph, directed=False)
+    order = np.argsort(component[i], kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(component[i][order])) + 1)
+    return [group[_best_pairs(i[group], j[group], iou[group])] for group in groups]
+
+
+def _best_pairs(i: Ints, j: Ints, iou: npt.NDArray[np.float64]) -> Ints:
+    rows, r = np.unique(i, return_inverse=True)
+    columns, c = np.unique(j, return_inverse=True)
+    # One more pair outweighs any gain in IoU: no matching has a total IoU above the smaller side.
+    value = np.zeros((len(rows), len(columns)))
+    value[r, c] = iou + min(len(rows), len(columns)) + 1
+    pick_r, pick_c = linear_sum_assignment(value, maximize=True)
+    number = np.full(value.shape, -1, dtype=np.int64)
+    number[r, c] = np.arange(len(i))
+    picked = number[pick_r, pick_c]
+    return np.asarray(picked[picked >= 0], dtype=np.int64)

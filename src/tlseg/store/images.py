@@ -1,0 +1,289 @@
+"""Open the labels that anyone's files hold, frame by frame.
+
+TIFF images, folders of them, Cell Tracking Challenge folders, zarr groups and arrays all become one `LabelMovie`:
+frames of (z, y, x) labels that are read box by box, so that no movie has to fit in memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tlseg.errors import LabelError
+from tlseg.geometry import Box, Shape, Spacing
+
+Labels = npt.NDArray[np.generic]
+
+TRACK_FILES = ("man_track.txt", "res_track.txt")
+_CTC_NAME = re.compile(r"(?:man_track|man_seg|mask)_?(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)
+_ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMovie:
+    """Label images through time, wherever they come from.
+
+    Attributes
+    ----------
+    source : str
+        What was opened, for messages.
+    frames : tuple of int
+        Frame numbers, ascending.
+    frame_shape : callable
+        Voxels along (z, y, x) of a frame; 2D images have one plane. Frames of a folder may differ.
+    spacing_um : (z, y, x) float or None
+        Micrometres per voxel, where the file tells.
+    chunk : (z, y, x) int or None
+        Box in which reading is cheapest; None where a frame is read whole.
+    numbered : bool
+        Whether file names carry the frame numbers, so that frames may be missing.
+    planes : mapping of int to ints
+        Frames of which only some z planes are labelled, and which; empty where frames are whole.
+    track_file : Path or None
+        Cell Tracking Challenge track file.
+    geff : str or None
+        Graph of the same objects.
+    """
+
+    source: str
+    frames: tuple[int, ...]
+    frame_shape: Callable[[int], Shape]
+    read_box: Callable[[int, Box], Labels]
+    spacing_um: Spacing | None = None
+    chunk: Shape | None = None
+    numbered: bool = False
+    planes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    track_file: Path | None = None
+    geff: str | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along (z, y, x) of the first frame."""
+        return self.frame_shape(self.frames[0])
+
+    def read(self, frame: int, box: Box) -> Labels:
+        """Return the labels inside `box` of one frame, shape `box.shape`, as stored (0 is background)."""
+        return self.read_box(frame, box)
+
+    def tracks(self) -> pd.DataFrame | None:
+        """Return the track file as columns track, start, end, parent (0: none); None where there is none."""
+        return None if self.track_file is None else read_track_file(self.track_file)
+
+    def links(self) -> pd.DataFrame | None:
+        """Return the graph's edges as columns frame, label, next_frame, next_label; None where there is no graph."""
+        if self.geff is None:
+            return None
+        from tlseg.store.images_zarr import read_geff_links
+
+        return read_geff_links(self.geff)
+
+
+def open_label_movie(path: str | Path, *, name: str | None = None) -> LabelMovie:
+    """Open label images of any supported kind, without reading pixels.
+
+    Parameters
+    ----------
+    path : str or Path
+        A label TIFF (2D, 3D, or with time); a folder of label TIFFs, one per frame in natural order; a Cell Tracking
+        Challenge folder (`maskTTT.tif`, `man_trackTTT.tif` or `man_segTTT.tif`, with or without its track file); an
+        OME-Zarr image with `labels/`, an OME-Zarr label image, or a zarr array; the latter three also as a URL.
+    name : str, optional
+        Label image inside an OME-Zarr; by default `nuclei`, or the only one there is.
+
+    Raises
+    ------
+    LabelError
+        When there is nothing there, or nothing that holds labels.
+    """
+    text = str(path)
+    if "://" in text:
+        return _open_zarr(text, name)
+    place = Path(path)
+    if not place.exists():
+        raise LabelError(f"There is nothing at {text}. Check the path.")
+    if place.is_file():
+        if not _is_tiff(place):
+            raise LabelError(
+                f"{text} is not a file of labels that can be read. Give a TIFF, a folder of TIFFs, or an OME-Zarr."
+            )
+        return _open_tiff(place)
+    if place.suffix == ".zarr" or any((place / mark).exists() for mark in _ZARR_MARKS):
+        return _open_zarr(text, name)
+    return _open_folder(place)
+
+
+def movie_of_array(array: Any, *, spacing_um: Spacing | None = None, source: str = "the array") -> LabelMovie:
+    """Wrap an array of labels (y, x), (z, y, x) or (t, z, y, x); lazy arrays are read box by box."""
+    ndim = len(array.shape)
+    if ndim not in (2, 3, 4):
+        raise LabelError(f"{source} has {ndim} axes; expected (y, x), (z, y, x) or (t, z, y, x).")
+    return movie_of_axes(array, "tzyx"[4 - ndim :], source=source, spacing_um=spacing_um)
+
+
+def movie_of_axes(
+    array: Any,
+    axes: str,
+    *,
+    source: str,
+    spacing_um: Spacing | None = None,
+    chunk: Sequence[int] | None = None,
+    geff: str | None = None,
+) -> LabelMovie:
+    """Wrap an array whose axes are given by letter, in any order of t, c, z, y, x with at most one channel.
+
+    Parameters
+    ----------
+    array : array-like
+        Anything with `shape` that is sliced like numpy.
+    axes : str
+        One letter for each axis.
+    source, spacing_um, geff
+        See `LabelMovie`.
+    chunk : sequence of int, optional
+        Voxels per chunk along `axes`.
+    """
+    sizes = dict(zip(axes, (int(n) for n in array.shape), strict=True))
+    if not {"y", "x"} <= set(axes) <= set("tczyx") or len(sizes) != len(axes):
+        raise LabelError(f"{source} has axes {', '.join(axes)}; expected y and x, and any of t, c and z.")
+    if sizes.get("c", 1) != 1:
+        raise LabelError(f"{source} has {sizes['c']} channels; a label image has one. Give one channel of it.")
+    shape = (sizes.get("z", 1), sizes["y"], sizes["x"])
+    order = [letter for letter in axes if letter in "zyx"]
+
+    def read(frame: int, box: Box) -> Labels:
+        cut: dict[str, int | slice] = {"t": frame, "c": 0, **dict(zip("zyx", box.slices, strict=True))}
+        part = np.asarray(array[tuple(cut[letter] for letter in axes)])
+        part = part.transpose([order.index(letter) for letter in "zyx" if letter in order])
+        return part if "z" in order else part[None]
+
+    per_axis = dict(zip(axes, chunk, strict=True)) if chunk is not None else None
+    return LabelMovie(
+        source=source,
+        frames=tuple(range(sizes.get("t", 1))),
+        frame_shape=lambda _frame: shape,
+        read_box=read,
+        spacing_um=spacing_um,
+        chunk=None if per_axis is None else (per_axis.get("z", 1), per_axis["y"], per_axis["x"]),
+        geff=geff,
+    )
+
+
+def read_track_file(path: Path) -> pd.DataFrame:
+    """Read a Cell Tracking Challenge track file: columns track, start, end, parent (0: none), all int64."""
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            values = [int(part) for part in line.split()]
+        except ValueError:
+            values = [-1]
+        if values and (len(values) != 4 or min(values) < 0):
+            raise LabelError(
+                f"{path}, line {number}: found {line!r}, expected four whole numbers: track, start, end, parent."
+            )
+        rows += [values] if values else []
+    return pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 4), columns=["track", "start", "end", "parent"])
+
+
+def _open_zarr(path: str, name: str | None) -> LabelMovie:
+    from tlseg.store.images_zarr import open_zarr_labels
+
+    return open_zarr_labels(path, name=name)
+
+
+def _open_tiff(path: Path) -> LabelMovie:
+    from tlseg.store.images_tiff import lazy_tiff
+
+    array, axes, spacing_um = lazy_tiff(path)
+    return movie_of_axes(array, axes, source=str(path), spacing_um=spacing_um)
+
+
+def _open_folder(folder: Path) -> LabelMovie:
+    files = sorted((f for f in folder.iterdir() if _is_tiff(f)), key=_natural)
+    if not files:
+        if (folder / "TRA").is_dir() or (folder / "SEG").is_dir():
+            raise LabelError(
+                f"{folder} holds several truths. Give its TRA folder to compare tracks, or its SEG folder to compare "
+                "outlines."
+            )
+        raise LabelError(f"{folder} holds no TIFF images and is no zarr group. Give a folder of label images.")
+    named = [(_CTC_NAME.fullmatch(f.name), f) for f in files]
+    if any(match for match, _ in named):
+        return _open_ctc(folder, [(int(m[1]), m[2], f) for m, f in named if m])
+    return _movie_of_files(folder, dict(enumerate(files)), numbered=False)
+
+
+def _open_ctc(folder: Path, found: list[tuple[int, str | None, Path]]) -> LabelMovie:
+    track_file = next((folder / n for n in TRACK_FILES if (folder / n).is_file()), None)
+    whole = {t: f for t, z, f in found if z is None}
+    if len(whole) < sum(z is None for _, z, _ in found):
+        raise LabelError(f"{folder} holds two images of one frame. Give a folder with one kind of image.")
+    if len(whole) == len(found):
+        return _movie_of_files(folder, dict(sorted(whole.items())), numbered=True, track_file=track_file)
+    if whole:
+        raise LabelError(
+            f"{folder} mixes whole frames and single planes (`_TTT_ZZZ.tif`). Give a folder with one of them."
+        )
+    return _movie_of_planes(folder, {(t, int(z)): f for t, z, f in found if z is not None})
+
+
+def _movie_of_files(
+    folder: Path, files: dict[int, Path], *, numbered: bool, track_file: Path | None = None
+) -> LabelMovie:
+    from tlseg.store.images_tiff import lazy_tiff
+
+    @lru_cache(maxsize=1)
+    def movie(frame: int) -> LabelMovie:
+        array, axes, spacing_um = lazy_tiff(files[frame])
+        opened = movie_of_axes(array, axes, source=str(files[frame]), spacing_um=spacing_um)
+        if len(opened.frames) != 1:
+            raise LabelError(
+                f"{opened.source} has {len(opened.frames)} frames; in a folder each file is one. Give the file itself."
+            )
+        return opened
+
+    return LabelMovie(
+        source=str(folder),
+        frames=tuple(files),
+        frame_shape=lambda frame: movie(frame).shape,
+        read_box=lambda frame, box: movie(frame).read(0, box),
+        spacing_um=movie(next(iter(files))).spacing_um,
+        numbered=numbered,
+        track_file=track_file,
+    )
+
+
+def _movie_of_planes(folder: Path, files: dict[tuple[int, int], Path]) -> LabelMovie:
+    from tlseg.store.images_tiff import lazy_tiff
+
+    planes = {t: tuple(sorted(z for u, z in files if u == t)) for t in sorted({t for t, _ in files})}
+    depth = max(z for _, z in files) + 1
+
+    def plane(frame: int, z: int) -> LabelMovie:
+        array, axes, _ = lazy_tiff(files[frame, z])
+        return movie_of_axes(array, axes, source=str(files[frame, z]))
+
+    def shape(frame: int) -> Shape:
+        return (depth, *plane(frame, planes[frame][0]).shape[1:])
+
+    def read(frame: int, box: Box) -> Labels:
+        flat = Box((0, *box.start[1:]), (1, *box.stop[1:]))
+        return np.concatenate([plane(frame, z).read(0, flat) for z in range(box.start[0], box.stop[0])])
+
+    return LabelMovie(str(folder), tuple(planes), shape, read, numbered=True, planes=planes)
+
+
+def _is_tiff(path: Path) -> bool:
+    return path.suffix.lower() in (".tif", ".tiff") and path.is_file() and not path.name.startswith(".")
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key by which `t9` comes before `t10`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]

@@ -1,0 +1,180 @@
+"""Find the labels inside a zarr hierarchy, with their axes, spacing and track graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import zarr
+
+from tlseg.errors import LabelError
+from tlseg.store.images import LabelMovie, movie_of_axes
+from tlseg.store.location import is_url, open_group
+from tlseg.store.metadata import parse_image
+
+DEFAULT_NAME = "nuclei"
+_LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
+
+
+def open_zarr_labels(path: str, *, name: str | None) -> LabelMovie:
+    """Open the labels of an OME-Zarr image, an OME-Zarr label image, or a zarr array.
+
+    Parameters
+    ----------
+    path : str
+        Folder or URL.
+    name : str or None
+        Label image below `labels/`; None takes `nuclei`, or the only one there is.
+    """
+    path = path.rstrip("/")
+    node = _open(path)
+    if isinstance(node, zarr.Array):
+        return _movie_of_array(node, path)
+    attributes = _ome(node)
+    names = _label_names(node)
+    if names or name is not None:
+        chosen = _choose(names, name, path)
+        return _movie_of_multiscale(
+            _group(node, f"labels/{chosen}"), f"{path}/labels/{chosen}", _geff(node, path, chosen)
+        )
+    if "multiscales" not in attributes:
+        raise LabelError(
+            f"{path} is a zarr group without labels: no `labels/` and no `multiscales`. Give the group that holds them."
+        )
+    if "omero" in attributes and "image-label" not in attributes:
+        raise LabelError(f"{path} is an image without labels. Segment it first, or give a group that holds labels.")
+    root, below, own_name = path.rpartition("/labels/")
+    geff = _geff(_open(root), root, own_name) if below else None
+    return _movie_of_multiscale(node, path, geff)
+
+
+def read_geff_links(path: str) -> pd.DataFrame:
+    """Read the edges of a GEFF between objects named by (frame, label).
+
+    Parameters
+    ----------
+    path : str
+        Folder or URL of the graph.
+
+    Returns
+    -------
+    DataFrame
+        Columns frame, label, next_frame, next_label; one row per edge.
+
+    Raises
+    ------
+    LabelError
+        When nodes have no time in whole frames or no label.
+    """
+    from geff import GeffMetadata, GeffReader
+
+    meta = GeffMetadata.read(path)
+    time = next((axis.name for axis in meta.axes or [] if axis.type == "time"), None)
+    related = (r.label_prop for r in meta.related_objects or [] if r.type == "labels" and r.label_prop)
+    known = set(meta.node_props_metadata)
+    label = next((p for p in (*related, *_LABEL_PROPERTIES) if p in known), None)
+    if time is None or label is None:
+        raise LabelError(
+            f"{path} does not say which label its nodes have in which frame: found properties {sorted(known)}, "
+            f"expected a time axis and one of {', '.join(_LABEL_PROPERTIES)}."
+        )
+    reader = GeffReader(path, validate=False)
+    reader.read_node_props([time, label])
+    graph = reader.build()
+    frames, labels = (np.asarray(graph["node_props"][p]["values"]) for p in (time, label))
+    if not np.array_equal(frames, np.round(frames)):
+        raise LabelError(f"{path} has times that are not frame numbers along {time}. Store the frame of each node.")
+    ids = pd.Index(np.asarray(graph["node_ids"]))
+    edges = np.asarray(graph["edge_ids"]).reshape(-1, 2)
+    rows = [ids.get_indexer(pd.Index(column)) for column in edges.T]
+    columns = {}
+    for prefix, row in zip(("", "next_"), rows, strict=True):
+        columns[f"{prefix}frame"] = frames[row].astype(np.int64)
+        columns[f"{prefix}label"] = labels[row].astype(np.uint64)
+    return pd.DataFrame(columns)
+
+
+def _open(path: str) -> zarr.Group | zarr.Array[Any]:
+    if not is_url(path) and _is_array(Path(path)):
+        return zarr.open_array(path, mode="r")
+    return open_group(path)
+
+
+def _is_array(folder: Path) -> bool:
+    if (folder / ".zarray").is_file():
+        return True
+    document = folder / "zarr.json"
+    return document.is_file() and json.loads(document.read_text(encoding="utf-8")).get("node_type") == "array"
+
+
+def _ome(group: zarr.Group) -> Mapping[str, Any]:
+    attributes: Mapping[str, Any] = dict(group.attrs)
+    inner = attributes.get("ome")
+    return inner if isinstance(inner, Mapping) else attributes
+
+
+def _label_names(group: zarr.Group) -> list[str]:
+    if "labels" not in group:
+        return []
+    labels = _group(group, "labels")
+    listed = _ome(labels).get("labels")
+    return [str(n) for n in listed] if isinstance(listed, Sequence) else sorted(labels.group_keys())
+
+
+def _group(parent: zarr.Group, name: str) -> zarr.Group:
+    child = parent.get(name)
+    if not isinstance(child, zarr.Group):
+        raise LabelError(f"{parent.store_path} names {name}, but there is no such group. Check that the copy is whole.")
+    return child
+
+
+def _choose(names: list[str], name: str | None, path: str) -> str:
+    wanted = name or (names[0] if len(names) == 1 else DEFAULT_NAME)
+    if wanted not in names:
+        raise LabelError(
+            f"{path} has no labels named {wanted!r}; it has {', '.join(names) or 'none'}. Choose one by its name."
+        )
+    return wanted
+
+
+def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None) -> LabelMovie:
+    image = parse_image(dict(group.attrs), where=source)
+    array = group.get(image.paths[0])
+    if not isinstance(array, zarr.Array):
+        raise LabelError(
+            f"{source} names level {image.paths[0]}, but there is no such array. Check that the copy is whole."
+        )
+    return movie_of_axes(
+        array,
+        "".join(image.axes),
+        source=source,
+        spacing_um=None if image.spacing_problem else image.spacing_um(),
+        chunk=array.shards or array.chunks,
+        geff=geff,
+    )
+
+
+def _movie_of_array(array: zarr.Array[Any], source: str) -> LabelMovie:
+    named = getattr(array.metadata, "dimension_names", None)
+    if named and all(n in ("t", "c", "z", "y", "x") for n in named):
+        axes = "".join(str(n) for n in named)
+    elif 2 <= array.ndim <= 4:
+        axes = "tzyx"[4 - array.ndim :]
+    else:
+        raise LabelError(f"{source} has {array.ndim} axes; expected (y, x), (z, y, x) or (t, z, y, x).")
+    return movie_of_axes(array, axes, source=source, chunk=array.shards or array.chunks)
+
+
+def _geff(node: zarr.Group | zarr.Array[Any], root: str, name: str) -> str | None:
+    """Path of `tracks.geff`, unless it says that it belongs to other labels."""
+    if not isinstance(node, zarr.Group) or "tracks.geff" not in node:
+        return None
+    inner: Any = dict(node["tracks.geff"].attrs).get("geff", {})
+    related: Any = inner.get("related_objects") if isinstance(inner, Mapping) else None
+    paths = [str(r.get("path", "")) for r in related or [] if isinstance(r, Mapping) and r.get("type") == "labels"]
+    mine = not paths or any(p.rstrip("/").endswith(f"labels/{name}") for p in paths)
+    return f"{root}/tracks.geff" if mine else None
