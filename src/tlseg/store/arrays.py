@@ -5,7 +5,9 @@ The arrays are created up front and pixels come region by region, so any number 
 
 from __future__ import annotations
 
-import shutil
+import json
+import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +19,7 @@ import numpy.typing as npt
 
 from tlseg.errors import LabelError, PlanError
 from tlseg.geometry import Box, Shape
+from tlseg.store.location import one_line
 from tlseg.store.metadata import Json
 from tlseg.store.pyramid import Pyramid, downsample_labels, image_levels
 
@@ -77,7 +80,9 @@ class PyramidArrays:
                 "Expected the same shape and data type."
             )
         if not 0 <= frame < self.n_frames:
-            raise PlanError(f"Frame {frame} was given for arrays of {self.n_frames} frames. Use a frame number below that.")
+            raise PlanError(
+                f"Frame {frame} was given for arrays of {self.n_frames} frames. Use a frame number below that."
+            )
         arrays = _open_arrays(self)
         for index in self.pyramid.regions.touching(box):
             region = self.pyramid.regions.core(self.pyramid.regions.position(index))
@@ -134,16 +139,26 @@ class PyramidArrays:
         return tuple(parts[a] for a in self.axes)
 
 
-def create_arrays(arrays: PyramidArrays) -> None:
-    """Create the group and its empty arrays; the folder must not hold any yet."""
+def ensure_arrays(arrays: PyramidArrays) -> None:
+    """Create the group and its empty arrays; levels that exist already, from an unfinished run, must be the same.
+
+    Raises
+    ------
+    LabelError
+        If a level exists with another shape, data type or layout.
+    """
     import zarr
     from zarr.codecs import BloscCodec, ZstdCodec
 
-    group = zarr.create_group(arrays.group, zarr_format=3)
+    path = Path(arrays.group)
+    group = zarr.open_group(path, mode="a", zarr_format=3, use_consolidated=False)
     image = arrays.kind == "image"
     # Zstandard writes the same bytes on every run; Blosc's shuffle is worth having on noisy pixels
     codec: Any = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle") if image else ZstdCodec(level=3)
     for level in range(len(arrays.pyramid.factors)):
+        if (path / str(level) / "zarr.json").exists():
+            _check_same(arrays, level)
+            continue
         group.create_array(
             str(level),
             shape=arrays.array_shape(level),
@@ -156,38 +171,50 @@ def create_arrays(arrays: PyramidArrays) -> None:
         )
 
 
-def check_arrays(arrays: PyramidArrays) -> None:
-    """Raise unless the arrays on disk are those described: a resumed run must write into the same layout.
-
-    Raises
-    ------
-    LabelError
-        If a level is absent or differs.
-    """
+def refresh_consolidated(root: Path) -> None:
+    """Bring a group's consolidated metadata up to date where it has some: readers that use it would miss labels."""
     import zarr
 
-    for level in range(len(arrays.pyramid.factors)):
-        path = Path(arrays.group) / str(level)
-        try:
-            found = zarr.open_array(path, mode="r")
-            same = (found.shape, found.shards, found.dtype) == (
-                arrays.array_shape(level),
-                arrays.shard_shape(level),
-                np.dtype(arrays.dtype),
-            )
-        except Exception as error:
-            raise LabelError(f"{path} cannot be opened ({type(error).__name__}). Start again with --overwrite.") from error
-        if not same:
-            raise LabelError(
-                f"{path} is a {found.dtype} array {found.shape}, expected {arrays.dtype} {arrays.array_shape(level)} in "
-                f"shards of {arrays.shard_shape(level)}. It belongs to another run; start again with --overwrite."
-            )
+    path = root / "zarr.json"
+    if not path.exists() or not read_json(path).get("consolidated_metadata"):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr warns that consolidation is no part of the v3 specification yet
+        zarr.consolidate_metadata(str(root))
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a folder that this package wrote; nothing happens where it is absent."""
-    if path.exists():
-        shutil.rmtree(path)
+def replace_json(path: Path, document: Json) -> None:
+    """Write a JSON file so that a reader sees the old or the new one, never half."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    part.write_text(json.dumps(document, indent=2))
+    part.replace(path)
+
+
+def read_json(path: Path) -> Json:
+    """Read the metadata file of a Zarr node."""
+    try:
+        document: Json = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise LabelError(
+            f"{path} cannot be read ({type(error).__name__}): {error}. Restore it or write elsewhere with --out."
+        ) from error
+    return document
+
+
+def _check_same(arrays: PyramidArrays, level: int) -> None:
+    import zarr
+
+    path = Path(arrays.group) / str(level)
+    try:
+        found = zarr.open_array(path, mode="r")
+    except Exception as error:
+        raise LabelError(f"{path} cannot be opened ({one_line(error)}). Start again with --overwrite.") from error
+    expected = (arrays.array_shape(level), arrays.shard_shape(level), np.dtype(arrays.dtype))
+    if (found.shape, found.shards, found.dtype) != expected:
+        raise LabelError(
+            f"{path} is a {found.dtype} array {found.shape} in shards of {found.shards}, expected {arrays.dtype} "
+            f"{expected[0]} in shards of {expected[1]}. It belongs to another run; start again with --overwrite."
+        )
 
 
 @lru_cache(maxsize=32)

@@ -61,7 +61,9 @@ def open_store(url: str, *, anonymous: bool = False) -> Store:
             raise MissingExtraError(f"Reading {url}", _EXTRAS[scheme]) from error
         raise MovieError(f"Reading {url} needs the fsspec file system for {scheme}:// ({error}).") from error
     except ValueError as error:
-        raise MovieError(f"{url}: {error}. Expected a local path or a URL that starts with https:// or s3://.") from error
+        raise MovieError(
+            f"{url}: {error}. Expected a local path or a URL that starts with https:// or s3://."
+        ) from error
 
 
 def open_group(url: str) -> Group:
@@ -106,7 +108,8 @@ def _check_local(url: str) -> None:
         raise MovieError(f"{url} does not exist. Expected an OME-Zarr folder; check the path.")
     if not path.is_dir():
         raise MovieError(
-            f"{url} is a file, not an OME-Zarr folder. TIFF files are converted once: tlseg convert {path.name} OUT.ome.zarr"
+            f"{url} is a file, not an OME-Zarr folder. TIFF files are converted once: "
+            f"tlseg convert {path.name} OUT.ome.zarr"
         )
 
 
@@ -126,7 +129,9 @@ def _explain_local(path: Path, error: Exception) -> str:
             f"{path} is not a Zarr group: it holds no zarr.json or .zgroup. Expected an OME-Zarr movie; "
             "a folder of TIFFs is converted once with: tlseg convert"
         )
-    return f"{path}: its Zarr metadata cannot be read ({one_line(error)}). The file is damaged or cut short; copy it again."
+    return (
+        f"{path}: its Zarr metadata cannot be read ({one_line(error)}). They are damaged or cut short; copy it again."
+    )
 
 
 def _head(path: Path) -> str:

@@ -6,6 +6,7 @@ Pure functions on the JSON of the specification (0.4 and 0.5). Lengths leave in 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +21,14 @@ _PREFIXES = {
     "centi": -2, "deci": -1, "": 0, "hecto": 2, "kilo": 3, "mega": 6, "giga": 9, "tera": 12, "peta": 15, "exa": 18,
     "zetta": 21, "yotta": 24,
 }  # fmt: skip
-_MICROMETRES = {f"{prefix}{stem}": 10.0 ** (n + 6) for prefix, n in _PREFIXES.items() for stem in ("meter", "metre")} | {
+_METRES = {f"{prefix}{stem}": n for prefix, n in _PREFIXES.items() for stem in ("meter", "metre")}
+_MICROMETRES = {name: 10.0 ** (n + 6) for name, n in _METRES.items()} | {
     "angstrom": 1e-4, "inch": 25400.0, "foot": 304800.0, "yard": 914400.0, "nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0,
     "\\u00b5m": 1.0, "micron": 1.0, "microns": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6, "å": 1e-4, "pm": 1e-6,
 }  # fmt: skip
 _SECONDS = {f"{prefix}second": 10.0**n for prefix, n in _PREFIXES.items()} | {
-    "minute": 60.0, "hour": 3600.0, "day": 86400.0, "s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6,
-    "ns": 1e-9, "min": 60.0, "h": 3600.0, "d": 86400.0,
+    "minute": 60.0, "hour": 3600.0, "day": 86400.0, "s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6,
+    "μs": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0, "d": 86400.0,
 }  # fmt: skip
 _AXIS_OF_TYPE = {"time": "t", "channel": "c"}
 
@@ -116,10 +118,14 @@ def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
     axes, units = _axes(multiscale, where)
     datasets = multiscale.get("datasets")
     if not isinstance(datasets, list) or not datasets or not all(_has_path(d) for d in datasets):
-        raise MovieError(f"{where}: its multiscales lists no datasets with a path. Expected one array per pyramid level.")
+        raise MovieError(
+            f"{where}: its multiscales lists no datasets with a path. Expected one array per pyramid level."
+        )
     outer = _transforms(multiscale, len(axes), where)
     transforms = [_combine(_transforms(d, len(axes), where), outer) for d in datasets]
-    stated = all(d.get("coordinateTransformations") for d in datasets) or bool(multiscale.get("coordinateTransformations"))
+    stated = all(d.get("coordinateTransformations") for d in datasets) or bool(
+        multiscale.get("coordinateTransformations")
+    )
     problem = _spacing_problem(axes, units, transforms[0][0], stated)
     factors = [_factor(axis, unit) for axis, unit in zip(axes, units, strict=True)]
     return ImageMetadata(
@@ -136,7 +142,7 @@ def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
 
 
 def image_axes(names: str, *, interval_known: bool) -> list[Json]:
-    """Axes of the specification for the letters in `names`, with units; time has one only where the interval is known."""
+    """Axes of the specification for the letters in `names`, with units (of time where it is known)."""
     kinds: dict[str, Json] = {
         "t": {"name": "t", "type": "time"} | ({"unit": "second"} if interval_known else {}),
         "c": {"name": "c", "type": "channel"},
@@ -148,8 +154,10 @@ def write_multiscales(
     group: Any, *, name: str, axes: list[Json], datasets: list[Json], kind: str, omero: Json | None = None
 ) -> None:
     """Write the 0.5 multiscales (and `omero`) of a Zarr v3 group; `kind` names the downsampling."""
-    from ome_zarr.format import FormatV05
-    from ome_zarr.writer import write_multiscales_metadata
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # ome_zarr.writer uses its own deprecated class on import
+        from ome_zarr.format import FormatV05
+        from ome_zarr.writer import write_multiscales_metadata
 
     metadata: Json = {"method": kind} | ({"omero": omero} if omero else {})
     write_multiscales_metadata(group, datasets, fmt=FormatV05(), axes=axes, name=name, metadata=metadata)
@@ -182,9 +190,9 @@ def omero_channels(
 
 def _no_image(ome: Mapping[str, Any], multiscales: Any, where: str) -> str:
     if "plate" in ome or "well" in ome:
-        return f"{where} is a plate or well, which holds many images. Expected one image; give its path, such as {where}/A/1/0."
+        return f"{where} is a plate or well of many images. Expected one image; give its path, such as {where}/A/1/0."
     if "bioformats2raw.layout" in ome:
-        return f"{where} holds a series of images (bioformats2raw layout). Expected one image; give its path, such as {where}/0."
+        return f"{where} holds a series of images (bioformats2raw). Expected one; give its path, such as {where}/0."
     if "labels" in ome:
         return f"{where} is a folder of label images. Expected one image; give its path, such as {where}/nuclei."
     found = "an empty or malformed multiscales" if multiscales is not None else "no multiscales"
@@ -197,14 +205,18 @@ def _version(attributes: Mapping[str, Any], multiscale: Mapping[str, Any], where
     else:
         version = str(multiscale.get("version", "0.4"))
     if version not in ("0.4", "0.5"):
-        raise MovieError(f"{where} is OME-Zarr {version}. Expected version 0.4 or 0.5; convert it with another tool first.")
+        raise MovieError(
+            f"{where} is OME-Zarr {version}. Expected version 0.4 or 0.5; convert it with another tool first."
+        )
     return version
 
 
 def _axes(multiscale: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], list[str | None]]:
     listed = multiscale.get("axes")
     if not isinstance(listed, list) or not all(isinstance(a, Mapping) for a in listed):
-        raise MovieError(f"{where}: its axes are {listed!r}. Expected a list of axes with name and type (OME-Zarr 0.4 or 0.5).")
+        raise MovieError(
+            f"{where}: its axes are {listed!r}. Expected a list of axes with name and type (OME-Zarr 0.4 or 0.5)."
+        )
     names = tuple(_AXIS_OF_TYPE.get(str(a.get("type")), str(a.get("name", "")).lower()) for a in listed)
     if len(set(names)) != len(names) or not set(names) <= set("tczyx") or not {"y", "x"} <= set(names):
         found = ", ".join(str(a.get("name")) for a in listed)
@@ -223,7 +235,9 @@ def _transforms(entry: Mapping[str, Any], n_axes: int, where: str) -> Transform:
     scale, shift = (1.0,) * n_axes, (0.0,) * n_axes
     listed = entry.get("coordinateTransformations") or []
     if not isinstance(listed, list):
-        raise MovieError(f"{where}: its coordinateTransformations are not a list. Expected a scale and perhaps a translation.")
+        raise MovieError(
+            f"{where}: its coordinateTransformations are not a list. Expected a scale and perhaps a translation."
+        )
     for transform in listed:
         kind = _mapping(transform).get("type")
         if kind == "identity":
@@ -246,11 +260,13 @@ def _combine(inner: Transform, outer: Transform) -> Transform:
 
 
 def _factor(axis: str, unit: str | None) -> float:
-    factor = {"t": seconds, "c": lambda _: None}.get(axis, micrometres)(unit)
+    factor = seconds(unit) if axis == "t" else None if axis == "c" else micrometres(unit)
     return 1.0 if factor is None else factor
 
 
-def _spacing_problem(axes: Sequence[str], units: Sequence[str | None], scale: Sequence[float], stated: bool) -> str | None:
+def _spacing_problem(
+    axes: Sequence[str], units: Sequence[str | None], scale: Sequence[float], stated: bool
+) -> str | None:
     space = [(a, u, s) for a, u, s in zip(axes, units, scale, strict=True) if a in "zyx"]
     if not stated:
         return "no voxel spacing: it has no coordinateTransformations"

@@ -243,7 +243,8 @@ def open_movie(path: str | Path, *, channel: int | str | None = None, level: int
     image, arrays, _ = _open_image(url)
     level = _check_level(level, image, url)
     array = arrays[level]
-    data = dask.array.from_array(array, chunks=array.shards or array.chunks, inline_array=True, name=False)
+    chunks = array.shards or array.chunks
+    data = dask.array.from_array(array, chunks=chunks, inline_array=True, name=False)  # type: ignore[no-untyped-call]
     dims = [a for a in "tczyx" if a in image.axes]
     data = data.transpose([image.axes.index(a) for a in dims])
     coords = {a: (a, *_coordinate(image, level, a, n)) for a, n in zip(dims, data.shape, strict=True)}
@@ -287,15 +288,19 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
     convert = f"tlseg convert {Path(where).name} OUT.ome.zarr"
     if 0 in source.shape or not frames:
         t, z, y, x = source.shape
-        raise MovieError(f"{where}: nothing to segment in {len(frames)} of {t} frames of {z} x {y} x {x} voxels. Expected at least one of each.")
+        raise MovieError(
+            f"{where}: nothing to segment in {len(frames)} of {t} frames of {z} x {y} x {x} voxels. "
+            "Expected at least one of each."
+        )
     if not (0 <= frames[0] < source.n_frames and 0 <= frames[-1] < source.n_frames):
         raise MovieError(
-            f"{where}: frames {frames[0]}:{frames[-1] + 1} were asked for, but it has {source.n_frames}. Use frames 0:{source.n_frames}."
+            f"{where}: frames {frames[0]}:{frames[-1] + 1} were asked for, but it has "
+            f"{source.n_frames}. Use frames 0:{source.n_frames}."
         )
     if source.is_2d or source.shape[1] == 1:
         raise MovieError(
-            f"{where} is a 2D movie (one plane). Expected several z planes: the models are 3D, and segmenting 2D needs a "
-            "2D model. Reading, converting and planning work."
+            f"{where} is a 2D movie (one plane). Expected several z planes: the models are 3D, and segmenting 2D "
+            "needs a 2D model. Reading, converting and planning work."
         )
     if source.spacing_problem:
         raise MovieError(
@@ -309,8 +314,8 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
     missing = [] if allow_missing else source.missing_chunks(frames)
     if missing:
         raise MovieError(
-            f"{where}: {len(missing)} chunks are missing, the first is {missing[0]}; a reader would see the fill value there. "
-            f"Expected every chunk: copy the movie again, or allow missing chunks if empty regions were never written."
+            f"{where}: {len(missing)} chunks are missing, the first is {missing[0]}; a reader would see the fill value "
+            "there. Expected every chunk: copy the movie again, or allow missing chunks if empty ones were never written."
         )
 
 
@@ -338,14 +343,16 @@ def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
             array = group[path]
         except Exception as error:
             raise MovieError(
-                f"{url}: its metadata name the array {path!r}, which cannot be opened ({one_line(error)}). Copy or convert the movie again."
+                f"{url}: its metadata name the array {path!r}, which cannot be opened ({one_line(error)}). "
+                "Copy or convert the movie again."
             ) from error
         if not isinstance(array, Array):
             raise MovieError(f"{url}: its metadata name the array {path!r}, which is a group. Expected an array.")
         if array.ndim != len(image.axes):
             raise MovieError(
-                f"{url}: array {path!r} has {array.ndim} dimensions {array.shape}, its metadata list {len(image.axes)} axes "
-                f"({', '.join(image.axes)}). Expected one axis per dimension; correct the metadata or convert the movie again."
+                f"{url}: array {path!r} has {array.ndim} dimensions {array.shape}, its metadata list "
+                f"{len(image.axes)} axes ({', '.join(image.axes)}). Expected one axis per dimension; correct the metadata "
+                "or convert the movie again."
             )
         arrays.append(array)
     zarr_3 = group.metadata.zarr_format == 3

@@ -64,7 +64,7 @@ class Pyramid:
         return _three(r // f for r, f in zip(self.region, self.factors[level], strict=True))
 
     def chunk(self, level: int) -> Shape:
-        """Voxels of one chunk inside a shard: the largest divisor of the shard that is no larger than a viewer wants."""
+        """Voxels of one chunk inside a shard: a divisor of the shard, no larger than a viewer wants."""
         return _three(_divisor(s, c) for s, c in zip(self.shard(level), _CHUNK, strict=True))
 
     def level_spacing_um(self, level: int) -> Spacing:
@@ -200,13 +200,12 @@ def _block_sums(sums: npt.NDArray[np.generic], factor: Shape) -> npt.NDArray[np.
 
 
 def _mean(sums: npt.NDArray[np.generic], image: npt.NDArray[np.generic], factor: Shape) -> npt.NDArray[np.generic]:
-    z, y, x = (
-        np.minimum(f, n - np.arange(m) * f) for f, n, m in zip(factor, image.shape, sums.shape, strict=True)
-    )
+    z, y, x = (np.minimum(f, n - np.arange(m) * f) for f, n, m in zip(factor, image.shape, sums.shape, strict=True))
     count = (z[:, None, None] * y[:, None] * x).astype(sums.dtype)
-    if image.dtype.kind == "f":
-        return (sums / count).astype(image.dtype)
-    return ((2 * sums + count) // (2 * count)).astype(image.dtype)
+    means: npt.NDArray[np.generic] = (
+        sums / count if image.dtype.kind == "f" else (2 * sums + count) // (2 * count)
+    ).astype(image.dtype)
+    return means
 
 
 def _three(values: Sequence[int] | Iterator[int]) -> Shape:
