@@ -7,6 +7,7 @@ where small motion fails.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,14 +24,18 @@ from tlseg.link.settings import LinkSettings
 _CAP_RADII = 3.0
 # A doubled volume counts as this share of the cap; four times the volume as twice of it.
 _DOUBLING = 0.35
-# Scores (mean squared residual over the cap squared) up to which a motion explains a pair of frames: 0.03 is a root
-# mean square of half a radius. A rotation found by the wide search must be good by itself, and twice as good.
-_EXPLAINED, _BELIEVED, _TWICE = 0.03, 0.1, 0.5
+# A motion explains a pair of frames when the better three quarters of the nuclei (others divide or are missed) have
+# a mean squared residual of at most this share of the cap squared: a root mean square of 0.4 radii.
+_EXPLAINED, _CORE = 0.02, 0.75
+# A rotation found by the wide search must be good by itself (same measure), and over all nuclei twice as good as small
+# motion.
+_BELIEVED, _TWICE = 0.05, 0.5
 # Overlaps of this IoU in half of the nuclei say that nothing moved far.
 _OVERLAP_IOU, _OVERLAP_SHARE = 0.3, 0.5
 # Up to this many pairs matching is an exact assignment, above it mutual nearest neighbours of at most _SAMPLE nuclei.
 _EXACT_PAIRS, _SAMPLE = 10_000, 400
-_STEPS, _REFINED = 12, 512
+# Starts of the wide search that are refined: fewer the more nuclei there are, since more nuclei rank starts better.
+_STEPS, _REFINED, _LEAST_REFINED, _REFINED_NUCLEI = 12, 512, 32, 4096
 _PLANAR_TURNS = 360
 
 
@@ -61,8 +66,21 @@ class _Cloud:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
+    """A motion, its mean squared residual over the cap squared, and the same of the better three quarters."""
+
     motion: Rigid
     score: float
+    core: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Matches:
+    """Rows of two clouds that belong together, and how well (see `_Fit`)."""
+
+    a: Ints
+    b: Ints
+    score: float
+    core: float
 
 
 def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -> Stabilised:
@@ -143,12 +161,12 @@ def _register(a: _Cloud, b: _Cloud, *, cap: float, planar: bool, rotations: int,
         fit = _refine(a, b, start, cap=cap, planar=planar)
         if best is None or fit.score < best.score:
             best = fit
-        if still or best.score <= _EXPLAINED or fewest < 4:
+        if still or best.core <= _EXPLAINED or fewest < 4:
             return best.motion
     if best is None:  # cannot happen: the first small motion is the identity
         return Rigid.identity()
     wide = _search(a, b, cap=cap, planar=planar, rotations=rotations)
-    believed = wide.score <= _BELIEVED and wide.score <= _TWICE * best.score
+    believed = wide.core <= _BELIEVED and wide.score <= _TWICE * best.score
     return wide.motion if believed else best.motion
 
 
@@ -180,42 +198,43 @@ def _search(a: _Cloud, b: _Cloud, *, cap: float, planar: bool, rotations: int) -
     landed[..., 3] = a.points[rows, 3]
     distance, _ = b.tree.query(landed.reshape(-1, 4), distance_upper_bound=cap)
     ranking = np.minimum(np.asarray(distance).reshape(len(grid), -1), cap) ** 2
-    exact = len(a.points) * len(b.points) <= _EXACT_PAIRS
-    chosen = np.argsort(ranking.mean(axis=1), kind="stable")[: _REFINED if exact else _REFINED // 16]
+    refined = max(_LEAST_REFINED, min(_REFINED, _REFINED_NUCLEI // len(a.points)))
+    chosen = np.argsort(ranking.mean(axis=1), kind="stable")[:refined]
     best: _Fit | None = None
     for turn in grid[chosen]:
         fit = _refine(a, b, Rigid(turn, centre_b - turn @ centre_a), cap=cap, planar=planar)
         if best is None or fit.score < best.score:
             best = fit
-    return best if best is not None else _Fit(Rigid.identity(), np.inf)
+    return best if best is not None else _Fit(Rigid.identity(), np.inf, np.inf)
 
 
 def _refine(a: _Cloud, b: _Cloud, motion: Rigid, *, cap: float, planar: bool) -> _Fit:
     """Match and fit in turn until the matches repeat; the first match reaches further than the cap."""
     turning = min(len(a.points), len(b.points)) >= 4
-    before: tuple[Ints, Ints] | None = None
+    before: _Matches | None = None
     for step in range(_STEPS):
-        rows_a, rows_b, score = _match(a, b, motion, cap if step else 3 * cap)
-        if before is not None and np.array_equal(rows_a, before[0]) and np.array_equal(rows_b, before[1]):
-            return _Fit(motion, score)
-        if not len(rows_a):
+        found = _match(a, b, motion, cap if step else 3 * cap)
+        if before is not None and np.array_equal(found.a, before.a) and np.array_equal(found.b, before.b) and step > 1:
+            return _Fit(motion, found.score, found.core)
+        if not len(found.a):
             break
-        before = (rows_a, rows_b)
-        from_a, to_b = a.points[rows_a, :3], b.points[rows_b, :3]
-        if turning and len(rows_a) >= 4:
+        before = found
+        from_a, to_b = a.points[found.a, :3], b.points[found.b, :3]
+        if turning and len(found.a) >= 4:
             motion = kabsch(from_a, to_b, planar=planar)
         else:
             motion = Rigid(motion.rotation, (to_b - from_a @ motion.rotation.T).mean(axis=0))
-    return _Fit(motion, _match(a, b, motion, cap)[2])
+    final = _match(a, b, motion, cap)
+    return _Fit(motion, final.score, final.core)
 
 
-def _match(a: _Cloud, b: _Cloud, motion: Rigid, cap: float) -> tuple[Ints, Ints, float]:
-    """Rows of `a` and `b` that belong together under a motion, and the mean squared residual over the cap squared."""
+def _match(a: _Cloud, b: _Cloud, motion: Rigid, cap: float) -> _Matches:
+    """Pair the nuclei of two frames under a motion: exactly where they are few, else as mutual nearest neighbours."""
     if len(a.points) * len(b.points) <= _EXACT_PAIRS:
         squared = cdist(_moved(motion, a.points), b.points, "sqeuclidean")
         one, two = linear_sum_assignment(np.minimum(squared, cap * cap))
         rows_a, rows_b = one.astype(np.int64), two.astype(np.int64)
-        residual, expected = squared[rows_a, rows_b], float(min(len(a.points), len(b.points)))
+        residual, expected = squared[rows_a, rows_b], min(len(a.points), len(b.points))
     else:
         distance, nearest = (
             np.asarray(part) for part in b.tree.query(_moved(motion, a.points[a.sample]), distance_upper_bound=cap)
@@ -225,11 +244,13 @@ def _match(a: _Cloud, b: _Cloud, motion: Rigid, cap: float) -> tuple[Ints, Ints,
         _, back = a.tree.query(_moved(motion.inverse(), b.points[rows_b]), distance_upper_bound=cap)
         mutual = back == rows_a
         rows_a, rows_b, residual = rows_a[mutual], rows_b[mutual], distance[mutual] ** 2
-        expected = len(a.sample) * min(1.0, len(b.points) / len(a.points))
+        expected = max(1, round(len(a.sample) * min(1.0, len(b.points) / len(a.points))))
     near = residual < cap * cap
-    lost = max(0.0, expected - float(near.sum()))
-    score = (float(residual[near].sum()) / (cap * cap) + lost) / expected
-    return rows_a[near], rows_b[near], score
+    shares = np.ones(expected)
+    inside = np.sort(residual[near])[:expected] / (cap * cap)
+    shares[: len(inside)] = inside
+    core = shares[: max(1, math.ceil(_CORE * expected))]
+    return _Matches(rows_a[near], rows_b[near], float(shares.mean()), float(core.mean()))
 
 
 def _moved(motion: Rigid, points: Floats) -> Floats:
