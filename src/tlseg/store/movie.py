@@ -315,7 +315,8 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
     if missing:
         raise MovieError(
             f"{where}: {len(missing)} chunks are missing, the first is {missing[0]}; a reader would see the fill value "
-            "there. Expected every chunk: copy the movie again, or allow missing chunks if empty ones were never written."
+            "there. Expected every chunk: copy the movie again, or allow missing chunks if empty "
+            "ones were never written."
         )
 
 
@@ -351,7 +352,8 @@ def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
         if array.ndim != len(image.axes):
             raise MovieError(
                 f"{url}: array {path!r} has {array.ndim} dimensions {array.shape}, its metadata list "
-                f"{len(image.axes)} axes ({', '.join(image.axes)}). Expected one axis per dimension; correct the metadata "
+                f"{len(image.axes)} axes ({', '.join(image.axes)}). Expected one axis per "
+                "dimension; correct the metadata "
                 "or convert the movie again."
             )
         arrays.append(array)

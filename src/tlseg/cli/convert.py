@@ -1,0 +1,114 @@
+"""`tlseg convert`: TIFFs or another OME-Zarr to an OME-Zarr 0.5 movie, once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from tlseg.cli.common import json_option, one_line_errors, print_json
+
+
+class SpacingType(click.ParamType):
+    """`Z,Y,X` or, for 2D movies, `Y,X`: positive numbers."""
+
+    name = "Z,Y,X"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Parse the text; a value that is already a tuple passes."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in (2, 3) or not all(0 < v < float("inf") for v in numbers):
+            self.fail(
+                f"{value!r} is not Z,Y,X (or Y,X for a 2D movie): positive micrometres separated by commas", param, ctx
+            )
+        return numbers
+
+
+@click.command("convert")
+@click.argument("inputs", nargs=-1, required=True, metavar="IN...")
+@click.argument("out", metavar="OUT.ome.zarr")
+@click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres; default: what the file says.")
+@click.option("--interval", type=click.FloatRange(min=0, min_open=True), help="Seconds between frames.")
+@click.option("--axes", metavar="TZYX", help="What the pages of a plain TIFF are, slowest first: ZYX, TYX, TZYX, ...")
+@click.option("--planes", type=click.IntRange(min=1), help="Planes per time point of a plain multi-page TIFF.")
+@click.option("--channels", type=click.IntRange(min=1), help="Channels of a plain multi-page TIFF.")
+@click.option("--channel-names", metavar="A,B", help="Names of the channels.")
+@click.option("--overwrite", is_flag=True, help="Replace an OME-Zarr at OUT.")
+@click.option(
+    "--allow-missing", is_flag=True, help="Accept an OME-Zarr with absent chunks; they become its fill value."
+)
+@json_option
+@one_line_errors
+def command(
+    inputs: tuple[str, ...],
+    out: str,
+    spacing: tuple[float, ...] | None,
+    interval: float | None,
+    axes: str | None,
+    planes: int | None,
+    channels: int | None,
+    channel_names: str | None,
+    overwrite: bool,
+    allow_missing: bool,
+    as_json: bool,
+) -> None:
+    """Convert TIFFs, a folder of stacks, or an OME-Zarr to an OME-Zarr 0.5 movie.
+
+    IN is one TIFF (a stack or a movie), several TIFFs or a folder of them with one time point each (in natural order:
+    t2 before t10), or one OME-Zarr 0.4 or 0.5.
+    """
+    from tlseg.store.convert import convert
+    from tlseg.store.tiff import Layout
+
+    with _progress() as progress:
+        done = convert(
+            inputs,
+            out,
+            spacing_um=spacing,
+            interval_s=interval,
+            layout=Layout(axes.upper() if axes else None, planes, channels),
+            channel_names=channel_names.split(",") if channel_names else None,
+            overwrite=overwrite,
+            allow_missing=allow_missing,
+            progress=progress,
+        )
+    if as_json:
+        print_json(dataclasses.asdict(done))
+        return
+    t, c, z, y, x = done.shape
+    click.echo(f"{done.path}: {t} frames, {c} channels, {z} x {y} x {x} voxels, {done.dtype}, {done.levels} levels")
+    every = "unknown interval" if done.interval_s is None else f"every {done.interval_s:g} s"
+    click.echo("spacing " + " x ".join(f"{s:g}" for s in done.spacing_um) + f" um (z, y, x), {every}")
+    for note in done.notes:
+        click.echo(f"Note: {note}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Bar on a terminal, a line every tenth otherwise; both on standard error."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task("Converting", total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    told = -1
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if (tenth := 10 * done // max(1, total)) > told:
+            told = tenth
+            click.echo(f"converted {done} of {total} slabs", err=True)
+
+    yield tell

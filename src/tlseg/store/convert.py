@@ -1,0 +1,266 @@
+"""Make an OME-Zarr 0.5 movie of TIFFs or of another OME-Zarr, once, whatever the size.
+
+One slab of planes is in memory at a time. The movie is written beside its final place and renamed when it is whole, so
+a conversion that was stopped never looks complete.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlseg.errors import MovieError, RunError
+from tlseg.geometry import Box, Grid, Spacing
+from tlseg.store.image_writer import create_image
+from tlseg.store.inputs import Input, is_zarr, open_inputs
+from tlseg.store.location import is_url
+from tlseg.store.pyramid import Pyramid, plan_pyramid
+from tlseg.store.tiff import Layout
+
+SLAB_BYTES = 256 * 2**20  # pixels held at once; a slab is never less than one region
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What a conversion wrote.
+
+    Attributes
+    ----------
+    path : str
+        The new movie.
+    shape : (t, c, z, y, x)
+        Its size at level 0.
+    dtype : str
+        Name of its data type.
+    spacing_um : (z, y, x)
+        Voxel spacing.
+    interval_s : float or None
+        Seconds between frames.
+    levels : int
+        Number of pyramid levels.
+    channel_names : tuple of str
+        One per channel.
+    notes : tuple of str
+        What a person should know: an unknown interval, a changed data type.
+    """
+
+    path: str
+    shape: tuple[int, int, int, int, int]
+    dtype: str
+    spacing_um: Spacing
+    interval_s: float | None
+    levels: int
+    channel_names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def convert(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    spacing_um: Sequence[float] | None = None,
+    interval_s: float | None = None,
+    layout: Layout | None = None,
+    channel_names: Sequence[str] | None = None,
+    overwrite: bool = False,
+    allow_missing: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Converted:
+    """Convert TIFFs, a folder of TIFFs, or an OME-Zarr movie to an OME-Zarr 0.5 movie with a pyramid.
+
+    Parameters
+    ----------
+    inputs : sequence of str or Path
+        One TIFF; or several, one per time point (a folder stands for the TIFFs in it, in natural order); or one OME-Zarr.
+    out : str or Path
+        The new movie, ends in `.zarr`.
+    spacing_um : (z, y, x) or (y, x) of float, optional
+        Voxel spacing; what the file says where not given.
+    interval_s : float, optional
+        Seconds between frames; what the file says where not given.
+    layout : Layout, optional
+        What the pages of plain TIFFs are.
+    channel_names : sequence of str, optional
+        One per channel.
+    overwrite : bool, default: False
+        Replace an OME-Zarr at `out`.
+    allow_missing : bool, default: False
+        Accept absent chunks of an OME-Zarr input; they become its fill value.
+    progress : callable, optional
+        Called with (done, total) slabs.
+
+    Raises
+    ------
+    MovieError
+        If the input is not what it claims to be or does not say enough; one line.
+    RunError
+        If the output cannot be written.
+    """
+    target = _check_target(out, overwrite)
+    source = open_inputs(inputs, target=target, layout=layout or Layout(), allow_missing=allow_missing)
+    try:
+        spacing = _spacing(source, spacing_um)
+        interval = _positive(interval_s, "interval") or source.interval_s
+        names = _channel_names(source, channel_names)
+        pyramid = plan_pyramid(source.frame_shape, spacing_um=spacing, translation_um=source.translation_um)
+        dtype = _target_dtype(source)
+        part = target.with_name(f".{target.name}.partial")
+        try:
+            shutil.rmtree(part, ignore_errors=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            writer = create_image(
+                part,
+                pyramid=pyramid,
+                n_frames=source.n_frames,
+                dtype=dtype.str,
+                channel_names=names,
+                is_2d=source.is_2d,
+                interval_s=interval,
+                start_s=source.start_s if interval_s is None else 0.0,
+            )
+            slabs = list(_slabs(pyramid, max(dtype.itemsize, source.dtype.itemsize)))
+            total = source.n_frames * len(names) * len(slabs)
+            for done, (frame, channel, box) in enumerate(_places(source.n_frames, len(names), slabs)):
+                progress(done, total)
+                voxels = _cast(source.read(frame, channel, box), dtype, f"{source.name}, frame {frame}")
+                writer.write(frame, box, voxels, channel=channel)
+            progress(total, total)
+            writer.finish()
+            _put(part, target)
+        except OSError as error:
+            raise RunError(
+                f"{target} cannot be written ({error.strerror or error}). Free space or choose another place."
+            ) from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    finally:
+        source.close()
+    return Converted(
+        path=str(target),
+        shape=(source.n_frames, len(names), *source.frame_shape),
+        dtype=dtype.name,
+        spacing_um=spacing,
+        interval_s=interval,
+        levels=len(pyramid.factors),
+        channel_names=names,
+        notes=_notes(source, dtype, interval),
+    )
+
+
+def _check_target(out: str | Path, overwrite: bool) -> Path:
+    if is_url(out):
+        raise MovieError(f"{out} is a URL. Expected a local path; copy the result afterwards.")
+    target = Path(out).expanduser().absolute()
+    if target.suffix != ".zarr":
+        raise MovieError(
+            f"{target.name} is the last argument, so it is the output. Expected a name that ends in .ome.zarr."
+        )
+    if not os.path.lexists(target):
+        return target
+    if not is_zarr(target):
+        raise MovieError(f"{target} exists and is no OME-Zarr, so it is not replaced. Choose another output.")
+    if not overwrite:
+        raise MovieError(f"{target} exists. Use --overwrite to replace it, or choose another output.")
+    return target
+
+
+def _put(part: Path, target: Path) -> None:
+    if not target.exists():
+        part.replace(target)
+        return
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    target.replace(old)
+    part.replace(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
+    if given is not None:
+        values = [1.0, *given] if source.is_2d and len(given) == 2 else list(given)
+        if len(values) != 3 or not all(math.isfinite(v) and v > 0 for v in values):
+            expected = "Y,X or Z,Y,X" if source.is_2d else "Z,Y,X"
+            raise MovieError(f"Spacing {tuple(given)} was given. Expected {expected} in micrometres, all positive.")
+        return (float(values[0]), float(values[1]), float(values[2]))
+    z, y, x = source.spacing_um
+    z = 1.0 if source.is_2d and z is None else z
+    if z is None or y is None or x is None:
+        known = [f"{a} {v:g}" for a, v in zip("zyx", (z, y, x), strict=True) if v is not None and not source.is_2d]
+        says = f"says only {', '.join(known)}" if known else "does not say"
+        order = "Y,X" if source.is_2d else "Z,Y,X"
+        raise MovieError(
+            f"{source.name} {says} how large its voxels are. Give their size in micrometres with --spacing {order}."
+        )
+    return (z, y, x)
+
+
+def _positive(value: float | None, what: str) -> float | None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise MovieError(f"The {what} {value} was given. Expected a positive number.")
+    return value
+
+
+def _channel_names(source: Input, given: Sequence[str] | None) -> tuple[str, ...]:
+    if given is not None and len(given) != len(source.channel_names):
+        raise MovieError(
+            f"{len(given)} channel names were given, {source.name} has {len(source.channel_names)} channels."
+        )
+    return tuple(given) if given is not None else source.channel_names
+
+
+def _slabs(pyramid: Pyramid, itemsize: int) -> Iterator[Box]:
+    """Boxes of whole regions, wide before tall, that stay under the memory bound."""
+    z, y, x = pyramid.region
+    most = max(1, SLAB_BYTES // (z * y * x * itemsize))
+    _, rows, columns = pyramid.regions.counts
+    wide = min(columns, most)
+    tall = min(rows, max(1, most // wide))
+    return iter(Grid(pyramid.shape, (z, y * tall, x * wide)))
+
+
+def _places(n_frames: int, n_channels: int, slabs: Sequence[Box]) -> Iterator[tuple[int, int, Box]]:
+    return ((t, c, box) for t in range(n_frames) for c in range(n_channels) for box in slabs)
+
+
+def _target_dtype(source: Input) -> np.dtype[Any]:
+    changed = {"float64": "float32", "float16": "float32", "bool": "uint8", "int8": "int16"}
+    name = source.dtype.name
+    if name in ("uint8", "uint16", "int16", "float32"):
+        return np.dtype(name)
+    if name in ("int32", "uint32", "int64", "uint64"):
+        return np.dtype("uint16")
+    if name not in changed:
+        raise MovieError(f"{source.name} has {name} pixels. Expected grey values: integers, floats or booleans.")
+    return np.dtype(changed[name])
+
+
+def _cast(voxels: npt.NDArray[np.generic], dtype: np.dtype[Any], where: str) -> npt.NDArray[np.generic]:
+    if dtype.kind == "f" and not np.isfinite(voxels).all():
+        raise MovieError(f"{where} holds NaN or infinite pixels. Expected numbers; replace them first.")
+    if voxels.dtype.kind in "ui" and voxels.dtype.itemsize > 2 and voxels.size:
+        low, high = int(voxels.min()), int(voxels.max())
+        limits = np.iinfo(dtype)
+        if low < limits.min or high > limits.max:
+            raise MovieError(
+                f"{where} holds {voxels.dtype} pixels from {low} to {high}. Expected {limits.min} "
+                f"to {limits.max}, which "
+                f"fits {dtype}; rescale them first."
+            )
+    return voxels.astype(dtype, copy=False)
+
+
+def _notes(source: Input, dtype: np.dtype[Any], interval_s: float | None) -> tuple[str, ...]:
+    notes = []
+    if dtype != source.dtype:
+        notes.append(f"pixels were {source.dtype.name}, are now {dtype.name}")
+    if interval_s is None and source.n_frames > 1:
+        notes.append("the time between frames is unknown; give it with --interval SECONDS")
+    return tuple(notes)
