@@ -79,7 +79,7 @@ def convert(
     Parameters
     ----------
     inputs : sequence of str or Path
-        One TIFF; or several, one per time point (a folder stands for the TIFFs in it, in natural order); or one OME-Zarr.
+        One TIFF; or several, one per time point; or a folder of them, in natural order; or one OME-Zarr.
     out : str or Path
         The new movie, ends in `.zarr`.
     spacing_um : (z, y, x) or (y, x) of float, optional
@@ -194,7 +194,7 @@ def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
     z = 1.0 if source.is_2d and z is None else z
     if z is None or y is None or x is None:
         known = [f"{a} {v:g}" for a, v in zip("zyx", (z, y, x), strict=True) if v is not None and not source.is_2d]
-        says = f"says only {', '.join(known)}" if known else "does not say"
+        says = f"says only {', '.join(known)} of" if known else "does not say"
         order = "Y,X" if source.is_2d else "Z,Y,X"
         raise MovieError(
             f"{source.name} {says} how large its voxels are. Give their size in micrometres with --spacing {order}."

@@ -1,0 +1,116 @@
+"""Open what a run wrote: labels, the image beside them, the table, the tracks and the run record.
+
+Only finished labels open; nothing is read before it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tlseg.errors import LabelError, MovieError
+from tlseg.store.location import is_url, one_line, open_group, resolve
+from tlseg.store.movie import open_movie
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One finished segmentation.
+
+    Attributes
+    ----------
+    path : str
+        OME-Zarr group that holds it.
+    name : str
+        Name of the labels.
+    image : xarray.DataArray or None
+        The movie, lazy, (t, c, z, y, x) or what it has of them; None where the group holds no image.
+    labels : xarray.DataArray
+        Track numbers, lazy, uint32, (t, z, y, x).
+    record : dict
+        The run record, empty where there is none.
+    """
+
+    path: str
+    name: str
+    image: xarray.DataArray | None
+    labels: xarray.DataArray
+    record: dict[str, Any]
+
+    def table(self) -> pd.DataFrame:
+        """One row per nucleus per frame."""
+        from tlseg.store.tables import read_table
+
+        return read_table(self.path, self.name)
+
+    def tracks(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Nodes (nucleus per frame) and edges (same nucleus, or mother to daughter)."""
+        from tlseg.store.tracks import read_tracks
+
+        return read_tracks(self.path)
+
+
+def open_result(path: str | Path, *, name: str = "nuclei") -> Result:
+    """Open the result of a run.
+
+    Parameters
+    ----------
+    path : str or Path
+        OME-Zarr group the run wrote to, local or a URL.
+    name : str, default: "nuclei"
+        Name of the labels.
+
+    Raises
+    ------
+    LabelError
+        If there are no finished labels of this name.
+    MovieError
+        If the group cannot be opened, or its image or labels are damaged.
+    """
+    place = resolve(path)
+    group = open_group(place)
+    ome = dict(group.attrs).get("ome", {})
+    finished = _finished(group)
+    if name not in finished:
+        raise LabelError(
+            f"{place} has no finished labels {name!r}; it has {', '.join(finished) or 'none'}. "
+            "Give another name, or let the run finish: tlseg segment"
+        )
+    image = open_movie(place) if isinstance(ome, dict) and "multiscales" in ome else None
+    return Result(place, name, image, open_movie(f"{place}/labels/{name}"), _record(place, name))
+
+
+def _finished(group: Any) -> list[str]:
+    try:
+        ome = dict(group["labels"].attrs).get("ome", {})
+    except Exception:  # no labels group, in the words of whichever store it is
+        return []
+    names = ome.get("labels", []) if isinstance(ome, dict) else []
+    return [str(n) for n in names] if isinstance(names, list) else []
+
+
+def _record(place: str, name: str) -> dict[str, Any]:
+    path = f"{place}/tlseg/{name}/run.json"
+    try:
+        if is_url(path):
+            import fsspec
+
+            with fsspec.open(path, "rt") as file:
+                text = file.read()
+        else:
+            text = Path(path).read_text()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise MovieError(f"{path} cannot be read ({one_line(error)}).") from error
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise LabelError(f"{path} is no run record ({one_line(error)}). It is damaged; run again.") from error
+    return dict(record)
