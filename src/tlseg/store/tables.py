@@ -1,0 +1,320 @@
+"""Per-nucleus tables beside the pixels: one parquet file in `tables/<name>`, where ngio looks for it.
+
+Frames are appended as row groups, so a long movie's table is never whole in memory while it is written, and it is
+listed only when it is complete.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tlseg.errors import LabelError, MovieError
+from tlseg.store.arrays import refresh_consolidated
+from tlseg.store.location import is_url, one_line, open_group, resolve
+
+if TYPE_CHECKING:
+    from zarr.core.group import Group
+
+FILE = "table.parquet"
+
+COLUMNS: dict[str, str] = {
+    "label": "int64",
+    "t": "int64",
+    "z": "double",
+    "y": "double",
+    "x": "double",
+    "z_um": "double",
+    "y_um": "double",
+    "x_um": "double",
+    "volume_voxels": "int64",
+    "volume_um3": "double",
+    "surface_um2": "double",
+    "intensity_mean": "double",
+    "intensity_sum": "double",
+    "bbox_z0": "int64",
+    "bbox_z1": "int64",
+    "bbox_y0": "int64",
+    "bbox_y1": "int64",
+    "bbox_x0": "int64",
+    "bbox_x1": "int64",
+    "touches_edge": "bool",
+    "seed": "string",
+    "track": "int64",
+    "lineage": "int64",
+    "parent": "int64",
+    "generation": "int64",
+}
+"""Columns of a nucleus table in order, with Arrow types. Tables may lack some (not `label` and `t`) or add others."""
+
+
+class TableWriter:
+    """Appends frames to a table; use it in a `with` block, at whose end the table is listed.
+
+    If the block fails, nothing remains of the new table, and one that was to be replaced is still there.
+    """
+
+    def __init__(self, root: str, name: str, labels: str) -> None:
+        self._root, self._name, self._labels = root, name, labels
+        self._folder = f"{root}/tables/{name}"
+        self._part = f"{self._folder}/.{uuid.uuid4().hex}.partial"
+        self._fs, _ = _file_system(root)
+        self._schema: Any = None
+        self._writer: Any = None
+        self._stream: Any = None
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Append rows, as a row group of their own; an empty frame adds none.
+
+        Parameters
+        ----------
+        frame
+            Rows of one frame (or more), with the same columns every time.
+
+        Raises
+        ------
+        LabelError
+            If columns are missing, differ from those written before, or do not hold what their name promises.
+        """
+        import pyarrow as pa
+
+        if self._schema is None and len(frame):
+            self._open(_schema_of(frame))
+        if not len(frame):
+            return
+        names = set(self._schema.names)
+        if set(frame.columns) != names:
+            raise LabelError(
+                f"Table {self._name!r}: columns differ between frames, unlike "
+                f"{sorted(names.symmetric_difference(map(str, frame.columns)))}. Give the same columns for each frame."
+            )
+        try:
+            rows = pa.Table.from_pandas(frame, schema=self._schema, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise LabelError(
+                f"Table {self._name!r}: a column does not hold what its name promises ({one_line(error)})."
+            ) from error
+        self._writer.write_table(rows)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """List the table, or take back what was written."""
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            if self._writer is None:
+                self._open(_full_schema())
+            self._close()
+            self._publish()
+        except BaseException:
+            self._discard()
+            raise
+
+    def _open(self, schema: Any) -> None:
+        import pyarrow.parquet as pq
+
+        self._schema = schema
+        self._fs.makedirs(self._path(self._folder), exist_ok=True)
+        self._stream = self._fs.open(self._path(self._part), "wb")
+        self._writer = pq.ParquetWriter(self._stream, schema, compression="zstd")
+
+    def _close(self) -> None:
+        for part in (self._writer, self._stream):
+            if part is not None:
+                part.close()
+        self._writer = self._stream = None
+
+    def _discard(self) -> None:
+        self._close()
+        part, folder = self._path(self._part), self._path(self._folder)
+        if self._fs.exists(part):
+            self._fs.rm(part)
+        if self._fs.exists(folder) and not self._fs.ls(folder):
+            self._fs.rm(folder, recursive=True)
+
+    def _publish(self) -> None:
+        part, file = self._path(self._part), self._path(f"{self._folder}/{FILE}")
+        if is_url(self._root):
+            self._fs.mv(part, file)
+        else:
+            Path(part).replace(file)
+        tables = _writable(self._root).require_group("tables")
+        table = tables.require_group(self._name)
+        table.attrs.put(
+            {
+                "type": "feature_table",
+                "table_version": "1",
+                "backend": "parquet",
+                "index_key": "label",
+                "index_type": "int",
+                "instance_key": "label",
+                "region": {"path": f"../labels/{self._labels}"},
+            }
+        )
+        names = _listed(tables)
+        if self._name not in names:
+            tables.attrs["tables"] = [*names, self._name]
+        if not is_url(self._root):
+            refresh_consolidated(Path(self._root))
+
+    def _path(self, url: str) -> str:
+        return str(self._fs._strip_protocol(url))
+
+
+def create_table(root: str | Path, name: str, *, labels: str | None = None, overwrite: bool = False) -> TableWriter:
+    """Start a table that is written frame by frame.
+
+    Parameters
+    ----------
+    root
+        OME-Zarr group, a local path or an fsspec URL; made where absent.
+    name
+        Name of the table.
+    labels
+        Label image the table describes, in `labels/`; `name` where not given.
+    overwrite
+        Replace a table of this name.
+
+    Raises
+    ------
+    LabelError
+        If there is a table of this name, the name cannot be one, or the group cannot be written to.
+    """
+    place = resolve(root)
+    if (
+        not name
+        or name.startswith((".", "__"))
+        or not name.isascii()
+        or not all(c.isalnum() or c in "-_." for c in name)
+    ):
+        raise LabelError(
+            f"{name!r} is no name for a table. Use letters, digits, '-', '_' and '.', not starting with '.'."
+        )
+    if name in _listed(_writable(place).require_group("tables")) and not overwrite:
+        raise LabelError(f"{place} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
+    return TableWriter(place, name, labels if labels is not None else name)
+
+
+def write_table(
+    root: str | Path,
+    name: str,
+    frames: pd.DataFrame | Iterable[pd.DataFrame],
+    *,
+    labels: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a table at once, or from frames that come one after the other; see `create_table`."""
+    with create_table(root, name, labels=labels, overwrite=overwrite) as writer:
+        for frame in [frames] if isinstance(frames, pd.DataFrame) else frames:
+            writer.write(frame)
+
+
+def read_table(
+    root: str | Path, name: str, *, columns: Sequence[str] | None = None, frames: range | None = None
+) -> pd.DataFrame:
+    """Read a table.
+
+    Parameters
+    ----------
+    root
+        OME-Zarr group, a local path or an fsspec URL.
+    name
+        Name of the table.
+    columns
+        Only these columns, all where not given.
+    frames
+        Only rows of these frames; only their row groups are read.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows in the order they were written.
+
+    Raises
+    ------
+    LabelError
+        If there is no such table, or it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place = resolve(root)
+    known = list_tables(place)
+    if name not in known:
+        raise LabelError(f"{place} has no table {name!r}. It has {', '.join(known) or 'none'}.")
+    fs, path = _file_system(f"{place}/tables/{name}/{FILE}")
+    chosen = None if frames is None else [("t", ">=", frames.start), ("t", "<", frames.stop)]
+    try:
+        table = pq.read_table(path, filesystem=fs, columns=None if columns is None else list(columns), filters=chosen)
+    except (OSError, pa.ArrowException) as error:
+        raise LabelError(f"Table {name!r} of {place} cannot be read ({one_line(error)}). Write it again.") from error
+    rows: pd.DataFrame = table.to_pandas()
+    return rows if frames is None or frames.step == 1 else rows[rows["t"].isin(list(frames))].reset_index(drop=True)
+
+
+def list_tables(root: str | Path) -> list[str]:
+    """Names of the finished tables of a group, in the order they were listed.
+
+    Raises
+    ------
+    LabelError
+        If there is no Zarr group.
+    """
+    try:
+        group = open_group(resolve(root))
+    except MovieError as error:
+        raise LabelError(str(error)) from error
+    tables = group.get("tables")
+    return _listed(tables) if tables is not None else []
+
+
+def _listed(tables: Any) -> list[str]:
+    names = tables.attrs.get("tables", [])
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def _writable(root: str) -> Group:
+    import zarr
+
+    try:
+        return zarr.open_group(root, mode="a", use_consolidated=False)
+    except Exception as error:  # every backend has errors of its own
+        raise LabelError(
+            f"{root} cannot be written to as a Zarr group ({one_line(error)}). Write elsewhere with --out."
+        ) from error
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    import fsspec
+
+    fs, path = fsspec.url_to_fs(url)
+    return fs, str(path)
+
+
+def _full_schema() -> Any:
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
+
+
+def _schema_of(frame: pd.DataFrame) -> Any:
+    """Types by column: the contract's for its columns, in its order, then what Arrow infers for the others."""
+    import pyarrow as pa
+
+    missing = [name for name in ("label", "t") if name not in frame.columns]
+    if missing:
+        raise LabelError(f"The table lacks {' and '.join(missing)}; found {', '.join(map(str, frame.columns))}.")
+    known = [field for field in _full_schema() if field.name in frame.columns]
+    others = [name for name in frame.columns if name not in COLUMNS]
+    inferred = list(pa.Schema.from_pandas(frame[others], preserve_index=False)) if others else []
+    return pa.schema([*known, *inferred])

@@ -1,0 +1,252 @@
+"""Tracks as a GEFF graph beside the pixels: a node is a nucleus in one frame, an edge says what it becomes.
+
+Nodes point at the labels by pixel value, so any reader of GEFF can join graph and pixels.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tlseg.errors import LabelError
+from tlseg.geometry import Spacing
+from tlseg.store.location import is_url, one_line, resolve
+
+FOLDER = "tracks.geff"
+EDGE_KEYS = ("t_a", "label_a", "t_b", "label_b")
+_POSITION = {"z": "z_um", "y": "y_um", "x": "x_um"}
+_WHOLE = ("label", "track", "lineage", "parent", "generation")
+_NUMBERS = {"volume_um3": "cubic micrometer"}
+
+
+def write_tracks(
+    root: str | Path,
+    nodes: pd.DataFrame,
+    edges: pd.DataFrame,
+    *,
+    spacing_um: Spacing,
+    interval_s: float | None,
+    name: str = "nuclei",
+    axes: Literal["tzyx", "tyx"] = "tzyx",
+    overwrite: bool = False,
+) -> Path:
+    """Write `tracks.geff` into an OME-Zarr group.
+
+    The graph is written beside its final place, checked with GEFF's own validator and then moved there, so a reader
+    sees the old tracks or the new ones. Zarr v2 inside, the default of GEFF, which all its readers open.
+
+    Parameters
+    ----------
+    root
+        Local OME-Zarr group.
+    nodes
+        One row per nucleus per frame: `t, label, track, lineage`, the centroid as `z_um, y_um, x_um` in micrometres or
+        `z, y, x` in voxels, and if known `parent, generation, volume_um3`. `label` is the pixel value in that frame.
+    edges
+        `t_a, label_a, t_b, label_b, kind, confidence`, each end a node.
+    spacing_um
+        Voxel spacing (z, y, x).
+    interval_s
+        Seconds between frames, None where unknown.
+    name
+        Label movie the nodes are in.
+    axes
+        Axes of that label movie.
+    overwrite
+        Replace tracks that are there.
+
+    Returns
+    -------
+    Path
+        The graph's folder.
+
+    Raises
+    ------
+    LabelError
+        If there are tracks already, a column is missing, or an edge has an end that is no node.
+    """
+    place = resolve(root)
+    if is_url(place):
+        raise LabelError(f"Tracks are written to a local folder, not to {place}. Write locally and copy {FOLDER}.")
+    folder = Path(place) / FOLDER
+    if folder.exists() and not overwrite:
+        raise LabelError(f"{folder} exists. Use --overwrite to replace it.")
+    rows = _sorted_nodes(nodes)
+    identity, joined = np.arange(1, len(rows) + 1, dtype=np.uint64), _edge_ids(rows, edges)
+    part = folder.with_name(f".{FOLDER}.{uuid.uuid4().hex}.partial")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(
+            part,
+            (identity, _node_props(rows, spacing_um, axes)),
+            (joined, _edge_props(edges)),
+            _metadata(spacing_um, interval_s, name=name, axes=axes),
+        )
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def read_tracks(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the tracks of an OME-Zarr group.
+
+    Parameters
+    ----------
+    root
+        OME-Zarr group that holds `tracks.geff`, or a GEFF graph itself; a local path or an fsspec URL.
+
+    Returns
+    -------
+    nodes : pandas.DataFrame
+        `t, label, track, lineage`, the centroid `z_um, y_um, x_um` and what else was written, sorted by (t, label).
+    edges : pandas.DataFrame
+        `t_a, label_a, t_b, label_b, kind, confidence`, sorted.
+
+    Raises
+    ------
+    LabelError
+        If there are no tracks, or they were not written in this layout.
+    """
+    from geff.core_io import read_to_memory
+
+    place = resolve(root)
+    place = place if place.endswith(".geff") else f"{place}/{FOLDER}"
+    if not is_url(place) and not Path(place).exists():
+        raise LabelError(f"{place} does not exist. Expected tracks of a finished run; make them with tlseg link.")
+    try:
+        graph = read_to_memory(_store(place))
+    except Exception as error:  # every backend and validator has errors of its own
+        raise LabelError(f"{place} cannot be read as a GEFF graph ({one_line(error)}).") from error
+    props = {key: prop["values"] for key, prop in graph["node_props"].items()}
+    missing = [key for key in ("t", "label", "track", "lineage") if key not in props]
+    if missing:
+        raise LabelError(f"The nodes of {place} lack {', '.join(missing)}. Expected tracks written by tlseg.")
+    nodes = pd.DataFrame({_POSITION.get(key, key): values for key, values in props.items()})
+    ends = np.searchsorted(graph["node_ids"], graph["edge_ids"], sorter=(order := np.argsort(graph["node_ids"])))
+    rows = order[ends]
+    columns: dict[str, Any] = {}
+    for side, at in (("a", 0), ("b", 1)):
+        columns[f"t_{side}"] = nodes["t"].to_numpy()[rows[:, at]]
+        columns[f"label_{side}"] = nodes["label"].to_numpy()[rows[:, at]]
+    for key, prop in graph["edge_props"].items():
+        columns[key] = prop["values"].astype(object) if key == "kind" else prop["values"]
+    first = [key for key in ("t", *_WHOLE, "z_um", "y_um", "x_um") if key in nodes.columns]
+    nodes = nodes[[*first, *(key for key in nodes.columns if key not in first)]]
+    return (
+        nodes.sort_values(["t", "label"], ignore_index=True),
+        pd.DataFrame(columns).sort_values(list(EDGE_KEYS), ignore_index=True),
+    )
+
+
+def _write(
+    folder: Path, nodes: tuple[NDArray[np.uint64], Any], edges: tuple[NDArray[np.uint64], Any], metadata: Any
+) -> None:
+    from geff.core_io import write_arrays
+
+    write_arrays(
+        str(folder),
+        node_ids=nodes[0],
+        node_props=nodes[1],
+        edge_ids=edges[0],
+        edge_props=edges[1],
+        metadata=metadata,
+        zarr_format=2,
+    )
+
+
+def _metadata(spacing_um: Spacing, interval_s: float | None, *, name: str, axes: str) -> Any:
+    from geff_spec import Axis, DisplayHint, GeffMetadata, RelatedObject
+
+    time = {} if interval_s is None else {"scale": interval_s, "scaled_unit": "second"}
+    # `frame` promises that t is the index in the movie; positions are where the movie's own coordinates put them.
+    all_axes = [Axis(name="t", type="time", unit="frame", **time)]
+    all_axes += [Axis(name=axis, type="space", unit="micrometer") for axis in axes[1:]]
+    depth = "z" if "z" in axes else None
+    return GeffMetadata(
+        directed=True,
+        axes=all_axes,
+        node_props_metadata={},
+        edge_props_metadata={},
+        track_node_props={"tracklet": "track", "lineage": "lineage"},
+        related_objects=[RelatedObject(type="labels", path=f"../labels/{name}", node_prop="label")],
+        display_hints=DisplayHint(display_horizontal="x", display_vertical="y", display_depth=depth, display_time="t"),
+        extra={"tlseg": {"spacing_um": list(spacing_um), "interval_s": interval_s, "units": dict(_NUMBERS)}},
+    )
+
+
+def _sorted_nodes(nodes: pd.DataFrame) -> pd.DataFrame:
+    missing = [key for key in ("t", "label", "track", "lineage") if key not in nodes.columns]
+    if missing:
+        raise LabelError(f"The nodes lack {', '.join(missing)}; found {', '.join(map(str, nodes.columns))}.")
+    rows = nodes.sort_values(["t", "label"], ignore_index=True)
+    twice = rows.duplicated(["t", "label"])
+    if twice.any():
+        row = rows[twice].iloc[0]
+        raise LabelError(
+            f"Label {int(row['label'])} is twice in frame {int(row['t'])}. Expected one node per nucleus per frame."
+        )
+    return rows
+
+
+def _edge_ids(nodes: pd.DataFrame, edges: pd.DataFrame) -> NDArray[np.uint64]:
+    """Node numbers of both ends, shape (edges, 2)."""
+    missing = [key for key in (*EDGE_KEYS, "kind", "confidence") if key not in edges.columns]
+    if missing:
+        raise LabelError(f"The edges lack {', '.join(missing)}; found {', '.join(map(str, edges.columns))}.")
+    index = pd.MultiIndex.from_frame(nodes[["t", "label"]])
+    rows = np.stack(
+        [index.get_indexer(pd.MultiIndex.from_frame(edges[[f"t_{s}", f"label_{s}"]])) for s in "ab"], axis=1
+    )
+    if (rows < 0).any():
+        edge = edges.iloc[int(np.flatnonzero((rows < 0).any(axis=1))[0])]
+        raise LabelError(
+            f"{int((rows < 0).any(axis=1).sum())} edges have an end that is no node; first: label "
+            f"{int(edge['label_a'])} of frame {int(edge['t_a'])} to label {int(edge['label_b'])} of frame "
+            f"{int(edge['t_b'])}. Edges and nodes must use the same labels."
+        )
+    return (rows + 1).astype(np.uint64)
+
+
+def _node_props(rows: pd.DataFrame, spacing_um: Spacing, axes: str) -> dict[str, Any]:
+    props = {"t": _prop(rows["t"].to_numpy(dtype=np.int64))}
+    for axis, step in zip("zyx", spacing_um, strict=True):
+        if axis not in axes:
+            continue
+        if _POSITION[axis] in rows.columns:
+            values = rows[_POSITION[axis]].to_numpy(dtype=np.float64)
+        elif axis in rows.columns:
+            values = rows[axis].to_numpy(dtype=np.float64) * step
+        else:
+            raise LabelError(f"The nodes lack {_POSITION[axis]} (or {axis} in voxels): a GEFF node has a position.")
+        props[axis] = _prop(values)
+    for key in _WHOLE:
+        if key in rows.columns:
+            props[key] = _prop(rows[key].to_numpy(dtype=np.int64))
+    for key in _NUMBERS:
+        if key in rows.columns:
+            props[key] = _prop(rows[key].to_numpy(dtype=np.float64))
+    return props
+
+
+def _edge_props(edges: pd.DataFrame) -> dict[str, Any]:
+    kind = edges["kind"].to_numpy().astype("U8")
+    return {"kind": _prop(kind), "confidence": _prop(edges["confidence"].to_numpy(dtype=np.float64))}
+
+
+def _prop(values: NDArray[Any]) -> dict[str, Any]:
+    return {"values": values, "missing": None}
+
+
+def _store(place: str) -> Any:
+    from tlseg.store.location import open_store
+
+    return open_store(place) if is_url(place) else place
