@@ -147,6 +147,11 @@ def simulate_large_frame(settings: DenseSettings, box: Box) -> tuple[NDArray[np.
     return image, np.ascontiguousarray(labels[inner])
 
 
+def dense_labels(settings: DenseSettings, box: Box) -> NDArray[np.uint32]:
+    """Labels (z, y, x) of one box of a dense frame, without the picture."""
+    return _paint(settings, box)[1]
+
+
 def _paint(settings: DenseSettings, box: Box) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
     """Light (0 to 1023) and labels of a box, before blur; the box may stick out of the frame."""
     light = np.zeros(box.shape, np.int32)

@@ -23,6 +23,7 @@ from tlseg.simulate.shape import Ellipsoid, division_axis, nucleus_form
 Floats = NDArray[np.float64]
 
 _GAP = 1.02  # balls keep 2 % of their radii between them, so that neighbours touch now and then but never share a voxel
+_BULGE = 1.1  # how far out, in half axes of the egg, the centre of a nucleus may be pushed by others
 _PERSISTENCE = 0.7  # share of a nucleus' velocity that lasts to the next frame
 _TAPER = 0.12  # how much narrower than an ellipsoid the egg is at its pointed end
 
@@ -135,15 +136,18 @@ def _pack(position: Floats, reach: Floats, free: Floats, settings: SimulationSet
     for k in range(400):
         push = _push(position, reach, 0.0, gentle=0.0) * free
         if not push.any():
-            return position
+            break
         position = position + push
         if k < 150:
             position = _confine(position, reach, egg) * free
-    raise SimulationError(
-        f"{len(reach)} nuclei of about {reach.mean():.1f} um do not fit apart into an egg of "
-        f"{' x '.join(f'{2 * a:.0f}' for a in settings.egg_um)} um. Ask for fewer frames or nuclei, a longer cell "
-        "cycle, a smaller radius_um, or a larger shape."
-    )
+    outside = np.linalg.norm(position * free / egg, axis=1).max() > _BULGE
+    if push.any() or outside:
+        raise SimulationError(
+            f"{len(reach)} nuclei of about {reach.mean():.1f} um do not fit apart into an egg of "
+            f"{' x '.join(f'{2 * a:.0f}' for a in settings.egg_um)} um. Ask for fewer frames or nuclei, a longer cell "
+            "cycle, a smaller radius_um, or a larger shape."
+        )
+    return position
 
 
 def _push(position: Floats, reach: Floats, comfort: float, *, gentle: float) -> Floats:

@@ -93,6 +93,15 @@ def simulate_frames(settings: SimulationSettings | None = None) -> Iterator[Fram
         yield Frame(t, expose(placed, t, settings=settings), labels, nodes)
 
 
+def simulate_truth(
+    settings: SimulationSettings | None = None,
+) -> Iterator[tuple[int, NDArray[np.uint32], tuple[Node, ...]]]:
+    """Frame number, labels (z, y, x) and nodes of each frame: what `simulate_frames` yields, without the pictures."""
+    settings = settings or SimulationSettings()
+    for t, placed in enumerate(move_nuclei(grow_lineage(settings), settings=settings)):
+        yield (t, *_truth(placed, t, settings))
+
+
 def _truth(
     placed: Sequence[Placed], t: int, settings: SimulationSettings
 ) -> tuple[NDArray[np.uint32], tuple[Node, ...]]:

@@ -19,6 +19,10 @@ SHORTEST_CYCLE = 4
 """Frames of the shortest cell cycle: two that condense, one that relaxes, one between."""
 
 
+_MOUSE_RADIUS_UM = 12.0
+_ROOMY = 0.34  # two-cell nucleus over egg, as in mouse embryos
+
+
 class SimulationError(TlsegError, ValueError):
     """The simulation is asked for something that cannot be, such as more nuclei than the embryo holds."""
 
@@ -57,8 +61,9 @@ class SimulationSettings:
         Nuclei in the first frame.
     cycle_frames, cycle_noise : float
         Mean frames between two divisions (about 100 in a mouse embryo imaged every 10 minutes), relative spread.
-    radius_um : float
-        Radius of the sphere with the volume of a nucleus at the two-cell stage.
+    radius_um : float or None
+        Radius of the sphere with the volume of a nucleus at the two-cell stage; by default 12, as in mouse embryos, and
+        less in a small egg.
     shrink : float
         Radius of a daughter over radius of her mother.
     embryo_um : Spacing or None
@@ -94,7 +99,7 @@ class SimulationSettings:
     start_nuclei: int = 4
     cycle_frames: float = 6.0
     cycle_noise: float = 0.15
-    radius_um: float = 12.0
+    radius_um: float | None = None
     shrink: float = 0.9
     embryo_um: Spacing | None = None
     axial_stretch: float = 1.8
@@ -129,10 +134,12 @@ class SimulationSettings:
                 f"cycle_frames is {self.cycle_frames}; a nucleus needs {SHORTEST_CYCLE} frames to condense, divide and "
                 "relax. Give a larger number."
             )
-        positive = ("radius_um", "shrink", "axial_stretch", "fade", "attenuation_um", "gain", "interval_s")
+        positive = ("shrink", "axial_stretch", "fade", "attenuation_um", "gain", "interval_s")
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:
                 raise SimulationError(f"{name} is {getattr(self, name)}; expected a positive, finite number.")
+        if self.radius_um is not None and not 0 < self.radius_um < math.inf:
+            raise SimulationError(f"radius_um is {self.radius_um}; expected a positive, finite number.")
         if not all(0 < share <= 1 for share in self.light_share):
             raise SimulationError(f"light_share is {self.light_share}; expected two shares above 0 and up to 1.")
         for spacing in (self.spacing_um, self.embryo_um or self.spacing_um):
@@ -155,7 +162,14 @@ class SimulationSettings:
 
     def radius_at(self, depth: int) -> float:
         """Radius, micrometres, of the sphere with the volume of a resting nucleus `depth` divisions after the egg."""
-        return float(self.radius_um * self.shrink ** (depth - 1))
+        radius = min(_MOUSE_RADIUS_UM, _ROOMY * self._egg_size_um) if self.radius_um is None else self.radius_um
+        return float(radius * self.shrink ** (depth - 1))
+
+    @property
+    def _egg_size_um(self) -> float:
+        """Radius of the ball as roomy as the egg for nuclei of this stretch."""
+        z, y, x = self.egg_um
+        return math.sqrt(y * x) if self.shape[0] == 1 else (z / self.axial_stretch * y * x) ** (1 / 3)
 
     def rng(self, draw: Draw, *key: int) -> np.random.Generator:
         """Return the random numbers for one purpose and one thing, whatever else was or will be drawn."""

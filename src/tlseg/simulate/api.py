@@ -1,0 +1,222 @@
+"""Write a simulated movie as OME-Zarr with its truth beside the pixels, one frame in memory at a time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.errors import MovieError
+from tlseg.geometry import Box, Spacing
+from tlseg.simulate.dense import DenseSettings, dense_labels, simulate_large_frame
+from tlseg.simulate.movie import simulate_frames, simulate_truth
+from tlseg.simulate.settings import SimulationSettings
+from tlseg.simulate.truth import Row, frame_rows, truth_edges, truth_table
+from tlseg.store.image_writer import ImageWriter, create_image
+from tlseg.store.labels import LabelWriter, create_labels
+from tlseg.store.movie import MovieSource, open_source
+from tlseg.store.pyramid import plan_pyramid
+from tlseg.store.tables import write_table
+from tlseg.store.tracks import write_tracks
+
+NAME = "truth"
+MADE_BY = "tlseg simulate"
+Progress = Callable[[int, int], None]
+Piece = tuple[int, Box, NDArray[np.integer[Any]]]
+
+
+def simulate(
+    out: str | Path,
+    settings: SimulationSettings | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write a movie of a growing embryo: pixels, `labels/truth`, `tables/truth` and `tracks.geff`.
+
+    Parameters
+    ----------
+    out : str or Path
+        OME-Zarr group to make, such as `embryo.ome.zarr`.
+    settings : SimulationSettings, optional
+        What to simulate; ten frames of a mouse embryo by default.
+    overwrite : bool, default: False
+        Replace a simulated movie that is there already, with all that lies beside its pixels.
+    progress : callable, optional
+        Called with (frames done, frames) after each.
+
+    Returns
+    -------
+    dict
+        `path`, `frames`, `shape`, `spacing_um`, `interval_s`, `tracks`, `divisions`, `nuclei` (per frame).
+
+    Raises
+    ------
+    SimulationError
+        The egg is too small for its nuclei; nothing is written then.
+    MovieError
+        There is a movie already, and it is not to be overwritten or was not simulated.
+    """
+    settings = settings or SimulationSettings()
+    # Truth is cheap beside pictures: a movie that cannot be must fail before a pixel is written.
+    nuclei = [len(nodes) for _, _, nodes in simulate_truth(settings)]
+    rows: list[Row] = []
+
+    def pictures() -> Iterator[Piece]:
+        for frame in simulate_frames(settings):
+            rows.extend(frame_rows(frame, spacing_um=settings.spacing_um))
+            yield frame.t, Box.of_shape(settings.shape), frame.image
+            if progress is not None:
+                progress(frame.t + 1, settings.frames)
+
+    source = _write_image(
+        out,
+        pictures(),
+        n_frames=settings.frames,
+        shape=settings.shape,
+        spacing_um=settings.spacing_um,
+        interval_s=settings.interval_s,
+        overwrite=overwrite,
+    )
+    whole = Box.of_shape(settings.shape)
+    _write_labels(out, ((t, whole, labels) for t, labels, _ in simulate_truth(settings)), source, settings, overwrite)
+    table = truth_table(rows)
+    edges = truth_edges(table)
+    write_table(out, NAME, (rows for _, rows in table.groupby("t")), overwrite=overwrite)
+    write_tracks(
+        out,
+        table,
+        edges,
+        spacing_um=settings.spacing_um,
+        interval_s=settings.interval_s,
+        name=NAME,
+        axes="tyx" if source.is_2d else "tzyx",
+        overwrite=overwrite,
+    )
+    return {
+        "path": str(Path(out)),
+        "frames": settings.frames,
+        "shape": list(settings.shape),
+        "spacing_um": list(settings.spacing_um),
+        "interval_s": settings.interval_s,
+        "tracks": int(table["track"].nunique()),
+        "divisions": int((edges["kind"] == "division").sum()) // 2,
+        "nuclei": nuclei,
+    }
+
+
+def simulate_dense(
+    out: str | Path,
+    settings: DenseSettings | None = None,
+    *,
+    spacing_um: Spacing = (1.0, 1.0, 1.0),
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write one frame packed with touching nuclei and `labels/truth`, region by region, whatever its size.
+
+    Parameters
+    ----------
+    out : str or Path
+        OME-Zarr group to make.
+    settings : DenseSettings, optional
+    spacing_um : Spacing
+        Voxel size along (z, y, x) to write down, micrometres.
+    overwrite : bool, default: False
+        Replace a simulated movie that is there already, with all that lies beside its pixels.
+    progress : callable, optional
+        Called with (regions done, regions) after each.
+
+    Returns
+    -------
+    dict
+        `path`, `frames`, `shape`, `spacing_um`.
+    """
+    settings = settings or DenseSettings()
+    regions = plan_pyramid(settings.shape, spacing_um=spacing_um).regions
+
+    def pictures() -> Iterator[Piece]:
+        for done, box in enumerate(regions, start=1):
+            yield 0, box, simulate_large_frame(settings, box)[0]
+            if progress is not None:
+                progress(done, len(regions))
+
+    source = _write_image(
+        out,
+        pictures(),
+        n_frames=1,
+        shape=settings.shape,
+        spacing_um=spacing_um,
+        interval_s=None,
+        overwrite=overwrite,
+    )
+    _write_labels(out, ((0, box, dense_labels(settings, box)) for box in regions), source, settings, overwrite)
+    return {"path": str(Path(out)), "frames": 1, "shape": list(settings.shape), "spacing_um": list(spacing_um)}
+
+
+def _write_image(
+    out: str | Path,
+    pieces: Iterator[Piece],
+    *,
+    n_frames: int,
+    shape: tuple[int, int, int],
+    spacing_um: Spacing,
+    interval_s: float | None,
+    overwrite: bool,
+) -> MovieSource:
+    if overwrite:
+        _make_room(Path(out).expanduser().absolute())
+    writer: ImageWriter = create_image(
+        out,
+        pyramid=plan_pyramid(shape, spacing_um=spacing_um),
+        n_frames=n_frames,
+        dtype="uint16",
+        channel_names=["nuclei"],
+        is_2d=shape[0] == 1,
+        interval_s=interval_s,
+        mode="overwrite" if overwrite else "new",
+    )
+    for t, box, voxels in pieces:
+        writer.write(t, box, voxels)
+    writer.finish()
+    return open_source(out)
+
+
+def _make_room(folder: Path) -> None:
+    """Remove a simulated movie, results beside it included; refuse to remove anything else."""
+    root = _attributes(folder / "zarr.json")
+    if "multiscales" not in root.get("ome", {}):
+        return
+    truth = _attributes(folder / "labels" / NAME / "zarr.json")
+    if truth.get("tlseg", {}).get("made_by") != MADE_BY:
+        raise MovieError(
+            f"{folder} holds a movie that was not simulated. Expected a new path or a simulated movie; "
+            "write elsewhere, or remove it yourself."
+        )
+    shutil.rmtree(folder)
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    attributes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("attributes", {})
+    return attributes
+
+
+def _write_labels(
+    out: str | Path,
+    pieces: Iterator[Piece],
+    source: MovieSource,
+    settings: SimulationSettings | DenseSettings,
+    overwrite: bool,
+) -> None:
+    writer: LabelWriter = create_labels(out, name=NAME, source=source, mode="overwrite" if overwrite else "new")
+    for t, box, labels in pieces:
+        writer.write(t, box, labels)
+    writer.finish({"made_by": MADE_BY, "settings": asdict(settings)})

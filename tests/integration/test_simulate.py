@@ -1,0 +1,191 @@
+"""A simulated movie on disk: pixels, labels, table and tracks tell one truth, and look like the real ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner
+
+import tlseg
+from tlseg.cli import main
+from tlseg.errors import MovieError
+from tlseg.geometry import Box
+from tlseg.simulate.api import simulate, simulate_dense
+from tlseg.simulate.dense import DenseSettings, dense_frame
+from tlseg.simulate.movie import simulate_frames
+from tlseg.simulate.settings import SimulationError, SimulationSettings
+from tlseg.store.image_writer import create_image
+from tlseg.store.images import open_label_movie
+from tlseg.store.labels import existing_labels
+from tlseg.store.movie import open_source
+from tlseg.store.pyramid import plan_pyramid
+from tlseg.store.tables import read_table
+from tlseg.store.tracks import read_tracks
+
+SMALL = SimulationSettings(frames=6, shape=(16, 40, 48), cycle_frames=4, seed=1)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("simulated") / "embryo.ome.zarr"
+    simulate(out, SMALL)
+    return out
+
+
+def test_the_store_holds_what_was_simulated(written: Path) -> None:
+    source = open_source(written)
+    labels = open_label_movie(written, name="truth")
+    table = read_table(written, "truth")
+    assert source.spacing_um == SMALL.spacing_um
+    assert source.interval_s == SMALL.interval_s
+    box = Box.of_shape(SMALL.shape)
+    for frame in simulate_frames(SMALL):
+        assert np.array_equal(source.read(frame.t, box), frame.image)
+        assert np.array_equal(labels.read(frame.t, box), frame.labels)
+        rows = table[table["t"] == frame.t]
+        assert rows["label"].tolist() == [n.track for n in frame.nodes]
+        assert rows["volume_voxels"].tolist() == [n.volume_voxels for n in frame.nodes]
+        for row in rows.itertuples():
+            mask = frame.labels == row.label
+            where = np.argwhere(mask)
+            assert where.mean(axis=0) == pytest.approx((row.z, row.y, row.x))
+            assert (row.bbox_z0, row.bbox_y0, row.bbox_x0) == tuple(where.min(axis=0))
+            assert (row.bbox_z1, row.bbox_y1, row.bbox_x1) == tuple(where.max(axis=0) + 1)
+            assert row.intensity_mean == pytest.approx(frame.image[mask].mean())
+            assert row.touches_edge == bool((where == 0).any() or (where == np.array(SMALL.shape) - 1).any())
+
+
+def test_tracks_join_the_nuclei_of_the_table(written: Path) -> None:
+    nodes, edges = read_tracks(written)
+    table = read_table(written, "truth")
+    assert set(zip(nodes["t"], nodes["label"], strict=True)) == set(zip(table["t"], table["label"], strict=True))
+    links = edges[edges["kind"] == "link"]
+    assert (links["label_a"] == links["label_b"]).all()
+    assert (links["t_b"] - links["t_a"] == 1).all()
+    divisions = edges[edges["kind"] == "division"]
+    assert len(divisions) >= 4
+    assert set(divisions.groupby(["t_a", "label_a"]).size()) == {2}
+    born = table[table["parent"] > 0].drop_duplicates("track")
+    assert sorted(divisions["label_b"]) == sorted(born["track"])
+    first = table["t"].min()
+    assert len(edges) == len(table) - (table["t"] == first).sum(), "every later nucleus has one past"
+
+
+def test_same_seed_same_pixels_on_disk(written: Path, tmp_path: Path) -> None:
+    other = tmp_path / "again.ome.zarr"
+    result = tlseg.simulate(other, SMALL)
+    assert result["nuclei"][0] == SMALL.start_nuclei
+    for path in written.rglob("c/**/*"):
+        if path.is_file() and "tracks.geff" not in path.parts:
+            assert path.read_bytes() == (other / path.relative_to(written)).read_bytes()
+
+
+def test_the_package_and_the_name_in_tlseg_do_the_same(tmp_path: Path) -> None:
+    import tlseg.simulate
+
+    one = dataclasses.replace(SMALL, frames=1)
+    result = tlseg.simulate(tmp_path / "a.ome.zarr", one)
+    assert result == {**simulate(tmp_path / "b.ome.zarr", one), "path": result["path"]}
+
+
+def test_overwriting_leaves_nothing_of_the_old_movie(tmp_path: Path) -> None:
+    out = tmp_path / "m.ome.zarr"
+    simulate(out, SMALL)
+    with pytest.raises(MovieError, match="overwrite"):
+        simulate(out, SMALL)
+    (out / "labels" / "nuclei").mkdir()
+    simulate(out, dataclasses.replace(SMALL, frames=2, seed=9), overwrite=True)
+    assert open_source(out).n_frames == 2
+    assert existing_labels(out) == ["truth"]
+    assert not (out / "labels" / "nuclei").exists()
+    assert read_table(out, "truth")["t"].max() == 1
+
+
+def test_overwriting_never_removes_a_movie_that_was_not_simulated(tmp_path: Path) -> None:
+    out = tmp_path / "precious.ome.zarr"
+    pyramid = plan_pyramid((4, 8, 8), spacing_um=(1.0, 1.0, 1.0))
+    writer = create_image(
+        out, pyramid=pyramid, n_frames=1, dtype="uint16", channel_names=["a"], is_2d=False, interval_s=None
+    )
+    pixels = np.arange(256, dtype=np.uint16).reshape(4, 8, 8)
+    writer.write(0, Box.of_shape((4, 8, 8)), pixels)
+    writer.finish()
+    with pytest.raises(MovieError, match="not simulated"):
+        simulate(out, SMALL, overwrite=True)
+    assert np.array_equal(open_source(out).read(0, Box.of_shape((4, 8, 8))), pixels)
+
+
+def test_what_cannot_be_simulated_writes_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "full.ome.zarr"
+    with pytest.raises(SimulationError, match="do not fit"):
+        simulate(out, dataclasses.replace(SMALL, start_nuclei=60, radius_um=9.0))
+    assert not out.exists()
+
+
+def test_a_dense_frame_is_written_region_by_region(tmp_path: Path) -> None:
+    chosen = DenseSettings((40, 70, 90), (4.0, 6.0, 6.0), seed=3)
+    simulate_dense(tmp_path / "dense.ome.zarr", chosen)
+    image, labels = dense_frame(chosen.shape, radius_voxels=chosen.radius_voxels, seed=3)
+    box = Box.of_shape(chosen.shape)
+    assert np.array_equal(open_source(tmp_path / "dense.ome.zarr").read(0, box), image)
+    assert np.array_equal(open_label_movie(tmp_path / "dense.ome.zarr", name="truth").read(0, box), labels)
+
+
+def test_one_plane_is_written_as_2d(tmp_path: Path) -> None:
+    out = tmp_path / "flat.ome.zarr"
+    simulate(out, dataclasses.replace(SMALL, shape=(1, 64, 64), frames=2))
+    assert open_source(out).is_2d
+    assert not read_table(out, "truth")["touches_edge"].all()
+
+
+def test_command_line(tmp_path: Path) -> None:
+    out = str(tmp_path / "m.ome.zarr")
+    args = ["simulate", out, "--frames", "2", "--nuclei", "3", "--shape", "12,32,32", "--spacing", "2,1,1"]
+    done = CliRunner().invoke(main, [*args, "--interval", "30", "--seed", "5", "--json"])
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.output)
+    assert (result["frames"], result["shape"], result["spacing_um"]) == (2, [12, 32, 32], [2.0, 1.0, 1.0])
+    assert (result["interval_s"], result["nuclei"]) == (30.0, [3, 3])
+    again = CliRunner().invoke(main, args)
+    assert again.exit_code == 2
+    assert again.output.startswith("Error: ")
+    assert "--overwrite" in again.output
+    assert CliRunner().invoke(main, [*args, "--overwrite"]).exit_code == 0
+    assert CliRunner().invoke(main, ["simulate", out, "--frames", "0"]).exit_code == 2
+
+
+@pytest.mark.parametrize(("nuclei", "t"), [(2, 151), (8, 301), (16, 351)])
+def test_pictures_have_the_brightness_and_sizes_of_real_ones(data: Path, nuclei: int, t: int) -> None:
+    real: list[tuple[float, ...]] = []
+    for embryo in ("01", "04", "06", "08"):
+        name = f"train/{{}}/Emb{embryo}_t{t}.tif"
+        image = tifffile.imread(data / "bbbc050" / "Images" / name.format("Images"))
+        truth = tifffile.imread(data / "bbbc050" / "GroundTruth" / name.format("GroundTruth_QCANet"))
+        real.append(look(image, truth, (1.75, 0.8, 0.8)))
+    chosen = SimulationSettings(frames=1, start_nuclei=nuclei, cycle_frames=100, seed=nuclei)
+    frame = next(simulate_frames(chosen))
+    ours = look(frame.image, frame.labels, chosen.spacing_um)
+    for value, low, high, spread in zip(
+        ours, np.min(real, 0), np.max(real, 0), (1.03, 1.6, 1.6, 1.5, 1.3), strict=True
+    ):
+        assert low / spread <= value <= high * spread
+
+
+def look(image: np.ndarray, labels: np.ndarray, spacing_um: tuple[float, float, float]) -> tuple[float, ...]:
+    """Background, nuclei, brightest voxels, volume of a nucleus, spread of the background."""
+    outside = image[labels == 0]
+    volumes = np.bincount(labels[labels > 0].astype(np.int64))
+    volume = float(np.median(volumes[volumes > 100])) * float(np.prod(spacing_um))
+    spread = float(np.subtract(*np.percentile(outside, (95, 5))))
+    return (
+        float(np.median(outside)),
+        float(np.median(image[labels > 0]) - 100),
+        float(np.percentile(image, 99.9) - 100),
+        volume,
+        spread,
+    )
