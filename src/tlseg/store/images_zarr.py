@@ -13,7 +13,7 @@ import zarr
 
 from tlseg.errors import LabelError
 from tlseg.store.images import LabelMovie, movie_of_axes
-from tlseg.store.location import is_url, open_group
+from tlseg.store.location import is_url, one_line, open_group
 from tlseg.store.metadata import parse_image
 
 DEFAULT_NAME = "nuclei"
@@ -36,11 +36,9 @@ def open_zarr_labels(path: str, *, name: str | None) -> LabelMovie:
         return _movie_of_array(node, path)
     attributes = _ome(node)
     names = _label_names(node)
-    if names or name is not None:
+    if names:
         chosen = _choose(names, name, path)
-        return _movie_of_multiscale(
-            _group(node, f"labels/{chosen}"), f"{path}/labels/{chosen}", _geff(node, path, chosen)
-        )
+        return _movie_of_multiscale(_group(node, f"labels/{chosen}"), f"{path}/labels/{chosen}", _geff(path, chosen))
     if "multiscales" not in attributes:
         raise LabelError(
             f"{path} is a zarr group without labels: no `labels/` and no `multiscales`. Give the group that holds them."
@@ -48,7 +46,7 @@ def open_zarr_labels(path: str, *, name: str | None) -> LabelMovie:
     if "omero" in attributes and "image-label" not in attributes:
         raise LabelError(f"{path} is an image without labels. Segment it first, or give a group that holds labels.")
     root, below, own_name = path.rpartition("/labels/")
-    geff = _geff(_open(root), root, own_name) if below else None
+    geff = _geff(root, own_name) if below else None
     return _movie_of_multiscale(node, path, geff)
 
 
@@ -169,12 +167,23 @@ def _movie_of_array(array: zarr.Array[Any], source: str) -> LabelMovie:
     return movie_of_axes(array, axes, source=source, chunk=array.shards or array.chunks)
 
 
-def _geff(node: zarr.Group | zarr.Array[Any], root: str, name: str) -> str | None:
-    """Path of `tracks.geff`, unless it says that it belongs to other labels."""
-    if not isinstance(node, zarr.Group) or "tracks.geff" not in node:
+def _geff(root: str, name: str) -> str | None:
+    """Path of the group's `tracks.geff`, unless there is none or it says that it belongs to other labels.
+
+    It is looked up by path: a graph is Zarr v2, and invisible from a v3 group.
+    """
+    path = f"{root}/tracks.geff"
+    if not is_url(root) and not Path(path).is_dir():
         return None
-    inner: Any = dict(node["tracks.geff"].attrs).get("geff", {})
-    related: Any = inner.get("related_objects") if isinstance(inner, Mapping) else None
-    paths = [str(r.get("path", "")) for r in related or [] if isinstance(r, Mapping) and r.get("type") == "labels"]
-    mine = not paths or any(p.rstrip("/").endswith(f"labels/{name}") for p in paths)
-    return f"{root}/tracks.geff" if mine else None
+    from geff import GeffMetadata
+
+    try:
+        related = GeffMetadata.read(path).related_objects or []
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        if is_url(root):
+            return None
+        raise LabelError(
+            f"{path} cannot be read as a GEFF ({one_line(error)}). Remove it, or copy it again."
+        ) from error
+    labels = [r.path.rstrip("/") for r in related if r.type == "labels" and r.path]
+    return path if not labels or any(f"/{p}".endswith(f"/labels/{name}") for p in labels) else None
