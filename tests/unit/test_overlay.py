@@ -95,13 +95,13 @@ def test_one_plane_gives_one_view() -> None:
 
 
 def test_projection_shows_the_nucleus_nearest_to_the_last_plane() -> None:
-    labels = np.zeros((4, 20, 20), np.uint32)
-    labels[0, 4:12, 4:12] = 5
-    labels[3, 8:16, 4:12] = 9
+    labels = np.zeros((4, 80, 80), np.uint32)
+    labels[0, 24:32, 24:32] = 5
+    labels[3, 28:36, 24:32] = 9
     picture = overlay_frame(np.zeros(labels.shape), labels, spacing_um=(1.0, 1.0, 1.0), window=(0.0, 1.0), zoom=1)
-    assert (picture[8, 6] == label_colors(np.array(9))).all()
-    assert (picture[4, 6] == label_colors(np.array(5))).all()
-    assert (picture[11, 6] == 0).all()
+    assert (picture[28, 26] == label_colors(np.array(9))).all()
+    assert (picture[24, 26] == label_colors(np.array(5))).all()
+    assert (picture[31, 26] == 0).all()
 
 
 def test_scale_bar_has_the_length_it_names() -> None:
