@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 if TYPE_CHECKING:
+    from tlseg.run.events import Event
     from tlseg.train.loop import Progress as TrainingProgress
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -27,6 +36,43 @@ def live_progress() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
+
+
+class RunProgress:
+    """Stages of a run: a bar for each on a terminal; elsewhere a line when a stage is done and every ten seconds."""
+
+    def __init__(self) -> None:
+        self.live = live_progress() if sys.stderr.isatty() else None
+        self.bars: dict[str, TaskID] = {}
+        self.started: dict[str, float] = {}
+        self.spoken = time.monotonic()
+
+    def __enter__(self) -> RunProgress:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.live:
+            self.live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        now = time.monotonic()
+        if event.done == 0:
+            self.started[event.stage] = now
+        rate = event.done / max(1e-9, now - self.started.get(event.stage, now))
+        if self.live:
+            if event.stage not in self.bars:
+                self.bars[event.stage] = self.live.add_task(event.stage, total=event.total, note="")
+            self.live.update(self.bars[event.stage], completed=event.done, note=f"{rate:.1f}/s")
+            return
+        finished = event.done == event.total and event.done > 0
+        if finished or now - self.spoken >= SECONDS_BETWEEN_LINES:
+            left = (event.total - event.done) / max(1e-9, rate)
+            tail = "" if finished else f", {left:.0f} s left"
+            click.echo(f"{event.stage}: {event.done}/{event.total} {rate:.1f}/s{tail}", err=True)
+            self.spoken = now
 
 
 class StepProgress:

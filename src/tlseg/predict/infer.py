@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tlseg.errors import RunError
 from tlseg.geometry import Shape
 from tlseg.models.bundle import Model, Role, load_model
-from tlseg.models.unet import UNet, fold_batch_norm
+from tlseg.models.unet import UNet, UNetConfig, fold_batch_norm
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -91,10 +91,14 @@ def load_predictor(folder: str, digest: str, role: Role, device: Literal["cpu", 
     return Predictor(model.network(role), precision=model.spec.precision, device=device, batch=model.spec.batch)
 
 
-def window_bytes(shape: Shape, base: int, levels: int, kernel: int) -> int:
-    """Rough memory of one window's forward pass on a CPU in 16 bits: the two widest layers and their workspace."""
+def window_bytes(shape: Shape, architecture: UNetConfig) -> int:
+    """Rough memory of one window's forward pass on a CPU in 16 bits.
+
+    The finest level holds the skipped channels, their concatenation and a convolution's input and output in oneDNN's
+    own layout; coarser levels add a quarter of that each.
+    """
     voxels = shape[0] * shape[1] * shape[2]
-    return int(voxels * base * (2 + 4 + 6) * 2 * (1.5 if kernel > 3 else 1.0) * (2 - 0.5**levels))
+    return int(voxels * architecture.base * (2 + 6 + 2 * 6) * 2 * 1.4)
 
 
 class _one_thread_each:  # noqa: N801 (reads as a phrase: with _one_thread_each())

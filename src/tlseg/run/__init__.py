@@ -1,0 +1,1 @@
+"""Stages, resume and workers: the only package that knows what a task is."""

@@ -1,0 +1,55 @@
+"""`tlseg plan`: what a run would do, without doing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json
+
+
+@click.command("plan")
+@click.argument("movie")
+@click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one.")
+@click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]")
+@click.option("--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Worker processes on this machine.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--channel", help="Channel by number or name. [default: the first]")
+@click.option("--memory-limit", type=click.FloatRange(0, min_open=True), metavar="GIB", help="Memory of one worker.")
+@json_option
+@one_line_errors
+def command(movie: str, as_json: bool, **options: Any) -> None:
+    """Show the blocks, tasks, memory and bytes of segmenting MOVIE; refuse what will not fit."""
+    from tlseg.plan import gib
+    from tlseg.run.segment import prepare
+
+    limit, channel = options["memory_limit"], options["channel"]
+    job = prepare(
+        movie,
+        model=options["model"],
+        frames=options["frames"],
+        block=options["block"],
+        workers=options["workers"],
+        device=options["device"],
+        channel=int(channel) if channel is not None and channel.isdecimal() else channel,
+        memory_limit=int(limit * 2**30) if limit else None,
+        for_planning=True,
+    )
+    plan = job.plan
+    if as_json:
+        print_json({"movie": job.run.source.url, "spacing_um": job.run.spacing_um, **plan.to_dict()})
+        return
+    sides = " x ".join(map(str, plan.frame_shape))
+    click.echo(f"{plan.frames} frames of {sides} voxels, {' x '.join(f'{s:g}' for s in job.run.spacing_um)} um (z, y, x)")
+    click.echo(f"Blocks:  {plan.blocks_per_frame} per frame, core {plan.block}, first halo {plan.halo_voxels} voxels")
+    windows = ", ".join(f"{role} {n}" for role, n in plan.windows_per_frame.items())
+    click.echo(f"Windows: {windows} per frame, on {job.run.device}")
+    click.echo(f"Tasks:   {plan.total_tasks} ({', '.join(f'{stage} {n}' for stage, n in plan.tasks.items())})")
+    click.echo(f"Memory:  {gib(plan.memory_per_worker_bytes)} per worker, of {gib(plan.memory_limit_bytes)} it may use")
+    click.echo(
+        f"Disk:    {gib(plan.output_bytes)} of labels and {gib(plan.scratch_bytes)} of working files, before compression"
+    )
+    if job.run.source.is_2d:
+        click.echo("This is a 2D movie: it can be planned, but segmenting it needs a 2D model.")

@@ -1,0 +1,83 @@
+"""`tlseg segment`: labels, tracks and tables for a whole movie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json
+
+
+@click.command("segment")
+@click.argument("movie")
+@click.option("--out", help="Write the result here instead of into the movie (OME-Zarr 0.5).")
+@click.option("--name", default="nuclei", show_default=True, help="Name of the labels.")
+@click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one.")
+@click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]")
+@click.option("--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Worker processes on this machine. [default: none]")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler to run on, such as tcp://host:8786.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--method", type=click.Choice(["qcanet", "components"]), default="qcanet", show_default=True)
+@click.option("--channel", help="Channel by number or name. [default: the first]")
+@click.option("--overwrite", is_flag=True, help="Replace labels of this name; forget an unfinished run.")
+@click.option("--keep-maps", is_flag=True, help="Keep the probability maps in tlseg/NAME/maps.")
+@click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
+@click.option("--allow-missing-chunks", is_flag=True, help="Read chunks that are absent as their fill value.")
+@click.option("--memory-limit", type=click.FloatRange(0, min_open=True), metavar="GIB", help="Memory of one worker.")
+@json_option
+@one_line_errors
+def command(movie: str, as_json: bool, **options: Any) -> None:
+    """Segment and track every nucleus of MOVIE, an OME-Zarr movie (t, c, z, y, x).
+
+    Labels are added to the movie, or written with a copy of it to --out. A run that was stopped goes on where it was
+    when the same command is given again.
+    """
+    from tlseg.cli.progress import RunProgress
+    from tlseg.run.segment import segment
+    from tlseg.store.movie import open_source
+
+    channel = options["channel"]
+    channel = int(channel) if channel is not None and channel.isdecimal() else channel
+    if channel is None:
+        names = open_source(movie).channel_names
+        if len(names) > 1:
+            click.echo(f"{len(names)} channels ({', '.join(names)}): taking the first. Choose with --channel.", err=True)
+    limit = options["memory_limit"]
+    with RunProgress() as progress:
+        summary = segment(
+            movie,
+            out=options["out"],
+            name=options["name"],
+            model=options["model"],
+            frames=options["frames"],
+            block=options["block"],
+            workers=options["workers"],
+            scheduler=options["scheduler"],
+            device=options["device"],
+            method=options["method"],
+            channel=channel,
+            overwrite=options["overwrite"],
+            keep_maps=options["keep_maps"],
+            image=not options["no_image"],
+            allow_missing=options["allow_missing_chunks"],
+            memory_limit=int(limit * 2**30) if limit else None,
+            listener=progress,
+        )
+    if as_json:
+        print_json(summary.to_dict())
+        return
+    audit = summary.audit
+    click.echo(
+        f"{summary.nuclei} nuclei in {summary.frames} frames, {summary.tracks} tracks, {summary.divisions} divisions "
+        f"({summary.seconds:.0f} s{', resumed' if summary.resumed else ''})."
+    )
+    click.echo(
+        f"Seams: {audit['face_voxels_compared']} voxels compared across faces, {audit['face_voxels_that_disagree']} "
+        f"disagree; {audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try."
+    )
+    click.echo(f"Labels: {Path(summary.path) / 'labels' / summary.name}")
+
+

@@ -1,0 +1,219 @@
+"""One row per nucleus per frame, from sums that blocks add up in integers.
+
+Positions, intensities and surfaces are accumulated as whole numbers, so the table does not depend on how the frame was
+cut or in which order blocks finished. Floating point enters once, when sums become means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from skimage.measure import marching_cubes
+
+from tlseg.geometry import Box, Spacing
+
+SURFACE_UNIT_UM2 = 1e-6
+FLOAT_STEPS = 2.0**16
+"""Intensities of floating-point images are rounded to 1/65,536 before they are summed."""
+
+_CORNERS = tuple(product((0, 1), repeat=3))
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSums:
+    """Sums over the voxels of each label; all arrays have one entry per label and are int64.
+
+    `position` (n, 3) sums global voxel indices (z, y, x); `low`, `high` (n, 3) bound them, both inclusive. `intensity`
+    sums grey values (of a float image in steps of 1/65,536); `surface` counts square micrometres times 10^6; `edge` is
+    1 where a voxel lies on the frame's edge.
+    """
+
+    label: NDArray[np.int64]
+    voxels: NDArray[np.int64]
+    position: NDArray[np.int64]
+    intensity: NDArray[np.int64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    surface: NDArray[np.int64]
+    edge: NDArray[np.int64]
+
+    def to_arrays(self) -> dict[str, NDArray[np.int64]]:
+        """Named arrays, for storage; `ObjectSums(**arrays)` is the inverse."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def measure_block(
+    labels: NDArray[np.uint32], image: NDArray[Any], *, crop: Box, core: Box, frame: Box, spacing_um: Spacing
+) -> ObjectSums:
+    """Sums over the core of a block.
+
+    Parameters
+    ----------
+    labels
+        Labels (z, y, x) of `crop`: the core and one plane before it along each axis, except where the frame begins.
+    image
+        Grey values (z, y, x) of the core.
+    """
+    inner = core.inside(crop)
+    owned = labels[inner.slices]
+    at = np.nonzero(owned)
+    values = owned[at]
+    surface_labels, surface = _surface(labels, crop=crop, core=core, frame=frame, spacing_um=spacing_um)
+    numbers = np.union1d(values, surface_labels).astype(np.int64)
+    n = len(numbers)
+    row = np.searchsorted(numbers, values)
+    place = np.stack(at, axis=1).astype(np.int64) + np.array(core.start)
+    low = np.full((n, 3), np.iinfo(np.int64).max)
+    high = np.full((n, 3), -1, dtype=np.int64)
+    np.minimum.at(low, row, place)
+    np.maximum.at(high, row, place)
+    on_edge = ((place == np.array(frame.start)) | (place == np.array(frame.stop) - 1)).any(axis=1)
+    area = np.zeros(n, dtype=np.int64)
+    np.add.at(area, np.searchsorted(numbers, surface_labels), surface)
+    return ObjectSums(
+        label=numbers,
+        voxels=np.bincount(row, minlength=n).astype(np.int64),
+        position=np.stack([_sum_by(row, place[:, axis], n) for axis in range(3)], axis=1),
+        intensity=_sum_by(row, _whole(image[at]), n),
+        low=low,
+        high=high,
+        surface=area,
+        edge=(_sum_by(row, on_edge.astype(np.int64), n) > 0).astype(np.int64),
+    )
+
+
+def add_sums(parts: list[ObjectSums]) -> ObjectSums:
+    """Sums of a whole frame from those of its blocks, by ascending label."""
+    every = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(ObjectSums)}
+    label, row = np.unique(every["label"], return_inverse=True)
+    n = len(label)
+    low = np.full((n, 3), np.iinfo(np.int64).max)
+    high = np.full((n, 3), -1, dtype=np.int64)
+    np.minimum.at(low, row, every["low"])
+    np.maximum.at(high, row, every["high"])
+    edge = np.zeros(n, dtype=np.int64)
+    np.maximum.at(edge, row, every["edge"])
+    return ObjectSums(
+        label=label,
+        voxels=_sum_by(row, every["voxels"], n),
+        position=np.stack([_sum_by(row, every["position"][:, axis], n) for axis in range(3)], axis=1),
+        intensity=_sum_by(row, every["intensity"], n),
+        low=low,
+        high=high,
+        surface=_sum_by(row, every["surface"], n),
+        edge=edge,
+    )
+
+
+def object_table(
+    sums: ObjectSums, *, t: int, spacing_um: Spacing, origin_um: Spacing, dtype: str, fallback: NDArray[np.int64]
+) -> pd.DataFrame:
+    """Rows of one frame.
+
+    Centroids are means of voxel indices (`z, y, x`), and the same in the movie's physical coordinates (`z_um, y_um,
+    x_um`: index times spacing, plus `origin_um`, where voxel 0 is). `bbox_*` is half-open, in voxels. `dtype` is that of
+    the image.
+    """
+    centre = sums.position / sums.voxels[:, None]
+    steps = FLOAT_STEPS if np.dtype(dtype).kind == "f" else 1.0
+    columns: dict[str, Any] = {"label": sums.label, "t": np.full(len(sums.label), t, dtype=np.int64)}
+    for axis, name in enumerate("zyx"):
+        columns[name] = centre[:, axis]
+    for axis, name in enumerate("zyx"):
+        columns[f"{name}_um"] = centre[:, axis] * spacing_um[axis] + origin_um[axis]
+    columns |= {
+        "volume_voxels": sums.voxels,
+        "volume_um3": sums.voxels * float(np.prod(spacing_um)),
+        "surface_um2": sums.surface * SURFACE_UNIT_UM2,
+        "intensity_mean": sums.intensity / sums.voxels / steps,
+        "intensity_sum": sums.intensity / steps,
+    }
+    for axis, name in enumerate("zyx"):
+        columns[f"bbox_{name}0"] = sums.low[:, axis]
+        columns[f"bbox_{name}1"] = sums.high[:, axis] + 1
+    columns["touches_edge"] = sums.edge > 0
+    columns["seed"] = np.where(np.isin(sums.label, fallback), "fallback", "detected")
+    return pd.DataFrame(columns)
+
+
+def overlaps(before: NDArray[np.uint32], after: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Rows (label before, label after, voxels) for all pairs that share voxels of one box in two frames."""
+    both = (before > 0) & (after > 0)
+    keys = before[both].astype(np.int64) << 32 | after[both].astype(np.int64)
+    pairs, counts = np.unique(keys, return_counts=True)
+    return np.stack([pairs >> 32, pairs & 0xFFFFFFFF, counts], axis=1).reshape(-1, 3)
+
+
+def add_overlaps(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Overlap rows of a whole frame from those of its blocks, ordered by labels."""
+    rows = np.concatenate([np.zeros((0, 3), np.int64), *parts])
+    pairs, row = np.unique(rows[:, :2], axis=0, return_inverse=True)
+    voxels = _sum_by(row.ravel(), rows[:, 2], len(pairs))
+    return np.concatenate([pairs, voxels[:, None]], axis=1)
+
+
+@lru_cache(maxsize=8)
+def surface_of_corners(spacing_um: Spacing) -> NDArray[np.int64]:
+    """Surface (in units of 10^-6 um^2) within a cell of eight voxels, for each of the 256 ways they can be inside.
+
+    The triangles are those of marching cubes (Lewiner et al. 2003) on a binary mask at level 1/2, so the sum over all
+    cells is the area of the object's mesh. Corner `4 z + 2 y + x` is bit of that number.
+    """
+    areas = np.zeros(256, dtype=np.int64)
+    for inside in range(1, 255):
+        cell = np.array([(inside >> bit) & 1 for bit in range(8)], dtype=np.float32).reshape(2, 2, 2)
+        vertices, faces, _, _ = marching_cubes(cell, 0.5, spacing=spacing_um)
+        a, b, c = (vertices[faces[:, i]] for i in range(3))
+        area = np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
+        areas[inside] = round(float(area) / SURFACE_UNIT_UM2)
+    return areas
+
+
+def _surface(
+    labels: NDArray[np.uint32], *, crop: Box, core: Box, frame: Box, spacing_um: Spacing
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Labels and surface pieces of the cells a core owns: those whose last corner it holds, and the frame's outer ones.
+
+    Outside the frame is background, so every object's surface is closed.
+    """
+    before = [1 if c.start == 0 else 0 for c in core.inside(crop).slices]
+    after = [int(core.stop[axis] == frame.stop[axis]) for axis in range(3)]
+    padded = np.pad(labels, list(zip(before, after, strict=True)))
+    nz, ny, nx = (n - 1 for n in padded.shape)
+    corners = [padded[z : z + nz, y : y + ny, x : x + nx] for z, y, x in _CORNERS]
+    mixed = np.zeros(corners[0].shape, dtype=bool)
+    for corner in corners[1:]:
+        mixed |= corner != corners[0]
+    held = np.stack([corner[mixed] for corner in corners])
+    areas = surface_of_corners(spacing_um)
+    found, pieces = [], []
+    for i, label in enumerate(held):
+        new = label > 0
+        for earlier in held[:i]:
+            new &= earlier != label
+        inside = np.zeros(int(new.sum()), dtype=np.int64)
+        for bit, other in enumerate(held):
+            inside |= (other[new] == label[new]).astype(np.int64) << bit
+        found.append(label[new].astype(np.int64))
+        pieces.append(areas[inside])
+    every, row = np.unique(np.concatenate(found), return_inverse=True)
+    return every, _sum_by(row, np.concatenate(pieces), len(every))
+
+
+def _sum_by(row: NDArray[np.intp], values: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Sum integers by row, exactly."""
+    total = np.zeros(n, dtype=np.int64)
+    np.add.at(total, row, values)
+    return total
+
+
+def _whole(values: NDArray[Any]) -> NDArray[np.int64]:
+    if values.dtype.kind == "f":
+        return np.rint(values.astype(np.float64) * FLOAT_STEPS).astype(np.int64)
+    return values.astype(np.int64)

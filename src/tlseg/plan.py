@@ -1,0 +1,166 @@
+"""What a run would do, before it does anything: blocks, tasks, memory and bytes, and whether that fits.
+
+Pure arithmetic on shapes. Memory is projected from the largest arrays a task holds; `benchmarks/memory.py` compares the
+projection with what workers really used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tlseg.errors import PlanError
+from tlseg.geometry import AXES, Grid, Shape
+
+SHARD = 16
+"""Blocks are whole multiples of this many voxels along each axis: the smallest shard of the working arrays."""
+
+TARGET_BLOCK: Shape = (128, 256, 256)
+
+BASE_BYTES = 700 * 2**20
+"""A worker that has loaded Python, PyTorch and two networks."""
+
+FLOOD_BYTES_PER_VOXEL = 70
+"""Per voxel of core, halo and margin: maps, three int32 of nearest positions, distances, order, and the watershed."""
+
+BLEND_BYTES_PER_VOXEL = 40
+"""Per voxel of a block: sums and weights in float32 on the model's grid and the passes of resampling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The work of one run; shapes in voxels (z, y, x), memory in bytes."""
+
+    frames: int
+    frame_shape: Shape
+    block: Shape
+    halo_voxels: Shape
+    blocks_per_frame: int
+    windows_per_frame: Mapping[str, int]
+    tasks: Mapping[str, int]
+    total_tasks: int
+    memory_per_worker_bytes: int
+    memory_limit_bytes: int
+    output_bytes: int
+    scratch_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def check_block(block: Shape) -> None:
+    """Raise `PlanError` unless a block is whole shards along every axis."""
+    for axis, voxels in zip(AXES, block, strict=True):
+        if voxels % SHARD or voxels < SHARD:
+            raise PlanError(
+                f"Along {axis}, a block of {voxels} voxels does not hold whole shards of {SHARD}: two workers would write "
+                f"one shard and lose labels. Use a multiple of {SHARD}."
+            )
+
+
+def choose_block(frame: Shape, *, halo: Shape, limit_bytes: int) -> Shape:
+    """Largest block up to 128 x 256 x 256 voxels whose flood fits; equal parts, so that the last is not a sliver."""
+    target = list(TARGET_BLOCK)
+    while True:
+        block = _even_parts(frame, (target[0], target[1], target[2]))
+        fits = flood_bytes(frame, block, halo) <= limit_bytes
+        if fits or max(target) <= 2 * SHARD:
+            return block
+        axis = target.index(max(target))
+        target[axis] //= 2
+
+
+def flood_bytes(frame: Shape, block: Shape, halo: Shape) -> int:
+    """Memory of labelling one block: its core, halo and margin, and the loaded worker."""
+    crop = [min(n, b + 4 * h) for n, b, h in zip(frame, block, halo, strict=True)]
+    core = [min(n, b) for n, b in zip(frame, block, strict=True)]
+    return BASE_BYTES + max(FLOOD_BYTES_PER_VOXEL * math.prod(crop), BLEND_BYTES_PER_VOXEL * math.prod(core))
+
+
+def make_plan(
+    *,
+    frames: int,
+    frame_shape: Shape,
+    block: Shape,
+    halo: Shape,
+    windows: Mapping[str, int],
+    window_bytes: int,
+    windows_at_once: int,
+    write_regions: int,
+    limit_bytes: int,
+) -> Plan:
+    """Work out a run.
+
+    Parameters
+    ----------
+    frames, frame_shape, block, halo
+        Number of frames, and shapes in voxels.
+    windows
+        Windows per frame for each network.
+    window_bytes, windows_at_once
+        Memory of one forward pass, and how many a worker runs at the same time.
+    write_regions
+        Regions in which final labels of a frame are written.
+    limit_bytes
+        Memory a worker may use.
+
+    Raises
+    ------
+    PlanError
+        When the block is not whole shards, or one worker would need more than `limit_bytes`.
+    """
+    check_block(block)
+    blocks = len(Grid(frame_shape, block))
+    tasks = {
+        "statistics": frames,
+        "predict": frames * sum(windows.values()),
+        "detect": frames * blocks,
+        "number": frames,
+        "flood": frames * blocks,
+        "measure": frames * blocks,
+        "summarise": frames,
+        "link": 1,
+        "write": frames * write_regions,
+    }
+    voxels = math.prod(frame_shape)
+    memory = max(flood_bytes(frame_shape, block, halo), BASE_BYTES + window_bytes * windows_at_once)
+    plan = Plan(
+        frames=frames,
+        frame_shape=frame_shape,
+        block=block,
+        halo_voxels=halo,
+        blocks_per_frame=blocks,
+        windows_per_frame=dict(windows),
+        tasks=tasks,
+        total_tasks=sum(tasks.values()),
+        memory_per_worker_bytes=memory,
+        memory_limit_bytes=limit_bytes,
+        output_bytes=round(frames * voxels * 4 * 8 / 7),
+        scratch_bytes=frames * voxels * (2 + 4),
+    )
+    if memory > limit_bytes:
+        raise PlanError(
+            f"A worker would need about {gib(memory)} and may use {gib(limit_bytes)}. Use smaller blocks (--block, now "
+            f"{','.join(map(str, block))}) or fewer workers."
+        )
+    return plan
+
+
+def gib(size: float) -> str:
+    """Bytes as GiB with one decimal."""
+    return f"{size / 2**30:.1f} GiB"
+
+
+def _even_parts(frame: Shape, target: Shape) -> Shape:
+    sides = []
+    for n, t in zip(frame, target, strict=True):
+        parts = max(1, round(n / t)) if n > t else 1
+        while -(-n // parts) > t * 1.25:
+            parts += 1
+        side = -(-n // parts)
+        sides.append(-(-side // SHARD) * SHARD)
+    z, y, x = sides
+    return (z, y, x)

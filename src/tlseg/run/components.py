@@ -1,0 +1,47 @@
+"""The comparison without centres: connected regions over all blocks of a frame, through dask-image.
+
+`dask_image.ndmeasure.label` numbers components by block, so they are renumbered by their first voxel; after that the
+numbers are the same for every block shape.
+"""
+
+from __future__ import annotations
+
+import dask
+import dask.array as da
+import numpy as np
+from dask_image.ndmeasure import label
+
+from tlseg.run.context import RunContext
+
+
+def label_components(run: RunContext, frame: int) -> int:
+    """Label the foreground of a frame by connected components (6-connectivity) into the provisional labels."""
+    row, grid = run.row(frame), run.grid
+    maps = da.from_zarr(run.scratch.array("maps"), chunks=(1, 1, *run.block), inline_array=True)[row, 0]
+    stored = run.scratch.array("labels")
+    with dask.config.set(scheduler="synchronous"):
+        lazy, _ = label(maps >= run.settings.region_threshold)
+        voxels: dict[int, int] = {}
+        first: dict[int, int] = {}
+        for core in grid:
+            part = np.asarray(lazy[core.slices].compute())
+            stored[(row, *core.slices)] = part.astype(np.uint32)
+            numbers, where, counts = np.unique(part, return_index=True, return_counts=True)
+            inside = np.unravel_index(where, part.shape)
+            flat = np.ravel_multi_index(
+                tuple(i + s for i, s in zip(inside, core.start, strict=True)), run.source.frame_shape
+            )
+            for number, at, count in zip(numbers.tolist(), flat.tolist(), counts.tolist(), strict=True):
+                voxels[number] = voxels.get(number, 0) + count
+                first[number] = min(first.get(number, at), at)
+    for table in (voxels, first):
+        table.pop(0, None)
+    voxel_um3 = float(np.prod(run.spacing_um))
+    kept = [n for n in sorted(first, key=first.__getitem__) if voxels[n] * voxel_um3 >= run.settings.minimum_volume_um3]
+    renumber = np.zeros(max(first, default=0) + 1, dtype=np.uint32)
+    renumber[kept] = np.arange(1, len(kept) + 1)
+    for core in grid:
+        at = (row, *core.slices)
+        stored[at] = renumber[stored[at]]
+    run.scratch.put("components", frame, 0, total=np.array(len(kept)))
+    return len(kept)

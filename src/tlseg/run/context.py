@@ -1,0 +1,81 @@
+"""What every task of a run needs to know, as one small value that travels to workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tlseg.config import LabelSettings
+from tlseg.geometry import Box, Grid, Shape, Spacing
+from tlseg.models.bundle import ModelSpec, Role
+from tlseg.store.image_writer import ImageCopy
+from tlseg.store.labels import LabelWriter
+from tlseg.store.movie import MovieSource
+from tlseg.store.scratch import Scratch
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One run.
+
+    Parameters
+    ----------
+    source, frames
+        The movie, and which of its frames.
+    model_folder, model_digest, spec
+        Weights, their digest, and the model's description.
+    settings
+        How maps become labels.
+    block
+        Core of a block in voxels (z, y, x).
+    device
+        Where networks run.
+    threads
+        Windows a task computes at once on a CPU.
+    most_voxels
+        Largest crop a block may grow to, for lack of memory.
+    """
+
+    source: MovieSource
+    frames: range
+    scratch: Scratch
+    model_folder: str
+    model_digest: str
+    spec: ModelSpec
+    settings: LabelSettings
+    block: Shape
+    device: Literal["cpu", "cuda"]
+    threads: int
+    most_voxels: int | None
+
+    @property
+    def grid(self) -> Grid:
+        """Blocks of a frame."""
+        return Grid(self.source.frame_shape, self.block)
+
+    @property
+    def frame_box(self) -> Box:
+        """A whole frame."""
+        return Box.of_shape(self.source.frame_shape)
+
+    @property
+    def spacing_um(self) -> Spacing:
+        """Voxel spacing of the movie."""
+        return self.source.spacing_um
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Networks this run needs."""
+        return ("nsn",) if self.settings.method == "components" else ("nsn", "ndn")
+
+    def row(self, frame: int) -> int:
+        """Row of a frame in scratch arrays."""
+        return frame - self.frames.start
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where final labels go, and the copy of the image where the output is another store."""
+
+    labels: LabelWriter
+    image: ImageCopy | None

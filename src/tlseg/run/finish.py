@@ -1,0 +1,171 @@
+"""From provisional labels of every frame to a finished result: tracks, final numbers, tables and the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tlseg.errors import RunError
+from tlseg.link.lineage import Lineage
+from tlseg.link.link import link_objects
+from tlseg.link.settings import LinkSettings
+from tlseg.measure.objects import ObjectSums, object_table
+from tlseg.run.context import Output, RunContext
+from tlseg.run.flow import Flow, Task
+from tlseg.run import stages
+from tlseg.store.scratch import write_atomically
+
+OBJECT_KEYS = ("t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um3", "intensity_mean")
+
+
+def frame_objects(run: RunContext, frame: int) -> pd.DataFrame:
+    """Nuclei of one frame under their provisional numbers, those too small left out; `t` is the frame of the movie."""
+    stored = run.scratch.get("objects", frame, 0)
+    del stored["overlaps"], stored["seam"]
+    table = object_table(
+        ObjectSums(**stored),
+        t=frame,
+        spacing_um=run.spacing_um,
+        origin_um=run.source.translation_um,
+        dtype=run.source.dtype,
+        fallback=_fallback_labels(run, frame),
+    )
+    return table[table["volume_um3"] >= run.settings.minimum_volume_um3].reset_index(drop=True)
+
+
+def link_frames(run: RunContext, *, settings: LinkSettings) -> Lineage:
+    """Link all frames, and store for each what number its labels get."""
+    tables = [frame_objects(run, frame)[list(OBJECT_KEYS)] for frame in run.frames]
+    objects = pd.concat(tables, ignore_index=True)
+    lineage = link_objects(objects, _overlaps(run, objects), settings=settings)
+    if len(lineage.nodes) and int(lineage.nodes["track"].max()) > np.iinfo(np.uint32).max:
+        raise RunError("There are more tracks than 32 bits can number.")
+    by_frame = dict(tuple(lineage.nodes.groupby("t")))
+    for frame in run.frames:
+        track = np.zeros(_total(run, frame) + 1, dtype=np.uint32)
+        rows = by_frame.get(frame)
+        if rows is not None:
+            track[rows["label"].to_numpy()] = rows["track"].to_numpy()
+        run.scratch.put("tracks", frame, 0, track=track)
+    return lineage
+
+
+def final_rows(run: RunContext, lineage: Lineage, *, first: int) -> Iterator[pd.DataFrame]:
+    """Rows of the final table, frame by frame; `label` is the track and `t` counts from the result's first frame."""
+    by_frame = dict(tuple(lineage.nodes.groupby("t")))
+    for frame in run.frames:
+        if frame not in by_frame:
+            continue
+        nodes = by_frame[frame].drop(columns="t")
+        rows = frame_objects(run, frame).merge(nodes, on="label", validate="one_to_one")
+        rows["label"] = rows["track"]
+        rows["t"] -= first
+        yield rows.sort_values("label", ignore_index=True)
+
+
+def final_lineage(lineage: Lineage, *, first: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Nodes and edges under final labels, with frames counted from the result's first."""
+    nodes, edges = lineage.nodes.copy(), lineage.edges.copy()
+    track = nodes.set_index(["t", "label"])["track"]
+    for end in ("a", "b"):
+        keys = pd.MultiIndex.from_arrays([edges[f"t_{end}"], edges[f"label_{end}"]])
+        edges[f"label_{end}"] = track.reindex(keys).to_numpy()
+        edges[f"t_{end}"] -= first
+    nodes["label"] = nodes["track"]
+    nodes["t"] -= first
+    return nodes, edges
+
+
+def writing(run: RunContext, output: Output) -> Iterator[Flow]:
+    """Flows that write final labels, one per frame; a frame's provisional labels are dropped when it is written."""
+
+    def write_frame(frame: int) -> Flow:
+        done = run.scratch.done("write", frame)
+        yield [
+            Task("write", frame, region, stages.write, (run, output, frame, region))
+            for region in range(len(output.labels.regions))
+            if region not in done
+        ]
+
+    return (write_frame(frame) for frame in run.frames)
+
+
+def seam_audit(run: RunContext) -> dict[str, Any]:
+    """How labels were certified: blocks, floods repeated with a larger halo, faces compared and voxels that disagree.
+
+    Raises
+    ------
+    RunError
+        When two blocks disagree about a voxel: the labels would depend on the cut.
+    """
+    tries: dict[int, int] = {}
+    compared = wrong = 0
+    largest = (0, 0, 0)
+    for frame in run.frames:
+        for block in run.scratch.done("flood", frame):
+            stored = run.scratch.get("flood", frame, block)
+            n = int(stored["tries"])
+            tries[n] = tries.get(n, 0) + 1
+            z, y, x = (int(v) for v in stored["halo"])
+            largest = (max(largest[0], z), max(largest[1], y), max(largest[2], x))
+        seam = run.scratch.get("objects", frame, 0)["seam"]
+        compared, wrong = compared + int(seam[0]), wrong + int(seam[1])
+    audit = {
+        "blocks": sum(tries.values()),
+        "certified_at_first_try": tries.get(1, 0),
+        "halos_enlarged": sum(n for t, n in tries.items() if t > 1),
+        "largest_halo_voxels": largest,
+        "face_voxels_compared": compared,
+        "face_voxels_that_disagree": wrong,
+    }
+    if wrong:
+        raise RunError(
+            f"{wrong} of {compared} voxels compared across block faces disagree: labels would depend on how the work was "
+            "cut. This is a defect in tlseg; nothing was published. Please report it with the seam audit."
+        )
+    return audit
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write the run record; `complete: true` in it is the last thing a run does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(record, indent=2, default=_plain) + "\n").encode())
+
+
+def _overlaps(run: RunContext, objects: pd.DataFrame) -> pd.DataFrame:
+    """Overlaps of consecutive frames between nuclei that were kept."""
+    kept = {frame: set(rows["label"]) for frame, rows in objects.groupby("t")}
+    parts = []
+    for frame in run.frames[:-1]:
+        rows = pd.DataFrame(run.scratch.get("objects", frame, 0)["overlaps"], columns=["label_a", "label_b", "voxels"])
+        rows.insert(0, "t", frame)
+        here, after = kept.get(frame, set()), kept.get(frame + 1, set())
+        parts.append(rows[rows["label_a"].isin(here) & rows["label_b"].isin(after)])
+    if not parts:
+        return pd.DataFrame({name: np.zeros(0, np.int64) for name in ("t", "label_a", "label_b", "voxels")})
+    return pd.concat(parts, ignore_index=True)
+
+
+def _fallback_labels(run: RunContext, frame: int) -> Any:
+    """Provisional labels of a frame that had no seed; with components, all of them."""
+    if run.settings.method == "components":
+        return np.arange(1, _total(run, frame) + 1)
+    return run.scratch.get("numbers", frame, 0)["fallback_labels"]
+
+
+def _total(run: RunContext, frame: int) -> int:
+    table = "components" if run.settings.method == "components" else "numbers"
+    return int(run.scratch.get(table, frame, 0)["total"])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} does not go into JSON")

@@ -1,0 +1,110 @@
+"""The work of all frames up to measured, provisional labels, as flows that overlap.
+
+Frames small enough go through the networks together. A frame is measured when it and the next are labelled, since their
+overlap is counted in the same pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tlseg.models.bundle import Role
+from tlseg.predict.maps import lattice_for
+from tlseg.run import stages
+from tlseg.run.components import label_components
+from tlseg.run.context import RunContext
+from tlseg.run.flow import Flow, Step, Task
+
+WINDOWS_PER_TASK_CPU = 4
+
+
+@dataclass(slots=True)
+class Frames:
+    """Hands out flows: groups of frames to label, in order, and frames to measure as soon as they can be."""
+
+    run: RunContext
+    limits: dict[int, tuple[float, float]]
+    keep_maps: bool
+    labelled: set[int] = field(default_factory=set)
+    measured: set[int] = field(default_factory=set)
+    groups: Iterator[range] = field(init=False)
+
+    def __post_init__(self) -> None:
+        size = frames_per_group(self.run)
+        frames = self.run.frames
+        self.groups = (frames[i : i + size] for i in range(0, len(frames), size))
+
+    def next_flow(self) -> Flow | None:
+        """Return the most urgent flow that can start, None where none can."""
+        for frame in sorted(self.labelled - self.measured):
+            following = frame + 1
+            if following not in self.run.frames or following in self.labelled:
+                self.measured.add(frame)
+                return self._measure(frame)
+        group = next(self.groups, None)
+        return None if group is None else self._label(group)
+
+    def _label(self, group: range) -> Flow:
+        run, scratch = self.run, self.run.scratch
+        blocks = range(len(run.grid))
+        if any(len(scratch.done("detect", frame)) < len(blocks) for frame in group):
+            yield self._predict(group)
+        yield [self._task("detect", stages.detect, frame, block) for frame in group for block in self._left("detect", frame)]
+        for frame in group:
+            for role in run.roles:
+                scratch.drop(role, run.row(frame))
+        if run.settings.method == "components":
+            yield [
+                Task("flood", frame, 0, label_components, (run, frame), weight=len(blocks))
+                for frame in group
+                if not scratch.done("components", frame)
+            ]
+        else:
+            yield [Task("number", frame, 0, stages.number, (run, frame)) for frame in group if not scratch.done("numbers", frame)]
+            yield [self._task("flood", stages.flood, frame, block) for frame in group for block in self._left("flood", frame)]
+        if not self.keep_maps:
+            for frame in group:
+                scratch.drop("maps", run.row(frame))
+        self.labelled.update(group)
+
+    def _predict(self, group: range) -> Step:
+        run = self.run
+        size = run.spec.batch if run.device == "cuda" else WINDOWS_PER_TASK_CPU
+        step: Step = []
+        for role in run.roles:
+            units = [(frame, window) for frame in group for window in range(windows_per_frame(run, role))]
+            stage = f"predict-{role}"
+            done = run.scratch.done(stage, group.start)
+            for i, start in enumerate(range(0, len(units), size)):
+                part = tuple(units[start : start + size])
+                if i not in done:
+                    limits = {frame: self.limits[frame] for frame, _ in part}
+                    arguments = (run, role, part, limits, group.start, i)
+                    step.append(Task("predict", part[0][0], part[0][1], stages.predict, arguments, weight=len(part)))
+        return step
+
+    def _measure(self, frame: int) -> Flow:
+        yield [self._task("measure", stages.measure, frame, block) for block in self._left("measure", frame)]
+        if not self.run.scratch.done("objects", frame):
+            yield [Task("summarise", frame, 0, stages.summarise, (self.run, frame))]
+
+    def _left(self, stage: str, frame: int) -> list[int]:
+        done = self.run.scratch.done(stage, frame)
+        return [block for block in range(len(self.run.grid)) if block not in done]
+
+    def _task(self, stage: str, function: Callable[..., Any], frame: int, block: int) -> Task:
+        return Task(stage, frame, block, function, (self.run, frame, block))
+
+
+def windows_per_frame(run: RunContext, role: Role) -> int:
+    """Windows of one network over one frame."""
+    return len(lattice_for(run.spec, role, shape=run.source.frame_shape, spacing_um=run.spacing_um))
+
+
+def frames_per_group(run: RunContext) -> int:
+    """Frames that go through the networks together: as many as fill a batch."""
+    most = max(windows_per_frame(run, role) for role in run.roles)
+    size = run.spec.batch if run.device == "cuda" else WINDOWS_PER_TASK_CPU
+    return max(1, size // most)

@@ -1,0 +1,517 @@
+"""Segment a movie, from the check of its input to `complete: true`.
+
+Bad input stops before anything is written. What is written before the end lies in a scratch folder; labels, tables and
+tracks are listed only when they are whole; a second start goes on where the first was stopped.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tlseg import __version__
+from tlseg.config import LabelSettings, Method, byte
+from tlseg.errors import LabelError, MovieError
+from tlseg.geometry import Shape, voxels_for
+from tlseg.link.lineage import Lineage
+from tlseg.link.settings import LinkSettings
+from tlseg.models.bundle import Model, ModelSpec, load_model
+from tlseg.plan import Plan, check_block, choose_block, make_plan
+from tlseg.predict.infer import Device, resolve_device, window_bytes
+from tlseg.predict.maps import lattice_for
+from tlseg.run import finish, stages
+from tlseg.run.context import Output, RunContext
+from tlseg.run.events import Counters, Listener, silent
+from tlseg.run.flow import Flow, Pool, Task, drive
+from tlseg.run.frames import Frames
+from tlseg.run.pools import cores, memory_per_worker, open_pool
+from tlseg.store.image_writer import copy_image
+from tlseg.store.labels import create_labels, existing_labels, prepare_root, pyramid_beside
+from tlseg.store.location import is_url
+from tlseg.store.movie import MovieSource, check_segmentable, open_source
+from tlseg.store.scratch import RunLock, Scratch
+from tlseg.store.tables import write_table
+from tlseg.store.tracks import write_tracks
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+OPEN_FLOWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run made: where, how much, and how it was certified."""
+
+    path: str
+    name: str
+    frames: int
+    nuclei: int
+    tracks: int
+    divisions: int
+    fallback: int
+    audit: Mapping[str, Any]
+    seconds: float
+    resumed: bool
+    record: Mapping[str, Any] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {key: getattr(self, key) for key in self.__slots__ if key != "record"}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run that was checked and can start."""
+
+    run: RunContext
+    root: Path
+    name: str
+    model: Model
+    plan: Plan
+    beside_movie: bool
+
+    @property
+    def folder(self) -> Path:
+        """Record, audit and scratch of this run."""
+        return self.root / "tlseg" / self.name
+
+
+def prepare(
+    movie: str | Path,
+    *,
+    out: str | Path | None = None,
+    name: str = "nuclei",
+    model: str | Path = "embryo",
+    frames: str | range | None = None,
+    block: Shape | None = None,
+    workers: int = 0,
+    device: Device = "auto",
+    method: Method = "qcanet",
+    channel: int | str | None = None,
+    allow_missing: bool = False,
+    memory_limit: int | None = None,
+    for_planning: bool = False,
+) -> Job:
+    """Check input and settings and work out the plan; reads metadata only and writes nothing.
+
+    Parameters are those of `segment`. With `for_planning`, a movie that cannot be written beside is no error.
+    """
+    source = open_source(movie, channel=channel)
+    chosen = parse_frames(frames, source.n_frames)
+    if not (for_planning and source.is_2d):
+        check_segmentable(source, chosen, allow_missing=allow_missing)
+    loaded = load_model(model)
+    settings = label_settings(loaded.spec, method)
+    resolved = resolve_device(device)
+    root = _destination(source, out, for_planning=for_planning)
+    limit = memory_limit or memory_per_worker(max(1, workers))
+    shape = source.frame_shape
+    halo = voxels_for(settings.halo_um, source.spacing_um)
+    if block is not None:
+        check_block(block)
+    run = RunContext(
+        source=source,
+        frames=chosen,
+        scratch=Scratch(str(root / "tlseg" / name / "scratch")),
+        model_folder=str(loaded.folder),
+        model_digest=loaded.digest,
+        spec=loaded.spec,
+        settings=settings,
+        block=block or choose_block(shape, halo=halo, limit_bytes=limit),
+        device=resolved,
+        threads=1 if workers else cores(),
+        most_voxels=None,
+    )
+    lattices = {
+        role: lattice_for(loaded.spec, role, shape=shape, spacing_um=source.spacing_um) for role in run.roles
+    }
+    plan = make_plan(
+        frames=len(chosen),
+        frame_shape=shape,
+        block=run.block,
+        halo=halo,
+        windows={role: len(lattice) for role, lattice in lattices.items()},
+        window_bytes=max(
+            window_bytes(lattice.shape, loaded.spec.networks[role].architecture) for role, lattice in lattices.items()
+        ),
+        windows_at_once=run.threads,
+        write_regions=len(pyramid_beside(source, root).regions),
+        limit_bytes=limit,
+    )
+    return Job(replace(run, most_voxels=most_voxels(limit)), root, name, loaded, plan, beside_movie=out is None)
+
+
+def segment(
+    movie: str | Path,
+    *,
+    out: str | Path | None = None,
+    name: str = "nuclei",
+    model: str | Path = "embryo",
+    frames: str | range | None = None,
+    block: Shape | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    client: Client | None = None,
+    device: Device = "auto",
+    method: Method = "qcanet",
+    channel: int | str | None = None,
+    overwrite: bool = False,
+    keep_maps: bool = False,
+    image: bool = True,
+    allow_missing: bool = False,
+    memory_limit: int | None = None,
+    link: LinkSettings | None = None,
+    listener: Listener = silent,
+) -> Summary:
+    """Segment and track every nucleus of a movie.
+
+    Parameters
+    ----------
+    movie
+        OME-Zarr movie (0.4 or 0.5), path or URL.
+    out
+        Result group; where not given, labels are added to the movie itself, which must then be a local 0.5 group.
+    name
+        Name of the labels.
+    model
+        Bundled model, or folder of one.
+    frames
+        `range` or "A:B"; all where not given.
+    block
+        Core of a block in voxels (z, y, x), multiples of 16. Decides memory and speed, never labels.
+    workers
+        Processes on this machine; 0 runs everything in this one.
+    scheduler, client
+        A Dask cluster instead: its address, or a connected client.
+    device
+        "auto", "cpu" or "cuda".
+    method
+        "qcanet", or "components" for connected regions without centres.
+    channel
+        Channel by index or name; the first where not given.
+    overwrite
+        Replace labels, tables and tracks of this name, and forget an unfinished run.
+    keep_maps
+        Keep the probability maps in `tlseg/<name>/maps`.
+    image
+        With `out`, copy the image too.
+    allow_missing
+        Accept chunks that are absent and read as the fill value.
+    memory_limit
+        Bytes a worker may use; what is free on this machine where not given.
+    link
+        How nuclei are joined through time.
+    listener
+        Is told what is done.
+
+    Returns
+    -------
+    Summary
+        Counts and the seam audit.
+
+    Raises
+    ------
+    MovieError, ModelError, PlanError, LabelError, ResumeError
+        For bad input, before anything is written.
+    RunError
+        When the run fails; a second call goes on from there.
+    """
+    began = time.monotonic()
+    job = prepare(
+        movie,
+        out=out,
+        name=name,
+        model=model,
+        frames=frames,
+        block=block,
+        workers=workers or int(scheduler is not None or client is not None),
+        device=device,
+        method=method,
+        channel=channel,
+        allow_missing=allow_missing,
+        memory_limit=memory_limit,
+    )
+    _refuse_existing(job, overwrite=overwrite)
+    run = job.run
+    with open_pool(workers=workers, scheduler=scheduler, client=client) as pool:
+        counters = Counters(listener)
+        print_of_run = fingerprint(job)
+        limits = None if overwrite else stored_statistics(run.scratch, print_of_run)
+        if limits is None:
+            limits = _statistics(run, pool, counters)
+        prepare_root(job.root)
+        with RunLock(job.folder) as lock:
+            if overwrite:
+                run.scratch.remove()
+            resumed = run.scratch.begin(print_of_run)
+            _store_statistics(run, limits)
+            _create_arrays(run)
+            _label(run, pool, counters, limits, keep_maps=keep_maps, lock=lock)
+            audit = finish.seam_audit(run)
+            counters.expect("link", 1)
+            lineage = finish.link_frames(run, settings=link or LinkSettings())
+            counters.add("link")
+            output = _output(job, overwrite=overwrite, image=image)
+            _drive(finish.writing(run, output).__next__, pool, counters, lock)
+            record = _publish(job, output, lineage, audit, overwrite=overwrite, seconds=time.monotonic() - began)
+            if keep_maps:
+                _keep_maps(job)
+            run.scratch.remove()
+    return Summary(
+        path=str(job.root),
+        name=name,
+        frames=len(run.frames),
+        nuclei=len(lineage.nodes),
+        tracks=lineage.tracks,
+        divisions=record["divisions"],
+        fallback=record["fallback"],
+        audit=audit,
+        seconds=time.monotonic() - began,
+        resumed=resumed,
+        record=record,
+    )
+
+
+def parse_frames(frames: str | range | None, count: int) -> range:
+    """Frames of a movie of `count` from "A:B", with the meaning of a Python slice; both ends may be left out."""
+    if frames is None:
+        return range(count)
+    if isinstance(frames, range):
+        if frames.step != 1:
+            raise MovieError(f"Frames go one by one; got a step of {frames.step}.")
+        return frames
+    try:
+        first, last = frames.split(":")
+        start, stop = int(first or 0), int(last or count)
+    except ValueError:
+        raise MovieError(f"{frames!r} is not a range of frames. Expected A:B, such as 0:10.") from None
+    if not 0 <= start < stop <= count:
+        raise MovieError(f"Frames {frames} were asked for, and the movie has {count}. Use a range within 0:{count}.")
+    return range(start, stop)
+
+
+def label_settings(spec: ModelSpec, method: Method) -> LabelSettings:
+    """Settings of the label stage that a model asks for."""
+    return LabelSettings(
+        method=method,
+        region_threshold=byte(spec.region_threshold),
+        centre_threshold=byte(spec.centre_threshold),
+        centre_smoothing_um=spec.centre_smoothing_um,
+        centre_distance_um=spec.centre_distance_um,
+        relief=spec.relief,
+        minimum_volume_um3=spec.minimum_volume_um3,
+    )
+
+
+def most_voxels(limit_bytes: int) -> int:
+    """Largest crop a block may grow to within a worker's memory."""
+    from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL
+
+    return max(2**20, (limit_bytes - BASE_BYTES) // FLOOD_BYTES_PER_VOXEL)
+
+
+def fingerprint(job: Job) -> dict[str, Any]:
+    """Everything that decides what is in the scratch store; another fingerprint is another run."""
+    run = job.run
+    return {
+        "tlseg": __version__,
+        "input": run.source.identity(),
+        "frames": [run.frames.start, run.frames.stop],
+        "model": {"name": run.spec.name, "digest": run.model_digest},
+        "settings": run.settings.deciding(),
+        "block": list(run.block),
+        "device": run.device,
+    }
+
+
+def stored_statistics(scratch: Scratch, wanted: Mapping[str, Any]) -> dict[int, tuple[float, float]] | None:
+    """Statistics of an unfinished run with this fingerprint, None where there is none."""
+    if not (scratch.path / "fingerprint.json").is_file():
+        return None
+    scratch.begin(wanted)
+    if not scratch.done("statistics", 0):
+        return None
+    stored = scratch.get("statistics", 0, 0)
+    return {int(f): (float(a), float(b)) for f, a, b in zip(*(stored[k] for k in ("t", "low", "high")), strict=True)}
+
+
+def _destination(source: MovieSource, out: str | Path | None, *, for_planning: bool) -> Path:
+    if out is not None:
+        if is_url(out):
+            raise LabelError(f"Labels are written to a local folder, not to {out}. Write locally and copy the result.")
+        root = Path(out).expanduser().absolute()
+        if str(root) == source.url:
+            raise LabelError(f"--out is the movie itself. Leave --out away to add labels to {root}.")
+        return root
+    if not source.writable and not for_planning:
+        raise LabelError(
+            f"Labels cannot be added to {source.url}: it is OME-Zarr {source.version}"
+            f"{', read-only' if source.version == '0.5' else ''}. Expected a local, writable OME-Zarr 0.5 group; write "
+            "elsewhere with --out RESULT.ome.zarr."
+        )
+    return Path(source.url)
+
+
+def _refuse_existing(job: Job, *, overwrite: bool) -> None:
+    if overwrite:
+        return
+    if job.name in existing_labels(job.root):
+        raise LabelError(
+            f"{job.root} already has labels {job.name!r}. Use --overwrite to replace them, or another --name."
+        )
+
+
+def _statistics(run: RunContext, pool: Pool, counters: Counters) -> dict[int, tuple[float, float]]:
+    found: dict[int, tuple[float, float]] = {}
+    counters.expect("statistics", len(run.frames))
+
+    def flow(frame: int) -> Flow:
+        (limits,) = yield [Task("statistics", frame, 0, stages.find_statistics, (run, frame))]
+        found[frame] = limits
+
+    _drive((flow(frame) for frame in run.frames).__next__, pool, counters, None)
+    return found
+
+
+def _store_statistics(run: RunContext, limits: dict[int, tuple[float, float]]) -> None:
+    low, high = (np.array([limits[f][i] for f in run.frames]) for i in (0, 1))
+    run.scratch.put("statistics", 0, 0, t=np.array(run.frames), low=low, high=high)
+
+
+def _create_arrays(run: RunContext) -> None:
+    """Working arrays; each is written in whole shards by one task."""
+    frames, shape = len(run.frames), run.source.frame_shape
+    inner = tuple(next(c for c in (64, 48, 32, 16) if b % c == 0) for b in run.block)
+    for role in run.roles:
+        lattice = lattice_for(run.spec, role, shape=shape, spacing_um=run.spacing_um)
+        window = (1, 1, *lattice.shape)
+        run.scratch.create(role, shape=(frames, len(lattice), *lattice.shape), dtype="uint8", shards=window, chunks=window)
+    n = len(run.roles)
+    run.scratch.create("maps", shape=(frames, n, *shape), dtype="uint8", shards=(1, n, *run.block), chunks=(1, 1, *inner))
+    run.scratch.create("labels", shape=(frames, *shape), dtype="uint32", shards=(1, *run.block), chunks=(1, *inner))
+
+
+def _label(
+    run: RunContext,
+    pool: Pool,
+    counters: Counters,
+    limits: dict[int, tuple[float, float]],
+    *,
+    keep_maps: bool,
+    lock: RunLock,
+) -> None:
+    from tlseg.run.frames import windows_per_frame
+
+    frames, blocks = len(run.frames), len(run.grid)
+    counters.expect("predict", frames * sum(windows_per_frame(run, role) for role in run.roles))
+    for stage in ("detect", "flood", "measure"):
+        counters.expect(stage, frames * blocks)
+    _drive(Frames(run, limits, keep_maps=keep_maps).next_flow, pool, counters, lock)
+
+
+def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: RunLock | None) -> None:
+    def following() -> Flow | None:
+        try:
+            flow: Flow | None = next_flow()
+        except StopIteration:
+            return None
+        return flow
+
+    def on_done(task: Task, result: Any) -> None:
+        if task.stage in counters.totals:
+            counters.add(task.stage, task.weight)
+        if lock is not None:
+            lock.beat()
+
+    drive(following, pool, open_flows=OPEN_FLOWS, on_done=on_done)
+
+
+def _output(job: Job, *, overwrite: bool, image: bool) -> Output:
+    """Create the result's arrays, or go on with those of a run that was stopped while writing."""
+    run = job.run
+    mode = "overwrite" if overwrite and not any(run.scratch.done("write", f) for f in run.frames) else "resume"
+    frames = None if job.beside_movie else run.frames
+    copy = None
+    if image and not job.beside_movie:
+        copy = copy_image(run.source, job.root, frames=frames, mode=mode)
+    labels = create_labels(job.root, name=job.name, source=run.source, frames=frames, mode=mode)
+    return Output(labels, copy)
+
+
+def _publish(
+    job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any], *, overwrite: bool, seconds: float
+) -> dict[str, Any]:
+    """Tables, tracks and metadata; the record with `complete: true` comes last."""
+    run = job.run
+    first = output.labels.first_frame
+    fallback = sum(len(_fallback(run, frame)) for frame in run.frames)
+    record = {
+        "complete": True,
+        "tlseg": __version__,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fingerprint": fingerprint(job),
+        "frames": len(run.frames),
+        "nuclei": len(lineage.nodes),
+        "tracks": lineage.tracks,
+        "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
+        "fallback": fallback,
+        "model": {k: v for k, v in run.spec.to_dict().items() if k != "provenance"},
+        "machine": {"python": platform.python_version(), "system": platform.platform()},
+        "plan": job.plan.to_dict(),
+        "seconds": round(seconds, 1),
+    }
+    write_table(job.root, job.name, finish.final_rows(run, lineage, first=first), overwrite=True)
+    nodes, edges = finish.final_lineage(lineage, first=first)
+    positions = [rows[["t", "label", "z_um", "y_um", "x_um", "volume_um3"]] for rows in finish.final_rows(run, lineage, first=first)]
+    finish_tracks(job, nodes, edges, positions)
+    if output.image is not None:
+        output.image.finish()
+    output.labels.finish(
+        {k: record[k] for k in ("tlseg", "made", "fingerprint")},
+        source="../../" if job.beside_movie or output.image is not None else None,
+    )
+    finish.write_record(job.folder / "audit.json", audit)
+    finish.write_record(job.folder / "run.json", {**record, "audit": dict(audit)})
+    return record
+
+
+def finish_tracks(job: Job, nodes: Any, edges: Any, positions: list[Any]) -> None:
+    """Write the lineage graph with the position of every nucleus."""
+    import pandas as pd
+
+    if positions:
+        nodes = nodes.merge(pd.concat(positions, ignore_index=True), on=["t", "label"], validate="one_to_one")
+    else:
+        for column in ("z_um", "y_um", "x_um", "volume_um3"):
+            nodes[column] = np.zeros(len(nodes))
+    write_tracks(
+        job.root,
+        nodes,
+        edges,
+        spacing_um=job.run.spacing_um,
+        interval_s=job.run.source.interval_s,
+        name=job.name,
+        overwrite=True,
+    )
+
+
+def _fallback(run: RunContext, frame: int) -> Any:
+    rows = finish.frame_objects(run, frame)
+    return rows[rows["seed"] == "fallback"]
+
+
+def _keep_maps(job: Job) -> None:
+    kept = job.folder / "maps"
+    if kept.exists():
+        import shutil
+
+        shutil.rmtree(kept)
+    (job.run.scratch.path / "maps").rename(kept)

@@ -1,0 +1,252 @@
+"""The stages of a run: each reads what it needs from stores, does its part, and leaves pixels and a small table there.
+
+Every function here is one task: it can be repeated, run anywhere and in any order within its stage, and returns a few
+numbers, never pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.geometry import Box, Grid
+from tlseg.label.block import detect as detect_block
+from tlseg.label.block import detect_halo, label_block, number_frame
+from tlseg.measure.objects import (
+    ObjectSums,
+    add_overlaps,
+    add_sums,
+    measure_block,
+    overlaps,
+)
+from tlseg.models.bundle import Role
+from tlseg.predict.infer import load_predictor
+from tlseg.predict.maps import blend, lattice_for, read_window
+from tlseg.predict.normalise import FrameStatistics, histogram, statistics
+from tlseg.run.context import Output, RunContext
+from tlseg.run.tables import load_detection, load_numbers, save_detection, save_numbers
+
+SLAB_BYTES = 64 * 2**20
+
+
+def find_statistics(run: RunContext, frame: int) -> tuple[float, float]:
+    """Median and 99.9th percentile of a frame, read in slabs; also finds NaN, constant frames and broken chunks."""
+    counts = np.zeros(65536, dtype=np.int64)
+    shape = run.source.frame_shape
+    planes = max(1, SLAB_BYTES // (shape[1] * shape[2] * np.dtype(run.source.dtype).itemsize))
+    for slab in Grid(shape, (min(planes, shape[0]), shape[1], shape[2])):
+        counts += histogram(run.source.read(frame, slab))
+    found = statistics(counts, run.source.dtype, frame=frame)
+    return found.low, found.high
+
+
+def predict(
+    run: RunContext,
+    role: Role,
+    units: tuple[tuple[int, int], ...],
+    limits: dict[int, tuple[float, float]],
+    group: int,
+    part: int,
+) -> int:
+    """Run one network on windows (frame, window number) and store their maps; returns how many were not computed.
+
+    `limits` holds each frame's statistics. `group` and `part` name the task in the scratch store.
+
+    A window in which every voxel is the same has the map of every other such window, bit for bit: it is computed once.
+    """
+    source, spec = run.source, run.spec
+    lattice = lattice_for(spec, role, shape=source.frame_shape, spacing_um=source.spacing_um)
+    windows = np.stack(
+        [
+            read_window(
+                lambda box, t=frame: source.read(t, box),  # type: ignore[misc]
+                lattice.box(number),
+                shape=source.frame_shape,
+                spacing_um=source.spacing_um,
+                to=spec.spacing_um,
+                statistics=FrameStatistics(*limits[frame]),
+            )
+            for frame, number in units
+        ]
+    )
+    distinct, of = _distinct(windows)
+    predictor = load_predictor(run.model_folder, run.model_digest, role, run.device)
+    maps = predictor(windows[distinct], threads=run.threads)
+    stored = run.scratch.array(role)
+    for (frame, number), which in zip(units, of, strict=True):
+        stored[run.row(frame), number] = maps[which]
+    run.scratch.put(f"predict-{role}", group, part)
+    return len(units) - len(distinct)
+
+
+def detect(run: RunContext, frame: int, block: int) -> int:
+    """Blend windows into the maps of a block, and find its candidates and components."""
+    source, grid, everything = run.source, run.grid, run.frame_box
+    core = grid.core(grid.position(block))
+    halo = detect_halo(run.settings, run.spacing_um)
+    crop = core.grow(halo).intersect(everything)
+    maps = []
+    for role in run.roles:
+        stored, row = run.scratch.array(role), run.row(frame)
+        maps.append(
+            blend(
+                lambda number, box, stored=stored, row=row: stored[(row, number, *box.slices)],  # type: ignore[misc]
+                crop,
+                lattice=lattice_for(run.spec, role, shape=source.frame_shape, spacing_um=source.spacing_um),
+                shape=source.frame_shape,
+                spacing_um=source.spacing_um,
+                to=run.spec.spacing_um,
+            )
+        )
+    inner = core.inside(crop).slices
+    run.scratch.array("maps")[(run.row(frame), slice(None), *core.slices)] = np.stack([m[inner] for m in maps])
+    found = detect_block(
+        maps[0],
+        maps[-1],
+        crop=crop,
+        core=core,
+        frame=everything,
+        spacing_um=run.spacing_um,
+        settings=run.settings,
+    )
+    save_detection(run.scratch, frame, block, found)
+    return len(found.candidates.position)
+
+
+def number(run: RunContext, frame: int) -> int:
+    """Decide seeds, fallbacks and numbers of a frame; returns how many instances it has."""
+    detections = [load_detection(run.scratch, frame, block) for block in range(len(run.grid))]
+    numbers = number_frame(detections, run.grid, spacing_um=run.spacing_um, settings=run.settings)
+    save_numbers(run.scratch, frame, numbers)
+    return numbers.total
+
+
+def flood(run: RunContext, frame: int, block: int) -> int:
+    """Label a block's core, certified; returns how many floods it took."""
+    core = run.grid.core(run.grid.position(block))
+    row = run.row(frame)
+    maps = run.scratch.array("maps")
+    numbers = load_numbers(run.scratch, frame, block)
+
+    def read(box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        both = maps[(row, slice(None), *box.slices)]
+        return both[0], both[-1]
+
+    labelled = label_block(
+        read,
+        core=core,
+        frame=run.frame_box,
+        spacing_um=run.spacing_um,
+        settings=run.settings,
+        most_voxels=run.most_voxels,
+        **numbers,
+    )
+    run.scratch.array("labels")[(row, *core.slices)] = labelled.labels
+    z, y, x = labelled.beyond
+    run.scratch.put("flood", frame, block, z=z, y=y, x=x, halo=np.array(labelled.halo), tries=np.array(labelled.tries))
+    return labelled.tries
+
+
+def measure(run: RunContext, frame: int, block: int) -> tuple[int, int]:
+    """Sums of a block's nuclei, its overlaps with the next frame, and whether it agrees with its neighbours.
+
+    Returns the voxels compared across faces, and how many of them disagree.
+    """
+    grid, everything, row = run.grid, run.frame_box, run.row(frame)
+    core = grid.core(grid.position(block))
+    before = Box(_max0(core.start), core.stop)
+    stored = run.scratch.array("labels")
+    labels = stored[(row, *before.slices)]
+    sums = measure_block(
+        labels,
+        run.source.read(frame, core),
+        crop=before,
+        core=core,
+        frame=everything,
+        spacing_um=run.spacing_um,
+    )
+    mine = labels[core.inside(before).slices]
+    shared = (
+        overlaps(mine, stored[(row + 1, *core.slices)]) if frame + 1 in run.frames else np.zeros((0, 3), dtype=np.int64)
+    )
+    compared, wrong = _compare_faces(run, frame, block)
+    run.scratch.put(
+        "measure", frame, block, overlaps=shared, seam=np.array([compared, wrong]), **sums.to_arrays()
+    )
+    return compared, wrong
+
+
+def summarise(run: RunContext, frame: int) -> int:
+    """Add up the blocks of a frame; returns its number of nuclei."""
+    parts, shared, seam = [], [], np.zeros(2, dtype=np.int64)
+    for block in range(len(run.grid)):
+        stored = run.scratch.get("measure", frame, block)
+        shared.append(stored.pop("overlaps"))
+        seam += stored.pop("seam")
+        parts.append(ObjectSums(**stored))
+    sums = add_sums(parts)
+    run.scratch.put("objects", frame, 0, overlaps=add_overlaps(shared), seam=seam, **sums.to_arrays())
+    return len(sums.label)
+
+
+def write(run: RunContext, output: Output, frame: int, region: int) -> int:
+    """Write final labels of a region at every level, each nucleus under its track's number."""
+    track = run.scratch.get("tracks", frame, 0)["track"]
+    grid = output.labels.regions
+    box = grid.core(grid.position(region))
+    labels = run.scratch.array("labels")[(run.row(frame), *box.slices)]
+    output.labels.write(frame, region, track[labels])
+    if output.image is not None:
+        output.image.write(frame, box)
+    run.scratch.put("write", frame, region)
+    return int(box.size)
+
+
+def _compare_faces(run: RunContext, frame: int, block: int) -> tuple[int, int]:
+    """Compare what this block's flood says about its neighbours' first planes with what they say."""
+    grid, row = run.grid, run.row(frame)
+    core = grid.core(grid.position(block))
+    claims = run.scratch.get("flood", frame, block)
+    fallback = run.scratch.get("numbers", frame, 0)["fallback_labels"]
+    stored = run.scratch.array("labels")
+    compared = wrong = 0
+    for axis, name in enumerate("zyx"):
+        claimed = claims[name]
+        if not claimed.size:
+            continue
+        after = list(core.slices)
+        after[axis] = slice(core.stop[axis], core.stop[axis] + 1)
+        theirs = stored[(row, *after)].squeeze(axis)
+        last = list(core.slices)
+        last[axis] = slice(core.stop[axis] - 1, core.stop[axis])
+        mine = stored[(row, *last)].squeeze(axis)
+        sure = claimed > 0
+        # A fallback instance is a whole component, so it goes on unchanged wherever foreground does.
+        whole = (np.isin(mine, fallback) | np.isin(theirs, fallback)) & (mine > 0) & (theirs > 0)
+        compared += int((sure | whole).sum())
+        wrong += int((sure & (claimed != theirs)).sum() + (whole & (mine != theirs)).sum())
+    return compared, wrong
+
+
+def _distinct(windows: NDArray[np.float32]) -> tuple[list[int], list[int]]:
+    """Rows that must be computed, and for each window which of those gives its map."""
+    rows: list[int] = []
+    of: list[int] = []
+    constant: dict[float, int] = {}
+    for i, window in enumerate(windows):
+        low, high = float(window.min()), float(window.max())
+        if low == high and low in constant:
+            of.append(constant[low])
+            continue
+        of.append(len(rows))
+        if low == high:
+            constant[low] = len(rows)
+        rows.append(i)
+    return rows, of
+
+
+def _max0(start: Any) -> tuple[int, int, int]:
+    z, y, x = (max(0, s - 1) for s in start)
+    return (z, y, x)

@@ -1,0 +1,70 @@
+"""Detections and numbers of a frame, to and from the tables of the scratch store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tlseg.label.block import Detection, FrameNumbers
+from tlseg.label.components import BlockComponents
+from tlseg.label.seeds import Candidates
+from tlseg.store.scratch import Scratch
+
+
+def save_detection(scratch: Scratch, frame: int, block: int, found: Detection) -> None:
+    """Store what a block found."""
+    parts = found.components
+    faces = {f"low_{axis}": parts.low[axis] for axis in range(3)} | {f"high_{axis}": parts.high[axis] for axis in range(3)}
+    scratch.put(
+        "detect",
+        frame,
+        block,
+        position=found.candidates.position,
+        height=found.candidates.height,
+        component=found.component,
+        voxels=parts.voxels,
+        first=parts.first,
+        **faces,
+    )
+
+
+def load_detection(scratch: Scratch, frame: int, block: int) -> Detection:
+    """Inverse of `save_detection`."""
+    stored = scratch.get("detect", frame, block)
+    components = BlockComponents(
+        voxels=stored["voxels"],
+        first=stored["first"],
+        low=(stored["low_0"], stored["low_1"], stored["low_2"]),
+        high=(stored["high_0"], stored["high_1"], stored["high_2"]),
+    )
+    return Detection(Candidates(stored["position"], stored["height"]), stored["component"], components)
+
+
+def save_numbers(scratch: Scratch, frame: int, numbers: FrameNumbers) -> None:
+    """Store the names of a frame's instances; components of all blocks end to end."""
+    counts = [len(f) for f in numbers.fallback]
+    scratch.put(
+        "numbers",
+        frame,
+        0,
+        seeds=numbers.seeds,
+        labels=numbers.labels,
+        fallback=np.concatenate([np.zeros(0, np.int64), *numbers.fallback]),
+        seedless=np.concatenate([np.zeros(0, bool), *numbers.seedless]),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        total=np.array(numbers.total),
+        fallback_labels=numbers.fallback_labels,
+    )
+
+
+def load_numbers(scratch: Scratch, frame: int, block: int) -> dict[str, Any]:
+    """What `label_block` needs of a frame's names for one block."""
+    stored = scratch.get("numbers", frame, 0)
+    own = slice(*stored["offsets"][block : block + 2])
+    return {
+        "seeds": stored["seeds"],
+        "labels": stored["labels"],
+        "fallback": stored["fallback"][own],
+        "seedless": stored["seedless"][own],
+    }
