@@ -36,7 +36,7 @@ class FrameRange(click.ParamType):
 @click.command("evaluate")
 @click.argument("result")
 @click.argument("truth")
-@click.option("--name", help="Label image inside an OME-Zarr [default: nuclei, or the only one].")
+@click.option("--name", help="Label image of RESULT inside an OME-Zarr [default: nuclei, or the only one].")
 @click.option("--iou", default=0.5, show_default=True, help="IoU from which two objects match.")
 @click.option("--tolerance-um", default=5.0, show_default=True, help="Distance up to which two centroids match.")
 @click.option("--division-tolerance", default=1, show_default=True, help="Frames a division may be early or late.")
@@ -65,7 +65,8 @@ def command(
     """Compare the labels of RESULT with those of TRUTH.
 
     Each is a label TIFF, a folder of label TIFFs (one per frame), a Cell Tracking Challenge folder, or an OME-Zarr with
-    labels (and, for tracks, its tracks.geff).
+    labels (and, for tracks, its tracks.geff). Of the labels in an OME-Zarr, TRUTH takes `truth` if it is there; the
+    path of a label image, such as movie.ome.zarr/labels/cells, takes any other.
     """
     from tlseg.evaluate.api import evaluate
 

@@ -59,7 +59,8 @@ def evaluate(
         integers (y, x), (z, y, x) or (t, z, y, x); 0 is background. Truth whose file names carry frame numbers and
         that has no track file may have fewer frames than the result: the others are left out.
     name : str, optional
-        Label image inside an OME-Zarr; by default `nuclei`, or the only one.
+        Label image of the result inside an OME-Zarr; by default `nuclei`, or the only one. Of the truth it is `truth`,
+        or else this name, or the only one; give the path of a label image to choose another.
     iou : float
         Smallest IoU, 0 to 1, at which two objects match, for precision, recall, F1 and divisions.
     tolerance_um : float
@@ -89,8 +90,9 @@ def evaluate(
         When a side cannot be read.
     """
     _check_settings(iou, tolerance_um, division_tolerance)
-    ours, theirs = _as_movie(result, name, "the result"), _as_movie(truth, name, "the truth")
-    notes: list[str] = []
+    ours = _as_movie(result, "the result", name=name, prefer=("nuclei",))
+    theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"))
+    notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
     chosen = _frames_to_compare(ours, theirs, frames, notes)
     spacing = spacing_um or _spacing(ours, theirs, notes)
     tally = _Tally(iou, tolerance_um, spacing)
@@ -165,11 +167,11 @@ def _block(frame: Shape, chunk: Shape) -> Shape:
     return (block[0], block[1], block[2])
 
 
-def _as_movie(source: Any, name: str | None, side: str) -> LabelMovie:
+def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ...]) -> LabelMovie:
     if isinstance(source, LabelMovie):
         return source
     if isinstance(source, str | Path):
-        return open_label_movie(source, name=name)
+        return open_label_movie(source, name=name, prefer=prefer)
     if not hasattr(source, "shape"):
         raise EvaluationError(f"{side} is a {type(source).__name__}; expected a path or an array of labels.")
     return movie_of_array(source, source=side)

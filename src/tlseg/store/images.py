@@ -17,14 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tlseg.errors import LabelError
+from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing
+from tlseg.store.inputs import is_zarr
+from tlseg.store.tiff import Layout, TiffInfo, TiffReader, describe_tiff, natural_key
 
 Labels = npt.NDArray[np.generic]
 
 TRACK_FILES = ("man_track.txt", "res_track.txt")
 _CTC_NAME = re.compile(r"(?:man_track|man_seg|mask)_?(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)
-_ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class LabelMovie:
         return read_geff_links(self.geff)
 
 
-def open_label_movie(path: str | Path, *, name: str | None = None) -> LabelMovie:
+def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Sequence[str] = ("nuclei",)) -> LabelMovie:
     """Open label images of any supported kind, without reading pixels.
 
     Parameters
@@ -96,28 +97,29 @@ def open_label_movie(path: str | Path, *, name: str | None = None) -> LabelMovie
         Challenge folder (`maskTTT.tif`, `man_trackTTT.tif` or `man_segTTT.tif`, with or without its track file); an
         OME-Zarr image with `labels/`, an OME-Zarr label image, or a zarr array; the latter three also as a URL.
     name : str, optional
-        Label image inside an OME-Zarr; by default `nuclei`, or the only one there is.
+        Label image inside an OME-Zarr.
+    prefer : sequence of str
+        Where no name is given: the first of these that is there, or else the only label image.
 
     Raises
     ------
     LabelError
         When there is nothing there, or nothing that holds labels.
     """
-    text = str(path)
-    if "://" in text:
-        return _open_zarr(text, name)
-    place = Path(path)
+    text, place = str(path), Path(path)
+    if is_zarr(path) or place.suffix == ".zarr":
+        from tlseg.store.images_zarr import open_zarr_labels
+
+        return open_zarr_labels(text, name=name, prefer=prefer)
     if not place.exists():
         raise LabelError(f"There is nothing at {text}. Check the path.")
-    if place.is_file():
-        if not _is_tiff(place):
-            raise LabelError(
-                f"{text} is not a file of labels that can be read. Give a TIFF, a folder of TIFFs, or an OME-Zarr."
-            )
-        return _open_tiff(place)
-    if place.suffix == ".zarr" or any((place / mark).exists() for mark in _ZARR_MARKS):
-        return _open_zarr(text, name)
-    return _open_folder(place)
+    if place.is_dir():
+        return _open_folder(place)
+    if not _is_tiff(place):
+        raise LabelError(
+            f"{text} is not a file of labels that can be read. Give a TIFF, a folder of TIFFs, or an OME-Zarr."
+        )
+    return _open_tiff(place)
 
 
 def movie_of_array(array: Any, *, spacing_um: Spacing | None = None, source: str = "the array") -> LabelMovie:
@@ -192,21 +194,39 @@ def read_track_file(path: Path) -> pd.DataFrame:
     return pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 4), columns=["track", "start", "end", "parent"])
 
 
-def _open_zarr(path: str, name: str | None) -> LabelMovie:
-    from tlseg.store.images_zarr import open_zarr_labels
-
-    return open_zarr_labels(path, name=name)
-
-
 def _open_tiff(path: Path) -> LabelMovie:
-    from tlseg.store.images_tiff import lazy_tiff
+    info = _describe(path)
+    if info.sizes["C"] != 1:
+        raise LabelError(f"{path} has {info.sizes['C']} channels; a label image has one. Save that channel alone.")
+    shape = (info.sizes["Z"], info.sizes["Y"], info.sizes["X"])
+    z, y, x = info.spacing_um
 
-    array, axes, spacing_um = lazy_tiff(path)
-    return movie_of_axes(array, axes, source=str(path), spacing_um=spacing_um)
+    def read(frame: int, box: Box) -> Labels:
+        with TiffReader(info) as reader:
+            return reader.read(frame, 0, box)
+
+    return LabelMovie(
+        source=str(path),
+        frames=tuple(range(info.sizes["T"])),
+        frame_shape=lambda _frame: shape,
+        read_box=read,
+        spacing_um=None if y is None or x is None or (z is None and shape[0] > 1) else (z or 1.0, y, x),
+    )
+
+
+def _describe(path: Path) -> TiffInfo:
+    """Describe a TIFF; pages that are not named are z, and where they have two axes, t and z."""
+    try:
+        return describe_tiff(path, layout=Layout(), unknown_pages="Z")
+    except MovieError as error:
+        try:
+            return describe_tiff(path, layout=Layout(axes="TZYX"), unknown_pages="Z")
+        except MovieError:
+            raise LabelError(str(error)) from error
 
 
 def _open_folder(folder: Path) -> LabelMovie:
-    files = sorted((f for f in folder.iterdir() if _is_tiff(f)), key=_natural)
+    files = sorted((f for f in folder.iterdir() if _is_tiff(f)), key=natural_key)
     if not files:
         if (folder / "TRA").is_dir() or (folder / "SEG").is_dir():
             raise LabelError(
@@ -237,12 +257,9 @@ def _open_ctc(folder: Path, found: list[tuple[int, str | None, Path]]) -> LabelM
 def _movie_of_files(
     folder: Path, files: dict[int, Path], *, numbered: bool, track_file: Path | None = None
 ) -> LabelMovie:
-    from tlseg.store.images_tiff import lazy_tiff
-
     @lru_cache(maxsize=1)
     def movie(frame: int) -> LabelMovie:
-        array, axes, spacing_um = lazy_tiff(files[frame])
-        opened = movie_of_axes(array, axes, source=str(files[frame]), spacing_um=spacing_um)
+        opened = _open_tiff(files[frame])
         if len(opened.frames) != 1:
             raise LabelError(
                 f"{opened.source} has {len(opened.frames)} frames; in a folder each file is one. Give the file itself."
@@ -261,14 +278,11 @@ def _movie_of_files(
 
 
 def _movie_of_planes(folder: Path, files: dict[tuple[int, int], Path]) -> LabelMovie:
-    from tlseg.store.images_tiff import lazy_tiff
-
     planes = {t: tuple(sorted(z for u, z in files if u == t)) for t in sorted({t for t, _ in files})}
     depth = max(z for _, z in files) + 1
 
     def plane(frame: int, z: int) -> LabelMovie:
-        array, axes, _ = lazy_tiff(files[frame, z])
-        return movie_of_axes(array, axes, source=str(files[frame, z]))
+        return _open_tiff(files[frame, z])
 
     def shape(frame: int) -> Shape:
         return (depth, *plane(frame, planes[frame][0]).shape[1:])
@@ -282,8 +296,3 @@ def _movie_of_planes(folder: Path, files: dict[tuple[int, int], Path]) -> LabelM
 
 def _is_tiff(path: Path) -> bool:
     return path.suffix.lower() in (".tif", ".tiff") and path.is_file() and not path.name.startswith(".")
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key by which `t9` comes before `t10`."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]

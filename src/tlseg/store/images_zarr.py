@@ -13,14 +13,13 @@ import zarr
 
 from tlseg.errors import LabelError
 from tlseg.store.images import LabelMovie, movie_of_axes
-from tlseg.store.location import is_url, one_line, open_group
+from tlseg.store.location import is_url, one_line, open_group, resolve
 from tlseg.store.metadata import parse_image
 
-DEFAULT_NAME = "nuclei"
 _LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
 
 
-def open_zarr_labels(path: str, *, name: str | None) -> LabelMovie:
+def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> LabelMovie:
     """Open the labels of an OME-Zarr image, an OME-Zarr label image, or a zarr array.
 
     Parameters
@@ -28,16 +27,18 @@ def open_zarr_labels(path: str, *, name: str | None) -> LabelMovie:
     path : str
         Folder or URL.
     name : str or None
-        Label image below `labels/`; None takes `nuclei`, or the only one there is.
+        Label image below `labels/`.
+    prefer : sequence of str
+        Where `name` is None: the first of these that is there, or else the only label image.
     """
-    path = path.rstrip("/")
+    path = resolve(path)
     node = _open(path)
     if isinstance(node, zarr.Array):
         return _movie_of_array(node, path)
     attributes = _ome(node)
     names = _label_names(node)
     if names:
-        chosen = _choose(names, name, path)
+        chosen = _choose(names, name, prefer, path)
         return _movie_of_multiscale(_group(node, f"labels/{chosen}"), f"{path}/labels/{chosen}", _geff(path, chosen))
     if "multiscales" not in attributes:
         raise LabelError(
@@ -72,9 +73,10 @@ def read_geff_links(path: str) -> pd.DataFrame:
 
     meta = GeffMetadata.read(path)
     time = next((axis.name for axis in meta.axes or [] if axis.type == "time"), None)
-    related = (r.label_prop for r in meta.related_objects or [] if r.type == "labels" and r.label_prop)
+    related = [r.model_dump() for r in meta.related_objects or [] if r.type == "labels"]
+    named = [r.get("node_prop") or r.get("label_prop") for r in related]  # geff-spec renamed it in 1.2.1
     known = set(meta.node_props_metadata)
-    label = next((p for p in (*related, *_LABEL_PROPERTIES) if p in known), None)
+    label = next((p for p in (*named, *_LABEL_PROPERTIES) if p in known), None)
     if time is None or label is None:
         raise LabelError(
             f"{path} does not say which label its nodes have in which frame: found properties {sorted(known)}, "
@@ -130,12 +132,13 @@ def _group(parent: zarr.Group, name: str) -> zarr.Group:
     return child
 
 
-def _choose(names: list[str], name: str | None, path: str) -> str:
-    wanted = name or (names[0] if len(names) == 1 else DEFAULT_NAME)
-    if wanted not in names:
-        raise LabelError(
-            f"{path} has no labels named {wanted!r}; it has {', '.join(names) or 'none'}. Choose one by its name."
-        )
+def _choose(names: list[str], name: str | None, prefer: Sequence[str], path: str) -> str:
+    preferred = [n for n in prefer if n in names]
+    wanted = name or (preferred[0] if preferred else names[0] if len(names) == 1 else None)
+    if wanted not in names or wanted is None:
+        found = ", ".join(names)
+        asked = f"no labels named {wanted!r}; it has {found}" if wanted else f"several labels: {found}"
+        raise LabelError(f"{path} has {asked}. Choose by name, or give the path of one: {path}/labels/{names[0]}.")
     return wanted
 
 

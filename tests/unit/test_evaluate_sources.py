@@ -1,0 +1,276 @@
+"""Label movies read the same labels from every kind of file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from numpy.typing import NDArray
+
+from tlseg.errors import LabelError, TlsegError
+from tlseg.evaluate.api import evaluate
+from tlseg.geometry import Box
+from tlseg.store.images import LabelMovie, movie_of_axes, open_label_movie, read_track_file
+
+Array = NDArray[Any]
+MOVIE = np.random.default_rng(0).integers(0, 9, (3, 4, 5, 6)).astype(np.uint16)
+
+
+def whole(movie: LabelMovie) -> Array:
+    return np.stack([movie.read(t, Box.of_shape(movie.frame_shape(t))) for t in movie.frames])
+
+
+def write_ome(root: zarr.Group, array: Array, *, axes: str, version: str, label: bool = True) -> None:
+    """One pyramid level with the metadata of the specification."""
+    root.create_array("0", data=array, chunks=(1,) * (array.ndim - 2) + array.shape[-2:])
+    units = {"t": {"type": "time"}, "c": {"type": "channel"}}
+    listed = [{"name": a, **units.get(a, {"type": "space", "unit": "nanometer"})} for a in axes]
+    scale = [{"z": 2000.0, "y": 500.0, "x": 400.0}.get(a, 1.0) for a in axes]
+    multiscale = {
+        "axes": listed,
+        "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}],
+    }
+    more: dict[str, Any] = {"image-label": {"version": version}} if label else {"omero": {"channels": []}}
+    if version == "0.5":
+        root.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], **more}
+    else:
+        root.attrs.update({"multiscales": [{"version": "0.4", **multiscale}], **more})
+
+
+def write_image(path: Path, labels: dict[str, Array], version: str = "0.5") -> Path:
+    """An image with label images below it."""
+    root = zarr.open_group(path, mode="w", zarr_format=3 if version == "0.5" else 2)
+    write_ome(root, MOVIE[:, None], axes="tczyx", version=version, label=False)
+    if labels:
+        group = root.create_group("labels")
+        listed: dict[str, Any] = {"labels": list(labels)}
+        group.attrs.update({"ome": {"version": "0.5", **listed}} if version == "0.5" else listed)
+        for name, array in labels.items():
+            write_ome(group.create_group(name), array, axes="tzyx", version=version)
+    return path
+
+
+def write_geff(path: Path, movie: Array, edges: list[tuple[int, int, int, int]], labels: str) -> None:
+    """Graph of the objects of a movie; an edge is (frame, label, next frame, next label)."""
+    from geff.core_io import write_arrays
+    from geff_spec import Axis, GeffMetadata, PropMetadata, RelatedObject
+
+    nodes = [(t, int(k)) for t, frame in enumerate(movie) for k in np.unique(frame[frame > 0])]
+    row = {node: n + 100 for n, node in enumerate(nodes)}
+    meta = GeffMetadata(
+        directed=True,
+        axes=[Axis(name="t", type="time")],
+        node_props_metadata={n: PropMetadata(identifier=n, dtype="int64") for n in ("t", "seg_id")},
+        edge_props_metadata={},
+        related_objects=[RelatedObject(type="labels", path=labels, node_prop="seg_id")],
+    )
+    write_arrays(
+        path,
+        np.array([row[n] for n in nodes], dtype=np.uint64),
+        {name: {"values": np.array(nodes)[:, k], "missing": None} for k, name in enumerate(("t", "seg_id"))},
+        np.array([(row[a, b], row[c, d]) for a, b, c, d in edges], dtype=np.uint64).reshape(-1, 2),
+        {},
+        meta,
+    )
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    ("array", "axes"),
+    [
+        (MOVIE, "TZYX"),
+        (MOVIE.transpose(1, 0, 2, 3), "ZTYX"),
+        (MOVIE[:, :1], "TZYX"),
+        (MOVIE[:, 0], "TYX"),
+        (MOVIE[0], "ZYX"),
+        (MOVIE[0], "QYX"),
+        (MOVIE, "QQYX"),
+        (MOVIE[0, 0], "YX"),
+    ],
+)
+def test_tiffs_of_any_axes(array: Array, axes: str, compression: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    metadata: dict[str, Any] = {"axes": axes} if "Q" not in axes else {}
+    tifffile.imwrite(path, array, metadata=metadata, compression=compression, photometric="minisblack")
+    movie = open_label_movie(path)
+    expected = MOVIE if "T" in axes or axes == "QQYX" else MOVIE[:1]
+    if axes in ("TYX", "YX") or array.shape[:2] == (3, 1):
+        expected = expected[:, :1]
+    assert np.array_equal(whole(movie), expected)
+    box = Box((0, 1, 2), (1, 4, 5))
+    assert np.array_equal(movie.read(movie.frames[-1], box), expected[-1][box.slices])
+
+
+def test_spacing_comes_from_imagej_and_ome(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        MOVIE,
+        imagej=True,
+        resolution=(1 / 0.4, 1 / 0.5),
+        metadata={"axes": "TZYX", "spacing": 2.0, "unit": "um"},
+    )
+    ome = {"axes": "TZYX", "PhysicalSizeX": 400, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
+    tifffile.imwrite(tmp_path / "b.ome.tif", MOVIE, metadata=ome)
+    tifffile.imwrite(tmp_path / "c.tif", MOVIE, photometric="minisblack")
+    for name in ("a.tif", "b.ome.tif"):
+        movie = open_label_movie(tmp_path / name)
+        assert movie.spacing_um == pytest.approx((2.0, 0.5, 0.4))
+        assert np.array_equal(whole(movie), MOVIE)
+    assert open_label_movie(tmp_path / "c.tif").spacing_um is None
+
+
+def test_folder_is_read_in_natural_order_and_frames_may_differ_in_shape(tmp_path: Path) -> None:
+    for t, name in enumerate(("t1", "t2", "t10")):
+        tifffile.imwrite(tmp_path / f"{name}.tif", MOVIE[t, :, : 5 - t], photometric="minisblack")
+    (tmp_path / "notes.txt").write_text("not an image")
+    movie = open_label_movie(tmp_path)
+    assert movie.frames == (0, 1, 2)
+    assert [movie.frame_shape(t) for t in movie.frames] == [(4, 5, 6), (4, 4, 6), (4, 3, 6)]
+    for t in movie.frames:
+        assert np.array_equal(movie.read(t, Box.of_shape(movie.frame_shape(t))), MOVIE[t, :, : 5 - t])
+    assert evaluate(tmp_path, tmp_path).pooled.pq == 1
+
+
+def test_ctc_folder_has_frame_numbers_and_tracks(tmp_path: Path) -> None:
+    for t in range(3):
+        tifffile.imwrite(tmp_path / f"mask{t:03d}.tif", MOVIE[t], photometric="minisblack")
+    (tmp_path / "res_track.txt").write_text("1 0 2 0\n2 1 2 1\n\n")
+    movie = open_label_movie(tmp_path)
+    tracks = movie.tracks()
+    assert tracks is not None
+    assert tracks.to_numpy().tolist() == [[1, 0, 2, 0], [2, 1, 2, 1]]
+    assert list(tracks.columns) == ["track", "start", "end", "parent"]
+    assert movie.links() is None
+    assert np.array_equal(whole(movie), MOVIE)
+
+
+def test_sparse_truth_is_compared_in_its_own_frames(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "man_seg001.tif", MOVIE[1], photometric="minisblack")
+    found = evaluate(MOVIE, tmp_path)
+    assert [r.t for r in found.frames] == [1]
+    assert found.pooled.pq == 1
+    assert "1 of 3 frames" in found.notes[0]
+    with pytest.raises(TlsegError, match="same frames"):
+        evaluate(MOVIE[:1], tmp_path)
+
+
+def test_tracked_truth_may_not_lack_frames(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "man_track001.tif", MOVIE[1], photometric="minisblack")
+    (tmp_path / "man_track.txt").write_text("")
+    with pytest.raises(TlsegError, match="same frames"):
+        evaluate(MOVIE, tmp_path)
+
+
+def test_truth_of_single_planes_is_compared_in_those(tmp_path: Path) -> None:
+    for t, z in ((0, 2), (2, 1), (2, 3)):
+        tifffile.imwrite(tmp_path / f"man_seg_{t:03d}_{z:03d}.tif", MOVIE[t, z], photometric="minisblack")
+    found = evaluate(MOVIE, tmp_path, tracking="always")
+    assert [r.t for r in found.frames] == [0, 2]
+    assert [r.n_truth for r in found.frames] == [
+        len(np.unique(part[part > 0])) for part in (MOVIE[0, 2], MOVIE[2, [1, 3]])
+    ]
+    assert (found.pooled.iou, found.pooled.pq, found.tracking) == (1, 1, None)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr_images_and_label_images(version: str, tmp_path: Path) -> None:
+    other = MOVIE[::-1].copy()
+    path = write_image(tmp_path / "movie.zarr", {"nuclei": MOVIE, "cells": other}, version)
+    for source, expected in (
+        (open_label_movie(path), MOVIE),
+        (open_label_movie(path, name="cells"), other),
+        (open_label_movie(path / "labels" / "cells"), other),
+        (open_label_movie(str(path / "labels" / "nuclei" / "0")), MOVIE),
+    ):
+        assert np.array_equal(whole(source), expected)
+    movie = open_label_movie(path)
+    assert movie.spacing_um == pytest.approx((2.0, 0.5, 0.4))
+    assert movie.chunk == (1, 5, 6)
+    box = Box((1, 0, 2), (3, 4, 6))
+    assert np.array_equal(movie.read(1, box), MOVIE[1][box.slices])
+    only = write_image(tmp_path / "only.zarr", {"cells": other}, version)
+    assert np.array_equal(whole(open_label_movie(only)), other)
+
+
+def test_graph_belongs_to_the_labels_it_names(tmp_path: Path) -> None:
+    movie = np.zeros((3, 1, 2, 4), dtype=np.uint16)
+    movie[0, ..., :4], movie[1:, ..., :2], movie[1:, ..., 2:] = 1, 2, 3
+    path = write_image(tmp_path / "movie.zarr", {"nuclei": movie, "cells": movie})
+    edges = [(0, 1, 1, 2), (0, 1, 1, 3), (1, 2, 2, 2), (1, 3, 2, 3)]
+    write_geff(path / "tracks.geff", movie, edges, "../labels/nuclei")
+    links = open_label_movie(path).links()
+    assert links is not None
+    assert [tuple(row) for row in links.to_numpy().tolist()] == edges
+    assert open_label_movie(path / "labels" / "nuclei").links() is not None
+    assert open_label_movie(path, name="cells").links() is None
+
+    found = evaluate(path, path).to_dict()["tracking"]
+    assert (found["tra"], found["n_truth_tracks"]) == (1, 3)
+    assert found["divisions"][0]["correct"] == 1
+
+
+def bad_path(kind: str, folder: Path) -> Path:
+    path = folder / "labels.tif"
+    match kind:
+        case "damaged":
+            path.write_bytes(b"II*\0 nothing")
+        case "channels":
+            tifffile.imwrite(path, np.zeros((5, 6, 3), dtype=np.uint8), photometric="rgb")
+        case "folder of movies":
+            tifffile.imwrite(path, MOVIE, metadata={"axes": "TZYX"}, photometric="minisblack")
+            return folder
+        case "empty folder":
+            return folder
+        case "both truths":
+            (folder / "TRA").mkdir()
+            return folder
+        case "mixed":
+            for name in ("man_seg000.tif", "man_seg_001_002.tif"):
+                tifffile.imwrite(folder / name, MOVIE[0], photometric="minisblack")
+            return folder
+        case "no labels":
+            return write_image(folder / "movie.zarr", {})
+        case "two names":
+            return write_image(folder / "movie.zarr", {"a": MOVIE, "b": MOVIE})
+        case "text":
+            path = folder / "labels.txt"
+            path.write_text("1")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("absent", "nothing at"),
+        ("damaged", "holds no image"),
+        ("channels", "colour"),
+        ("folder of movies", "3 frames"),
+        ("empty folder", "no TIFF images"),
+        ("both truths", "TRA folder"),
+        ("mixed", "mixes"),
+        ("no labels", "image without labels"),
+        ("two names", "several labels: a, b"),
+        ("text", "not a file of labels"),
+    ],
+)
+def test_what_holds_no_labels_says_so(kind: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match=words):
+        open_label_movie(bad_path(kind, tmp_path))
+
+
+def test_bad_track_files_name_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "man_track.txt"
+    for text in ("1 0 2 0\n1 2 3\n", "1 0 2 0\na b c d\n"):
+        path.write_text(text)
+        with pytest.raises(LabelError, match="line 2"):
+            read_track_file(path)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("tzy", (1, 2, 3)), ("qyx", (1, 2, 3)), ("cyx", (2, 2, 3))])
+def test_axes_that_are_no_labels_are_refused(axes: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(LabelError, match="array has"):
+        movie_of_axes(np.zeros(shape, dtype=int), axes, source="the array")
