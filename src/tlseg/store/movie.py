@@ -409,8 +409,10 @@ def _digest(array: Array[Any]) -> str:
 def _list_keys(url: str, array_path: str) -> list[str]:
     from zarr.core.sync import sync
 
+    store = read_only_store(url)
+
     async def collect() -> list[str]:
-        return [key async for key in read_only_store(url).list_prefix(f"{array_path}/")]
+        return [key async for key in store.list_prefix(f"{array_path}/")]
 
     return sync(collect())
 
