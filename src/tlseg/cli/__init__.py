@@ -14,13 +14,9 @@ COMMANDS = (
     "convert",
     "plan",
     "segment",
-    "link",
     "evaluate",
     "train",
     "models",
-    "report",
-    "view",
-    "export",
 )
 
 

@@ -182,6 +182,7 @@ def save_model(folder: str | Path, spec: ModelSpec, *, weights: Mapping[Role, Ma
     for role, state in weights.items():
         halves = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state.items()}
         save_file(halves, folder / spec.networks[role].file)
+        (folder / spec.networks[role].file).chmod(0o644)
     (folder / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
     return load_model(folder)
 

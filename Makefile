@@ -1,0 +1,52 @@
+# One verb for a person and for CI. Only Python (3.11 to 3.13), git and make are needed; everything goes into .venv.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test check lint types imports docs bench clean
+
+demo: $(VENV)/.installed          ## simulate a small embryo movie, segment and track it, score it, draw it
+	$(BIN)/tlseg demo demo
+
+test: $(VENV)/.tests              ## run the tests
+	$(BIN)/python -m pytest
+
+check: lint types imports test docs  ## everything CI asks for
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev                ## every command, path and link that the docs name must exist
+	$(BIN)/python docs/check.py
+
+bench: $(VENV)/.tests             ## figures the README quotes; needs the real embryos in TLSEG_DATA
+	$(BIN)/python benchmarks/cost.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/exactness.py
+
+clean:
+	rm -rf $(VENV) demo build dist
+
+# The constraints file pins PyTorch, so that everybody develops with the same build.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[plot]'
+	touch $@
+
+$(VENV)/.tests: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.tests $(VENV)/.installed

@@ -1,0 +1,90 @@
+"""`tlseg models`: which models there are and what is known about them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tlseg.cli.common import json_option, one_line_errors, print_json
+
+
+@click.group("models", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """List, show and make models."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_models, as_json=False)
+
+
+@command.command("list")
+@json_option
+@one_line_errors
+def list_models(as_json: bool) -> None:
+    """List the bundled models."""
+    from tlseg.models.bundle import bundled_models, load_model
+
+    found = [load_model(name) for name in bundled_models()]
+    if as_json:
+        print_json({"models": [{"name": m.spec.name, "folder": str(m.folder), "digest": m.digest} for m in found]})
+        return
+    for model in found:
+        click.echo(f"{model.spec.name}: {model.spec.description}")
+
+
+@command.command("show")
+@click.argument("name")
+@json_option
+@one_line_errors
+def show(name: str, as_json: bool) -> None:
+    """Show all that is known about a bundled model, or about a folder that holds one."""
+    from tlseg.models.bundle import load_model
+    from tlseg.models.unet import UNet, count_parameters
+
+    model = load_model(name)
+    values = model.spec.to_dict() | {
+        "folder": str(model.folder),
+        "digest": model.digest,
+        "parameters": {role: count_parameters(UNet(n.architecture)) for role, n in model.spec.networks.items()},
+    }
+    if as_json:
+        print_json(values)
+        return
+    for key, value in values.items():
+        click.echo(f"{key}: {json.dumps(value) if isinstance(value, dict | list | tuple) else value}")
+
+
+@command.command("pack")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="Name of the model.")
+@click.option("--nsn", type=click.Path(path_type=Path), required=True, help="best.pt of the NSN training.")
+@click.option("--ndn", type=click.Path(path_type=Path), required=True, help="best.pt of the NDN training.")
+@click.option("--ndn-base", type=click.IntRange(1), default=12, show_default=True, help="Base width NDN was trained with.")
+@click.option("--settings", type=click.Path(path_type=Path), help="JSON file with further fields of model.json.")
+@json_option
+@one_line_errors
+def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
+    """Make the model FOLDER from the checkpoints of two trainings."""
+    from tlseg.errors import ModelError
+    from tlseg.models.pack import pack
+
+    settings: dict[str, Any] = {}
+    if options["settings"]:
+        try:
+            settings = json.loads(options["settings"].read_text())
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{options['settings']} cannot be read as JSON: {error}.") from error
+    model = pack(
+        folder,
+        name=options["name"],
+        nsn=options["nsn"],
+        ndn=options["ndn"],
+        ndn_base=options["ndn_base"],
+        **{"provenance": {}, "spacing_um": (1.6, 0.8, 0.8), **settings},
+    )
+    if as_json:
+        print_json({"folder": str(model.folder), "digest": model.digest})
+    else:
+        click.echo(f"{model.folder}: {model.spec.name}, sha256 {model.digest}")

@@ -1,0 +1,57 @@
+"""From the checkpoints of two trainings to a model folder that says where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tlseg.errors import ModelError
+from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, Role, save_model
+from tlseg.models.unet import NDN, NSN, UNetConfig
+
+WINDOW = (64, 160, 160)
+OVERLAP = (16, 16, 16)
+
+
+def pack(
+    folder: str | Path,
+    *,
+    name: str,
+    nsn: Path,
+    ndn: Path,
+    ndn_base: int,
+    provenance: Mapping[str, Any],
+    **settings: Any,
+) -> Model:
+    """Write a model folder from `best.pt` of NSN and NDN trainings.
+
+    Parameters
+    ----------
+    ndn_base
+        Channels of NDN's first convolution, as trained.
+    provenance
+        Data, licence, commands and figures, for the model card.
+    settings
+        Further fields of `ModelSpec`, such as thresholds.
+    """
+    import torch
+
+    architectures: dict[Role, UNetConfig] = {"nsn": NSN, "ndn": replace(NDN, base=ndn_base)}
+    weights: dict[Role, Mapping[str, torch.Tensor]] = {}
+    for role, path in (("nsn", nsn), ("ndn", ndn)):
+        try:
+            weights[role] = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError) as error:
+            raise ModelError(f"{path} is not a checkpoint of a training: {error}.") from error
+    spec = ModelSpec(
+        name=name,
+        networks={
+            role: NetworkSpec(architecture, f"{role}.safetensors", WINDOW, OVERLAP)
+            for role, architecture in architectures.items()
+        },
+        provenance=dict(provenance),
+        **settings,
+    )
+    return save_model(folder, spec, weights=weights)
