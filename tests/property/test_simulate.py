@@ -77,6 +77,15 @@ def test_truth_is_exact_when_the_embryo_turns_and_drifts() -> None:
         check_truth(frame, chosen.spacing_um, 0.05)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_truth_is_exact_in_a_crowd(seed: int) -> None:
+    crowd = SimulationSettings(
+        frames=4, shape=(38, 80, 80), embryo_um=(40, 40, 40), start_nuclei=26, radius_um=8.5, cycle_frames=4, seed=seed
+    )
+    for frame in simulate_frames(crowd):
+        check_truth(frame, crowd.spacing_um, 0.1)
+
+
 def test_an_embryo_that_turns_moves_its_nuclei_further() -> None:
     def travel(**kwargs: float) -> float:
         chosen = dataclasses.replace(SMALL, frames=2, cycle_frames=50, migration_um=0.0, **kwargs)

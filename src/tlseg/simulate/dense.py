@@ -74,7 +74,7 @@ class DenseSettings:
         return (z, y, x)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Balls:
     """Nuclei near a box: labels (n,), centres (n, 3) and radii (n,) in units, brightness (n,) of 256."""
 

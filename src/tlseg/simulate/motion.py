@@ -28,7 +28,7 @@ _PERSISTENCE = 0.7  # share of a nucleus' velocity that lasts to the next frame
 _TAPER = 0.12  # how much narrower than an ellipsoid the egg is at its pointed end
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Placed:
     """One nucleus in one frame: who, where (z, y, x, micrometres from voxel 0), what form, how bright."""
 
@@ -38,7 +38,7 @@ class Placed:
     glow: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Swarm:
     tracks: tuple[Track, ...]
     position: Floats  # (n, 3), packing space, from the egg's centre

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ _ANAPHASE = ((0.62, 0.9, 0.9), 1.8)
 _TELOPHASE = ((0.85, 0.95, 0.95), 1.25)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ellipsoid:
     """One nucleus at one moment.
 
@@ -55,7 +54,7 @@ class Ellipsoid:
         """Exact volume, cubic micrometres."""
         return 4 / 3 * math.pi * math.prod(self.half_axes_um) * self.stretch
 
-    @cached_property
+    @property
     def to_unit(self) -> Floats:
         """Matrix (3, 3) from micrometres (z, y, x) off the centre to where the nucleus is the unit ball."""
         rows: Floats = self.frame / np.array(self.half_axes_um)[:, None]
