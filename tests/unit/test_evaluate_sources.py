@@ -213,6 +213,32 @@ def test_graph_belongs_to_the_labels_it_names(tmp_path: Path) -> None:
     assert found["divisions"][0]["correct"] == 1
 
 
+def test_labels_of_a_part_of_a_movie_keep_its_frame_numbers(tmp_path: Path) -> None:
+    movie = np.repeat(np.arange(1, 7, dtype=np.uint16), 4).reshape(6, 1, 2, 2)
+    part = zarr.open_group(tmp_path / "part.zarr", mode="w")
+    labels = part.create_group("labels")
+    labels.attrs["ome"] = {"version": "0.5", "labels": ["nuclei"]}
+    group = labels.create_group("nuclei")
+    group.create_array("0", data=np.ones_like(movie[2:4]))
+    axes = [{"name": "t", "type": "time", "unit": "second"}, *({"name": a, "type": "space"} for a in "zyx")]
+    place = [{"type": "scale", "scale": [60.0, 1, 1, 1]}, {"type": "translation", "translation": [120.0, 0, 0, 0]}]
+    scales = [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": place}]}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": scales, "image-label": {"version": "0.5"}}
+    write_geff(tmp_path / "part.zarr" / "tracks.geff", np.ones_like(movie[2:4]), [(0, 1, 1, 1)], "../labels/nuclei")
+
+    opened = open_label_movie(tmp_path / "part.zarr")
+    links = opened.links()
+    assert opened.frames == (2, 3)
+    assert links is not None
+    assert links.to_numpy().tolist() == [[2, 1, 3, 1]]
+    assert [r.t for r in evaluate(opened, movie, frames=(2, 4)).frames] == [2, 3]
+    with pytest.raises(TlsegError, match="2 to 3"):
+        evaluate(opened, movie)
+    in_order = evaluate(opened, movie[2:4])
+    assert ([r.t for r in in_order.frames], in_order.pooled.pq) == ([0, 1], 1)
+    assert "paired in order" in in_order.notes[0]
+
+
 def bad_path(kind: str, folder: Path) -> Path:
     path = folder / "labels.tif"
     match kind:

@@ -93,6 +93,7 @@ def evaluate(
     ours = _as_movie(result, "the result", name=name, prefer=("nuclei",))
     theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"))
     notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
+    ours = _same_numbers(ours, theirs, notes)
     chosen = _frames_to_compare(ours, theirs, frames, notes)
     spacing = spacing_um or _spacing(ours, theirs, notes)
     tally = _Tally(iou, tolerance_um, spacing)
@@ -177,6 +178,19 @@ def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ..
     return movie_of_array(source, source=side)
 
 
+def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> LabelMovie:
+    """Pair frames by order where there are as many of them under other numbers."""
+    if result.frames == truth.frames or len(result.frames) != len(truth.frames):
+        return result
+    if _is_sparse(truth):
+        return result
+    notes.append(
+        f"The result's frames start at {result.frames[0]}, the truth's at {truth.frames[0]}; as both have "
+        f"{len(truth.frames)}, they were paired in order."
+    )
+    return result.numbered_as(truth.frames)
+
+
 def _frames_to_compare(
     result: LabelMovie, truth: LabelMovie, frames: tuple[int | None, int | None] | None, notes: list[str]
 ) -> list[int]:
@@ -190,8 +204,7 @@ def _frames_to_compare(
         raise EvaluationError(
             f"The result {result.source} has single planes of frames. Give whole frames as the result."
         )
-    sparse = truth.numbered and truth.track_file is None
-    if sparse and theirs and set(theirs) < set(ours):
+    if _is_sparse(truth) and theirs and set(theirs) < set(ours):
         notes.append(f"The truth has {len(theirs)} of {len(ours)} frames; the others were left out.")
     elif ours != theirs:
         raise EvaluationError(
@@ -205,6 +218,11 @@ def _frames_to_compare(
     for t in theirs:
         _check_shapes(result, truth, t)
     return theirs
+
+
+def _is_sparse(truth: LabelMovie) -> bool:
+    """Whether frames may be missing: file names carry frame numbers, and no track file says that all are there."""
+    return truth.numbered and truth.track_file is None
 
 
 def _check_shapes(result: LabelMovie, truth: LabelMovie, frame: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class LabelMovie:
     source : str
         What was opened, for messages.
     frames : tuple of int
-        Frame numbers, ascending.
+        Frame numbers, ascending; an OME-Zarr that starts later than its movie counts as the movie does.
     frame_shape : callable
         Voxels along (z, y, x) of a frame; 2D images have one plane. Frames of a folder may differ.
     spacing_um : (z, y, x) float or None
@@ -84,7 +84,19 @@ class LabelMovie:
             return None
         from tlseg.store.images_zarr import read_geff_links
 
-        return read_geff_links(self.geff)
+        links = read_geff_links(self.geff)
+        return links.assign(frame=links["frame"] + self.frames[0], next_frame=links["next_frame"] + self.frames[0])
+
+    def numbered_as(self, frames: Sequence[int]) -> LabelMovie:
+        """Return the same movie under other frame numbers, as many as it has."""
+        old = dict(zip(frames, self.frames, strict=True))
+        return replace(
+            self,
+            frames=tuple(frames),
+            frame_shape=lambda frame: self.frame_shape(old[frame]),
+            read_box=lambda frame, box: self.read_box(old[frame], box),
+            planes={new: self.planes[t] for new, t in old.items() if t in self.planes},
+        )
 
 
 def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Sequence[str] = ("nuclei",)) -> LabelMovie:
@@ -138,6 +150,7 @@ def movie_of_axes(
     spacing_um: Spacing | None = None,
     chunk: Sequence[int] | None = None,
     geff: str | None = None,
+    first_frame: int = 0,
 ) -> LabelMovie:
     """Wrap an array whose axes are given by letter, in any order of t, c, z, y, x with at most one channel.
 
@@ -151,6 +164,8 @@ def movie_of_axes(
         See `LabelMovie`.
     chunk : sequence of int, optional
         Voxels per chunk along `axes`.
+    first_frame : int
+        Number of the first frame.
     """
     sizes = dict(zip(axes, (int(n) for n in array.shape), strict=True))
     if not {"y", "x"} <= set(axes) <= set("tczyx") or len(sizes) != len(axes):
@@ -161,7 +176,7 @@ def movie_of_axes(
     order = [letter for letter in axes if letter in "zyx"]
 
     def read(frame: int, box: Box) -> Labels:
-        cut: dict[str, int | slice] = {"t": frame, "c": 0, **dict(zip("zyx", box.slices, strict=True))}
+        cut: dict[str, int | slice] = {"t": frame - first_frame, "c": 0, **dict(zip("zyx", box.slices, strict=True))}
         part = np.asarray(array[tuple(cut[letter] for letter in axes)])
         part = part.transpose([order.index(letter) for letter in "zyx" if letter in order])
         return part if "z" in order else part[None]
@@ -169,7 +184,7 @@ def movie_of_axes(
     per_axis = dict(zip(axes, chunk, strict=True)) if chunk is not None else None
     return LabelMovie(
         source=source,
-        frames=tuple(range(sizes.get("t", 1))),
+        frames=tuple(range(first_frame, first_frame + sizes.get("t", 1))),
         frame_shape=lambda _frame: shape,
         read_box=read,
         spacing_um=spacing_um,

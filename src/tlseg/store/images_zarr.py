@@ -14,7 +14,7 @@ import zarr
 from tlseg.errors import LabelError
 from tlseg.store.images import LabelMovie, movie_of_axes
 from tlseg.store.location import is_url, one_line, open_group, resolve
-from tlseg.store.metadata import parse_image
+from tlseg.store.metadata import ImageMetadata, parse_image
 
 _LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
 
@@ -156,7 +156,16 @@ def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None) -> La
         spacing_um=None if image.spacing_problem else image.spacing_um(),
         chunk=array.shards or array.chunks,
         geff=geff,
+        first_frame=_first_frame(image),
     )
+
+
+def _first_frame(image: ImageMetadata) -> int:
+    """Frame of the movie at which labels of a part of it start; 0 where time is unknown or between frames."""
+    if not image.interval_s:
+        return 0
+    first = image.start_s() / image.interval_s
+    return round(first) if first > 0 and abs(first - round(first)) < 1e-6 * max(1.0, first) else 0
 
 
 def _movie_of_array(array: zarr.Array[Any], source: str) -> LabelMovie:
