@@ -25,17 +25,23 @@ _CAP_RADII = 3.0
 # A doubled volume counts as this share of the cap; four times the volume as twice of it.
 _DOUBLING = 0.35
 # A motion explains a pair of frames when the better three quarters of the nuclei (others divide or are missed) have
-# a mean squared residual of at most this share of the cap squared: a root mean square of 0.4 radii.
-_EXPLAINED, _CORE = 0.02, 0.75
-# A rotation found by the wide search must be good by itself (same measure), and over all nuclei twice as good as small
-# motion.
-_BELIEVED, _TWICE = 0.05, 0.5
-# Overlaps of this IoU in half of the nuclei say that nothing moved far.
-_OVERLAP_IOU, _OVERLAP_SHARE = 0.3, 0.5
+# a mean squared residual of at most this share of the cap squared: a root mean square of 0.4 radii. Few nuclei fit a
+# wrong motion more easily (eight in an embryo are nearly symmetric), so below _MANY it is less in proportion.
+_EXPLAINED, _CORE, _MANY = 0.02, 0.75, 32
+# A rotation found by the wide search must be good by itself (same measure), and either twice as good as small motion
+# over all nuclei or four times as good over the better three quarters.
+_BELIEVED, _TWICE = 0.08, 0.5
+# Share of the residual at rest that may remain under a small motion, before what its own freedom takes off: where half
+# of the nuclei divide, fitting one daughter of each turns an embryo that lies still.
+_GAIN = 0.75
+# Overlaps of this IoU in three quarters of the nuclei say that nothing moved far.
+_OVERLAP_IOU, _OVERLAP_SHARE = 0.3, 0.75
 # Up to this many pairs matching is an exact assignment, above it mutual nearest neighbours of at most _SAMPLE nuclei.
 _EXACT_PAIRS, _SAMPLE = 10_000, 400
 # Starts of the wide search that are refined: fewer the more nuclei there are, since more nuclei rank starts better.
-_STEPS, _REFINED, _LEAST_REFINED, _REFINED_NUCLEI = 12, 512, 32, 4096
+_REFINED, _LEAST_REFINED, _REFINED_NUCLEI = 512, 32, 4096
+# Steps of matching and fitting: roughly for all of them, to the end for those that lead then.
+_ROUGH_STEPS, _LEADING, _STEPS = 3, 32, 12
 _PLANAR_TURNS = 360
 
 
@@ -156,17 +162,21 @@ def _register(a: _Cloud, b: _Cloud, *, cap: float, planar: bool, rotations: int,
     fewest = min(len(a.points), len(b.points))
     if fewest < 2:  # one nucleus cannot tell its own motion from the embryo's
         return Rigid.identity()
-    best: _Fit | None = None
+    at_rest = _match(a, b, Rigid.identity(), cap)
+    best = _Fit(Rigid.identity(), at_rest.score, at_rest.core)
+    # A fit of six numbers takes this share of any residual with it; a motion must explain more than that.
+    free = max(0.0, 1 - 2 / fewest)
+    needed = _GAIN * free * best.score
+    explained = _EXPLAINED * min(1.0, fewest / _MANY)
     for start in _small_motions(a, b, cap):
         fit = _refine(a, b, start, cap=cap, planar=planar)
-        if best is None or fit.score < best.score:
+        if fit.score < best.score and fit.score <= needed:
             best = fit
-        if still or best.core <= _EXPLAINED or fewest < 4:
+        if still or best.core <= explained or fewest < 4:
             return best.motion
-    if best is None:  # cannot happen: the first small motion is the identity
-        return Rigid.identity()
     wide = _search(a, b, cap=cap, planar=planar, rotations=rotations)
-    believed = wide.core <= _BELIEVED and wide.score <= _TWICE * best.score
+    better = wide.score <= _TWICE * free * best.score or wide.core <= _TWICE**2 * free * best.core
+    believed = wide.core <= _BELIEVED and better
     return wide.motion if believed else best.motion
 
 
@@ -200,19 +210,17 @@ def _search(a: _Cloud, b: _Cloud, *, cap: float, planar: bool, rotations: int) -
     ranking = np.minimum(np.asarray(distance).reshape(len(grid), -1), cap) ** 2
     refined = max(_LEAST_REFINED, min(_REFINED, _REFINED_NUCLEI // len(a.points)))
     chosen = np.argsort(ranking.mean(axis=1), kind="stable")[:refined]
-    best: _Fit | None = None
-    for turn in grid[chosen]:
-        fit = _refine(a, b, Rigid(turn, centre_b - turn @ centre_a), cap=cap, planar=planar)
-        if best is None or fit.score < best.score:
-            best = fit
-    return best if best is not None else _Fit(Rigid.identity(), np.inf, np.inf)
+    starts = [Rigid(turn, centre_b - turn @ centre_a) for turn in grid[chosen]]
+    rough = [_refine(a, b, start, cap=cap, planar=planar, steps=_ROUGH_STEPS) for start in starts]
+    leading = sorted(rough, key=lambda fit: fit.score)[:_LEADING]
+    return min((_refine(a, b, fit.motion, cap=cap, planar=planar) for fit in leading), key=lambda fit: fit.score)
 
 
-def _refine(a: _Cloud, b: _Cloud, motion: Rigid, *, cap: float, planar: bool) -> _Fit:
+def _refine(a: _Cloud, b: _Cloud, motion: Rigid, *, cap: float, planar: bool, steps: int = _STEPS) -> _Fit:
     """Match and fit in turn until the matches repeat; the first match reaches further than the cap."""
     turning = min(len(a.points), len(b.points)) >= 4
     before: _Matches | None = None
-    for step in range(_STEPS):
+    for step in range(steps):
         found = _match(a, b, motion, cap if step else 3 * cap)
         if before is not None and np.array_equal(found.a, before.a) and np.array_equal(found.b, before.b) and step > 1:
             return _Fit(motion, found.score, found.core)

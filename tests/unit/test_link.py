@@ -1,0 +1,309 @@
+"""Linking finds the truth where the truth is known."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tlseg.errors import LabelError
+from tlseg.link import Lineage, LinkSettings, link_objects
+from tlseg.link.register import register
+from tlseg.link.rotations import rotation_grid
+
+NO_OVERLAPS = pd.DataFrame({"t": [], "label_a": [], "label_b": [], "voxels": []}, dtype=np.int64)
+Edge = tuple[int, int, int, int]
+
+
+def turn(generator: np.random.Generator, degrees: tuple[float, float]) -> np.ndarray:
+    """Rotation about a random axis by an angle within `degrees`."""
+    axis = generator.normal(size=3)
+    z, y, x = axis / np.linalg.norm(axis)
+    cross = np.array([[0, -x, y], [x, 0, -z], [-y, z, 0]])
+    angle = np.deg2rad(generator.uniform(*degrees))
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def spread_points(generator: np.random.Generator, count: int, radius: float, apart: float) -> list[np.ndarray]:
+    """Points in a ball that keep a distance."""
+    points: list[np.ndarray] = []
+    while len(points) < count:
+        point = generator.uniform(-radius, radius, 3)
+        if np.linalg.norm(point) <= radius and all(np.linalg.norm(point - other) > apart for other in points):
+            points.append(point)
+    return points
+
+
+def embryo(
+    *,
+    seed: int = 0,
+    count: int = 8,
+    frames: int = 20,
+    motion: float = 0.6,
+    cycle: int | None = 12,
+    drift: tuple[float, float, float] = (0, 0, 0),
+    degrees: tuple[float, float] = (0, 0),
+    missed: float = 0.0,
+    flat: bool = False,
+) -> tuple[pd.DataFrame, set[Edge], set[Edge]]:
+    """Nuclei (radius about 5 um) that wander, divide, drift and turn; the true edges, and those of divisions."""
+    generator = np.random.default_rng(seed)
+    keep = np.array([0, 1, 1]) if flat else np.ones(3)
+    cells = [
+        {
+            "name": i,
+            "p": p * keep,
+            "v": 500 * np.exp(0.1 * generator.normal()),
+            "age": int(generator.integers(cycle or 1)),
+        }
+        for i, p in enumerate(spread_points(generator, count, 30 if not flat else 90, 11))
+    ]
+    if flat:
+        grid = np.stack(np.meshgrid(np.arange(6.0), np.arange(6.0)), axis=-1).reshape(-1, 2)[:count] * 14
+        for cell, place in zip(cells, grid, strict=True):
+            cell["p"] = np.array([0.0, *place]) + generator.normal(0, 2, 3) * keep
+    names, mother = count, dict.fromkeys(range(count), -1)
+    rotation, shift = np.eye(3), np.zeros(3)
+    rows, last_seen = [], {}
+    edges: set[Edge] = set()
+    for t in range(frames):
+        if t:
+            rotation, shift = turn(generator, degrees) @ rotation, shift + np.asarray(drift)
+            grown = []
+            for cell in cells:
+                cell["age"] += 1
+                if cycle is None or cell["age"] < cycle:
+                    grown.append(cell | {"p": cell["p"] + motion * generator.normal(size=3) * keep})
+                    continue
+                way = generator.normal(size=3) * keep
+                way *= np.cbrt(cell["v"] * 3 / 4 / np.pi) / np.linalg.norm(way)
+                for sign in (1, -1):
+                    mother[names] = cell["name"]
+                    grown.append({"name": names, "p": cell["p"] + sign * way, "v": 0.47 * cell["v"], "age": 0})
+                    names += 1
+            cells = grown
+        for label, cell in zip(generator.permutation(len(cells)) + 1, cells, strict=True):
+            if generator.random() < missed:
+                continue
+            name = cell["name"]
+            if name in last_seen or mother[name] in last_seen:
+                edges.add((*last_seen.get(name, last_seen.get(mother[name])), t, int(label)))
+            last_seen[name] = (t, int(label))
+            volume = cell["v"] * np.exp(0.08 * generator.normal())
+            rows.append((t, label, *(rotation @ cell["p"] + shift), volume, 100 * np.exp(0.05 * generator.normal())))
+    columns = ["t", "label", "z_um", "y_um", "x_um", "volume_um3", "intensity_mean"]
+    twice = Counter((a, b) for a, b, _, _ in edges)
+    return pd.DataFrame(rows, columns=columns), edges, {edge for edge in edges if twice[edge[0], edge[1]] == 2}
+
+
+def edges_of(lineage: Lineage, *kinds: str) -> set[Edge]:
+    edges = lineage.edges[lineage.edges["kind"].isin(kinds)] if kinds else lineage.edges
+    return set(edges[["t_a", "label_a", "t_b", "label_b"]].itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("drift", [(0, 0, 0), (15, -20, 30)], ids=["still", "drifting"])
+def test_wandering_dividing_nuclei_are_linked_perfectly(seed: int, drift: tuple[float, float, float]) -> None:
+    objects, truth, divisions = embryo(seed=seed, drift=drift, frames=14)
+    lineage = link_objects(objects, NO_OVERLAPS)
+    assert divisions
+    assert edges_of(lineage) == truth
+    assert edges_of(lineage, "division") == divisions
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_eight_nuclei_turning_half_around_between_frames(seed: int) -> None:
+    objects, truth, _ = embryo(seed=seed, degrees=(30, 180), cycle=None, frames=8)
+    found = edges_of(link_objects(objects, NO_OVERLAPS))
+    assert len(found & truth) >= 0.95 * len(truth)
+    without = edges_of(link_objects(objects, NO_OVERLAPS, settings=LinkSettings(register=False)))
+    assert len(without & truth) < 0.5 * len(truth)
+
+
+def test_shared_voxels_while_turning_do_not_mislead() -> None:
+    objects, truth, _ = embryo(seed=1, degrees=(60, 180), cycle=None, frames=9)
+    objects["volume_voxels"] = 500
+    pairs = objects.merge(objects.assign(t=objects["t"] - 1), on="t", suffixes=("_a", "_b"))
+    apart = pairs[[f"{axis}_um_a" for axis in "zyx"]].to_numpy() - pairs[[f"{axis}_um_b" for axis in "zyx"]].to_numpy()
+    by_chance = pairs[np.linalg.norm(apart, axis=1) < 6]
+    overlaps = by_chance[["t", "label_a", "label_b"]].assign(voxels=250)
+    assert len(overlaps) >= 5
+    assert edges_of(link_objects(objects, overlaps)) == truth
+
+
+def test_overlap_decides_where_distance_cannot() -> None:
+    objects = pd.DataFrame(
+        {
+            "t": [0, 0, 1, 1],
+            "label": [1, 2, 1, 2],
+            "z_um": 0.0,
+            "y_um": [0.0, 4.0, 2.0, 2.0],
+            "x_um": [0.0, 0.0, -2.0, 2.0],
+            "volume_um3": 200.0,
+            "intensity_mean": 10.0,
+            "volume_voxels": 100,
+        }
+    )
+    still = LinkSettings(register=False, max_distance_um=6.0)
+    for b in (1, 2):
+        overlaps = pd.DataFrame({"t": [0], "label_a": [1], "label_b": [b], "voxels": [60]})
+        assert edges_of(link_objects(objects, overlaps, settings=still)) == {(0, 1, 1, b), (0, 2, 1, 3 - b)}
+
+
+def test_flat_movies_turn_in_their_plane() -> None:
+    objects, truth, _ = embryo(seed=2, count=12, cycle=None, flat=True, frames=6, motion=0.4)
+    generator = np.random.default_rng(0)
+    for t, rows in objects.groupby("t").groups.items():
+        angle = generator.uniform(1, 3) if t else 0.0
+        y, x = objects.loc[rows, "y_um"].to_numpy(), objects.loc[rows, "x_um"].to_numpy()
+        objects.loc[rows, "y_um"] = np.cos(angle) * y - np.sin(angle) * x
+        objects.loc[rows, "x_um"] = np.sin(angle) * y + np.cos(angle) * x
+    assert edges_of(link_objects(objects, NO_OVERLAPS)) == truth
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3])
+def test_a_missed_nucleus_keeps_its_number_up_to_the_longest_gap(missing: int) -> None:
+    objects, _, _ = embryo(seed=4, cycle=None, frames=10)
+    full = link_objects(objects, NO_OVERLAPS).nodes
+    hidden = full[(full["track"] == 3) & full["t"].between(4, 3 + missing)]
+    seen = objects.merge(hidden[["t", "label"]], how="left", indicator=True)
+    seen = seen[seen.pop("_merge") == "left_only"]
+    lineage = link_objects(seen, NO_OVERLAPS)
+    assert lineage.tracks == 8
+    (gap,) = edges_of(lineage, "gap")
+    assert gap[2] - gap[0] == missing + 1
+    assert link_objects(seen, NO_OVERLAPS, settings=LinkSettings(max_gap=missing - 1)).tracks == 9
+
+
+def test_many_missed_detections() -> None:
+    objects, truth, _ = embryo(seed=5, missed=0.05, cycle=None, frames=25, count=20)
+    found = edges_of(link_objects(objects, NO_OVERLAPS))
+    assert len(found & truth) >= 0.98 * len(truth)
+    assert len(found - truth) <= 0.01 * len(found)
+
+
+def test_an_appearing_neighbour_is_no_daughter() -> None:
+    objects, _, _ = embryo(seed=6, cycle=None, frames=10)
+    generator = np.random.default_rng(0)
+    near = objects[objects["t"] >= 5].groupby("t").first().reset_index()
+    near["label"], near["z_um"] = 50, near["z_um"] + 11 + generator.normal(0, 0.3, len(near))
+    lineage = link_objects(pd.concat([objects, near], ignore_index=True), NO_OVERLAPS)
+    assert not edges_of(lineage, "division")
+    assert lineage.tracks == 9
+
+
+def test_a_nucleus_divides_no_sooner_than_the_shortest_cycle() -> None:
+    objects, truth, divisions = embryo(seed=0, count=4, cycle=5, frames=12)
+    assert edges_of(link_objects(objects, NO_OVERLAPS), "division") == divisions
+    assert shortest_cycle(link_objects(objects, NO_OVERLAPS)) == 5
+    assert shortest_cycle(link_objects(objects, NO_OVERLAPS, settings=LinkSettings(min_cycle_frames=7))) >= 7
+    never = link_objects(objects, NO_OVERLAPS, settings=LinkSettings(divisions=False))
+    assert edges_of(never) < truth
+    assert not edges_of(never, "division")
+
+
+def shortest_cycle(lineage: Lineage) -> int:
+    """Fewest frames of a track that a division began and a division ended."""
+    nodes = lineage.nodes
+    between = nodes[(nodes["parent"] > 0) & nodes["track"].isin(nodes["parent"])]
+    return int(between.groupby("track")["t"].agg(lambda t: t.max() - t.min() + 1).min())
+
+
+def test_tracks_split_at_divisions_and_know_their_mother() -> None:
+    objects, _, _ = embryo(seed=0, count=1, cycle=6, frames=8)
+    objects = objects[objects["t"] > 0].reset_index(drop=True)
+    nodes = link_objects(objects, NO_OVERLAPS).nodes
+    families = nodes.groupby("track")[["lineage", "parent", "generation"]].first()
+    assert families.loc[1].tolist() == [1, 0, 0]
+    assert families.loc[2].tolist() == families.loc[3].tolist() == [1, 1, 1]
+
+
+def test_confidence_falls_with_a_rival() -> None:
+    alone = pd.DataFrame(
+        {"t": [0, 1], "label": 1, "z_um": 0.0, "y_um": 0.0, "x_um": [0.0, 1.0], "volume_um3": 500.0}
+    ).assign(intensity_mean=1.0)
+    rival = alone.iloc[[1]].assign(label=2, x_um=-1.5)
+    still = LinkSettings(register=False, max_distance_um=10.0, divisions=False)
+    one = link_objects(alone, NO_OVERLAPS, settings=still).edges["confidence"].item()
+    two = link_objects(pd.concat([alone, rival]), NO_OVERLAPS, settings=still).edges["confidence"].item()
+    assert one > 0.95
+    assert 0.5 < two < 0.6
+
+
+@pytest.mark.parametrize("frames", [[], [0], [3, 3, 3], [0, 4, 9]], ids=["none", "one", "one frame", "far apart"])
+def test_little_or_nothing(frames: list[int]) -> None:
+    objects = pd.DataFrame(
+        {
+            "t": frames,
+            "label": np.arange(len(frames)) + 1,
+            "z_um": 20.0 * np.arange(len(frames)),
+            "y_um": 0.0,
+            "x_um": 0.0,
+            "volume_um3": 100.0,
+            "intensity_mean": 1.0,
+        }
+    )
+    lineage = link_objects(objects, NO_OVERLAPS)
+    assert list(lineage.nodes["track"]) == list(range(1, len(frames) + 1))
+    assert len(lineage.edges) == 0
+    assert list(lineage.edges.columns) == ["t_a", "label_a", "t_b", "label_b", "kind", "confidence"]
+
+
+def test_empty_frames_are_bridged() -> None:
+    objects, _, _ = embryo(seed=7, cycle=None, frames=9, drift=(20, 0, 0))
+    lineage = link_objects(objects[~objects["t"].isin([4, 5])], NO_OVERLAPS)
+    assert lineage.tracks == 8
+    assert len(edges_of(lineage, "gap")) == 8
+
+
+def test_registration_finds_a_turn_of_many_nuclei() -> None:
+    generator = np.random.default_rng(3)
+    a = np.array(spread_points(generator, 150, 60, 10))
+    volume = 500 * np.exp(0.2 * generator.normal(size=len(a)))
+    truth = turn(generator, (100, 140))
+    b = a @ truth.T + [40, 0, -30] + generator.normal(0, 0.5, a.shape)
+    found = register((a, volume), (b[::-1], volume[::-1]), cap_um=15.0, rotations=4000)
+    np.testing.assert_allclose(found.rotation, truth, atol=0.02)
+
+
+def test_rotations_are_proper_distinct_and_even() -> None:
+    grid = rotation_grid(2000)
+    np.testing.assert_allclose(grid @ np.swapaxes(grid, 1, 2), np.broadcast_to(np.eye(3), grid.shape), atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(grid), 1)
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        any_turn = turn(generator, (0, 180))
+        nearest = np.arccos(np.clip((np.einsum("kij,ij->k", grid, any_turn).max() - 1) / 2, -1, 1))
+        assert np.rad2deg(nearest) < 20
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda o: o.drop(columns="volume_um3"), "lacks volume_um3"),
+        (lambda o: o.assign(x_um=np.nan), "not finite"),
+        (lambda o: o.assign(volume_um3=0.0), "not positive"),
+        (lambda o: o.assign(label=1), "more than once in frame 0"),
+    ],
+)
+def test_bad_objects_are_named(change: object, message: str) -> None:
+    objects, _, _ = embryo(frames=2, cycle=None)
+    with pytest.raises(LabelError, match=message):
+        link_objects(change(objects), NO_OVERLAPS)  # type: ignore[operator]
+
+
+def test_overlaps_of_unknown_objects_are_named() -> None:
+    objects, _, _ = embryo(frames=2, cycle=None)
+    overlaps = pd.DataFrame({"t": [0], "label_a": [1], "label_b": [99], "voxels": [5]})
+    with pytest.raises(LabelError, match="volume_voxels"):
+        link_objects(objects, overlaps)
+    with pytest.raises(LabelError, match="label 99 of the next"):
+        link_objects(objects.assign(volume_voxels=100), overlaps)
+
+
+@pytest.mark.parametrize("wrong", [{"max_distance_um": 0.0}, {"neighbours": 0}, {"max_gap": -1}])
+def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        LinkSettings(**wrong)  # type: ignore[arg-type]
