@@ -221,8 +221,10 @@ def _check_same(arrays: PyramidArrays, level: int) -> None:
 def _open_arrays(arrays: PyramidArrays) -> list[Any]:
     import zarr
 
-    config = {"write_empty_chunks": arrays.kind == "image"}
+    # `open_array` ignores its `config`; labels leave zero shards out, images must not
     return [
-        zarr.open_array(Path(arrays.group) / str(level), mode="r+", config=config)
+        zarr.open_array(Path(arrays.group) / str(level), mode="r+").with_config(
+            {"order": "C", "write_empty_chunks": arrays.kind == "image"}
+        )
         for level in range(len(arrays.pyramid.factors))
     ]
