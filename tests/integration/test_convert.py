@@ -1,0 +1,541 @@
+"""tlseg convert: the same pixels, in bounded memory, and never something that only looks complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from tlseg.cli.convert import command
+from tlseg.errors import MovieError, RunError
+from tlseg.geometry import Box
+from tlseg.store import convert as convert_module
+from tlseg.store.convert import convert
+from tlseg.store.movie import check_segmentable, open_movie, open_source
+from tlseg.store.pyramid import downsample_image
+from tlseg.store.tiff import Layout, natural_key
+
+RNG = np.random.default_rng(2)
+MOVIE = RNG.integers(0, 60000, (3, 2, 5, 40, 44)).astype("u2")  # t, c, z, y, x
+SPACING = (2.0, 0.5, 0.25)
+
+
+def tiff(path: Path, data: np.ndarray, axes: str | None = None, **more: Any) -> Path:
+    metadata = more.pop("metadata", {}) if axes is None else {"axes": axes, **more.pop("metadata", {})}
+    tifffile.imwrite(path, data, metadata=metadata or None, photometric="minisblack", **more)
+    return path
+
+
+def imagej(path: Path, data: np.ndarray, axes: str, **metadata: Any) -> Path:
+    return tiff(
+        path,
+        data,
+        axes,
+        imagej=True,
+        resolution=(4, 2),
+        metadata={"spacing": 2.0, "unit": "um", "finterval": 30.0} | metadata,
+    )
+
+
+def pixels(path: Path) -> np.ndarray:
+    return open_movie(path).values
+
+
+def axes_order(axes: str) -> np.ndarray:
+    """The movie with only these axes, first of the others, in this order."""
+    present = [a for a in "TCZYX" if a in axes]
+    data = MOVIE[tuple(slice(None) if a in axes else 0 for a in "TCZYX")]
+    return data.transpose([present.index(a) for a in axes])
+
+
+def expected(axes: str) -> np.ndarray:
+    data = MOVIE[tuple(slice(None) if a in axes else slice(0, 1) for a in "TCZYX")]
+    return data if "Z" in axes else data[:, :, 0]
+
+
+# what the files mean
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX", "TZYX", "TZCYX", "ZCYX"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_imagej_hyperstacks_keep_pixels_and_place(tmp_path: Path, axes: str, compression: str | None) -> None:
+    source = (
+        imagej(tmp_path / "a.tif", axes_order(axes), axes)
+        if compression is None
+        else tiff(
+            tmp_path / "a.tif",
+            axes_order(axes),
+            axes,
+            compression=compression,
+            resolution=(4, 2),
+            metadata={"spacing": 2.0, "unit": "um", "finterval": 30.0},
+        )
+    )
+    done = convert([source], tmp_path / "out.ome.zarr")
+    np.testing.assert_array_equal(pixels(tmp_path / "out.ome.zarr"), expected(axes))
+    assert done.spacing_um == (SPACING if "Z" in axes else (2.0, 0.5, 0.25))
+    assert done.interval_s == 30.0
+    assert done.notes == ()
+
+
+@pytest.mark.parametrize("axes", ["TCZYX", "TZCYX", "ZTYX", "TZYX"])
+def test_ome_tiff_says_everything(tmp_path: Path, axes: str) -> None:
+    metadata: dict[str, Any] = {
+        "PhysicalSizeX": 250, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.5, "PhysicalSizeZ": 0.002,
+        "PhysicalSizeZUnit": "mm", "TimeIncrement": 0.5, "TimeIncrementUnit": "min",
+    }  # fmt: skip
+    if "C" in axes:
+        metadata["Channel"] = {"Name": ["membrane", "nuclei"]}
+    source = tiff(tmp_path / "a.ome.tif", axes_order(axes), axes, ome=True, metadata=metadata)
+    done = convert([source], tmp_path / "out.ome.zarr")
+    np.testing.assert_array_equal(pixels(tmp_path / "out.ome.zarr"), expected(axes))
+    assert (done.spacing_um, done.interval_s) == (SPACING, 30.0)
+    assert done.channel_names == (("membrane", "nuclei") if "C" in axes else ("channel 0",))
+    assert open_movie(tmp_path / "out.ome.zarr")["t"].values.tolist() == [0.0, 30.0, 60.0]
+
+
+def test_one_stack_per_time_point_in_natural_order(tmp_path: Path) -> None:
+    folder = tmp_path / "stacks"
+    folder.mkdir()
+    for t, number in enumerate([2, 10, 100]):
+        tiff(folder / f"t{number}.tif", MOVIE[t, 0])
+    (folder / "notes.txt").touch()
+    (folder / "._t2.tif").touch()
+    convert([folder], tmp_path / "a.ome.zarr", spacing_um=SPACING)
+    np.testing.assert_array_equal(pixels(tmp_path / "a.ome.zarr"), expected("TZYX"))
+    files = sorted(folder.glob("t*.tif"))
+    assert files != sorted(files, key=natural_key)
+    convert(files, tmp_path / "b.ome.zarr", spacing_um=SPACING)
+    np.testing.assert_array_equal(pixels(tmp_path / "b.ome.zarr"), expected("TZYX"))
+
+
+def test_a_folder_of_planes_is_a_2d_movie(tmp_path: Path) -> None:
+    for t in range(3):
+        tiff(tmp_path / f"t{t}.tif", MOVIE[t, 0, 0])
+    convert([tmp_path], tmp_path / "a.ome.zarr", spacing_um=(0.5, 0.25))
+    source = open_source(tmp_path / "a.ome.zarr")
+    assert (source.is_2d, source.spacing_um, source.shape) == (True, (1.0, 0.5, 0.25), (3, 1, 40, 44))
+    assert open_movie(tmp_path / "a.ome.zarr", channel=0).dims == ("t", "y", "x")
+    np.testing.assert_array_equal(pixels(tmp_path / "a.ome.zarr"), expected("TYX"))
+
+
+@pytest.mark.parametrize(
+    ("layout", "axes"),
+    [
+        (Layout("TZYX", planes=5), "TZYX"),
+        (Layout(planes=5), "TZYX"),
+        (Layout("ZTYX", planes=5), "ZTYX"),
+        (Layout("TZCYX", planes=5, channels=2), "TZCYX"),
+        (Layout("TCZYX", planes=5, channels=2), "TCZYX"),
+        (Layout(channels=2), "TCYX"),
+        (Layout("ZYX"), "ZYX"),
+        (Layout("TYX"), "TYX"),
+    ],
+)
+def test_plain_pages_are_what_the_person_says(tmp_path: Path, layout: Layout, axes: str) -> None:
+    source = tiff(tmp_path / "a.tif", axes_order(axes).reshape(-1, 40, 44))
+    convert([source], tmp_path / "a.ome.zarr", layout=layout, spacing_um=SPACING)
+    np.testing.assert_array_equal(pixels(tmp_path / "a.ome.zarr"), expected(axes))
+
+
+def test_four_plain_pages_are_no_colour_image_when_the_person_says_so(tmp_path: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="photometric"):
+        tifffile.imwrite(tmp_path / "a.tif", MOVIE[0, 0, :3], metadata=None, compression="zlib")
+    convert([tmp_path / "a.tif"], tmp_path / "a.ome.zarr", layout=Layout("ZYX"), spacing_um=SPACING)
+    np.testing.assert_array_equal(pixels(tmp_path / "a.ome.zarr"), MOVIE[:1, :1, :3])
+
+
+def test_what_the_person_says_wins_over_the_file(tmp_path: Path) -> None:
+    source = imagej(tmp_path / "a.tif", MOVIE[:, 0], "TZYX")
+    done = convert([source], tmp_path / "a.ome.zarr", spacing_um=(3, 2, 1), interval_s=7, channel_names=["nuclei"])
+    assert (done.spacing_um, done.interval_s, done.channel_names) == ((3.0, 2.0, 1.0), 7, ("nuclei",))
+    assert open_source(tmp_path / "a.ome.zarr").channel_names == ("nuclei",)
+
+
+@pytest.mark.parametrize(
+    ("stored", "kept"),
+    [
+        ("u1", "uint8"),
+        (">u2", "uint16"),
+        ("i2", "int16"),
+        ("f4", "float32"),
+        ("f8", "float32"),
+        ("i4", "uint16"),
+        ("u4", "uint16"),
+        ("i1", "int16"),
+    ],
+)
+def test_data_types_kept_or_made_small(tmp_path: Path, stored: str, kept: str) -> None:
+    data = (MOVIE[0, 0] // 600).astype(stored)
+    byteorder = ">" if stored.startswith(">") else "<"
+    source = tiff(tmp_path / "a.tif", data, "ZYX", byteorder=byteorder)
+    done = convert([source], tmp_path / "a.ome.zarr", spacing_um=SPACING)
+    found = pixels(tmp_path / "a.ome.zarr")
+    assert done.dtype == found.dtype.name == kept
+    assert bool(done.notes) == (kept != np.dtype(stored).newbyteorder("=").name)
+    np.testing.assert_array_equal(found[0, 0], data)
+    check_segmentable(open_source(tmp_path / "a.ome.zarr"), range(1))
+
+
+def test_booleans_become_numbers(tmp_path: Path) -> None:
+    tiff(tmp_path / "a.tif", MOVIE[0, 0] > 30000, "ZYX")
+    assert convert([tmp_path / "a.tif"], tmp_path / "a.ome.zarr", spacing_um=SPACING).dtype == "uint8"
+    assert np.unique(pixels(tmp_path / "a.ome.zarr")).tolist() == [0, 1]
+
+
+# OME-Zarr in
+
+
+def zarr_movie(path: Path, version: int, dtype: str = "u2") -> Path:
+    group = zarr.create_group(path, zarr_format=version)
+    group.create_array("0", shape=MOVIE.shape, dtype=dtype, chunks=(1, 1, 2, 40, 44))[...] = MOVIE.astype(dtype)
+    axes = [{"name": "t", "type": "time", "unit": "minute"}, {"name": "c", "type": "channel"}]
+    axes += [{"name": a, "type": "space", "unit": "nanometer"} for a in "zyx"]
+    transforms = [
+        {"type": "scale", "scale": [0.5, 1, 2000, 500, 250]},
+        {"type": "translation", "translation": [2, 0, 7000, 0, 0]},
+    ]
+    image: dict[str, Any] = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": transforms}]}
+    omero = {"channels": [{"label": "a", "color": "FF0000"}, {"label": "b", "color": "0000FF"}]}
+    if version == 2:
+        group.attrs.update({"multiscales": [image | {"version": "0.4"}], "omero": omero})
+    else:
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [image], "omero": omero}
+    return path
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_ome_zarr_becomes_ome_zarr_with_the_same_pixels_and_place(tmp_path: Path, version: int) -> None:
+    old = zarr_movie(tmp_path / "old.zarr", version, ">u2" if version == 2 else "u2")
+    done = convert([old], tmp_path / "new.ome.zarr")
+    before, after = open_movie(old), open_movie(tmp_path / "new.ome.zarr")
+    np.testing.assert_array_equal(after.values, before.values)
+    for axis in "tczyx":
+        np.testing.assert_array_equal(after[axis].values, before[axis].values)
+    assert (done.spacing_um, done.interval_s, done.channel_names) == (SPACING, 30.0, ("a", "b"))
+    source = open_source(tmp_path / "new.ome.zarr")
+    assert (source.version, source.writable, source.dtype) == ("0.5", True, "<u2")
+    assert after["t"].values[0] == 120.0
+
+
+def test_missing_chunks_are_not_made_into_zeros_unasked(tmp_path: Path) -> None:
+    old = zarr_movie(tmp_path / "old.zarr", 3)
+    (old / "0/c/1/0/0/0/0").unlink()
+    with pytest.raises(MovieError, match="1 chunks are missing, the first is 0/c/1/0/0/0/0"):
+        convert([old], tmp_path / "new.ome.zarr")
+    convert([old], tmp_path / "new.ome.zarr", allow_missing=True)
+    assert pixels(tmp_path / "new.ome.zarr")[1, 0, :2].max() == 0
+    check_segmentable(open_source(tmp_path / "new.ome.zarr"), range(3))
+
+
+# what is written
+
+
+def test_all_chunks_are_there_even_of_zeros_and_a_lost_one_is_found(tmp_path: Path) -> None:
+    tiff(tmp_path / "a.tif", np.zeros((3, 5, 40, 44), "u2"), "TZYX")
+    out = tmp_path / "a.ome.zarr"
+    convert([tmp_path / "a.tif"], out, spacing_um=SPACING)
+    source = open_source(out)
+    assert source.missing_chunks(range(3)) == []
+    victim = sorted(p for p in (out / "0" / "c").rglob("*") if p.is_file())[-1]
+    victim.unlink()
+    assert source.missing_chunks(range(3)) == [str(victim.relative_to(out))]
+
+
+def test_the_pyramid_and_the_display_window(tmp_path: Path) -> None:
+    data = RNG.normal(1000, 50, (6, 200, 180)).astype("u2")
+    tiff(tmp_path / "a.tif", data, "ZYX")
+    done = convert([tmp_path / "a.tif"], tmp_path / "a.ome.zarr", spacing_um=(2, 0.5, 0.5))
+    assert done.levels == 3
+    for level, factor in enumerate([(1, 1, 1), (1, 2, 2), (1, 4, 4)]):
+        found = open_movie(tmp_path / "a.ome.zarr", level=level).values[0, 0]
+        np.testing.assert_array_equal(found, downsample_image(data, factor))
+    ome = json.loads((tmp_path / "a.ome.zarr/zarr.json").read_text())["attributes"]["ome"]
+    window = ome["omero"]["channels"][0]["window"]
+    assert (window["min"], window["max"]) == (0, 65535)
+    assert 900 < window["start"] < 1000 < window["end"] < 1100
+
+
+def test_metadata_pass_ome_zarr_models(tmp_path: Path) -> None:
+    from ome_zarr_models.v05 import Image
+
+    imagej(tmp_path / "a.tif", MOVIE.transpose(0, 2, 1, 3, 4), "TZCYX")
+    convert([tmp_path / "a.tif"], tmp_path / "a.ome.zarr")
+    Image.from_zarr(zarr.open_group(tmp_path / "a.ome.zarr", mode="r"))
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_memory_does_not_grow_with_the_movie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: str | None
+) -> None:
+    frame = np.zeros((40, 256, 256), "u2")
+    tiff(tmp_path / "short.tif", np.stack([frame] * 2), "TZYX", compression=compression)
+    tiff(tmp_path / "long.tif", np.stack([frame] * 8), "TZYX", compression=compression)
+    monkeypatch.setattr(convert_module, "SLAB_BYTES", 2**20)
+    peaks = []
+    for name in ("short", "short", "long"):  # the first run pays for imports
+        tracemalloc.start()
+        convert([tmp_path / f"{name}.tif"], tmp_path / f"{name}.ome.zarr", spacing_um=(1, 1, 1), overwrite=True)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.3 * peaks[1]
+    assert peaks[2] < 3 * frame.nbytes  # the long movie is 8 frames
+
+
+def test_slabs_of_any_size_give_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = RNG.integers(0, 999, (70, 90, 100)).astype("u2")
+    tiff(tmp_path / "a.tif", data, "ZYX", compression="zlib")
+    convert([tmp_path / "a.tif"], tmp_path / "whole.ome.zarr", spacing_um=(1, 1, 1))
+    monkeypatch.setattr(convert_module, "SLAB_BYTES", 1)
+    calls = []
+    convert([tmp_path / "a.tif"], tmp_path / "cut.ome.zarr", spacing_um=(1, 1, 1), progress=lambda *c: calls.append(c))
+    assert calls[-1][0] == calls[-1][1] > 10
+    np.testing.assert_array_equal(pixels(tmp_path / "cut.ome.zarr"), pixels(tmp_path / "whole.ome.zarr"))
+    np.testing.assert_array_equal(pixels(tmp_path / "cut.ome.zarr")[0, 0], data)
+
+
+# never half
+
+
+def test_a_killed_conversion_leaves_nothing_that_looks_complete(tmp_path: Path) -> None:
+    folder = tmp_path / "stacks"
+    folder.mkdir()
+    for t in range(60):
+        tiff(folder / f"t{t}.tif", MOVIE[0, 0], compression="zlib")
+    out = tmp_path / "a.ome.zarr"
+    code = "import sys; from tlseg.cli.convert import command; command(sys.argv[1:])"
+    arguments = [sys.executable, "-c", code, str(folder), str(out), "--spacing", "2,1,1"]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    part = tmp_path / ".a.ome.zarr.partial"
+    deadline = time.monotonic() + 30
+    while not (part / "0" / "c").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert part.exists()
+    assert not out.exists()
+    with pytest.raises(MovieError, match="no multiscales"):
+        open_source(part)
+    convert([folder], out, spacing_um=(2, 1, 1))
+    assert open_source(out).n_frames == 60
+    assert not part.exists()
+
+
+def test_a_failed_conversion_cleans_up_and_keeps_the_old_movie(tmp_path: Path) -> None:
+    out = tmp_path / "a.ome.zarr"
+    convert([imagej(tmp_path / "a.tif", MOVIE[:, 0], "TZYX")], out)
+    bad = tiff(tmp_path / "bad.tif", np.full((2, 5, 40, 44), np.nan, "f4"), "TZYX")
+    with pytest.raises(MovieError, match="NaN"):
+        convert([bad], out, spacing_um=SPACING, overwrite=True)
+    np.testing.assert_array_equal(pixels(out), expected("TZYX"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_overwrite_replaces_only_what_is_an_ome_zarr(tmp_path: Path) -> None:
+    source = imagej(tmp_path / "a.tif", MOVIE[:, 0], "TZYX")
+    out = tmp_path / "a.ome.zarr"
+    convert([source], out)
+    with pytest.raises(MovieError, match="--overwrite"):
+        convert([source], out)
+    other = imagej(tmp_path / "b.tif", MOVIE[:2, 1], "TZYX")
+    convert([other], out, overwrite=True)
+    np.testing.assert_array_equal(pixels(out)[:, 0], MOVIE[:2, 1])
+    thesis = tmp_path / "thesis.zarr"
+    thesis.mkdir()
+    (thesis / "chapter1.txt").touch()
+    with pytest.raises(MovieError, match="no OME-Zarr, so it is not replaced"):
+        convert([source], thesis, overwrite=True)
+    assert (thesis / "chapter1.txt").exists()
+
+
+def test_an_input_is_never_the_output(tmp_path: Path) -> None:
+    old = zarr_movie(tmp_path / "old.zarr", 3)
+    with pytest.raises(MovieError, match="both input and output"):
+        convert([old], old, overwrite=True)
+    assert open_source(old).n_frames == 3
+
+
+def test_a_full_disk_is_one_line_and_exit_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    source = imagej(tmp_path / "a.tif", MOVIE[:, 0], "TZYX")
+    monkeypatch.setattr("tlseg.store.arrays.PyramidArrays.write", full)
+    with pytest.raises(RunError, match="No space left on device"):
+        convert([source], tmp_path / "a.ome.zarr")
+    assert not list(tmp_path.glob("*.zarr")) + list(tmp_path.glob(".*"))
+
+
+# one clear line
+
+
+@dataclass
+class Ran:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: Any) -> Ran:
+        code = 0
+        try:
+            command.main([str(a) for a in arguments], prog_name="tlseg convert", standalone_mode=False)
+        except SystemExit as error:
+            code = int(error.code or 0)
+        return Ran(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def fails(run: Run) -> Callable[..., str]:
+    """Run the command, expect exit 2 and one line; return it."""
+
+    def call(*arguments: Any) -> str:
+        result = run(*arguments)
+        assert result.exit_code == 2
+        error = [line for line in result.stderr.splitlines() if not line.startswith("converted")]
+        assert len(error) == 1, result.stderr
+        assert error[0].startswith("Error: ")
+        assert not result.stdout
+        return error[0]
+
+    return call
+
+
+def test_unknown_spacing_asks_for_it(tmp_path: Path, fails: Callable[..., str]) -> None:
+    out = tmp_path / "a.ome.zarr"
+    assert "--spacing Z,Y,X" in fails(tiff(tmp_path / "a.tif", MOVIE[0, 0], "ZYX"), out)
+    assert "--spacing Y,X" in fails(tiff(tmp_path / "b.tif", MOVIE[0, 0], "TYX"), out)
+    ome = tiff(tmp_path / "c.ome.tif", MOVIE[0, 0], "ZYX", ome=True, metadata={"PhysicalSizeX": 0.5})
+    assert "says only x 0.5" in fails(ome, out)
+    assert "Expected Z,Y,X" in fails(tmp_path / "a.tif", out, "--spacing", "1,1")
+
+
+def test_pages_of_unknown_meaning_ask_for_axes(tmp_path: Path, fails: Callable[..., str]) -> None:
+    source = tiff(tmp_path / "a.tif", MOVIE[:, 0].reshape(15, 40, 44))
+    out = tmp_path / "a.ome.zarr"
+    assert "--axes" in fails(source, out, "--spacing", "1,1,1")
+    assert "15 pages" in fails(source, out, "--spacing", "1,1,1", "--planes", 4)
+    assert "letters among T, C, Z" in fails(source, out, "--axes", "TQYX")
+    assert "letters among T, C, Z" in fails(source, out, "--axes", "XYT")
+
+
+def test_files_that_do_not_fit_together(tmp_path: Path, fails: Callable[..., str]) -> None:
+    out, first = tmp_path / "a.ome.zarr", tiff(tmp_path / "t0.tif", MOVIE[0, 0])
+    assert "Expected all time points alike" in fails(first, tiff(tmp_path / "t1.tif", MOVIE[0, 0, :, :30]), out)
+    message = fails(first, tiff(tmp_path / "t2.tif", MOVIE[0, 0].astype("f4")), out)
+    assert "data type float32" in message
+    assert "Expected one OME-Zarr alone" in fails(first, zarr_movie(tmp_path / "m.zarr", 3), out)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("keep", [0.0, 0.02, 0.5, 0.95])
+def test_truncated_tiffs(tmp_path: Path, fails: Callable[..., str], compression: str | None, keep: float) -> None:
+    source = tiff(tmp_path / "a.tif", MOVIE[:, 0], "TZYX", compression=compression)
+    data = source.read_bytes()
+    source.write_bytes(data[: int(len(data) * keep)])
+    fails(source, tmp_path / "a.ome.zarr", "--spacing", "1,1,1")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
+
+
+def test_pixels_that_are_no_grey_values(tmp_path: Path, fails: Callable[..., str]) -> None:
+    out = tmp_path / "a.ome.zarr"
+    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((40, 44, 3), "u1"), photometric="rgb")
+    assert "colour" in fails(tmp_path / "rgb.tif", out, "--spacing", "1,1")
+    large = np.zeros((5, 40, 44), "i4")
+    large[3, 2, 1] = 70000
+    assert "from 0 to 70000" in fails(tiff(tmp_path / "i4.tif", large, "ZYX"), out, "--spacing", "1,1,1")
+    assert "from -1 to 0" in fails(
+        tiff(tmp_path / "i4.tif", np.minimum(large, 0) - (large > 0), "ZYX"), out, "--spacing", "1,1,1"
+    )
+    assert "complex64" in fails(tiff(tmp_path / "c8.tif", large.astype("c8"), "ZYX"), out, "--spacing", "1,1,1")
+
+
+def test_inputs_that_are_not_there_or_no_tiff(tmp_path: Path, fails: Callable[..., str]) -> None:
+    out = tmp_path / "a.ome.zarr"
+    assert "does not exist" in fails(tmp_path / "none.tif", out)
+    (tmp_path / "a.tif").write_text("hello")
+    assert "cannot be opened as TIFF" in fails(tmp_path / "a.tif", out)
+    (tmp_path / "empty").mkdir()
+    assert "no .tif or .tiff files" in fails(tmp_path / "empty", out)
+    assert "last argument" in fails(tmp_path / "a.tif", tmp_path / "b.tif")
+    zarr.create_group(tmp_path / "g.zarr")
+    assert "no multiscales" in fails(tmp_path / "g.zarr", out)
+
+
+# the command
+
+
+def test_the_command_says_what_it_wrote(tmp_path: Path, run: Run) -> None:
+    source = imagej(tmp_path / "a.tif", MOVIE[:, 0], "TZYX")
+    result = run(source, tmp_path / "a.ome.zarr")
+    assert result.exit_code == 0
+    assert "3 frames, 1 channels, 5 x 40 x 44 voxels, uint16" in result.stdout
+    assert "2 x 0.5 x 0.25 um (z, y, x), every 30 s" in result.stdout
+    assert "converted 3 of 3 slabs" in result.stderr
+
+
+def test_json_is_all_of_standard_output(tmp_path: Path, run: Run) -> None:
+    plain = tiff(tmp_path / "a.tif", MOVIE[:, 0].reshape(-1, 40, 44))
+    result = run(
+        plain, tmp_path / "a.ome.zarr", "--planes", 5, "--spacing", "2,.5,.25", "--json", "--channel-names", "nuclei"
+    )
+    found = json.loads(result.stdout)
+    assert (found["shape"], found["spacing_um"], found["interval_s"]) == ([3, 1, 5, 40, 44], [2, 0.5, 0.25], None)
+    assert found["channel_names"] == ["nuclei"]
+    assert "--interval" in found["notes"][0]
+
+
+# real files
+
+
+def test_real_ome_tiff(data: Path, tmp_path: Path) -> None:
+    done = convert([data / "scikit-tracker/TZ_nucleus.ome.tif"], tmp_path / "a.ome.zarr")
+    assert done.shape == (4, 1, 5, 51, 73)
+    assert done.interval_s == 180.0
+    assert done.spacing_um == pytest.approx((1.5, 0.41513, 0.41513), abs=1e-4)
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "a.ome.zarr")[:, 0], tifffile.imread(data / "scikit-tracker/TZ_nucleus.ome.tif")
+    )
+
+
+def test_real_imagej_stacks(data: Path, tmp_path: Path) -> None:
+    stacks = sorted((data / "scikit-tracker").glob("Stack-*.tif"))
+    done = convert(stacks, tmp_path / "a.ome.zarr", spacing_um=(1.5, 0.415, 0.415), interval_s=180)
+    assert done.shape == (4, 1, 5, 172, 165)
+    np.testing.assert_array_equal(pixels(tmp_path / "a.ome.zarr")[2, 0], tifffile.imread(stacks[2]))
+
+
+def test_real_2d_frames(data: Path, tmp_path: Path) -> None:
+    done = convert([data / "mitocheck-movie"], tmp_path / "a.ome.zarr", spacing_um=(0.645, 0.645))
+    assert done.shape == (30, 1, 1, 190, 211)
+    last = sorted((data / "mitocheck-movie").glob("*.tif"))[-1]
+    np.testing.assert_array_equal(pixels(tmp_path / "a.ome.zarr")[-1, 0], tifffile.imread(last))
+
+
+def test_real_embryo_with_spacing_of_its_own(data: Path, tmp_path: Path) -> None:
+    stacks = sorted((data / "bbbc050/Images/train/Images").glob("Emb01_t[01]*.tif"))
+    done = convert(stacks, tmp_path / "a.ome.zarr", interval_s=30000)
+    assert done.spacing_um == (1.75, 0.8, 0.8)
+    source = open_source(tmp_path / "a.ome.zarr")
+    np.testing.assert_array_equal(source.read(1, Box.of_shape(source.frame_shape)), tifffile.imread(stacks[1]))
+    check_segmentable(source, range(len(stacks)))
