@@ -189,7 +189,7 @@ def label_block(
         result = np.where(without, 0, flooded[inner.slices])
         if not (result == UNKNOWN).any():
             break
-        halo = (2 * halo[0], 2 * halo[1], 2 * halo[2])
+        halo = (max(1, 2 * halo[0]), max(1, 2 * halo[1]), max(1, 2 * halo[2]))
     result = np.where(without, np.concatenate([[0], fallback])[components], result)
     return LabelledBlock(
         labels=result.astype(np.uint32),
@@ -227,23 +227,30 @@ def _relief(
         regions, centres = read(outer)
         return -centres.astype(np.int64), regions >= settings.region_threshold
     nm = spacing_nm(spacing_um)
-    margin = voxels_for(settings.margin_um, spacing_um)
+    margin = voxels_for(max(settings.margin_um, *spacing_um), spacing_um)
     while True:
         crop = outer.grow(margin).intersect(frame)
         foreground = read(crop)[0] >= settings.region_threshold
         inner = outer.inside(crop).slices
         squared = squared_distance(foreground, nm)[inner]
-        # A distance is exact when all voxels that near were seen. It is never too small, so one step usually suffices.
-        reach = min(
-            (m * n for m, n, a, b in zip(margin, nm, crop.shape, frame.shape, strict=True) if a < b),
-            default=None,
-        )
+        reach = _seen(margin, nm=nm, crop=crop, frame=frame)
         farthest = int(squared.max(initial=0))
         if reach is None or farthest <= reach * reach:
             return -squared, foreground[inner]
         # Where distances are true but long, cover them; where no background was seen at all, double.
         wanted = min(farthest**0.5, 2.0 * reach) / 1000.0
         margin = voxels_for(max(wanted, reach / 1000.0 * 1.25), spacing_um)
+
+
+def _seen(margin: Shape, *, nm: Shape, crop: Box, frame: Box) -> int | None:
+    """Longest distance (nm) that `margin` voxels around a block prove exact; None where the whole frame was seen.
+
+    A distance is exact when all voxels that near were seen. It is never too small, so one step usually suffices.
+    """
+    return min(
+        (m * n for m, n, a, b in zip(margin, nm, crop.shape, frame.shape, strict=True) if a < b),
+        default=None,
+    )
 
 
 def _beyond(

@@ -180,10 +180,14 @@ def _movie_of_array(array: zarr.Array[Any], source: str) -> LabelMovie:
 
 
 def _geff(root: str, name: str) -> str | None:
-    """Path of the group's `tracks.geff`, unless there is none or it says that it belongs to other labels.
+    """Path of the tracks of these labels, None where there are none.
 
-    It is looked up by path: a graph is Zarr v2, and invisible from a v3 group.
+    `tracks.geff` holds the tracks written last, `tracks-NAME.geff` those of labels written before. They are looked up by
+    path: a graph is Zarr v2, and invisible from a v3 group.
     """
+    aside = f"{root}/tracks-{name}.geff"
+    if not is_url(root) and Path(aside).is_dir():
+        return aside
     path = f"{root}/tracks.geff"
     if not is_url(root) and not Path(path).is_dir():
         return None

@@ -163,7 +163,7 @@ def create_labels(
     exists = Path(arrays.group).exists()
     if exists and mode == "new":
         raise LabelError(f"{folder} already has labels {name!r}. Use --overwrite to replace them, or another --name.")
-    _prepare_root(folder)
+    prepare_root(folder)
     if exists and mode == "overwrite":
         _forget(folder, name)
         shutil.rmtree(arrays.group)
@@ -209,7 +209,14 @@ def _check_name(name: str) -> None:
         )
 
 
-def _prepare_root(root: Path) -> None:
+def prepare_root(root: Path) -> None:
+    """Make `root` an OME-Zarr 0.5 group that can hold labels, or check that it is one.
+
+    Raises
+    ------
+    LabelError
+        If it is something else, or cannot be written to.
+    """
     import zarr
 
     if (root / ".zgroup").exists() or (root / ".zattrs").exists():

@@ -5,9 +5,11 @@ Handles plain, ImageJ, OME and tifffile's own TIFFs. At most one plane is decode
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +23,10 @@ from tlseg.errors import MovieError
 from tlseg.geometry import Box
 from tlseg.store.location import one_line
 from tlseg.store.metadata import Json, micrometres, seconds
+
+_BROKEN = re.compile(
+    r"invalid (page|value) offset|corrupted|suspicious"
+)  # what tifffile logs of a file that breaks off
 
 MaybeSpacing = tuple[float | None, float | None, float | None]
 
@@ -103,8 +109,11 @@ def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str | None) -> T
     MovieError
         If it is no TIFF, or does not say what its pages are and nobody else does.
     """
-    with _open(path) as tif:
+    with _listening() as complaints, _open(path) as tif:
         series = _only_series(tif, path)
+        broken = [line for line in complaints if _BROKEN.search(line)]
+        if broken:
+            raise MovieError(f"{path} is damaged or cut short ({broken[0][:160]}). Copy it again.")
         lead, lead_sizes = _lead(series, path, layout, unknown_pages)
         spacing, interval, names = _facts(tif)
         y, x = series.shape[series.axes.index("Y")], series.shape[series.axes.index("X")]
@@ -205,6 +214,26 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
     """Sort key that puts t2 before t10."""
     parts = re.split(r"(\d+)", str(path).lower())
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts]
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record.getMessage())
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """Collect what tifffile only logs: it takes a file whose page list breaks off for a shorter one."""
+    logger, listener = logging.getLogger("tifffile"), _Listener()
+    logger.addHandler(listener)
+    try:
+        yield listener.heard
+    finally:
+        logger.removeHandler(listener)
 
 
 def _open(path: Path) -> tifffile.TiffFile:

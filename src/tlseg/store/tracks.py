@@ -38,6 +38,8 @@ def write_tracks(
 ) -> Path:
     """Write `tracks.geff` into an OME-Zarr group.
 
+    Tracks of other labels that are there (such as the truth of a simulated movie) move to `tracks-NAME.geff`.
+
     The graph is written beside its final place, checked with GEFF's own validator and then moved there, so a reader
     sees the old tracks or the new ones. Zarr v2 inside, the default of GEFF, which all its readers open.
 
@@ -75,7 +77,8 @@ def write_tracks(
     if is_url(place):
         raise LabelError(f"Tracks are written to a local folder, not to {place}. Write locally and copy {FOLDER}.")
     folder = Path(place) / FOLDER
-    if folder.exists() and not overwrite:
+    owner = _labels_of(folder)
+    if folder.exists() and owner in (name, None) and not overwrite:
         raise LabelError(f"{folder} exists. Use --overwrite to replace it.")
     rows = _sorted_nodes(nodes)
     identity, joined = np.arange(1, len(rows) + 1, dtype=np.uint64), _edge_ids(rows, edges)
@@ -88,12 +91,30 @@ def write_tracks(
             (joined, _edge_props(edges)),
             _metadata(spacing_um, interval_s, name=name, axes=axes),
         )
-        if folder.exists():
+        if folder.exists() and owner not in (name, None):
+            aside = folder.with_name(f"tracks-{owner}.geff")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+        elif folder.exists():
             shutil.rmtree(folder)
         part.rename(folder)
+        shutil.rmtree(folder.with_name(f"tracks-{name}.geff"), ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def _labels_of(folder: Path) -> str | None:
+    """Name of the labels a graph says it belongs to; None where it does not say."""
+    from geff import GeffMetadata
+
+    if not folder.exists():
+        return None
+    try:
+        related = GeffMetadata.read(folder).related_objects or []
+    except Exception:  # a damaged graph belongs to nobody
+        return None
+    return next((r.path.rsplit("/", 1)[-1] for r in related if r.type == "labels"), None)
 
 
 def read_tracks(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,0 +1,117 @@
+"""May a run write where it was told to? Answered before any work, without writing.
+
+Pixels and results that this run did not make are never touched without --overwrite, and images that no run of tlseg
+copied not even with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tlseg.errors import LabelError
+from tlseg.store.labels import existing_labels
+from tlseg.store.location import is_url
+from tlseg.store.movie import MovieSource
+from tlseg.store.tables import list_tables
+from tlseg.store.tracks import FOLDER
+
+if TYPE_CHECKING:
+    from tlseg.run.segment import Job
+
+
+def destination(source: MovieSource, out: str | Path | None, *, for_planning: bool) -> Path:
+    """Group that gets the labels: `out`, or the movie itself.
+
+    Raises
+    ------
+    LabelError
+        When labels cannot be written there.
+    """
+    if out is None:
+        if not source.writable and not for_planning:
+            raise LabelError(
+                f"Labels cannot be added to {source.url}: it is OME-Zarr {source.version}"
+                f"{', read-only' if source.version == '0.5' else ''}. Expected a local, writable OME-Zarr 0.5 group; "
+                "write elsewhere with --out RESULT.ome.zarr."
+            )
+        return Path(source.url)
+    if is_url(out):
+        raise LabelError(f"Labels are written to a local folder, not to {out}. Write locally and copy the result.")
+    root = Path(out).expanduser().absolute()
+    movie = None if is_url(source.url) else Path(source.url).resolve()
+    if root.resolve() == movie:
+        raise LabelError(f"--out is the movie itself. Leave --out away to add labels to {root}.")
+    if movie in root.resolve().parents:
+        raise LabelError(f"--out {root} lies inside the movie. Write beside it, or leave --out away.")
+    _check_group(root)
+    return root
+
+
+def check_name(name: str) -> None:
+    """Raise `LabelError` unless `name` can name labels, tables and a folder."""
+    if not re.fullmatch(r"(?!__)[\w-][\w.-]*", name, flags=re.ASCII):
+        raise LabelError(
+            f"{name!r} is no name for labels. Use letters, digits, '-', '_' and '.', not starting with '.' or '__'."
+        )
+
+
+def check_existing(job: Job, *, overwrite: bool) -> None:
+    """Raise `LabelError` when the run would replace what it did not make and was not told to replace."""
+    if job.image:
+        _check_image(job, overwrite=overwrite)
+    if overwrite or job.run.scratch.done("output", 0):
+        return
+    root, name = job.root, job.name
+    if name in existing_labels(root) or (root / "labels" / name).exists():
+        raise LabelError(f"{root} already has labels {name!r}. Use --overwrite to replace them, or another --name.")
+    if (root / "zarr.json").exists() and name in list_tables(root):
+        raise LabelError(f"{root} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
+    if (root / FOLDER).exists():
+        raise LabelError(
+            f"{root} already has tracks ({FOLDER}). Use --overwrite to replace them, or write elsewhere with --out."
+        )
+
+
+def image_record(job: Job) -> Path:
+    """File that says of which movie and frames the image of a result is a copy; where it is absent, it is no copy."""
+    return job.root / "tlseg" / "image.json"
+
+
+def copied_image(job: Job) -> dict[str, Any]:
+    """What the image of this run's result is a copy of."""
+    frames = [job.run.frames.start, job.run.frames.stop]
+    copied: dict[str, Any] = json.loads(json.dumps({"input": job.run.source.identity(), "frames": frames}))
+    return copied
+
+
+def _check_image(job: Job, *, overwrite: bool) -> None:
+    if not any(path.parent.name.isdecimal() for path in job.root.glob("*/zarr.json")):
+        return
+    record = image_record(job)
+    if not record.exists():
+        raise LabelError(
+            f"{job.root} holds an image that is no copy made by a run. It is not replaced: add the labels beside it with "
+            "--no-image, or write elsewhere with --out."
+        )
+    if not overwrite and json.loads(record.read_text()) != copied_image(job):
+        raise LabelError(
+            f"{job.root} holds the copy of another movie or of other frames. Use --overwrite to replace it, or write "
+            "elsewhere with --out."
+        )
+
+
+def _check_group(root: Path) -> None:
+    """Raise unless `root` is an OME-Zarr 0.5 group, or nothing is there and it can be made."""
+    if (root / ".zgroup").exists() or (root / ".zattrs").exists():
+        raise LabelError(f"{root} is OME-Zarr 0.4 (Zarr v2), which cannot hold 0.5 labels. Write elsewhere with --out.")
+    if root.exists() and not root.is_dir():
+        raise LabelError(f"{root} is a file. Expected an OME-Zarr 0.5 group or a new path.")
+    if root.exists() and not (root / "zarr.json").exists() and any(root.iterdir()):
+        raise LabelError(f"{root} is a folder that is no Zarr group. Expected an OME-Zarr 0.5 group or a new path.")
+    there = next(folder for folder in (root, *root.parents) if folder.exists())
+    if not os.access(there, os.W_OK):
+        raise LabelError(f"{there} cannot be written to. Write elsewhere with --out.")

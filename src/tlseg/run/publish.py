@@ -1,0 +1,120 @@
+"""Put a result where readers find it, in an order that a second start can go on with at any point.
+
+A table in the scratch store says whether what lies under the result's name is this run's own. `complete: true` in
+`run.json` is written last.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tlseg import __version__
+from tlseg.link.lineage import Lineage
+from tlseg.run import finish
+from tlseg.run.checks import copied_image, image_record
+from tlseg.run.context import Output
+from tlseg.store.image_writer import ImageCopy, copy_image
+from tlseg.store.labels import create_labels
+from tlseg.store.tables import write_table
+from tlseg.store.tracks import write_tracks
+
+if TYPE_CHECKING:
+    from tlseg.run.segment import Job
+
+BEGUN, CREATED = 0, 1
+
+
+def open_output(job: Job) -> Output:
+    """Create the result's arrays, or go on with those of a run that was stopped while writing."""
+    run = job.run
+    created = CREATED in run.scratch.done("output", 0)
+    run.scratch.put("output", 0, BEGUN)
+    if not created:
+        (job.folder / "run.json").unlink(missing_ok=True)
+    image = _open_image(job) if job.image else None
+    labels = create_labels(
+        job.root,
+        name=job.name,
+        source=run.source,
+        frames=None if job.beside_movie else run.frames,
+        mode="resume" if created else "overwrite",
+    )
+    run.scratch.put("output", 0, CREATED)
+    return Output(labels, image)
+
+
+def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
+    """Write tables, tracks and metadata; the record with `complete: true` comes last."""
+    run = job.run
+    first = output.labels.first_frame
+    tables = [rows for rows in finish.final_rows(run, lineage, first=first)]
+    record = {
+        "complete": True,
+        "tlseg": __version__,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fingerprint": job.fingerprint(),
+        "frames": len(run.frames),
+        "nuclei": len(lineage.nodes),
+        "tracks": lineage.tracks,
+        "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
+        "fallback": sum(int((rows["seed"] == "fallback").sum()) for rows in tables),
+        "model": {k: v for k, v in run.spec.to_dict().items() if k != "provenance"},
+        "machine": {"python": platform.python_version(), "system": platform.platform()},
+        "plan": job.plan.to_dict(),
+        "seconds": round(seconds, 1),
+    }
+    write_table(job.root, job.name, tables, overwrite=True)
+    _write_tracks(job, lineage, tables, first=first)
+    if output.image is not None:
+        output.image.finish()
+    output.labels.finish(
+        {k: record[k] for k in ("tlseg", "made", "fingerprint")},
+        source="../../" if job.beside_movie or output.image is not None else None,
+    )
+    if job.keep_maps:
+        _keep_maps(job)
+    finish.write_record(job.folder / "audit.json", audit)
+    finish.write_record(job.folder / "run.json", {**record, "audit": dict(audit)})
+    return record
+
+
+def _open_image(job: Job) -> ImageCopy:
+    record, copied = image_record(job), copied_image(job)
+    same = record.exists() and finish.read_record(record) == copied
+    finish.write_record(record, copied)
+    return copy_image(job.run.source, job.root, frames=job.run.frames, mode="resume" if same else "overwrite")
+
+
+def _write_tracks(job: Job, lineage: Lineage, tables: list[pd.DataFrame], *, first: int) -> None:
+    """Write the lineage graph with the position of every nucleus."""
+    nodes, edges = finish.final_lineage(lineage, first=first)
+    placed = ["z_um", "y_um", "x_um", "volume_um3"]
+    if tables:
+        positions = pd.concat([rows[["t", "label", *placed]] for rows in tables], ignore_index=True)
+        nodes = nodes.merge(positions, on=["t", "label"], validate="one_to_one")
+    else:
+        nodes = nodes.assign(**{column: np.zeros(0) for column in placed})
+    write_tracks(
+        job.root,
+        nodes,
+        edges,
+        spacing_um=job.run.spacing_um,
+        interval_s=job.run.source.interval_s,
+        name=job.name,
+        overwrite=True,
+    )
+
+
+def _keep_maps(job: Job) -> None:
+    """Move the maps beside the record; where a stopped run has moved them already, they stay."""
+    kept, maps = job.folder / "maps", job.run.scratch.path / "maps"
+    if maps.exists():
+        shutil.rmtree(kept, ignore_errors=True)
+        maps.rename(kept)
