@@ -1,0 +1,94 @@
+"""Results: only finished labels open, and what is beside them comes with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+
+import tlseg
+from tlseg.errors import LabelError, MovieError
+from tlseg.store.image_writer import create_image
+from tlseg.store.labels import LabelWriter, create_labels
+from tlseg.store.movie import open_source
+from tlseg.store.pyramid import plan_pyramid
+from tlseg.store.result import open_result
+
+SHAPE = (4, 20, 20)
+
+
+def movie_with_labels(path: Path) -> LabelWriter:
+    pyramid = plan_pyramid(SHAPE, spacing_um=(2.0, 1.0, 1.0))
+    image = create_image(
+        path, pyramid=pyramid, n_frames=2, dtype="u2", channel_names=["nuclei"], is_2d=False, interval_s=10.0
+    )
+    for frame in range(2):
+        for box in image.regions:
+            image.write(frame, box, np.full(box.shape, frame + 7, "u2"))
+    image.finish()
+    labels = create_labels(path, source=open_source(path))
+    for frame in range(2):
+        for i, box in enumerate(labels.regions):
+            labels.write(frame, i, np.full(box.shape, frame + 1, "u4"))
+    return labels
+
+
+def test_a_result_holds_image_labels_and_record(tmp_path: Path) -> None:
+    path = tmp_path / "m.ome.zarr"
+    movie_with_labels(path).finish()
+    (path / "tlseg" / "nuclei").mkdir(parents=True)
+    (path / "tlseg" / "nuclei" / "run.json").write_text(json.dumps({"complete": True}))
+    result = tlseg.open_result(path)
+    assert result.image is not None
+    assert result.image.dims == ("t", "c", "z", "y", "x")
+    assert result.labels.isel(t=1).values.max() == 2
+    np.testing.assert_array_equal(result.image["z"].values, result.labels["z"].values)
+    assert result.record == {"complete": True}
+
+
+def test_labels_in_the_making_do_not_open(tmp_path: Path) -> None:
+    path = tmp_path / "m.ome.zarr"
+    writer = movie_with_labels(path)
+    with pytest.raises(LabelError, match="no finished labels 'nuclei'; it has none"):
+        open_result(path)
+    writer.finish()
+    with pytest.raises(LabelError, match="'cells'; it has nuclei"):
+        open_result(path, name="cells")
+
+
+def test_a_result_without_image_opens(tmp_path: Path) -> None:
+    source_path, out = tmp_path / "m.ome.zarr", tmp_path / "out.ome.zarr"
+    movie_with_labels(source_path)
+    create_labels(out, source=open_source(source_path)).finish(source=None)
+    result = open_result(out)
+    assert (result.image, result.record) == (None, {})
+    assert result.labels.shape == (2, *SHAPE)
+
+
+def test_tables_and_tracks_come_from_beside_the_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.ome.zarr"
+    movie_with_labels(path).finish()
+    frame = pd.DataFrame({"t": [0]})
+    monkeypatch.setattr("tlseg.store.tables.read_table", lambda root, name: frame.assign(root=root, name=name))
+    monkeypatch.setattr("tlseg.store.tracks.read_tracks", lambda root: (frame.assign(root=root), frame))
+    result = open_result(path)
+    assert result.table()[["root", "name"]].to_numpy().tolist() == [[str(path), "nuclei"]]
+    assert result.tracks()[0]["root"].tolist() == [str(path)]
+
+
+def test_what_is_no_result_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(MovieError, match="does not exist"):
+        open_result(tmp_path / "none")
+    zarr.create_group(tmp_path / "g.zarr")
+    with pytest.raises(LabelError, match="it has none"):
+        open_result(tmp_path / "g.zarr")
+    path = tmp_path / "m.ome.zarr"
+    movie_with_labels(path).finish()
+    (path / "tlseg" / "nuclei").mkdir(parents=True)
+    (path / "tlseg" / "nuclei" / "run.json").write_text("{")
+    with pytest.raises(LabelError, match=r"run\.json is no run record"):
+        open_result(path)
