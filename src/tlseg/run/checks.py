@@ -82,10 +82,15 @@ def image_record(job: Job) -> Path:
 
 
 def copied_image(job: Job) -> dict[str, Any]:
-    """What the image of this run's result is a copy of."""
+    """Name the movie and frames that the image of this run's result is a copy of."""
     frames = [job.run.frames.start, job.run.frames.stop]
     copied: dict[str, Any] = json.loads(json.dumps({"input": job.run.source.identity(), "frames": frames}))
     return copied
+
+
+def is_copied(job: Job) -> bool:
+    """Whether the image of the result is, or is to be, a copy of this run's movie and frames."""
+    return bool(json.loads(image_record(job).read_text()) == copied_image(job))
 
 
 def _check_image(job: Job, *, overwrite: bool) -> None:
@@ -94,10 +99,10 @@ def _check_image(job: Job, *, overwrite: bool) -> None:
     record = image_record(job)
     if not record.exists():
         raise LabelError(
-            f"{job.root} holds an image that is no copy made by a run. It is not replaced: add the labels beside it with "
-            "--no-image, or write elsewhere with --out."
+            f"{job.root} holds an image that is no copy made by a run, so it is not replaced. Add the labels beside it "
+            "with --no-image, or write elsewhere with --out."
         )
-    if not overwrite and json.loads(record.read_text()) != copied_image(job):
+    if not overwrite and not is_copied(job):
         raise LabelError(
             f"{job.root} holds the copy of another movie or of other frames. Use --overwrite to replace it, or write "
             "elsewhere with --out."

@@ -6,7 +6,6 @@ numbers are the same for every block shape.
 
 from __future__ import annotations
 
-import dask
 import dask.array as da
 import numpy as np
 from dask_image.ndmeasure import label
@@ -17,23 +16,24 @@ from tlseg.run.context import RunContext
 def label_components(run: RunContext, frame: int) -> int:
     """Label the foreground of a frame by connected components (6-connectivity) into the provisional labels."""
     row, grid = run.row(frame), run.grid
-    maps = da.from_zarr(run.scratch.array("maps"), chunks=(1, 1, *run.block), inline_array=True)[row, 0]
+    maps = da.from_zarr(run.scratch.array("maps"), chunks=(1, 1, *run.block), inline_array=True)  # type: ignore[no-untyped-call]
     stored = run.scratch.array("labels")
-    with dask.config.set(scheduler="synchronous"):
-        lazy, _ = label(maps >= run.settings.region_threshold)
-        voxels: dict[int, int] = {}
-        first: dict[int, int] = {}
-        for core in grid:
-            part = np.asarray(lazy[core.slices].compute())
-            stored[(row, *core.slices)] = part.astype(np.uint32)
-            numbers, where, counts = np.unique(part, return_index=True, return_counts=True)
-            inside = np.unravel_index(where, part.shape)
-            flat = np.ravel_multi_index(
-                tuple(i + s for i, s in zip(inside, core.start, strict=True)), run.source.frame_shape
-            )
-            for number, at, count in zip(numbers.tolist(), flat.tolist(), counts.tolist(), strict=True):
-                voxels[number] = voxels.get(number, 0) + count
-                first[number] = min(first.get(number, at), at)
+    lazy, _ = label(maps[row, 0] >= run.settings.region_threshold)
+    whole = (slice(row, row + 1), *run.frame_box.slices)
+    # One block is one shard of the target, so blocks may be written in any order.
+    da.store(lazy[None].astype(np.uint32), stored, regions=whole, lock=False, scheduler="synchronous")
+    voxels: dict[int, int] = {}
+    first: dict[int, int] = {}
+    for core in grid:
+        part = stored[(row, *core.slices)]
+        numbers, where, counts = np.unique(part, return_index=True, return_counts=True)
+        inside = np.unravel_index(where, part.shape)
+        flat = np.ravel_multi_index(
+            tuple(i + s for i, s in zip(inside, core.start, strict=True)), run.source.frame_shape
+        )
+        for number, at, count in zip(numbers.tolist(), flat.tolist(), counts.tolist(), strict=True):
+            voxels[number] = voxels.get(number, 0) + count
+            first[number] = min(first.get(number, at), at)
     for table in (voxels, first):
         table.pop(0, None)
     voxel_um3 = float(np.prod(run.spacing_um))

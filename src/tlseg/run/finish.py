@@ -15,9 +15,9 @@ from tlseg.link.lineage import Lineage
 from tlseg.link.link import link_objects
 from tlseg.link.settings import LinkSettings
 from tlseg.measure.objects import ObjectSums, object_table
+from tlseg.run import stages
 from tlseg.run.context import Output, RunContext
 from tlseg.run.flow import Flow, Task
-from tlseg.run import stages
 from tlseg.store.scratch import write_atomically
 
 OBJECT_KEYS = ("t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um3", "intensity_mean")
@@ -91,18 +91,13 @@ def writing(run: RunContext, output: Output) -> Iterator[Flow]:
             for region in range(len(output.labels.regions))
             if region not in done
         ]
+        run.scratch.drop("labels", run.row(frame))
 
     return (write_frame(frame) for frame in run.frames)
 
 
 def seam_audit(run: RunContext) -> dict[str, Any]:
-    """How labels were certified: blocks, floods repeated with a larger halo, faces compared and voxels that disagree.
-
-    Raises
-    ------
-    RunError
-        When two blocks disagree about a voxel: the labels would depend on the cut.
-    """
+    """Count how labels were certified: blocks, floods repeated, faces compared and voxels that disagree."""
     tries: dict[int, int] = {}
     compared = wrong = 0
     largest = (0, 0, 0)
@@ -115,7 +110,7 @@ def seam_audit(run: RunContext) -> dict[str, Any]:
             largest = (max(largest[0], z), max(largest[1], y), max(largest[2], x))
         seam = run.scratch.get("objects", frame, 0)["seam"]
         compared, wrong = compared + int(seam[0]), wrong + int(seam[1])
-    audit = {
+    return {
         "blocks": sum(tries.values()),
         "certified_at_first_try": tries.get(1, 0),
         "halos_enlarged": sum(n for t, n in tries.items() if t > 1),
@@ -123,12 +118,17 @@ def seam_audit(run: RunContext) -> dict[str, Any]:
         "face_voxels_compared": compared,
         "face_voxels_that_disagree": wrong,
     }
+
+
+def check_audit(audit: Mapping[str, Any]) -> None:
+    """Raise `RunError` when two blocks disagree about a voxel: the labels would depend on the cut."""
+    wrong, compared = audit["face_voxels_that_disagree"], audit["face_voxels_compared"]
     if wrong:
         raise RunError(
-            f"{wrong} of {compared} voxels compared across block faces disagree: labels would depend on how the work was "
-            "cut. This is a defect in tlseg; nothing was published. Please report it with the seam audit."
+            f"{wrong} of {compared} voxels compared across block faces disagree: labels would depend on how the work "
+            "was cut. This is a defect in tlseg; nothing was published. Please report it with the seam audit in "
+            "audit.json."
         )
-    return audit
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

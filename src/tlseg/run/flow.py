@@ -1,8 +1,8 @@
-"""In which order is the work done, with how much of it in flight?
+"""In which order is the work done, with how much of it in flight.
 
-A flow is the work of one frame (or a few): steps of tasks, each step waiting for the one before. Flows overlap: while one
-waits, tasks of the next run. Only a window of tasks is with the workers and only a few flows are open, so the memory of
-client and scheduler does not grow with the movie.
+A flow is the work of one frame (or a few): steps of tasks, each step waiting for the one before. Flows overlap: while
+one waits, tasks of the next run. Only a window of tasks is with the workers and only a few flows are open, so the
+memory of client and scheduler does not grow with the movie.
 """
 
 from __future__ import annotations

@@ -51,7 +51,11 @@ class Frames:
         blocks = range(len(run.grid))
         if any(len(scratch.done("detect", frame)) < len(blocks) for frame in group):
             yield self._predict(group)
-        yield [self._task("detect", stages.detect, frame, block) for frame in group for block in self._left("detect", frame)]
+        yield [
+            self._task("detect", stages.detect, frame, block)
+            for frame in group
+            for block in self._left("detect", frame)
+        ]
         for frame in group:
             for role in run.roles:
                 scratch.drop(role, run.row(frame))
@@ -62,8 +66,16 @@ class Frames:
                 if not scratch.done("components", frame)
             ]
         else:
-            yield [Task("number", frame, 0, stages.number, (run, frame)) for frame in group if not scratch.done("numbers", frame)]
-            yield [self._task("flood", stages.flood, frame, block) for frame in group for block in self._left("flood", frame)]
+            yield [
+                Task("number", frame, 0, stages.number, (run, frame))
+                for frame in group
+                if not scratch.done("numbers", frame)
+            ]
+            yield [
+                self._task("flood", stages.flood, frame, block)
+                for frame in group
+                for block in self._left("flood", frame)
+            ]
         if not self.keep_maps:
             for frame in group:
                 scratch.drop("maps", run.row(frame))

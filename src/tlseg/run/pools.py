@@ -45,11 +45,11 @@ class ClientPool:
         from distributed import as_completed
 
         self.client = client
-        threads = sum(client.nthreads().values())
+        threads = sum(client.nthreads().values())  # type: ignore[no-untyped-call]
         if not threads:
-            raise RunError(f"The scheduler {client.scheduler.address} has no workers. Start some and try again.")
+            raise RunError("The Dask scheduler has no workers. Start some and try again.")
         self.capacity = 2 * threads + 2
-        self.done = as_completed()
+        self.done = as_completed()  # type: ignore[no-untyped-call]
         self.tasks: dict[Any, tuple[int, Task]] = {}
 
     def submit(self, ticket: int, task: Task) -> None:
@@ -58,7 +58,7 @@ class ClientPool:
             task.function, *task.arguments, key=f"tlseg-{task.stage}-{ticket}-{id(self)}", pure=False, priority=-ticket
         )
         self.tasks[future] = (ticket, task)
-        self.done.add(future)
+        self.done.add(future)  # type: ignore[no-untyped-call]
 
     def finished(self) -> tuple[int, Any]:
         """Wait for any future."""
@@ -87,7 +87,7 @@ def open_pool(*, workers: int, scheduler: str | None, client: Client | None) -> 
         from distributed import Client
 
         try:
-            connected = Client(scheduler, timeout=20)
+            connected = Client(scheduler, timeout=20)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise RunError(f"No Dask scheduler answers at {scheduler}: {error}. Check the address.") from error
         with connected:
@@ -96,7 +96,7 @@ def open_pool(*, workers: int, scheduler: str | None, client: Client | None) -> 
         from distributed import Client, LocalCluster
 
         with (
-            LocalCluster(
+            LocalCluster(  # type: ignore[no-untyped-call]
                 n_workers=workers,
                 threads_per_worker=1,
                 memory_limit=memory_per_worker(workers),
@@ -104,7 +104,7 @@ def open_pool(*, workers: int, scheduler: str | None, client: Client | None) -> 
                 dashboard_address="127.0.0.1:0",
                 silence_logs=50,
             ) as cluster,
-            Client(cluster) as connected,
+            Client(cluster) as connected,  # type: ignore[no-untyped-call]
         ):
             yield ClientPool(connected)
     else:

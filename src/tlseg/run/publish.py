@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import pandas as pd
 from tlseg import __version__
 from tlseg.link.lineage import Lineage
 from tlseg.run import finish
-from tlseg.run.checks import copied_image, image_record
+from tlseg.run.checks import copied_image, image_record, is_copied
 from tlseg.run.context import Output
 from tlseg.store.image_writer import ImageCopy, copy_image
 from tlseg.store.labels import create_labels
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tlseg.run.segment import Job
 
 BEGUN, CREATED = 0, 1
+PLACE = ("z_um", "y_um", "x_um", "volume_um3")
 
 
 def open_output(job: Job) -> Output:
@@ -54,7 +55,15 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
     """Write tables, tracks and metadata; the record with `complete: true` comes last."""
     run = job.run
     first = output.labels.first_frame
-    tables = [rows for rows in finish.final_rows(run, lineage, first=first)]
+    placed: list[pd.DataFrame] = []
+
+    def rows() -> Iterator[pd.DataFrame]:
+        for frame in finish.final_rows(run, lineage, first=first):
+            placed.append(frame[["t", "label", "seed", *PLACE]])
+            yield frame
+
+    write_table(job.root, job.name, rows(), overwrite=True)
+    _write_tracks(job, lineage, placed, first=first)
     record = {
         "complete": True,
         "tlseg": __version__,
@@ -64,14 +73,12 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
         "nuclei": len(lineage.nodes),
         "tracks": lineage.tracks,
         "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
-        "fallback": sum(int((rows["seed"] == "fallback").sum()) for rows in tables),
+        "fallback": sum(int((frame["seed"] == "fallback").sum()) for frame in placed),
         "model": {k: v for k, v in run.spec.to_dict().items() if k != "provenance"},
         "machine": {"python": platform.python_version(), "system": platform.platform()},
         "plan": job.plan.to_dict(),
         "seconds": round(seconds, 1),
     }
-    write_table(job.root, job.name, tables, overwrite=True)
-    _write_tracks(job, lineage, tables, first=first)
     if output.image is not None:
         output.image.finish()
     output.labels.finish(
@@ -86,21 +93,24 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
 
 
 def _open_image(job: Job) -> ImageCopy:
-    record, copied = image_record(job), copied_image(job)
-    same = record.exists() and finish.read_record(record) == copied
-    finish.write_record(record, copied)
-    return copy_image(job.run.source, job.root, frames=job.run.frames, mode="resume" if same else "overwrite")
+    """Create the copy, or go on with it; the copy of another movie keeps its record until it is gone."""
+    source, frames, path = job.run.source, job.run.frames, image_record(job)
+    if path.exists() and not is_copied(job):
+        copy = copy_image(source, job.root, frames=frames, mode="overwrite")
+        finish.write_record(path, copied_image(job))
+        return copy
+    finish.write_record(path, copied_image(job))
+    return copy_image(source, job.root, frames=frames, mode="resume")
 
 
-def _write_tracks(job: Job, lineage: Lineage, tables: list[pd.DataFrame], *, first: int) -> None:
+def _write_tracks(job: Job, lineage: Lineage, placed: list[pd.DataFrame], *, first: int) -> None:
     """Write the lineage graph with the position of every nucleus."""
     nodes, edges = finish.final_lineage(lineage, first=first)
-    placed = ["z_um", "y_um", "x_um", "volume_um3"]
-    if tables:
-        positions = pd.concat([rows[["t", "label", *placed]] for rows in tables], ignore_index=True)
+    if placed:
+        positions = pd.concat(placed, ignore_index=True).drop(columns="seed")
         nodes = nodes.merge(positions, on=["t", "label"], validate="one_to_one")
     else:
-        nodes = nodes.assign(**{column: np.zeros(0) for column in placed})
+        nodes = nodes.assign(**{column: np.zeros(0) for column in PLACE})
     write_tracks(
         job.root,
         nodes,

@@ -6,11 +6,9 @@ tracks are listed only when they are whole; a second start goes on where the fir
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,7 @@ import numpy as np
 
 from tlseg import __version__
 from tlseg.config import LabelSettings, Method, byte
-from tlseg.errors import LabelError, MovieError
+from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Shape, voxels_for
 from tlseg.link.lineage import Lineage
 from tlseg.link.settings import LinkSettings
@@ -27,18 +25,16 @@ from tlseg.plan import Plan, check_block, choose_block, make_plan
 from tlseg.predict.infer import Device, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
 from tlseg.run import finish, stages
-from tlseg.run.context import Output, RunContext
+from tlseg.run.checks import check_existing, check_name, destination
+from tlseg.run.context import RunContext
 from tlseg.run.events import Counters, Listener, silent
 from tlseg.run.flow import Flow, Pool, Task, drive
 from tlseg.run.frames import Frames
 from tlseg.run.pools import cores, memory_per_worker, open_pool
-from tlseg.store.image_writer import copy_image
-from tlseg.store.labels import create_labels, existing_labels, prepare_root, pyramid_beside
-from tlseg.store.location import is_url
-from tlseg.store.movie import MovieSource, check_segmentable, open_source
+from tlseg.run.publish import open_output, publish
+from tlseg.store.labels import prepare_root, pyramid_beside
+from tlseg.store.movie import check_segmentable, open_source
 from tlseg.store.scratch import RunLock, Scratch
-from tlseg.store.tables import write_table
-from tlseg.store.tracks import write_tracks
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -77,11 +73,30 @@ class Job:
     model: Model
     plan: Plan
     beside_movie: bool
+    image: bool
+    keep_maps: bool
+    link: LinkSettings
 
     @property
     def folder(self) -> Path:
         """Record, audit and scratch of this run."""
         return self.root / "tlseg" / self.name
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that decides what is in the scratch store and the result; another fingerprint is another run."""
+        run = self.run
+        return {
+            "tlseg": __version__,
+            "input": run.source.identity(),
+            "frames": [run.frames.start, run.frames.stop],
+            "model": {"name": run.spec.name, "digest": run.model_digest},
+            "settings": run.settings.deciding(),
+            "link": asdict(self.link),
+            "block": list(run.block),
+            "device": run.device,
+            "image": self.image,
+            "keep_maps": self.keep_maps,
+        }
 
 
 def prepare(
@@ -98,12 +113,16 @@ def prepare(
     channel: int | str | None = None,
     allow_missing: bool = False,
     memory_limit: int | None = None,
+    image: bool = True,
+    keep_maps: bool = False,
+    link: LinkSettings | None = None,
     for_planning: bool = False,
 ) -> Job:
     """Check input and settings and work out the plan; reads metadata only and writes nothing.
 
     Parameters are those of `segment`. With `for_planning`, a movie that cannot be written beside is no error.
     """
+    check_name(name)
     source = open_source(movie, channel=channel)
     chosen = parse_frames(frames, source.n_frames)
     if not (for_planning and source.is_2d):
@@ -111,7 +130,7 @@ def prepare(
     loaded = load_model(model)
     settings = label_settings(loaded.spec, method)
     resolved = resolve_device(device)
-    root = _destination(source, out, for_planning=for_planning)
+    root = destination(source, out, for_planning=for_planning)
     limit = memory_limit or memory_per_worker(max(1, workers))
     shape = source.frame_shape
     halo = voxels_for(settings.halo_um, source.spacing_um)
@@ -130,9 +149,7 @@ def prepare(
         threads=1 if workers else cores(),
         most_voxels=None,
     )
-    lattices = {
-        role: lattice_for(loaded.spec, role, shape=shape, spacing_um=source.spacing_um) for role in run.roles
-    }
+    lattices = {role: lattice_for(loaded.spec, role, shape=shape, spacing_um=source.spacing_um) for role in run.roles}
     plan = make_plan(
         frames=len(chosen),
         frame_shape=shape,
@@ -146,7 +163,17 @@ def prepare(
         write_regions=len(pyramid_beside(source, root).regions),
         limit_bytes=limit,
     )
-    return Job(replace(run, most_voxels=most_voxels(limit)), root, name, loaded, plan, beside_movie=out is None)
+    return Job(
+        replace(run, most_voxels=most_voxels(limit)),
+        root,
+        name,
+        loaded,
+        plan,
+        beside_movie=out is None,
+        image=image and out is not None,
+        keep_maps=keep_maps,
+        link=link or LinkSettings(),
+    )
 
 
 def segment(
@@ -238,37 +265,23 @@ def segment(
         channel=channel,
         allow_missing=allow_missing,
         memory_limit=memory_limit,
+        image=image,
+        keep_maps=keep_maps,
+        link=link,
     )
-    _refuse_existing(job, overwrite=overwrite)
-    run = job.run
-    with open_pool(workers=workers, scheduler=scheduler, client=client) as pool:
-        counters = Counters(listener)
-        print_of_run = fingerprint(job)
-        limits = None if overwrite else stored_statistics(run.scratch, print_of_run)
-        if limits is None:
-            limits = _statistics(run, pool, counters)
-        prepare_root(job.root)
-        with RunLock(job.folder) as lock:
-            if overwrite:
-                run.scratch.remove()
-            resumed = run.scratch.begin(print_of_run)
-            _store_statistics(run, limits)
-            _create_arrays(run)
-            _label(run, pool, counters, limits, keep_maps=keep_maps, lock=lock)
-            audit = finish.seam_audit(run)
-            counters.expect("link", 1)
-            lineage = finish.link_frames(run, settings=link or LinkSettings())
-            counters.add("link")
-            output = _output(job, overwrite=overwrite, image=image)
-            _drive(finish.writing(run, output).__next__, pool, counters, lock)
-            record = _publish(job, output, lineage, audit, overwrite=overwrite, seconds=time.monotonic() - began)
-            if keep_maps:
-                _keep_maps(job)
-            run.scratch.remove()
+    check_existing(job, overwrite=overwrite)
+    try:
+        with open_pool(workers=workers, scheduler=scheduler, client=client) as pool:
+            lineage, audit, record, resumed = _run(job, pool, Counters(listener), overwrite=overwrite, began=began)
+    except OSError as error:
+        raise RunError(
+            f"The run stopped: {type(error).__name__}: {error}. What is done is kept; the same command goes on from "
+            "there."
+        ) from error
     return Summary(
         path=str(job.root),
         name=name,
-        frames=len(run.frames),
+        frames=len(job.run.frames),
         nuclei=len(lineage.nodes),
         tracks=lineage.tracks,
         divisions=record["divisions"],
@@ -278,6 +291,35 @@ def segment(
         resumed=resumed,
         record=record,
     )
+
+
+def _run(
+    job: Job, pool: Pool, counters: Counters, *, overwrite: bool, began: float
+) -> tuple[Lineage, dict[str, Any], dict[str, Any], bool]:
+    """Do all the work; returns the lineage, the seam audit, the record and whether the run was resumed."""
+    run = job.run
+    limits = None if overwrite else stored_statistics(run.scratch, job.fingerprint())
+    if limits is None:
+        limits = _statistics(run, pool, counters)
+    prepare_root(job.root)
+    with RunLock(job.folder) as lock:
+        if overwrite:
+            run.scratch.remove()
+        resumed = run.scratch.begin(job.fingerprint())
+        _store_statistics(run, limits)
+        _create_arrays(run)
+        _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
+        audit = finish.seam_audit(run)
+        finish.write_record(job.folder / "audit.json", audit)
+        finish.check_audit(audit)
+        counters.expect("link", 1)
+        lineage = finish.link_frames(run, settings=job.link)
+        counters.add("link")
+        output = open_output(job)
+        _drive(finish.writing(run, output).__next__, pool, counters, lock)
+        record = publish(job, output, lineage, audit, seconds=time.monotonic() - began)
+        run.scratch.remove()
+    return lineage, audit, record, resumed
 
 
 def parse_frames(frames: str | range | None, count: int) -> range:
@@ -299,7 +341,7 @@ def parse_frames(frames: str | range | None, count: int) -> range:
 
 
 def label_settings(spec: ModelSpec, method: Method) -> LabelSettings:
-    """Settings of the label stage that a model asks for."""
+    """Take the settings of the label stage from a model."""
     return LabelSettings(
         method=method,
         region_threshold=byte(spec.region_threshold),
@@ -318,20 +360,6 @@ def most_voxels(limit_bytes: int) -> int:
     return max(2**20, (limit_bytes - BASE_BYTES) // FLOOD_BYTES_PER_VOXEL)
 
 
-def fingerprint(job: Job) -> dict[str, Any]:
-    """Everything that decides what is in the scratch store; another fingerprint is another run."""
-    run = job.run
-    return {
-        "tlseg": __version__,
-        "input": run.source.identity(),
-        "frames": [run.frames.start, run.frames.stop],
-        "model": {"name": run.spec.name, "digest": run.model_digest},
-        "settings": run.settings.deciding(),
-        "block": list(run.block),
-        "device": run.device,
-    }
-
-
 def stored_statistics(scratch: Scratch, wanted: Mapping[str, Any]) -> dict[int, tuple[float, float]] | None:
     """Statistics of an unfinished run with this fingerprint, None where there is none."""
     if not (scratch.path / "fingerprint.json").is_file():
@@ -341,32 +369,6 @@ def stored_statistics(scratch: Scratch, wanted: Mapping[str, Any]) -> dict[int, 
         return None
     stored = scratch.get("statistics", 0, 0)
     return {int(f): (float(a), float(b)) for f, a, b in zip(*(stored[k] for k in ("t", "low", "high")), strict=True)}
-
-
-def _destination(source: MovieSource, out: str | Path | None, *, for_planning: bool) -> Path:
-    if out is not None:
-        if is_url(out):
-            raise LabelError(f"Labels are written to a local folder, not to {out}. Write locally and copy the result.")
-        root = Path(out).expanduser().absolute()
-        if str(root) == source.url:
-            raise LabelError(f"--out is the movie itself. Leave --out away to add labels to {root}.")
-        return root
-    if not source.writable and not for_planning:
-        raise LabelError(
-            f"Labels cannot be added to {source.url}: it is OME-Zarr {source.version}"
-            f"{', read-only' if source.version == '0.5' else ''}. Expected a local, writable OME-Zarr 0.5 group; write "
-            "elsewhere with --out RESULT.ome.zarr."
-        )
-    return Path(source.url)
-
-
-def _refuse_existing(job: Job, *, overwrite: bool) -> None:
-    if overwrite:
-        return
-    if job.name in existing_labels(job.root):
-        raise LabelError(
-            f"{job.root} already has labels {job.name!r}. Use --overwrite to replace them, or another --name."
-        )
 
 
 def _statistics(run: RunContext, pool: Pool, counters: Counters) -> dict[int, tuple[float, float]]:
@@ -387,16 +389,23 @@ def _store_statistics(run: RunContext, limits: dict[int, tuple[float, float]]) -
 
 
 def _create_arrays(run: RunContext) -> None:
-    """Working arrays; each is written in whole shards by one task."""
+    """Make the working arrays, once; each is written in whole shards by one task."""
+    if run.scratch.done("arrays", 0):
+        return
     frames, shape = len(run.frames), run.source.frame_shape
     inner = tuple(next(c for c in (64, 48, 32, 16) if b % c == 0) for b in run.block)
     for role in run.roles:
         lattice = lattice_for(run.spec, role, shape=shape, spacing_um=run.spacing_um)
         window = (1, 1, *lattice.shape)
-        run.scratch.create(role, shape=(frames, len(lattice), *lattice.shape), dtype="uint8", shards=window, chunks=window)
+        run.scratch.create(
+            role, shape=(frames, len(lattice), *lattice.shape), dtype="uint8", shards=window, chunks=window
+        )
     n = len(run.roles)
-    run.scratch.create("maps", shape=(frames, n, *shape), dtype="uint8", shards=(1, n, *run.block), chunks=(1, 1, *inner))
+    run.scratch.create(
+        "maps", shape=(frames, n, *shape), dtype="uint8", shards=(1, n, *run.block), chunks=(1, 1, *inner)
+    )
     run.scratch.create("labels", shape=(frames, *shape), dtype="uint32", shards=(1, *run.block), chunks=(1, *inner))
+    run.scratch.put("arrays", 0, 0)
 
 
 def _label(
@@ -432,86 +441,3 @@ def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: RunLock | None)
             lock.beat()
 
     drive(following, pool, open_flows=OPEN_FLOWS, on_done=on_done)
-
-
-def _output(job: Job, *, overwrite: bool, image: bool) -> Output:
-    """Create the result's arrays, or go on with those of a run that was stopped while writing."""
-    run = job.run
-    mode = "overwrite" if overwrite and not any(run.scratch.done("write", f) for f in run.frames) else "resume"
-    frames = None if job.beside_movie else run.frames
-    copy = None
-    if image and not job.beside_movie:
-        copy = copy_image(run.source, job.root, frames=frames, mode=mode)
-    labels = create_labels(job.root, name=job.name, source=run.source, frames=frames, mode=mode)
-    return Output(labels, copy)
-
-
-def _publish(
-    job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any], *, overwrite: bool, seconds: float
-) -> dict[str, Any]:
-    """Tables, tracks and metadata; the record with `complete: true` comes last."""
-    run = job.run
-    first = output.labels.first_frame
-    fallback = sum(len(_fallback(run, frame)) for frame in run.frames)
-    record = {
-        "complete": True,
-        "tlseg": __version__,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fingerprint": fingerprint(job),
-        "frames": len(run.frames),
-        "nuclei": len(lineage.nodes),
-        "tracks": lineage.tracks,
-        "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
-        "fallback": fallback,
-        "model": {k: v for k, v in run.spec.to_dict().items() if k != "provenance"},
-        "machine": {"python": platform.python_version(), "system": platform.platform()},
-        "plan": job.plan.to_dict(),
-        "seconds": round(seconds, 1),
-    }
-    write_table(job.root, job.name, finish.final_rows(run, lineage, first=first), overwrite=True)
-    nodes, edges = finish.final_lineage(lineage, first=first)
-    positions = [rows[["t", "label", "z_um", "y_um", "x_um", "volume_um3"]] for rows in finish.final_rows(run, lineage, first=first)]
-    finish_tracks(job, nodes, edges, positions)
-    if output.image is not None:
-        output.image.finish()
-    output.labels.finish(
-        {k: record[k] for k in ("tlseg", "made", "fingerprint")},
-        source="../../" if job.beside_movie or output.image is not None else None,
-    )
-    finish.write_record(job.folder / "audit.json", audit)
-    finish.write_record(job.folder / "run.json", {**record, "audit": dict(audit)})
-    return record
-
-
-def finish_tracks(job: Job, nodes: Any, edges: Any, positions: list[Any]) -> None:
-    """Write the lineage graph with the position of every nucleus."""
-    import pandas as pd
-
-    if positions:
-        nodes = nodes.merge(pd.concat(positions, ignore_index=True), on=["t", "label"], validate="one_to_one")
-    else:
-        for column in ("z_um", "y_um", "x_um", "volume_um3"):
-            nodes[column] = np.zeros(len(nodes))
-    write_tracks(
-        job.root,
-        nodes,
-        edges,
-        spacing_um=job.run.spacing_um,
-        interval_s=job.run.source.interval_s,
-        name=job.name,
-        overwrite=True,
-    )
-
-
-def _fallback(run: RunContext, frame: int) -> Any:
-    rows = finish.frame_objects(run, frame)
-    return rows[rows["seed"] == "fallback"]
-
-
-def _keep_maps(job: Job) -> None:
-    kept = job.folder / "maps"
-    if kept.exists():
-        import shutil
-
-        shutil.rmtree(kept)
-    (job.run.scratch.path / "maps").rename(kept)

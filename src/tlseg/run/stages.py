@@ -150,7 +150,7 @@ def flood(run: RunContext, frame: int, block: int) -> int:
 
 
 def measure(run: RunContext, frame: int, block: int) -> tuple[int, int]:
-    """Sums of a block's nuclei, its overlaps with the next frame, and whether it agrees with its neighbours.
+    """Measure a block's nuclei, their overlaps with the next frame, and whether it agrees with its neighbours.
 
     Returns the voxels compared across faces, and how many of them disagree.
     """
@@ -172,9 +172,7 @@ def measure(run: RunContext, frame: int, block: int) -> tuple[int, int]:
         overlaps(mine, stored[(row + 1, *core.slices)]) if frame + 1 in run.frames else np.zeros((0, 3), dtype=np.int64)
     )
     compared, wrong = _compare_faces(run, frame, block)
-    run.scratch.put(
-        "measure", frame, block, overlaps=shared, seam=np.array([compared, wrong]), **sums.to_arrays()
-    )
+    run.scratch.put("measure", frame, block, overlaps=shared, seam=np.array([compared, wrong]), **sums.to_arrays())
     return compared, wrong
 
 
@@ -208,13 +206,13 @@ def _compare_faces(run: RunContext, frame: int, block: int) -> tuple[int, int]:
     """Compare what this block's flood says about its neighbours' first planes with what they say."""
     grid, row = run.grid, run.row(frame)
     core = grid.core(grid.position(block))
-    claims = run.scratch.get("flood", frame, block)
-    fallback = run.scratch.get("numbers", frame, 0)["fallback_labels"]
+    floods = run.settings.method == "qcanet"
+    claims = run.scratch.get("flood", frame, block) if floods else {}
+    fallback = run.scratch.get("numbers", frame, 0)["fallback_labels"] if floods else None
     stored = run.scratch.array("labels")
     compared = wrong = 0
     for axis, name in enumerate("zyx"):
-        claimed = claims[name]
-        if not claimed.size:
+        if core.stop[axis] == grid.frame[axis]:
             continue
         after = list(core.slices)
         after[axis] = slice(core.stop[axis], core.stop[axis] + 1)
@@ -222,11 +220,16 @@ def _compare_faces(run: RunContext, frame: int, block: int) -> tuple[int, int]:
         last = list(core.slices)
         last[axis] = slice(core.stop[axis] - 1, core.stop[axis])
         mine = stored[(row, *last)].squeeze(axis)
-        sure = claimed > 0
         # A fallback instance is a whole component, so it goes on unchanged wherever foreground does.
-        whole = (np.isin(mine, fallback) | np.isin(theirs, fallback)) & (mine > 0) & (theirs > 0)
-        compared += int((sure | whole).sum())
-        wrong += int((sure & (claimed != theirs)).sum() + (whole & (mine != theirs)).sum())
+        whole = (mine > 0) & (theirs > 0)
+        if fallback is not None:
+            whole &= np.isin(mine, fallback) | np.isin(theirs, fallback)
+        compared += int(whole.sum())
+        wrong += int((whole & (mine != theirs)).sum())
+        if floods:
+            sure = claims[name] > 0
+            compared += int((sure & ~whole).sum())
+            wrong += int((sure & (claims[name] != theirs)).sum())
     return compared, wrong
 
 

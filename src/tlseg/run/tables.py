@@ -15,7 +15,9 @@ from tlseg.store.scratch import Scratch
 def save_detection(scratch: Scratch, frame: int, block: int, found: Detection) -> None:
     """Store what a block found."""
     parts = found.components
-    faces = {f"low_{axis}": parts.low[axis] for axis in range(3)} | {f"high_{axis}": parts.high[axis] for axis in range(3)}
+    faces = {f"low_{axis}": parts.low[axis] for axis in range(3)} | {
+        f"high_{axis}": parts.high[axis] for axis in range(3)
+    }
     scratch.put(
         "detect",
         frame,
@@ -59,7 +61,7 @@ def save_numbers(scratch: Scratch, frame: int, numbers: FrameNumbers) -> None:
 
 
 def load_numbers(scratch: Scratch, frame: int, block: int) -> dict[str, Any]:
-    """What `label_block` needs of a frame's names for one block."""
+    """Read what `label_block` needs of a frame's names for one block."""
     stored = scratch.get("numbers", frame, 0)
     own = slice(*stored["offsets"][block : block + 2])
     return {
