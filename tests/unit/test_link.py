@@ -10,7 +10,9 @@ import pytest
 
 from tlseg.errors import LabelError
 from tlseg.link import Lineage, LinkSettings, link_objects
-from tlseg.link.register import register
+from tlseg.link.candidates import frame_trees, link_candidates
+from tlseg.link.objects import Overlaps, read_objects
+from tlseg.link.register import Stabilised, register
 from tlseg.link.rotations import rotation_grid
 
 NO_OVERLAPS = pd.DataFrame({"t": [], "label_a": [], "label_b": [], "voxels": []}, dtype=np.int64)
@@ -122,15 +124,17 @@ def test_eight_nuclei_turning_half_around_between_frames(seed: int) -> None:
     assert len(without & truth) < 0.5 * len(truth)
 
 
-def test_shared_voxels_while_turning_do_not_mislead() -> None:
-    objects, truth, _ = embryo(seed=1, degrees=(60, 180), cycle=None, frames=9)
-    objects["volume_voxels"] = 500
-    pairs = objects.merge(objects.assign(t=objects["t"] - 1), on="t", suffixes=("_a", "_b"))
-    apart = pairs[[f"{axis}_um_a" for axis in "zyx"]].to_numpy() - pairs[[f"{axis}_um_b" for axis in "zyx"]].to_numpy()
-    by_chance = pairs[np.linalg.norm(apart, axis=1) < 6]
-    overlaps = by_chance[["t", "label_a", "label_b"]].assign(voxels=250)
-    assert len(overlaps) >= 5
-    assert edges_of(link_objects(objects, overlaps)) == truth
+@pytest.mark.parametrize(("moved_um", "counted"), [(1.0, True), (30.0, False)])
+def test_shared_voxels_count_only_where_the_embryo_lay_still(moved_um: float, counted: bool) -> None:
+    objects, _ = read_objects(
+        pd.DataFrame(
+            {"t": [0, 1], "label": 1, "z_um": 0.0, "y_um": 0.0, "x_um": [0.0, 4.0], "volume_um3": 500.0}
+        ).assign(intensity_mean=1.0)
+    )
+    placed = Stabilised(objects.position_um, np.array([moved_um, 0.0]))
+    shared = Overlaps(np.array([0]), np.array([1]), np.array([0.4]))
+    pairs = link_candidates(objects, placed, frame_trees(objects, placed), shared, reach=8.0, settings=LinkSettings())
+    assert pairs.cost.item() == pytest.approx(0.25 - (0.5 * 0.4 if counted else 0))
 
 
 def test_overlap_decides_where_distance_cannot() -> None:
