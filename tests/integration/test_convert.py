@@ -285,14 +285,15 @@ def test_memory_does_not_grow_with_the_movie(
     tiff(tmp_path / "short.tif", np.stack([frame] * 2), "TZYX", compression=compression)
     tiff(tmp_path / "long.tif", np.stack([frame] * 5), "TZYX", compression=compression)
     monkeypatch.setattr(convert_module, "SLAB_BYTES", 2**18)
+    convert([tmp_path / "short.tif"], tmp_path / "short.ome.zarr", spacing_um=(1, 1, 1))  # pays for imports
     peaks = []
-    for name in ("short", "short", "long"):  # the first run pays for imports
+    for name in ("short", "long"):
         tracemalloc.start()
         convert([tmp_path / f"{name}.tif"], tmp_path / f"{name}.ome.zarr", spacing_um=(1, 1, 1), overwrite=True)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[2] < 1.3 * peaks[1]
-    assert peaks[2] < 3 * frame.nbytes  # the long movie is 5 frames
+    assert peaks[1] < 1.3 * peaks[0]
+    assert peaks[1] < 3 * frame.nbytes  # the long movie is 5 frames
 
 
 def test_slabs_of_any_size_give_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

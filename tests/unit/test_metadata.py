@@ -60,7 +60,9 @@ def test_transforms_of_the_whole_image_come_after_those_of_a_level() -> None:
     assert image.translation_um() == pytest.approx((7.0, 2.0, 2.0))
 
 
-@pytest.mark.parametrize(("unit", "value"), [("micrometer", 1), ("nm", 1e-3), ("angstrom", 1e-4), ("meter", 1e6), ("µm", 1)])
+@pytest.mark.parametrize(
+    ("unit", "value"), [("micrometer", 1), ("nm", 1e-3), ("angstrom", 1e-4), ("meter", 1e6), ("µm", 1)]
+)
 def test_lengths(unit: str, value: float) -> None:
     assert micrometres(unit) == pytest.approx(value)
 
@@ -84,7 +86,10 @@ def test_a_unit_of_another_kind_is_no_length() -> None:
         ({"datasets": [{"path": 3}]}, "no datasets with a path"),
         ({"version": "0.3"}, "OME-Zarr 0.3"),
         ({"datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1]}]}]}, "4 numbers"),
-        ({"datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": ["a"] * 4}]}]}, "4 numbers"),
+        (
+            {"datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": ["a"] * 4}]}]},
+            "4 numbers",
+        ),
         ({"datasets": [{"path": "0", "coordinateTransformations": [{"type": "affine"}]}]}, "4 numbers"),
         ({"datasets": [{"path": "0", "coordinateTransformations": {"type": "scale"}}]}, "not a list"),
     ],
@@ -133,7 +138,9 @@ def scaled(scale: list[float] | None, unit: str | None) -> dict[str, Any]:
         ([2, 1, 1], None, None),
     ],
 )
-def test_spacing_that_cannot_be_trusted_is_told(scale: list[float] | None, unit: str | None, problem: str | None) -> None:
+def test_spacing_that_cannot_be_trusted_is_told(
+    scale: list[float] | None, unit: str | None, problem: str | None
+) -> None:
     found = parse_image(scaled(scale, unit), where="m").spacing_problem
     assert found is None if problem is None else problem in str(found)
 
