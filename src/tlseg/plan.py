@@ -155,12 +155,13 @@ def gib(size: float) -> str:
 
 
 def _even_parts(frame: Shape, target: Shape) -> Shape:
-    sides = []
-    for n, t in zip(frame, target, strict=True):
-        parts = max(1, round(n / t)) if n > t else 1
-        while -(-n // parts) > t * 1.25:
-            parts += 1
-        side = -(-n // parts)
-        sides.append(-(-side // SHARD) * SHARD)
-    z, y, x = sides
+    z, y, x = (_side(n, t) for n, t in zip(frame, target, strict=True))
     return (z, y, x)
+
+
+def _side(n: int, target: int) -> int:
+    """Whole shards near `target` of which the fewest voxels lie past the end of an axis of `n`."""
+    if n <= target * 1.25:
+        return -(-n // SHARD) * SHARD
+    near = range(-(-target * 3 // 4 // SHARD) * SHARD, target * 5 // 4 + 1, SHARD)
+    return min(near, key=lambda side: (-n % side / side, -side))

@@ -36,7 +36,7 @@ class Candidates:
 
 
 def smoothing_window(side_um: float, spacing_um: Spacing) -> Shape:
-    """Odd number of voxels along (z, y, x) nearest to a box of `side_um`; at least one."""
+    """Voxels along (z, y, x) of a box that reaches `side_um / 2`, rounded to whole voxels, either way; always odd."""
     z, y, x = (2 * int(side_um / s / 2 + 0.5) + 1 if side_um > 0 else 1 for s in spacing_um)
     return (z, y, x)
 
@@ -74,7 +74,7 @@ def candidates(
     outside = np.ones(highest.shape, dtype=bool)
     outside[inner.slices] = False
     highest[outside] = False
-    local = _thin(np.argwhere(highest), sums)
+    local = _thin(np.argwhere(highest), np.where(foreground, sums, -1))
     return Candidates(local + np.array(crop.start), sums[tuple(local.T)].astype(np.int64))
 
 
@@ -95,11 +95,12 @@ def select_seeds(found: Candidates, *, spacing_um: Spacing, distance_um: float) 
             continue
         kept.append(i)
         dropped[tree.query_ball_point(points[i], distance_um)] = True
-    return found.position[np.sort(np.array(kept))]
+    seeds: NDArray[np.int64] = found.position[np.sort(np.array(kept))]
+    return seeds
 
 
 def _thin(points: NDArray[Any], sums: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Drop points of a plateau that have an equal neighbour earlier in C order."""
+    """Drop points of a plateau that have an equal neighbour earlier in C order; -1 marks what is no candidate."""
     earlier = [d for d in product((-1, 0, 1), repeat=3) if d < (0, 0, 0)]
     padded = np.pad(sums, 1, constant_values=-1)
     here = padded[tuple((points + 1).T)]

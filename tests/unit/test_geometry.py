@@ -1,0 +1,43 @@
+"""Boxes and grids, in numbers worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tlseg.geometry import Box, Grid, spacing_nm, voxels_for
+
+
+def test_a_box_cuts_what_it_says() -> None:
+    frame = np.arange(5 * 6 * 7).reshape(5, 6, 7)
+    box = Box((1, 2, 3), (4, 4, 7))
+    assert box.shape == (3, 2, 4) == frame[box.slices].shape
+    assert box.size == 24
+    assert frame[box.slices][0, 0, 0] == frame[1, 2, 3]
+
+
+def test_boxes_that_do_not_meet_share_nothing() -> None:
+    shared = Box((0, 0, 0), (2, 2, 2)).intersect(Box((2, 0, 0), (4, 2, 2)))
+    assert shared.size == 0
+    assert min(shared.shape) == 0
+
+
+def test_the_last_block_is_cut_short() -> None:
+    grid = Grid((5, 4, 9), (2, 4, 4))
+    assert grid.counts == (3, 1, 3)
+    assert len(grid) == 9
+    assert grid.core((2, 0, 2)) == Box((4, 0, 8), (5, 4, 9))
+    assert [grid.position(i) for i in (0, 1, 3, 8)] == [(0, 0, 0), (0, 0, 1), (1, 0, 0), (2, 0, 2)]
+
+
+def test_a_box_outside_the_frame_touches_no_block() -> None:
+    assert Grid((8, 8, 8), (4, 4, 4)).touching(Box((9, 0, 0), (12, 8, 8))) == []
+
+
+@pytest.mark.parametrize(("distance", "expected"), [(0.0, (0, 0, 0)), (1.75, (1, 3, 3)), (1.76, (2, 3, 3)), (8.0, (5, 10, 10))])
+def test_voxels_for_a_distance(distance: float, expected: tuple[int, int, int]) -> None:
+    assert voxels_for(distance, (1.75, 0.8, 0.8)) == expected
+
+
+def test_no_spacing_rounds_to_nothing() -> None:
+    assert spacing_nm((1e-5, 0.8, 1.7501)) == (1, 800, 1750)

@@ -1,0 +1,86 @@
+"""Plans: blocks are whole shards that fit, and what a worker cannot hold is said before the work."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from typing import Any
+
+import pytest
+
+from tlseg.errors import PlanError
+from tlseg.geometry import Grid, Shape
+from tlseg.plan import SHARD, check_block, choose_block, flood_bytes, make_plan
+
+GIB = 2**30
+FRAMES: tuple[Shape, ...] = ((1, 512, 512), (51, 140, 139), (200, 2048, 2048), (1000, 100, 3000), (16, 16, 16), (7, 5, 3))
+
+
+def plan(**changes: Any) -> Any:
+    values: dict[str, Any] = {
+        "frames": 3,
+        "frame_shape": (50, 200, 300),
+        "block": (64, 112, 160),
+        "halo": (12, 25, 25),
+        "windows": {"nsn": 6, "ndn": 4},
+        "window_bytes": GIB,
+        "windows_at_once": 2,
+        "write_regions": 8,
+        "limit_bytes": 16 * GIB,
+    }
+    return make_plan(**(values | changes))
+
+
+@pytest.mark.parametrize(("frame", "limit"), list(itertools.product(FRAMES, (GIB, 4 * GIB, 64 * GIB))))
+def test_a_chosen_block_is_whole_shards_and_no_longer_than_needed(frame: Shape, limit: int) -> None:
+    block = choose_block(frame, halo=(12, 25, 25), limit_bytes=limit)
+    check_block(block)
+    for n, b in zip(frame, block, strict=True):
+        assert b <= -(-n // SHARD) * SHARD
+
+
+def test_the_last_block_is_not_a_sliver_where_memory_allows() -> None:
+    for n in range(1, 2500, 7):
+        frame = (n, n, n)
+        block = choose_block(frame, halo=(8, 8, 8), limit_bytes=1000 * GIB)
+        for b, parts in zip(block, Grid(frame, block).counts, strict=True):
+            assert parts == 1 or n - (parts - 1) * b >= b / 4
+
+
+def test_a_chosen_block_fits_or_is_the_least() -> None:
+    for frame, limit in itertools.product(FRAMES, (2 * GIB, 4 * GIB, 8 * GIB)):
+        block = choose_block(frame, halo=(8, 8, 8), limit_bytes=limit)
+        assert flood_bytes(frame, block, (8, 8, 8)) <= limit or max(block) <= 48
+    small = choose_block((200, 2048, 2048), halo=(12, 25, 25), limit_bytes=2 * GIB)
+    large = choose_block((200, 2048, 2048), halo=(12, 25, 25), limit_bytes=64 * GIB)
+    assert math.prod(small) < math.prod(large)
+
+
+@pytest.mark.parametrize("block", [(8, 16, 16), (16, 24, 16), (16, 16, 0), (16, 16, -16)])
+def test_a_block_of_broken_shards_is_refused(block: Shape) -> None:
+    with pytest.raises(PlanError, match="whole shards of 16"):
+        check_block(block)
+
+
+def test_the_tasks_of_a_plan_add_up() -> None:
+    made = plan()
+    assert made.blocks_per_frame == 1 * 2 * 2
+    assert made.tasks["predict"] == 3 * (6 + 4)
+    assert made.tasks["flood"] == made.tasks["detect"] == 3 * 4
+    assert made.total_tasks == sum(made.tasks.values())
+    json.dumps(made.to_dict())
+
+
+def test_memory_is_that_of_the_hungriest_task() -> None:
+    few, many = plan(windows_at_once=1), plan(windows_at_once=12)
+    assert few.memory_per_worker_bytes >= flood_bytes((50, 200, 300), (64, 112, 160), (12, 25, 25))
+    assert many.memory_per_worker_bytes - 12 * GIB >= 0
+    assert many.memory_per_worker_bytes > few.memory_per_worker_bytes
+
+
+def test_a_worker_that_cannot_hold_its_block_is_an_error_with_a_remedy() -> None:
+    with pytest.raises(PlanError, match=r"--block, now 64,112,160") as caught:
+        plan(limit_bytes=GIB)
+    assert "\n" not in str(caught.value)
+    assert "GiB" in str(caught.value)
