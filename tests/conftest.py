@@ -16,3 +16,11 @@ def data() -> Path:
     if not (DATA / "bbbc050").is_dir():
         pytest.skip(f"no real data at {DATA}: set TLSEG_DATA to the folder that holds bbbc050/")
     return DATA
+
+
+@pytest.fixture
+def small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lay frames out in shards of 32 voxels a side, so that small test frames have several."""
+    from tlseg.store import pyramid
+
+    monkeypatch.setattr(pyramid, "_REGION", (32, 32, 32))

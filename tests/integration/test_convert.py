@@ -277,6 +277,7 @@ def test_metadata_pass_ome_zarr_models(tmp_path: Path) -> None:
     Image.from_zarr(zarr.open_group(tmp_path / "a.ome.zarr", mode="r"))
 
 
+@pytest.mark.usefixtures("small_regions")
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_memory_does_not_grow_with_the_movie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: str | None
@@ -296,6 +297,7 @@ def test_memory_does_not_grow_with_the_movie(
     assert peaks[1] < 3 * frame.nbytes  # the long movie is 5 frames
 
 
+@pytest.mark.usefixtures("small_regions")
 def test_slabs_of_any_size_give_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = RNG.integers(0, 999, (70, 90, 100)).astype("u2")
     tiff(tmp_path / "a.tif", data, "ZYX", compression="zlib")

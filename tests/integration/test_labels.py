@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import zarr
 
 from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.geometry import Box
+from tlseg.store import pyramid as layout
 from tlseg.store.image_writer import ImageWriter, copy_image, create_image
 from tlseg.store.labels import LabelWriter, create_labels, existing_labels
 from tlseg.store.movie import MovieSource, check_segmentable, open_movie, open_source
@@ -47,6 +49,13 @@ def make_movie(path: Path, **more: Any) -> MovieSource:
             writer.write(frame, box, IMAGE[frame][box.slices])
     writer.finish()
     return open_source(path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_regions() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "_REGION", (32, 32, 32))
+        yield
 
 
 @pytest.fixture(scope="module")

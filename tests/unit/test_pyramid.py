@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tlseg.errors import PlanError
 from tlseg.geometry import Box
 from tlseg.store.pyramid import (
-    MAX_REGIONS,
     Pyramid,
     downsample_image,
     downsample_labels,
@@ -67,9 +66,9 @@ def test_levels_approach_isotropic_voxels() -> None:
     assert ratios[-1] < 1.5
 
 
-def test_small_frames_can_still_be_cut_and_large_ones_stay_few_files() -> None:
-    assert len(plan_pyramid((48, 96, 96), spacing_um=UNIT).regions) > 8
-    assert len(plan_pyramid((64, 256, 256), spacing_um=UNIT).regions) <= MAX_REGIONS
+def test_small_frames_are_one_file_a_level_and_large_ones_few() -> None:
+    assert len(plan_pyramid((51, 140, 140), spacing_um=UNIT).regions) == 1
+    assert len(plan_pyramid((512, 1024, 1024), spacing_um=UNIT).regions) == 128
 
 
 def test_2d_frames_keep_one_plane() -> None:
@@ -132,6 +131,7 @@ def test_strided_labels_are_labels() -> None:
     assert np.isin(downsample_labels(labels, (2, 2, 2)), labels).all()
 
 
+@pytest.mark.usefixtures("small_regions")
 @pytest.mark.parametrize("box", [((0, 0, 0), (16, 32, 32)), ((0, 0, 8), (32, 32, 32)), ((0, 0, 0), (33, 32, 32))])
 def test_a_box_that_shares_a_shard_is_refused(box: tuple[tuple[int, int, int], tuple[int, int, int]]) -> None:
     pyramid = plan_pyramid((48, 96, 96), spacing_um=UNIT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -43,7 +44,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     source, labels = open_source(movie), open_label_movie(result)
     shown = sorted({round(i * (frames - 1) / min(9, max(1, frames - 1))) for i in range(min(10, frames))})
     whole = Box.of_shape(source.frame_shape)
-    pictures = ((t, source.read(t, whole), labels.read(t, whole)) for t in shown)
+    pictures: Any = ((t, source.read(t, whole), labels.read(t, whole)) for t in shown)
     save_png(picture, overlay_movie(pictures, spacing_um=source.spacing_um, interval_s=source.interval_s))
 
     seconds = time.monotonic() - began
@@ -63,7 +64,9 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     tracking = scores["tracking"]
     click.echo(f"Nuclei per frame, truth:  {' '.join(map(str, made['nuclei']))}")
     click.echo(f"Nuclei per frame, result: {' '.join(str(f['n_result']) for f in scores['frames'])}")
-    click.echo(f"Tracks: {summary.tracks} (truth {made['tracks']}), divisions: {summary.divisions} ({made['divisions']})")
+    click.echo(
+        f"Tracks: {summary.tracks} (truth {made['tracks']}), divisions: {summary.divisions} ({made['divisions']})"
+    )
     click.echo(f"IoU {scores['iou']:.3f}  SEG {scores['seg']:.3f}  MUCov {scores['mucov']:.3f}  F1 {scores['f1']:.3f}")
     click.echo(f"DET {tracking['det']:.3f}  TRA {tracking['tra']:.3f}")
     click.echo(

@@ -61,7 +61,9 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--nsn", type=click.Path(path_type=Path), required=True, help="best.pt of the NSN training.")
 @click.option("--ndn", type=click.Path(path_type=Path), required=True, help="best.pt of the NDN training.")
-@click.option("--ndn-base", type=click.IntRange(1), default=12, show_default=True, help="Base width NDN was trained with.")
+@click.option(
+    "--ndn-base", type=click.IntRange(1), default=12, show_default=True, help="Base width NDN was trained with."
+)
 @click.option("--settings", type=click.Path(path_type=Path), help="JSON file with further fields of model.json.")
 @json_option
 @one_line_errors

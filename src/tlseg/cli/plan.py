@@ -13,7 +13,9 @@ from tlseg.cli.common import TripleType, json_option, one_line_errors, print_jso
 @click.argument("movie")
 @click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one.")
 @click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]")
-@click.option("--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]")
+@click.option(
+    "--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]"
+)
 @click.option("--workers", type=click.IntRange(0), default=0, help="Worker processes on this machine.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--channel", help="Channel by number or name. [default: the first]")
@@ -42,7 +44,9 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         print_json({"movie": job.run.source.url, "spacing_um": job.run.spacing_um, **plan.to_dict()})
         return
     sides = " x ".join(map(str, plan.frame_shape))
-    click.echo(f"{plan.frames} frames of {sides} voxels, {' x '.join(f'{s:g}' for s in job.run.spacing_um)} um (z, y, x)")
+    click.echo(
+        f"{plan.frames} frames of {sides} voxels, {' x '.join(f'{s:g}' for s in job.run.spacing_um)} um (z, y, x)"
+    )
     click.echo(f"Blocks:  {plan.blocks_per_frame} per frame, core {plan.block}, first halo {plan.halo_voxels} voxels")
     windows = ", ".join(f"{role} {n}" for role, n in plan.windows_per_frame.items())
     click.echo(f"Windows: {windows} per frame, on {job.run.device}")

@@ -16,7 +16,9 @@ from tlseg.cli.common import TripleType, json_option, one_line_errors, print_jso
 @click.option("--name", default="nuclei", show_default=True, help="Name of the labels.")
 @click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one.")
 @click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]")
-@click.option("--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]")
+@click.option(
+    "--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]"
+)
 @click.option("--workers", type=click.IntRange(0), default=0, help="Worker processes on this machine. [default: none]")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler to run on, such as tcp://host:8786.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -44,7 +46,9 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     if channel is None:
         names = open_source(movie).channel_names
         if len(names) > 1:
-            click.echo(f"{len(names)} channels ({', '.join(names)}): taking the first. Choose with --channel.", err=True)
+            click.echo(
+                f"{len(names)} channels ({', '.join(names)}): taking the first. Choose with --channel.", err=True
+            )
     limit = options["memory_limit"]
     with RunProgress() as progress:
         summary = segment(
@@ -79,5 +83,3 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         f"disagree; {audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try."
     )
     click.echo(f"Labels: {Path(summary.path) / 'labels' / summary.name}")
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -23,7 +23,9 @@ from tlseg.cli.common import TripleType, json_option, one_line_errors, print_jso
 @click.option("--rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
 @click.option("--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True)
 @click.option("--precision", type=click.Choice(["bfloat16", "float32"]), default="bfloat16", show_default=True)
-@click.option("--spacing", type=TripleType(float), default="1.75,0.8,0.8", show_default=True, help="Voxels of DATA, um.")
+@click.option(
+    "--spacing", type=TripleType(float), default="1.75,0.8,0.8", show_default=True, help="Voxels of DATA, um."
+)
 @click.option("--hold-out", default="Emb11", show_default=True, help="Groups to validate on, separated by commas.")
 @click.option("--validate-every", type=click.IntRange(1), default=500, show_default=True, help="Steps.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads. [default: all cores]")
@@ -54,8 +56,8 @@ def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) 
     architecture = {"nsn": NSN, "ndn": NDN, "unet3d": UNET3D}[network]
     if options["base"]:
         architecture = replace(architecture, base=options["base"])
-    role = cast(Role, "ndn" if network == "ndn" else "nsn")
-    target = cast(Target, "centre" if network == "ndn" else "mask")
+    role: Role = "ndn" if network == "ndn" else "nsn"
+    target: Target = "centre" if network == "ndn" else "mask"
     settings = TrainSettings(
         architecture=architecture,
         target=target,

@@ -271,7 +271,8 @@ _NONE = np.zeros((0, 0), dtype=np.uint32)
 
 def _flat(positions: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
     """Flat C-order index of positions (n, 3) in a frame."""
-    return np.ravel_multi_index(tuple(positions.T), shape).astype(np.int64)
+    flat: NDArray[np.int64] = np.ravel_multi_index(tuple(positions.T), shape).astype(np.int64)
+    return flat
 
 
 def _seeded(

@@ -81,7 +81,8 @@ class FrameComponents:
 
     def number(self, block: int, component: NDArray[np.int64]) -> NDArray[np.int64]:
         """Frame components that these components (from 1) of a block belong to."""
-        return self.of[self.offsets[block] + component - 1]
+        numbers: NDArray[np.int64] = self.of[self.offsets[block] + component - 1]
+        return numbers
 
 
 def join(blocks: list[BlockComponents], grid: Grid) -> FrameComponents:
@@ -120,9 +121,9 @@ def _first_voxels(components: NDArray[np.int32], *, core: Box, frame: Box) -> ND
     at = np.flatnonzero(flat)
     _, where = np.unique(flat[at], return_index=True)
     inside = np.unravel_index(at[where], components.shape)
-    return np.ravel_multi_index(
-        tuple(i + s for i, s in zip(inside, core.start, strict=True)), frame.shape
-    ).astype(np.int64)
+    return np.ravel_multi_index(tuple(i + s for i, s in zip(inside, core.start, strict=True)), frame.shape).astype(
+        np.int64
+    )
 
 
 def _low_face(components: NDArray[np.int32], axis: int) -> NDArray[np.int64]:

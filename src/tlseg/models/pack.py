@@ -40,7 +40,8 @@ def pack(
 
     architectures: dict[Role, UNetConfig] = {"nsn": NSN, "ndn": replace(NDN, base=ndn_base)}
     weights: dict[Role, Mapping[str, torch.Tensor]] = {}
-    for role, path in (("nsn", nsn), ("ndn", ndn)):
+    checkpoints: dict[Role, Path] = {"nsn": nsn, "ndn": ndn}
+    for role, path in checkpoints.items():
         try:
             weights[role] = torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError) as error:

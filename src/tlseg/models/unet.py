@@ -162,9 +162,9 @@ def fold_batch_norm(network: UNet) -> UNet:
 def forward_flop(config: UNetConfig, shape: tuple[int, int, int]) -> float:
     """Floating point operations (a multiply-add counts two) of one pass over a window of `shape` voxels."""
     voxels = float(shape[0] * shape[1] * shape[2])
-    cube = config.kernel**3
-    widths = [2 ** (i + 1) * config.base for i in range(config.levels)]
-    total = 2 * widths[0] * config.outputs * voxels
+    cube: int = config.kernel**3
+    widths = [config.base << (i + 1) for i in range(config.levels)]
+    total: float = 2 * widths[0] * config.outputs * voxels
     for i, width in enumerate(widths):
         at = voxels / 8**i
         entering = 1 if i == 0 else widths[i - 1]

@@ -54,9 +54,8 @@ class Predictor:
         self.device = torch.device(device)
         self.dtype = _DTYPES[precision]
         self.batch = 1 if device == "cpu" else batch
-        self.network = fold_batch_norm(network).to(
-            device=self.device, dtype=self.dtype, memory_format=torch.channels_last_3d
-        )
+        folded = fold_batch_norm(network).to(device=self.device, dtype=self.dtype)
+        self.network = folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def __call__(self, windows: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.uint8]:
         """Probability of foreground for normalised windows (n, z, y, x), as uint8: 255 is certain.
@@ -101,7 +100,7 @@ def window_bytes(shape: Shape, architecture: UNetConfig) -> int:
     return int(voxels * architecture.base * (2 + 6 + 2 * 6) * 2 * 1.4)
 
 
-class _one_thread_each:  # noqa: N801 (reads as a phrase: with _one_thread_each())
+class _one_thread_each:
     """While inside, PyTorch uses one thread per operation; restored afterwards."""
 
     def __enter__(self) -> None:

@@ -67,8 +67,7 @@ class Lattice:
         The last window ends at or past the frame's edge: the lattice never slides, and what lies past the edge is padding.
         """
         z, y, x = (
-            tuple(range(0, max(1, n - o), w - o))
-            for n, w, o in zip(self.frame, self.shape, self.overlap, strict=True)
+            tuple(range(0, max(1, n - o), w - o)) for n, w, o in zip(self.frame, self.shape, self.overlap, strict=True)
         )
         return (z, y, x)
 

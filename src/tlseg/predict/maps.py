@@ -71,7 +71,8 @@ def blend(
         weight[here] += ramp
     total /= weight
     result = resample(total, wanted, box, shape=lattice.frame, spacing=to, to=spacing_um)
-    return np.floor(result + np.float32(0.5)).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.floor(result + np.float32(0.5)).astype(np.uint8)
+    return rounded
 
 
 def predict_frame(
@@ -92,9 +93,9 @@ def predict_frame(
 
     windows = [
         network(
-            read_window(
-                read, lattice.box(i), shape=shape, spacing_um=spacing_um, to=spec.spacing_um, statistics=stats
-            )[None]
+            read_window(read, lattice.box(i), shape=shape, spacing_um=spacing_um, to=spec.spacing_um, statistics=stats)[
+                None
+            ]
         )[0]
         for i in range(len(lattice))
     ]

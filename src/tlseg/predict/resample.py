@@ -76,9 +76,7 @@ def resample(
     """
     result = values
     for axis in range(3):
-        taps = axis_taps(
-            box.start[axis], box.stop[axis], size=shape[axis], spacing=spacing[axis], to=to[axis]
-        )
+        taps = axis_taps(box.start[axis], box.stop[axis], size=shape[axis], spacing=spacing[axis], to=to[axis])
         if spacing[axis] == to[axis]:
             result = np.take(result, taps.index[_whole(taps)] - source.start[axis], axis=axis)
             continue

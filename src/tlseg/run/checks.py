@@ -17,7 +17,6 @@ from tlseg.store.labels import existing_labels
 from tlseg.store.location import is_url
 from tlseg.store.movie import MovieSource
 from tlseg.store.tables import list_tables
-from tlseg.store.tracks import FOLDER
 
 if TYPE_CHECKING:
     from tlseg.run.segment import Job
@@ -70,10 +69,6 @@ def check_existing(job: Job, *, overwrite: bool) -> None:
         raise LabelError(f"{root} already has labels {name!r}. Use --overwrite to replace them, or another --name.")
     if (root / "zarr.json").exists() and name in list_tables(root):
         raise LabelError(f"{root} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
-    if (root / FOLDER).exists():
-        raise LabelError(
-            f"{root} already has tracks ({FOLDER}). Use --overwrite to replace them, or write elsewhere with --out."
-        )
 
 
 def image_record(job: Job) -> Path:

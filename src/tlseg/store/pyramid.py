@@ -16,11 +16,9 @@ import numpy.typing as npt
 from tlseg.errors import PlanError
 from tlseg.geometry import Box, Grid, Shape, Spacing
 
-# A region grows from the first to the last shape until a frame holds at most MAX_REGIONS: small frames can still be cut
-# between workers, large ones do not become a million files. The z extent is what a converter must hold in memory.
-_FIRST_REGION, _LAST_REGION = (32, 32, 32), (64, 256, 256)
-_FIRST_REGION_2D, _LAST_REGION_2D = (1, 256, 256), (1, 1024, 1024)
-MAX_REGIONS = 32
+# A small frame is one file per level, a large one does not become a million. The z extent is what a converter must hold
+# in memory.
+_REGION, _REGION_2D = (64, 256, 256), (1, 1024, 1024)
 COARSEST = 64  # pixels along y and x below which a frame needs no coarser level
 _LEAST_SHARD = 8  # voxels along an axis below which a coarser shard is not worth a file
 _CHUNK = (32, 128, 128)  # one megabyte of uint16: what a viewer fetches at once
@@ -169,15 +167,8 @@ def _halve(factor: Shape, shape: Shape, spacing_um: Spacing, region: Shape) -> S
 
 
 def _region(shape: Shape) -> Shape:
-    first, last = (_FIRST_REGION_2D, _LAST_REGION_2D) if shape[0] == 1 else (_FIRST_REGION, _LAST_REGION)
-    size = [min(a, _power_of_two(n)) for a, n in zip(first, shape, strict=True)]
-    limit = [min(a, _power_of_two(n)) for a, n in zip(last, shape, strict=True)]
-    while math.prod(counts := [-(-n // r) for n, r in zip(shape, size, strict=True)]) > MAX_REGIONS:
-        growing = [i for i in range(3) if size[i] < limit[i]]
-        if not growing:
-            break
-        size[max(growing, key=lambda i: (counts[i], i))] *= 2
-    return _three(size)
+    largest = _REGION_2D if shape[0] == 1 else _REGION
+    return _three(min(a, _power_of_two(n)) for a, n in zip(largest, shape, strict=True))
 
 
 def _power_of_two(n: int) -> int:

@@ -62,7 +62,9 @@ def find_pairs(folder: str | Path) -> list[PairPath]:
         ]
         missing = [p.name for p in pairs if not p.labels.is_file()]
         if missing:
-            raise TrainingError(f"{len(missing)} images in {images} have no labels of the same name, first {missing[0]}.")
+            raise TrainingError(
+                f"{len(missing)} images in {images} have no labels of the same name, first {missing[0]}."
+            )
         if pairs:
             return pairs
     raise TrainingError(

@@ -79,7 +79,7 @@ def train(
         raise TrainingError("There is nothing to train on: the training set is empty.")
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
-    network = UNet(settings.architecture).to(device=device, memory_format=torch.channels_last_3d)
+    network = UNet(settings.architecture).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     optimizer = _optimizer(network, settings)
     loss_function = loss_of(settings.loss)
     described = asdict(settings)

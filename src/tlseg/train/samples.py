@@ -86,8 +86,12 @@ def draw(pairs: list[Pair], settings: SampleSettings, *, seed: int, number: int)
     shares = np.sqrt([max(1, len(p.centres)) for p in pairs])
     pair = pairs[int(rng.choice(len(pairs), p=shares / shares.sum()))]
     grid = _grid(pair, settings, rng)
-    image = functional.grid_sample(pair.image.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    target = functional.grid_sample(pair.target.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    image = functional.grid_sample(
+        pair.image.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    target = functional.grid_sample(
+        pair.target.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
     return _disturb(image[0, 0], settings, rng), target[0, 0].clamp(0, 1)
 
 
