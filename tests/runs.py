@@ -19,7 +19,7 @@ from tlseg.run.segment import Summary, label_settings, segment
 
 SHAPE = (24, 48, 48)
 SPACING_UM = (1.6, 0.8, 0.8)
-BLOCK = (16, 32, 32)
+BLOCK = (16, 32, 48)
 
 
 def small_movie(frames: int = 3) -> np.ndarray:

@@ -269,11 +269,17 @@ def test_a_result_is_replaced_only_when_told(base: Path, tmp_path: Path) -> None
     np.testing.assert_array_equal(zarr.open_array(out / "0", mode="r")[:, 0], small_movie())
 
 
-def test_tracks_of_other_labels_are_not_replaced_silently(base: Path, tmp_path: Path) -> None:
+def test_labels_of_another_name_lie_beside(base: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.zarr"
     run(base / "movie.ome.zarr", base / "model", out=out, frames="0:1")
-    with pytest.raises(LabelError, match="already has tracks"):
-        run(base / "movie.ome.zarr", base / "model", out=out, frames="0:1", name="second")
+    first = tree(out)
+    run(base / "movie.ome.zarr", base / "model", out=out, frames="0:1", name="second")
+    after = tree(out)
+    kept = {p: d for p, d in first.items() if p.startswith(("0/", "labels/nuclei", "tables/nuclei", "tlseg/nuclei"))}
+    assert {p: after.get(p) for p in kept} == kept
+    tracks = {p.split("/", 1)[1]: d for p, d in first.items() if p.startswith("tracks.geff/")}
+    assert {p.split("/", 1)[1]: d for p, d in after.items() if p.startswith("tracks-nuclei.geff/")} == tracks
+    np.testing.assert_array_equal(labels_of(out, "second"), labels_of(out))
 
 
 # --- inputs ---------------------------------------------------------------------------------------------------------

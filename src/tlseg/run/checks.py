@@ -60,9 +60,10 @@ def check_name(name: str) -> None:
 
 def check_existing(job: Job, *, overwrite: bool) -> None:
     """Raise `LabelError` when the run would replace what it did not make and was not told to replace."""
+    going_on = bool(job.run.scratch.done("output", 0))
     if job.image:
-        _check_image(job, overwrite=overwrite)
-    if overwrite or job.run.scratch.done("output", 0):
+        _check_image(job, may_replace=overwrite or going_on)
+    if overwrite or going_on:
         return
     root, name = job.root, job.name
     if name in existing_labels(root) or (root / "labels" / name).exists():
@@ -88,7 +89,7 @@ def is_copied(job: Job) -> bool:
     return bool(json.loads(image_record(job).read_text()) == copied_image(job))
 
 
-def _check_image(job: Job, *, overwrite: bool) -> None:
+def _check_image(job: Job, *, may_replace: bool) -> None:
     if not any(path.parent.name.isdecimal() for path in job.root.glob("*/zarr.json")):
         return
     record = image_record(job)
@@ -97,7 +98,7 @@ def _check_image(job: Job, *, overwrite: bool) -> None:
             f"{job.root} holds an image that is no copy made by a run, so it is not replaced. Add the labels beside it "
             "with --no-image, or write elsewhere with --out."
         )
-    if not overwrite and not is_copied(job):
+    if not may_replace and not is_copied(job):
         raise LabelError(
             f"{job.root} holds the copy of another movie or of other frames. Use --overwrite to replace it, or write "
             "elsewhere with --out."

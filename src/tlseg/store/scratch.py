@@ -127,7 +127,7 @@ class Scratch:
         """
         path = self._table(stage, frame, number)
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
             raise _damaged(path) from error

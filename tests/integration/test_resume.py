@@ -1,0 +1,383 @@
+"""A run that was stopped anywhere goes on from there: the same bytes as one that was not, and nothing done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import zarr
+
+from handmade import save_threshold_model, write_movie
+from runs import essence, inputs, run, small_movie, tree
+from tlseg.errors import LabelError, ResumeError, RunError, TlsegError
+from tlseg.link.settings import LinkSettings
+from tlseg.run import components, finish, frames, publish, stages
+from tlseg.store.image_writer import ImageCopy
+from tlseg.store.labels import LabelWriter
+from tlseg.store.result import open_result
+
+FIRST: dict[str, Any] = {"frames": "0:1", "block": (32, 48, 48)}
+STAGES = ["predict", "detect", "number", "flood", "measure", "summarise", "write"]
+
+
+class Stopped(Exception):
+    """What the tests stop a run with."""
+
+
+@contextmanager
+def stopping(owner: Any, name: str, *, after: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Make a function raise from its call number `after` (from 0) on; yields the arguments of calls before."""
+    original = getattr(owner, name)
+    calls: list[tuple[Any, ...]] = []
+
+    def stub(*args: Any, **kwargs: Any) -> Any:
+        if len(calls) >= after:
+            raise Stopped(name)
+        result = original(*args, **kwargs)
+        calls.append(args)
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, stub)
+        yield calls
+
+
+@contextmanager
+def counting() -> Iterator[Counter[Any]]:
+    """Count calls of every stage by stage and region."""
+    done: Counter[Any] = Counter()
+
+    def spy(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(context: Any, *args: Any) -> Any:
+            result = function(context, *args)
+            key = (name, *(args[1:] if name == "write" else (args[0], args[1]) if name == "predict" else args))
+            done[key] += 1
+            return result
+
+        return counted
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in STAGES:
+            patch.setattr(stages, name, spy(name, getattr(stages, name)))
+        yield done
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a movie, a model, and undisturbed runs in `result.zarr` and, of the first frame, `first.zarr`."""
+    folder = tmp_path_factory.mktemp("resume")
+    movie, model = inputs(folder, frames=2)
+    run(movie, model, out=folder / "result.zarr", keep_maps=True)
+    run(movie, model, out=folder / "first.zarr", keep_maps=True, **FIRST)
+    return folder
+
+
+def start(base: Path, out: Path, **settings: Any) -> Any:
+    return run(base / "movie.ome.zarr", base / "model", out=out, keep_maps=True, **settings)
+
+
+def assert_undisturbed(base: Path, out: Path, *, like: str = "result.zarr") -> None:
+    assert essence(out) == essence(base / like)
+    for array in ("0", "tlseg/nuclei/maps"):
+        expected = zarr.open_array(base / like / array, mode="r")[:]
+        np.testing.assert_array_equal(zarr.open_array(out / array, mode="r")[:], expected)
+    assert {p.name for p in (out / "tlseg/nuclei").iterdir()} == {"run.json", "audit.json", "maps"}
+    assert open_result(out).record["complete"] is True
+
+
+# --- every stage ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wanted(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Counter[Any]:
+    """Every call of an undisturbed run."""
+    with counting() as calls:
+        start(base, tmp_path_factory.mktemp("whole") / "out.zarr")
+    return calls
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stopped_in_a_stage(base: Path, tmp_path: Path, wanted: Counter[Any], stage: str) -> None:
+    out = tmp_path / "out.zarr"
+    total = sum(n for key, n in wanted.items() if key[0] == stage)
+    with counting() as before, stopping(stages, stage, after=max(1, total // 2)), pytest.raises(RunError) as caught:
+        start(base, out)
+    assert f"Stage {stage} failed on frame" in str(caught.value)
+    assert "goes on from there" in str(caught.value)
+    with pytest.raises(LabelError, match="no finished labels"):
+        open_result(out)
+    with counting() as after:
+        summary = start(base, out)
+    assert summary.resumed
+    assert_undisturbed(base, out)
+    assert set(before).isdisjoint(after), "what was done is not done again"
+    assert before + after == wanted
+
+
+def test_stopped_in_statistics_leaves_nothing(base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    with stopping(stages, "find_statistics", after=1), pytest.raises(RunError, match="Stage statistics"):
+        start(base, out)
+    assert not out.exists()
+    assert not start(base, out).resumed
+    assert_undisturbed(base, out)
+
+
+def test_statistics_are_not_taken_again(base: Path, tmp_path: Path) -> None:
+    with stopping(stages, "predict", after=1), pytest.raises(RunError):
+        start(base, tmp_path / "out.zarr")
+    with stopping(stages, "find_statistics", after=0):
+        start(base, tmp_path / "out.zarr")
+    assert_undisturbed(base, tmp_path / "out.zarr")
+
+
+def test_a_table_is_written_after_its_pixels(base: Path, tmp_path: Path) -> None:
+    """Stopped between pixels and table, the region is done again."""
+    from tlseg.store.scratch import Scratch
+
+    put = Scratch.put
+    for stage in ("predict-ndn", "detect", "flood", "write"):
+        out = tmp_path / f"{stage}.zarr"
+
+        def failing(self: Any, name: str, *args: Any, stage: str = stage, **arrays: Any) -> None:
+            if name == stage:
+                raise Stopped(stage)
+            put(self, name, *args, **arrays)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Scratch, "put", failing)
+            with pytest.raises(RunError, match="Stopped"):
+                start(base, out, **FIRST)
+        start(base, out, **FIRST)
+        assert_undisturbed(base, out, like="first.zarr")
+
+
+def test_components_go_on_too(base: Path, tmp_path: Path) -> None:
+    settings = {"method": "components", "block": (16, 48, 48)}
+    start(base, tmp_path / "whole.zarr", **settings)
+    out = tmp_path / "out.zarr"
+    with stopping(frames, "label_components", after=1), pytest.raises(RunError):
+        start(base, out, **settings)
+    with stopping(stages, "predict", after=0), stopping(stages, "detect", after=0):
+        assert start(base, out, **settings).resumed
+    assert essence(out) == essence(tmp_path / "whole.zarr")
+    assert components.label_components is frames.label_components
+
+
+# --- the end of a run -----------------------------------------------------------------------------------------------
+
+PUBLISHING: list[tuple[str, Any, str, int]] = [
+    ("link", finish, "link_objects", 0),
+    ("final numbers", finish, "link_frames", 0),
+    ("image arrays", publish, "copy_image", 0),
+    ("label arrays", publish, "create_labels", 0),
+    ("table", publish, "write_table", 0),
+    ("tracks", publish, "write_tracks", 0),
+    ("image metadata", ImageCopy, "finish", 0),
+    ("label metadata", LabelWriter, "finish", 0),
+    ("maps", publish, "_keep_maps", 0),
+    ("after the maps", publish, "_keep_maps", 1),
+]
+
+
+@pytest.mark.parametrize(("owner", "name", "after"), [p[1:] for p in PUBLISHING], ids=[p[0] for p in PUBLISHING])
+@pytest.mark.parametrize("overwrite", [False, True], ids=["new", "overwrite"])
+def test_stopped_while_publishing(
+    base: Path, tmp_path: Path, owner: Any, name: str, after: int, overwrite: bool
+) -> None:
+    out = tmp_path / "out.zarr"
+    if overwrite:
+        run(base / "movie.ome.zarr", base / "model", out=out, frames="1:2", block=(32, 48, 48))
+    if after:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(finish, "write_record", _fail_on(finish.write_record, "run.json"))
+            with pytest.raises(Stopped):
+                start(base, out, overwrite=overwrite, **FIRST)
+    else:
+        with stopping(owner, name, after=0), pytest.raises(Stopped):
+            start(base, out, overwrite=overwrite, **FIRST)
+    record = out / "tlseg/nuclei/run.json"
+    if name not in ("link_objects", "link_frames"):
+        assert not record.exists(), "no record says complete while labels are being replaced"
+    # Until the old labels are touched they are a finished result: only --overwrite replaces them.
+    again = overwrite and name in ("link_objects", "link_frames")
+    with counting() as calls:
+        summary = start(base, out, overwrite=again, **FIRST)
+    assert_undisturbed(base, out, like="first.zarr")
+    if not again:
+        assert summary.resumed
+        assert not {key[0] for key in calls} - {"write"}
+
+
+def test_stopped_after_the_record(base: Path, tmp_path: Path) -> None:
+    """Only cleaning up was left: the next start does that, and keeps the maps."""
+    from tlseg.store.scratch import Scratch
+
+    out = tmp_path / "out.zarr"
+    with stopping(Scratch, "remove", after=0), pytest.raises(Stopped):
+        start(base, out, **FIRST)
+    assert open_result(out).record["complete"] is True
+    start(base, out, **FIRST)
+    assert_undisturbed(base, out, like="first.zarr")
+    with pytest.raises(LabelError, match="already has labels"):
+        start(base, out, **FIRST)
+
+
+def _fail_on(write: Callable[[Path, Any], None], name: str) -> Callable[[Path, Any], None]:
+    def failing(path: Path, record: Any) -> None:
+        if path.name == name:
+            raise Stopped(name)
+        write(path, record)
+
+    return failing
+
+
+# --- another run ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unfinished(base: Path, tmp_path: Path) -> Path:
+    """Folder with its own movie and model, and an unfinished run in `out.zarr`."""
+    movie, model = inputs(tmp_path, frames=1)
+    with stopping(stages, "flood", after=1), pytest.raises(RunError):
+        run(movie, model, out=tmp_path / "out.zarr")
+    return tmp_path
+
+
+def other_model(folder: Path) -> dict[str, Any]:
+    save_threshold_model(folder / "model", window=(16, 32, 32), region_threshold=0.4)
+    return {}
+
+
+def other_movie(folder: Path) -> dict[str, Any]:
+    import shutil
+
+    shutil.rmtree(folder / "movie.ome.zarr")
+    write_movie(folder / "movie.ome.zarr", small_movie(1), spacing_um=(1.6, 0.9, 0.9))
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda folder: {"block": (16, 16, 16)}, r"block was \[16, 32, 48\], is \[16, 16, 16\]"),
+        (lambda folder: {"method": "components"}, "settings.method was qcanet, is components"),
+        (lambda folder: {"link": LinkSettings(max_gap=0)}, "link.max_gap was 3, is 0"),
+        (lambda folder: {"keep_maps": True}, "keep_maps was False, is True"),
+        (lambda folder: {"image": False}, "image was True, is False"),
+        (other_model, "model.digest was .*; settings.region_threshold was 128, is 102"),
+        (other_movie, r"input.spacing_um was \[1.6, 0.8, 0.8\], is \[1.6, 0.9, 0.9\]"),
+    ],
+    ids=["block", "method", "link", "keep-maps", "no-image", "model", "movie"],
+)
+def test_another_run_is_told_what_changed(
+    unfinished: Path, change: Callable[[Path], dict[str, Any]], named: str
+) -> None:
+    settings = change(unfinished)
+    before = tree(unfinished / "out.zarr")
+    with pytest.raises(ResumeError, match=named) as caught:
+        run(unfinished / "movie.ome.zarr", unfinished / "model", out=unfinished / "out.zarr", **settings)
+    assert caught.value.exit_code == 2
+    assert "--overwrite" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert tree(unfinished / "out.zarr") == before
+
+
+def test_overwrite_starts_anew(unfinished: Path) -> None:
+    movie, model, out = (unfinished / name for name in ("movie.ome.zarr", "model", "out.zarr"))
+    with counting() as calls:
+        summary = run(movie, model, out=out, block=(32, 48, 48), overwrite=True)
+    assert not summary.resumed
+    assert {"predict", "detect", "number", "flood"} <= {key[0] for key in calls}
+    run(movie, model, out=unfinished / "whole.zarr")
+    assert essence(out) == essence(unfinished / "whole.zarr")
+
+
+def test_a_damaged_table_is_said_plainly(unfinished: Path) -> None:
+    table = next((unfinished / "out.zarr").rglob("tables/flood/*/*.npz"))
+    for damaged in (table.read_bytes()[: table.stat().st_size // 2], b""):
+        table.write_bytes(damaged)
+        with pytest.raises((ResumeError, RunError), match=r"is damaged\. Start anew with --overwrite") as caught:
+            run(unfinished / "movie.ome.zarr", unfinished / "model", out=unfinished / "out.zarr")
+        assert str(table) in str(caught.value)
+    run(unfinished / "movie.ome.zarr", unfinished / "model", out=unfinished / "out.zarr", overwrite=True)
+
+
+# --- locks and kills ------------------------------------------------------------------------------------------------
+
+
+def lock_of(folder: Path, **owner: Any) -> Path:
+    lock = folder / "out.zarr/tlseg/nuclei/run.lock"
+    lock.write_text(json.dumps({"host": socket.gethostname(), **owner}))
+    return lock
+
+
+def test_a_run_that_is_alive_is_not_disturbed(unfinished: Path) -> None:
+    lock = lock_of(unfinished, pid=os.getppid(), started=psutil.Process(os.getppid()).create_time())
+    with pytest.raises(RunError, match=f"Another run is writing to .*process {os.getppid()}") as caught:
+        run(unfinished / "movie.ome.zarr", unfinished / "model", out=unfinished / "out.zarr")
+    assert isinstance(caught.value, TlsegError)
+    assert lock.exists()
+
+
+def test_the_lock_of_a_process_that_is_gone_is_taken_over(unfinished: Path) -> None:
+    """Also where its number was given to another process since, this one included."""
+    lock = lock_of(unfinished, pid=os.getpid(), started=psutil.Process().create_time() - 1000)
+    assert run(unfinished / "movie.ome.zarr", unfinished / "model", out=unfinished / "out.zarr").resumed
+    assert not lock.exists()
+
+
+KILLED = """
+import os, signal, sys
+from tlseg.run import stages
+from tlseg.run.segment import segment
+flood = stages.flood
+def killing(run, frame, block):
+    if (frame, block) == (1, 3):
+        print("ready", flush=True)
+        if sys.argv[4] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        import time
+        time.sleep(60)
+    return flood(run, frame, block)
+stages.flood = killing
+segment(sys.argv[1], model=sys.argv[2], out=sys.argv[3], block=(16, 32, 48), device="cpu", keep_maps=True)
+"""
+
+
+def test_killed_and_resumed(base: Path, tmp_path: Path) -> None:
+    """While it is alive nobody else may write; once it was killed its lock is taken over and the labels are the same."""
+    out = tmp_path / "out.zarr"
+    arguments = [str(base / "movie.ome.zarr"), str(base / "model"), str(out)]
+    with subprocess.Popen([sys.executable, "-c", KILLED, *arguments, "wait"], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            lock = json.loads((out / "tlseg/nuclei/run.lock").read_text())
+            assert lock["pid"] == process.pid
+            with pytest.raises(RunError, match="Another run is writing"):
+                start(base, out)
+        finally:
+            process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert (out / "tlseg/nuclei/run.lock").exists()
+    began = time.monotonic()
+    with counting() as calls:
+        summary = start(base, out)
+    assert summary.resumed
+    assert time.monotonic() - began < 30
+    assert not any(key[:2] == ("flood", 0) for key in calls)
+    assert_undisturbed(base, out)
