@@ -31,7 +31,15 @@ Map = NDArray[np.uint8]
 
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
-BLOCKS: tuple[Shape, ...] = ((16, 16, 16), (16, 32, 16), (32, 16, 32), (16, 16, 64), (32, 32, 32), (17, 23, 19), (99, 99, 99))
+BLOCKS: tuple[Shape, ...] = (
+    (16, 16, 16),
+    (16, 32, 16),
+    (32, 16, 32),
+    (16, 16, 64),
+    (32, 32, 32),
+    (17, 23, 19),
+    (99, 99, 99),
+)
 """Cubes and bars, multiples of a shard and not, and one larger than any frame here."""
 
 ISOTROPIC: Spacing = (1.0, 1.0, 1.0)
@@ -159,7 +167,10 @@ def giant() -> Scene:
     centres = np.zeros((40, 40, 40), dtype=np.uint8)
     centres[6, 20, 20] = centres[33, 16, 21] = centres[2, 2, 2] = 255
     return Scene(
-        regions, centres, EMBRYO, LabelSettings(centre_smoothing_um=0.0, centre_distance_um=1.0, halo_um=1.0, margin_um=1.0)
+        regions,
+        centres,
+        EMBRYO,
+        LabelSettings(centre_smoothing_um=0.0, centre_distance_um=1.0, halo_um=1.0, margin_um=1.0),
     )
 
 
@@ -173,7 +184,9 @@ def flat(value: int, *, seeds: bool, relief: Any = "centre") -> Scene:
         np.full((20, 36, 36), 255, dtype=np.uint8),
         centres,
         ISOTROPIC,
-        LabelSettings(relief=relief, centre_smoothing_um=0.0, centre_distance_um=2.0, centre_threshold=250, halo_um=2.0),
+        LabelSettings(
+            relief=relief, centre_smoothing_um=0.0, centre_distance_um=2.0, centre_threshold=250, halo_um=2.0
+        ),
     )
 
 
@@ -338,7 +351,10 @@ def lumps(seed: int) -> Scene:
     centres = np.zeros(shape, dtype=np.uint8)
     centres[tuple(inside[rng.integers(len(inside), size=35)].T)] = 255
     return Scene(
-        regions, centres, EMBRYO, LabelSettings(centre_smoothing_um=0.0, centre_distance_um=1.0, halo_um=2.0, margin_um=0.1)
+        regions,
+        centres,
+        EMBRYO,
+        LabelSettings(centre_smoothing_um=0.0, centre_distance_um=1.0, halo_um=2.0, margin_um=0.1),
     )
 
 

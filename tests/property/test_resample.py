@@ -27,7 +27,9 @@ def whole(values: NDArray[np.float32], spacing: Spacing, to: Spacing) -> NDArray
 
 @FEW
 @given(shapes, spacings, spacings, st.data())
-def test_a_voxel_has_the_same_bits_in_any_crop(shape: Shape, spacing: Spacing, to: Spacing, data: st.DataObject) -> None:
+def test_a_voxel_has_the_same_bits_in_any_crop(
+    shape: Shape, spacing: Spacing, to: Spacing, data: st.DataObject
+) -> None:
     values = np.random.default_rng(1).random(shape, dtype=np.float32)
     everything = whole(values, spacing, to)
     ends = [sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n)))) for n in everything.shape]

@@ -76,12 +76,12 @@ def test_a_block_that_cannot_be_certified_in_memory_gives_up_with_a_remedy() -> 
 
 @pytest.mark.parametrize("relief", ["distance", "centre"])
 def test_a_halo_and_a_margin_of_nothing_grow_too(relief: Any) -> None:
-    settings = LabelSettings(
-        relief=relief, centre_smoothing_um=0.0, centre_distance_um=2.0, halo_um=0.0, margin_um=0.0
-    )
+    settings = LabelSettings(relief=relief, centre_smoothing_um=0.0, centre_distance_um=2.0, halo_um=0.0, margin_um=0.0)
     regions, centres = bar(4, 30)
     options = {"spacing_um": SPACING, "settings": settings}
-    assert np.array_equal(label_frame(regions, centres, block=(6, 8, 8), **options), label_frame(regions, centres, **options))
+    assert np.array_equal(
+        label_frame(regions, centres, block=(6, 8, 8), **options), label_frame(regions, centres, **options)
+    )
 
 
 def test_instances_are_numbered_by_position() -> None:

@@ -34,7 +34,9 @@ def test_a_box_outside_the_frame_touches_no_block() -> None:
     assert Grid((8, 8, 8), (4, 4, 4)).touching(Box((9, 0, 0), (12, 8, 8))) == []
 
 
-@pytest.mark.parametrize(("distance", "expected"), [(0.0, (0, 0, 0)), (1.75, (1, 3, 3)), (1.76, (2, 3, 3)), (8.0, (5, 10, 10))])
+@pytest.mark.parametrize(
+    ("distance", "expected"), [(0.0, (0, 0, 0)), (1.75, (1, 3, 3)), (1.76, (2, 3, 3)), (8.0, (5, 10, 10))]
+)
 def test_voxels_for_a_distance(distance: float, expected: tuple[int, int, int]) -> None:
     assert voxels_for(distance, (1.75, 0.8, 0.8)) == expected
 

@@ -14,7 +14,14 @@ from tlseg.geometry import Grid, Shape
 from tlseg.plan import SHARD, check_block, choose_block, flood_bytes, make_plan
 
 GIB = 2**30
-FRAMES: tuple[Shape, ...] = ((1, 512, 512), (51, 140, 139), (200, 2048, 2048), (1000, 100, 3000), (16, 16, 16), (7, 5, 3))
+FRAMES: tuple[Shape, ...] = (
+    (1, 512, 512),
+    (51, 140, 139),
+    (200, 2048, 2048),
+    (1000, 100, 3000),
+    (16, 16, 16),
+    (7, 5, 3),
+)
 
 
 def plan(**changes: Any) -> Any:

@@ -21,7 +21,9 @@ def noise(seed: int, *, values: int = 256) -> tuple[NDArray[np.uint8], NDArray[n
     return centres, rng.random(SHAPE) < 0.8
 
 
-def found_in(centres: NDArray[np.uint8], foreground: NDArray[np.bool_], block: Shape, window: Shape, threshold: int) -> Candidates:
+def found_in(
+    centres: NDArray[np.uint8], foreground: NDArray[np.bool_], block: Shape, window: Shape, threshold: int
+) -> Candidates:
     parts = []
     for core in Grid(SHAPE, block):
         crop = core.grow(candidate_halo(window)).intersect(FRAME)
@@ -101,6 +103,8 @@ def test_seeds_are_chosen_greedily_from_the_highest(distance: float) -> None:
         assert np.linalg.norm((a - b) * spacing) > distance
 
 
-@pytest.mark.parametrize(("side", "expected"), [(0.0, (1, 1, 1)), (1.0, (1, 3, 3)), (2.0, (3, 3, 3)), (3.6, (3, 5, 5)), (5.3, (5, 7, 7))])
+@pytest.mark.parametrize(
+    ("side", "expected"), [(0.0, (1, 1, 1)), (1.0, (1, 3, 3)), (2.0, (3, 3, 3)), (3.6, (3, 5, 5)), (5.3, (5, 7, 7))]
+)
 def test_smoothing_windows_reach_half_their_side_either_way(side: float, expected: Shape) -> None:
     assert smoothing_window(side, (1.75, 0.8, 0.8)) == expected

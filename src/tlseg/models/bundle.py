@@ -104,7 +104,7 @@ class ModelSpec:
             z, y, x = values["spacing_um"]
             known["spacing_um"] = (float(z), float(y), float(x))
             spec = cls(**known)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{where} is not a tlseg model description: {error!r}.") from error
         if "nsn" not in spec.networks:
             raise ModelError(f"{where} has no network for nuclear regions (nsn).")

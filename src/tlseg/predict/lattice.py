@@ -56,6 +56,8 @@ class Lattice:
         for n, largest, shared in zip(self.frame, self.window, self.overlap, strict=True):
             number = max(1, -(-(n - shared) // (largest - shared)))
             side = -(-(n + (number - 1) * shared) // number)
+            if number > 1:
+                side = max(side, 2 * shared)
             sides.append(min(largest, -(-side // self.multiple) * self.multiple))
         z, y, x = sides
         return (z, y, x)
@@ -67,7 +69,8 @@ class Lattice:
         The last window ends at or past the frame's edge: the lattice never slides, and what lies past the edge is padding.
         """
         z, y, x = (
-            tuple(range(0, max(1, n - o), w - o)) for n, w, o in zip(self.frame, self.shape, self.overlap, strict=True)
+            tuple(range(0, max(1, n - o), max(1, w - o)))
+            for n, w, o in zip(self.frame, self.shape, self.overlap, strict=True)
         )
         return (z, y, x)
 

@@ -1,0 +1,112 @@
+"""One window, one answer: whatever else is computed beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from handmade import save_threshold_model
+from numpy.typing import NDArray
+
+from tlseg.errors import RunError
+from tlseg.models.bundle import load_model
+from tlseg.models.unet import UNet, UNetConfig
+from tlseg.predict.infer import Predictor, load_predictor, resolve_device, window_bytes
+
+SMALL = UNetConfig(levels=3, kernel=3, base=4)
+
+
+def network(config: UNetConfig = SMALL, seed: int = 0) -> UNet:
+    """Random weights, with batch norms that do something."""
+    torch.manual_seed(seed)
+    made = UNet(config)
+    made.train()
+    with torch.no_grad():
+        for _ in range(3):
+            made(torch.randn(2, 1, 16, 16, 16) * 2 + 1)
+        # Steep, so that a last bit that differs is seen in whole numbers.
+        made.head.weight *= 40
+    return made.eval()
+
+
+def windows(n: int) -> NDArray[np.float32]:
+    return np.random.default_rng(1).normal(0.3, 1, (n, 8, 16, 12)).astype(np.float32)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_a_window_has_the_same_bits_alone_and_in_company(precision: str, output: str) -> None:
+    predictor = Predictor(
+        network(UNetConfig(levels=3, kernel=3, base=4, output=output)),  # type: ignore[arg-type]
+        precision=precision,
+        device="cpu",
+        batch=3,
+    )
+    some = windows(5)
+    together = predictor(some)
+    assert together.shape == some.shape
+    assert together.dtype == np.uint8
+    assert together.std() > 10
+    assert predictor.batch == 1
+    for i in range(5):
+        assert predictor(some[i : i + 1]).tobytes() == together[i].tobytes()
+    assert predictor(some[::-1].copy()).tobytes() == together[::-1].tobytes()
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_windows_at_once_do_not_change_any(threads: int) -> None:
+    predictor = Predictor(network(), precision="float32", device="cpu", batch=1)
+    some = windows(6)
+    assert predictor(some, threads=threads).tobytes() == predictor(some, threads=1).tobytes()
+
+
+@pytest.mark.parametrize("machine", [1, 2])
+def test_threads_of_the_machine_do_not_change_any(machine: int) -> None:
+    predictor, some = Predictor(network(), precision="float32", device="cpu", batch=1), windows(2)
+    expected = predictor(some)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(machine)
+        assert predictor(some).tobytes() == expected.tobytes()
+        assert torch.get_num_threads() == machine
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_answer_is_the_networks() -> None:
+    made, some = network(), windows(2)
+    with torch.inference_mode():
+        expected = made.probability(made(torch.from_numpy(some[:, None]))).numpy() * 255
+    found = Predictor(made, precision="float32", device="cpu", batch=1)(some)
+    assert np.abs(found - expected).max() <= 0.5 + 0.02
+
+
+def test_asking_for_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == "cpu"
+    assert resolve_device("cpu") == "cpu"
+    with pytest.raises(RunError, match="--device cpu"):
+        resolve_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto") == "cuda"
+
+
+def test_weights_that_change_under_a_run_are_an_error(tmp_path: Path) -> None:
+    model = save_threshold_model(tmp_path)
+    loaded = load_predictor(str(tmp_path), model.digest, "nsn", "cpu")
+    assert load_predictor(str(tmp_path), model.digest, "nsn", "cpu") is loaded
+    load_predictor.cache_clear()
+    weights = tmp_path / "nsn.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    assert load_model(tmp_path).digest != model.digest
+    with pytest.raises(RunError, match="changed while the run"):
+        load_predictor(str(tmp_path), model.digest, "nsn", "cpu")
+
+
+def test_memory_of_a_window_grows_with_voxels_and_width() -> None:
+    assert window_bytes((64, 64, 64), SMALL) * 8 == pytest.approx(window_bytes((128, 128, 128), SMALL), rel=1e-6)
+    assert window_bytes((64, 64, 64), UNetConfig(3, 3, 8)) == pytest.approx(
+        2 * window_bytes((64, 64, 64), SMALL), rel=1e-6
+    )
