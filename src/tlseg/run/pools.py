@@ -12,9 +12,13 @@ import psutil
 
 from tlseg.errors import PlanError, RunError, TlsegError
 from tlseg.run.flow import Pool, Task
+from tlseg.store.location import one_line
 
 if TYPE_CHECKING:
     from distributed import Client
+
+CONNECT_S = 20.0
+"""How long a scheduler may take to answer."""
 
 
 class SerialPool:
@@ -54,15 +58,20 @@ class ClientPool:
 
     def submit(self, ticket: int, task: Task) -> None:
         """Send a task; earlier tickets run first."""
-        future = self.client.submit(
-            task.function, *task.arguments, key=f"tlseg-{task.stage}-{ticket}-{id(self)}", pure=False, priority=-ticket
-        )
+        key = f"tlseg-{task.stage}-{ticket}-{id(self)}"
+        try:
+            future = self.client.submit(task.function, *task.arguments, key=key, pure=False, priority=-ticket)
+        except Exception as error:
+            raise _gone(error) from error
         self.tasks[future] = (ticket, task)
         self.done.add(future)  # type: ignore[no-untyped-call]
 
     def finished(self) -> tuple[int, Any]:
         """Wait for any future."""
-        future = next(self.done)
+        try:
+            future = next(self.done)
+        except Exception as error:
+            raise _gone(error) from error
         ticket, task = self.tasks.pop(future)
         try:
             return ticket, future.result()
@@ -87,9 +96,11 @@ def open_pool(*, workers: int, scheduler: str | None, client: Client | None) -> 
         from distributed import Client
 
         try:
-            connected = Client(scheduler, timeout=20)  # type: ignore[no-untyped-call]
+            connected = Client(scheduler, timeout=CONNECT_S)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
-            raise RunError(f"No Dask scheduler answers at {scheduler}: {error}. Check the address.") from error
+            raise RunError(
+                f"No Dask scheduler answers at {scheduler} ({one_line(error)}). Check the address."
+            ) from error
         with connected:
             yield ClientPool(connected)
     elif workers:
@@ -126,6 +137,12 @@ def explained(error: Exception, task: Task) -> TlsegError:
     if isinstance(error, TlsegError):
         return error
     return RunError(
-        f"Stage {task.stage} failed on frame {task.frame}, region {task.number}: {type(error).__name__}: {error}. What "
-        "is done is kept; the same command goes on from there."
+        f"Stage {task.stage} failed on frame {task.frame}, region {task.number}: {one_line(error)}. What is done is "
+        "kept; the same command goes on from there."
+    )
+
+
+def _gone(error: Exception) -> RunError:
+    return RunError(
+        f"The Dask cluster went away ({one_line(error)}). What is done is kept; the same command goes on from there."
     )

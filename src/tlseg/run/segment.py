@@ -33,6 +33,7 @@ from tlseg.run.frames import Frames
 from tlseg.run.pools import cores, memory_per_worker, open_pool
 from tlseg.run.publish import open_output, publish
 from tlseg.store.labels import prepare_root, pyramid_beside
+from tlseg.store.location import one_line
 from tlseg.store.movie import check_segmentable, open_source
 from tlseg.store.scratch import RunLock, Scratch
 
@@ -275,8 +276,7 @@ def segment(
             lineage, audit, record, resumed = _run(job, pool, Counters(listener), overwrite=overwrite, began=began)
     except OSError as error:
         raise RunError(
-            f"The run stopped: {type(error).__name__}: {error}. What is done is kept; the same command goes on from "
-            "there."
+            f"The run stopped: {one_line(error)}. What is done is kept; the same command goes on from there."
         ) from error
     return Summary(
         path=str(job.root),

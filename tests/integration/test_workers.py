@@ -1,0 +1,175 @@
+"""Workers change nothing: processes here, a scheduler elsewhere, a worker that is killed; the same bytes, no remains."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dask
+import psutil
+import pytest
+from distributed import Client, LocalCluster
+
+from runs import essence, inputs, run, tree
+from tlseg.errors import PlanError, RunError
+from tlseg.run import pools
+from tlseg.run.events import Event
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a movie of two frames, a model, and a serial run in `result.zarr`."""
+    folder = tmp_path_factory.mktemp("workers")
+    movie, model = inputs(folder, frames=2)
+    run(movie, model, out=folder / "result.zarr")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """A cluster that was there before the run and outlives it."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def no_remains() -> Iterator[None]:
+    """Every process that the test started has ended."""
+    before = {p.pid for p in psutil.Process().children(recursive=True)}
+    yield
+    started = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
+    _, alive = psutil.wait_procs([p for p in started if "resource_tracker" not in " ".join(p.cmdline())], timeout=5)
+    assert not alive
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.usefixtures("no_remains")
+def test_processes_on_this_machine(base: Path, tmp_path: Path, workers: int) -> None:
+    run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", workers=workers)
+    assert essence(tmp_path / "out.zarr") == essence(base / "result.zarr")
+
+
+def test_a_scheduler_by_its_address(base: Path, tmp_path: Path, cluster: LocalCluster) -> None:
+    address = cluster.scheduler_address
+    run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", scheduler=address)
+    assert essence(tmp_path / "out.zarr") == essence(base / "result.zarr")
+    with Client(address) as client:
+        assert client.submit(abs, -1).result() == 1, "a cluster that was given still runs"
+
+
+def test_a_client(base: Path, tmp_path: Path, cluster: LocalCluster) -> None:
+    with Client(cluster) as client:
+        run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", client=client)
+        assert client.status == "running"
+        assert not client.who_has(), "no result of a task stays with the workers"
+    assert essence(tmp_path / "out.zarr") == essence(base / "result.zarr")
+
+
+def test_workers_that_stay_see_a_new_run(base: Path, tmp_path: Path, cluster: LocalCluster) -> None:
+    """The same place is used again with other blocks: what workers remember of the first run must not be used."""
+    with Client(cluster) as client:
+        for block in [(32, 48, 48), (16, 16, 48)]:
+            run(
+                base / "movie.ome.zarr",
+                base / "model",
+                out=tmp_path / "out.zarr",
+                block=block,
+                client=client,
+                overwrite=True,
+            )
+            assert essence(tmp_path / "out.zarr") == essence(base / "result.zarr")
+
+
+@pytest.mark.parametrize("stage", ["predict", "flood"])
+def test_a_worker_that_is_killed(base: Path, tmp_path: Path, cluster: LocalCluster, stage: str) -> None:
+    killed = threading.Event()
+
+    def kill_one(event: Event) -> None:
+        if event.stage == stage and event.done and not killed.is_set():
+            killed.set()
+            os.kill(client.run(os.getpid, workers=[next(iter(client.nthreads()))]).popitem()[1], signal.SIGKILL)
+
+    with Client(cluster) as client:
+        client.wait_for_workers(2, timeout=30)
+        run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", client=client, listener=kill_one)
+    assert killed.is_set()
+    assert essence(tmp_path / "out.zarr") == essence(base / "result.zarr")
+
+
+def test_a_cluster_that_goes_away(base: Path, tmp_path: Path) -> None:
+    """The run ends with one line, and goes on from there."""
+    gone = LocalCluster(
+        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+    )
+
+    def close(event: Event) -> None:
+        if event.stage == "flood" and event.done == 1:
+            gone.close()
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        gone,
+        Client(gone, timeout=5) as client,
+        pytest.raises(RunError, match="goes on from there") as caught,
+    ):
+        run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", client=client, listener=close)
+    assert "\n" not in str(caught.value)
+    assert run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr").resumed
+    assert essence(tmp_path / "out.zarr") == essence(base / "result.zarr")
+
+
+def test_an_error_of_a_worker_is_one_line(base: Path, tmp_path: Path, cluster: LocalCluster) -> None:
+    """Weights that are gone when the workers want them."""
+    movie, model = inputs(tmp_path, frames=1)
+
+    def damage(event: Event) -> None:
+        if event.stage == "predict" and not event.done:
+            (model / "nsn.safetensors").write_bytes(b"damaged")
+
+    with Client(cluster) as client, pytest.raises(RunError, match=r"The model in .* changed") as caught:
+        run(movie, model, out=tmp_path / "out.zarr", client=client, listener=damage)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_remains")
+def test_a_scheduler_that_does_not_answer(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pools.CONNECT_S <= 20
+    monkeypatch.setattr(pools, "CONNECT_S", 1.0)
+    began = time.monotonic()
+    with pytest.raises(RunError, match="No Dask scheduler answers at") as caught:
+        run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", scheduler="tcp://127.0.0.1:9")
+    assert time.monotonic() - began < 6
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://", "carrier-pigeon://coop:1"])
+def test_an_address_that_is_none(base: Path, tmp_path: Path, address: str) -> None:
+    with pytest.raises(RunError, match="No Dask scheduler answers at") as caught:
+        run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", scheduler=address)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_scheduler_without_workers(base: Path, tmp_path: Path) -> None:
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50) as empty,
+        pytest.raises(RunError, match="has no workers"),
+    ):
+        run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", scheduler=empty.scheduler_address)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_one_place_to_run_only(base: Path, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    with pytest.raises(PlanError, match="--workers and --scheduler"):
+        run(
+            base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", workers=1, scheduler="tcp://127.0.0.1:9"
+        )
+    assert tree(tmp_path) == before
