@@ -145,9 +145,10 @@ def object_table(
 def overlaps(before: NDArray[np.uint32], after: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Rows (label before, label after, voxels) for all pairs that share voxels of one box in two frames."""
     both = (before > 0) & (after > 0)
-    keys = before[both].astype(np.int64) << 32 | after[both].astype(np.int64)
+    keys = before[both].astype(np.uint64) << np.uint64(32) | after[both].astype(np.uint64)
     pairs, counts = np.unique(keys, return_counts=True)
-    return np.stack([pairs >> 32, pairs & 0xFFFFFFFF, counts], axis=1).reshape(-1, 3)
+    columns = (pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF), counts)
+    return np.stack([column.astype(np.int64) for column in columns], axis=1)
 
 
 def add_overlaps(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

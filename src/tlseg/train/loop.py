@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from tlseg.errors import TrainingError
@@ -73,10 +72,18 @@ def train(
     Raises
     ------
     TrainingError
-        When there are no pairs, or `out` holds a training with other settings.
+        When there are no pairs, crops are too small, or `out` holds a training with other settings.
     """
     if not pairs:
-        raise TrainingError("There is nothing to train on: the training set is empty.")
+        raise TrainingError(
+            "There is nothing to train on: the training set is empty. Hold out fewer groups for validation (--hold-out)."
+        )
+    coarsest = math.prod(n // settings.architecture.multiple for n in settings.samples.crop)
+    if coarsest * settings.batch < 2:
+        raise TrainingError(
+            f"Batches of {settings.batch} crops of {settings.samples.crop} voxels leave less than two voxels at the coarsest "
+            f"of {settings.architecture.levels} levels, and batch norm needs two. Use a larger --crop or --batch."
+        )
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     network = UNet(settings.architecture).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -92,6 +99,7 @@ def train(
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         step, best, skipped = state["step"], state["best"], state["skipped"]
+    _trim_log(out / "log.csv", step)
 
     while step < settings.steps:
         for group in optimizer.param_groups:
@@ -162,6 +170,11 @@ def _log(path: Path, step: int, loss: float, rate: float, score: float | None) -
         writer.writerow([step, f"{loss:.6f}", f"{rate:.3e}", "" if score is None else f"{score:.5f}"])
 
 
-def mean_or_nan(values: list[float]) -> float:
-    """Mean of the values, NaN where there are none."""
-    return float(np.mean(values)) if values else math.nan
+def _trim_log(path: Path, step: int) -> None:
+    """Keep what the log says about the first `step` steps; later ones, lost with the last interruption, are done again."""
+    if not path.is_file():
+        return
+    lines = path.read_bytes().splitlines(keepends=True)[: step + 1]
+    beside = path.with_suffix(".part")
+    beside.write_bytes(b"".join(lines))
+    beside.replace(path)

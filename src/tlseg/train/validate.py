@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from tlseg.errors import TrainingError
 from tlseg.geometry import Box, Spacing
 from tlseg.label.seeds import candidates, select_seeds, smoothing_window
 from tlseg.models.bundle import ModelSpec, Role
@@ -69,7 +70,18 @@ def centre_score(
 def validator(
     role: Role, frames: list[Frame], *, spec: ModelSpec, spacing_um: Spacing, device: Literal["cpu", "cuda"]
 ) -> Callable[[UNet], float]:
-    """Score of a network of this role on these frames."""
+    """Score of a network of this role on these frames.
+
+    Raises
+    ------
+    TrainingError
+        When there are no frames: nothing would tell good weights from bad ones.
+    """
+    if not frames:
+        raise TrainingError(
+            "There is nothing to validate on: no group of the training data is held out. Name one or more of its groups "
+            "with --hold-out."
+        )
     score = region_score if role == "nsn" else centre_score
 
     def run(network: UNet) -> float:

@@ -1,0 +1,161 @@
+"""Tables of objects, against what others compute from whole frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from skimage.measure import marching_cubes, mesh_surface_area, regionprops
+
+from tlseg.geometry import Box, Grid, Shape, Spacing
+from tlseg.measure.objects import (
+    ObjectSums,
+    add_overlaps,
+    add_sums,
+    measure_block,
+    object_table,
+    overlaps,
+    surface_of_corners,
+)
+
+SPACING: Spacing = (1.75, 0.8, 0.8)
+SHAPE: Shape = (14, 26, 22)
+
+
+def scene(seed: int = 0) -> NDArray[np.uint32]:
+    """Touching lumps, some cut by the frame's edge, with numbers that are not consecutive."""
+    rng = np.random.default_rng(seed)
+    centres = rng.uniform(0, 1, (9, 3)) * SHAPE
+    place = np.stack(np.indices(SHAPE), axis=-1)[..., None, :]
+    far = (((place - centres) * [1.5, 1, 1]) ** 2).sum(axis=-1)
+    numbers = np.array([3, 7, 8, 20, 21, 100, 70000, 4_000_000_000, 5], dtype=np.uint32)
+    return np.where(far.min(axis=-1) < 36, numbers[far.argmin(axis=-1)], 0).astype(np.uint32)
+
+
+def grey(dtype: str) -> NDArray[np.generic]:
+    values = np.random.default_rng(1).gamma(2, 40, SHAPE) - (60 if dtype in ("int16", "float32") else 0)
+    return np.clip(values, -300, 255 if dtype == "uint8" else 3000).astype(dtype)
+
+
+def measured(labels: NDArray[np.uint32], image: NDArray[np.generic], block: Shape) -> ObjectSums:
+    frame = Box.of_shape(labels.shape)  # type: ignore[arg-type]
+    parts = []
+    for core in Grid(frame.shape, block):
+        crop = Box(tuple(max(0, a - 1) for a in core.start), core.stop)  # type: ignore[arg-type]
+        here = (labels[crop.slices], image[core.slices])
+        parts.append(measure_block(*here, crop=crop, core=core, frame=frame, spacing_um=SPACING))
+    return add_sums(parts[::-1])
+
+
+def table(labels: NDArray[np.uint32], image: NDArray[np.generic], block: Shape = SHAPE) -> pd.DataFrame:
+    sums = measured(labels, image, block)
+    nothing = np.zeros(0, dtype=np.int64)
+    return object_table(
+        sums, t=4, spacing_um=SPACING, origin_um=(10.0, 20.0, 30.0), dtype=image.dtype.str, fallback=nothing
+    )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+@pytest.mark.parametrize("block", [(16, 16, 16), (5, 7, 9), (1, 26, 3)])
+def test_the_table_does_not_depend_on_the_cut(dtype: str, block: Shape) -> None:
+    labels, image = scene(), grey(dtype)
+    pd.testing.assert_frame_equal(table(labels, image, block), table(labels, image), check_exact=True)
+    assert table(labels, image, block).equals(table(labels, image))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_volumes_places_and_intensities_are_those_of_scikit_image(dtype: str) -> None:
+    labels, image = scene(), grey(dtype)
+    rows = table(labels, image)
+    numbers, dense = np.unique(labels, return_inverse=True)
+    props = regionprops(dense.reshape(SHAPE), intensity_image=image.astype(np.float64))
+    assert rows["label"].tolist() == numbers[1:].tolist()
+    assert (rows["t"] == 4).all()
+    for (_, row), prop in zip(rows.iterrows(), props, strict=True):
+        values = image[dense.reshape(SHAPE) == prop.label].astype(np.float64)
+        assert row["volume_voxels"] == prop.num_pixels
+        assert row["volume_um3"] == pytest.approx(prop.num_pixels * 1.75 * 0.8 * 0.8)
+        assert [row["z"], row["y"], row["x"]] == pytest.approx(prop.centroid)
+        assert [row[f"bbox_{a}{i}"] for i in (0, 1) for a in "zyx"] == list(prop.bbox)
+        assert row["intensity_mean"] == pytest.approx(prop.intensity_mean, rel=1e-4)
+        assert row["intensity_sum"] == pytest.approx(values.sum(), rel=1e-4)
+        for axis, start in zip("zyx", (10.0, 20.0, 30.0), strict=True):
+            assert row[f"{axis}_um"] == pytest.approx(start + row[axis] * SPACING["zyx".index(axis)])
+
+
+def test_surfaces_are_those_of_marching_cubes() -> None:
+    labels = scene()
+    rows = table(labels, grey("uint8")).set_index("label")
+    for number in np.unique(labels)[1:]:
+        mask = np.pad(labels == number, 1).astype(np.float32)
+        vertices, faces, _, _ = marching_cubes(mask, 0.5, spacing=SPACING)
+        assert rows.loc[number, "surface_um2"] == pytest.approx(mesh_surface_area(vertices, faces), rel=1e-4)
+
+
+def test_cells_inside_out_have_the_same_surface_where_that_is_not_ambiguous() -> None:
+    areas = surface_of_corners(SPACING)
+    assert areas[0] == areas[255] == 0
+    assert (areas[1:255] > 0).all()
+    assert areas[0b00001111] == round(0.8 * 0.8 * 1e6)
+    assert areas[1] == areas[254]
+
+
+def test_objects_at_the_edge_of_the_frame_are_marked() -> None:
+    labels = scene()
+    rows = table(labels, grey("uint8"), (5, 7, 9)).set_index("label")
+    inner = np.zeros(SHAPE, dtype=bool)
+    inner[1:-1, 1:-1, 1:-1] = True
+    touching = set(np.unique(labels[~inner]).tolist()) - {0}
+    assert set(rows.index[rows["touches_edge"]]) == touching
+    assert 0 < len(touching) < len(rows)
+
+
+def test_seams_are_not_edges() -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint32)
+    labels[4:10, 5:20, 6:18] = 1
+    rows = table(labels, grey("uint8"), (5, 7, 9))
+    assert rows["touches_edge"].tolist() == [False]
+    assert rows["surface_um2"][0] == table(labels, grey("uint8"))["surface_um2"][0]
+
+
+def test_fallbacks_are_named() -> None:
+    sums = measured(scene(), grey("uint8"), SHAPE)
+    rows = object_table(
+        sums, t=0, spacing_um=SPACING, origin_um=(0.0, 0.0, 0.0), dtype="|u1", fallback=np.array([7, 100])
+    )
+    assert set(rows.loc[rows["seed"] == "fallback", "label"]) == {7, 100}
+    assert set(rows["seed"]) == {"fallback", "detected"}
+
+
+def test_an_empty_frame_has_no_rows_but_all_columns() -> None:
+    empty, full = table(np.zeros(SHAPE, dtype=np.uint32), grey("uint8"), (5, 7, 9)), table(scene(), grey("uint8"))
+    assert len(empty) == 0
+    assert list(empty.columns) == list(full.columns)
+    assert dict(empty.dtypes) == dict(full.dtypes)
+
+
+def test_sums_survive_storage() -> None:
+    sums = measured(scene(), grey("uint8"), SHAPE)
+    again = ObjectSums(**sums.to_arrays())
+    assert all(np.array_equal(a, b) for a, b in zip(sums.to_arrays().values(), again.to_arrays().values(), strict=True))
+
+
+@pytest.mark.parametrize("block", [SHAPE, (5, 7, 9)])
+def test_overlaps_are_counted_pair_by_pair(block: Shape) -> None:
+    before, after = scene(0), scene(2)
+    expected = {}
+    for a, b in zip(before.ravel().tolist(), after.ravel().tolist(), strict=True):
+        if a and b:
+            expected[a, b] = expected.get((a, b), 0) + 1
+    parts = [overlaps(before[core.slices], after[core.slices]) for core in Grid(SHAPE, block)]
+    rows = add_overlaps(parts[::-1])
+    assert rows.tolist() == [[a, b, n] for (a, b), n in sorted(expected.items())]
+    assert len(rows) > 5
+
+
+def test_frames_that_share_nothing_have_no_overlaps() -> None:
+    nothing = np.zeros(SHAPE, dtype=np.uint32)
+    assert overlaps(nothing, scene()).shape == (0, 3)
+    assert add_overlaps([]).shape == (0, 3)
+    assert add_overlaps([overlaps(nothing, scene())]).shape == (0, 3)
