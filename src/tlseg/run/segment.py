@@ -16,7 +16,7 @@ import numpy as np
 
 from tlseg import __version__
 from tlseg.config import LabelSettings, Method, byte
-from tlseg.errors import MovieError, RunError
+from tlseg.errors import ModelError, MovieError, RunError
 from tlseg.geometry import Shape, voxels_for
 from tlseg.link.lineage import Lineage
 from tlseg.link.settings import LinkSettings
@@ -129,6 +129,10 @@ def prepare(
     if not (for_planning and source.is_2d):
         check_segmentable(source, chosen, allow_missing=allow_missing)
     loaded = load_model(model)
+    if method == "qcanet" and "ndn" not in loaded.spec.networks:
+        raise ModelError(
+            f"The model {loaded.spec.name!r} has no network for centres (ndn). Use --method components, or another model."
+        )
     settings = label_settings(loaded.spec, method)
     resolved = resolve_device(device)
     root = destination(source, out, for_planning=for_planning)
@@ -150,6 +154,8 @@ def prepare(
         threads=1 if workers else cores(),
         most_voxels=None,
     )
+    for role in run.roles:
+        loaded.network(role)  # damaged weights are found before any work
     lattices = {role: lattice_for(loaded.spec, role, shape=shape, spacing_um=source.spacing_um) for role in run.roles}
     plan = make_plan(
         frames=len(chosen),

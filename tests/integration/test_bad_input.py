@@ -1,0 +1,378 @@
+"""Bad input stops before any work: one line that says what to do, exit code 2 (1 where the run failed), nothing written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from click.testing import CliRunner, Result
+
+from handmade import write_movie
+from runs import SHAPE, inputs, small_movie, tree
+from tlseg.cli import COMMANDS, main
+from tlseg.run import pools
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    inputs(folder, frames=2)
+    return folder
+
+
+@pytest.fixture
+def place(base: Path, tmp_path: Path) -> Path:
+    """A folder of its own with a good movie of two frames and a good model."""
+    shutil.copytree(base, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def tlseg(*arguments: str | Path) -> Result:
+    try:
+        runner = CliRunner(mix_stderr=False)
+    except TypeError:  # click 8.2 always keeps them apart
+        runner = CliRunner()
+    return runner.invoke(main, [str(a) for a in arguments], prog_name="tlseg")
+
+
+def segmenting(folder: Path, *more: str | Path) -> Result:
+    return tlseg(
+        "segment",
+        folder / "movie.ome.zarr",
+        "--model",
+        folder / "model",
+        "--device",
+        "cpu",
+        "--block",
+        "32,48,48",
+        *more,
+    )
+
+
+def error_of(result: Result, code: int = 2) -> str:
+    """The one line of an error."""
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    return lines[0]
+
+
+def rewrite(movie: Path, **settings: Any) -> zarr.Array[Any]:
+    """Replace level 0 of the movie by an array with other properties, all chunks written."""
+    old = zarr.open_array(movie / "0", mode="r")
+    values = settings.pop("values", old[:])
+    shutil.rmtree(movie / "0")
+    array = zarr.create_array(
+        movie / "0",
+        shape=values.shape,
+        dtype=settings.get("dtype", values.dtype),
+        chunks=(1,) * (values.ndim - 2) + values.shape[-2:],
+        config={"write_empty_chunks": True},
+    )
+    array[...] = values
+    return array
+
+
+def edit_metadata(movie: Path, change: Callable[[Any], None]) -> None:
+    path = movie / "zarr.json"
+    document = json.loads(path.read_text())
+    change(document["attributes"]["ome"])
+    path.write_text(json.dumps(document))
+
+
+def wrong_axes(movie: Path) -> None:
+    edit_metadata(movie, lambda ome: ome["multiscales"][0]["axes"][3].update(name="q"))
+
+
+def no_spacing(movie: Path) -> None:
+    def change(ome: Any) -> None:
+        for level in ome["multiscales"][0]["datasets"]:
+            del level["coordinateTransformations"]
+
+    edit_metadata(movie, change)
+
+
+def missing_chunk(movie: Path) -> None:
+    next(p for p in (movie / "0/c/1").rglob("*") if p.is_file()).unlink()
+
+
+def corrupt_chunk(movie: Path) -> None:
+    for path in (movie / "0/c/1").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-40])
+
+
+def not_a_number(movie: Path) -> None:
+    values = small_movie(2)[:, None].astype(np.float32)
+    values[1, 0, 3, 4, 5] = np.nan
+    rewrite(movie, values=values)
+
+
+def constant_frame(movie: Path) -> None:
+    values = small_movie(2)[:, None]
+    values[1] = 7
+    rewrite(movie, values=values)
+
+
+def no_frames(movie: Path) -> None:
+    rewrite(movie, values=np.zeros((0, 1, *SHAPE), np.uint16))
+
+
+def doubles(movie: Path) -> None:
+    rewrite(movie, dtype="float64")
+
+
+def plane(movie: Path) -> None:
+    shutil.rmtree(movie)
+    write_movie(movie, small_movie(2)[:, :1])
+
+
+def no_zarr(movie: Path) -> None:
+    shutil.rmtree(movie)
+    movie.mkdir()
+    (movie / "notes.txt").write_text("nothing")
+
+
+def a_file(movie: Path) -> None:
+    shutil.rmtree(movie)
+    movie.write_bytes(b"II*\0")
+
+
+def nothing(movie: Path) -> None:
+    shutil.rmtree(movie)
+
+
+def cut_metadata(movie: Path) -> None:
+    path = movie / "zarr.json"
+    path.write_text(path.read_text()[:100])
+
+
+def cut_array_metadata(movie: Path) -> None:
+    path = movie / "0/zarr.json"
+    path.write_text(path.read_text()[:100])
+
+
+def no_image(movie: Path) -> None:
+    edit_metadata(movie, lambda ome: ome.clear())
+
+
+MOVIES: list[tuple[Callable[[Path], None], str]] = [
+    (wrong_axes, "axes"),
+    (no_spacing, "--spacing Z,Y,X"),
+    (missing_chunk, "1 chunks are missing, the first is 0/c/1"),
+    (corrupt_chunk, "damaged or cut short"),
+    (not_a_number, "NaN"),
+    (constant_frame, "[Ff]rame 1"),
+    (no_frames, "nothing to segment"),
+    (doubles, "float64 pixels"),
+    (plane, "2D movie"),
+    (no_zarr, "not a Zarr group"),
+    (a_file, "is a file"),
+    (nothing, "does not exist"),
+    (cut_metadata, "cannot be read"),
+    (cut_array_metadata, "cannot be opened"),
+    (no_image, "Expected"),
+]
+
+
+@pytest.mark.parametrize(("damage", "said"), MOVIES, ids=[damage.__name__ for damage, _ in MOVIES])
+@pytest.mark.parametrize("beside", [True, False], ids=["in-place", "out"])
+def test_bad_movies(place: Path, damage: Callable[[Path], None], said: str, beside: bool) -> None:
+    damage(place / "movie.ome.zarr")
+    before = tree(place)
+    line = error_of(segmenting(place, *([] if beside else ["--out", place / "out.ome.zarr"])))
+    assert re.search(said, line), line
+    assert tree(place) == before
+
+
+def damaged_weights(folder: Path) -> None:
+    (folder / "model/nsn.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+
+
+def no_centres(folder: Path) -> None:
+    path = folder / "model/model.json"
+    model = json.loads(path.read_text())
+    del model["networks"]["ndn"]
+    path.write_text(json.dumps(model))
+
+
+def damaged_description(folder: Path) -> None:
+    (folder / "model/model.json").write_text("{")
+
+
+def labels_there(folder: Path) -> None:
+    assert segmenting(folder, "--frames", "0:1").exit_code == 0
+
+
+def version_04(folder: Path, dtype: str = "<u2") -> None:
+    movie = folder / "movie.ome.zarr"
+    values = zarr.open_array(movie / "0", mode="r")[:].astype(dtype)
+    ome = json.loads((movie / "zarr.json").read_text())["attributes"]["ome"]
+    shutil.rmtree(movie)
+    group = zarr.create_group(movie, zarr_format=2)
+    multiscale = ome["multiscales"][0] | {"version": "0.4", "datasets": ome["multiscales"][0]["datasets"][:1]}
+    group.attrs["multiscales"] = [multiscale]
+    group.create_array("0", shape=values.shape, dtype=values.dtype, chunks=(1, 1, *SHAPE))[...] = values
+
+
+def big_endian(folder: Path) -> None:
+    version_04(folder, ">u2")
+
+
+def file_in_the_way(folder: Path) -> None:
+    (folder / "out.ome.zarr").write_text("mine")
+
+
+def folder_in_the_way(folder: Path) -> None:
+    (folder / "out.ome.zarr").mkdir()
+    (folder / "out.ome.zarr/notes.txt").write_text("mine")
+
+
+def raw_movie_in_the_way(folder: Path) -> None:
+    write_movie(folder / "out.ome.zarr", small_movie(2)[::-1])
+
+
+def as_is(folder: Path) -> None:
+    """Nothing is wrong with the files."""
+
+
+OUT = ["--out", "{place}/out.ome.zarr"]
+CALLS: list[tuple[str, Callable[[Path], None], list[str], str]] = [
+    ("unknown model", as_is, ["--model", "mouse"], "No model 'mouse'"),
+    ("damaged weights", damaged_weights, [], "cannot be read|do not fit"),
+    ("model without centres", no_centres, [], "no network for centres .* --method components"),
+    ("damaged model.json", damaged_description, [], "is not JSON"),
+    ("block", as_is, ["--block", "24,48,48"], "Along z, a block of 24 .* multiple of 16"),
+    ("labels exist", labels_there, [], "already has labels 'nuclei'"),
+    ("0.4 in place", version_04, [], "OME-Zarr 0.4.*--out"),
+    ("big-endian", big_endian, OUT, "big-endian uint16 pixels"),
+    ("frames out of range", as_is, ["--frames", "0:3"], "0:2"),
+    ("frames backwards", as_is, ["--frames", "1:1"], "0:2"),
+    ("frames garbage", as_is, ["--frames", "first"], "'first' is not a range"),
+    ("out is the movie", as_is, ["--out", "{place}/movie.ome.zarr"], "--out is the movie itself"),
+    ("out is the movie by another name", as_is, ["--out", "{place}/x/../movie.ome.zarr"], "--out is the movie itself"),
+    ("out in the movie", as_is, ["--out", "{place}/movie.ome.zarr/result"], "lies inside the movie"),
+    ("out on s3", as_is, ["--out", "s3://bucket/out.ome.zarr"], "local folder, not to s3://"),
+    ("out is a file", file_in_the_way, OUT, "is a file"),
+    ("out is a folder", folder_in_the_way, OUT, "no Zarr group"),
+    ("out is a raw movie", raw_movie_in_the_way, OUT, "no copy made by a run"),
+    ("out is a raw movie to overwrite", raw_movie_in_the_way, [*OUT, "--overwrite"], "no copy made by a run"),
+    ("memory", as_is, ["--memory-limit", "0.1"], "A worker would need about .* may use 0.1 GiB"),
+    (
+        "workers and scheduler",
+        as_is,
+        ["--workers", "2", "--scheduler", "tcp://127.0.0.1:9"],
+        "--workers and --scheduler",
+    ),
+    ("channel", as_is, ["--channel", "blue"], "channel 'blue' was asked for"),
+    ("channel number", as_is, ["--channel", "3"], "channel 3 was asked for"),
+    ("name", as_is, ["--name", "../nuclei"], "is no name for labels"),
+]
+
+
+@pytest.mark.parametrize(("damage", "options", "said"), [c[1:] for c in CALLS], ids=[c[0] for c in CALLS])
+def test_bad_calls(place: Path, damage: Callable[[Path], None], options: list[str], said: str) -> None:
+    damage(place)
+    before = tree(place)
+    line = error_of(segmenting(place, *(o.format(place=place) for o in options)))
+    assert re.search(said, line), line
+    assert tree(place) == before
+
+
+def test_a_movie_that_is_read_only(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    before = tree(place)
+    assert "read-only" in error_of(segmenting(place))
+    assert "cannot be written to" in error_of(segmenting(place, "--out", place / "out.ome.zarr"))
+    assert tree(place) == before
+
+
+def test_a_full_disk_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tlseg.store import scratch
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(scratch, "write_atomically", full)
+    assert "No space left on device" in error_of(segmenting(place), code=2)
+    monkeypatch.undo()
+    monkeypatch.setattr("tlseg.run.finish.write_atomically", full)
+    assert "No space left on device" in error_of(segmenting(place), code=1)
+
+
+def test_a_scheduler_that_does_not_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "CONNECT_S", 0.5)
+    before = tree(place)
+    assert "No Dask scheduler answers" in error_of(segmenting(place, "--scheduler", "tcp://127.0.0.1:9"), code=1)
+    assert tree(place) == before
+
+
+@pytest.mark.parametrize("damage", [no_spacing, missing_chunk, nothing, cut_metadata], ids=lambda d: d.__name__)
+def test_plan_refuses_too(place: Path, damage: Callable[[Path], None]) -> None:
+    damage(place / "movie.ome.zarr")
+    before = tree(place)
+    error_of(tlseg("plan", place / "movie.ome.zarr", "--model", place / "model", "--device", "cpu"))
+    assert tree(place) == before
+
+
+def test_plan_refuses_what_does_not_fit(place: Path) -> None:
+    line = error_of(tlseg("plan", place / "movie.ome.zarr", "--model", place / "model", "--memory-limit", "0.5"))
+    assert "may use 0.5 GiB" in line
+
+
+@pytest.mark.parametrize("damage", [as_is, no_spacing], ids=["--frames", "no_spacing"])
+def test_from_a_shell(place: Path, damage: Callable[[Path], None]) -> None:
+    """The real command, without help of a test runner."""
+    damage(place / "movie.ome.zarr" if damage is no_spacing else place)
+    before = tree(place)
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from tlseg.cli import main; main()",
+            "segment",
+            place / "movie.ome.zarr",
+            "--model",
+            place / "model",
+            "--frames",
+            "5:9",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert len(ran.stderr.splitlines()) == 1
+    assert ran.stderr.startswith("Error: ")
+    assert tree(place) == before
+
+
+def test_help_of_every_command() -> None:
+    for command in COMMANDS:
+        try:
+            result = tlseg(command, "--help")
+        except ModuleNotFoundError:
+            pytest.fail(f"tlseg {command} is listed and has no module")
+        assert result.exit_code == 0, command
+        assert result.stdout.startswith(f"Usage: tlseg {command}")
+
+
+def test_version() -> None:
+    result = tlseg("--version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("tlseg, version ")
