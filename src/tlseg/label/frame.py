@@ -23,7 +23,8 @@ def label_frame(
 ) -> NDArray[np.uint32]:
     """Instances of one frame from its maps (z, y, x).
 
-    The result is the same for every `block` and for every `order` in which blocks are labelled.
+    The result is the same for every `block` and for every `order` in which blocks are labelled. Numbers of instances
+    that are too small stay unused.
     """
     shape: Shape = (regions.shape[0], regions.shape[1], regions.shape[2])
     frame = Box.of_shape(shape)
@@ -54,4 +55,6 @@ def label_frame(
             seedless=numbers.seedless[index],
             settings=settings,
         ).labels
+    volumes = np.bincount(labels.ravel(), minlength=numbers.total + 1) * float(np.prod(spacing_um))
+    labels[volumes[labels] < settings.minimum_volume_um3] = 0
     return labels
