@@ -1,0 +1,119 @@
+"""`tlseg plan` and `tlseg segment` as a person and a program use them: what is printed where."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from runs import SHAPE, essence, inputs, tree
+from tlseg.cli import main
+from tlseg.store.result import open_result
+
+BLOCK = ["--block", "16,32,48"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a movie of two frames, a model, and what `tlseg segment --json` made of it."""
+    folder = tmp_path_factory.mktemp("cli")
+    inputs(folder, frames=2)
+    result = tlseg("segment", folder, *BLOCK, "--out", folder / "result.zarr", "--json")
+    assert result.exit_code == 0, result.stderr
+    (folder / "summary.json").write_text(result.stdout)
+    (folder / "said.txt").write_text(result.stderr)
+    return folder
+
+
+def tlseg(command: str, folder: Path, *more: str | Path) -> Result:
+    try:
+        runner = CliRunner(mix_stderr=False)
+    except TypeError:  # click 8.2 always keeps them apart
+        runner = CliRunner()
+    arguments = [command, folder / "movie.ome.zarr", "--model", folder / "model", "--device", "cpu", *more]
+    return runner.invoke(main, [str(a) for a in arguments])
+
+
+def test_json_alone_goes_to_standard_output(base: Path) -> None:
+    summary = json.loads((base / "summary.json").read_text())
+    result = open_result(base / "result.zarr")
+    assert summary["path"] == str(base / "result.zarr")
+    assert summary["nuclei"] == len(result.table()) == result.record["nuclei"]
+    assert summary["tracks"] == result.table()["track"].nunique()
+    assert summary["frames"] == 2
+    assert summary["resumed"] is False
+    assert summary["audit"] == result.record["audit"]
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(base: Path) -> None:
+    lines = (base / "said.txt").read_text().splitlines()
+    stages = {line.split(":")[0] for line in lines}
+    assert stages == {"statistics", "predict", "detect", "flood", "measure", "link"}
+    for line in lines:
+        done, total = line.split(":")[1].split()[0].split("/")
+        assert 0 < int(done) <= int(total)
+        assert "\x1b" not in line
+
+
+def test_a_person_is_told_what_was_made_and_where(base: Path, tmp_path: Path) -> None:
+    result = tlseg("segment", base, *BLOCK, "--out", tmp_path / "out.zarr", "--no-image", "--frames", "1:2")
+    assert result.exit_code == 0
+    first, second, third = result.stdout.splitlines()
+    nuclei = len(open_result(tmp_path / "out.zarr").table())
+    assert first.startswith(f"{nuclei} nuclei in 1 frames")
+    assert " 0 disagree" in second
+    assert third == f"Labels: {tmp_path / 'out.zarr/labels/nuclei'}"
+
+
+def test_plan_says_what_the_run_recorded(base: Path) -> None:
+    before = tree(base)
+    result = tlseg("plan", base, *BLOCK, "--json")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    plan = json.loads(result.stdout)
+    assert tree(base) == before
+    recorded = open_result(base / "result.zarr").record["plan"]
+    for key in ("frames", "frame_shape", "block", "blocks_per_frame", "windows_per_frame", "tasks", "total_tasks"):
+        assert plan[key] == recorded[key], key
+    assert plan["frame_shape"] == list(SHAPE)
+    assert plan["tasks"]["flood"] == open_result(base / "result.zarr").record["audit"]["blocks"]
+    assert plan["total_tasks"] == sum(plan["tasks"].values())
+
+
+def test_plan_for_a_person(base: Path) -> None:
+    result = tlseg("plan", base, *BLOCK)
+    assert result.exit_code == 0
+    for word in ("2 frames of 24 x 48 x 48 voxels, 1.6 x 0.8 x 0.8 um", "Blocks:  4 per frame", "Memory:", "Disk:"):
+        assert word in result.stdout
+
+
+def test_plan_chooses_a_block_that_segment_takes_too(base: Path, tmp_path: Path) -> None:
+    plan = json.loads(tlseg("plan", base, "--json").stdout)
+    assert all(side % 16 == 0 for side in plan["block"])
+    assert tlseg("segment", base, "--out", tmp_path / "out.zarr").exit_code == 0
+    assert open_result(tmp_path / "out.zarr").record["plan"]["block"] == plan["block"]
+    assert essence(tmp_path / "out.zarr") == essence(base / "result.zarr")
+
+
+def test_killed_from_outside_and_given_again(base: Path, tmp_path: Path) -> None:
+    """The same command goes on; its labels are those of a run that nobody killed."""
+    out = tmp_path / "out.zarr"
+    command = [sys.executable, "-c", "from tlseg.cli import main; main()", "segment", base / "movie.ome.zarr"]
+    command += ["--model", base / "model", "--device", "cpu", *BLOCK, "--out", out]
+    tables = out / "tlseg/nuclei/scratch/tables"
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (tables / "flood").is_dir():
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, "it was too quick to be killed"
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(again.stdout)["resumed"] is True
+    assert essence(out) == essence(base / "result.zarr")
+    assert not tables.exists()
