@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from handmade import save_threshold_model
 
+from handmade import save_threshold_model
 from tlseg.errors import ModelError
 from tlseg.models.bundle import Model, NetworkSpec, bundled_models, load_model, save_model
 from tlseg.models.unet import UNet, UNetConfig

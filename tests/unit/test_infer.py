@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from handmade import save_threshold_model
 from numpy.typing import NDArray
 
+from handmade import save_threshold_model
 from tlseg.errors import RunError
 from tlseg.models.bundle import load_model
 from tlseg.models.unet import UNet, UNetConfig

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from handmade import bright_balls, save_threshold_model
 from numpy.typing import NDArray
 
+from handmade import bright_balls, save_threshold_model
 from tlseg.geometry import Box, Grid, Shape, Spacing
 from tlseg.models.bundle import Model
 from tlseg.predict.infer import Predictor

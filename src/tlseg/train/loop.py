@@ -81,8 +81,8 @@ def train(
     coarsest = math.prod(n // settings.architecture.multiple for n in settings.samples.crop)
     if coarsest * settings.batch < 2:
         raise TrainingError(
-            f"Batches of {settings.batch} crops of {settings.samples.crop} voxels leave less than two voxels at the coarsest "
-            f"of {settings.architecture.levels} levels, and batch norm needs two. Use a larger --crop or --batch."
+            f"Batches of {settings.batch} crops of {settings.samples.crop} voxels leave less than two voxels at the "
+            f"coarsest of {settings.architecture.levels} levels, and batch norm needs two. Use a larger --crop or --batch."
         )
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
