@@ -285,7 +285,9 @@ def reference(scene: Scene) -> NDArray[np.uint32]:
     # Names by position, 1..n.
     names, labels = np.unique(np.concatenate([[0], flooded.ravel()]), return_inverse=True)
     assert names[0] == 0
-    return labels[1:].reshape(scene.shape).astype(np.uint32)
+    labels = labels[1:]
+    small = np.bincount(labels) * np.prod(scene.spacing_um) < scene.settings.minimum_volume_um3
+    return np.where(small[labels], 0, labels).reshape(scene.shape).astype(np.uint32)
 
 
 def squared_distances(foreground: NDArray[np.bool_], spacing_um: Spacing) -> NDArray[np.int64]:
