@@ -139,7 +139,7 @@ def test_stopped_in_statistics_leaves_nothing(base: Path, tmp_path: Path) -> Non
 def test_statistics_are_not_taken_again(base: Path, tmp_path: Path) -> None:
     with stopping(stages, "predict", after=1), pytest.raises(RunError):
         start(base, tmp_path / "out.zarr")
-    with stopping(stages, "find_statistics", after=0):
+    with stopping(stages, "find_statistics", after=1):  # of the first frame, to see that it is the same movie
         start(base, tmp_path / "out.zarr")
     assert_undisturbed(base, tmp_path / "out.zarr")
 
@@ -270,6 +270,12 @@ def other_movie(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def other_pixels(folder: Path) -> dict[str, Any]:
+    pixels = zarr.open_array(folder / "movie.ome.zarr/0")
+    pixels[...] = pixels[:] + 50
+    return {}
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -280,8 +286,9 @@ def other_movie(folder: Path) -> dict[str, Any]:
         (lambda folder: {"image": False}, "image was True, is False"),
         (other_model, "model.digest was .*; settings.region_threshold was 128, is 102"),
         (other_movie, r"input.spacing_um was \[1.6, 0.8, 0.8\], is \[1.6, 0.9, 0.9\]"),
+        (other_pixels, "The pixels of .* are not those"),
     ],
-    ids=["block", "method", "link", "keep-maps", "no-image", "model", "movie"],
+    ids=["block", "method", "link", "keep-maps", "no-image", "model", "movie", "pixels"],
 )
 def test_another_run_is_told_what_changed(
     unfinished: Path, change: Callable[[Path], dict[str, Any]], named: str

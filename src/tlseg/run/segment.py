@@ -16,7 +16,7 @@ import numpy as np
 
 from tlseg import __version__
 from tlseg.config import LabelSettings, Method, byte
-from tlseg.errors import ModelError, MovieError, RunError
+from tlseg.errors import ModelError, MovieError, ResumeError, RunError
 from tlseg.geometry import Shape, voxels_for
 from tlseg.link.lineage import Lineage
 from tlseg.link.settings import LinkSettings
@@ -307,6 +307,8 @@ def _run(
     limits = None if overwrite else stored_statistics(run.scratch, job.fingerprint())
     if limits is None:
         limits = _statistics(run, pool, counters)
+    else:
+        _check_pixels(run, limits)
     prepare_root(job.root)
     with RunLock(job.folder) as lock:
         if overwrite:
@@ -387,6 +389,16 @@ def _statistics(run: RunContext, pool: Pool, counters: Counters) -> dict[int, tu
 
     _drive((flow(frame) for frame in run.frames).__next__, pool, counters, None)
     return found
+
+
+def _check_pixels(run: RunContext, limits: dict[int, tuple[float, float]]) -> None:
+    """Raise `ResumeError` where a movie of the same name and shape took the place of the one a run began with."""
+    frame = run.frames[0]
+    if stages.find_statistics(run, frame) != limits[frame]:
+        raise ResumeError(
+            f"The pixels of {run.source.url} are not those that the unfinished run in {run.scratch.folder} began with. "
+            "Start anew with --overwrite."
+        )
 
 
 def _store_statistics(run: RunContext, limits: dict[int, tuple[float, float]]) -> None:

@@ -1,0 +1,131 @@
+"""The driver of flows: every task once, steps in order, a bounded number in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tlseg.run.flow import Flow, Task, drive
+
+
+class Shuffled:
+    """A pool that finishes tasks in any order, and sees how many it holds."""
+
+    def __init__(self, capacity: int, choose: Any) -> None:
+        self.capacity, self.choose = capacity, choose
+        self.held: dict[int, Task] = {}
+        self.most = 0
+        self.order: list[tuple[int, int]] = []
+
+    def submit(self, ticket: int, task: Task) -> None:
+        self.held[ticket] = task
+        self.order.append((task.frame, task.number))
+        self.most = max(self.most, len(self.held))
+
+    def finished(self) -> tuple[int, Any]:
+        ticket = sorted(self.held)[self.choose(len(self.held))]
+        task = self.held.pop(ticket)
+        return ticket, task.function(*task.arguments)
+
+
+def task(flow: int, step: int, number: int) -> Task:
+    return Task(f"step {step}", flow, number, lambda *a: a, (flow, step, number))
+
+
+def drive_all(plan: list[list[int]], pool: Shuffled, *, open_flows: int) -> tuple[list[Any], int]:
+    """Drive flows whose steps have these numbers of tasks; returns what finished, and most flows open at once."""
+    finished: list[Any] = []
+    open_now = most_open = 0
+
+    def flow(index: int, steps: list[int]) -> Flow:
+        nonlocal open_now, most_open
+        open_now += 1
+        most_open = max(most_open, open_now)
+        for step, count in enumerate(steps):
+            results = yield [task(index, step, number) for number in range(count)]
+            assert results == [(index, step, number) for number in range(count)], "results come in the order of tasks"
+        open_now -= 1
+
+    flows: Iterator[Flow] = (flow(i, steps) for i, steps in enumerate(plan))
+    drive(lambda: next(flows, None), pool, open_flows=open_flows, on_done=lambda _, result: finished.append(result))
+    assert open_now == 0
+    return finished, most_open
+
+
+plans = st.lists(st.lists(st.integers(0, 4), max_size=4), max_size=6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(plan=plans, capacity=st.integers(1, 5), open_flows=st.integers(1, 4), data=st.data())
+def test_laws(plan: list[list[int]], capacity: int, open_flows: int, data: st.DataObject) -> None:
+    """Every task runs once; a step starts when the one before is done; the windows hold, in whatever order tasks end."""
+    pool = Shuffled(capacity, lambda n: data.draw(st.integers(0, n - 1)))
+    finished, most_open = drive_all(plan, pool, open_flows=open_flows)
+    expected = {(f, s, n) for f, steps in enumerate(plan) for s, count in enumerate(steps) for n in range(count)}
+    assert len(finished) == len(expected)
+    assert set(finished) == expected
+    assert pool.most <= capacity
+    assert most_open <= open_flows
+    for flow in range(len(plan)):
+        steps = [step for f, step, _ in finished if f == flow]
+        assert steps == sorted(steps)
+
+
+def test_flows_overlap() -> None:
+    """While the last task of a step runs, tasks of the next flow do."""
+    pool = Shuffled(2, lambda n: n - 1)
+    drive_all([[2, 1], [2, 1]], pool, open_flows=2)
+    assert pool.order.index((1, 0)) < pool.order.index((0, 1)) + 2
+    assert pool.most == 2
+
+
+def test_earlier_flows_come_first() -> None:
+    pool = Shuffled(1, lambda n: 0)
+    drive_all([[1, 3], [1, 3]], pool, open_flows=2)
+    frames = [frame for frame, _ in pool.order]
+    assert frames[-3:] == [1, 1, 1]
+
+
+def test_a_flow_may_become_possible_later() -> None:
+    """None means not now: it is asked for again after every task."""
+    ready: list[int] = []
+    given = [False]
+
+    def first() -> Flow:
+        yield [task(0, 0, 0)]
+        ready.append(1)
+
+    def second() -> Flow:
+        assert ready
+        yield [task(1, 0, 0)]
+
+    flows = [first()]
+
+    def next_flow() -> Flow | None:
+        if flows:
+            return flows.pop()
+        if ready and not given[0]:
+            given[0] = True
+            return second()
+        return None
+
+    done: list[Any] = []
+    drive(next_flow, Shuffled(3, lambda n: 0), open_flows=4, on_done=lambda _, r: done.append(r))
+    assert done == [(0, 0, 0), (1, 0, 0)]
+
+
+def test_an_error_ends_it() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    def flow() -> Flow:
+        yield [Task("s", 0, 0, fail, ())]
+        pytest.fail("the flow went on")
+
+    flows = iter([flow()])
+    with pytest.raises(ZeroDivisionError):
+        drive(lambda: next(flows, None), Shuffled(1, lambda n: 0), open_flows=1, on_done=lambda *_: None)
