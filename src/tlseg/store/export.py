@@ -1,0 +1,177 @@
+"""Give a result to other programs, in a format that is theirs.
+
+Nothing of the result is changed, no movie is ever whole in memory, and a target appears only when it is whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from tlseg.errors import LabelError
+from tlseg.store.export_ctc import TRACK_FILE, write_ctc
+from tlseg.store.export_geff import copy_geff, is_geff
+from tlseg.store.export_tables import write_csv, write_napari
+from tlseg.store.export_target import only_files, publishing
+from tlseg.store.export_tiff import slabs, write_stacks
+from tlseg.store.export_zarr import is_v04_export, write_v04
+from tlseg.store.images import open_label_movie
+from tlseg.store.location import is_url
+from tlseg.store.movie import MovieSource, open_source
+from tlseg.store.result import open_result
+from tlseg.store.tables import list_tables, read_table
+
+Format = Literal["ctc", "geff", "tiff", "csv", "ome-zarr-0.4", "napari"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_ENDS: dict[Format, str] = {
+    "ctc": "-ctc",
+    "geff": ".geff",
+    "tiff": "-tiff",
+    "csv": ".csv",
+    "ome-zarr-0.4": "-v04.ome.zarr",
+    "napari": "-tracks.csv",
+}
+_TIFF_NAME = re.compile(r".+_t\d+(\.ome)?\.tif")
+_CTC_NAME = re.compile(rf"mask\d+\.tif|{re.escape(TRACK_FILE)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written.
+
+    Attributes
+    ----------
+    path : str
+        File or folder.
+    format : str
+        One of `FORMATS`.
+    frames : int
+        Frames of the label movie.
+    items : int
+        How many `unit`.
+    unit : str
+        What was counted: tracks, nodes, rows or frames.
+    notes : tuple of str
+        What to know about it, one sentence each.
+    """
+
+    path: str
+    format: Format
+    frames: int
+    items: int
+    unit: str
+    notes: tuple[str, ...] = ()
+
+
+def export(
+    result: str | Path,
+    format: Format,
+    *,
+    out: str | Path | None = None,
+    name: str = "nuclei",
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Exported:
+    """Write a result in another format.
+
+    Parameters
+    ----------
+    result : str or Path
+        OME-Zarr group with finished labels.
+    format : str
+        "ctc": Cell Tracking Challenge folder; "geff": the lineage graph alone; "tiff": a label stack per frame; "csv":
+        the table; "ome-zarr-0.4": image and labels; "napari": rows of a tracks layer as CSV.
+    out : str or Path, optional
+        File or folder to make; beside the result, or in the working folder where that is remote, if not given.
+    name : str, default: "nuclei"
+        Name of the labels.
+    overwrite : bool, default: False
+        Replace an earlier export in the same format.
+    progress : callable, optional
+        Called with (done, total) frames or pieces.
+
+    Raises
+    ------
+    LabelError
+        If there are no such labels, tables or tracks, the format cannot hold them, or the target may not be replaced.
+    MovieError
+        If the result cannot be read.
+    RunError
+        If the disk does not take what is written.
+    """
+    if format not in FORMATS:
+        raise LabelError(f"{format!r} is no format of export. Expected one of {', '.join(FORMATS)}.")
+    found = open_result(result, name=name)
+    labels = open_source(f"{found.path}/labels/{name}")
+    target = Path(out).expanduser().absolute() if out is not None else _beside(found.path, name, format)
+    with publishing(
+        target, overwrite=overwrite, replaceable=lambda path: _is_export(path, format), apart_from=found.path
+    ) as part:
+        items, unit, notes = _write(format, found.path, name, labels, part, progress)
+    return Exported(str(target), format, labels.n_frames, items, unit, notes)
+
+
+def _write(
+    format: Format,
+    root: str,
+    name: str,
+    labels: MovieSource,
+    part: Path,
+    progress: Callable[[int, int], None],
+) -> tuple[int, str, tuple[str, ...]]:
+    if format == "ctc":
+        rows = read_table(root, name, columns=["t", "label", "track", "parent"])
+        count = write_ctc(labels, rows, part, progress=progress)
+        return count, "tracks", _ctc_notes(count, rows["track"].nunique())
+    if format == "geff":
+        graph = open_label_movie(root, name=name).geff
+        if graph is None:
+            raise LabelError(f"{root} has no tracks of {name!r}. Make them with tlseg link.")
+        return copy_geff(graph, part), "nodes", ()
+    if format == "tiff":
+        write_stacks(labels, part, prefix=name, greatest=_greatest(root, name, labels), progress=progress)
+        return labels.n_frames, "frames", ()
+    if format == "csv":
+        rows_written = write_csv(
+            root, name, part, frames=labels.n_frames, interval_s=labels.interval_s, progress=progress
+        )
+        return rows_written, "rows", ()
+    if format == "napari":
+        return write_napari(root, name, part, is_2d=labels.is_2d), "rows", ()
+    image = write_v04(root, name, part, progress=progress)
+    return labels.n_frames, "frames", () if image else ("The result holds no image, so only labels were written.",)
+
+
+def _ctc_notes(pieces: int, tracks: int) -> tuple[str, ...]:
+    if pieces == tracks:
+        return ()
+    return (f"{pieces - tracks} gaps became tracks of their own with a parent, because this format has no gaps.",)
+
+
+def _greatest(root: str, name: str, labels: MovieSource) -> int:
+    """Return the greatest label of the movie: from its table, or from the pixels where there is none."""
+    if name in list_tables(root):
+        return int(read_table(root, name, columns=["t", "label"])["label"].max() or 0)
+    boxes = slabs(labels)
+    return max((int(labels.read(t, box).max()) for t in range(labels.n_frames) for box in boxes), default=0)
+
+
+def _beside(root: str, name: str, format: Format) -> Path:
+    folder = Path.cwd() if is_url(root) else Path(root).parent
+    stem = root.rsplit("/", 1)[-1].removesuffix(".zarr").removesuffix(".ome") or "result"
+    return folder / f"{stem}-{name}{_ENDS[format]}"
+
+
+def _is_export(path: Path, format: Format) -> bool:
+    """Whether what is there can have been written in this format, so that replacing it loses nothing else."""
+    if format in ("csv", "napari"):
+        return path.is_file() and path.suffix == ".csv"
+    if format == "ctc":
+        return only_files(path, lambda file: _CTC_NAME.fullmatch(file) is not None)
+    if format == "tiff":
+        return only_files(path, lambda file: _TIFF_NAME.fullmatch(file) is not None)
+    return is_geff(path) if format == "geff" else is_v04_export(path)

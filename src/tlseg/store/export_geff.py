@@ -1,0 +1,45 @@
+"""Tracks as a GEFF that stands alone: nothing in it points at files that are not beside it any more."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from tlseg.errors import LabelError
+from tlseg.store.location import is_url, one_line
+
+
+def copy_geff(source: str, target: Path) -> int:
+    """Copy a graph and take out its links to label images; returns the number of its nodes.
+
+    Nodes keep `label`, so that they can still be joined to the pixels by whoever has them.
+
+    Raises
+    ------
+    LabelError
+        If the graph is remote or damaged.
+    """
+    if is_url(source):
+        raise LabelError(f"{source} is remote; tracks are copied from a local folder. Copy the result here first.")
+    shutil.copytree(source, target)
+    return detach(target)
+
+
+def is_geff(folder: Path) -> bool:
+    """Whether a folder is a GEFF graph."""
+    path = folder / ".zattrs"
+    return path.is_file() and "geff" in json.loads(path.read_text())
+
+
+def detach(graph: Path) -> int:
+    """Take the links to label images out of a graph, and check it; returns the number of its nodes."""
+    from geff import GeffMetadata
+    from geff.core_io import read_to_memory
+
+    try:
+        meta = GeffMetadata.read(graph)
+        meta.model_copy(update={"related_objects": None}).write(graph)
+        return len(read_to_memory(graph)["node_ids"])
+    except Exception as error:  # every backend and validator has errors of its own
+        raise LabelError(f"{graph} cannot be read as a GEFF graph ({one_line(error)}). Make it again.") from error

@@ -1,0 +1,56 @@
+"""Tables for people and programs that want text: every nucleus with its units, and tracks as napari takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from tlseg.store.tables import read_table
+
+FRAMES_AT_ONCE = 64
+
+_VOXELS = ("z", "y", "x", *(f"bbox_{axis}{end}" for axis in "zyx" for end in (0, 1)))
+UNITS = {"t": "t_frames"} | {name: f"{name}_voxels" for name in _VOXELS}
+UNITS |= {"intensity_mean": "intensity_mean_grey", "intensity_sum": "intensity_sum_grey"}
+"""Columns whose name does not tell their unit yet, and what they are called in CSV."""
+
+
+def write_csv(
+    root: str,
+    name: str,
+    path: Path,
+    *,
+    frames: int,
+    interval_s: float | None,
+    progress: Callable[[int, int], None],
+) -> int:
+    """Write the table as CSV with units in its header, a few frames at a time; returns the number of rows.
+
+    Where the interval is known, `time_s` (seconds since the first frame) follows `t_frames`.
+    """
+    rows = 0
+    progress(0, frames)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        for start in range(0, max(frames, 1), FRAMES_AT_ONCE):
+            part = read_table(root, name, frames=range(start, start + FRAMES_AT_ONCE))
+            if interval_s is not None:
+                part.insert(part.columns.get_loc("t") + 1, "time_s", part["t"] * interval_s)
+            part.rename(columns=UNITS).to_csv(file, index=False, header=start == 0, lineterminator="\n")
+            rows += len(part)
+            progress(min(start + FRAMES_AT_ONCE, frames), frames)
+    return rows
+
+
+def write_napari(root: str, name: str, path: Path, *, is_2d: bool) -> int:
+    """Write the rows of a napari tracks layer, sorted by track and time; returns their number.
+
+    The first five columns (four in 2D) are the layer's data, in frames and voxels like the label layer's, whose scale
+    and translation they take; `parent` makes its graph and `lineage` is a feature.
+    """
+    columns = ["t", *("yx" if is_2d else "zyx")]
+    rows: pd.DataFrame = read_table(root, name, columns=["track", "parent", "lineage", *columns])
+    rows = rows.rename(columns={"track": "track_id"}).sort_values(["track_id", "t"], ignore_index=True)
+    rows[["track_id", *columns, "parent", "lineage"]].to_csv(path, index=False, lineterminator="\n")
+    return len(rows)

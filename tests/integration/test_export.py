@@ -1,0 +1,304 @@
+"""What is exported is read back, equal, by the programs it is for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import zarr
+from click.testing import CliRunner, Result
+
+from runs import inputs, labels_of, run, tree
+from tlseg.cli.export import FORMATS as OFFERED
+from tlseg.cli.export import command
+from tlseg.errors import LabelError, MovieError, RunError
+from tlseg.store.export import FORMATS, export
+from tlseg.store.images import open_label_movie
+from tlseg.store.labels import create_labels
+from tlseg.store.movie import open_source
+from tlseg.store.tables import read_table, write_table
+from tlseg.store.tracks import read_tracks
+
+FRAMES = 3
+
+
+def cli(*arguments: object) -> Result:
+    try:
+        runner = CliRunner(mix_stderr=False)
+    except TypeError:  # click 8.2 keeps the streams apart
+        runner = CliRunner()
+    return runner.invoke(command, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A movie segmented by the whole pipeline, with a copy of its image."""
+    folder = tmp_path_factory.mktemp("export")
+    movie, model = inputs(folder, FRAMES)
+    run(movie, model, out=folder / "result.ome.zarr")
+    return folder / "result.ome.zarr"
+
+
+@pytest.fixture
+def family(result: Path, tmp_path: Path) -> Path:
+    """Labels by hand: 1 is missing in frame 1, 2 divides into 3 and 70,000 in frame 2; no image."""
+    pixels = np.zeros((3, 24, 48, 48), np.uint32)
+    pixels[[0, 2], 2:6, 2:8, 2:8] = 1
+    pixels[:2, 10:14, 20:30, 20:30] = 2
+    pixels[2, 10:14, 20:30, 15:22], pixels[2, 10:14, 20:30, 28:35] = 3, 70_000
+    root = tmp_path / "family.ome.zarr"
+    writer = create_labels(root, source=open_source(result))
+    for t, frame in enumerate(pixels):
+        for box in writer.regions:
+            writer.write(t, box, frame[box.slices])
+    rows = [(0, 1, 0), (0, 2, 0), (1, 2, 0), (2, 1, 0), (2, 3, 2), (2, 70_000, 2)]
+    table = pd.DataFrame(rows, columns=["t", "label", "parent"])
+    write_table(root, "nuclei", [table.assign(track=table["label"], lineage=table["label"], z=0.0, y=0.0, x=0.0)])
+    writer.finish(source=None)
+    return root
+
+
+def test_the_command_offers_all_formats() -> None:
+    assert OFFERED == FORMATS
+
+
+# --- Cell Tracking Challenge
+
+
+def test_ctc_is_valid_for_its_own_tools_and_scores_one(result: Path, tmp_path: Path) -> None:
+    from ctc_metrics.scripts.evaluate import evaluate_sequence
+    from ctc_metrics.scripts.validate import validate_sequence
+
+    done = export(result, "ctc", out=tmp_path / "01_RES")
+    assert done.items == read_table(result, "nuclei")["track"].nunique()
+    assert validate_sequence(done.path, threads=1) == {"Valid": 1}
+    truth = tmp_path / "01_GT" / "TRA"
+    truth.mkdir(parents=True)
+    for file in Path(done.path).iterdir():
+        renamed = file.name.replace("mask", "man_track").replace("res_track", "man_track")
+        (truth / renamed).write_bytes(file.read_bytes())
+    scores = evaluate_sequence(done.path, str(tmp_path / "01_GT"), ["Valid", "DET", "TRA"], threads=1)
+    assert (scores["DET"], scores["TRA"]) == (1, 1)
+
+
+def test_ctc_holds_the_same_nuclei_under_the_same_numbers(result: Path, tmp_path: Path) -> None:
+    done = export(result, "ctc", out=tmp_path / "01_RES")
+    movie = open_label_movie(done.path)
+    assert movie.spacing_um == pytest.approx(open_source(result).spacing_um)
+    pixels = labels_of(result)
+    table = read_table(result, "nuclei")
+    whole = table.groupby("track")["t"].agg(lambda t: t.max() - t.min() + 1 == len(t))
+    assert whole.any()
+    for t in range(FRAMES):
+        file = tifffile.imread(tmp_path / "01_RES" / f"mask{t:03d}.tif")
+        assert file.dtype == np.uint16
+        for track in whole.index[whole]:
+            np.testing.assert_array_equal(file == track, pixels[t] == track)
+        np.testing.assert_array_equal(file > 0, pixels[t] > 0)
+
+
+def test_ctc_division_and_gap_reach_traccuracy(family: Path, tmp_path: Path) -> None:
+    from traccuracy.loaders import load_ctc_data
+
+    done = export(family, "ctc", out=tmp_path / "01_RES")
+    assert done.items == 5
+    assert "1 gaps" in done.notes[0]
+    assert (tmp_path / "01_RES" / "res_track.txt").read_text() == "1 0 0 0\n2 0 1 0\n3 2 2 1\n4 2 2 2\n5 2 2 2\n"
+    graph = load_ctc_data(done.path, str(tmp_path / "01_RES" / "res_track.txt"), run_checks=True)
+    edges = {tuple(graph.nodes[n]["segmentation_id"] for n in edge) for edge in graph.edges}
+    assert edges == {(1, 3), (2, 2), (2, 4), (2, 5)}
+
+
+def test_ctc_refuses_labels_its_table_does_not_know(family: Path, tmp_path: Path) -> None:
+    table = read_table(family, "nuclei")
+    write_table(family, "nuclei", [table[table["label"] != 3]], overwrite=True)
+    with pytest.raises(LabelError, match="Label 3 of frame 2 is not in the table"):
+        export(family, "ctc", out=tmp_path / "01_RES")
+    assert not any(tmp_path.glob("*01_RES*"))
+
+
+# --- TIFF
+
+
+def test_tiff_opens_in_imagej_with_its_spacing(result: Path, tmp_path: Path) -> None:
+    done = export(result, "tiff", out=tmp_path / "stacks")
+    files = sorted(Path(done.path).iterdir())
+    assert [f.name for f in files] == [f"nuclei_t{t:04d}.tif" for t in range(FRAMES)]
+    for t, file in enumerate(files):
+        with tifffile.TiffFile(file) as tif:
+            assert tif.is_imagej
+            assert tif.imagej_metadata is not None
+            assert (tif.imagej_metadata["unit"], tif.imagej_metadata["spacing"]) == ("um", 1.6)
+            y, x = (tif.pages[0].tags[tag].value for tag in ("YResolution", "XResolution"))
+            assert (y[1] / y[0], x[1] / x[0]) == (pytest.approx(0.8), pytest.approx(0.8))
+            assert (tif.series[0].axes, tif.series[0].dtype) == ("ZYX", np.uint16)
+            np.testing.assert_array_equal(tif.asarray(), labels_of(result)[t])
+
+
+def test_large_labels_become_uint32_ome_tiff(family: Path, tmp_path: Path) -> None:
+    done = export(family, "tiff", out=tmp_path / "stacks")
+    file = Path(done.path) / "nuclei_t0002.ome.tif"
+    with tifffile.TiffFile(file) as tif:
+        assert tif.is_ome
+        assert tif.series[0].dtype == np.uint32
+        np.testing.assert_array_equal(tif.asarray(), labels_of(family)[2])
+    assert open_label_movie(done.path).spacing_um == pytest.approx((1.6, 0.8, 0.8))
+
+
+# --- tables
+
+
+def test_csv_names_units_and_keeps_every_number(result: Path, tmp_path: Path) -> None:
+    done = export(result, "csv", out=tmp_path / "table.csv")
+    table, csv = read_table(result, "nuclei"), pd.read_csv(done.path, float_precision="round_trip")
+    assert list(csv.columns[:4]) == ["label", "t_frames", "time_s", "z_voxels"]
+    assert {"volume_um3", "intensity_mean_grey", "bbox_x1_voxels"} <= set(csv.columns)
+    np.testing.assert_array_equal(csv["time_s"], table["t"] * 60.0)
+    csv = csv.drop(columns="time_s").set_axis(table.columns, axis=1)
+    pd.testing.assert_frame_equal(csv, table, check_dtype=False)
+    assert done.items == len(table)
+
+
+def test_napari_takes_the_tracks(result: Path, tmp_path: Path) -> None:
+    tracks = pytest.importorskip("napari.layers").Tracks
+    path = export(result, "napari", out=tmp_path / "tracks.csv").path
+    rows = pd.read_csv(path, float_precision="round_trip")
+    assert list(rows.columns) == ["track_id", "t", "z", "y", "x", "parent", "lineage"]
+    layer = tracks(rows[["track_id", "t", "z", "y", "x"]].to_numpy())
+    table = read_table(result, "nuclei").sort_values(["track", "t"])
+    np.testing.assert_array_equal(layer.data, table[["track", "t", "z", "y", "x"]])
+
+
+# --- GEFF
+
+
+def test_geff_stands_alone(result: Path, tmp_path: Path) -> None:
+    from geff import GeffMetadata, validate_structure
+
+    done = export(result, "geff", out=tmp_path / "tracks.geff")
+    validate_structure(done.path)
+    assert GeffMetadata.read(done.path).related_objects is None
+    for ours, theirs in zip(read_tracks(done.path), read_tracks(result), strict=True):
+        pd.testing.assert_frame_equal(ours, theirs)
+    assert GeffMetadata.read(result / "tracks.geff").related_objects
+    assert done.items == len(read_table(result, "nuclei"))
+
+
+# --- OME-Zarr 0.4
+
+
+def test_ome_zarr_04_is_valid_and_equal(result: Path, tmp_path: Path) -> None:
+    from ome_zarr_models.v04.image import Image
+    from ome_zarr_models.v04.image_label import ImageLabel
+
+    done = export(result, "ome-zarr-0.4", out=tmp_path / "old.ome.zarr")
+    group = zarr.open_group(done.path, mode="r")
+    image = Image.from_zarr(group)
+    assert image.labels is not None
+    assert image.labels.attributes.labels == ["nuclei"]
+    label = ImageLabel.from_zarr(zarr.open_group(f"{done.path}/labels/nuclei", mode="r"))
+    assert label.attributes.image_label.source is not None
+    assert label.attributes.image_label.source.image == "../../"
+    for path in ("", "labels/nuclei/"):
+        new = open_source(f"{done.path}/{path}".rstrip("/"))
+        old = open_source(f"{result}/{path}".rstrip("/"))
+        assert new.version == "0.4"
+        for same in ("axes", "shape", "spacing_um", "translation_um", "interval_s", "level_shapes", "channel_names"):
+            assert getattr(new, same) == getattr(old, same), same
+        for level in range(len(old.level_shapes)):
+            array = group[f"{path}{level}"]
+            assert isinstance(array, zarr.Array)
+            assert array.metadata.zarr_format == 2
+            assert array.metadata.dimension_separator == "/"
+            np.testing.assert_array_equal(array[:], zarr.open_array(f"{result}/{path}{level}", mode="r")[:])
+    assert not list(Path(done.path).rglob("zarr.json"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_ome_zarr_py_reads_both(result: Path, tmp_path: Path) -> None:
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    done = export(result, "ome-zarr-0.4", out=tmp_path / "old.ome.zarr")
+    location = parse_url(done.path)
+    assert location is not None
+    nodes = [node for node in Reader(location)() if node.data]
+    assert len(nodes) == 2
+    np.testing.assert_array_equal(np.asarray(nodes[0].data[0]), zarr.open_array(result / "0", mode="r")[:])
+    np.testing.assert_array_equal(np.asarray(nodes[1].data[0]), labels_of(result))
+
+
+def test_a_result_without_image_exports_its_labels(family: Path, tmp_path: Path) -> None:
+    done = export(family, "ome-zarr-0.4", out=tmp_path / "old.ome.zarr")
+    assert "no image" in done.notes[0]
+    old = zarr.open_array(tmp_path / "old.ome.zarr" / "labels" / "nuclei" / "0", mode="r")
+    np.testing.assert_array_equal(old[:], labels_of(family))
+
+
+# --- every format
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_nothing_is_replaced_unasked_and_the_result_is_untouched(result: Path, tmp_path: Path, kind: Any) -> None:
+    before = tree(result)
+    out = tmp_path / f"out{'.csv' if kind in ('csv', 'napari') else '.zarr'}"
+    export(result, kind, out=out)
+    with pytest.raises(LabelError, match="--overwrite"):
+        export(result, kind, out=out)
+    export(result, kind, out=out, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]
+    assert tree(result) == before
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_is_no_export_is_never_replaced(result: Path, tmp_path: Path, kind: Any) -> None:
+    other = tmp_path / "precious"
+    zarr.create_group(other / "sub")
+    with pytest.raises(LabelError, match="is no export of this format"):
+        export(result, kind, out=other, overwrite=True)
+    for near in (result, result / "inside", result.parent):
+        with pytest.raises(LabelError, match="lie in each other"):
+            export(result, kind, out=near, overwrite=True)
+    assert (other / "sub" / "zarr.json").is_file()
+
+
+def test_a_failed_export_leaves_the_earlier_one(result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "stacks"
+    export(result, "tiff", out=out)
+    before = tree(out)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tifffile, "imwrite", full)
+    with pytest.raises(RunError, match="No space left"):
+        export(result, "tiff", out=out, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["stacks"]
+    assert tree(out) == before
+
+
+def test_command_line_says_what_it_wrote(result: Path, tmp_path: Path) -> None:
+    found = cli(result, "--format", "csv", "--out", tmp_path / "a.csv", "--json")
+    assert found.exit_code == 0, found.output
+    said = json.loads(found.stdout)
+    assert (said["format"], said["unit"], said["items"]) == ("csv", "rows", len(read_table(result, "nuclei")))
+    assert "rows" in cli(result, "--format", "csv", "--out", tmp_path / "b.csv").stdout
+    bad = cli(result, "--format", "csv", "--name", "cells")
+    assert bad.exit_code == 2
+    assert "has no finished labels 'cells'; it has nuclei" in bad.stderr
+    assert cli(result, "--format", "xml").exit_code == 2
+    missing = cli(tmp_path / "none", "--format", "csv")
+    assert (missing.exit_code, "does not exist" in missing.stderr) == (2, True)
+
+
+def test_without_out_it_lies_beside_the_result(result: Path) -> None:
+    path = Path(export(result, "csv").path)
+    assert path == result.parent / "result-nuclei.csv"
+    path.unlink()
+    with pytest.raises(MovieError):
+        export(result.parent / "none.ome.zarr", "csv")
