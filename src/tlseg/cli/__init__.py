@@ -15,6 +15,7 @@ COMMANDS = (
     "plan",
     "segment",
     "evaluate",
+    "report",
     "train",
     "models",
 )

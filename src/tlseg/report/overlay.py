@@ -60,6 +60,59 @@ def grey_window(image: NDArray[np.generic]) -> Window:
     return low, max(high, low + 1e-6)
 
 
+def grey_picture(
+    image: NDArray[np.generic], size: tuple[int, int], *, window: Window | None = None
+) -> NDArray[np.uint8]:
+    """Plane of grey values scaled to a picture, mid tones a little brighter.
+
+    Parameters
+    ----------
+    image : ndarray, (y, x)
+        Grey values.
+    size : (height, width)
+        Pixels of the picture.
+    window : tuple of float, optional
+        Grey values shown black and white; by default from the image.
+
+    Returns
+    -------
+    ndarray of uint8, (height, width)
+    """
+    low, high = window or grey_window(image)
+    scaled = Image.fromarray(image.astype(np.float32)).resize(size[::-1], Image.Resampling.BILINEAR)
+    tone = np.clip((np.asarray(scaled) - low) / (high - low), 0, 1) ** _GAMMA
+    grey: NDArray[np.uint8] = (tone * 255).astype(np.uint8)
+    return grey
+
+
+def outline_picture(labels: NDArray[np.integer], size: tuple[int, int], *, line: int = 1, fill: float = 0.0) -> RGB:
+    """Outlines alone, to be laid over a grey picture of the same size.
+
+    Parameters
+    ----------
+    labels : ndarray of int, (y, x)
+        0 is background.
+    size : (height, width)
+        Pixels of the picture.
+    line, fill
+        See `overlay_slice`.
+
+    Returns
+    -------
+    ndarray of uint8, (height, width, 4)
+        Red, green, blue, opacity; clear outside the labels.
+    """
+    numbers, index = _indexed(labels, size)
+    inside = numbers[index] != 0
+    edge = _outline(index, line) & inside
+    picture = np.zeros((*size, 4), np.uint8)
+    picture[..., :3] = label_colors(numbers)[index]
+    picture[inside, 3] = round(255 * fill)
+    picture[edge, 3] = 255
+    picture[picture[..., 3] == 0] = 0
+    return picture
+
+
 def overlay_slice(
     image: NDArray[np.generic],
     labels: NDArray[np.integer] | None = None,
@@ -93,16 +146,11 @@ def overlay_slice(
     -------
     ndarray of uint8, (y * zoom * aspect, x * zoom, 3)
     """
-    low, high = window or grey_window(image)
-    size = (image.shape[1] * zoom, max(1, round(image.shape[0] * zoom * aspect)))
-    scaled = Image.fromarray(image.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-    tone = np.clip((np.asarray(scaled) - low) / (high - low), 0, 1) ** _GAMMA
-    rgb = np.repeat((tone * 255).astype(np.uint8)[..., None], 3, axis=2)
+    size = (max(1, round(image.shape[0] * zoom * aspect)), image.shape[1] * zoom)
+    rgb = np.repeat(grey_picture(image, size, window=window)[..., None], 3, axis=2)
     if labels is None or not labels.any():
         return rgb
-    numbers, compact = np.unique(labels, return_inverse=True)
-    index = compact.reshape(labels.shape).astype(np.int32)
-    index = np.asarray(Image.fromarray(index).resize(size, Image.Resampling.NEAREST))
+    numbers, index = _indexed(labels, size)
     colors = label_colors(numbers)
     inside = numbers[index] != 0
     if fill > 0:
@@ -266,6 +314,13 @@ def save_png(path: str | Path, rgb: RGB) -> None:
     Image.fromarray(rgb).save(path, format="PNG", optimize=True)
 
 
+def _indexed(labels: NDArray[np.integer], size: tuple[int, int]) -> tuple[NDArray[np.integer], NDArray[np.int32]]:
+    """Label numbers that occur, and a picture (height, width) of where in them each pixel is."""
+    numbers, compact = np.unique(labels, return_inverse=True)
+    index = compact.reshape(labels.shape).astype(np.int32)
+    return numbers, np.asarray(Image.fromarray(index).resize(size[::-1], Image.Resampling.NEAREST))
+
+
 def _outline(index: NDArray[np.int32], width: int) -> NDArray[np.bool_]:
     """Pixels within `width` of a different label, seen from inside each label."""
     edge = np.zeros(index.shape, bool)
@@ -325,7 +380,7 @@ def _annotate(rgb: RGB, texts: list[tuple[str, str]], *, um_per_pixel: float | N
         elif text:
             _write(draw, (8, height - 6), text, small, "ld")
     if um_per_pixel is not None:
-        length = _round_length(width * um_per_pixel / 4)
+        length = round_length(width * um_per_pixel / 4)
         bar, thick = length / um_per_pixel, max(3, height // 130)
         right, bottom = width - 12, height - 12
         draw.rectangle((right - bar - 1, bottom - thick - 1, right + 1, bottom + 1), fill=(0, 0, 0))
@@ -339,7 +394,7 @@ def _write(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: 
     draw.text(at, text, fill=_INK, font=font, anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))
 
 
-def _round_length(length: float) -> float:
+def round_length(length: float) -> float:
     """Largest of 1, 2, 5, 10, 20 ... that is no longer than `length`."""
     power = 10.0 ** math.floor(math.log10(length))
     return power * max(step for step in (1.0, 2.0, 5.0) if step * power <= length)

@@ -1,0 +1,43 @@
+"""`tlseg report`: one page to look at a result, wherever a browser is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tlseg.cli.common import json_option, one_line_errors, print_json
+
+
+@click.command("report")
+@click.argument("result")
+@click.option("--name", default="nuclei", show_default=True, help="Name of the labels.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.html",
+    help="Where to write it [default: RESULT/tlseg/NAME/report.html].",
+)
+@json_option
+@one_line_errors
+def command(result: str, name: str, out: Path | None, as_json: bool) -> None:
+    """Write one self-contained HTML page about RESULT: pictures through time, lineage, volumes, divisions, doubts."""
+    from tlseg.report.write import write_report
+
+    with click.progressbar(length=0, label="Drawing frames", file=sys.stderr) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(1)
+
+        report = write_report(result, name=name, out=out, progress=progress)
+    if as_json:
+        print_json(report.to_dict())
+        return
+    facts = report.facts
+    click.echo(
+        f"{facts.instances} nuclei in {facts.frames} frames, {facts.tracks} tracks, {facts.divisions} divisions. "
+        f"Seams: {facts.seams}."
+    )
+    click.echo(f"Report: {report.path} ({report.nbytes / 1e6:.1f} MB, {report.pictures} frames shown)")

@@ -1,0 +1,135 @@
+"""Where a person should look first: what the run itself is least sure of.
+
+Every row says frame, track and position, so that it can be found in the pictures and in any viewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tlseg.report.history import gaps
+
+MOST_ROWS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One kind of thing worth checking.
+
+    Attributes
+    ----------
+    key : str
+        Short name.
+    title, about : str
+        What it is, and why it deserves a look.
+    total : int
+        How many there are.
+    rows : DataFrame
+        The first `MOST_ROWS` of them: `t`, `track`, position (`z`, `y`, `x` voxels and `*_um`, where known), and
+        columns of its own.
+    shown : mapping of str to str
+        Columns of its own and their titles.
+    """
+
+    key: str
+    title: str
+    about: str
+    total: int
+    rows: pd.DataFrame
+    shown: Mapping[str, str]
+
+
+def listings(table: pd.DataFrame, edges: pd.DataFrame | None) -> list[Listing]:
+    """Everything worth checking, most doubtful first.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A complete nucleus table.
+    edges : DataFrame or None
+        Links with their confidence, see `store.tracks.read_tracks`.
+    """
+    return [
+        *([] if edges is None else [_links(table, edges)]),
+        _seeds(table, "fallback", "Fallback instances", "Foreground in which no nucleus centre was detected."),
+        _seeds(table, "repaired", "Repaired instances", "Missing or merged in their frame, restored from neighbours in time."),
+        _gaps(table),
+        _edge(table),
+    ]
+
+
+def _links(table: pd.DataFrame, edges: pd.DataFrame) -> Listing:
+    doubtful = edges[edges["confidence"] < 1].sort_values("confidence", kind="stable")
+    first = doubtful.head(MOST_ROWS).rename(columns={"t_a": "t", "label_a": "label"})
+    rows = first.merge(_places(table), on=["t", "label"], how="left")
+    rows["track"] = rows["track"].fillna(rows["label"]).astype(np.int64)
+    rows["becomes"] = [f"{int(b)} in frame {int(t)}" for b, t in zip(rows["label_b"], rows["t_b"], strict=True)]
+    rows["sure"] = [f"{v:.3f}" for v in rows["confidence"]]
+    return Listing(
+        "links",
+        "Least confident links",
+        "Joins between frames, least confident first: a swap of two nuclei is most likely here. The position is that "
+        "of the earlier nucleus.",
+        len(doubtful),
+        rows,
+        {"becomes": "becomes", "kind": "kind", "sure": "confidence"},
+    )
+
+
+def _seeds(table: pd.DataFrame, seed: str, title: str, about: str) -> Listing:
+    found = table[table["seed"] == seed].sort_values(["t", "track"])
+    return Listing(seed, title, about, len(found), _with_volume(found.head(MOST_ROWS)), _volume_column(table))
+
+
+def _gaps(table: pd.DataFrame) -> Listing:
+    found = gaps(table)
+    rows = found.head(MOST_ROWS).merge(_places(table).drop(columns="label"), on=["t", "track"], how="left")
+    rows["missed"] = [
+        f"{a + 1}" if b - a == 2 else f"{a + 1} to {b - 1}" for a, b in zip(rows["t"], rows["t_next"], strict=True)
+    ]
+    return Listing(
+        "gaps",
+        "Gaps",
+        "Frames in which a track was not seen; the position is the last before.",
+        len(found),
+        rows,
+        {"missed": "missing frames"},
+    )
+
+
+def _edge(table: pd.DataFrame) -> Listing:
+    """Tracks the edge of the frame cuts, once each."""
+    cut = table[table["touches_edge"]].sort_values(["track", "t"])
+    cut_frames = cut.groupby("track")["t"].agg(["size", "max"])
+    first = cut.drop_duplicates("track").sort_values(["t", "track"])
+    rows = _with_volume(first.head(MOST_ROWS))
+    rows["cut"] = [f"{int(cut_frames.loc[track, 'size'])}" for track in rows["track"]]
+    return Listing(
+        "edge",
+        "Tracks cut by the frame's edge",
+        f"Volumes and shapes of these are too small; {len(cut)} instances. The first frame of each is shown.",
+        len(first),
+        rows,
+        {"cut": "frames cut", **_volume_column(table)},
+    )
+
+
+def _places(table: pd.DataFrame) -> pd.DataFrame:
+    known = ["t", "label", "track", "z", "y", "x", "z_um", "y_um", "x_um"]
+    return table[[name for name in known if name in table.columns]]
+
+
+def _volume_column(table: pd.DataFrame) -> dict[str, str]:
+    return {"volume": "volume (µm³)"} if "volume_um3" in table.columns else {}
+
+
+def _with_volume(rows: pd.DataFrame) -> pd.DataFrame:
+    if "volume_um3" not in rows.columns:
+        return rows.copy()
+    return rows.assign(volume=[f"{v:,.0f}" for v in rows["volume_um3"]])
+
+

@@ -1,0 +1,131 @@
+"""What a person asks first: which movie, which model, how much was found, and do the seams hold?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tlseg.store.movie import MovieSource
+from tlseg.store.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A result in numbers.
+
+    Attributes
+    ----------
+    path, name : str
+        OME-Zarr group, and name of its labels.
+    frames : int
+    shape : (z, y, x)
+        Voxels of a frame.
+    spacing_um : (z, y, x) or None
+        Voxel spacing, None where the labels do not say.
+    interval_s : float or None
+    instances, tracks, divisions, fallback, repaired, touching_edge : int
+        Instances are nuclei of all frames together; the last three count instances.
+    first_count, last_count : int
+        Nuclei in the first and in the last frame.
+    movie, model, method, device, made, version : str
+        From the run record, empty where there is none.
+    seconds : float or None
+        How long the run took.
+    audit : mapping or None
+        The seam audit.
+    """
+
+    path: str
+    name: str
+    frames: int
+    shape: tuple[int, int, int]
+    spacing_um: tuple[float, float, float] | None
+    interval_s: float | None
+    instances: int
+    tracks: int
+    divisions: int
+    fallback: int
+    repaired: int
+    touching_edge: int
+    first_count: int
+    last_count: int
+    movie: str
+    model: str
+    method: str
+    device: str
+    made: str
+    version: str
+    seconds: float | None
+    audit: Mapping[str, Any] | None
+
+    @property
+    def seams(self) -> str:
+        """Verdict of the seam audit, in one line."""
+        if self.audit is None:
+            return "no seam audit"
+        wrong = int(self.audit.get("face_voxels_that_disagree", 0))
+        compared = int(self.audit.get("face_voxels_compared", 0))
+        if not compared:
+            return "every frame was one block: there are no seams"
+        return f"{wrong:,} of {compared:,} voxels disagree"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {key: getattr(self, key) for key in self.__slots__} | {"seams": self.seams}
+
+
+def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, divisions: int) -> Facts:
+    """Collect the facts of a result.
+
+    Parameters
+    ----------
+    result : Result
+    source : MovieSource
+        Its labels at the finest level.
+    table : DataFrame
+        Its complete nucleus table.
+    divisions : int
+        How many it has.
+    """
+    record, frames = result.record, source.n_frames
+    made_of = _mapping(record, "fingerprint")
+    counts = table["t"].value_counts()
+    audit = record.get("audit")
+    seconds = record.get("seconds")
+    return Facts(
+        path=result.path,
+        name=result.name,
+        frames=frames,
+        shape=source.frame_shape,
+        spacing_um=None if source.spacing_problem else source.spacing_um,
+        interval_s=source.interval_s,
+        instances=len(table),
+        tracks=int(table["track"].nunique()),
+        divisions=divisions,
+        fallback=int((table["seed"] == "fallback").sum()),
+        repaired=int((table["seed"] == "repaired").sum()),
+        touching_edge=int(table["touches_edge"].sum()),
+        first_count=int(counts.get(0, 0)),
+        last_count=int(counts.get(frames - 1, 0)),
+        movie=str(_mapping(made_of, "input").get("url", "")),
+        model=_model(_mapping(made_of, "model")),
+        method=str(_mapping(made_of, "settings").get("method", "")),
+        device=str(made_of.get("device", "")),
+        made=str(record.get("made", "")),
+        version=str(record.get("tlseg", "")),
+        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        audit=audit if isinstance(audit, Mapping) else None,
+    )
+
+
+def _mapping(owner: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = owner.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    name, digest = str(model.get("name", "")), str(model.get("digest", ""))
+    return f"{name} ({digest[:12]})" if name and digest else name

@@ -1,0 +1,93 @@
+"""What happened to every nucleus: tracks with a beginning and an end, divisions, complete cell cycles.
+
+Made from the nucleus table alone, so a result without a graph has a history too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+TRACK_COLUMNS = ("track", "first", "last", "frames", "parent", "lineage", "generation")
+
+
+def complete(table: pd.DataFrame) -> pd.DataFrame:
+    """Nucleus table with the columns a history needs; where they are missing, a label is a track without a mother.
+
+    Parameters
+    ----------
+    table : DataFrame
+        At least `t` and `label`.
+    """
+    defaults: dict[str, object] = {"track": table["label"], "parent": 0, "generation": 0}
+    table = table.assign(**{key: value for key, value in defaults.items() if key not in table.columns})
+    if "lineage" not in table.columns:
+        table = table.assign(lineage=table["track"])
+    return table.assign(
+        seed=table["seed"].astype(str) if "seed" in table.columns else "detected",
+        touches_edge=table["touches_edge"].astype(bool) if "touches_edge" in table.columns else False,
+    )
+
+
+def track_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per track, by number.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A complete nucleus table.
+
+    Returns
+    -------
+    DataFrame
+        `track`, first and last frame, `frames` it was seen in, `parent` (0: none or not in this table), `lineage`,
+        `generation`, and `divided`: the first frame of its daughters, -1 where it has none.
+    """
+    groups = table.groupby("track", sort=True)
+    tracks = groups.agg(
+        first=("t", "min"),
+        last=("t", "max"),
+        frames=("t", "nunique"),
+        parent=("parent", "first"),
+        lineage=("lineage", "first"),
+        generation=("generation", "first"),
+    ).reset_index()
+    tracks["parent"] = tracks["parent"].where(tracks["parent"].isin(tracks["track"]), 0).astype(np.int64)
+    born = tracks[tracks["parent"] > 0].groupby("parent")["first"].min()
+    tracks["divided"] = tracks["track"].map(born).fillna(-1).astype(np.int64)
+    return tracks
+
+
+def divisions(tracks: pd.DataFrame) -> pd.DataFrame:
+    """Divisions by time: `t` (first frame of the daughters), `track` of the mother, her `generation`, `daughters`."""
+    daughters = tracks[tracks["parent"] > 0].groupby("parent")["track"].apply(lambda s: tuple(int(v) for v in s))
+    mothers = tracks[tracks["divided"] >= 0]
+    found = pd.DataFrame(
+        {
+            "t": mothers["divided"].to_numpy(),
+            "track": mothers["track"].to_numpy(),
+            "generation": mothers["generation"].to_numpy(),
+            "daughters": [daughters[track] for track in mothers["track"]],
+        }
+    )
+    return found.sort_values(["t", "track"], ignore_index=True)
+
+
+def cycles(tracks: pd.DataFrame) -> pd.DataFrame:
+    """Complete cell cycles: tracks that began and ended with a division, with `length` in frames."""
+    whole = tracks[(tracks["parent"] > 0) & (tracks["divided"] >= 0)]
+    return whole.assign(length=whole["divided"] - whole["first"])[["track", "generation", "first", "length"]]
+
+
+def gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """Frames in which a track was not seen: `track`, last frame before (`t`), next frame after (`t_next`)."""
+    rows = table[["track", "t"]].drop_duplicates().sort_values(["track", "t"])
+    following = rows.groupby("track")["t"].shift(-1)
+    missing = following - rows["t"] > 1
+    found = rows[missing].assign(t_next=following[missing].astype(np.int64))
+    return found.sort_values(["t", "track"], ignore_index=True)
+
+
+def counts(table: pd.DataFrame, frames: int) -> np.ndarray:
+    """Nuclei in each frame, int64 (frames,)."""
+    return np.bincount(table["t"].to_numpy(dtype=np.int64), minlength=frames)[:frames]

@@ -1,0 +1,93 @@
+"use strict";
+(() => {
+  const $ = (q, at = document) => at.querySelector(q), all = (q, at = document) => [...at.querySelectorAll(q)];
+  const NS = "http://www.w3.org/2000/svg";
+  const make = (name, values, text) => {
+    const e = document.createElementNS(NS, name);
+    for (const [k, v] of Object.entries(values)) e.setAttribute(k, v);
+    if (text !== undefined) e.textContent = text;
+    return e;
+  };
+  const shots = all("#strip .shot"), slider = $("#frame"), stage = $("#stage"), marks = $("#marks");
+  const places = JSON.parse($("#places").textContent), box = marks ? marks.viewBox.baseVal : null;
+  const times = shots.map((s) => Number(s.dataset.t));
+  let shown = 0, ring = [], timer = 0;
+
+  const show = (index, keepRing) => {
+    if (!shots.length) return;
+    shown = Math.max(0, Math.min(shots.length - 1, index));
+    const shot = shots[shown], [grey, outlines] = all("img", shot);
+    $("#grey").src = grey.src;
+    $("#outlines").src = outlines.src;
+    slider.value = shown;
+    slider.setAttribute("aria-valuetext", shot.dataset.text);
+    $("#now").textContent = shot.dataset.text;
+    shots.forEach((s, i) => s.setAttribute("aria-current", i === shown));
+    const strip = $("#strip");
+    strip.scrollLeft = shot.offsetLeft - strip.offsetLeft - strip.clientWidth / 2 + shot.clientWidth / 2;
+    if (!keepRing) ring = [];
+    draw();
+    for (const svg of all("svg[data-low]")) {
+      const d = svg.dataset, line = $(".cursor", svg), span = d.high - d.low || 1;
+      const at = Number(d.start) + (d.stop - d.start) * (times[shown] - d.low) / span;
+      line.setAttribute("x1", at);
+      line.setAttribute("x2", at);
+      line.style.visibility = "visible";
+    }
+  };
+  const draw = () => {
+    all(".ring, .number", marks).forEach((e) => e.remove());
+    if ($("#numbers") && $("#numbers").checked)
+      for (const [track, x, y] of places[times[shown]] || [])
+        marks.append(make("text", { class: "number", x: x * box.width, y: y * box.height + 4 }, track));
+    for (const [x, y] of ring)
+      marks.append(make("circle", { class: "ring", cx: x * box.width, cy: y * box.height, r: box.width / 16 }));
+  };
+  const nearest = (t) => times.reduce((best, v, i) => (Math.abs(v - t) < Math.abs(times[best] - t) ? i : best), 0);
+  const focus = (track) => {
+    all(".hot").forEach((e) => e.classList.remove("hot"));
+    document.body.classList.toggle("focus", track !== null);
+    if (track !== null) all(`[data-track="${track}"]`).forEach((e) => e.classList.add("hot"));
+  };
+  const stop = () => { clearInterval(timer); timer = 0; if ($("#play")) $("#play").textContent = "Play"; };
+  const play = () => {
+    if (timer) return stop();
+    $("#play").textContent = "Stop";
+    timer = setInterval(() => show((shown + 1) % shots.length), 220);
+  };
+
+  shots.forEach((s, i) => s.addEventListener("click", () => { stop(); show(i); }));
+  if (slider) {
+    slider.addEventListener("input", () => { stop(); show(Number(slider.value)); });
+    $("#previous").addEventListener("click", () => { stop(); show(shown - 1); });
+    $("#next").addEventListener("click", () => { stop(); show(shown + 1); });
+    $("#play").addEventListener("click", play);
+    $("#draw").addEventListener("change", (e) => stage.classList.toggle("no-outlines", !e.target.checked));
+    if ($("#numbers")) $("#numbers").addEventListener("change", draw);
+  }
+  document.addEventListener("keydown", (e) => {
+    if (e.altKey || e.ctrlKey || e.metaKey || e.target.matches("input")) return;
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+    if (step) { e.preventDefault(); stop(); show(shown + step); }
+  });
+  for (const svg of all("svg[data-low]"))
+    svg.addEventListener("click", (e) => {
+      const d = svg.dataset, at = new DOMPoint(e.clientX, e.clientY).matrixTransform(svg.getScreenCTM().inverse()).x;
+      const t = Number(d.low) + (d.high - d.low) * (at - d.start) / (d.stop - d.start);
+      stop();
+      if (times.length) show(nearest(t));
+    });
+  document.addEventListener("pointerover", (e) => {
+    const part = e.target.closest("svg [data-track], tr[data-track]");
+    focus(part ? part.dataset.track : null);
+  });
+  for (const button of all(".look"))
+    button.addEventListener("click", () => {
+      stop();
+      ring = JSON.parse(button.dataset.places);
+      show(nearest(Number(button.dataset.t)), true);
+      stage.scrollIntoView({ block: "center" });
+    });
+  window.addEventListener("beforeprint", () => all("details").forEach((d) => { d.open = true; }));
+  show(0);
+})();

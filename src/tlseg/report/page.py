@@ -1,0 +1,308 @@
+"""One page that says everything about a result and needs nothing but itself.
+
+The page may load nothing: its own policy forbids any request, and all text from files is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import PurePosixPath
+
+import pandas as pd
+
+from tlseg.report.attention import Listing
+from tlseg.report.facts import Facts
+from tlseg.report.lineage_tree import hex_color
+from tlseg.report.overlay import round_length, time_stamp
+from tlseg.report.pictures import Layout, Shot, Strip
+from tlseg.report.svg import Raw, join, tag
+from tlseg.report.timing import Clock
+
+MOST_NUMBERS = 30_000
+"""Track numbers that can be shown over the pictures, in all frames together; with more there are none."""
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_PRINTED = 12  # pictures on paper
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One figure with its title and what it shows."""
+
+    title: str
+    about: str
+    drawing: Raw | None
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Everything that goes onto the page.
+
+    Attributes
+    ----------
+    facts : Facts
+    clock : Clock
+    strip : Strip
+        Pictures of frames.
+    table : DataFrame
+        The complete nucleus table.
+    beside : sequence of Panel
+        Figures beside the pictures.
+    tree : Panel
+        The lineage tree.
+    more : sequence of Panel
+        Other figures.
+    listings : sequence of Listing
+        Where to look.
+    """
+
+    facts: Facts
+    clock: Clock
+    strip: Strip
+    table: pd.DataFrame
+    beside: Sequence[Panel]
+    tree: Panel
+    more: Sequence[Panel]
+    listings: Sequence[Listing]
+
+
+def build_page(content: Content) -> str:
+    """HTML of the whole page."""
+    title = f"{_stem(content.facts)}: {content.facts.name}"
+    head = tag(
+        "head",
+        Raw('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Raw(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
+        tag("title", f"{title} - tlseg report"),
+        tag("style", Raw(_asset("page.css"))),
+    )
+    body = tag(
+        "body",
+        _header(content),
+        _pictures(content),
+        tag("h2", "Lineage"),
+        _card(content.tree, wide=True),
+        tag("h2", "Growth and divisions"),
+        tag("div", *(_card(panel) for panel in content.more), class_="columns"),
+        tag("h2", "Where to look first"),
+        *(_listing(listing, content, first=i == 0) for i, listing in enumerate(content.listings)),
+        tag("h2", "About this result"),
+        _about(content.facts),
+        tag("script", Raw(_places(content)), type="application/json", id="places"),
+        tag("script", Raw(_asset("page.js"))),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _header(content: Content) -> Raw:
+    facts, clock = content.facts, content.clock
+    wrong = facts.audit is not None and int(facts.audit.get("face_voxels_that_disagree", 0))
+    kind = "bad" if wrong else "none" if facts.audit is None else "good"
+    share = f"{100 * facts.fallback / facts.instances:.1f} % of instances" if facts.instances else "no instances"
+    length = "" if facts.frames < 2 else clock.text(facts.frames - 1)
+    tiles = [
+        ("Frames", f"{facts.frames:,}", length),
+        ("Nuclei", f"{facts.first_count:,} → {facts.last_count:,}", f"first and last frame; {facts.instances:,} in all"),
+        ("Tracks", f"{facts.tracks:,}", "a nucleus between divisions"),
+        ("Divisions", f"{facts.divisions:,}", ""),
+        ("Fallback", f"{facts.fallback:,}", f"no centre detected; {share}"),
+        ("At the edge", f"{facts.touching_edge:,}", "instances cut by the frame"),
+    ]
+    made = [tag("div", tag("dt", a), tag("dd", b, tag("small", c)), class_="tile") for a, b, c in tiles]
+    return tag(
+        "header",
+        tag("h1", f"{_stem(facts)}: {facts.name}"),
+        tag("p", facts.path, class_="soft path"),
+        tag("div", tag("b", "Seam audit"), tag("span", facts.seams), class_=f"verdict {kind}"),
+        tag("dl", *made, class_="tiles"),
+    )
+
+
+def _pictures(content: Content) -> Raw:
+    facts, strip = content.facts, content.strip
+    shots = strip.shots
+    height, width = strip.layout.size
+    counts = content.table["t"].value_counts()
+    printed = {round(i * (len(shots) - 1) / max(1, _PRINTED - 1)) for i in range(_PRINTED)}
+    texts = [_shot_text(shot, int(counts.get(shot.t, 0)), facts) for shot in shots]
+    bar = _scale_bar(strip.layout) if facts.spacing_um else Raw("")
+    ratio = f"aspect-ratio: {width} / {height}"
+    marks = tag("svg", bar, id="marks", viewBox=f"0 0 {width} {height}", aria_hidden="true")
+    stage = tag(
+        "div",
+        _image(shots[0].grey, f"Projections, {texts[0]}", id_="grey"),
+        _image(shots[0].outlines, "", id_="outlines", class_="outlines"),
+        marks,
+        id="stage",
+        style=ratio,
+    )
+    controls = [
+        tag("button", "◀", id="previous", type="button", aria_label="Previous frame"),
+        Raw(f'<input type="range" id="frame" min="0" max="{len(shots) - 1}" value="0" aria-label="Frame">'),
+        tag("button", "▶", id="next", type="button", aria_label="Next frame"),
+        tag("button", "Play", id="play", type="button"),
+        tag("label", Raw('<input type="checkbox" id="draw" checked>'), "outlines"),
+    ]
+    if _numbered(content):
+        controls.append(tag("label", Raw('<input type="checkbox" id="numbers">'), "numbers"))
+    every = "" if len(shots) == facts.frames else f" {len(shots)} of {facts.frames} frames are shown."
+    side = " above, maximum along y below" if strip.layout.side else ""
+    about = f"Maximum along z{side}; one colour is one nucleus. Arrow keys step through time.{every}"
+    thumbs = tag(
+        "div",
+        *(_thumb(shot, text, i in printed) for i, (shot, text) in enumerate(zip(shots, texts, strict=True))),
+        id="strip",
+    )
+    left = tag(
+        "figure",
+        stage,
+        tag("div", *controls, class_="controls"),
+        tag("p", texts[0], id="now", aria_live="polite"),
+        tag("figcaption", about),
+        class_="card",
+    )
+    right = tag("div", *(_card(panel) for panel in content.beside), class_="stacked")
+    return join([tag("h2", "Through time"), tag("div", left, right, class_="columns"), thumbs])
+
+
+def _thumb(shot: Shot, text: str, printed: bool) -> Raw:
+    return tag(
+        "button",
+        tag("span", _image(shot.grey, ""), _image(shot.outlines, ""), class_="stack"),
+        tag("span", f"frame {shot.t}"),
+        class_="shot printed" if printed else "shot",
+        type="button",
+        data_t=shot.t,
+        data_text=text,
+    )
+
+
+def _image(uri: str, alt: str, *, id_: str | None = None, class_: str | None = None) -> Raw:
+    name = "" if id_ is None else f' id="{id_}"'
+    kind = "" if class_ is None else f' class="{class_}"'
+    return Raw(f'<img{name}{kind} alt="{tag("i", alt).text[3:-4]}" src="{uri}" decoding="async">')
+
+
+def _shot_text(shot: Shot, count: int, facts: Facts) -> str:
+    time = "" if not facts.interval_s else f" · {time_stamp(shot.t, interval_s=facts.interval_s)}"
+    return f"frame {shot.t}{time} · {count:,} nuclei"
+
+
+def _scale_bar(layout: Layout) -> Raw:
+    """Bar over the right lower corner of the upper projection."""
+    height, width = layout.top
+    length = round_length(width * layout.um_per_pixel / 4)
+    right, at, left = width - 14, height - 14, width - 14 - length / layout.um_per_pixel
+    return tag(
+        "g",
+        tag("line", x1=left, x2=float(right), y1=at, y2=at, class_="bar"),
+        tag("text", f"{length:g} µm", x=(left + right) / 2, y=at - 8),
+    )
+
+
+def _card(panel: Panel, *, wide: bool = False) -> Raw:
+    drawing = panel.drawing or tag("p", panel.instead, class_="soft")
+    return tag(
+        "figure",
+        tag("h3", panel.title),
+        tag("div", drawing, class_="wide-scroll" if wide else "plot"),
+        *([tag("figcaption", panel.about)] if panel.drawing else []),
+        class_="card",
+    )
+
+
+def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
+    total = f"{listing.total:,}" if listing.total else "none"
+    part = f"; the first {len(listing.rows)} are listed" if listing.total > len(listing.rows) else ""
+    summary = tag("summary", listing.title, " ", tag("span", f"· {total}{part}", class_="soft"))
+    if not len(listing.rows):
+        return tag("details", summary, tag("p", listing.about, class_="about"))
+    micrometres = [f"{a}_um" for a in "xyz" if f"{a}_um" in listing.rows.columns]
+    titles = ["frame", "track", *listing.shown.values()]
+    titles += ["x, y, z (µm)"] if micrometres else []
+    rows = []
+    for row in listing.rows.to_dict("records"):
+        track = int(row["track"])
+        swatch = tag("span", class_="swatch", style=f"background: {hex_color(track)}")
+        cells = [tag("td", int(row["t"])), tag("td", swatch, track)]
+        cells += [tag("td", row[key]) for key in listing.shown]
+        if micrometres:
+            cells.append(tag("td", ", ".join(f"{row[key]:.1f}" for key in micrometres)))
+        rows.append(tag("tr", *cells, tag("td", _look(row, content)), data_track=track))
+    head = tag("tr", *(tag("th", title, scope="col") for title in titles), tag("th", ""))
+    table = tag("table", tag("thead", head), tag("tbody", *rows))
+    inner = [tag("p", listing.about, class_="about"), tag("div", table, class_="scroll")]
+    opened = Raw("<details open>") if first else Raw("<details>")
+    return join([opened, summary, *inner, Raw("</details>")])
+
+
+def _look(row: dict[object, object], content: Content) -> Raw:
+    """Button that shows the place in the pictures; nothing where the table has no position."""
+    places = _row_places(row, content)
+    if not places:
+        return Raw("")
+    return tag("button", "show", class_="look", type="button", data_t=row["t"], data_places=json.dumps(places))
+
+
+def _row_places(row: dict[object, object], content: Content) -> list[tuple[float, float]]:
+    centre = [row.get(axis) for axis in "zyx"]
+    if not all(isinstance(v, float) and v == v for v in centre):
+        return []
+    z, y, x = (float(str(v)) for v in centre)
+    return [(round(a, 4), round(b, 4)) for a, b in content.strip.layout.places((z, y, x), content.facts.shape)]
+
+
+def _numbered(content: Content) -> bool:
+    known = all(axis in content.table.columns for axis in "zyx")
+    shown = content.table["t"].isin([shot.t for shot in content.strip.shots])
+    return known and 0 < int(shown.sum()) <= MOST_NUMBERS
+
+
+def _places(content: Content) -> str:
+    """Where each track number stands in each picture, as JSON: {frame: [[track, left, top], ...]}."""
+    if not _numbered(content):
+        return "{}"
+    wanted = content.table[content.table["t"].isin([shot.t for shot in content.strip.shots])]
+    found: dict[int, list[list[float]]] = {}
+    for row in wanted[["t", "track", "z", "y", "x"]].to_dict("records"):
+        if places := _row_places(row, content):
+            found.setdefault(int(row["t"]), []).append([int(row["track"]), *places[0]])
+    return json.dumps(found, separators=(",", ":"))
+
+
+def _about(facts: Facts) -> Raw:
+    z, y, x = facts.shape
+    spacing = " × ".join(f"{s:g}" for s in facts.spacing_um) + " µm" if facts.spacing_um else "unknown"
+    rows = [
+        ("Movie", facts.movie),
+        ("Result", facts.path),
+        ("Labels", facts.name),
+        ("Frame", f"{z} × {y} × {x} voxels (z, y, x)"),
+        ("Voxel spacing", f"{spacing} (z, y, x)" if facts.spacing_um else spacing),
+        ("Interval", f"{facts.interval_s:g} s" if facts.interval_s else "unknown"),
+        ("Model", facts.model),
+        ("Method", facts.method),
+        ("Device", facts.device),
+        ("Made", facts.made),
+        ("Run time", "" if facts.seconds is None else f"{facts.seconds:,.0f} s"),
+        ("tlseg", facts.version),
+        ("Seam audit", facts.seams),
+    ]
+    if facts.audit is not None:
+        blocks, certified = facts.audit.get("blocks", 0), facts.audit.get("certified_at_first_try", 0)
+        rows.append(("Blocks", f"{certified:,} of {blocks:,} certified at the first try"))
+    cells = [cell for name, value in rows if value for cell in (tag("dt", name), tag("dd", value))]
+    return tag("dl", *cells, class_="facts card")
+
+
+def _stem(facts: Facts) -> str:
+    name = PurePosixPath((facts.movie or facts.path).rstrip("/")).name
+    return name.removesuffix(".zarr").removesuffix(".ome") or "movie"
+
+
+def _asset(name: str) -> str:
+    return files("tlseg.report").joinpath(name).read_text(encoding="utf-8")

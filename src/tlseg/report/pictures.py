@@ -1,0 +1,261 @@
+"""Small pictures of frames for a page: projections along z and y, grey and outlines apart.
+
+Frames are read one at a time and in slabs along z, at the pyramid level that is just fine enough, so neither a long
+movie nor a large frame has to fit in memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tlseg.geometry import Box, Spacing
+from tlseg.report.overlay import grey_picture, grey_window, outline_picture
+from tlseg.store.movie import MovieSource, open_source
+
+LEAST_PIXELS, MOST_PIXELS = 320, 640
+MOST_SHOTS = 160
+MOST_BYTES = 9_000_000
+"""Of all pictures of a page together, as text; more frames than fit are thinned out evenly."""
+
+_SLAB = 16  # planes read at once
+_GAP = 6  # pixels between the two projections
+_PAPER = 24
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the two projections lie in a picture.
+
+    Attributes
+    ----------
+    um_per_pixel : float
+        Micrometres per pixel along both directions.
+    top : (height, width)
+        Pixels of the projection along z.
+    side : int
+        Height of the projection along y below it, pixels; 0 for flat frames.
+    """
+
+    um_per_pixel: float
+    top: tuple[int, int]
+    side: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the whole picture."""
+        height, width = self.top
+        return (height + _GAP + self.side if self.side else height), width
+
+    def places(self, centre: Spacing, shape: Spacing) -> list[tuple[float, float]]:
+        """Where a nucleus is seen in each projection, as fractions (left, top) of the picture.
+
+        Parameters
+        ----------
+        centre, shape : (z, y, x)
+            Its centre and the frame's extent, voxels.
+        """
+        z, y, x = ((c + 0.5) / n for c, n in zip(centre, shape, strict=True))
+        whole = self.size[0]
+        found = [(x, y * self.top[0] / whole)]
+        if self.side:
+            found.append((x, (self.top[0] + _GAP + z * self.side) / whole))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One frame as two pictures that lie on each other, as data URIs."""
+
+    t: int
+    grey: str
+    outlines: str
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Pictures of a movie in order of time."""
+
+    layout: Layout
+    shots: list[Shot]
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """Image and labels of one movie at the level pictures are made from.
+
+    Attributes
+    ----------
+    labels : MovieSource
+    image : MovieSource or None
+        None where there are only labels.
+    first : int
+        Frame of the image that is the labels' first.
+    """
+
+    labels: MovieSource
+    image: MovieSource | None
+    first: int
+
+
+def open_footage(labels: str, image: str | None, *, channel: int = 0, first: int = 0) -> Footage:
+    """Open image and labels at the coarsest level that still fills a picture.
+
+    Parameters
+    ----------
+    labels, image : str
+        OME-Zarr images.
+    channel : int
+        Channel of the image.
+    first : int
+        Frame of the image that is the labels' first.
+    """
+    return Footage(_fit_level(labels), None if image is None else _fit_level(image, channel=channel), first)
+
+
+def take_strip(footage: Footage, *, progress: Progress | None = None) -> Strip:
+    """Make pictures of a movie, of every frame where they fit.
+
+    Parameters
+    ----------
+    footage : Footage
+    progress : callable, optional
+        Called with (pictures done, pictures) after each.
+    """
+    layout = layout_of(footage.labels)
+    chosen = spread(footage.labels.n_frames, MOST_SHOTS)
+    shots = []
+    for done, t in enumerate(chosen, start=1):
+        shots.append(take_shot(footage, t, layout))
+        if progress is not None:
+            progress(done, len(chosen))
+    while (nbytes := sum(len(s.grey) + len(s.outlines) for s in shots)) > MOST_BYTES and len(shots) > 1:
+        shots = [shots[i] for i in spread(len(shots), len(shots) * 3 // 4)]
+    return Strip(layout, shots, nbytes)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of the numbers below `count`, evenly, the first and the last among them."""
+    if count <= most:
+        return list(range(count))
+    return sorted({round(i * (count - 1) / max(1, most - 1)) for i in range(max(1, most))})
+
+
+def layout_of(source: MovieSource) -> Layout:
+    """Layout whose longer side has `LEAST_PIXELS` to `MOST_PIXELS`, in true proportions."""
+    (sz, sy, sx), (nz, ny, nx) = source.spacing_um, source.frame_shape
+    height, width = ny * sy, nx * sx
+    finest = min(sy, sx)
+    pixels = max(height, width) / finest
+    zoom = max(1, -(-LEAST_PIXELS // round(pixels)))
+    um = max(finest / zoom, max(height, width) / MOST_PIXELS)
+    side = 0 if nz == 1 else min(MOST_PIXELS, max(8, round(nz * sz / um)))
+    return Layout(um, (max(1, round(height / um)), max(1, round(width / um))), side)
+
+
+def take_shot(footage: Footage, t: int, layout: Layout) -> Shot:
+    """Picture of one frame."""
+    top, side = _project_labels(footage.labels, t)
+    # Labels without an image are filled: there is nothing beneath to hide.
+    fill = 0.0 if footage.image is not None else 0.55
+    line = 2 if max(layout.top) >= 3 * max(footage.labels.frame_shape[1:]) else 1
+    parts = [outline_picture(top, layout.top, line=line, fill=fill)]
+    if layout.side:
+        parts.append(outline_picture(side, (layout.side, layout.top[1]), line=line, fill=fill))
+    outlines = _stack(parts, np.zeros(4, np.uint8))
+    return Shot(t, _jpeg(_grey(footage, t, layout)), _png(outlines))
+
+
+def _grey(footage: Footage, t: int, layout: Layout) -> NDArray[np.uint8]:
+    if footage.image is None:
+        return np.full(layout.size, _PAPER, np.uint8)
+    top, side = _project_image(footage.image, t + footage.first)
+    window = grey_window(top)
+    parts = [grey_picture(top, layout.top, window=window)]
+    if layout.side:
+        parts.append(grey_picture(side, (layout.side, layout.top[1]), window=window))
+    return _stack(parts, np.uint8(_PAPER))
+
+
+def _project_image(source: MovieSource, t: int) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """Brightest value along z, (y, x), and along y, (z, x)."""
+    top: NDArray[np.generic] | None = None
+    side = []
+    for box in _slabs(source):
+        slab = source.read(t, box)
+        flat = slab.max(axis=0)
+        top = flat if top is None else np.maximum(top, flat)
+        side.append(slab.max(axis=1))
+    return (np.zeros((1, 1)) if top is None else top), np.concatenate(side)
+
+
+def _project_labels(source: MovieSource, t: int) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Label met first from the last plane, (y, x), and from the last row, (z, x)."""
+    top = np.zeros(source.frame_shape[1:], np.uint32)
+    side = []
+    for box in _slabs(source):
+        slab = source.read(t, box).astype(np.uint32)
+        flat = _first(slab[::-1])
+        top = np.where(flat, flat, top)  # a later plane lies in front
+        side.append(_first(slab[:, ::-1].swapaxes(0, 1)))
+    return top, np.concatenate(side)
+
+
+def _first(stack: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """First label along the first axis, 0 where there is none."""
+    at = np.argmax(stack != 0, axis=0)
+    seen: NDArray[np.uint32] = np.take_along_axis(stack, at[None], axis=0)[0]
+    return seen
+
+
+def _slabs(source: MovieSource) -> list[Box]:
+    nz, ny, nx = source.frame_shape
+    return [Box((z, 0, 0), (min(nz, z + _SLAB), ny, nx)) for z in range(0, nz, _SLAB)]
+
+
+def _fit_level(path: str, *, channel: int = 0) -> MovieSource:
+    finest = open_source(path, channel=channel)
+    fits = [i for i, shape in enumerate(finest.level_shapes) if max(shape[1:]) >= LEAST_PIXELS]
+    return open_source(path, channel=channel, level=fits[-1]) if fits and fits[-1] else finest
+
+
+def _stack(parts: list[NDArray[np.uint8]], paper: NDArray[np.uint8] | np.uint8) -> NDArray[np.uint8]:
+    """Parts below each other with a gap between."""
+    if len(parts) == 1:
+        return parts[0]
+    gap = np.broadcast_to(paper, (_GAP, *parts[0].shape[1:]))
+    return np.concatenate([parts[0], gap, *parts[1:]])
+
+
+def _jpeg(grey: NDArray[np.uint8]) -> str:
+    data = io.BytesIO()
+    Image.fromarray(grey).save(data, format="JPEG", quality=80, optimize=True)
+    return _uri(data, "jpeg")
+
+
+def _png(rgba: NDArray[np.uint8]) -> str:
+    """Picture with a palette: few colours, so the outlines stay small."""
+    colors, index = np.unique(rgba.reshape(-1, 4), axis=0, return_inverse=True)
+    if len(colors) > 256:
+        # More colours than a palette holds: six levels of each are still told apart.
+        coarse = rgba.copy()
+        coarse[..., :3] = (rgba[..., :3].astype(np.uint16) + 25) // 51 * 51
+        colors, index = np.unique(coarse.reshape(-1, 4), axis=0, return_inverse=True)
+    picture = Image.fromarray(index.reshape(rgba.shape[:2]).astype(np.uint8), mode="P")
+    picture.putpalette(colors[:, :3].astype(np.uint8).tobytes())
+    data = io.BytesIO()
+    picture.save(data, format="PNG", optimize=True, transparency=colors[:, 3].astype(np.uint8).tobytes())
+    return _uri(data, "png")
+
+
+def _uri(data: io.BytesIO, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode('ascii')}"

@@ -1,0 +1,217 @@
+"""Write the report of a result: from tables, tracks, record and pixels to one HTML file.
+
+Nothing but the table is held whole; pictures are made frame by frame. A reader sees the old report or the new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tlseg.errors import LabelError
+from tlseg.report import charts, history
+from tlseg.report.attention import listings
+from tlseg.report.facts import Facts, gather_facts
+from tlseg.report.lineage_tree import lineage_tree
+from tlseg.report.page import Content, Panel, build_page
+from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
+from tlseg.report.timing import Clock, clock_for
+from tlseg.store.location import is_url, one_line
+from tlseg.store.movie import MovieSource, open_source
+from tlseg.store.result import Result, open_result
+from tlseg.store.scratch import write_atomically
+from tlseg.store.tables import read_table
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that was written.
+
+    Attributes
+    ----------
+    path : Path
+    nbytes : int
+        Size of the file.
+    pictures : int
+        Frames it shows.
+    facts : Facts
+    attention : dict of str to int
+        How many things of each kind are worth a look.
+    """
+
+    path: Path
+    nbytes: int
+    pictures: int
+    facts: Facts
+    attention: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "report": str(self.path),
+            "bytes": self.nbytes,
+            "pictures": self.pictures,
+            "facts": self.facts.to_dict(),
+            "attention": self.attention,
+        }
+
+
+def write_report(
+    path: str | Path, *, name: str = "nuclei", out: str | Path | None = None, progress: Progress | None = None
+) -> Report:
+    """Write the report of a result.
+
+    Parameters
+    ----------
+    path : str or Path
+        OME-Zarr group a run wrote to, local or a URL.
+    name : str, default: "nuclei"
+        Name of the labels.
+    out : str or Path, optional
+        File to write; `tlseg/<name>/report.html` inside the result where not given.
+    progress : callable, optional
+        Called with (pictures done, pictures) after each.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    LabelError
+        If there are no finished labels or no table of this name, or the file cannot be written.
+    MovieError
+        If image or labels are damaged.
+    """
+    result = open_result(path, name=name)
+    target = _target(result, out)
+    source = open_source(f"{result.path}/labels/{name}")
+    table = history.complete(read_table(result.path, name))
+    content = _content(result, source, table, progress=progress)
+    data = build_page(content).encode()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, data)
+    except OSError as error:
+        raise LabelError(f"{target} cannot be written ({one_line(error)}). Write elsewhere with --out FILE.") from error
+    attention = {listing.key: listing.total for listing in content.listings}
+    return Report(target, len(data), len(content.strip.shots), content.facts, attention)
+
+
+def _target(result: Result, out: str | Path | None) -> Path:
+    if out is None and is_url(result.path):
+        raise LabelError(f"{result.path} is remote. Say where the report goes: --out FILE.html")
+    target = Path(out) if out is not None else Path(result.path) / "tlseg" / result.name / "report.html"
+    if target.is_dir():
+        raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
+    return target
+
+
+def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progress: Progress | None) -> Content:
+    frames = source.n_frames
+    tracks = history.track_table(table)
+    divided = history.divisions(tracks)
+    clock = clock_for(frames, source.interval_s)
+    return Content(
+        facts=gather_facts(result, source, table, divisions=len(divided)),
+        clock=clock,
+        strip=take_strip(_footage(result, source), progress=progress),
+        table=table,
+        beside=_beside(table, divided, frames, clock),
+        tree=_tree(tracks, history.gaps(table), frames, clock),
+        more=_more(table, tracks, divided, frames, clock),
+        listings=listings(table, _edges(result)),
+    )
+
+
+def _beside(table: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock) -> list[Panel]:
+    few = len(table) <= charts.MOST_POINTS
+    volumes = "One line is one track; point at it to find it in the tree." if few else "Median and middle half."
+    return [
+        Panel(
+            "Nuclei over time",
+            "Triangles mark divisions. Click to go to a frame.",
+            charts.count_chart(history.counts(table, frames), divided, clock),
+        ),
+        Panel(
+            "Volume of each nucleus over time" if few else "Volume of nuclei over time",
+            volumes,
+            charts.volume_chart(table, frames=frames, clock=clock),
+            "The table has no volumes.",
+        ),
+    ]
+
+
+def _tree(tracks: pd.DataFrame, missing: pd.DataFrame, frames: int, clock: Clock) -> Panel:
+    if not len(tracks):
+        return Panel("Tracks and divisions", "", None, "There are no tracks.")
+    tree = lineage_tree(tracks, missing, frames=frames, clock=clock)
+    part = "" if tree.shown == tree.families else f" The {tree.shown:,} largest of {tree.families:,} families are drawn."
+    about = f"Each line is a track in the colour of its outlines, each fork a division; holes are gaps.{part}"
+    return Panel("Tracks and divisions", about, tree.drawing)
+
+
+def _more(
+    table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock
+) -> list[Panel]:
+    cycles = history.cycles(tracks)
+    return [
+        Panel(
+            "Volume by generation",
+            "Generation 0 are the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames.",
+            charts.volume_by_generation(table),
+            "The table has no volumes.",
+        ),
+        Panel(
+            "Cell-cycle length",
+            f"Time from division to division of the {len(cycles):,} tracks seen from their beginning to their end"
+            f"{_by_generation(cycles, 'length', clock)}.",
+            charts.cycle_chart(cycles, clock),
+            "No nucleus was followed from one division to the next.",
+        ),
+        Panel(
+            "Division synchrony",
+            f"When nuclei divided; the stroke is the median{_by_generation(divided, 't', clock)}.",
+            charts.synchrony_chart(divided, frames=frames, clock=clock),
+            "There are no divisions.",
+        ),
+    ]
+
+
+def _by_generation(rows: pd.DataFrame, column: str, clock: Clock) -> str:
+    """Median and standard deviation of each generation with at least two values, in words."""
+    said = []
+    for generation, values in rows.groupby("generation")[column]:
+        if len(values) > 1:
+            spread = clock.text(float(values.std())).split()[0]
+            said.append(f"generation {generation}: {clock.text(float(values.median()))} ± {spread}")
+    return f" (median ± standard deviation, {'; '.join(said)})" if said else ""
+
+
+def _edges(result: Result) -> pd.DataFrame | None:
+    """Links of these labels, None where there are none."""
+    try:
+        return result.tracks()[1]
+    except LabelError:
+        return None
+
+
+def _footage(result: Result, source: MovieSource) -> Footage:
+    """Pixels of labels and image, with the image's channel and first frame that were segmented."""
+    if result.image is None:
+        return open_footage(f"{result.path}/labels/{result.name}", None)
+    made_of = result.record.get("fingerprint", {})
+    image = open_source(result.path)
+    channel = int(made_of.get("input", {}).get("channel", 0))
+    first = 0
+    if image.n_frames > source.n_frames:
+        first = int(made_of.get("frames", [0])[0])
+    return open_footage(
+        f"{result.path}/labels/{result.name}",
+        result.path,
+        channel=channel if channel < len(image.channel_names) else 0,
+        first=min(first, image.n_frames - source.n_frames),
+    )
