@@ -115,7 +115,8 @@ class Browser:
         """Go to a page and wait until it is loaded."""
         self.call("Page.navigate", url=url)
         wait_until(
-            lambda: self.ask("document.readyState === 'complete' && location.href !== 'about:blank'"), f"{url} did not load"
+            lambda: self.ask("document.readyState === 'complete' && location.href !== 'about:blank'"),
+            f"{url} did not load",
         )
 
     def ask(self, expression: str) -> Any:
@@ -132,9 +133,7 @@ class Browser:
     def resize(self, width: int, height: int) -> None:
         """Give the page a size, as a phone has another one than a desktop."""
         phone = width < 600
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
 
     def screenshot(self, path: Path, *, whole: bool = False) -> Path:
         """Write a PNG of what is in view, or of the whole page."""

@@ -56,7 +56,12 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None) -> list[Listing]:
     return [
         *([] if edges is None else [_links(table, edges)]),
         _seeds(table, "fallback", "Fallback instances", "Foreground in which no nucleus centre was detected."),
-        _seeds(table, "repaired", "Repaired instances", "Missing or merged in their frame, restored from neighbours in time."),
+        _seeds(
+            table,
+            "repaired",
+            "Repaired instances",
+            "Missing or merged in their frame, restored from neighbours in time.",
+        ),
         _gaps(table),
         _edge(table),
     ]
@@ -131,5 +136,3 @@ def _with_volume(rows: pd.DataFrame) -> pd.DataFrame:
     if "volume_um3" not in rows.columns:
         return rows.copy()
     return rows.assign(volume=[f"{v:,.0f}" for v in rows["volume_um3"]])
-
-

@@ -70,9 +70,7 @@ def volume_chart(table: pd.DataFrame, *, frames: int, clock: Clock) -> Raw | Non
         return figure(frame, back, *_band(table, x, y, clock), title="Volume over time", time=time)
     lines = []
     for track, rows in table.sort_values("t").groupby("track"):
-        points = [
-            (x(clock.at(t)), y(min(v, y.high))) for t, v in zip(rows["t"], rows["volume_um3"], strict=True)
-        ]
+        points = [(x(clock.at(t)), y(min(v, y.high))) for t, v in zip(rows["t"], rows["volume_um3"], strict=True)]
         name, color = int(str(track)), hex_color(int(str(track)))
         drawn = (
             tag("circle", cx=points[0][0], cy=points[0][1], r=1.8, fill=color)
@@ -81,7 +79,11 @@ def volume_chart(table: pd.DataFrame, *, frames: int, clock: Clock) -> Raw | Non
         )
         lines.append(tag("g", tag("title", f"track {name}"), drawn, data_track=name))
     return figure(
-        frame, back, tag("g", *lines, class_="labelled tracks thin"), title="Volume of each nucleus over time", time=time
+        frame,
+        back,
+        tag("g", *lines, class_="labelled tracks thin"),
+        title="Volume of each nucleus over time",
+        time=time,
     )
 
 
@@ -90,7 +92,7 @@ def volume_by_generation(table: pd.DataFrame) -> Raw | None:
     if "volume_um3" not in table.columns or not len(table):
         return None
     groups = {int(str(g)): rows["volume_um3"].to_numpy(float) for g, rows in table.groupby("generation")}
-    frame = Frame(left=74, height=_rows_height(len(groups)))
+    frame = Frame(height=_rows_height(len(groups)))
     high = max(float(np.quantile(v, 0.95)) for v in groups.values()) * 1.08
     x = Scale(0, high, *frame.x)
     y = _row_scale(frame, len(groups))
@@ -135,7 +137,7 @@ def _strips(
 ) -> Raw:
     """A row of dots for each generation, its median as a stroke; equal values are stacked."""
     groups = {int(str(g)): part for g, part in rows.groupby("generation")}
-    frame = Frame(left=74, height=_rows_height(len(groups)))
+    frame = Frame(height=_rows_height(len(groups)))
     x, y = Scale(low, high, *frame.x), _row_scale(frame, len(groups))
     drawn = []
     for row, (_, part) in enumerate(sorted(groups.items())):

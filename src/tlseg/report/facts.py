@@ -65,11 +65,11 @@ class Facts:
     def seams(self) -> str:
         """Verdict of the seam audit, in one line."""
         if self.audit is None:
-            return "no seam audit"
+            return "not recorded"
         wrong = int(self.audit.get("face_voxels_that_disagree", 0))
         compared = int(self.audit.get("face_voxels_compared", 0))
         if not compared:
-            return "every frame was one block: there are no seams"
+            return "0 of 0 voxels disagree: every frame was one block"
         return f"{wrong:,} of {compared:,} voxels disagree"
 
     def to_dict(self) -> dict[str, Any]:

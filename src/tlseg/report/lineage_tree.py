@@ -159,5 +159,3 @@ def _founders(tracks: pd.DataFrame) -> pd.Series[int]:
         mother = parent[track]
         founder[track] = founder.get(mother, mother) if mother else track
     return tracks["track"].map(founder)
-
-

@@ -87,7 +87,7 @@ def build_page(content: Content) -> str:
         tag("h2", "Lineage"),
         _card(content.tree, wide=True),
         tag("h2", "Growth and divisions"),
-        tag("div", *(_card(panel) for panel in content.more), class_="columns"),
+        tag("div", *(_card(panel) for panel in content.more), class_="columns three"),
         tag("h2", "Where to look first"),
         *(_listing(listing, content, first=i == 0) for i, listing in enumerate(content.listings)),
         tag("h2", "About this result"),
@@ -102,11 +102,15 @@ def _header(content: Content) -> Raw:
     facts, clock = content.facts, content.clock
     wrong = facts.audit is not None and int(facts.audit.get("face_voxels_that_disagree", 0))
     kind = "bad" if wrong else "none" if facts.audit is None else "good"
-    share = f"{100 * facts.fallback / facts.instances:.1f} % of instances" if facts.instances else "no instances"
+    share = f"{100 * facts.fallback / facts.instances:.1f}\u00a0% of instances" if facts.instances else "no instances"
     length = "" if facts.frames < 2 else clock.text(facts.frames - 1)
     tiles = [
         ("Frames", f"{facts.frames:,}", length),
-        ("Nuclei", f"{facts.first_count:,} → {facts.last_count:,}", f"first and last frame; {facts.instances:,} in all"),
+        (
+            "Nuclei",
+            f"{facts.first_count:,} → {facts.last_count:,}",
+            f"first and last frame; {facts.instances:,} in all",
+        ),
         ("Tracks", f"{facts.tracks:,}", "a nucleus between divisions"),
         ("Divisions", f"{facts.divisions:,}", ""),
         ("Fallback", f"{facts.fallback:,}", f"no centre detected; {share}"),
@@ -150,7 +154,7 @@ def _pictures(content: Content) -> Raw:
     if _numbered(content):
         controls.append(tag("label", Raw('<input type="checkbox" id="numbers">'), "numbers"))
     every = "" if len(shots) == facts.frames else f" {len(shots)} of {facts.frames} frames are shown."
-    side = " above, maximum along y below" if strip.layout.side else ""
+    side = " on the left, along x on the right" if strip.layout.side else ""
     about = f"Maximum along z{side}; one colour is one nucleus. Arrow keys step through time.{every}"
     thumbs = tag(
         "div",
@@ -163,10 +167,11 @@ def _pictures(content: Content) -> Raw:
         tag("div", *controls, class_="controls"),
         tag("p", texts[0], id="now", aria_live="polite"),
         tag("figcaption", about),
+        thumbs,
         class_="card",
     )
     right = tag("div", *(_card(panel) for panel in content.beside), class_="stacked")
-    return join([tag("h2", "Through time"), tag("div", left, right, class_="columns"), thumbs])
+    return join([tag("h2", "Through time"), tag("div", left, right, class_="columns stage")])
 
 
 def _thumb(shot: Shot, text: str, printed: bool) -> Raw:

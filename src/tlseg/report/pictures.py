@@ -1,4 +1,4 @@
-"""Small pictures of frames for a page: projections along z and y, grey and outlines apart.
+"""Small pictures of frames for a page: projections along z and x side by side, grey and outlines apart.
 
 Frames are read one at a time and in slabs along z, at the pyramid level that is just fine enough, so neither a long
 movie nor a large frame has to fit in memory.
@@ -42,7 +42,7 @@ class Layout:
     top : (height, width)
         Pixels of the projection along z.
     side : int
-        Height of the projection along y below it, pixels; 0 for flat frames.
+        Width of the projection along x to its right, pixels; 0 for flat frames.
     """
 
     um_per_pixel: float
@@ -53,7 +53,7 @@ class Layout:
     def size(self) -> tuple[int, int]:
         """Height and width of the whole picture."""
         height, width = self.top
-        return (height + _GAP + self.side if self.side else height), width
+        return height, (width + _GAP + self.side if self.side else width)
 
     def places(self, centre: Spacing, shape: Spacing) -> list[tuple[float, float]]:
         """Where a nucleus is seen in each projection, as fractions (left, top) of the picture.
@@ -64,10 +64,10 @@ class Layout:
             Its centre and the frame's extent, voxels.
         """
         z, y, x = ((c + 0.5) / n for c, n in zip(centre, shape, strict=True))
-        whole = self.size[0]
-        found = [(x, y * self.top[0] / whole)]
+        whole = self.size[1]
+        found = [(x * self.top[1] / whole, y)]
         if self.side:
-            found.append((x, (self.top[0] + _GAP + z * self.side) / whole))
+            found.append(((self.top[1] + _GAP + z * self.side) / whole, y))
         return found
 
 
@@ -170,8 +170,8 @@ def take_shot(footage: Footage, t: int, layout: Layout) -> Shot:
     line = 2 if max(layout.top) >= 3 * max(footage.labels.frame_shape[1:]) else 1
     parts = [outline_picture(top, layout.top, line=line, fill=fill)]
     if layout.side:
-        parts.append(outline_picture(side, (layout.side, layout.top[1]), line=line, fill=fill))
-    outlines = _stack(parts, np.zeros(4, np.uint8))
+        parts.append(outline_picture(side, (layout.top[0], layout.side), line=line, fill=fill))
+    outlines = _side_by_side(parts, np.zeros(4, np.uint8))
     return Shot(t, _jpeg(_grey(footage, t, layout)), _png(outlines))
 
 
@@ -182,32 +182,32 @@ def _grey(footage: Footage, t: int, layout: Layout) -> NDArray[np.uint8]:
     window = grey_window(top)
     parts = [grey_picture(top, layout.top, window=window)]
     if layout.side:
-        parts.append(grey_picture(side, (layout.side, layout.top[1]), window=window))
-    return _stack(parts, np.uint8(_PAPER))
+        parts.append(grey_picture(side, (layout.top[0], layout.side), window=window))
+    return _side_by_side(parts, np.uint8(_PAPER))
 
 
 def _project_image(source: MovieSource, t: int) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    """Brightest value along z, (y, x), and along y, (z, x)."""
+    """Brightest value along z, (y, x), and along x, (y, z)."""
     top: NDArray[np.generic] | None = None
     side = []
     for box in _slabs(source):
         slab = source.read(t, box)
         flat = slab.max(axis=0)
         top = flat if top is None else np.maximum(top, flat)
-        side.append(slab.max(axis=1))
-    return (np.zeros((1, 1)) if top is None else top), np.concatenate(side)
+        side.append(slab.max(axis=2))
+    return (np.zeros((1, 1)) if top is None else top), np.concatenate(side).T
 
 
 def _project_labels(source: MovieSource, t: int) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Label met first from the last plane, (y, x), and from the last row, (z, x)."""
+    """Label met first from the last plane, (y, x), and from the last column, (y, z)."""
     top = np.zeros(source.frame_shape[1:], np.uint32)
     side = []
     for box in _slabs(source):
         slab = source.read(t, box).astype(np.uint32)
         flat = _first(slab[::-1])
         top = np.where(flat, flat, top)  # a later plane lies in front
-        side.append(_first(slab[:, ::-1].swapaxes(0, 1)))
-    return top, np.concatenate(side)
+        side.append(_first(slab[..., ::-1].transpose(2, 0, 1)))
+    return top, np.concatenate(side).T
 
 
 def _first(stack: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -228,12 +228,12 @@ def _fit_level(path: str, *, channel: int = 0) -> MovieSource:
     return open_source(path, channel=channel, level=fits[-1]) if fits and fits[-1] else finest
 
 
-def _stack(parts: list[NDArray[np.uint8]], paper: NDArray[np.uint8] | np.uint8) -> NDArray[np.uint8]:
-    """Parts below each other with a gap between."""
+def _side_by_side(parts: list[NDArray[np.uint8]], paper: NDArray[np.uint8] | np.uint8) -> NDArray[np.uint8]:
+    """Parts beside each other with a gap between."""
     if len(parts) == 1:
         return parts[0]
-    gap = np.broadcast_to(paper, (_GAP, *parts[0].shape[1:]))
-    return np.concatenate([parts[0], gap, *parts[1:]])
+    gap = np.broadcast_to(paper, (parts[0].shape[0], _GAP, *parts[0].shape[2:]))
+    return np.concatenate([parts[0], gap, *parts[1:]], axis=1)
 
 
 def _jpeg(grey: NDArray[np.uint8]) -> str:

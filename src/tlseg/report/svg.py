@@ -72,7 +72,7 @@ class Frame:
 
     width: float = 480
     height: float = 290
-    left: float = 62
+    left: float = 74
     right: float = 14
     top: float = 14
     bottom: float = 50

@@ -149,14 +149,14 @@ def _tree(tracks: pd.DataFrame, missing: pd.DataFrame, frames: int, clock: Clock
     if not len(tracks):
         return Panel("Tracks and divisions", "", None, "There are no tracks.")
     tree = lineage_tree(tracks, missing, frames=frames, clock=clock)
-    part = "" if tree.shown == tree.families else f" The {tree.shown:,} largest of {tree.families:,} families are drawn."
+    part = (
+        "" if tree.shown == tree.families else f" The {tree.shown:,} largest of {tree.families:,} families are drawn."
+    )
     about = f"Each line is a track in the colour of its outlines, each fork a division; holes are gaps.{part}"
     return Panel("Tracks and divisions", about, tree.drawing)
 
 
-def _more(
-    table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock
-) -> list[Panel]:
+def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock) -> list[Panel]:
     cycles = history.cycles(tracks)
     return [
         Panel(
@@ -167,14 +167,14 @@ def _more(
         ),
         Panel(
             "Cell-cycle length",
-            f"Time from division to division of the {len(cycles):,} tracks seen from their beginning to their end"
-            f"{_by_generation(cycles, 'length', clock)}.",
+            f"Time from division to division of the {len(cycles):,} tracks seen from beginning to end."
+            f"{_by_generation(cycles, 'length', clock)}",
             charts.cycle_chart(cycles, clock),
             "No nucleus was followed from one division to the next.",
         ),
         Panel(
             "Division synchrony",
-            f"When nuclei divided; the stroke is the median{_by_generation(divided, 't', clock)}.",
+            f"When nuclei divided; strokes are medians.{_by_generation(divided, 't', clock)}",
             charts.synchrony_chart(divided, frames=frames, clock=clock),
             "There are no divisions.",
         ),
@@ -186,9 +186,10 @@ def _by_generation(rows: pd.DataFrame, column: str, clock: Clock) -> str:
     said = []
     for generation, values in rows.groupby("generation")[column]:
         if len(values) > 1:
-            spread = clock.text(float(values.std())).split()[0]
-            said.append(f"generation {generation}: {clock.text(float(values.median()))} ± {spread}")
-    return f" (median ± standard deviation, {'; '.join(said)})" if said else ""
+            middle, spread = clock.at(float(values.median())), clock.at(float(values.std()))
+            said.append(f"gen {generation}: {middle:.3g} ± {spread:.2g}")
+    unit = "frames" if clock.unit == "frame" else clock.unit
+    return f" Median ± standard deviation ({unit}): {'; '.join(said)}." if said else ""
 
 
 def _edges(result: Result) -> pd.DataFrame | None:
