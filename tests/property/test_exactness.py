@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -29,7 +29,13 @@ from tlseg.label.seeds import candidates, select_seeds, smoothing_window
 
 Map = NDArray[np.uint8]
 
-FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+FEW = settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    phases=(Phase.explicit, Phase.generate),  # Scenes are large: shrinking one takes minutes.
+)
 
 BLOCKS: tuple[Shape, ...] = (
     (16, 16, 16),

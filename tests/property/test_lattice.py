@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tlseg.geometry import Box, Shape
@@ -23,6 +23,8 @@ def lattices(draw: st.DrawFn) -> Lattice:
 
 @FEW
 @given(lattices())
+@example(Lattice((1, 1, 25), (1, 1, 16), (0, 0, 8), 1))  # Evened out, three windows would not hold two overlaps.
+@example(Lattice((1, 9, 25), (16, 16, 16), (8, 8, 8), 8))  # Thinner than an overlap.
 def test_weights_of_all_windows_add_up_to_one_everywhere(lattice: Lattice) -> None:
     frame = Box.of_shape(lattice.frame)
     total = np.zeros(lattice.frame, dtype=np.float64)
