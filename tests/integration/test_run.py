@@ -184,8 +184,9 @@ def test_a_forged_disagreement_fails_the_run_and_publishes_nothing(
     def forged(context: Any, frame: int, block: int) -> int:
         tries = flood(context, frame, block)
         core = context.grid.core(context.grid.position(block))
-        if core.start[2]:
-            at = (context.row(frame), *core.slices[:2], slice(core.start[2], core.start[2] + 1))
+        if core.start[1]:
+            y = core.start[1]
+            at = (context.row(frame), core.slices[0], slice(y, y + 1), core.slices[2])
             plane = context.scratch.array("labels")[at]
             context.scratch.array("labels")[at] = np.where(plane > 0, plane % 5 + 1, 0)
         return tries
