@@ -188,7 +188,11 @@ def test_a_forged_disagreement_fails_the_run_and_publishes_nothing(
             y = core.start[1]
             at = (context.row(frame), core.slices[0], slice(y, y + 1), core.slices[2])
             plane = context.scratch.array("labels")[at]
-            context.scratch.array("labels")[at] = np.where(plane > 0, plane % 5 + 1, 0)
+            numbers = context.scratch.get("numbers", frame, 0)
+            other = np.arange(int(numbers["total"]) + 1, dtype=np.uint32)
+            detected = np.setdiff1d(other[1:], numbers["fallback_labels"])
+            other[detected] = np.roll(detected, 1)
+            context.scratch.array("labels")[at] = other[plane]
         return tries
 
     monkeypatch.setattr(stages, "flood", forged)
