@@ -288,7 +288,7 @@ def reference(scene: Scene) -> NDArray[np.uint32]:
         big = inside.sum() * np.prod(scene.spacing_um) >= scene.settings.minimum_volume_um3
         if number not in seeded and big:
             flooded[inside] = np.flatnonzero(inside)[0] + 1
-    # Names by position, 1..n.
+    # Names by position, 1..n; those of small instances stay unused.
     names, labels = np.unique(np.concatenate([[0], flooded.ravel()]), return_inverse=True)
     assert names[0] == 0
     labels = labels[1:]
@@ -310,13 +310,13 @@ def squared_distances(foreground: NDArray[np.bool_], spacing_um: Spacing) -> NDA
 @example(NAMED["crowd"], (16, 16, 16))
 @example(NAMED["flat-seeded"], (16, 16, 16))
 def test_what_a_block_says_about_its_neighbour_is_what_the_neighbour_says(scene: Scene, block: Shape) -> None:
-    one = scene.label()
+    ((_, whole_frame),) = blocks_of(scene, scene.shape)
     for core, labelled in blocks_of(scene, block):
         assert labelled.tries >= 1
         for axis in range(3):
             after = list(core.slices)
             after[axis] = slice(core.stop[axis], core.stop[axis] + 1)
-            there = one[tuple(after)]
+            there = whole_frame.labels[tuple(after)]
             said = labelled.beyond[axis]
             if not there.size:
                 assert said.size == 0
