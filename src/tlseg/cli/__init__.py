@@ -14,8 +14,10 @@ COMMANDS = (
     "convert",
     "plan",
     "segment",
+    "link",
     "evaluate",
     "report",
+    "export",
     "train",
     "models",
 )

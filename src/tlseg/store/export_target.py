@@ -29,7 +29,7 @@ def publishing(
     replaceable : callable
         Whether a path that exists may be replaced.
     apart_from : str
-        Result that is exported; the target may be neither inside it nor around it.
+        What is read; the target may be neither inside it nor around it.
 
     Raises
     ------
@@ -59,13 +59,18 @@ def publishing(
 
 def only_files(folder: Path, matches: Callable[[str], bool]) -> bool:
     """Whether a folder holds files alone, all of them with names that match."""
-    return folder.is_dir() and all(entry.is_file() and matches(entry.name) for entry in folder.iterdir())
+    return only_entries(folder, matches) and all(entry.is_file() for entry in folder.iterdir())
+
+
+def only_entries(folder: Path, matches: Callable[[str], bool]) -> bool:
+    """Whether a folder holds nothing but entries with names that match."""
+    return folder.is_dir() and all(matches(entry.name) for entry in folder.iterdir())
 
 
 def _check(target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool], apart_from: str) -> None:
     place, source = target.resolve(), Path(apart_from).resolve()
     if "://" not in apart_from and (place == source or source in place.parents or place in source.parents):
-        raise LabelError(f"{target} and the result {apart_from} lie in each other. Write beside it with --out.")
+        raise LabelError(f"{target} and {apart_from} lie in each other. Write beside it with --out.")
     if not os.path.lexists(target):
         return
     if not replaceable(target):

@@ -1,0 +1,108 @@
+"""`tlseg link`: tracks for labels or points anyone made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlseg.cli.common import json_option, one_line_errors, print_json
+from tlseg.cli.convert import SpacingType
+
+if TYPE_CHECKING:
+    from tlseg.run.linked import Linked
+
+
+@click.command("link")
+@click.argument("labels")
+@click.option(
+    "--out", help="Result: an OME-Zarr, or a folder for points. [default: beside the labels in their OME-Zarr]"
+)
+@click.option("--name", help="Name of the tracked labels. [default: that of LABELS; beside them NAME-tracked]")
+@click.option("--labels", "labels_name", help="Label image of an OME-Zarr that has several.")
+@click.option(
+    "--max-distance",
+    type=click.FloatRange(0, min_open=True),
+    metavar="UM",
+    help="Farthest a nucleus moves between frames. [default: from the movie]",
+)
+@click.option(
+    "--max-gap",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="Most frames in a row in which a nucleus may be missing.",
+)
+@click.option("--no-divisions", is_flag=True, help="Do not look for divisions.")
+@click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres; default: what the files say.")
+@click.option("--interval", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds between frames.")
+@click.option("--channel", help="Channel of the image to measure, by number or name. [default: the first]")
+@click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
+@click.option("--overwrite", is_flag=True, help="Replace labels, table and tracks of this name.")
+@json_option
+@one_line_errors
+def command(labels: str, as_json: bool, **options: Any) -> None:
+    """Track the nuclei of LABELS through time, whoever made them.
+
+    LABELS is a label movie: an OME-Zarr with labels, a TIFF, a folder of TIFFs with one frame each, or a Cell Tracking
+    Challenge folder. The numbers in it need not mean anything through time. Or it is a CSV or parquet table with columns
+    t, z, y, x (frames and micrometres) and, if known, label, volume and intensity.
+    """
+    from tlseg.link.settings import LinkSettings
+    from tlseg.store.points import is_points
+
+    settings = LinkSettings(
+        max_distance_um=options["max_distance"], max_gap=options["max_gap"], divisions=not options["no_divisions"]
+    )
+    done = _points(labels, settings, options) if is_points(labels) else _labels(labels, settings, options)
+    if as_json:
+        print_json(done.to_dict())
+        return
+    click.echo(
+        f"{done.nuclei} nuclei in {done.frames} frames, {done.tracks} tracks, {done.divisions} divisions, {done.gaps} "
+        f"gaps ({done.seconds:.0f} s)."
+    )
+    for note in done.notes:
+        click.echo(f"Note: {note}")
+    click.echo(f"{'Tracks' if is_points(labels) else f'Labels {done.name!r}'}: {done.path}")
+
+
+def _labels(labels: str, settings: Any, options: dict[str, Any]) -> Linked:
+    from tlseg.cli.progress import RunProgress
+    from tlseg.run.link_labels import link_labels
+
+    channel = options["channel"]
+    with RunProgress() as progress:
+        return link_labels(
+            labels,
+            out=options["out"],
+            name=options["name"],
+            labels_name=options["labels_name"],
+            spacing_um=options["spacing"],
+            interval_s=options["interval"],
+            channel=int(channel) if channel is not None and channel.isdecimal() else channel,
+            image=not options["no_image"],
+            settings=settings,
+            overwrite=options["overwrite"],
+            listener=progress,
+        )
+
+
+def _points(points: str, settings: Any, options: dict[str, Any]) -> Linked:
+    from tlseg.run.link_points import link_points
+
+    given = [f"--{name.replace('_name', '').replace('_', '-')}" for name in _FOR_LABELS if options[name]]
+    if given:
+        raise click.UsageError(f"{', '.join(given)} is for label movies; {points} is a table of points in micrometres.")
+    if options["out"] is None:
+        raise click.UsageError("Points need --out FOLDER, which gets tracks.geff and the table with tracks.")
+    return link_points(
+        points,
+        out=options["out"],
+        settings=settings,
+        interval_s=options["interval"],
+        overwrite=options["overwrite"],
+    )
+
+
+_FOR_LABELS = ("name", "labels_name", "spacing", "channel", "no_image")

@@ -1,0 +1,242 @@
+"""Label movies anyone made, as what a run reads: frames counted like their image's, with spacing and grey values.
+
+Everything that does not fit is said before any pixel is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.errors import LabelError, MovieError
+from tlseg.geometry import Box, Shape, Spacing
+from tlseg.store.images import LabelMovie, open_label_movie
+from tlseg.store.inputs import is_zarr
+from tlseg.store.location import is_url, open_group, resolve
+from tlseg.store.movie import MovieSource, open_source
+
+
+@dataclass(frozen=True, slots=True)
+class LabelInput:
+    """A label movie and what is known about it.
+
+    Attributes
+    ----------
+    movie : LabelMovie
+        The labels; frame `t` is frame `t` of `base`.
+    base : MovieSource
+        Shape, spacing and times of the output: the image's, or else made from the labels. Its pixels are read only
+        where it is the image.
+    has_image : bool
+        Whether `base` is an image of the same voxels.
+    own_name : str or None
+        Name of the labels inside their OME-Zarr.
+    home : Path or None
+        Local, writable OME-Zarr 0.5 image that holds the labels.
+    notes : tuple of str
+        What to know.
+    """
+
+    movie: LabelMovie
+    base: MovieSource
+    has_image: bool
+    own_name: str | None
+    home: Path | None
+    notes: tuple[str, ...]
+
+    @property
+    def frames(self) -> range:
+        """Frames from the first with labels to the last; some in between may be missing."""
+        return range(self.movie.frames[0], self.movie.frames[-1] + 1)
+
+    @property
+    def image(self) -> MovieSource | None:
+        """The image of the same voxels, None where there is none."""
+        return self.base if self.has_image else None
+
+    def labels(self, frame: int, box: Box) -> NDArray[np.uint32]:
+        """Labels (z, y, x) of a box; a frame that is missing has none.
+
+        Raises
+        ------
+        LabelError
+            If there are values that are no labels.
+        """
+        if frame not in self.movie.frames:
+            return np.zeros(box.shape, dtype=np.uint32)
+        return as_labels(self.movie.read(frame, box), where=f"{self.movie.source}, frame {frame}")
+
+    def grey(self, frame: int, box: Box) -> NDArray[np.generic]:
+        """Grey values (z, y, x) of a box, 0 where there is no image."""
+        if not self.has_image:
+            return np.zeros(box.shape, dtype=np.uint8)
+        values = self.base.read(frame, box)
+        return np.nan_to_num(values, posinf=0, neginf=0) if values.dtype.kind == "f" else values
+
+
+def open_labels(
+    labels: str | Path,
+    *,
+    name: str | None,
+    prefer: Sequence[str],
+    spacing_um: Sequence[float] | None,
+    interval_s: float | None,
+    channel: int | str | None,
+) -> LabelInput:
+    """Open a label movie and the image it belongs to.
+
+    Parameters
+    ----------
+    labels
+        Anything `open_label_movie` opens.
+    name, prefer
+        Label image inside an OME-Zarr; see `open_label_movie`.
+    spacing_um
+        Micrometres per voxel (z, y, x), or (y, x) in 2D, instead of what the files say.
+    interval_s
+        Seconds between frames, instead of what the files say.
+    channel
+        Channel of the image to measure; the first where not given.
+
+    Raises
+    ------
+    LabelError, MovieError
+        If there are no such labels, frames differ in shape, or the spacing is unknown.
+    """
+    movie = open_label_movie(labels, name=name, prefer=prefer)
+    _check_frames(movie)
+    root, below, own = movie.source.rpartition("/labels/")
+    layout = _own_layout(movie) if is_zarr(movie.source) else None
+    image, note = _image_of(root, layout, channel) if below and layout is not None else (None, None)
+    if layout is not None and image is not None:
+        first = _shift(layout, image) or 0
+        movie = movie.numbered_as(range(first, first + layout.n_frames))
+    elif layout is not None:
+        movie = movie.numbered_as(range(layout.n_frames))
+    base = image or layout or _made_up(movie)
+    spacing = _spacing(base, spacing_um, where=movie.source)
+    base = replace(base, spacing_um=spacing, spacing_problem=None, interval_s=interval_s or base.interval_s)
+    writable = image is not None and image.writable and not is_url(root)
+    return LabelInput(
+        movie=movie,
+        base=base,
+        has_image=image is not None,
+        own_name=own if below and layout is not None else None,
+        home=Path(root) if writable else None,
+        notes=(note,) if note else (),
+    )
+
+
+def as_labels(values: NDArray[np.generic], *, where: str) -> NDArray[np.uint32]:
+    """Labels as uint32; whole numbers stored as floats are labels too.
+
+    Raises
+    ------
+    LabelError
+        If a value is negative, not whole, or more than 32 bits hold.
+    """
+    if values.dtype == np.uint32:
+        return values.astype(np.uint32, copy=False)
+    if values.size:
+        low, high = float(values.min()), float(values.max())
+        if not (low >= 0 and high <= np.iinfo(np.uint32).max):
+            raise LabelError(
+                f"{where} has values from {low:g} to {high:g}. Labels are 0 (background) to 4294967295; number them anew."
+            )
+        if values.dtype.kind == "f" and not np.array_equal(values, np.round(values.astype(np.float64))):
+            raise LabelError(f"{where} has values that are not whole, so it is no label image. Give labels.")
+    return values.astype(np.uint32)
+
+
+def _check_frames(movie: LabelMovie) -> None:
+    if movie.planes:
+        raise LabelError(f"{movie.source} labels single planes of frames. Give whole frames to link.")
+    if not movie.frames:
+        raise LabelError(f"{movie.source} has no frames. Give a label movie.")
+    shape = movie.shape
+    for frame in movie.frames:
+        if movie.frame_shape(frame) != shape:
+            raise LabelError(
+                f"{movie.source}: frame {frame} has {movie.frame_shape(frame)} voxels (z, y, x), the first {shape}. "
+                "Expected one shape for all; crop or pad them first."
+            )
+    if 0 in shape:
+        raise LabelError(
+            f"{movie.source} has frames of {shape} voxels (z, y, x). Expected at least one along each axis."
+        )
+
+
+def _own_layout(movie: LabelMovie) -> MovieSource | None:
+    """Return the label movie as a multiscale image; None for a bare array, which says nothing about itself."""
+    try:
+        return open_source(movie.source)
+    except MovieError:
+        return None
+
+
+def _image_of(root: str, layout: MovieSource, channel: int | str | None) -> tuple[MovieSource | None, str | None]:
+    """Return the image the labels belong to, or why it was left out."""
+    ome = dict(open_group(root).attrs).get("ome", dict(open_group(root).attrs))
+    if not isinstance(ome, dict) or "multiscales" not in ome:
+        return None, None
+    image = open_source(root, channel=channel)
+    if image.frame_shape != layout.frame_shape:
+        return None, (
+            f"The image has frames of {image.frame_shape} voxels and the labels of {layout.frame_shape}, so it was left "
+            "out."
+        )
+    if _shift(layout, image) is None:
+        return None, f"The image has {image.n_frames} frames and lacks some of the labels', so it was left out."
+    return image, None
+
+
+def _shift(layout: MovieSource, image: MovieSource) -> int | None:
+    """Frame of the image at which the labels start; None where they do not lie inside it."""
+    first = 0
+    if image.interval_s and layout.interval_s:
+        first = round((layout.start_s - image.start_s) / image.interval_s)
+    return first if first >= 0 and first + layout.n_frames <= image.n_frames else None
+
+
+def _made_up(movie: LabelMovie) -> MovieSource:
+    """Describe what a movie with these labels would be; frame numbers are times."""
+    shape: Shape = movie.shape
+    spacing = movie.spacing_um
+    return MovieSource(
+        url=resolve(movie.source),
+        array_path="",
+        axes="tyx" if shape[0] == 1 else "tzyx",
+        channel=0,
+        shape=(movie.frames[-1] + 1, *shape),
+        dtype="|u1",
+        spacing_um=spacing or (1.0, 1.0, 1.0),
+        translation_um=(0.0, 0.0, 0.0),
+        spacing_problem=None if spacing else "no voxel spacing",
+        interval_s=None,
+        start_s=0.0,
+        channel_names=("labels",),
+        version="",
+        is_2d=shape[0] == 1,
+        writable=False,
+        level_shapes=(shape,),
+        digest="",
+    )
+
+
+def _spacing(base: MovieSource, given: Sequence[float] | None, *, where: str) -> Spacing:
+    if given is None:
+        if base.spacing_problem:
+            order = "Y,X" if base.is_2d else "Z,Y,X"
+            raise LabelError(
+                f"{where} has {base.spacing_problem}, and distances need one. Give micrometres with --spacing {order}."
+            )
+        return base.spacing_um
+    values = [1.0, *given] if base.is_2d and len(given) == 2 else list(given)
+    if len(values) != 3 or not all(0 < v < float("inf") for v in values):
+        expected = "Y,X" if base.is_2d else "Z,Y,X"
+        raise LabelError(f"Spacing {tuple(given)} was given. Expected {expected} in micrometres, all positive.")
+    return (float(values[0]), float(values[1]), float(values[2]))

@@ -1,0 +1,100 @@
+"""Nuclei and overlaps of a label movie anyone made, measured block by block.
+
+A nucleus may be cut into any number of blocks: sums are integers, so its row is the same however it was cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tlseg.geometry import Box, Grid, Shape
+from tlseg.link.objects import OVERLAP_COLUMNS
+from tlseg.measure.objects import ObjectSums, add_overlaps, add_sums, measure_block, object_table, overlaps
+from tlseg.run.label_input import LabelInput
+
+BLOCK_VOXELS = 2**22
+"""Most voxels measured at once (about 150 bytes each), unless one plane or chunk has more."""
+
+GIVEN = "given"
+"""What the table says in `seed` of nuclei that somebody else found."""
+
+_PLACE = ["t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um3", "intensity_mean"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameSums:
+    """What is kept of a frame: sums per nucleus, and voxels shared with the next frame (label, next label, voxels)."""
+
+    frame: int
+    objects: ObjectSums
+    shared: NDArray[np.int64]
+
+
+def measure_frame(source: LabelInput, frame: int, *, block: Shape | None = None) -> FrameSums:
+    """Measure a frame; `block` (z, y, x) decides memory and speed, never a number."""
+    shape = source.base.frame_shape
+    everything = Box.of_shape(shape)
+    sums, shared = [], []
+    for core in Grid(shape, block or choose_block(shape, chunk=source.movie.chunk)):
+        z, y, x = (max(0, a - 1) for a in core.start)
+        crop = Box((z, y, x), core.stop)
+        labels = source.labels(frame, crop)
+        sums.append(
+            measure_block(
+                labels,
+                source.grey(frame, core),
+                crop=crop,
+                core=core,
+                frame=everything,
+                spacing_um=source.base.spacing_um,
+            )
+        )
+        if frame + 1 in source.movie.frames:
+            shared.append(overlaps(labels[core.inside(crop).slices], source.labels(frame + 1, core)))
+    return FrameSums(frame, add_sums(sums), add_overlaps(shared))
+
+
+def table_of(source: LabelInput, sums: FrameSums) -> pd.DataFrame:
+    """Rows of a frame under the given labels; intensities only where there is an image."""
+    table = object_table(
+        sums.objects,
+        t=sums.frame,
+        spacing_um=source.base.spacing_um,
+        origin_um=source.base.translation_um,
+        dtype=source.base.dtype,
+        fallback=np.zeros(0, np.int64),
+    )
+    table["seed"] = GIVEN
+    return table if source.has_image else table.drop(columns=["intensity_mean", "intensity_sum"])
+
+
+def tables_to_link(source: LabelInput, frames: list[FrameSums]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Objects and overlaps of all frames, as `link_objects` takes them.
+
+    Without an image the intensity is 0, which says nothing to linking. In one plane, where all nuclei are areas, the
+    volume is that of the ball with the same cross section, so that radii and the volumes of daughters are what they
+    are in 3D.
+    """
+    tables = [table_of(source, sums) for sums in frames]
+    objects = pd.concat(tables, ignore_index=True).reindex(columns=_PLACE)
+    objects["intensity_mean"] = objects["intensity_mean"].astype(np.float64).fillna(0.0)
+    if source.base.frame_shape[0] == 1:
+        area = objects["volume_um3"] / source.base.spacing_um[0]
+        objects["volume_um3"] = 4 / 3 * np.pi * (area / np.pi) ** 1.5
+    shared = [pd.DataFrame(sums.shared, columns=list(OVERLAP_COLUMNS[1:])).assign(t=sums.frame) for sums in frames]
+    return objects, pd.concat(shared, ignore_index=True)
+
+
+def choose_block(shape: Shape, *, chunk: Shape | None) -> Shape:
+    """Whole chunks (whole planes where there are none) of about `BLOCK_VOXELS`, cut along z first, then y, then x."""
+    unit = chunk or (1, shape[1], shape[2])
+    block = list(shape)
+    for axis in range(3):
+        rest = int(np.prod(block)) // block[axis]
+        fits = max(1, BLOCK_VOXELS // max(1, rest) // unit[axis]) * unit[axis]
+        block[axis] = min(block[axis], fits)
+    return (block[0], block[1], block[2])

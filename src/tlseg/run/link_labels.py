@@ -1,0 +1,186 @@
+"""Track the nuclei of a label movie anyone made, and write it as a result of one's own.
+
+The labels given are only read. A second start does again what the first was stopped in.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tlseg import __version__
+from tlseg.errors import RunError
+from tlseg.geometry import Shape
+from tlseg.link.lineage import Lineage
+from tlseg.link.link import link_objects
+from tlseg.link.settings import LinkSettings
+from tlseg.run.events import Counters, Listener, silent
+from tlseg.run.label_input import LabelInput, open_labels
+from tlseg.run.label_tables import measure_frame, tables_to_link
+from tlseg.run.link_output import LinkOutput, check_target, destination, open_copy, write_pixels, write_tables
+from tlseg.run.linked import Linked, count
+from tlseg.store.labels import create_labels, prepare_root
+from tlseg.store.scratch import RunLock, write_atomically
+
+
+def link_labels(
+    labels: str | Path,
+    *,
+    out: str | Path | None = None,
+    name: str | None = None,
+    labels_name: str | None = None,
+    spacing_um: Sequence[float] | None = None,
+    interval_s: float | None = None,
+    channel: int | str | None = None,
+    image: bool = True,
+    settings: LinkSettings | None = None,
+    overwrite: bool = False,
+    block: Shape | None = None,
+    listener: Listener = silent,
+) -> Linked:
+    """Track nuclei through a label movie; every nucleus gets the number of its track.
+
+    Parameters
+    ----------
+    labels
+        OME-Zarr image with labels, OME-Zarr label image, zarr array, TIFF, folder of TIFFs with one frame each, or Cell
+        Tracking Challenge folder. Labels are numbers within their frame: whether they say anything through time does
+        not matter.
+    out
+        Result group. Where not given, tracked labels are added beside the given ones, which must lie in a local,
+        writable OME-Zarr 0.5 image.
+    name
+        Name of the tracked labels: by default that of the given ones, or "nuclei"; beside them it ends in "-tracked".
+    labels_name
+        Label image inside the OME-Zarr; by default the one called `name`, or "nuclei", or the only one.
+    spacing_um, interval_s
+        Micrometres per voxel (z, y, x; or y, x) and seconds between frames, instead of what the files say.
+    channel
+        Channel of the image to measure and copy.
+    image
+        With `out`, copy the image too where there is one.
+    settings
+        How to link.
+    overwrite
+        Replace labels, tables and tracks of this name.
+    block
+        Voxels (z, y, x) measured at once. Decides memory and speed, never a label.
+    listener
+        Is told what is done.
+
+    Raises
+    ------
+    LabelError, MovieError
+        For input that is no label movie, or an output that may not be written, before anything is written.
+    RunError
+        When the disk does not take the result.
+    """
+    began = time.monotonic()
+    source = open_labels(
+        labels,
+        name=labels_name,
+        prefer=tuple(n for n in (name, "nuclei") if n),
+        spacing_um=spacing_um,
+        interval_s=interval_s,
+        channel=channel,
+    )
+    target = destination(
+        source, out, name=name, image=image, overridden=spacing_um is not None or interval_s is not None
+    )
+    check_target(source, target, overwrite=overwrite)
+    try:
+        lineage = _run(
+            source, target, settings or LinkSettings(), block, Counters(listener), overwrite=overwrite, began=began
+        )
+    except OSError as error:
+        raise RunError(
+            f"The result in {target.root} cannot be written ({error.strerror or error}). Free space, or write elsewhere "
+            "with --out; the same command starts again."
+        ) from error
+    return Linked(
+        path=str(target.root),
+        name=target.name,
+        frames=len(source.frames),
+        seconds=time.monotonic() - began,
+        notes=source.notes,
+        **count(lineage),
+    )
+
+
+def _run(
+    source: LabelInput,
+    target: LinkOutput,
+    settings: LinkSettings,
+    block: Shape | None,
+    counters: Counters,
+    *,
+    overwrite: bool,
+    began: float,
+) -> Lineage:
+    """Measure, link and write; `complete: true` comes last."""
+    prepare_root(target.root)
+    with RunLock(target.folder) as lock:
+        counters.expect("measure", len(source.movie.frames))
+        frames = []
+        for frame in source.movie.frames:
+            frames.append(measure_frame(source, frame, block=block))
+            counters.add("measure")
+            lock.beat()
+        counters.expect("link", 1)
+        lineage = link_objects(*tables_to_link(source, frames), settings=settings)
+        counters.add("link")
+
+        again = overwrite or target.unfinished.exists()
+        write_atomically(target.unfinished, b"{}\n")
+        target.record.unlink(missing_ok=True)
+        writer = create_labels(
+            target.root,
+            name=target.name,
+            source=source.base,
+            frames=None if target.beside else source.frames,
+            mode="overwrite" if again else "new",
+        )
+        copy = open_copy(source, target)
+        counters.expect("write", len(source.frames))
+        for frame in source.frames:
+            write_pixels(source, writer, copy, frame, lineage)
+            counters.add("write")
+            lock.beat()
+        write_tables(source, target, frames, lineage, first=writer.first_frame)
+        if copy is not None:
+            copy.finish()
+        record = _record(source, lineage, settings, seconds=time.monotonic() - began)
+        writer.finish(
+            {key: record[key] for key in ("tlseg", "made", "fingerprint")},
+            source="../../" if target.beside or target.image else None,
+        )
+        write_atomically(target.record, (json.dumps(record, indent=2) + "\n").encode())
+        target.unfinished.unlink()
+    return lineage
+
+
+def _record(source: LabelInput, lineage: Lineage, settings: LinkSettings, *, seconds: float) -> dict[str, Any]:
+    return {
+        "complete": True,
+        "tlseg": __version__,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fingerprint": {
+            "tlseg": __version__,
+            "labels": source.movie.source,
+            "input": source.base.identity() if source.has_image else None,
+            "frames": [source.frames.start, source.frames.stop],
+            "spacing_um": list(source.base.spacing_um),
+            "link": asdict(settings),
+        },
+        "frames": len(source.frames),
+        **count(lineage),
+        "machine": {"python": platform.python_version(), "system": platform.platform()},
+        "notes": list(source.notes),
+        "seconds": round(seconds, 1),
+    }

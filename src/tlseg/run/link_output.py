@@ -1,0 +1,248 @@
+"""Where tracked labels go, and how they get there: pixels region by region, then table and graph.
+
+Nothing that linking did not make is replaced, unless it was asked for; the given labels not even then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tlseg.errors import LabelError, RunError
+from tlseg.geometry import Box, Grid
+from tlseg.link.lineage import Lineage, relabelled
+from tlseg.run.checks import check_name
+from tlseg.run.label_input import LabelInput
+from tlseg.run.label_tables import FrameSums, table_of
+from tlseg.store.arrays import read_json
+from tlseg.store.image_writer import ImageCopy, copy_image
+from tlseg.store.labels import LabelWriter
+from tlseg.store.location import is_url, resolve
+from tlseg.store.scratch import write_atomically
+from tlseg.store.tables import list_tables, write_table
+from tlseg.store.tracks import write_tracks
+
+SLAB_VOXELS = 2**25
+"""Most voxels of labels in memory while they are written, unless one region has more."""
+
+_PLACE = ["t", "label", "z_um", "y_um", "x_um", "volume_um3"]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOutput:
+    """Where a result goes.
+
+    Attributes
+    ----------
+    root : Path
+        OME-Zarr group.
+    name : str
+        Name of labels and table.
+    beside : bool
+        Whether the group holds the given labels too, and their image.
+    image : bool
+        Whether a copy of the image belongs to the result.
+    """
+
+    root: Path
+    name: str
+    beside: bool
+    image: bool
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the record."""
+        return self.root / "tlseg" / self.name
+
+    @property
+    def record(self) -> Path:
+        """The run record; it is there when everything is."""
+        return self.folder / "run.json"
+
+    @property
+    def unfinished(self) -> Path:
+        """Mark of a run that has begun to write and has not come to its end."""
+        return self.folder / "linking.json"
+
+
+def destination(
+    source: LabelInput, out: str | Path | None, *, name: str | None, image: bool, overridden: bool
+) -> LinkOutput:
+    """Decide where the result goes; `overridden` where spacing or interval are not those of the files.
+
+    Raises
+    ------
+    LabelError
+        If it cannot go there.
+    """
+    if out is not None and is_url(out):
+        raise LabelError(f"Labels are written to a local folder, not to {out}. Write locally and copy the result.")
+    root = Path(resolve(out)) if out is not None else source.home
+    own = source.own_name or "nuclei"
+    if root is None:
+        raise LabelError(
+            f"{source.movie.source} does not lie in a local, writable OME-Zarr 0.5 image, so tracked labels cannot be "
+            "added there. Write elsewhere with --out RESULT.ome.zarr."
+        )
+    if source.home is not None and root.resolve() == source.home.resolve():
+        if overridden:
+            raise LabelError(f"{root} has its own spacing and interval. To change them, write elsewhere with --out.")
+        return LinkOutput(source.home, name or f"{own}-tracked", beside=True, image=False)
+    return LinkOutput(root, name or own, beside=False, image=image and source.has_image)
+
+
+def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> None:
+    """Raise `LabelError` when the run would write into its input, or replace what it may not."""
+    root, name = target.root, target.name
+    check_name(name)
+    place = (root / "labels" / name).resolve()
+    given = None if is_url(source.movie.source) else Path(source.movie.source).resolve()
+    if place == given:
+        raise LabelError(f"{place} are the labels to be linked, and they are only read. Choose another --name.")
+    if given is not None:
+        whole = given.parents[1] if source.own_name else given
+        if given == root.resolve() or whole in root.resolve().parents:
+            raise LabelError(f"--out {root} lies inside {whole}, which is only read. Write beside it.")
+    if (target.folder / "scratch").exists():
+        raise LabelError(
+            f"{target.folder} holds an unfinished run of tlseg segment. Let it finish, or choose another --name."
+        )
+    may_replace = overwrite or target.unfinished.exists()
+    if target.image:
+        _check_image(source, target, may_replace=may_replace)
+    if may_replace:
+        return
+    if place.exists():
+        raise LabelError(f"{root} already has labels {name!r}. Use --overwrite to replace them, or another --name.")
+    if (root / "zarr.json").exists() and name in list_tables(root):
+        raise LabelError(f"{root} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
+
+
+def open_copy(source: LabelInput, target: LinkOutput) -> ImageCopy | None:
+    """Start the copy of the image; None where none is wanted, or it is there already."""
+    if not target.image:
+        return None
+    record, claim, levels = _image_record(target), _claim(source), _levels(target.root)
+    if levels and json.loads(record.read_text()) == claim and _is_image(target.root):
+        return None
+    if not levels:
+        _write_claim(record, claim)
+    copy = copy_image(source.base, target.root, frames=source.frames, mode="overwrite" if levels else "new")
+    _write_claim(record, claim)
+    return copy
+
+
+def write_pixels(source: LabelInput, writer: LabelWriter, copy: ImageCopy | None, frame: int, lineage: Lineage) -> None:
+    """Write a frame at every level, each nucleus under its track's number, and its copy of the image."""
+    nodes = lineage.nodes
+    here = nodes.iloc[slice(*np.searchsorted(nodes["t"].to_numpy(), [frame, frame + 1]))]
+    old, new = here["label"].to_numpy(dtype=np.int64), here["track"].to_numpy(dtype=np.uint32)
+    for box in _slabs(writer.regions):
+        if len(old):
+            writer.write(frame, box, _renumber(source.labels(frame, box), old, new))
+        if copy is not None:
+            copy.write(frame, box)
+
+
+def write_tables(
+    source: LabelInput, target: LinkOutput, frames: list[FrameSums], lineage: Lineage, *, first: int
+) -> None:
+    """Write table and graph under final labels; `t` counts from the result's first frame."""
+    nodes = lineage.nodes
+    by_frame = dict(tuple(nodes.groupby("t")))
+    placed = []
+
+    def rows() -> Iterator[pd.DataFrame]:
+        for sums in frames:
+            if sums.frame not in by_frame:
+                continue
+            found = by_frame[sums.frame].drop(columns="t")
+            table = table_of(source, sums).merge(found, on="label", validate="one_to_one")
+            table["label"], table["t"] = table["track"], table["t"] - first
+            placed.append(table[_PLACE])
+            yield table.sort_values("label", ignore_index=True)
+
+    write_table(target.root, target.name, rows(), overwrite=True)
+    final = relabelled(lineage)
+    graph = final.nodes.assign(t=final.nodes["t"] - first)
+    if placed:
+        graph = graph.merge(pd.concat(placed, ignore_index=True), on=["t", "label"], validate="one_to_one")
+    else:
+        graph = graph.assign(**{column: np.zeros(0) for column in _PLACE[2:]})
+    write_tracks(
+        target.root,
+        graph,
+        final.edges.assign(t_a=final.edges["t_a"] - first, t_b=final.edges["t_b"] - first),
+        spacing_um=source.base.spacing_um,
+        interval_s=source.base.interval_s,
+        name=target.name,
+        axes="tyx" if source.base.is_2d else "tzyx",
+        overwrite=True,
+    )
+
+
+def _renumber(labels: NDArray[np.uint32], old: NDArray[np.int64], new: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    inside = labels > 0
+    values = labels[inside].astype(np.int64)
+    at = np.minimum(np.searchsorted(old, values), len(old) - 1)
+    if not np.array_equal(old[at], values):
+        raise RunError("The labels were changed while they were read. Start again when nobody writes to them.")
+    labels[inside] = new[at]
+    return labels
+
+
+def _slabs(regions: Grid) -> Iterator[Box]:
+    """Boxes of whole regions under the memory bound, whole planes where they fit."""
+    z, y, x = regions.block
+    most = max(1, SLAB_VOXELS // (z * y * x))
+    _, rows, columns = regions.counts
+    wide = min(columns, most)
+    tall = min(rows, max(1, most // wide))
+    return iter(Grid(regions.frame, (z, y * tall, x * wide)))
+
+
+def _check_image(source: LabelInput, target: LinkOutput, *, may_replace: bool) -> None:
+    if not _levels(target.root):
+        return
+    record = _image_record(target)
+    if not record.exists():
+        raise LabelError(
+            f"{target.root} holds an image that is no copy made by a run, so it is not replaced. Add the labels beside "
+            "it with --no-image, or write elsewhere with --out."
+        )
+    if not may_replace and json.loads(record.read_text()) != _claim(source):
+        raise LabelError(
+            f"{target.root} holds the copy of another movie or of other frames. Use --overwrite to replace it, or write "
+            "elsewhere with --out."
+        )
+
+
+def _image_record(target: LinkOutput) -> Path:
+    """File that says of which movie and frames the image of a result is a copy, as `tlseg segment` writes it."""
+    return target.root / "tlseg" / "image.json"
+
+
+def _claim(source: LabelInput) -> dict[str, Any]:
+    frames = [source.frames.start, source.frames.stop]
+    claim: dict[str, Any] = json.loads(json.dumps({"input": source.base.identity(), "frames": frames}))
+    return claim
+
+
+def _write_claim(record: Path, claim: dict[str, Any]) -> None:
+    record.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(record, json.dumps(claim, indent=2).encode())
+
+
+def _levels(root: Path) -> bool:
+    return any(path.parent.name.isdecimal() for path in root.glob("*/zarr.json"))
+
+
+def _is_image(root: Path) -> bool:
+    return "multiscales" in read_json(root / "zarr.json").get("attributes", {}).get("ome", {})

@@ -1,0 +1,151 @@
+"""Track points anyone measured: the same linking without pixels.
+
+What a table does not say must not decide anything: without volumes all nuclei are alike, without intensities none count.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from tlseg.errors import LabelError
+from tlseg.link.lineage import Lineage, with_tracks
+from tlseg.link.link import link_objects
+from tlseg.link.objects import OVERLAP_COLUMNS
+from tlseg.link.settings import LinkSettings
+from tlseg.run.linked import Linked, count
+from tlseg.store.export_geff import detach
+from tlseg.store.export_target import only_entries, publishing
+from tlseg.store.location import is_url, resolve
+from tlseg.store.points import read_points, write_points
+from tlseg.store.tracks import FOLDER, write_tracks
+
+TABLE = "points"
+_PLACE = ("z", "y", "x")
+# Divisions are judged by volume too (weight 1.5, ratio 2 where all volumes are alike); what is left for their shape is
+# then held to 0.5 instead of 0.8, since a neighbour that appears beside a nucleus that stays costs 0.75.
+_ALIKE, _SHAPE = 1.5 * math.log(2) ** 2, 0.5
+
+
+def link_points(
+    points: str | Path,
+    *,
+    out: str | Path,
+    settings: LinkSettings | None = None,
+    interval_s: float | None = None,
+    overwrite: bool = False,
+) -> Linked:
+    """Track points through time.
+
+    Parameters
+    ----------
+    points
+        CSV or parquet with columns `t` (frame, a whole number) and `z, y, x` in micrometres (`z` may be absent). If there
+        are: `label`, a number within the frame; `volume` in cubic micrometres; `intensity`, a mean. Other columns stay.
+    out
+        Folder that gets `tracks.geff` and the table with `track, lineage, parent, generation` added.
+    settings
+        How to link.
+    interval_s
+        Seconds between frames, for the graph.
+    overwrite
+        Replace an earlier result in `out`.
+
+    Raises
+    ------
+    LabelError
+        If the table lacks a column or holds what is no number, or `out` may not be written.
+    """
+    began = time.monotonic()
+    if is_url(out):
+        raise LabelError(f"Tracks are written to a local folder, not to {out}. Write locally and copy the result.")
+    table = read_points(points)
+    objects = objects_of(table, where=str(points))
+    chosen = settings or LinkSettings()
+    if "volume" not in table.columns:
+        chosen = replace(chosen, division_cost=min(chosen.division_cost, _SHAPE) + _ALIKE)
+    target = Path(resolve(out))
+    with publishing(target, overwrite=overwrite, replaceable=_is_ours, apart_from=resolve(points)) as part:
+        lineage = link_objects(
+            objects, pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}), settings=chosen
+        )
+        part.mkdir()
+        _write(part, Path(points), table, objects, lineage, interval_s)
+    frames = int(objects["t"].max() - objects["t"].min()) + 1 if len(objects) else 0
+    return Linked(str(target), TABLE, frames, seconds=time.monotonic() - began, **count(lineage))
+
+
+def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
+    """Return the points as `link_objects` takes them, one row each in the same order.
+
+    Without volumes every nucleus is a ball of half the median distance to the nearest neighbour in its frame (of 5 um
+    where all are alone): nuclei that touch.
+    """
+    missing = [name for name in ("t", "y", "x") if name not in table.columns]
+    if missing:
+        raise LabelError(
+            f"{where} lacks {', '.join(missing)}; found {', '.join(map(str, table.columns)) or 'none'}. Expected t "
+            "(frame) and z, y, x in micrometres."
+        )
+    known = [name for name in ("t", *_PLACE, "label", "volume", "intensity") if name in table.columns]
+    try:
+        numbers = table[known].astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise LabelError(f"{where} holds values that are no numbers in {', '.join(known)} ({error}).") from error
+    bad = ~np.isfinite(numbers.to_numpy()).all(axis=1)
+    if bad.any():
+        raise LabelError(
+            f"{where}: row {int(np.flatnonzero(bad)[0]) + 1} has no value in one of {', '.join(known)}. Leave such rows "
+            "or columns out."
+        )
+    for name in ("t", "label"):
+        if name in numbers and not (numbers[name] == numbers[name].round()).all():
+            raise LabelError(f"{where}: {name} must be whole numbers; t counts frames, it is no time in seconds.")
+    objects = pd.DataFrame({"t": numbers["t"].astype(np.int64)})
+    objects["label"] = numbers["label"].astype(np.int64) if "label" in numbers else objects.groupby("t").cumcount() + 1
+    for axis in _PLACE:
+        objects[f"{axis}_um"] = numbers.get(axis, 0.0)
+    objects["volume_um3"] = numbers["volume"] if "volume" in numbers else _typical_volume(objects)
+    objects["intensity_mean"] = numbers.get("intensity", 0.0)
+    return objects
+
+
+def _typical_volume(objects: pd.DataFrame) -> float:
+    distances = [np.empty(0)]
+    for _, rows in objects.groupby("t"):
+        if len(rows) > 1:
+            place = rows[[f"{axis}_um" for axis in _PLACE]].to_numpy()
+            distances.append(np.asarray(cKDTree(place).query(place, k=2)[0])[:, 1])
+    nearest = np.concatenate(distances)
+    nearest = nearest[nearest > 0]
+    radius = float(np.median(nearest)) / 2 if len(nearest) else 5.0
+    return 4 / 3 * math.pi * radius**3
+
+
+def _write(
+    part: Path, points: Path, table: pd.DataFrame, objects: pd.DataFrame, lineage: Lineage, interval_s: float | None
+) -> None:
+    kept = table.drop(columns=[n for n in ("track", "lineage", "parent", "generation") if n in table.columns])
+    tracked = with_tracks(kept.assign(t=objects["t"], label=objects["label"]), lineage)
+    write_points(part / f"{TABLE}{points.suffix.lower()}", tracked)
+    nodes = lineage.nodes.merge(objects.drop(columns="intensity_mean"), on=["t", "label"], validate="one_to_one")
+    graph = write_tracks(
+        part,
+        nodes if "volume" in table.columns else nodes.drop(columns="volume_um3"),
+        lineage.edges,
+        spacing_um=(1.0, 1.0, 1.0),
+        interval_s=interval_s,
+        name=TABLE,
+        axes="tzyx" if "z" in table.columns else "tyx",
+    )
+    detach(graph)
+
+
+def _is_ours(folder: Path) -> bool:
+    return only_entries(folder, lambda entry: entry == FOLDER or Path(entry).stem == TABLE)

@@ -1,0 +1,54 @@
+"""What linking found, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tlseg.link.lineage import DIVISION, GAP, Lineage
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Tracks that were made for labels or points anyone made.
+
+    Attributes
+    ----------
+    path : str
+        Group or folder that holds them.
+    name : str
+        Name of the labels, or of the table of points.
+    frames : int
+        From the first frame to the last, missing ones included.
+    nuclei, tracks, divisions, gaps : int
+        Nuclei over all frames, and how they were joined.
+    seconds : float
+        How long it took.
+    notes : tuple of str
+        What to know about it, one sentence each.
+    """
+
+    path: str
+    name: str
+    frames: int
+    nuclei: int
+    tracks: int
+    divisions: int
+    gaps: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def count(lineage: Lineage) -> dict[str, int]:
+    """Nuclei, tracks, divisions and gaps of a lineage."""
+    kind = lineage.edges["kind"]
+    return {
+        "nuclei": len(lineage.nodes),
+        "tracks": lineage.tracks,
+        "divisions": int((kind == DIVISION).sum()) // 2,
+        "gaps": int((kind == GAP).sum()),
+    }

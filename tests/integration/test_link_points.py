@@ -1,0 +1,171 @@
+"""Points anyone measured get the tracks that labels would."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from tlseg.cli.link import command
+from tlseg.errors import LabelError
+from tlseg.link.settings import LinkSettings
+from tlseg.run.link_points import link_points
+from tlseg.store.tracks import read_tracks
+
+
+def cli(*arguments: object) -> Result:
+    try:
+        runner = CliRunner(mix_stderr=False)
+    except TypeError:  # click 8.2 keeps the streams apart
+        runner = CliRunner()
+    return runner.invoke(command, [str(a) for a in arguments])
+
+
+def points(frames: int = 6, *, seed: int = 0) -> pd.DataFrame:
+    """Twelve nuclei of 5 um radius that drift a micrometre a frame; `true` is which is which."""
+    generator = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(np.arange(2), np.arange(2), np.arange(3), indexing="ij"), -1).reshape(-1, 3) * 14.0
+    place = grid + generator.normal(0, 1, grid.shape)
+    step = generator.normal(0, 0.6, grid.shape)
+    rows = [(t, i, *(place[i] + t * step[i])) for t in range(frames) for i in generator.permutation(len(grid))]
+    return pd.DataFrame(rows, columns=["t", "true", "z", "y", "x"])
+
+
+def write(folder: Path, table: pd.DataFrame, name: str = "points.csv") -> Path:
+    path = folder / name
+    table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path, index=False)
+    return path
+
+
+def agrees(table: pd.DataFrame) -> bool:
+    pairs = table[["true", "track"]].drop_duplicates()
+    return len(pairs) == pairs["true"].nunique() == pairs["track"].nunique()
+
+
+@pytest.mark.parametrize("name", ["points.csv", "points.parquet"])
+@pytest.mark.parametrize("known", [(), ("label",), ("volume", "intensity"), ("label", "volume", "intensity")])
+def test_each_nucleus_gets_one_track(tmp_path: Path, name: str, known: tuple[str, ...]) -> None:
+    table = points()
+    extra = {"label": table["true"] * 100_000 + 7, "volume": 500.0, "intensity": 30 + table["true"]}
+    given = table.assign(note="kept", **{key: extra[key] for key in known})
+    done = link_points(write(tmp_path, given, name), out=tmp_path / "out")
+    assert (done.tracks, done.frames, done.nuclei, done.divisions) == (12, 6, 72, 0)
+    path = tmp_path / "out" / name
+    out = pd.read_csv(path) if name.endswith("csv") else pd.read_parquet(path)
+    assert agrees(out)
+    pd.testing.assert_frame_equal(out[given.columns], given, check_dtype=False)
+    assert {"track", "lineage", "parent", "generation"} <= set(out.columns)
+    nodes, edges = read_tracks(tmp_path / "out")
+    assert (len(nodes), len(edges)) == (72, 60)
+    assert ("volume_um3" in nodes) == ("volume" in known)
+    both = nodes.merge(out, on=["t", "label"], validate="one_to_one")
+    np.testing.assert_allclose(both["z_um"], both["z"])
+    assert (both["track_x"] == both["track_y"]).all()
+
+
+def test_order_of_rows_changes_nothing(tmp_path: Path) -> None:
+    table = points().assign(label=lambda rows: rows["true"] + 1)
+    link_points(write(tmp_path, table), out=tmp_path / "a")
+    link_points(write(tmp_path, table.sample(frac=1, random_state=3), "other.csv"), out=tmp_path / "b")
+    for a, b in zip(read_tracks(tmp_path / "a"), read_tracks(tmp_path / "b"), strict=True):
+        pd.testing.assert_frame_equal(a, b, check_like=True)
+
+
+def test_a_missing_point_is_a_gap(tmp_path: Path) -> None:
+    table = points()
+    path = write(tmp_path, table[(table["t"] != 2) | (table["true"] != 5)])
+    assert link_points(path, out=tmp_path / "a").gaps == 1
+    assert link_points(path, out=tmp_path / "b", settings=LinkSettings(max_gap=0)).tracks == 13
+
+
+@pytest.mark.parametrize("volumes", [True, False])
+def test_a_division_is_found(tmp_path: Path, volumes: bool) -> None:
+    table = points().assign(volume=520.0)
+    mother = (table["true"] == 5) & (table["t"] >= 4)
+    daughters = table[mother].copy()
+    table.loc[mother, ["x", "volume", "true"]] = np.stack(
+        [table.loc[mother, "x"] - 4, np.full(mother.sum(), 260.0), np.full(mother.sum(), 20)], axis=1
+    )
+    daughters["x"] += 4
+    table = pd.concat([table, daughters.assign(volume=260.0, true=21)], ignore_index=True)
+    table = table if volumes else table.drop(columns="volume")
+    done = link_points(write(tmp_path, table), out=tmp_path / "out")
+    assert (done.divisions, done.tracks) == (1, 14)
+    out = pd.read_csv(tmp_path / "out" / "points.csv")
+    assert agrees(out)
+    born = out[out["true"].isin([20, 21])]
+    assert set(born["parent"]) == set(out.loc[out["true"] == 5, "track"])
+
+
+def test_a_neighbour_that_appears_is_no_daughter(tmp_path: Path) -> None:
+    table = points()
+    near = table[(table["true"] == 11) & (table["t"] >= 3)].assign(true=30)
+    near[["z", "x"]] += [3.0, 13.0]
+    done = link_points(write(tmp_path, pd.concat([table, near])), out=tmp_path / "out")
+    assert (done.divisions, done.tracks) == (0, 13)
+
+
+def test_points_of_a_plane_need_no_z(tmp_path: Path) -> None:
+    table = points()
+    flat = table[table["true"] < 6].drop(columns="z").drop_duplicates(["t", "true"])
+    flat = flat.assign(y=flat["y"] + flat["true"] // 6)
+    assert link_points(write(tmp_path, flat), out=tmp_path / "out").tracks == 6
+    nodes, _ = read_tracks(tmp_path / "out")
+    assert "z_um" not in nodes
+
+
+def test_no_points_make_no_tracks(tmp_path: Path) -> None:
+    done = link_points(write(tmp_path, points().iloc[:0]), out=tmp_path / "out")
+    assert (done.nuclei, done.tracks, done.frames) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p.drop(columns=["t", "x"]), "lacks t, x"),
+        (lambda p: p.assign(x="far"), "no numbers"),
+        (lambda p: p.assign(x=p["x"].where(p["true"] != 3)), "has no value"),
+        (lambda p: p.assign(t=p["t"] + 0.5), "t counts frames"),
+        (lambda p: p.assign(label=1), "more than once in frame"),
+        (lambda p: p.assign(volume=0.0), "volume"),
+    ],
+)
+def test_tables_that_cannot_be_linked_are_refused(tmp_path: Path, change: object, words: str) -> None:
+    path = write(tmp_path, change(points()))  # type: ignore[operator]
+    with pytest.raises(LabelError, match=words):
+        link_points(path, out=tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["points.csv"]
+
+
+def test_only_an_earlier_result_is_replaced(tmp_path: Path) -> None:
+    path = write(tmp_path, points())
+    link_points(path, out=tmp_path / "out")
+    with pytest.raises(LabelError, match="--overwrite"):
+        link_points(path, out=tmp_path / "out")
+    link_points(path, out=tmp_path / "out", overwrite=True)
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(LabelError, match="not replaced"):
+        link_points(path, out=tmp_path / "out", overwrite=True)
+    with pytest.raises(LabelError, match="lie in each other"):
+        link_points(path, out=tmp_path, overwrite=True)
+
+
+def test_command_line(tmp_path: Path) -> None:
+    path = write(tmp_path, points())
+    said = cli(path, "--out", tmp_path / "out", "--interval", 60, "--json")
+    assert said.exit_code == 0, said.stderr
+    assert json.loads(said.stdout)["tracks"] == 12
+    assert "12 tracks" in cli(path, "--out", tmp_path / "b").stdout
+    for arguments, words in [
+        (["--spacing", "1,1,1", "--out", tmp_path / "c"], "--spacing is for label movies"),
+        ([], "--out FOLDER"),
+        (["--out", tmp_path / "out"], "--overwrite"),
+    ]:
+        bad = cli(path, *arguments)
+        assert bad.exit_code == 2
+        assert words in bad.stderr
+    assert "no file" in cli(tmp_path / "none.csv", "--out", tmp_path / "c").stderr
