@@ -25,13 +25,11 @@ def command(result: str, name: str, out: Path | None, as_json: bool) -> None:
     """Write one self-contained HTML page about RESULT: pictures through time, lineage, volumes, divisions, doubts."""
     from tlseg.report.write import write_report
 
-    with click.progressbar(length=0, label="Drawing frames", file=sys.stderr) as bar:
+    def progress(done: int, total: int) -> None:
+        end = "\n" if done == total else ""
+        click.echo(f"\rDrawing frame {done} of {total} ...{end}", err=True, nl=False)
 
-        def progress(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(1)
-
-        report = write_report(result, name=name, out=out, progress=progress)
+    report = write_report(result, name=name, out=out, progress=progress if sys.stderr.isatty() else None)
     if as_json:
         print_json(report.to_dict())
         return

@@ -162,9 +162,9 @@ def _strips(
 
 
 def _band(table: pd.DataFrame, x: Scale, y: Scale, clock: Clock) -> list[Raw]:
-    by_frame = table.groupby("t")["volume_um3"].quantile([0.25, 0.5, 0.75]).unstack()
-    at = [x(clock.at(t)) for t in by_frame.index]
-    low, middle, high = ([y(v) for v in by_frame[q]] for q in (0.25, 0.5, 0.75))
+    volumes = table.groupby("t")["volume_um3"]
+    at = [x(clock.at(int(str(t)))) for t in volumes.groups]
+    low, middle, high = ([y(v) for v in volumes.quantile(q)] for q in (0.25, 0.5, 0.75))
     around = [*zip(at, high, strict=True), *zip(at[::-1], low[::-1], strict=True)]
     return [
         tag("path", d=path(around) + "Z", class_="area"),

@@ -19,11 +19,12 @@ def complete(table: pd.DataFrame) -> pd.DataFrame:
     table : DataFrame
         At least `t` and `label`.
     """
-    defaults: dict[str, object] = {"track": table["label"], "parent": 0, "generation": 0}
-    table = table.assign(**{key: value for key, value in defaults.items() if key not in table.columns})
-    if "lineage" not in table.columns:
-        table = table.assign(lineage=table["track"])
+    track = table["track"] if "track" in table.columns else table["label"]
     return table.assign(
+        track=track,
+        lineage=table["lineage"] if "lineage" in table.columns else track,
+        parent=table["parent"] if "parent" in table.columns else 0,
+        generation=table["generation"] if "generation" in table.columns else 0,
         seed=table["seed"].astype(str) if "seed" in table.columns else "detected",
         touches_edge=table["touches_edge"].astype(bool) if "touches_edge" in table.columns else False,
     )

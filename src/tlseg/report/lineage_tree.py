@@ -153,9 +153,8 @@ def _largest_families(tracks: pd.DataFrame) -> pd.DataFrame:
 
 def _founders(tracks: pd.DataFrame) -> pd.Series[int]:
     """Track without a mother from which each track comes."""
-    parent = dict(zip(tracks["track"], tracks["parent"], strict=True))
     founder: dict[int, int] = {}
-    for track in tracks.sort_values("first", kind="stable")["track"]:
-        mother = parent[track]
-        founder[track] = founder.get(mother, mother) if mother else track
+    ordered = tracks.sort_values("first", kind="stable")
+    for track, mother in zip(ordered["track"], ordered["parent"], strict=True):
+        founder[int(track)] = founder.get(int(mother), int(mother)) if mother else int(track)
     return tracks["track"].map(founder)

@@ -21,7 +21,7 @@ from tlseg.store.movie import MovieSource, open_source
 
 LEAST_PIXELS, MOST_PIXELS = 320, 640
 MOST_SHOTS = 160
-MOST_BYTES = 9_000_000
+MOST_BYTES = 11_000_000
 """Of all pictures of a page together, as text; more frames than fit are thinned out evenly."""
 
 _SLAB = 16  # planes read at once
@@ -79,6 +79,11 @@ class Shot:
     grey: str
     outlines: str
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both."""
+        return len(self.grey) + len(self.outlines)
+
 
 @dataclass(frozen=True, slots=True)
 class Strip:
@@ -131,15 +136,18 @@ def take_strip(footage: Footage, *, progress: Progress | None = None) -> Strip:
     progress : callable, optional
         Called with (pictures done, pictures) after each.
     """
-    layout = layout_of(footage.labels)
-    chosen = spread(footage.labels.n_frames, MOST_SHOTS)
+    layout, frames = layout_of(footage.labels), footage.labels.n_frames
+    samples = [take_shot(footage, t, layout) for t in spread(frames, 3)]
+    largest = max(shot.nbytes for shot in samples)
+    known = {shot.t: shot for shot in samples}
+    chosen = spread(frames, max(len(samples), min(MOST_SHOTS, MOST_BYTES // largest)))
     shots = []
     for done, t in enumerate(chosen, start=1):
-        shots.append(take_shot(footage, t, layout))
+        shots.append(known[t] if t in known else take_shot(footage, t, layout))
         if progress is not None:
             progress(done, len(chosen))
-    while (nbytes := sum(len(s.grey) + len(s.outlines) for s in shots)) > MOST_BYTES and len(shots) > 1:
-        shots = [shots[i] for i in spread(len(shots), len(shots) * 3 // 4)]
+    while (nbytes := sum(shot.nbytes for shot in shots)) > MOST_BYTES and len(shots) > 1:
+        shots = [shots[i] for i in spread(len(shots), len(shots) * 7 // 8)]
     return Strip(layout, shots, nbytes)
 
 
@@ -238,23 +246,30 @@ def _side_by_side(parts: list[NDArray[np.uint8]], paper: NDArray[np.uint8] | np.
 
 def _jpeg(grey: NDArray[np.uint8]) -> str:
     data = io.BytesIO()
-    Image.fromarray(grey).save(data, format="JPEG", quality=80, optimize=True)
+    Image.fromarray(grey).save(data, format="JPEG", quality=74, optimize=True)
     return _uri(data, "jpeg")
 
 
 def _png(rgba: NDArray[np.uint8]) -> str:
     """Picture with a palette: few colours, so the outlines stay small."""
-    colors, index = np.unique(rgba.reshape(-1, 4), axis=0, return_inverse=True)
+    colors, index = _palette(rgba)
     if len(colors) > 256:
-        # More colours than a palette holds: six levels of each are still told apart.
+        # More colours than a palette holds: five levels of each are still told apart, at two opacities and clear.
         coarse = rgba.copy()
-        coarse[..., :3] = (rgba[..., :3].astype(np.uint16) + 25) // 51 * 51
-        colors, index = np.unique(coarse.reshape(-1, 4), axis=0, return_inverse=True)
-    picture = Image.fromarray(index.reshape(rgba.shape[:2]).astype(np.uint8), mode="P")
-    picture.putpalette(colors[:, :3].astype(np.uint8).tobytes())
+        coarse[..., :3] = (rgba[..., :3].astype(np.uint16) + 31) // 63 * 63
+        colors, index = _palette(coarse)
+    picture = Image.fromarray(index.astype(np.uint8))
+    picture.putpalette(colors[:, :3].tobytes())
     data = io.BytesIO()
-    picture.save(data, format="PNG", optimize=True, transparency=colors[:, 3].astype(np.uint8).tobytes())
+    picture.save(data, format="PNG", optimize=True, transparency=colors[:, 3].tobytes())
     return _uri(data, "png")
+
+
+def _palette(rgba: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+    """Colours that occur, (n, 4), and which of them each pixel has, (height, width)."""
+    packed = np.ascontiguousarray(rgba).view(np.uint32)[..., 0]
+    colors, index = np.unique(packed, return_inverse=True)
+    return colors[:, None].view(np.uint8), index.reshape(packed.shape)
 
 
 def _uri(data: io.BytesIO, kind: str) -> str:

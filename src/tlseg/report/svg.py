@@ -62,6 +62,7 @@ class Scale:
     stop: float
 
     def __call__(self, value: float) -> float:
+        """Pixel of a value."""
         span = self.high - self.low
         return self.start + (self.stop - self.start) * ((value - self.low) / span if span else 0.5)
 

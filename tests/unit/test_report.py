@@ -1,0 +1,322 @@
+"""Reports: histories from tables, trees whose lines never cross, figures of the right values, text that stays text."""
+
+from __future__ import annotations
+
+import io
+import re
+from base64 import b64decode
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tlseg.report import charts, history
+from tlseg.report.attention import MOST_ROWS, listings
+from tlseg.report.lineage_tree import MOST_LEAVES, hex_color, lineage_tree, rows_of
+from tlseg.report.overlay import grey_picture, label_colors, outline_picture
+from tlseg.report.pictures import Layout, spread
+from tlseg.report.svg import Scale, path, tag, tick_text, ticks
+from tlseg.report.timing import clock_for
+
+CLOCK = clock_for(10, 600.0)
+
+
+def nuclei(spans: dict[int, tuple[int, int]], parents: dict[int, int] | None = None) -> pd.DataFrame:
+    """A complete table of tracks that are seen from their first to their last frame."""
+    parents = parents or {}
+    generation: dict[int, int] = {}
+    rows = []
+    for track in sorted(spans, key=lambda k: spans[k]):
+        generation[track] = generation[parents[track]] + 1 if track in parents else 0
+        for t in range(spans[track][0], spans[track][1] + 1):
+            rows.append({"t": t, "label": track, "parent": parents.get(track, 0), "generation": generation[track]})
+    table = pd.DataFrame(rows).assign(volume_um3=100.0, z=1.0, y=2.0, x=3.0, z_um=1.0, y_um=2.0, x_um=3.0)
+    return history.complete(table)
+
+
+FAMILY = nuclei({1: (0, 2), 2: (3, 6), 3: (3, 9), 4: (7, 9), 5: (7, 9), 6: (0, 9)}, parents={2: 1, 3: 1, 4: 2, 5: 2})
+
+
+def random_family(seed: int, *, frames: int = 30, founders: int = 3) -> pd.DataFrame:
+    """Tracks that divide at random."""
+    rng = np.random.default_rng(seed)
+    spans, parents = {}, {}
+    waiting = [(0, 0)] * founders
+    while waiting:
+        parent, first = waiting.pop(0)
+        track = len(spans) + 1
+        last = min(frames - 1, first + int(rng.integers(1, 12)))
+        spans[track] = (first, last)
+        if parent:
+            parents[track] = parent
+        if last + 1 < frames and rng.random() < 0.8:
+            waiting += [(track, last + 1)] * 2
+    return nuclei(spans, parents)
+
+
+def test_every_track_begins_and_ends_where_it_is_seen() -> None:
+    tracks = history.track_table(FAMILY).set_index("track")
+    assert tracks.loc[2, ["first", "last", "parent", "divided"]].tolist() == [3, 6, 1, 7]
+    assert tracks.loc[6, ["first", "last", "parent", "divided"]].tolist() == [0, 9, 0, -1]
+    assert tracks["frames"].sum() == len(FAMILY)
+
+
+def test_divisions_and_complete_cycles() -> None:
+    tracks = history.track_table(FAMILY)
+    assert history.divisions(tracks)[["t", "track", "daughters"]].values.tolist() == [[3, 1, (2, 3)], [7, 2, (4, 5)]]
+    # Only track 2 was seen from its birth to its division: 3 to 7.
+    assert history.cycles(tracks)[["track", "generation", "length"]].values.tolist() == [[2, 1, 4]]
+
+
+def test_a_table_without_tracks_still_has_a_history() -> None:
+    table = history.complete(pd.DataFrame({"t": [0, 1], "label": [4, 4]}))
+    tracks = history.track_table(table)
+    assert tracks[["track", "parent", "divided"]].values.tolist() == [[4, 0, -1]]
+    assert not len(history.divisions(tracks))
+    assert not len(history.cycles(tracks))
+
+
+def test_a_mother_outside_the_table_is_no_mother() -> None:
+    table = history.complete(pd.DataFrame({"t": [0], "label": [4], "parent": [99], "generation": [1]}))
+    assert history.track_table(table)["parent"].tolist() == [0]
+
+
+def test_gaps_are_the_frames_without_a_track() -> None:
+    table = history.complete(pd.DataFrame({"t": [0, 1, 4, 5, 0], "label": [1, 1, 1, 1, 2]}))
+    assert history.gaps(table)[["track", "t", "t_next"]].values.tolist() == [[1, 1, 4]]
+
+
+def test_counts_have_a_number_for_every_frame() -> None:
+    assert history.counts(FAMILY, 12).tolist() == [2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 0, 0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_families_lie_apart_and_mothers_between_their_daughters(seed: int) -> None:
+    tracks = history.track_table(random_family(seed))
+    rows = rows_of(tracks)
+    assert set(rows) == set(tracks["track"])
+    leaves = [rows[k] for k in tracks.loc[tracks["divided"] < 0, "track"]]
+    assert sorted(leaves) == list(range(len(leaves)))
+    for mother in tracks.loc[tracks["divided"] >= 0, "track"]:
+        below = sorted(rows[k] for k in tracks.loc[tracks["parent"] == mother, "track"])
+        assert rows[mother] == pytest.approx((below[0] + below[-1]) / 2)
+    # Lines of one time never share a row, so none hides another.
+    for t in range(30):
+        alive = tracks[(tracks["first"] <= t) & (tracks["last"] >= t)]["track"]
+        assert len({rows[k] for k in alive}) == len(alive)
+
+
+def test_the_tree_draws_each_track_once_in_its_colour() -> None:
+    tracks = history.track_table(FAMILY)
+    tree = lineage_tree(tracks, history.gaps(FAMILY), frames=10, clock=CLOCK)
+    drawn = ElementTree.fromstring(tree.drawing.text)
+    lines = {int(g.get("data-track", "0")): g for g in drawn.iter("g") if g.get("data-track")}
+    assert set(lines) == set(tracks["track"])
+    assert {k: g.find("path").get("stroke") for k, g in lines.items()} == {k: hex_color(k) for k in lines}  # type: ignore[union-attr]
+    assert len([e for e in drawn.iter("line") if e.get("class") == "fork"]) == 2
+    assert (tree.shown, tree.families) == (2, 2)
+
+
+def test_the_tree_leaves_a_hole_where_a_track_was_not_seen() -> None:
+    table = history.complete(pd.DataFrame({"t": [0, 1, 4, 5], "label": 1}))
+    tree = lineage_tree(history.track_table(table), history.gaps(table), frames=6, clock=CLOCK)
+    (line,) = [e for e in ElementTree.fromstring(tree.drawing.text).iter("path") if e.get("stroke")]
+    assert line.get("d", "").count("M") == 2
+
+
+def test_a_huge_tree_keeps_whole_families() -> None:
+    table = random_family(1, founders=150)
+    tracks = history.track_table(table)
+    assert (tracks["divided"] < 0).sum() > MOST_LEAVES
+    tree = lineage_tree(tracks, history.gaps(table), frames=30, clock=CLOCK)
+    drawn = ElementTree.fromstring(tree.drawing.text)
+    shown = {int(g.get("data-track", "0")) for g in drawn.iter("g") if g.get("data-track")}
+    assert 0 < tree.shown < tree.families == 150
+    for track, parent in tracks[["track", "parent"]].itertuples(index=False):
+        assert parent == 0 or (track in shown) == (parent in shown)
+
+
+def test_colours_are_those_of_the_pictures() -> None:
+    red, green, blue = label_colors(np.array([17]))[0]
+    assert hex_color(17) == f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def test_counts_are_drawn_at_their_values() -> None:
+    counts = np.array([2, 4, 8])
+    drawn = ElementTree.fromstring(
+        charts.count_chart(counts, history.divisions(history.track_table(FAMILY)), CLOCK).text
+    )
+    (line,) = [e for e in drawn.iter("path") if e.get("class") == "line"]
+    points = np.array([[float(v) for v in p.split()] for p in re.split("[ML]", line.get("d", ""))[1:]])
+    assert np.allclose(np.diff(points[:, 0], 2), 0, atol=0.2)
+    assert np.diff(points[:, 1])[1] == pytest.approx(2 * np.diff(points[:, 1])[0], abs=0.3)
+    assert len([e for e in drawn.iter("path") if e.get("class") == "division"]) == 2
+
+
+@pytest.mark.parametrize("frames", [1, 2, 10])
+def test_figures_of_short_movies_hold(frames: int) -> None:
+    table = nuclei({1: (0, frames - 1)})
+    clock = clock_for(frames, 60.0)
+    tracks = history.track_table(table)
+    for drawing in (
+        charts.count_chart(history.counts(table, frames), history.divisions(tracks), clock),
+        charts.volume_chart(table, frames=frames, clock=clock),
+        charts.volume_by_generation(table),
+        lineage_tree(tracks, history.gaps(table), frames=frames, clock=clock).drawing,
+    ):
+        assert drawing is not None
+        assert "nan" not in drawing.text
+        ElementTree.fromstring(drawing.text)
+
+
+def test_a_figure_that_would_say_nothing_is_none() -> None:
+    table = nuclei({1: (0, 3)}).drop(columns="volume_um3")
+    tracks = history.track_table(table)
+    assert charts.volume_chart(table, frames=4, clock=CLOCK) is None
+    assert charts.volume_by_generation(table) is None
+    assert charts.cycle_chart(history.cycles(tracks), CLOCK) is None
+    assert charts.synchrony_chart(history.divisions(tracks), frames=4, clock=CLOCK) is None
+
+
+def test_very_many_nuclei_become_a_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = charts.volume_chart(FAMILY, frames=10, clock=CLOCK)
+    monkeypatch.setattr(charts, "MOST_POINTS", 5)
+    band = charts.volume_chart(FAMILY, frames=10, clock=CLOCK)
+    assert whole is not None
+    assert band is not None
+    assert ("data-track" in whole.text, "data-track" in band.text) == (True, False)
+
+
+def test_every_axis_says_what_it_shows() -> None:
+    tracks = history.track_table(FAMILY)
+    drawings = {
+        "nuclei": charts.count_chart(history.counts(FAMILY, 10), history.divisions(tracks), CLOCK),
+        "volume (µm³)": charts.volume_chart(FAMILY, frames=10, clock=CLOCK),
+        "cell-cycle length (min)": charts.cycle_chart(history.cycles(tracks), CLOCK),
+        "time (min)": charts.synchrony_chart(history.divisions(tracks), frames=10, clock=CLOCK),
+    }
+    for label, drawing in drawings.items():
+        assert drawing is not None
+        assert f">{label}<" in drawing.text
+        assert drawing.text.count("axis-label") == 2
+
+
+def test_text_from_files_stays_text() -> None:
+    bad = '<script>alert("&")</script>'
+    assert ElementTree.fromstring(tag("p", bad, title=bad).text).text == bad
+    assert "<script>" not in tag("p", bad, title=bad).text
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.0, 9.83), (0.0, 62.0), (3.0, 4_567_890.0), (0.0, 0.004)])
+def test_ticks_are_round_and_inside(low: float, high: float) -> None:
+    found = ticks(low, high)
+    assert 2 <= len(found) <= 8
+    assert low <= min(found)
+    assert max(found) <= high * (1 + 1e-9)
+    steps = np.diff(found)
+    assert np.allclose(steps, steps[0])
+    assert f"{steps[0]:e}"[0] in "125"
+    assert len({tick_text(v) for v in found}) == len(found)
+
+
+def test_a_scale_without_width_puts_everything_in_the_middle() -> None:
+    assert Scale(3, 3, 10, 20)(3) == 15
+    assert path([(0, 1), (2.25, 3)]) == "M0 1L2.2 3"
+
+
+@pytest.mark.parametrize(
+    ("frames", "interval", "unit", "text"),
+    [(10, 600.0, "min", "50 min"), (60, 600.0, "h", "0.833 h"), (3, 5.0, "s", "25 s"), (3, None, "frame", "5 frames")],
+)
+def test_times_are_read_in_a_unit_that_fits(frames: int, interval: float | None, unit: str, text: str) -> None:
+    clock = clock_for(frames, interval)
+    assert clock.unit == unit
+    assert clock.text(5) == text
+
+
+def test_least_confident_links_come_first_with_their_place() -> None:
+    table = FAMILY.assign(x=FAMILY["t"] * 1.0)
+    edges = pd.DataFrame(
+        {
+            "t_a": [0, 1, 2],
+            "label_a": [1, 1, 6],
+            "t_b": [1, 2, 3],
+            "label_b": [1, 1, 6],
+            "kind": "link",
+            "confidence": [0.9, 0.2, 1.0],
+        }
+    )
+    links = listings(table, edges)[0]
+    assert links.total == 2  # a certain link needs no look
+    assert links.rows[["t", "track", "x", "sure"]].values.tolist() == [[1, 1, 1.0, "0.200"], [0, 1, 0.0, "0.900"]]
+
+
+def test_listings_name_every_flag_once() -> None:
+    table = FAMILY.copy()
+    table.loc[table.index[:3], "seed"] = "fallback"
+    table.loc[table.index[5], "seed"] = "repaired"
+    table.loc[table["track"] == 6, "touches_edge"] = True
+    found = {listing.key: listing for listing in listings(table, None)}
+    assert {k: v.total for k, v in found.items()} == {"fallback": 3, "repaired": 1, "gaps": 0, "edge": 1}
+    assert found["edge"].rows["cut"].tolist() == ["10"]
+    many = pd.concat([table.assign(label=table["label"] + 10 * i, track=table["track"] + 10 * i) for i in range(40)])
+    longest = next(v for v in listings(many, None) if v.key == "fallback")
+    assert (longest.total, len(longest.rows)) == (120, MOST_ROWS)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 160, 500])
+@pytest.mark.parametrize("most", [1, 2, 5, 160])
+def test_a_spread_is_even_and_has_both_ends(count: int, most: int) -> None:
+    chosen = spread(count, most)
+    assert len(chosen) == len(set(chosen)) == min(count, most)
+    assert chosen[0] == 0
+    if most > 1:
+        assert chosen[-1] == count - 1
+    assert max(np.diff(chosen), default=1) - min(np.diff(chosen), default=1) <= 1
+
+
+def test_a_place_in_the_frame_is_the_same_place_in_both_projections() -> None:
+    layout = Layout(1.0, (100, 200), 50)
+    assert layout.size == (100, 256)
+    (left, top), (side, level) = layout.places((4.5, 24.5, 99.5), (10, 50, 200))
+    assert (left * 256, top * 100) == pytest.approx((100, 50))
+    assert (side * 256, level * 100) == pytest.approx((200 + 6 + 25, 50))
+    assert Layout(1.0, (100, 200), 0).places((0, 24.5, 99.5), (1, 50, 200)) == [(0.5, 0.5)]
+
+
+def test_outlines_lie_over_the_grey_picture() -> None:
+    labels = np.zeros((20, 30), np.uint32)
+    labels[5:15, 5:15] = 9
+    picture = outline_picture(labels, (40, 60), line=1)
+    assert picture.shape == (40, 60, 4)
+    clear = picture[..., 3] == 0
+    assert clear[:10].all()
+    assert clear[14:26, 14:26].all()
+    assert (picture[~clear] == [*label_colors(np.array([9]))[0], 255]).all()
+    filled = outline_picture(labels, (40, 60), fill=0.5)
+    assert (filled[14:26, 14:26, 3] == 128).all()
+    assert grey_picture(np.arange(600.0).reshape(20, 30), (40, 60)).shape == (40, 60)
+
+
+@pytest.mark.parametrize("labels", [5, 900])
+def test_outlines_survive_their_palette(labels: int) -> None:
+    from tlseg.report.pictures import _png
+
+    rng = np.random.default_rng(0)
+    rgba = outline_picture(
+        np.kron(rng.permutation(labels).reshape(5, -1) + 1, np.ones((6, 6), int)), (60, 6 * labels // 5)
+    )
+    back = Image.open(io.BytesIO(b64decode(_png(rgba).split(",")[1]))).convert("RGBA")
+    again = np.asarray(back).astype(int)
+    assert (again[..., 3] == rgba[..., 3]).all()
+    assert np.abs(again - rgba)[rgba[..., 3] > 0].max() <= (0 if labels < 256 else 32)
+
+
+def test_the_page_has_no_address_in_it() -> None:
+    folder = Path(charts.__file__).parent
+    for name in ("page.css", "page.js"):
+        text = (folder / name).read_text().replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"https?://|@import|url\(|fetch\(", text), name
