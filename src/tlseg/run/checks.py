@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlseg.errors import LabelError
 from tlseg.store.labels import existing_labels
+from tlseg.store.location import check_name as check_name
 from tlseg.store.location import is_url
 from tlseg.store.movie import MovieSource
 from tlseg.store.tables import list_tables
@@ -48,14 +48,6 @@ def destination(source: MovieSource, out: str | Path | None, *, for_planning: bo
         raise LabelError(f"--out {root} lies inside the movie. Write beside it, or leave --out away.")
     _check_group(root)
     return root
-
-
-def check_name(name: str) -> None:
-    """Raise `LabelError` unless `name` can name labels, tables and a folder."""
-    if not re.fullmatch(r"(?!__)[\w-][\w.-]*", name, flags=re.ASCII):
-        raise LabelError(
-            f"{name!r} is no name for labels. Use letters, digits, '-', '_' and '.', not starting with '.' or '__'."
-        )
 
 
 def check_existing(job: Job, *, overwrite: bool) -> None:

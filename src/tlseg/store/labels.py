@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tlseg.errors import LabelError
 from tlseg.geometry import Box, Grid
 from tlseg.store.arrays import PyramidArrays, ensure_arrays, read_json, refresh_consolidated, replace_json
-from tlseg.store.location import resolve
+from tlseg.store.location import check_name, resolve
 from tlseg.store.metadata import Json, image_axes, write_multiscales
 from tlseg.store.movie import MovieSource
 from tlseg.store.pyramid import Pyramid, plan_pyramid, pyramid_like
@@ -147,7 +147,7 @@ def create_labels(
         If labels of this name exist and may not be touched, or the group cannot hold labels.
     """
     folder, frames = Path(root).expanduser().absolute(), frames if frames is not None else range(source.n_frames)
-    _check_name(name)
+    check_name(name)
     arrays = PyramidArrays(
         group=str(folder / "labels" / name),
         kind="labels",
@@ -195,18 +195,6 @@ def _as_uint32(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint32]:
     if labels.dtype != np.uint32 and labels.size and (int(labels.min()) < 0 or int(labels.max()) > MAX_LABEL):
         raise LabelError(f"Labels reach from {labels.min()} to {labels.max()}. Expected 0 to {MAX_LABEL} (uint32).")
     return labels.astype(np.uint32, copy=False)
-
-
-def _check_name(name: str) -> None:
-    if (
-        not name
-        or name.startswith((".", "__"))
-        or not all(c.isalnum() or c in "-_." for c in name)
-        or not name.isascii()
-    ):
-        raise LabelError(
-            f"{name!r} is no name for labels. Use letters, digits, '-', '_' and '.', not starting with '.'."
-        )
 
 
 def prepare_root(root: Path) -> None:

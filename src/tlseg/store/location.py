@@ -5,10 +5,11 @@ Local paths never import an optional dependency; a URL whose file system is not 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tlseg.errors import MissingExtraError, MovieError
+from tlseg.errors import LabelError, MissingExtraError, MovieError
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -29,6 +30,14 @@ def resolve(path: str | Path) -> str:
     if text.startswith("file://"):
         text = text.removeprefix("file://")
     return text.rstrip("/") if is_url(text) else str(Path(text).expanduser().absolute())
+
+
+def check_name(name: str) -> None:
+    """Raise `LabelError` unless `name` can name labels, a table and a folder."""
+    if not re.fullmatch(r"(?!__)[\w-][\w.-]*", name, flags=re.ASCII):
+        raise LabelError(
+            f"{name!r} is no name for labels or tables. Use letters, digits, '-', '_' and '.', not starting with '.' or '__'."
+        )
 
 
 def can_list(url: str) -> bool:

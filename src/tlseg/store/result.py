@@ -53,7 +53,8 @@ class Result:
         """Nodes (nucleus per frame) and edges (same nucleus, or mother to daughter)."""
         from tlseg.store.tracks import read_tracks
 
-        return read_tracks(self.path)
+        aside = f"{self.path}/tracks-{self.name}.geff"
+        return read_tracks(aside if Path(aside).is_dir() else self.path)
 
 
 def open_result(path: str | Path, *, name: str = "nuclei") -> Result:

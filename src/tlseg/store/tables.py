@@ -16,7 +16,7 @@ import pandas as pd
 
 from tlseg.errors import LabelError, MovieError
 from tlseg.store.arrays import refresh_consolidated
-from tlseg.store.location import is_url, one_line, open_group, resolve
+from tlseg.store.location import check_name, is_url, one_line, open_group, resolve
 
 if TYPE_CHECKING:
     from zarr.core.group import Group
@@ -191,15 +191,7 @@ def create_table(root: str | Path, name: str, *, labels: str | None = None, over
         If there is a table of this name, the name cannot be one, or the group cannot be written to.
     """
     place = resolve(root)
-    if (
-        not name
-        or name.startswith((".", "__"))
-        or not name.isascii()
-        or not all(c.isalnum() or c in "-_." for c in name)
-    ):
-        raise LabelError(
-            f"{name!r} is no name for a table. Use letters, digits, '-', '_' and '.', not starting with '.'."
-        )
+    check_name(name)
     if name in _listed(_writable(place).require_group("tables")) and not overwrite:
         raise LabelError(f"{place} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
     return TableWriter(place, name, labels if labels is not None else name)
