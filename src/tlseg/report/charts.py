@@ -19,7 +19,9 @@ MOST_POINTS = 20_000
 MOST_DOTS = 1_500
 
 
-def count_chart(counts: NDArray[np.integer], divisions: pd.DataFrame, clock: Clock) -> Raw:
+def count_chart(
+    counts: NDArray[np.integer], divisions: pd.DataFrame, clock: Clock, *, seen: range | None = None
+) -> Raw:
     """Nuclei in each frame, and below them a mark for each division.
 
     Parameters
@@ -28,11 +30,13 @@ def count_chart(counts: NDArray[np.integer], divisions: pd.DataFrame, clock: Clo
     divisions : DataFrame
         See `history.divisions`.
     clock : Clock
+    seen : range, optional
+        Frames that were segmented; all where not given.
     """
     frame = Frame(bottom=62)
     x, time = _time_scales(frame, len(counts), clock)
     y = Scale(0, max(int(counts.max(initial=1)), 1) * 1.08, frame.y[0] - 14, frame.y[1])
-    points = [(x(clock.at(t)), y(int(n))) for t, n in enumerate(counts)]
+    points = [(x(clock.at(t)), y(int(n))) for t, n in _seen(counts, seen)]
     floor = frame.y[0]
     area = path([(points[0][0], floor), *points, (points[-1][0], floor)]) + "Z"
     marks = []
@@ -43,7 +47,8 @@ def count_chart(counts: NDArray[np.integer], divisions: pd.DataFrame, clock: Clo
     whole = [(v, tick_text(v)) for v in ticks(y.low, y.high, wanted=5, whole=True)]
     back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="nuclei", y_ticks=whole)
     line = tag("path", d=path(points), class_="line")
-    dots = tag("g", *(_dot(p, f"{n} nuclei, frame {t}") for t, (p, n) in enumerate(zip(points, counts, strict=True))))
+    named = zip(points, _seen(counts, seen), strict=True)
+    dots = tag("g", *(_dot(point, f"{n} nuclei, frame {t}") for point, (t, n) in named))
     shown = (dots,) if len(points) <= 60 else ()
     return figure(
         frame, back, tag("path", d=area, class_="area"), line, *shown, *marks, title="Nuclei over time", time=time
@@ -185,6 +190,10 @@ def _row_scale(frame: Frame, rows: int) -> Scale:
     low, high = frame.y
     half = (low - high) / rows / 2
     return Scale(0.0, float(max(rows - 1, 1)), high + half, low - half if rows > 1 else high + half)
+
+
+def _seen(counts: NDArray[np.integer], seen: range | None) -> list[tuple[int, int]]:
+    return [(t, int(counts[t])) for t in (range(len(counts)) if seen is None else seen)]
 
 
 def _dot(at: tuple[float, float], about: str) -> Raw:

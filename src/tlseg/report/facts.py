@@ -21,6 +21,7 @@ class Facts:
     path, name : str
         OME-Zarr group, and name of its labels.
     frames : int
+        Frames that were segmented.
     shape : (z, y, x)
         Voxels of a frame.
     spacing_um : (z, y, x) or None
@@ -29,7 +30,7 @@ class Facts:
     instances, tracks, divisions, fallback, repaired, touching_edge : int
         Instances are nuclei of all frames together; the last three count instances.
     first_count, last_count : int
-        Nuclei in the first and in the last frame.
+        Nuclei in the first and in the last of them.
     movie, model, method, device, made, version : str
         From the run record, empty where there is none.
     seconds : float or None
@@ -90,7 +91,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
     divisions : int
         How many it has.
     """
-    record, frames = result.record, source.n_frames
+    record, frames = result.record, segmented_frames(result, source)
     made_of = _mapping(record, "fingerprint")
     counts = table["t"].value_counts()
     audit = record.get("audit")
@@ -98,7 +99,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
     return Facts(
         path=result.path,
         name=result.name,
-        frames=frames,
+        frames=len(frames),
         shape=source.frame_shape,
         spacing_um=None if source.spacing_problem else source.spacing_um,
         interval_s=source.interval_s,
@@ -108,8 +109,8 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         fallback=int((table["seed"] == "fallback").sum()),
         repaired=int((table["seed"] == "repaired").sum()),
         touching_edge=int(table["touches_edge"].sum()),
-        first_count=int(counts.get(0, 0)),
-        last_count=int(counts.get(frames - 1, 0)),
+        first_count=int(counts.get(frames[0], 0)),
+        last_count=int(counts.get(frames[-1], 0)),
         movie=str(_mapping(made_of, "input").get("url", "")),
         model=_model(_mapping(made_of, "model")),
         method=str(_mapping(made_of, "settings").get("method", "")),
@@ -119,6 +120,23 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         audit=audit if isinstance(audit, Mapping) else None,
     )
+
+
+def segmented_frames(result: Result, source: MovieSource) -> range:
+    """Frames that a run segmented; labels beside a movie hold all its frames, and those left out are empty.
+
+    Parameters
+    ----------
+    result : Result
+    source : MovieSource
+        Its labels.
+    """
+    chosen = _mapping(result.record, "fingerprint").get("frames")
+    whole = range(source.n_frames)
+    if not (isinstance(chosen, list) and len(chosen) == 2 and all(isinstance(v, int) for v in chosen)):
+        return whole
+    first, stop = chosen
+    return range(first, stop) if stop - first < len(whole) and 0 <= first < stop <= len(whole) else whole
 
 
 def _mapping(owner: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -103,16 +103,16 @@ class Footage:
     labels : MovieSource
     image : MovieSource or None
         None where there are only labels.
-    first : int
-        Frame of the image that is the labels' first.
+    frames : range
+        Frames that may be shown.
     """
 
     labels: MovieSource
     image: MovieSource | None
-    first: int
+    frames: range
 
 
-def open_footage(labels: str, image: str | None, *, channel: int = 0, first: int = 0) -> Footage:
+def open_footage(labels: str, image: str | None, *, channel: int = 0, frames: range | None = None) -> Footage:
     """Open image and labels at the coarsest level that still fills a picture.
 
     Parameters
@@ -121,10 +121,12 @@ def open_footage(labels: str, image: str | None, *, channel: int = 0, first: int
         OME-Zarr images.
     channel : int
         Channel of the image.
-    first : int
-        Frame of the image that is the labels' first.
+    frames : range, optional
+        Frames that may be shown; all where not given.
     """
-    return Footage(_fit_level(labels), None if image is None else _fit_level(image, channel=channel), first)
+    source = _fit_level(labels)
+    shown = range(source.n_frames) if frames is None else frames
+    return Footage(source, None if image is None else _fit_level(image, channel=channel), shown)
 
 
 def take_strip(footage: Footage, *, progress: Progress | None = None) -> Strip:
@@ -136,11 +138,11 @@ def take_strip(footage: Footage, *, progress: Progress | None = None) -> Strip:
     progress : callable, optional
         Called with (pictures done, pictures) after each.
     """
-    layout, frames = layout_of(footage.labels), footage.labels.n_frames
-    samples = [take_shot(footage, t, layout) for t in spread(frames, 3)]
+    layout, frames = layout_of(footage.labels), footage.frames
+    samples = [take_shot(footage, t, layout) for t in _some(frames, 3)]
     largest = max(shot.nbytes for shot in samples)
     known = {shot.t: shot for shot in samples}
-    chosen = spread(frames, max(len(samples), min(MOST_SHOTS, MOST_BYTES // largest)))
+    chosen = _some(frames, max(len(samples), min(MOST_SHOTS, MOST_BYTES // largest)))
     shots = []
     for done, t in enumerate(chosen, start=1):
         shots.append(known[t] if t in known else take_shot(footage, t, layout))
@@ -156,6 +158,10 @@ def spread(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return sorted({round(i * (count - 1) / max(1, most - 1)) for i in range(max(1, most))})
+
+
+def _some(frames: range, most: int) -> list[int]:
+    return [frames[i] for i in spread(len(frames), most)]
 
 
 def layout_of(source: MovieSource) -> Layout:
@@ -186,7 +192,7 @@ def take_shot(footage: Footage, t: int, layout: Layout) -> Shot:
 def _grey(footage: Footage, t: int, layout: Layout) -> NDArray[np.uint8]:
     if footage.image is None:
         return np.full(layout.size, _PAPER, np.uint8)
-    top, side = _project_image(footage.image, t + footage.first)
+    top, side = _project_image(footage.image, t)
     window = grey_window(top)
     parts = [grey_picture(top, layout.top, window=window)]
     if layout.side:

@@ -14,7 +14,7 @@ import pandas as pd
 from tlseg.errors import LabelError
 from tlseg.report import charts, history
 from tlseg.report.attention import listings
-from tlseg.report.facts import Facts, gather_facts
+from tlseg.report.facts import Facts, gather_facts, segmented_frames
 from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import Content, Panel, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
@@ -111,30 +111,30 @@ def _target(result: Result, out: str | Path | None) -> Path:
 
 
 def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progress: Progress | None) -> Content:
-    frames = source.n_frames
+    frames, seen = source.n_frames, segmented_frames(result, source)
     tracks = history.track_table(table)
     divided = history.divisions(tracks)
     clock = clock_for(frames, source.interval_s)
     return Content(
         facts=gather_facts(result, source, table, divisions=len(divided)),
         clock=clock,
-        strip=take_strip(_footage(result, source), progress=progress),
+        strip=take_strip(footage_of(result, source), progress=progress),
         table=table,
-        beside=_beside(table, divided, frames, clock),
+        beside=_beside(table, divided, frames, seen, clock),
         tree=_tree(tracks, history.gaps(table), frames, clock),
         more=_more(table, tracks, divided, frames, clock),
         listings=listings(table, _edges(result)),
     )
 
 
-def _beside(table: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock) -> list[Panel]:
+def _beside(table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: range, clock: Clock) -> list[Panel]:
     few = len(table) <= charts.MOST_POINTS
     volumes = "One line is one track; point at it to find it in the tree." if few else "Median and middle half."
     return [
         Panel(
             "Nuclei over time",
             "Triangles mark divisions. Click to go to a frame.",
-            charts.count_chart(history.counts(table, frames), divided, clock),
+            charts.count_chart(history.counts(table, frames), divided, clock, seen=seen),
         ),
         Panel(
             "Volume of each nucleus over time" if few else "Volume of nuclei over time",
@@ -200,19 +200,13 @@ def _edges(result: Result) -> pd.DataFrame | None:
         return None
 
 
-def _footage(result: Result, source: MovieSource) -> Footage:
-    """Pixels of labels and image, with the image's channel and first frame that were segmented."""
+def footage_of(result: Result, source: MovieSource) -> Footage:
+    """Pixels of labels and image, the channel that was segmented."""
+    labels, frames = f"{result.path}/labels/{result.name}", segmented_frames(result, source)
     if result.image is None:
-        return open_footage(f"{result.path}/labels/{result.name}", None)
+        return open_footage(labels, None, frames=frames)
     made_of = result.record.get("fingerprint", {})
-    image = open_source(result.path)
     channel = int(made_of.get("input", {}).get("channel", 0))
-    first = 0
-    if image.n_frames > source.n_frames:
-        first = int(made_of.get("frames", [0])[0])
-    return open_footage(
-        f"{result.path}/labels/{result.name}",
-        result.path,
-        channel=channel if channel < len(image.channel_names) else 0,
-        first=min(first, image.n_frames - source.n_frames),
-    )
+    # A copy of the image holds only the channel that was segmented.
+    channels = result.image.sizes.get("c", 1)
+    return open_footage(labels, result.path, channel=channel if channel < channels else 0, frames=frames)

@@ -1,0 +1,213 @@
+"""`tlseg report` on real results, and its page in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from browser import Browser, find_browser
+from runs import inputs, run
+from tlseg.cli import main
+from tlseg.errors import LabelError, MovieError
+from tlseg.geometry import Box
+from tlseg.report.pictures import open_footage, take_strip
+from tlseg.report.write import footage_of, write_report
+from tlseg.run.segment import Summary
+from tlseg.simulate.api import simulate
+from tlseg.simulate.settings import SimulationSettings
+from tlseg.store.movie import MovieSource
+from tlseg.store.result import open_result
+
+EVIL = "/data/</title><script>document.title='taken'</script>.ome.zarr"
+
+
+@pytest.fixture(scope="module")
+def segmented(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
+    """A result of the real pipeline, and what it said."""
+    folder = tmp_path_factory.mktemp("segmented")
+    movie, model = inputs(folder)
+    summary = run(movie, model, out=folder / "result.ome.zarr")
+    return folder / "result.ome.zarr", summary
+
+
+@pytest.fixture(scope="module")
+def embryo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The truth of a simulated embryo that divides: a result with a lineage."""
+    path = tmp_path_factory.mktemp("embryo") / "embryo.ome.zarr"
+    simulate(
+        path,
+        SimulationSettings(frames=16, start_nuclei=2, cycle_frames=5.0, shape=(24, 64, 64), spacing_um=(3.5, 1.6, 1.6)),
+    )
+    return path
+
+
+def call(*words: object) -> Any:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_the_report_says_what_the_run_said(segmented: tuple[Path, Summary]) -> None:
+    path, summary = segmented
+    answer = call("report", path, "--json")
+    assert answer.exit_code == 0, answer.output
+    said = json.loads(answer.output)
+    facts, audit = said["facts"], summary.audit
+    assert (facts["frames"], facts["instances"], facts["tracks"], facts["divisions"], facts["fallback"]) == (
+        summary.frames,
+        summary.nuclei,
+        summary.tracks,
+        summary.divisions,
+        summary.fallback,
+    )
+    assert audit["face_voxels_compared"] > 0
+    assert facts["seams"] == f"0 of {audit['face_voxels_compared']:,} voxels disagree"
+    assert said["attention"]["fallback"] == summary.fallback > 0
+    assert Path(said["report"]) == path / "tlseg" / "nuclei" / "report.html"
+    page = Path(said["report"]).read_text()
+    assert said["bytes"] == len(page.encode())
+    assert facts["seams"] in page
+    assert page.count('class="shot') == said["pictures"] == summary.frames
+
+
+def test_the_same_result_gives_the_same_page(segmented: tuple[Path, Summary], tmp_path: Path) -> None:
+    pages = [write_report(segmented[0], out=tmp_path / f"new/{i}.html").path.read_bytes() for i in range(2)]
+    assert pages[0] == pages[1]
+
+
+def test_the_page_names_no_other_file(embryo: Path, tmp_path: Path) -> None:
+    page = write_report(embryo, name="truth", out=tmp_path / "r.html").path.read_text()
+    sources = re.findall(r"""(?:src|href|action)="([^"]*)""", page)
+    assert sources
+    assert all(source.startswith("data:image/") for source in sources)
+    assert "default-src 'none'" in page
+
+
+def test_text_of_the_record_cannot_become_markup(segmented: tuple[Path, Summary], tmp_path: Path) -> None:
+    record = segmented[0] / "tlseg" / "nuclei" / "run.json"
+    before = record.read_text()
+    changed = json.loads(before)
+    changed["fingerprint"]["input"]["url"] = EVIL
+    try:
+        record.write_text(json.dumps(changed))
+        page = write_report(segmented[0], out=tmp_path / "r.html").path.read_text()
+    finally:
+        record.write_text(before)
+    assert "<script>document.title" not in page
+    assert "&lt;script&gt;document.title" in page
+
+
+def test_pictures_come_slab_by_slab(embryo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, boxes = MovieSource.read, []
+
+    def note(self: MovieSource, frame: int, box: Box) -> Any:
+        boxes.append(box)
+        return read(self, frame, box)
+
+    monkeypatch.setattr(MovieSource, "read", note)
+    strip = take_strip(open_footage(f"{embryo}/labels/truth", str(embryo)))
+    assert len(strip.shots) == 16
+    assert max(box.shape[0] for box in boxes) <= 16 < 24
+
+
+def test_more_frames_than_fit_are_thinned_out(embryo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    footage = open_footage(f"{embryo}/labels/truth", str(embryo))
+    whole = take_strip(footage)
+    monkeypatch.setattr("tlseg.report.pictures.MOST_BYTES", whole.nbytes // 2)
+    fewer = take_strip(footage)
+    assert fewer.nbytes <= whole.nbytes // 2
+    assert 4 <= len(fewer.shots) < 12
+    assert (fewer.shots[0].t, fewer.shots[-1].t) == (0, 15)
+
+
+def test_labels_of_some_frames_lie_on_those_frames(tmp_path: Path) -> None:
+    movie, model = inputs(tmp_path)
+    run(movie, model, frames="1:3")
+    result = open_result(movie)
+    labels = open_footage(f"{movie}/labels/nuclei", None).labels
+    assert labels.n_frames == 3
+    part = take_strip(footage_of(result, labels))
+    whole = take_strip(open_footage(f"{movie}/labels/nuclei", str(movie)))
+    assert [shot.t for shot in part.shots] == [1, 2]
+    assert [shot.grey for shot in part.shots] == [shot.grey for shot in whole.shots[1:]]
+    facts = write_report(movie, out=tmp_path / "r.html").facts
+    assert facts.frames == 2
+    assert facts.first_count > 0
+
+
+def test_labels_without_an_image_have_a_report(tmp_path: Path) -> None:
+    movie, model = inputs(tmp_path, frames=1)
+    run(movie, model, out=tmp_path / "o.ome.zarr", image=False)
+    report = write_report(tmp_path / "o.ome.zarr")
+    assert report.pictures == 1
+    assert report.facts.divisions == 0
+
+
+def test_bad_input_is_one_line(segmented: tuple[Path, Summary], tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="no finished labels 'cells'"):
+        write_report(segmented[0], name="cells")
+    with pytest.raises(MovieError, match="does not exist"):
+        write_report(tmp_path / "nothing.ome.zarr")
+    answer = call("report", segmented[0], "--name", "cells")
+    assert answer.exit_code == 2
+    assert len(answer.output.strip().splitlines()) == 1
+    with pytest.raises(LabelError, match="is a folder"):
+        write_report(segmented[0], out=tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(LabelError, match="cannot be written"):
+        write_report(segmented[0], out=tmp_path / "file" / "r.html")
+
+
+def test_the_page_works_in_a_browser(embryo: Path, segmented: tuple[Path, Summary], tmp_path: Path) -> None:
+    find_browser()
+    divided = write_report(embryo, name="truth", out=tmp_path / "embryo.html")
+    doubtful = write_report(segmented[0], out=tmp_path / "result.html")
+    with Browser() as browser:
+        browser.open(divided.path.as_uri())
+        now = "document.querySelector('#now').textContent"
+        grey = "document.querySelector('#grey').src"
+        assert browser.ask(now).startswith("frame 0 ·")
+        first = browser.ask(grey)
+        browser.ask("{const s = document.querySelector('#frame'); s.value = 7; s.dispatchEvent(new Event('input'))}")
+        assert browser.ask(now).startswith("frame 7 ·")
+        assert browser.ask(grey) != first
+        browser.press("ArrowRight")
+        assert browser.ask(now).startswith("frame 8 ·")
+        browser.ask("document.querySelector('#previous').click()")
+        assert browser.ask(now).startswith("frame 7 ·")
+        cursor = [browser.ask("document.querySelector('.cursor').getAttribute('x1')")]
+        browser.ask("document.querySelectorAll('.shot')[3].click()")
+        assert browser.ask(now).startswith("frame 3 ·")
+        cursor.append(browser.ask("document.querySelector('.cursor').getAttribute('x1')"))
+        assert float(cursor[1]) < float(cursor[0])
+        browser.ask("document.querySelector('#numbers').click()")
+        assert browser.ask("document.querySelectorAll('#marks .number').length") > 0
+        for width in (1280, 390):
+            browser.resize(width, 844)
+            assert browser.ask("document.documentElement.scrollWidth") <= width
+            assert browser.screenshot(tmp_path / f"{width}.png").stat().st_size > 10_000
+        assert not browser.complaints
+        assert {url.split(":")[0] for url in browser.requests} == {"file", "data"}
+        assert sum(url.startswith("file:") for url in browser.requests) == 1
+
+        browser.open(doubtful.path.as_uri())
+        browser.ask("[...document.querySelectorAll('.look')].at(-1).click()")
+        assert browser.ask("document.querySelectorAll('#marks .ring').length") == 2
+        assert not browser.complaints
+
+
+def test_a_ring_lies_on_its_nucleus(segmented: tuple[Path, Summary]) -> None:
+    source = open_footage(f"{segmented[0]}/labels/nuclei", None).labels
+    table = open_result(segmented[0]).table()
+    row = table[(table["t"] == 0)].sort_values("volume_voxels").iloc[-1]
+    labels = source.read(0, Box.of_shape(source.frame_shape))
+    strip = take_strip(open_footage(f"{segmented[0]}/labels/nuclei", None))
+    (left, top), _ = strip.layout.places((row["z"], row["y"], row["x"]), source.frame_shape)
+    width = strip.layout.size[1]
+    x, y = left * width / strip.layout.top[1], top
+    inside = labels[:, int(y * labels.shape[1]), int(x * labels.shape[2])]
+    assert row["label"] in np.unique(inside)
