@@ -36,7 +36,8 @@ def check_name(name: str) -> None:
     """Raise `LabelError` unless `name` can name labels, a table and a folder."""
     if not re.fullmatch(r"(?!__)[\w-][\w.-]*", name, flags=re.ASCII):
         raise LabelError(
-            f"{name!r} is no name for labels or tables. Use letters, digits, '-', '_' and '.', not starting with '.' or '__'."
+            f"{name!r} is no name for labels or a table. Use letters, digits, '-', '_' and '.', not starting with '.' "
+            "or '__'."
         )
 
 
