@@ -44,7 +44,14 @@ def save_threshold_model(folder: Path, *, window: tuple[int, int, int] = (32, 48
             "ndn": NetworkSpec(ARCHITECTURE, "ndn.safetensors", network.window, network.overlap),
         },
         spacing_um=(1.6, 0.8, 0.8),
-        **{"centre_smoothing_um": 3.0, "centre_distance_um": 4.0, "precision": "float32", **changes},  # type: ignore[arg-type]
+        **{  # type: ignore[arg-type]
+            "centre_threshold": 0.5,
+            "centre_smoothing_um": 3.0,
+            "centre_distance_um": 4.0,
+            "relief": "distance",
+            "precision": "float32",
+            **changes,
+        },
     )
     return save_model(folder, spec, weights={"nsn": threshold_weights(12.0, 0.3), "ndn": threshold_weights(6.0, 0.4)})
 

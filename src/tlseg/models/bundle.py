@@ -71,10 +71,10 @@ class ModelSpec:
     spacing_um: Spacing
     precision: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     region_threshold: float = 0.5
-    centre_threshold: float = 0.5
-    centre_smoothing_um: float = 2.0
+    centre_threshold: float = 0.4
+    centre_smoothing_um: float = 4.0
     centre_distance_um: float = 5.0
-    relief: Literal["distance", "centre"] = "distance"
+    relief: Literal["distance", "centre"] = "centre"
     minimum_volume_um3: float = 0.0
     batch: int = 8
     description: str = ""

@@ -25,7 +25,7 @@ def pack(
     provenance: Mapping[str, Any],
     **settings: Any,
 ) -> Model:
-    """Write a model folder from `best.pt` of NSN and NDN trainings.
+    """Write a model folder from `best.pt`, or `last.pt`, of NSN and NDN trainings.
 
     Parameters
     ----------
@@ -43,7 +43,8 @@ def pack(
     checkpoints: dict[Role, Path] = {"nsn": nsn, "ndn": ndn}
     for role, path in checkpoints.items():
         try:
-            weights[role] = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            weights[role] = state["network"] if "network" in state else state
         except (OSError, RuntimeError, EOFError) as error:
             raise ModelError(f"{path} is not a checkpoint of a training: {error}.") from error
     spec = ModelSpec(
