@@ -17,6 +17,7 @@ COMMANDS = (
     "link",
     "evaluate",
     "report",
+    "view",
     "export",
     "train",
     "models",

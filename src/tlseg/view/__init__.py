@@ -1,0 +1,1 @@
+"""Windows onto a result: the viewers that can show its pixels."""

@@ -1,0 +1,214 @@
+"""Serve a result to neuroglancer in a browser on this machine, and to nothing else.
+
+The browser reads chunks of the pyramid straight from the files, behind an address nobody can guess; both servers listen
+on the loopback interface only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import socket
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from tlseg.errors import MissingExtraError, RunError
+from tlseg.store.location import is_url
+from tlseg.view.scene import Scene
+
+LOOPBACK = "127.0.0.1"
+MOST_POINTS = 40_000
+"""Points of trails sent to the browser, longest trails first; more would make it slow."""
+
+_METRES = 1e-6
+_GREY = """#uicontrol invlerp normalized
+void main() { emitGrayscale(normalized()); }
+"""
+_TRAIL = """void main() {
+  setColor(prop_color());
+  setPolyLineWidth(3.0);
+  setPolyEndpointMarkerSize(3.0);
+  setPolyEndpointMarkerBorderWidth(0.0);
+}
+"""
+
+
+@dataclass
+class Served:
+    """A result that is being served; use it in a `with` block, at whose end it stops.
+
+    Attributes
+    ----------
+    url : str
+        Where the viewer is.
+    data_url : str
+        Where its pixels come from.
+    shown, trails : int
+        How many of the tracks are drawn as lines.
+    """
+
+    url: str
+    data_url: str
+    shown: int
+    trails: int
+    viewer: Any
+    _files: Any = None
+
+    def __enter__(self) -> Served:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop both servers."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop both servers."""
+        if self._files is not None:
+            self._files.stop()
+        _load().stop()
+
+    def state(self) -> dict[str, Any]:
+        """What the viewer shows, as neuroglancer's JSON."""
+        state: dict[str, Any] = self.viewer.state.to_json()
+        return state
+
+
+def serve(scene: Scene, *, port: int = 0) -> Served:
+    """Start serving a result.
+
+    Parameters
+    ----------
+    scene : Scene
+    port : int, default: 0
+        Port of the viewer on this machine; any free one for 0.
+
+    Raises
+    ------
+    MissingExtraError
+        If neuroglancer is not installed.
+    RunError
+        If the port is taken.
+    """
+    ng = _load()
+    _check_free(port)
+    # Chunks of zeros are not stored, so a browser asks for files that are not there: no news to a person.
+    logging.getLogger("tornado.access").addHandler(logging.NullHandler())
+    ng.set_server_bind_address(bind_address=LOOPBACK, bind_port=port)
+    files = None
+    data_url = scene.result.path
+    if not is_url(data_url):
+        server = importlib.import_module("neuroglancer.static_file_server")
+        files = server.StaticFileServer(static_dir=data_url, bind_address=LOOPBACK, daemon=True)
+        data_url = files.url
+    try:
+        viewer = ng.Viewer()
+        drawn = drawn_trails(scene)
+        viewer.set_state(build_state(scene, data_url))
+    except BaseException:
+        if files is not None:
+            files.stop()
+        raise
+    return Served(viewer.get_viewer_url(), data_url, drawn, len(scene.trails), viewer, files)
+
+
+def drawn_trails(scene: Scene) -> int:
+    """How many trails fit into `MOST_POINTS`."""
+    total = 0
+    for i, trail in enumerate(scene.trails):
+        total += len(trail.frames)
+        if total > MOST_POINTS:
+            return i
+    return len(scene.trails)
+
+
+def build_state(scene: Scene, data_url: str) -> Any:
+    """State of a viewer that shows a scene whose OME-Zarr group is at `data_url`.
+
+    Returns
+    -------
+    neuroglancer.ViewerState
+        Layers `image`, the labels under their name, and `tracks`; x, y and z are displayed, t is a slider.
+    """
+    ng = _load()
+    state = ng.ViewerState()
+    labels, name = scene.labels, scene.result.name
+    spacing = dict(zip("zyx", labels.spacing_um, strict=True))
+    timed = {"t": (labels.interval_s or 1.0, "s" if labels.interval_s else "")} if "t" in labels.axes else {}
+    axes = {a: (spacing[a] * _METRES, "m") for a in "xyz" if a in labels.axes} | timed
+    state.dimensions = ng.CoordinateSpace(
+        names=list(axes), scales=[scale for scale, _ in axes.values()], units=[unit for _, unit in axes.values()]
+    )
+    state.display_dimensions = [a for a in "xyz" if a in labels.axes]
+    centre = dict(zip("zyx", scene.centre_um, strict=True))
+    start = labels.start_s / labels.interval_s if labels.interval_s else 0.0
+    state.position = [start if a == "t" else centre[a] / spacing[a] for a in axes]
+    extent = max(n * s for n, s in zip(labels.frame_shape, labels.spacing_um, strict=True))
+    state.cross_section_scale = extent / 350 / spacing["x"]
+    state.projection_scale = 1.6 * extent / spacing["x"]
+    state.cross_section_background_color = "#000000"
+    # Slices would hide the trails behind them.
+    state.show_slices = not scene.trails
+    state.layout = "4panel" if "z" in labels.axes else "xy"
+    if scene.image is not None and scene.window is not None:
+        state.layers["image"] = ng.ImageLayer(
+            source=f"zarr://{data_url}/",
+            shader=_GREY,
+            shader_controls={"normalized": {"range": list(scene.window)}},
+        )
+    state.layers[name] = ng.SegmentationLayer(
+        source=f"zarr://{data_url}/labels/{name}/", segment_colors=scene.colors, selected_alpha=0.35
+    )
+    if scene.trails:
+        state.layers["tracks"] = _track_layer(scene)
+    return state
+
+
+def _track_layer(scene: Scene) -> Any:
+    """Each trail as a line in the colour of its nucleus; selecting nuclei leaves only their trails."""
+    ng = _load()
+    name, spacing = scene.result.name, dict(zip("zyx", scene.labels.spacing_um, strict=True))
+    axes = [a for a in "xyz" if a in scene.labels.axes]
+    space = ng.CoordinateSpace(names=axes, scales=[spacing[a] * _METRES for a in axes], units=["m"] * len(axes))
+    annotations = []
+    for trail in scene.trails[: drawn_trails(scene)]:
+        places = [[float(point["zyx".index(a)]) / spacing[a] for a in axes] for point in trail.points_um]
+        annotations.append(
+            ng.PolyLineAnnotation(
+                id=f"track {trail.track}",
+                description=f"track {trail.track}, frames {trail.frames[0]} to {trail.frames[-1]}",
+                points=places if len(places) > 1 else places * 2,
+                segments=[[trail.track]],
+                props=[scene.colors.get(trail.track, "#ffff00")],
+            )
+        )
+    return ng.LocalAnnotationLayer(
+        space,
+        annotations=annotations,
+        annotation_properties=[ng.AnnotationPropertySpec(id="color", type="rgb", default="#ffff00")],
+        annotation_relationships=["nuclei"],
+        linked_segmentation_layer={"nuclei": name},
+        filter_by_segmentation=["nuclei"],
+        shader=_TRAIL,
+    )
+
+
+def _load() -> Any:
+    try:
+        return importlib.import_module("neuroglancer")
+    except ImportError as error:
+        raise MissingExtraError("The neuroglancer viewer", "view") from error
+
+
+def _check_free(port: int) -> None:
+    if port == 0:
+        return
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise RunError(
+                f"Port {port} cannot be used ({error.strerror}). Give another --port, or none for any that is free."
+            ) from error

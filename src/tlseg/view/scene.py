@@ -1,0 +1,143 @@
+"""What a viewer shows, whichever it is: image, labels in their colours, and tracks as lines through space.
+
+Nothing here knows a viewer; pixels stay where they are until one asks for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tlseg.errors import LabelError
+from tlseg.geometry import Box, Spacing
+from tlseg.report.overlay import Window, grey_window, label_colors
+from tlseg.store.movie import MovieSource, open_source
+from tlseg.store.result import Result, open_result
+
+MOST_COLORS = 20_000
+"""Labels whose colours are sent to a viewer; with more it chooses its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Where one track goes.
+
+    Attributes
+    ----------
+    track : int
+    parent : int
+        Track it came from, 0 where none.
+    frames : ndarray of int, (n,)
+        Ascending.
+    points_um : ndarray of float, (n, 3)
+        Centres (z, y, x), micrometres in the movie's coordinates. The last position of the mother comes first, so that
+        divisions look like forks.
+    """
+
+    track: int
+    parent: int
+    frames: NDArray[np.int64]
+    points_um: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A result ready to be shown.
+
+    Attributes
+    ----------
+    result : Result
+    labels : MovieSource
+        Labels at the finest level.
+    image : MovieSource or None
+    window : (low, high) or None
+        Grey values shown black and white.
+    trails : list of Trail
+        Longest first.
+    colors : dict of int to str
+        CSS colour of each label, the same as in reports; empty where there are too many.
+    """
+
+    result: Result
+    labels: MovieSource
+    image: MovieSource | None
+    window: Window | None
+    trails: list[Trail] = field(repr=False)
+    colors: dict[int, str] = field(repr=False)
+
+    @property
+    def centre_um(self) -> Spacing:
+        """Middle of the frame, (z, y, x) micrometres in the movie's coordinates."""
+        sizes = zip(self.labels.frame_shape, self.labels.spacing_um, self.labels.translation_um, strict=True)
+        z, y, x = (start + (n - 1) / 2 * step for n, step, start in sizes)
+        return z, y, x
+
+
+def open_scene(path: str | Path, *, name: str = "nuclei") -> Scene:
+    """Open a result for a viewer.
+
+    Parameters
+    ----------
+    path : str or Path
+        OME-Zarr group a run wrote to, local or a URL.
+    name : str, default: "nuclei"
+        Name of the labels.
+
+    Raises
+    ------
+    LabelError
+        If there are no finished labels of this name.
+    MovieError
+        If image or labels are damaged.
+    """
+    result = open_result(path, name=name)
+    labels = open_source(f"{result.path}/labels/{name}")
+    image = None if result.image is None else open_source(result.path)
+    nodes = _nodes(result)
+    numbers = np.unique(nodes["label"].to_numpy(dtype=np.int64)) if len(nodes) else np.zeros(0, np.int64)
+    few = numbers if len(numbers) <= MOST_COLORS else numbers[:0]
+    colors = {int(n): _css(rgb) for n, rgb in zip(few, label_colors(few), strict=True)}
+    return Scene(result, labels, image, None if image is None else _window(image), trails(nodes), colors)
+
+
+def trails(nodes: pd.DataFrame) -> list[Trail]:
+    """Paths of all tracks, the longest first.
+
+    Parameters
+    ----------
+    nodes : DataFrame
+        `t, track, z_um, y_um, x_um` and if known `parent`; a nucleus per frame.
+    """
+    columns = ["z_um", "y_um", "x_um"]
+    if not len(nodes) or not set(columns) <= set(nodes.columns):
+        return []
+    groups = {int(str(track)): rows.sort_values("t") for track, rows in nodes.groupby("track")}
+    found = []
+    for track, rows in groups.items():
+        parent = int(rows["parent"].iloc[0]) if "parent" in rows.columns else 0
+        parts = [rows] if parent not in groups else [groups[parent].tail(1), rows]
+        path = pd.concat(parts) if len(parts) > 1 else rows
+        found.append(Trail(track, parent, path["t"].to_numpy(np.int64), path[columns].to_numpy(np.float64)))
+    return sorted(found, key=lambda trail: (-len(trail.frames), trail.track))
+
+
+def _nodes(result: Result) -> pd.DataFrame:
+    try:
+        return result.tracks()[0]
+    except LabelError:
+        # Labels without a graph are shown without trails.
+        return pd.DataFrame({"label": np.zeros(0, np.int64)})
+
+
+def _window(image: MovieSource) -> Window:
+    """Grey values of the coarsest level of the first frame: a few thousand voxels stand for all."""
+    coarsest = open_source(image.url, channel=image.channel, level=len(image.level_shapes) - 1)
+    return grey_window(coarsest.read(0, Box.of_shape(coarsest.frame_shape)))
+
+
+def _css(rgb: NDArray[np.uint8]) -> str:
+    return "#" + "".join(f"{int(v):02x}" for v in rgb)
