@@ -112,6 +112,15 @@ def test_pixels_come_back_as_they_are(served: tuple[Scene, ng.Served]) -> None:
         assert answer.read() == Path(scene.result.path, "labels/truth/zarr.json").read_bytes()[2:10]
 
 
+def test_flat_labels_have_trails_too(tmp_path: Path) -> None:
+    path = tmp_path / "flat.ome.zarr"
+    simulate(path, SimulationSettings(frames=3, start_nuclei=2, shape=(1, 64, 64), spacing_um=(3.5, 1.6, 1.6)))
+    scene = open_scene(path, name="truth")
+    state = ng.build_state(scene, "http://127.0.0.1").to_json()
+    assert state["displayDimensions"] == ["x", "y"]
+    assert [len(line["points"][0]) for line in state["layers"][2]["annotations"]] == [2] * len(scene.trails) != []
+
+
 def test_only_this_machine_is_served(served: tuple[Scene, ng.Served]) -> None:
     ports = {int(url.split(":")[2].split("/")[0]) for url in (served[1].url, served[1].data_url)}
     listening = [c for c in psutil.Process().net_connections(kind="tcp") if c.status == psutil.CONN_LISTEN]
@@ -164,12 +173,14 @@ def test_the_command_serves_until_it_is_interrupted(result: Path) -> None:
         assert url.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(url) as answer:
             assert b"<html" in answer.read().lower()
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(f"{url}no-such-file")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 0
     finally:
         process.kill()
         _, errors = process.communicate()
-    assert "Traceback" not in errors
+    assert errors.split() == ["Ctrl-C", "ends", "it."]
 
 
 def test_a_browser_draws_the_nuclei(served: tuple[Scene, ng.Served], tmp_path: Path) -> None:

@@ -94,8 +94,7 @@ def serve(scene: Scene, *, port: int = 0) -> Served:
     """
     ng = _load()
     _check_free(port)
-    # Chunks of zeros are not stored, so a browser asks for files that are not there: no news to a person.
-    logging.getLogger("tornado.access").addHandler(logging.NullHandler())
+    logging.getLogger("tornado.access").addFilter(_is_news)
     ng.set_server_bind_address(bind_address=LOOPBACK, bind_port=port)
     files = None
     data_url = scene.result.path
@@ -193,6 +192,11 @@ def _track_layer(scene: Scene) -> Any:
         filter_by_segmentation=["nuclei"],
         shader=_TRAIL,
     )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the server's log is worth reading: chunks of zeros are not stored, and are asked for anyway."""
+    return not record.getMessage().startswith("404 ")
 
 
 def _load() -> Any:

@@ -110,9 +110,11 @@ def trails(nodes: pd.DataFrame) -> list[Trail]:
     Parameters
     ----------
     nodes : DataFrame
-        `t, track, z_um, y_um, x_um` and if known `parent`; a nucleus per frame.
+        `t, track, y_um, x_um` and if known `z_um` and `parent`; a nucleus per frame.
     """
     columns = ["z_um", "y_um", "x_um"]
+    if "z_um" not in nodes.columns:
+        nodes = nodes.assign(z_um=0.0)
     if not len(nodes) or not set(columns) <= set(nodes.columns):
         return []
     groups = {int(str(track)): rows.sort_values("t") for track, rows in nodes.groupby("track")}
