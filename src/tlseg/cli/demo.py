@@ -24,6 +24,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     from tlseg.evaluate.api import evaluate
     from tlseg.geometry import Box
     from tlseg.report.overlay import overlay_movie, save_png
+    from tlseg.report.write import write_report
     from tlseg.run.segment import segment
     from tlseg.simulate.api import simulate
     from tlseg.simulate.settings import SimulationSettings
@@ -47,6 +48,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     pictures: Any = ((t, source.read(t, whole), labels.read(t, whole)) for t in shown)
     save_png(picture, overlay_movie(pictures, spacing_um=source.spacing_um, interval_s=source.interval_s))
 
+    report = write_report(result)
     seconds = time.monotonic() - began
     if as_json:
         print_json(
@@ -54,6 +56,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
                 "movie": str(movie),
                 "result": str(result),
                 "overlay": str(picture),
+                "report": str(report.path),
                 "truth": made,
                 "summary": summary.to_dict(),
                 "scores": scores,
@@ -72,8 +75,10 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     click.echo(
         f"Seams: {summary.audit['face_voxels_that_disagree']} voxels disagree. Done in {seconds:.0f} s.\n\n"
         f"Picture: {picture}\n"
+        f"Report:  {report.path} (open it in a browser)\n"
         f"Result:  {result} (OME-Zarr 0.5: image, labels/nuclei, tables/nuclei, tracks.geff)\n"
-        f"To look at it: pip install 'napari[all]' napari-ome-zarr && napari --plugin napari-ome-zarr {result}\n"
-        "  (the labels start hidden: switch on the layer with the eye)\n"
+        f"To look at it: pip install 'tlseg[view]' && tlseg view {result} (neuroglancer, in your browser)\n"
+        f"  or: pip install 'napari[all]' napari-ome-zarr && napari --plugin napari-ome-zarr {result}\n"
+        "  (in napari the labels start hidden: switch on the layer with the eye)\n"
         f"To score it:   tlseg evaluate {result} {movie}"
     )

@@ -44,7 +44,7 @@ def pack(
     for role, path in checkpoints.items():
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            weights[role] = state["network"] if "network" in state else state
+            weights[role] = state.get("network", state)
         except (OSError, RuntimeError, EOFError) as error:
             raise ModelError(f"{path} is not a checkpoint of a training: {error}.") from error
     spec = ModelSpec(

@@ -78,7 +78,7 @@ def link_points(
         part.mkdir()
         _write(part, Path(points), table, objects, lineage, interval_s)
     frames = int(objects["t"].max() - objects["t"].min()) + 1 if len(objects) else 0
-    return Linked(str(target), TABLE, frames, seconds=time.monotonic() - began, **count(lineage))
+    return Linked(str(target), TABLE, frames, notes=(), seconds=time.monotonic() - began, **count(lineage))
 
 
 def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:

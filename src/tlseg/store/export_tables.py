@@ -36,7 +36,7 @@ def write_csv(
         for start in range(0, max(frames, 1), FRAMES_AT_ONCE):
             part = read_table(root, name, frames=range(start, start + FRAMES_AT_ONCE))
             if interval_s is not None:
-                part.insert(part.columns.get_loc("t") + 1, "time_s", part["t"] * interval_s)
+                part.insert(list(part.columns).index("t") + 1, "time_s", part["t"] * interval_s)
             part.rename(columns=UNITS).to_csv(file, index=False, header=start == 0, lineterminator="\n")
             rows += len(part)
             progress(min(start + FRAMES_AT_ONCE, frames), frames)
