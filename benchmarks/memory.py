@@ -20,7 +20,8 @@ from machine import machine, table
 
 from tlseg.geometry import Shape
 from tlseg.plan import gib
-from tlseg.run.segment import prepare, segment
+from tlseg.run.job import prepare
+from tlseg.run.segment import segment
 from tlseg.simulate.dense import DenseSettings, simulate_large_frame
 from tlseg.store.image_writer import create_image
 from tlseg.store.pyramid import plan_pyramid

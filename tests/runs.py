@@ -15,7 +15,8 @@ from tlseg.label.frame import label_frame
 from tlseg.models.bundle import Model, load_model
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
-from tlseg.run.segment import Summary, label_settings, segment
+from tlseg.run.job import label_settings
+from tlseg.run.segment import Summary, segment
 
 SHAPE = (24, 48, 48)
 SPACING_UM = (1.6, 0.8, 0.8)

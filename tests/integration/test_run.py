@@ -32,7 +32,8 @@ from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
 from tlseg.run import finish, stages
 from tlseg.run.events import Event
-from tlseg.run.segment import prepare, segment
+from tlseg.run.job import prepare
+from tlseg.run.segment import segment
 from tlseg.store.image_writer import create_image
 from tlseg.store.pyramid import plan_pyramid
 from tlseg.store.result import Result, open_result

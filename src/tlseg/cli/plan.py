@@ -25,7 +25,7 @@ from tlseg.cli.common import TripleType, json_option, one_line_errors, print_jso
 def command(movie: str, as_json: bool, **options: Any) -> None:
     """Show the blocks, tasks, memory and bytes of segmenting MOVIE; refuse what will not fit."""
     from tlseg.plan import gib
-    from tlseg.run.segment import prepare
+    from tlseg.run.job import prepare
 
     limit, channel = options["memory_limit"], options["channel"]
     job = prepare(

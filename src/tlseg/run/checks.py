@@ -19,7 +19,7 @@ from tlseg.store.movie import MovieSource
 from tlseg.store.tables import list_tables
 
 if TYPE_CHECKING:
-    from tlseg.run.segment import Job
+    from tlseg.run.job import Job
 
 
 def destination(source: MovieSource, out: str | Path | None, *, for_planning: bool) -> Path:

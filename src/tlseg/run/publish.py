@@ -26,7 +26,7 @@ from tlseg.store.tables import write_table
 from tlseg.store.tracks import write_tracks
 
 if TYPE_CHECKING:
-    from tlseg.run.segment import Job
+    from tlseg.run.job import Job
 
 BEGUN, CREATED = 0, 1
 PLACE = ("z_um", "y_um", "x_um", "volume_um3")

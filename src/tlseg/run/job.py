@@ -1,0 +1,180 @@
+"""A run that was checked and can start: input, settings, destination and plan, worked out from metadata alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tlseg import __version__
+from tlseg.config import LabelSettings, Method, byte
+from tlseg.errors import ModelError, MovieError
+from tlseg.geometry import Shape, voxels_for
+from tlseg.link.settings import LinkSettings
+from tlseg.models.bundle import Model, ModelSpec, load_model
+from tlseg.plan import Plan, check_block, choose_block, make_plan
+from tlseg.predict.infer import Device, resolve_device, window_bytes
+from tlseg.predict.maps import lattice_for
+from tlseg.run.checks import check_name, destination
+from tlseg.run.context import RunContext
+from tlseg.run.pools import cores, memory_per_worker
+from tlseg.store.labels import pyramid_beside
+from tlseg.store.movie import check_segmentable, open_source
+from tlseg.store.scratch import Scratch
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run that was checked and can start."""
+
+    run: RunContext
+    root: Path
+    name: str
+    model: Model
+    plan: Plan
+    beside_movie: bool
+    image: bool
+    keep_maps: bool
+    link: LinkSettings
+
+    @property
+    def folder(self) -> Path:
+        """Record, audit and scratch of this run."""
+        return self.root / "tlseg" / self.name
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that decides what is in the scratch store and the result; another fingerprint is another run."""
+        run = self.run
+        return {
+            "tlseg": __version__,
+            "input": run.source.identity(),
+            "frames": [run.frames.start, run.frames.stop],
+            "model": {"name": run.spec.name, "digest": run.model_digest},
+            "settings": run.settings.deciding(),
+            "link": asdict(self.link),
+            "block": list(run.block),
+            "device": run.device,
+            "image": self.image,
+            "keep_maps": self.keep_maps,
+        }
+
+
+def prepare(
+    movie: str | Path,
+    *,
+    out: str | Path | None = None,
+    name: str = "nuclei",
+    model: str | Path = "embryo",
+    frames: str | range | None = None,
+    block: Shape | None = None,
+    workers: int = 0,
+    device: Device = "auto",
+    method: Method = "qcanet",
+    channel: int | str | None = None,
+    allow_missing: bool = False,
+    memory_limit: int | None = None,
+    image: bool = True,
+    keep_maps: bool = False,
+    link: LinkSettings | None = None,
+    for_planning: bool = False,
+) -> Job:
+    """Check input and settings and work out the plan; reads metadata only and writes nothing.
+
+    Parameters are those of `segment`. With `for_planning`, a movie that cannot be written beside is no error.
+    """
+    check_name(name)
+    source = open_source(movie, channel=channel)
+    chosen = parse_frames(frames, source.n_frames)
+    if not (for_planning and source.is_2d):
+        check_segmentable(source, chosen, allow_missing=allow_missing)
+    loaded = load_model(model)
+    if method == "qcanet" and "ndn" not in loaded.spec.networks:
+        raise ModelError(
+            f"The model {loaded.spec.name!r} has no network for centres (ndn). Use --method components, or another model."
+        )
+    settings = label_settings(loaded.spec, method)
+    resolved = resolve_device(device)
+    root = destination(source, out, for_planning=for_planning)
+    limit = memory_limit or memory_per_worker(max(1, workers))
+    shape = source.frame_shape
+    halo = voxels_for(settings.halo_um, source.spacing_um)
+    if block is not None:
+        check_block(block)
+    run = RunContext(
+        source=source,
+        frames=chosen,
+        scratch=Scratch(str(root / "tlseg" / name / "scratch")),
+        model_folder=str(loaded.folder),
+        model_digest=loaded.digest,
+        spec=loaded.spec,
+        settings=settings,
+        block=block or choose_block(shape, halo=halo, limit_bytes=limit),
+        device=resolved,
+        threads=1 if workers else cores(),
+        most_voxels=None,
+    )
+    for role in run.roles:
+        loaded.network(role)  # damaged weights are found before any work
+    lattices = {role: lattice_for(loaded.spec, role, shape=shape, spacing_um=source.spacing_um) for role in run.roles}
+    plan = make_plan(
+        frames=len(chosen),
+        frame_shape=shape,
+        block=run.block,
+        halo=halo,
+        windows={role: len(lattice) for role, lattice in lattices.items()},
+        window_bytes=max(
+            window_bytes(lattice.shape, loaded.spec.networks[role].architecture) for role, lattice in lattices.items()
+        ),
+        windows_at_once=run.threads,
+        write_regions=len(pyramid_beside(source, root).regions),
+        limit_bytes=limit,
+    )
+    return Job(
+        replace(run, most_voxels=most_voxels(limit)),
+        root,
+        name,
+        loaded,
+        plan,
+        beside_movie=out is None,
+        image=image and out is not None,
+        keep_maps=keep_maps,
+        link=link or LinkSettings(),
+    )
+
+
+def parse_frames(frames: str | range | None, count: int) -> range:
+    """Frames of a movie of `count` from "A:B", with the meaning of a Python slice; both ends may be left out."""
+    if frames is None:
+        return range(count)
+    if isinstance(frames, range):
+        if frames.step != 1:
+            raise MovieError(f"Frames go one by one; got a step of {frames.step}.")
+        return frames
+    try:
+        first, last = frames.split(":")
+        start, stop = int(first or 0), int(last or count)
+    except ValueError:
+        raise MovieError(f"{frames!r} is not a range of frames. Expected A:B, such as 0:10.") from None
+    if not 0 <= start < stop <= count:
+        raise MovieError(f"Frames {frames} were asked for, and the movie has {count}. Use a range within 0:{count}.")
+    return range(start, stop)
+
+
+def label_settings(spec: ModelSpec, method: Method) -> LabelSettings:
+    """Take the settings of the label stage from a model."""
+    return LabelSettings(
+        method=method,
+        region_threshold=byte(spec.region_threshold),
+        centre_threshold=byte(spec.centre_threshold),
+        centre_smoothing_um=spec.centre_smoothing_um,
+        centre_distance_um=spec.centre_distance_um,
+        relief=spec.relief,
+        minimum_volume_um3=spec.minimum_volume_um3,
+    )
+
+
+def most_voxels(limit_bytes: int) -> int:
+    """Largest crop a block may grow to within a worker's memory."""
+    from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL
+
+    return max(2**20, (limit_bytes - BASE_BYTES) // FLOOD_BYTES_PER_VOXEL)
