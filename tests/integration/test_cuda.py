@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from handmade import moving_balls, save_threshold_model, write_movie
 
+from handmade import moving_balls, save_threshold_model, write_movie
 from tlseg.geometry import Box
 from tlseg.predict.infer import load_predictor
 from tlseg.run.segment import segment
