@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from tlseg.geometry import Box, Shape
 
@@ -55,6 +54,8 @@ def flood_order(relief: NDArray[np.int64], foreground: NDArray[np.bool_]) -> NDA
     Two crops of one frame rank the voxels they share in the same order.
     """
     heights = relief[foreground]
+    if heights.size and np.iinfo(np.int16).min <= heights.min() and heights.max() <= np.iinfo(np.int16).max:
+        heights = heights.astype(np.int16)  # sorted by radix: several times faster
     rank = np.empty(len(heights), dtype=np.int32)
     rank[np.argsort(heights, kind="stable")] = np.arange(1, len(heights) + 1, dtype=np.int32)
     order = np.zeros(foreground.shape, dtype=np.int32)
@@ -81,10 +82,13 @@ def flood(
     Marker numbers; `UNKNOWN` where something from outside may win; 0 in the background and in components that no
     marker and no open face touches.
     """
+    from tlseg.label.flooding import flood_by_rank
+
     entrance = open_faces(crop, frame) & foreground & (markers == 0)
-    started = np.where(entrance, np.int32(UNKNOWN), markers)
-    flooded: NDArray[Any] = watershed(order, started, mask=foreground, connectivity=1)
-    return flooded.astype(np.int32, copy=False)
+    flooded = np.where(entrance, np.int32(UNKNOWN), markers).astype(np.int32)
+    flooded[~foreground] = 0
+    flood_by_rank(np.ascontiguousarray(order), flooded)
+    return flooded
 
 
 def open_faces(crop: Box, frame: Box) -> NDArray[np.bool_]:
