@@ -30,6 +30,7 @@ bench: $(VENV)/.tests             ## figures the README quotes; needs the real e
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/exactness.py
+	$(BIN)/python benchmarks/flood.py
 
 clean:
 	rm -rf $(VENV) demo build dist
