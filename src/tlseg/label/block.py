@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tlseg.config import LabelSettings
 from tlseg.errors import RunError
@@ -19,6 +20,9 @@ from tlseg.geometry import Box, Grid, Shape, Spacing, spacing_nm, voxels_for
 from tlseg.label.components import BlockComponents, FrameComponents, core_components, describe, join
 from tlseg.label.seeds import Candidates, candidate_halo, candidates, select_seeds, smoothing_window
 from tlseg.label.watershed import UNKNOWN, flood, flood_order, squared_distance
+
+TILE = 16
+"""Side of the tiles, in voxels, on which unknown voxels are gathered into patches."""
 
 Map = NDArray[np.uint8]
 ReadMaps = Callable[[Box], tuple[Map, Map]]
@@ -72,9 +76,9 @@ class LabelledBlock:
         For each axis, what this block says about the first plane after its core: numbers where certified, else 0.
         The neighbour must agree.
     halo
-        Halo in voxels at which the core was certified.
+        Largest halo in voxels that was needed to certify all of the core.
     tries
-        Floods it took.
+        Rounds of floods it took; all but the first flood only what was still unknown.
     """
 
     labels: NDArray[np.uint32]
@@ -170,30 +174,44 @@ def label_block(
     RunError
         When the core cannot be certified within `most_voxels`.
     """
-    halo = voxels_for(settings.halo_um, spacing_um)
-    tries = 0
-    while True:
-        tries += 1
-        outer = core.grow(halo).intersect(frame)
-        if most_voxels is not None and outer.size > most_voxels and tries > 1:
-            raise RunError(
-                f"The block at {core.start} needs a halo of {halo} voxels, more than memory allows: foreground hangs "
-                "together over a distance that holds no seed. Check the region threshold, or use larger blocks."
-            )
-        flooded, foreground = _flood_outer(
+
+    def flood_outer(outer: Box) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        return _flood_outer(
             read, outer=outer, frame=frame, spacing_um=spacing_um, seeds=seeds, labels=labels, settings=settings
         )
-        inner = core.inside(outer)
-        components = core_components(foreground[inner.slices])
-        without = np.concatenate([[False], seedless])[components]
-        result = np.where(without, 0, flooded[inner.slices])
-        if not (result == UNKNOWN).any():
-            break
-        halo = (max(1, 2 * halo[0]), max(1, 2 * halo[1]), max(1, 2 * halo[2]))
-    result = np.where(without, np.concatenate([[0], fallback])[components], result)
+
+    z, y, x = voxels_for(settings.halo_um, spacing_um)
+    halo = (max(1, z), max(1, y), max(1, x))
+    outer = core.grow(halo).intersect(frame)
+    flooded, foreground = flood_outer(outer)
+    # The core, and the first plane after it along each axis: what the neighbour will be compared with.
+    wanted = Box(core.start, core.grow((1, 1, 1)).intersect(frame).stop)
+    owned = core.inside(wanted).slices
+    components = core_components(foreground[core.inside(outer).slices])
+    without = np.concatenate([[False], seedless])[components]
+    known = flooded[wanted.inside(outer).slices].copy()
+    known[owned][without] = 0
+    del flooded, foreground
+    tries = 1
+    while (known[owned] == UNKNOWN).any():
+        # Only what is unknown is flooded again, each patch of it with a larger halo of its own.
+        tries += 1
+        halo = (2 * halo[0], 2 * halo[1], 2 * halo[2])
+        for patch in _patches(known[owned] == UNKNOWN):
+            box = patch.shift(core.start).grow((1, 1, 1)).intersect(wanted)
+            outer = box.grow(halo).intersect(frame)
+            if most_voxels is not None and outer.size > most_voxels:
+                raise RunError(
+                    f"The block at {core.start} needs a halo of {halo} voxels, more than memory allows: foreground hangs "
+                    "together over a distance that holds no seed. Check the region threshold, or allow more memory."
+                )
+            wider = flood_outer(outer)[0][box.inside(outer).slices]
+            here = known[box.inside(wanted).slices]
+            here[here == UNKNOWN] = wider[here == UNKNOWN]
+    result = np.where(without, np.concatenate([[0], fallback])[components], known[owned])
     return LabelledBlock(
         labels=result.astype(np.uint32),
-        beyond=_beyond(flooded, inner=inner, outer=outer),
+        beyond=_beyond(known, owned=core.inside(wanted)),
         halo=halo,
         tries=tries,
     )
@@ -253,14 +271,33 @@ def _seen(margin: Shape, *, nm: Shape, crop: Box, frame: Box) -> int | None:
     )
 
 
+def _patches(unknown: NDArray[np.bool_]) -> list[Box]:
+    """Few boxes that hold all unknown voxels of a core: bounding boxes of what hangs together on a grid of tiles."""
+    tiles = unknown
+    for axis in range(3):
+        tiles = np.logical_or.reduceat(tiles, np.arange(0, tiles.shape[axis], TILE), axis=axis)
+    together, _ = ndimage.label(tiles, structure=np.ones((3, 3, 3)))
+    boxes = []
+    for coarse in ndimage.find_objects(together):
+        tile = tuple(slice(s.start * TILE, s.stop * TILE) for s in coarse)
+        places = np.argwhere(unknown[tile]) + np.array([s.start for s in tile])
+        boxes.append(Box(_three(places.min(axis=0)), _three(places.max(axis=0) + 1)))
+    return boxes
+
+
+def _three(values: NDArray[np.int64]) -> Shape:
+    z, y, x = (int(v) for v in values)
+    return (z, y, x)
+
+
 def _beyond(
-    flooded: NDArray[np.int32], *, inner: Box, outer: Box
+    known: NDArray[np.int32], *, owned: Box
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
     planes = []
     for axis in range(3):
-        after = list(inner.slices)
-        after[axis] = slice(inner.stop[axis], inner.stop[axis] + 1)
-        plane = flooded[tuple(after)]
+        after = list(owned.slices)
+        after[axis] = slice(owned.stop[axis], owned.stop[axis] + 1)
+        plane = known[tuple(after)]
         planes.append(np.where(plane == UNKNOWN, 0, plane).astype(np.uint32).squeeze(axis) if plane.size else _NONE)
     z, y, x = planes
     return (z, y, x)

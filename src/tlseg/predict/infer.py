@@ -8,6 +8,7 @@ that are always full.
 from __future__ import annotations
 
 import functools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -64,7 +65,10 @@ class Predictor:
         """
         parts = [windows[i : i + self.batch] for i in range(0, len(windows), self.batch)]
         if self.device.type == "cpu":
-            with _one_thread_each(), ThreadPoolExecutor(threads) as pool:
+            with (
+                _one_thread_each(),
+                ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+            ):
                 return np.concatenate(list(pool.map(self._run, parts)))
         return np.concatenate([self._run(part) for part in parts])
 
@@ -101,11 +105,26 @@ def window_bytes(shape: Shape, architecture: UNetConfig) -> int:
 
 
 class _one_thread_each:
-    """While inside, PyTorch uses one thread per operation; restored afterwards."""
+    """While anyone is inside, PyTorch uses one thread per operation; the last to leave restores what was.
+
+    The setting belongs to the process, and a worker may run several tasks at once.
+    """
+
+    lock = threading.Lock()
+    inside = 0
+    before = 1
 
     def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(1)
+        here = type(self)
+        with here.lock:
+            if here.inside == 0:
+                here.before = torch.get_num_threads()
+            here.inside += 1
+            torch.set_num_threads(1)
 
     def __exit__(self, *_: Any) -> None:
-        torch.set_num_threads(self.before)
+        here = type(self)
+        with here.lock:
+            here.inside -= 1
+            if here.inside == 0:
+                torch.set_num_threads(here.before)

@@ -18,6 +18,7 @@ from tlseg.run.context import RunContext
 from tlseg.run.flow import Flow, Step, Task
 
 WINDOWS_PER_TASK_CPU = 4
+"""Windows a task computes on a CPU, at most one per core at once."""
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from tlseg.predict.infer import Device, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
 from tlseg.run.checks import check_name, destination
 from tlseg.run.context import RunContext
+from tlseg.run.frames import WINDOWS_PER_TASK_CPU
 from tlseg.run.pools import cores, memory_per_worker
 from tlseg.store.labels import pyramid_beside
 from tlseg.store.movie import check_segmentable, open_source
@@ -100,15 +101,16 @@ def prepare(
     halo = voxels_for(settings.halo_um, source.spacing_um)
     if block is not None:
         check_block(block)
+    scratch = Scratch(str(root / "tlseg" / name / "scratch"))
     run = RunContext(
         source=source,
         frames=chosen,
-        scratch=Scratch(str(root / "tlseg" / name / "scratch")),
+        scratch=scratch,
         model_folder=str(loaded.folder),
         model_digest=loaded.digest,
         spec=loaded.spec,
         settings=settings,
-        block=block or choose_block(shape, halo=halo, limit_bytes=limit),
+        block=block or _block_of_unfinished(scratch) or choose_block(shape, halo=halo, limit_bytes=limit),
         device=resolved,
         threads=1 if workers else cores(),
         most_voxels=None,
@@ -125,7 +127,7 @@ def prepare(
         window_bytes=max(
             window_bytes(lattice.shape, loaded.spec.networks[role].architecture) for role, lattice in lattices.items()
         ),
-        windows_at_once=run.threads,
+        windows_at_once=min(run.threads, WINDOWS_PER_TASK_CPU) if resolved == "cpu" else 1,
         write_regions=len(pyramid_beside(source, root).regions),
         limit_bytes=limit,
     )
@@ -178,3 +180,12 @@ def most_voxels(limit_bytes: int) -> int:
     from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL
 
     return max(2**20, (limit_bytes - BASE_BYTES) // FLOOD_BYTES_PER_VOXEL)
+
+
+def _block_of_unfinished(scratch: Scratch) -> Shape | None:
+    """Block of a run that was stopped here: free memory may have changed since, and the run goes on as it began."""
+    stored = scratch.fingerprint()
+    if stored is None or "block" not in stored:
+        return None
+    z, y, x = stored["block"]
+    return (z, y, x)

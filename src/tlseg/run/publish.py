@@ -38,7 +38,9 @@ def open_output(job: Job) -> Output:
     created = CREATED in run.scratch.done("output", 0)
     run.scratch.put("output", 0, BEGUN)
     if not created:
-        (job.folder / "run.json").unlink(missing_ok=True)
+        for made_of_old_labels in ("run.json", "report.html"):
+            (job.folder / made_of_old_labels).unlink(missing_ok=True)
+        shutil.rmtree(job.folder / "maps", ignore_errors=True)
     image = _open_image(job) if job.image else None
     labels = create_labels(
         job.root,

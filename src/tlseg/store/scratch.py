@@ -47,6 +47,14 @@ class Scratch:
         """The folder."""
         return Path(self.folder)
 
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Fingerprint of the unfinished run in the folder; None where there is none, or none that can be read."""
+        try:
+            stored = json.loads((self.path / "fingerprint.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return stored if isinstance(stored, dict) else None
+
     def begin(self, fingerprint: Mapping[str, Any]) -> bool:
         """Start, or go on with a run of this fingerprint; returns whether there is anything to go on with.
 

@@ -158,7 +158,7 @@ def read_tracks(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     for side, at in (("a", 0), ("b", 1)):
         columns[f"t_{side}"] = nodes["t"].to_numpy()[rows[:, at]]
         columns[f"label_{side}"] = nodes["label"].to_numpy()[rows[:, at]]
-    for key, prop in graph["edge_props"].items():
+    for key, prop in sorted(graph["edge_props"].items(), reverse=True):  # kind, then confidence
         columns[key] = prop["values"].astype(object) if key == "kind" else prop["values"]
     first = [key for key in ("t", *_WHOLE, "z_um", "y_um", "x_um") if key in nodes.columns]
     nodes = nodes[[*first, *(key for key in nodes.columns if key not in first)]]
