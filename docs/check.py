@@ -1,6 +1,6 @@
 """Do the documents speak of things that exist?
 
-Every relative link and picture must be a file, and every `tlseg ...` line in a code block must name a command whose
+Every relative link and picture must be a file, no figure may be left to fill in, and every `tlseg ...` line in a code block must name a command whose
 options the command line knows. Run by `make docs`.
 """
 
@@ -17,6 +17,7 @@ from tlseg.cli import main
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+OPEN = re.compile(r"^@[A-Z0-9]+@$", re.MULTILINE)
 FENCE = re.compile(r"```[a-z]*\n(.*?)```", re.DOTALL)
 
 
@@ -46,6 +47,11 @@ def wrong_commands(document: Path) -> list[str]:
     return found
 
 
+def left_open(document: Path) -> list[str]:
+    """Figures that were never filled in."""
+    return [f"{document.relative_to(ROOT)}: {mark} is not filled in" for mark in OPEN.findall(document.read_text())]
+
+
 def wrong_words(words: list[str]) -> str | None:
     """What is wrong with the words after `tlseg`, None where nothing is."""
     command: click.Command = main
@@ -63,6 +69,10 @@ def wrong_words(words: list[str]) -> str | None:
 
 
 if __name__ == "__main__":
-    problems = [line for document in documents() for line in [*broken_links(document), *wrong_commands(document)]]
+    problems = [
+        line
+        for document in documents()
+        for line in [*broken_links(document), *wrong_commands(document), *left_open(document)]
+    ]
     print("\n".join(problems) or f"{len(documents())} documents: all links, commands and options exist")
     sys.exit(bool(problems))
