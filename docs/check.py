@@ -1,7 +1,7 @@
 """Do the documents speak of things that exist?
 
-Every relative link and picture must be a file, no figure may be left to fill in, and every `tlseg ...` line in a code block must name a command whose
-options the command line knows. Run by `make docs`.
+Every relative link and picture must be a file, no figure may be left to fill in, and every `tlseg ...` line in a code
+block must name a command whose options the command line knows. Run by `make docs`.
 """
 
 from __future__ import annotations
