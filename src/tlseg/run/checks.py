@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from tlseg.errors import LabelError
 from tlseg.store.labels import existing_labels
-from tlseg.store.location import check_name as check_name
 from tlseg.store.location import is_url
 from tlseg.store.movie import MovieSource
 from tlseg.store.tables import list_tables

@@ -15,11 +15,12 @@ from tlseg.models.bundle import Model, ModelSpec, load_model
 from tlseg.plan import Plan, check_block, choose_block, make_plan
 from tlseg.predict.infer import Device, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
-from tlseg.run.checks import check_name, destination
+from tlseg.run.checks import destination
 from tlseg.run.context import RunContext
 from tlseg.run.frames import WINDOWS_PER_TASK_CPU
 from tlseg.run.pools import cores, memory_per_worker
 from tlseg.store.labels import pyramid_beside
+from tlseg.store.location import check_name
 from tlseg.store.movie import check_segmentable, open_source
 from tlseg.store.scratch import Scratch
 

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError, RunError
 from tlseg.geometry import Box, Grid
 from tlseg.link.lineage import Lineage, relabelled
-from tlseg.run.checks import check_name
 from tlseg.run.label_input import LabelInput
 from tlseg.run.label_tables import FrameSums, table_of
 from tlseg.store.arrays import read_json
 from tlseg.store.image_writer import ImageCopy, copy_image
 from tlseg.store.labels import LabelWriter
-from tlseg.store.location import is_url, resolve
+from tlseg.store.location import check_name, is_url, resolve
 from tlseg.store.scratch import write_atomically
 from tlseg.store.tables import list_tables, write_table
 from tlseg.store.tracks import write_tracks
