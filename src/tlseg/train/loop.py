@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tlseg.errors import TrainingError
 from tlseg.models.unet import UNet, UNetConfig
@@ -28,7 +29,8 @@ class TrainSettings:
     """One training.
 
     `rate` is the peak learning rate: reached after `warmup` steps, then falling to zero along half a cosine.
-    `precision` "bfloat16" uses autocast; a step with a gradient that is not finite is skipped and counted.
+    `precision` "bfloat16" uses autocast; a step with a gradient that is not finite is skipped and counted. What is
+    validated and kept is a moving average of the weights that forgets by `average` each step.
     """
 
     architecture: UNetConfig
@@ -39,6 +41,7 @@ class TrainSettings:
     optimizer: Optimizer = "adam"
     rate: float = 1e-3
     warmup: int = 50
+    average: float = 0.995
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     seed: int = 0
     save_every: int = 100
@@ -87,6 +90,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     network = UNet(settings.architecture).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
     optimizer = _optimizer(network, settings)
     loss_function = loss_of(settings.loss)
     described = asdict(settings)
@@ -97,6 +101,7 @@ def train(
         if state["settings"] != repr(described):
             raise TrainingError(f"{out} holds a training with other settings. Choose another --out, or delete it.")
         network.load_state_dict(state["network"])
+        averaged.load_state_dict(state["averaged"])
         optimizer.load_state_dict(state["optimizer"])
         step, best, skipped = state["step"], state["best"], state["skipped"]
     _trim_log(out / "log.csv", step)
@@ -114,21 +119,23 @@ def train(
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         if bool(torch.isfinite(norm)):
             optimizer.step()
+            averaged.update_parameters(network)
         else:
             skipped += 1
         step += 1
         score = None
         if step % settings.validate_every == 0 or step == settings.steps:
-            network.eval()
-            score = validate(network)
+            averaged.eval()
+            score = validate(averaged.module)
             if best is None or score > best:
                 best = score
-                _save(out / "best.pt", network.state_dict())
+                _save(out / "best.pt", averaged.module.state_dict())
         _log(out / "log.csv", step, float(loss.detach()), learning_rate(step - 1, settings), score)
         if step % settings.save_every == 0 or step == settings.steps:
             state = {
                 "settings": repr(described),
                 "network": network.state_dict(),
+                "averaged": averaged.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "step": step,
                 "best": best,
