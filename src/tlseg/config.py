@@ -31,8 +31,9 @@ class LabelSettings:
         Side of the smoothing box, and least distance of two seeds.
     relief
         What is flooded: "distance" to background, or the "centre" map.
-    minimum_volume_um3
-        Smaller instances are dropped.
+    minimum_volume_um3, minimum_volume_fraction
+        Instances are dropped that are smaller, or smaller than this fraction of the frame's usual nuclear volume
+        (`tlseg.label.small.usual_volume`), as polar bodies and debris are.
     halo_um, margin_um
         First halo around a block and first margin for distances; both grow where that is not enough, so they decide
         speed and never labels.
@@ -45,6 +46,7 @@ class LabelSettings:
     centre_distance_um: float = 5.0
     relief: Relief = "distance"
     minimum_volume_um3: float = 0.0
+    minimum_volume_fraction: float = 0.0
     halo_um: float = 20.0
     margin_um: float = 10.0
 

@@ -27,6 +27,7 @@ from runs import (
     tree,
 )
 from tlseg.errors import LabelError, RunError
+from tlseg.label.small import usual_volume
 from tlseg.models.bundle import load_model
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
@@ -365,14 +366,14 @@ def test_a_movie_without_nuclei(coarse_model: Path, tmp_path: Path) -> None:
     assert len(open_result(movie).table()) == len(nodes) == len(edges) == 0
 
 
-def test_small_nuclei_are_dropped_everywhere(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("least", ["minimum_volume_um3", "minimum_volume_fraction"])
+def test_small_nuclei_are_dropped_everywhere(base: Path, tmp_path: Path, least: str) -> None:
     """From labels, table and tracks, whether they had a seed or not; those that stay are the same."""
     whole = reference(small_movie()[0], base / "model")
     voxels = np.bincount(whole.ravel())
     middle = float(np.median(voxels[1:]))
-    model = save_threshold_model(
-        tmp_path / "model", window=(16, 32, 32), minimum_volume_um3=middle * float(np.prod(SPACING_UM))
-    )
+    value = middle * float(np.prod(SPACING_UM)) if least == "minimum_volume_um3" else middle / usual_volume(voxels[1:])
+    model = save_threshold_model(tmp_path / "model", window=(16, 32, 32), **{least: value})
     summary = run(base / "movie.ome.zarr", model.folder, out=tmp_path / "out.zarr", frames="0:1")
     kept = np.where(voxels[whole] >= middle, whole, 0)
     assert 0 < len(np.unique(kept)) < len(np.unique(whole))

@@ -144,6 +144,7 @@ def scenes(draw: st.DrawFn) -> Scene:
             centre_smoothing_um=draw(st.sampled_from([0.0, 2.0, 3.5])),
             centre_distance_um=draw(st.sampled_from([0.0, 3.0, 6.0])),
             minimum_volume_um3=draw(st.sampled_from([0.0, 30.0])),
+            minimum_volume_fraction=draw(st.sampled_from([0.0, 0.3])),
             halo_um=draw(st.sampled_from([0.5, 2.0, 6.0])),
             margin_um=draw(st.sampled_from([0.5, 3.0])),
         ),
@@ -292,7 +293,12 @@ def reference(scene: Scene) -> NDArray[np.uint32]:
     names, labels = np.unique(np.concatenate([[0], flooded.ravel()]), return_inverse=True)
     assert names[0] == 0
     labels = labels[1:]
-    small = np.bincount(labels) * np.prod(scene.spacing_um) < scene.settings.minimum_volume_um3
+    volumes = np.bincount(labels, minlength=1)
+    small = volumes * np.prod(scene.spacing_um) < scene.settings.minimum_volume_um3
+    # Where half of all labelled voxels lie in instances at least as large: found by listing the voxels.
+    of_voxels = np.sort(volumes[labels[(labels > 0) & ~small[labels]]])
+    if len(of_voxels):
+        small |= volumes < scene.settings.minimum_volume_fraction * of_voxels[len(of_voxels) // 2]
     return np.where(small[labels], 0, labels).reshape(scene.shape).astype(np.uint32)
 
 

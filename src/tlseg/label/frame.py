@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tlseg.config import LabelSettings
 from tlseg.geometry import Box, Grid, Shape, Spacing
 from tlseg.label.block import Map, detect, detect_halo, label_block, number_frame
+from tlseg.label.small import large_enough
 
 
 def label_frame(
@@ -55,6 +56,7 @@ def label_frame(
             seedless=numbers.seedless[index],
             settings=settings,
         ).labels
-    volumes = np.bincount(labels.ravel(), minlength=numbers.total + 1) * float(np.prod(spacing_um))
-    labels[volumes[labels] < settings.minimum_volume_um3] = 0
+    voxels = np.bincount(labels.ravel(), minlength=numbers.total + 1)[1:]
+    kept = np.concatenate([[True], large_enough(voxels, spacing_um=spacing_um, settings=settings)])
+    labels[~kept[labels]] = 0
     return labels

@@ -59,8 +59,8 @@ class ModelSpec:
         Two centres are at least this far apart; the brighter one stays.
     relief
         What the watershed floods: "distance" to background, or NDN's "centre" map.
-    minimum_volume_um3
-        Smaller instances are dropped.
+    minimum_volume_um3, minimum_volume_fraction
+        Instances are dropped that are smaller, or smaller than this fraction of the frame's usual nuclear volume.
     batch
         Windows the networks see at once on a GPU; a batch is always filled up to this, since results may differ in the
         last bit between batch sizes. On CPU it is one.
@@ -76,6 +76,7 @@ class ModelSpec:
     centre_distance_um: float = 5.0
     relief: Literal["distance", "centre"] = "centre"
     minimum_volume_um3: float = 0.0
+    minimum_volume_fraction: float = 0.0
     batch: int = 8
     description: str = ""
     licence: str = ""

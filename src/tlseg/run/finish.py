@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tlseg.errors import RunError
+from tlseg.label.small import large_enough
 from tlseg.link.lineage import Lineage
 from tlseg.link.link import link_objects
 from tlseg.link.settings import LinkSettings
@@ -35,7 +36,8 @@ def frame_objects(run: RunContext, frame: int) -> pd.DataFrame:
         dtype=run.source.dtype,
         fallback=_fallback_labels(run, frame),
     )
-    return table[table["volume_um3"] >= run.settings.minimum_volume_um3].reset_index(drop=True)
+    voxels = table["volume_voxels"].to_numpy()
+    return table[large_enough(voxels, spacing_um=run.spacing_um, settings=run.settings)].reset_index(drop=True)
 
 
 def link_frames(run: RunContext, *, settings: LinkSettings) -> Lineage:

@@ -173,6 +173,7 @@ def label_settings(spec: ModelSpec, method: Method) -> LabelSettings:
         centre_distance_um=spec.centre_distance_um,
         relief=spec.relief,
         minimum_volume_um3=spec.minimum_volume_um3,
+        minimum_volume_fraction=spec.minimum_volume_fraction,
     )
 
 

@@ -1,0 +1,51 @@
+"""What is too small is decided on whole instances of a frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tlseg.config import LabelSettings
+from tlseg.label.small import large_enough, usual_volume
+
+SPACING = (2.0, 1.0, 1.0)
+VOLUMES = st.lists(st.integers(1, 500), max_size=30).map(np.array)
+
+
+def kept(voxels: list[int], **settings: float) -> list[int]:
+    chosen = large_enough(np.array(voxels), spacing_um=SPACING, settings=LabelSettings(**settings))
+    return [v for v, keep in zip(voxels, chosen, strict=True) if keep]
+
+
+@given(VOLUMES, st.randoms())
+def test_half_of_the_foreground_lies_in_instances_at_least_as_large_as_usual(
+    voxels: np.ndarray, random: object
+) -> None:
+    usual = usual_volume(voxels)
+    total = voxels.sum()
+    assert 2 * voxels[voxels >= usual].sum() >= total
+    assert 2 * voxels[voxels > usual].sum() < total or not total
+    random.shuffle(voxels)  # type: ignore[attr-defined]
+    assert usual_volume(voxels) == usual
+
+
+def test_polar_bodies_may_outnumber_the_nuclei() -> None:
+    assert kept([900, 1000, 40, 50, 60], minimum_volume_fraction=0.15) == [900, 1000]
+
+
+def test_debris_below_the_least_volume_does_not_count_as_usual() -> None:
+    # A hundred crumbs hold most of the foreground; the nuclei are told by what is left of it.
+    assert kept([100, 90, 20] + [5] * 100, minimum_volume_um3=12.0, minimum_volume_fraction=0.3) == [100, 90]
+    assert len(kept([100, 90, 20] + [5] * 100, minimum_volume_fraction=0.3)) == 103
+
+
+@pytest.mark.parametrize("voxels", [[], [7], [7, 7, 7]])
+def test_equals_are_all_kept(voxels: list[int]) -> None:
+    assert kept(voxels, minimum_volume_fraction=1.0) == voxels
+
+
+def test_at_the_limit_is_large_enough() -> None:
+    assert kept([100, 100, 30, 29], minimum_volume_fraction=0.3) == [100, 100, 30]
+    assert kept([10, 9], minimum_volume_um3=20.0) == [10]
