@@ -65,7 +65,7 @@ def family(result: Path, tmp_path: Path) -> Path:
 
 
 def test_the_command_offers_all_formats() -> None:
-    assert OFFERED == FORMATS
+    assert set(OFFERED) == {*FORMATS, "criteria"}
 
 
 # --- Cell Tracking Challenge
@@ -295,6 +295,22 @@ def test_command_line_says_what_it_wrote(result: Path, tmp_path: Path) -> None:
     assert cli(result, "--format", "xml").exit_code == 2
     missing = cli(tmp_path / "none", "--format", "csv")
     assert (missing.exit_code, "does not exist" in missing.stderr) == (2, True)
+
+
+def test_criteria_are_those_of_the_table_and_replace_only_criteria(result: Path, tmp_path: Path) -> None:
+    said = cli(result, "--format", "criteria", "--out", tmp_path / "c", "--json")
+    assert said.exit_code == 0
+    table = read_table(str(result), "nuclei")
+    frames = pd.read_csv(tmp_path / "c" / "frames.csv")
+    assert frames["count"].tolist() == np.bincount(table["t"], minlength=FRAMES).tolist()
+    np.testing.assert_allclose(frames["volume_um3_sum"], table.groupby("t")["volume_um3"].sum())
+    assert json.loads(said.stdout)["rows"]["tracks"] == table["track"].nunique()
+
+    again = cli(result, "--format", "criteria", "--out", tmp_path / "c")
+    assert again.exit_code == 2
+    (tmp_path / "c" / "mine.csv").write_text("kept")
+    assert cli(result, "--format", "criteria", "--out", tmp_path / "c", "--overwrite").exit_code == 2
+    assert (tmp_path / "c" / "mine.csv").read_text() == "kept"
 
 
 def test_without_out_it_lies_beside_the_result(result: Path) -> None:

@@ -13,6 +13,7 @@ from tlseg.measure.objects import (
     ObjectSums,
     add_overlaps,
     add_sums,
+    elongation,
     measure_block,
     object_table,
     overlaps,
@@ -159,3 +160,22 @@ def test_frames_that_share_nothing_have_no_overlaps() -> None:
     assert overlaps(nothing, scene()).shape == (0, 3)
     assert add_overlaps([]).shape == (0, 3)
     assert add_overlaps([overlaps(nothing, scene())]).shape == (0, 3)
+
+
+def test_elongation_is_that_of_the_ellipsoid_in_micrometres() -> None:
+    spacing = (2.0, 0.5, 0.5)
+    at = np.indices((40, 120, 120)) * np.array(spacing)[:, None, None, None]
+    middle = np.array([39.0, 30.0, 30.0])[:, None, None, None]
+    off = at - middle
+    ball = (off**2).sum(axis=0) <= 15**2
+    turned = np.stack([off[0], (off[1] + off[2]) / np.sqrt(2), (off[1] - off[2]) / np.sqrt(2)])
+    cigar = (turned[0] / 8) ** 2 + (turned[1] / 24) ** 2 + (turned[2] / 8) ** 2 <= 1
+    for mask, expected in ((ball, 1.0), (cigar, 3.0)):
+        labels = mask.astype(np.uint32)
+        frame = Box.of_shape(labels.shape)
+        whole = measure_block(labels, labels, crop=frame, core=frame, frame=frame, spacing_um=spacing)
+        assert elongation(whole, spacing_um=spacing)[0] == pytest.approx(expected, rel=0.02)
+    disc = (cigar[20:21]).astype(np.uint32)
+    frame = Box.of_shape(disc.shape)
+    flat = measure_block(disc, disc, crop=frame, core=frame, frame=frame, spacing_um=spacing)
+    assert elongation(flat, spacing_um=spacing)[0] == pytest.approx(3.0, rel=0.03)

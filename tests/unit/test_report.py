@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tlseg.report import charts, history
+from tlseg.measure import history
+from tlseg.report import charts
 from tlseg.report.attention import MOST_ROWS, listings
 from tlseg.report.lineage_tree import MOST_LEAVES, hex_color, lineage_tree, rows_of
 from tlseg.report.overlay import grey_picture, label_colors, outline_picture

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -12,8 +13,8 @@ from tlseg.cli.common import json_option, one_line_errors, print_json
 if TYPE_CHECKING:
     from tlseg.store.export import Format
 
-# As `tlseg.store.export.FORMATS`, which is not imported here so that `--help` is instant.
-FORMATS = ("ctc", "geff", "tiff", "csv", "ome-zarr-0.4", "napari")
+# `tlseg.store.export.FORMATS` (not imported here, so that `--help` is instant), and what is computed for export alone.
+FORMATS = ("ctc", "geff", "tiff", "csv", "ome-zarr-0.4", "napari", "criteria")
 
 
 @click.command("export")
@@ -24,7 +25,9 @@ FORMATS = ("ctc", "geff", "tiff", "csv", "ome-zarr-0.4", "napari")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in the same format.")
 @json_option
 @one_line_errors
-def command(result: str, kind: Format, out: str | None, name: str, overwrite: bool, as_json: bool) -> None:
+def command(
+    result: str, kind: Format | Literal["criteria"], out: str | None, name: str, overwrite: bool, as_json: bool
+) -> None:
     r"""Write RESULT, an OME-Zarr with labels and tracks, in another format.
 
     \b
@@ -32,6 +35,7 @@ def command(result: str, kind: Format, out: str | None, name: str, overwrite: bo
     geff          the lineage graph alone
     tiff          a label stack per frame, for Fiji
     csv           the table, units in the header
+    criteria      tables of frames, tracks, divisions and generations
     ome-zarr-0.4  image and labels for readers that do not know 0.5 yet
     napari        rows of a tracks layer, as CSV
     """
@@ -40,17 +44,29 @@ def command(result: str, kind: Format, out: str | None, name: str, overwrite: bo
     from tlseg.store.export import export
 
     with RunProgress() as shown:
-        done = export(
-            result,
-            kind,
-            out=out,
-            name=name,
-            overwrite=overwrite,
-            progress=lambda done, total: shown(Event("export", done, total)),
-        )
+
+        def progress(done: int, total: int) -> None:
+            shown(Event("export", done, total))
+
+        if kind == "criteria":
+            _export_criteria(result, out=out, name=name, overwrite=overwrite, as_json=as_json, progress=progress)
+            return
+        done = export(result, kind, out=out, name=name, overwrite=overwrite, progress=progress)
     if as_json:
         print_json(dataclasses.asdict(done))
         return
     click.echo(f"{done.path}: {done.items} {done.unit}" + ("" if done.unit == "frames" else f", {done.frames} frames"))
     for note in done.notes:
         click.echo(f"Note: {note}")
+
+
+def _export_criteria(
+    result: str, *, out: str | None, name: str, overwrite: bool, as_json: bool, progress: Callable[[int, int], None]
+) -> None:
+    from tlseg.report.criteria_files import write_criteria
+
+    folder, rows, frames = write_criteria(result, name=name, out=out, overwrite=overwrite, progress=progress)
+    if as_json:
+        print_json({"path": str(folder), "format": "criteria", "frames": frames, "rows": rows})
+    else:
+        click.echo(f"{folder}: " + ", ".join(f"{n} {kind}" for kind, n in rows.items()))

@@ -7,7 +7,7 @@ import webbrowser
 
 import click
 
-from tlseg.cli.common import one_line_errors
+from tlseg.cli.common import json_option, one_line_errors, print_json
 
 
 @click.command("view")
@@ -18,8 +18,9 @@ from tlseg.cli.common import one_line_errors
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port for neuroglancer [default: a free one].")
 @click.option("--no-browser", is_flag=True, help="Print the address only.")
+@json_option
 @one_line_errors
-def command(result: str, name: str, viewer: str, port: int, no_browser: bool) -> None:
+def command(result: str, name: str, viewer: str, port: int, no_browser: bool, as_json: bool) -> None:
     """Show image, labels and tracks of RESULT.
 
     neuroglancer runs in a browser on this machine; nothing else can reach it. napari opens a window of its own.
@@ -30,22 +31,29 @@ def command(result: str, name: str, viewer: str, port: int, no_browser: bool) ->
         from tlseg.view import napari
 
         napari.load()
-        napari.open_window(open_scene(result, name=name))
+        scene = open_scene(result, name=name)
+        if as_json:
+            print_json({"viewer": "napari", "result": result, "name": name})
+        napari.open_window(scene)
         return
     from tlseg.view.neuroglancer import serve
 
     with serve(open_scene(result, name=name), port=port) as served:
         try:
-            _wait(served.url, drawn=served.shown, tracks=served.trails, browser=not no_browser)
+            if as_json:
+                shown = {"url": served.url, "tracks": served.trails, "tracks_drawn": served.shown}
+                print_json({"viewer": "neuroglancer", "result": result, "name": name, **shown})
+            else:
+                _say(served.url, drawn=served.shown, tracks=served.trails)
+            if not no_browser:
+                webbrowser.open(served.url)
+            threading.Event().wait()
         except KeyboardInterrupt:
             click.echo("", err=True)
 
 
-def _wait(url: str, *, drawn: int, tracks: int, browser: bool) -> None:
+def _say(url: str, *, drawn: int, tracks: int) -> None:
     click.echo(url)
     if drawn < tracks:
         click.echo(f"The {drawn} longest of {tracks} tracks are drawn as lines.", err=True)
     click.echo("Ctrl-C ends it.", err=True)
-    if browser:
-        webbrowser.open(url)
-    threading.Event().wait()

@@ -23,6 +23,7 @@ FLOAT_STEPS = 2.0**16
 """Intensities of floating-point images are rounded to 1/65,536 before they are summed."""
 
 _CORNERS = tuple(product((0, 1), repeat=3))
+_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,13 @@ class ObjectSums:
 
     `position` (n, 3) sums global voxel indices (z, y, x); `low`, `high` (n, 3) bound them, both inclusive. `intensity`
     sums grey values (of a float image in steps of 1/65,536); `surface` counts square micrometres times 10^6; `edge` is
-    1 where a voxel lies on the frame's edge.
+    1 where a voxel lies on the frame's edge. `product` (n, 6) sums products of indices: zz, zy, zx, yy, yx, xx.
     """
 
     label: NDArray[np.int64]
     voxels: NDArray[np.int64]
     position: NDArray[np.int64]
+    product: NDArray[np.int64]
     intensity: NDArray[np.int64]
     low: NDArray[np.int64]
     high: NDArray[np.int64]
@@ -80,6 +82,7 @@ def measure_block(
         label=numbers,
         voxels=np.bincount(row, minlength=n).astype(np.int64),
         position=np.stack([_sum_by(row, place[:, axis], n) for axis in range(3)], axis=1),
+        product=np.stack([_sum_by(row, place[:, a] * place[:, b], n) for a, b in _PAIRS], axis=1),
         intensity=_sum_by(row, _whole(image[at]), n),
         low=low,
         high=high,
@@ -103,6 +106,7 @@ def add_sums(parts: list[ObjectSums]) -> ObjectSums:
         label=label,
         voxels=_sum_by(row, every["voxels"], n),
         position=np.stack([_sum_by(row, every["position"][:, axis], n) for axis in range(3)], axis=1),
+        product=np.stack([_sum_by(row, every["product"][:, pair], n) for pair in range(len(_PAIRS))], axis=1),
         intensity=_sum_by(row, every["intensity"], n),
         low=low,
         high=high,
@@ -117,8 +121,8 @@ def object_table(
     """Rows of one frame.
 
     Centroids are means of voxel indices (`z, y, x`), and the same in the movie's physical coordinates (`z_um, y_um,
-    x_um`: index times spacing, plus `origin_um`, where voxel 0 is). `bbox_*` is half-open, in voxels. `dtype` is that of
-    the image.
+    x_um`: index times spacing, plus `origin_um`, where voxel 0 is). `bbox_*` is half-open, in voxels. `elongation` is
+    that of the function of this name. `dtype` is that of the image.
     """
     centre = sums.position / sums.voxels[:, None]
     steps = FLOAT_STEPS if np.dtype(dtype).kind == "f" else 1.0
@@ -131,6 +135,7 @@ def object_table(
         "volume_voxels": sums.voxels,
         "volume_um3": sums.voxels * float(np.prod(spacing_um)),
         "surface_um2": sums.surface * SURFACE_UNIT_UM2,
+        "elongation": elongation(sums, spacing_um=spacing_um),
         "intensity_mean": sums.intensity / sums.voxels / steps,
         "intensity_sum": sums.intensity / steps,
     }
@@ -140,6 +145,27 @@ def object_table(
     columns["touches_edge"] = sums.edge > 0
     columns["seed"] = np.where(np.isin(sums.label, fallback), "fallback", "detected")
     return pd.DataFrame(columns)
+
+
+def elongation(sums: ObjectSums, *, spacing_um: Spacing) -> NDArray[np.float64]:
+    """Longest over shortest principal axis of each object (n,), 1 for a ball.
+
+    The axes are those of the ellipsoid with the same second moments in micrometres, voxels counted as boxes and not as
+    points. What lies in one plane is an ellipse, with the two axes it has there.
+    """
+    voxels = sums.voxels.astype(np.float64)
+    centre = sums.position / voxels[:, None]
+    moments = np.empty((len(voxels), 3, 3))
+    for pair, (a, b) in enumerate(_PAIRS):
+        spread = sums.product[:, pair] / voxels - centre[:, a] * centre[:, b] + (a == b) / 12
+        moments[:, a, b] = moments[:, b, a] = spread * spacing_um[a] * spacing_um[b]
+    axes = np.linalg.eigvalsh(moments)
+    in_plane = np.linalg.eigvalsh(moments[:, 1:, 1:])
+    flat = sums.low[:, 0] == sums.high[:, 0]
+    ratio: NDArray[np.float64] = np.sqrt(
+        np.where(flat, in_plane[:, -1] / in_plane[:, 0], axes[:, -1] / np.maximum(axes[:, 0], np.finfo(float).tiny))
+    )
+    return ratio
 
 
 def overlaps(before: NDArray[np.uint32], after: NDArray[np.uint32]) -> NDArray[np.int64]:

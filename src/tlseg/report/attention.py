@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tlseg.report.history import gaps
+from tlseg.measure.history import gaps
 
 MOST_ROWS = 60
 

@@ -137,8 +137,35 @@ def synchrony_chart(divisions: pd.DataFrame, *, frames: int, clock: Clock) -> Ra
     )
 
 
+def sister_chart(divided: pd.DataFrame, clock: Clock) -> Raw | None:
+    """Volume of the smaller sister over that of the larger, by generation of the mother; None where none is known.
+
+    Parameters
+    ----------
+    divided : DataFrame
+        See `tlseg.measure.criteria.Criteria.divisions`.
+    clock : Clock
+    """
+    if "sister_volume_ratio" not in divided.columns:
+        return None
+    ratios = divided.rename(columns={"mother": "track", "sister_volume_ratio": "value"}).dropna(subset=["value"])
+    if not len(ratios):
+        return None
+    return _strips(
+        ratios, low=0.0, high=1.0, label="smaller over larger sister", title="Sister asymmetry", clock=clock, unit=""
+    )
+
+
 def _strips(
-    rows: pd.DataFrame, *, low: float, high: float, label: str, title: str, clock: Clock, frames: int | None = None
+    rows: pd.DataFrame,
+    *,
+    low: float,
+    high: float,
+    label: str,
+    title: str,
+    clock: Clock,
+    frames: int | None = None,
+    unit: str | None = None,
 ) -> Raw:
     """A row of dots for each generation, its median as a stroke; equal values are stacked."""
     groups = {int(str(g)): part for g, part in rows.groupby("generation")}
@@ -155,7 +182,7 @@ def _strips(
         spread = min(6.0, 34.0 / most)
         centre = part.groupby("value")["value"].transform("size").to_numpy()
         for (track, value), i, n in zip(part[["track", "value"]].itertuples(index=False), rank, centre, strict=True):
-            about = f"track {track}: {value:.3g} {clock.unit}"
+            about = f"track {track}: {value:.3g} {clock.unit if unit is None else unit}".rstrip()
             at = (x(float(value)), y(row) + (i - (n - 1) / 2) * spread)
             dot = tag("circle", tag("title", about), cx=at[0], cy=at[1], r=4.0, fill=hex_color(int(track)))
             drawn.append(tag("g", dot, data_track=int(track)))

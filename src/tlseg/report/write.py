@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from tlseg.errors import LabelError
-from tlseg.report import charts, history
+from tlseg.measure import criteria, history
+from tlseg.report import charts
 from tlseg.report.attention import listings
 from tlseg.report.facts import Facts, gather_facts, segmented_frames
 from tlseg.report.lineage_tree import lineage_tree
@@ -158,6 +159,7 @@ def _tree(tracks: pd.DataFrame, missing: pd.DataFrame, frames: int, clock: Clock
 
 def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock) -> list[Panel]:
     cycles = history.cycles(tracks)
+    sisters = criteria.division_criteria(table, tracks)
     return [
         Panel(
             "Volume by generation",
@@ -178,6 +180,13 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
             charts.synchrony_chart(divided, frames=frames, clock=clock),
             "There are no divisions.",
         ),
+        Panel(
+            "Sister asymmetry",
+            f"Volume of the smaller daughter over the larger in their first {criteria.NEWBORN_FRAMES} frames; 1 is equal."
+            f"{_median_ratio(sisters)}",
+            charts.sister_chart(sisters, clock),
+            "No division with two daughters was seen.",
+        ),
     ]
 
 
@@ -190,6 +199,11 @@ def _by_generation(rows: pd.DataFrame, column: str, clock: Clock) -> str:
             said.append(f"gen {generation}: {middle:.3g} ± {spread:.2g}")
     unit = "frames" if clock.unit == "frame" else clock.unit
     return f" Median ± standard deviation ({unit}): {'; '.join(said)}." if said else ""
+
+
+def _median_ratio(sisters: pd.DataFrame) -> str:
+    known = sisters.get("sister_volume_ratio", pd.Series(dtype=float)).dropna()
+    return f" Median {known.median():.2f} of {len(known):,} divisions." if len(known) else ""
 
 
 def _edges(result: Result) -> pd.DataFrame | None:

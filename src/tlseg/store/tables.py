@@ -49,6 +49,7 @@ COLUMNS: dict[str, str] = {
     "lineage": "int64",
     "parent": "int64",
     "generation": "int64",
+    "elongation": "double",
 }
 """Columns of a nucleus table in order, with Arrow types. Tables may lack some (not `label` and `t`) or add others."""
 

@@ -1,0 +1,193 @@
+"""What do the numbers say about the embryo? Growth per frame, life of each track, divisions, and each generation's pace.
+
+Everything is made from the nucleus table alone, row order apart, so it is as independent of how the work was cut as the
+table is. Times are frames, and seconds too where the interval between frames is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tlseg.measure.history import complete, cycles, divisions, track_table
+
+QUANTITIES = ("volume_um3", "surface_um2", "elongation", "intensity_mean", "intensity_sum")
+"""Columns of the nucleus table that are summed, averaged and followed, where the table has them."""
+
+NEWBORN_FRAMES = 3
+"""Frames after a division over which sisters are compared: one frame alone still shows the plates of mitosis."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Criteria:
+    """Four tables.
+
+    Attributes
+    ----------
+    frames : DataFrame
+        One row per frame, empty ones too: `t`, `count`, and `*_sum`, `*_mean`, `*_std` (population) of every quantity.
+    tracks : DataFrame
+        One row per track: `track`, `first`, `last`, `frames` (in which it was seen), `parent`, `lineage`, `generation`,
+        `divided` (first frame of its daughters, -1: never), `*_mean` of every quantity, `volume_um3_per_frame` (slope of
+        a straight line through its volumes), `path_um` and `speed_um_per_frame` (of its centroid, as filmed).
+    divisions : DataFrame
+        One row per division: `t` (first frame of the daughters), `mother`, her `generation`, `daughter_1`, `daughter_2`,
+        `sister_volume_ratio` (smaller over larger, means over the first frames in which both are seen),
+        `sister_intensity_ratio`, `sister_distance_um`, and `volume_ratio` (both daughters over the mother).
+    generations : DataFrame
+        One row per generation: `tracks`, `cycles` (tracks seen from division to division), `cycle_frames_mean`, `_std`,
+        `_min`, `_max`; `divisions`, `division_t_mean`, and `division_t_std`: their synchrony, 0 when all nuclei divide
+        in the same frame. Standard deviations are of the sample, missing for fewer than two.
+    """
+
+    frames: pd.DataFrame
+    tracks: pd.DataFrame
+    divisions: pd.DataFrame
+    generations: pd.DataFrame
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All tables by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def measure_criteria(table: pd.DataFrame, *, frames: int, interval_s: float | None = None) -> Criteria:
+    """Criteria of a movie.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A nucleus table: at least `t` and `label`; without tracks, each label is a track without a mother.
+    frames : int
+        Frames of the movie.
+    interval_s : float, optional
+        Seconds from frame to frame; with it, columns in seconds stand beside those in frames.
+    """
+    table = complete(table).sort_values(["t", "label"], ignore_index=True)
+    tracks = track_table(table)
+    return Criteria(
+        frames=_with_seconds(frame_criteria(table, frames=frames), interval_s),
+        tracks=track_criteria(table, tracks),
+        divisions=_with_seconds(division_criteria(table, tracks), interval_s),
+        generations=_with_seconds(generation_criteria(tracks), interval_s),
+    )
+
+
+def frame_criteria(table: pd.DataFrame, *, frames: int) -> pd.DataFrame:
+    """Count, and sum, mean and standard deviation of every quantity, frame by frame; see `Criteria.frames`."""
+    every = pd.RangeIndex(frames, name="t")
+    groups = table.groupby("t")
+    columns: dict[str, pd.Series] = {"count": groups.size().reindex(every, fill_value=0).astype(np.int64)}
+    for name in _known(table):
+        columns[f"{name}_sum"] = groups[name].sum().reindex(every, fill_value=0.0)
+        columns[f"{name}_mean"] = groups[name].mean().reindex(every)
+        columns[f"{name}_std"] = groups[name].std(ddof=0).reindex(every)
+    return pd.DataFrame(columns).reset_index()
+
+
+def track_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
+    """Means, growth and path of every track; see `Criteria.tracks`."""
+    rows = table.sort_values(["track", "t"])
+    groups = rows.groupby("track")
+    found = tracks.set_index("track")
+    for name in _known(table):
+        found[f"{name}_mean"] = groups[name].mean()
+    if "volume_um3" in table.columns:
+        found["volume_um3_per_frame"] = _slope(rows, "volume_um3")
+    place = [name for name in ("z_um", "y_um", "x_um") if name in table.columns]
+    if place:
+        steps = rows[place].groupby(rows["track"]).diff()
+        found["path_um"] = np.sqrt((steps**2).sum(axis=1)).groupby(rows["track"]).sum()
+        found["speed_um_per_frame"] = found["path_um"] / (found["last"] - found["first"]).where(lambda n: n > 0)
+    return found.reset_index()
+
+
+def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
+    """How alike are sisters, and what became of the mother's volume? See `Criteria.divisions`."""
+    found = divisions(tracks)
+    pairs = found[np.array([len(d) == 2 for d in found["daughters"]], dtype=bool)]
+    result = pd.DataFrame(
+        {
+            "t": pairs["t"],
+            "mother": pairs["track"],
+            "generation": pairs["generation"],
+            "daughter_1": [d[0] for d in pairs["daughters"]],
+            "daughter_2": [d[1] for d in pairs["daughters"]],
+        }
+    ).reset_index(drop=True)
+    born, last = _ends(table, tracks)
+    if "volume_um3" in table.columns:
+        one, two = _of(born, result, "daughter_1", "volume_um3"), _of(born, result, "daughter_2", "volume_um3")
+        result["sister_volume_ratio"] = _smaller_over_larger(one, two)
+        result["volume_ratio"] = (one + two) / _of(last, result, "mother", "volume_um3")
+    if "intensity_mean" in table.columns:
+        one, two = _of(born, result, "daughter_1", "intensity_mean"), _of(born, result, "daughter_2", "intensity_mean")
+        result["sister_intensity_ratio"] = _smaller_over_larger(one, two)
+    place = [name for name in ("z_um", "y_um", "x_um") if name in table.columns]
+    if place:
+        apart = [_of(born, result, "daughter_1", axis) - _of(born, result, "daughter_2", axis) for axis in place]
+        result["sister_distance_um"] = np.sqrt(sum(a**2 for a in apart))
+    return result
+
+
+def generation_criteria(tracks: pd.DataFrame) -> pd.DataFrame:
+    """Cycle lengths and synchrony, generation by generation; see `Criteria.generations`."""
+    index = pd.Index(sorted(tracks["generation"].unique()), name="generation")
+    length = cycles(tracks).groupby("generation")["length"]
+    divided = tracks[tracks["divided"] >= 0].groupby("generation")["divided"]
+    return pd.DataFrame(
+        {
+            "tracks": tracks.groupby("generation").size().reindex(index),
+            "cycles": length.size().reindex(index, fill_value=0),
+            **{f"cycle_frames_{what}": length.agg(what).reindex(index) for what in ("mean", "std", "min", "max")},
+            "divisions": divided.size().reindex(index, fill_value=0),
+            "division_t_mean": divided.mean().reindex(index),
+            "division_t_std": divided.std().reindex(index),
+        }
+    ).reset_index()
+
+
+def _known(table: pd.DataFrame) -> list[str]:
+    return [name for name in QUANTITIES if name in table.columns]
+
+
+def _slope(rows: pd.DataFrame, column: str) -> pd.Series:
+    """Least-squares slope of a column over `t` for each track; missing where a track has one frame."""
+    track = rows["track"]
+    t = rows["t"] - rows["t"].groupby(track).transform("mean")
+    spread = (t**2).groupby(track).sum()
+    return (t * rows[column]).groupby(track).sum() / spread.where(spread > 0)
+
+
+def _ends(table: pd.DataFrame, tracks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Means over the first frames of each daughter (those both sisters are seen in), and over the last of each mother."""
+    rows = table.merge(tracks[["track", "first", "last"]], on="track")
+    numbers = [name for name in (*QUANTITIES, "z_um", "y_um", "x_um") if name in table.columns]
+    early = rows[(rows["parent"] > 0) & (rows["t"] < rows["first"] + NEWBORN_FRAMES)]
+    together = early.groupby(["parent", "t"])["track"].transform("nunique") == 2
+    late = rows[rows["t"] > rows["last"] - NEWBORN_FRAMES]
+    return early[together].groupby("track")[numbers].mean(), late.groupby("track")[numbers].mean()
+
+
+def _of(values: pd.DataFrame, rows: pd.DataFrame, track: str, column: str) -> pd.Series:
+    return values[column].reindex(rows[track]).reset_index(drop=True)
+
+
+def _smaller_over_larger(one: pd.Series, two: pd.Series) -> pd.Series:
+    ratio: pd.Series = one.combine(two, min) / one.combine(two, max)
+    return ratio
+
+
+def _with_seconds(table: pd.DataFrame, interval_s: float | None) -> pd.DataFrame:
+    """Add a column in seconds after each column that is a time in frames."""
+    if interval_s is None:
+        return table
+    result = table.copy()
+    for name in table.columns:
+        seconds = (
+            "t_s" if name == "t" else name.replace("cycle_frames_", "cycle_s_").replace("division_t_", "division_s_")
+        )
+        if name == "t" or seconds != name:
+            result.insert(int(np.flatnonzero(result.columns == name)[0]) + 1, seconds, table[name] * interval_s)
+    return result

@@ -1,0 +1,78 @@
+"""Criteria of a result as CSV files, one per table, for spreadsheets and statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tlseg.measure.criteria import Criteria, measure_criteria
+from tlseg.store.export_target import only_files, publishing
+from tlseg.store.location import is_url
+from tlseg.store.movie import open_source
+from tlseg.store.result import open_result
+from tlseg.store.tables import read_table
+
+FILES = tuple(f"{name}.csv" for name in Criteria.__slots__)
+"""What such a folder holds."""
+
+
+def write_criteria(
+    path: str | Path,
+    *,
+    name: str = "nuclei",
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Path, dict[str, int], int]:
+    """Write `FILES` into a folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        OME-Zarr group with finished labels and their table.
+    name : str, default: "nuclei"
+        Name of the labels.
+    out : str or Path, optional
+        Folder to make; beside the result, or in the working folder where that is remote, if not given.
+    overwrite : bool, default: False
+        Replace an earlier folder of criteria.
+    progress : callable, optional
+        Called with (done, total) files.
+
+    Returns
+    -------
+    folder : Path
+    rows : dict of str to int
+        Rows of each table.
+    frames : int
+        Frames of the movie.
+
+    Raises
+    ------
+    LabelError
+        If there are no such labels or no table, or the target may not be replaced.
+    MovieError
+        If the result cannot be read.
+    RunError
+        If the disk does not take what is written.
+    """
+    result = open_result(path, name=name)
+    source = open_source(f"{result.path}/labels/{name}")
+    target = Path(out).expanduser().absolute() if out is not None else _beside(result.path, name)
+    table = read_table(result.path, name)
+    found = measure_criteria(table, frames=source.n_frames, interval_s=source.interval_s).tables()
+    with publishing(
+        target, overwrite=overwrite, replaceable=lambda at: only_files(at, FILES.__contains__), apart_from=result.path
+    ) as part:
+        part.mkdir()
+        for done, (kind, rows) in enumerate(found.items()):
+            progress(done, len(found))
+            rows.to_csv(part / f"{kind}.csv", index=False, lineterminator="\n")
+        progress(len(found), len(found))
+    return target, {kind: len(rows) for kind, rows in found.items()}, source.n_frames
+
+
+def _beside(root: str, name: str) -> Path:
+    folder = Path.cwd() if is_url(root) else Path(root).parent
+    stem = root.rsplit("/", 1)[-1].removesuffix(".zarr").removesuffix(".ome") or "result"
+    return folder / f"{stem}-{name}-criteria"
