@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Method = Literal["qcanet", "components"]
 Relief = Literal["distance", "centre"]
+Scaling = Literal["quantiles", "extremes"]
 
 
 def byte(probability: float) -> int:

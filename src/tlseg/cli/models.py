@@ -90,3 +90,29 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
         print_json({"folder": str(model.folder), "digest": model.digest})
     else:
         click.echo(f"{model.folder}: {model.spec.name}, sha256 {model.digest}")
+
+
+@command.command("import")
+@click.argument("nsn", type=click.Path(path_type=Path))
+@click.argument("ndn", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="qcanet", show_default=True, help="Folder of the model."
+)
+@click.option("--name", help="Name of the model. [default: that of the folder]")
+@json_option
+@one_line_errors
+def import_published(nsn: Path, ndn: Path | None, out: Path, name: str | None, as_json: bool) -> None:
+    """Make a model from published QCANet weights: Chainer's learned_nsn.npz and learned_ndn.npz, or PyTorch files.
+
+    The networks give the output of the originals. Without NDN the model is for --method components.
+    """
+    from tlseg.models.imported import import_model
+
+    model = import_model(out, nsn=nsn, ndn=ndn, name=name or out.name)
+    if as_json:
+        print_json({"folder": str(model.folder), "digest": model.digest})
+        return
+    for role, network in model.spec.networks.items():
+        shape = network.architecture
+        click.echo(f"{role}: {shape.levels} levels, base {shape.base}, kernel {shape.kernel}, {shape.output} output")
+    click.echo(f"{model.folder}: {model.spec.name}, sha256 {model.digest}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors import SafetensorError
 
+from tlseg.config import LabelSettings, Method, Scaling, byte
 from tlseg.errors import ModelError
 from tlseg.geometry import Shape, Spacing
 from tlseg.models.unet import UNet, UNetConfig
@@ -48,6 +49,9 @@ class ModelSpec:
     spacing_um
         Voxel spacing (z, y, x) the networks were trained at; frames are resampled to it and maps back.
     precision
+    scaling
+        Intensities that become 0 and 1: "quantiles" for a frame's median and 99.9th percentile, "extremes" for its least
+        and largest value, as in the published networks.
         Number format of the forward pass: "bfloat16", "float16" or "float32".
     region_threshold
         Foreground where NSN's probability is at least this.
@@ -73,6 +77,7 @@ class ModelSpec:
     region_threshold: float = 0.5
     centre_threshold: float = 0.4
     centre_smoothing_um: float = 4.0
+    scaling: Scaling = "quantiles"
     centre_distance_um: float = 5.0
     relief: Literal["distance", "centre"] = "centre"
     minimum_volume_um3: float = 0.0
@@ -174,15 +179,22 @@ def bundled_models() -> list[str]:
     return sorted(p.parent.name for p in BUNDLED.glob("*/model.json"))
 
 
-def save_model(folder: str | Path, spec: ModelSpec, *, weights: Mapping[Role, Mapping[str, Tensor]]) -> Model:
-    """Write a model folder: float16 safetensors for every network in `weights`, then `model.json`."""
+def save_model(
+    folder: str | Path,
+    spec: ModelSpec,
+    *,
+    weights: Mapping[Role, Mapping[str, Tensor]],
+    storage: Literal["float16", "float32"] = "float16",
+) -> Model:
+    """Write a model folder: safetensors in the number format `storage` for each network in `weights`, then `model.json`."""
+    import torch
     from safetensors.torch import save_file
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for role, state in weights.items():
-        halves = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state.items()}
-        save_file(halves, folder / spec.networks[role].file)
+        stored = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in state.items()}
+        save_file(stored, folder / spec.networks[role].file)
         (folder / spec.networks[role].file).chmod(0o644)
     (folder / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
     return load_model(folder)
@@ -191,3 +203,4 @@ def save_model(folder: str | Path, spec: ModelSpec, *, weights: Mapping[Role, Ma
 def _shape(values: Any) -> Shape:
     z, y, x = (int(v) for v in values)
     return (z, y, x)
+    dtype = torch.float16 if storage == "float16" else torch.float32

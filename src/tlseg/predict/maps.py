@@ -85,7 +85,7 @@ def predict_frame(
 ) -> NDArray[np.uint8]:
     """Map of a whole frame (z, y, x) held in memory: the reference that block-wise prediction equals bit for bit."""
     shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
-    stats = frame_statistics(image)
+    stats = frame_statistics(image, scaling=spec.scaling)
     lattice = lattice_for(spec, role, shape=shape, spacing_um=spacing_um)
 
     def read(box: Box) -> NDArray[Any]:

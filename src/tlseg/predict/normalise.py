@@ -6,23 +6,25 @@ integers, so it does not matter how the frame was cut to count it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tlseg.config import Scaling
 from tlseg.errors import MovieError
 
 BINS = 65536
 
-LOW_QUANTILE = 0.5
-HIGH_QUANTILE = 0.999
+QUANTILES: Mapping[Scaling, tuple[float, float]] = {"quantiles": (0.5, 0.999), "extremes": (0.0, 1.0)}
+"""Shares of a frame's voxels below the grey values that become 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameStatistics:
-    """Grey values that become 0 (`low`, the frame's median) and 1 (`high`, its 99.9th percentile)."""
+    """Grey values that become 0 (`low`) and 1 (`high`): a frame's median and 99.9th percentile, or its extremes."""
 
     low: float
     high: float
@@ -49,8 +51,8 @@ def histogram(values: NDArray[Any]) -> NDArray[np.int64]:
     return np.bincount(keys.ravel(), minlength=BINS).astype(np.int64)
 
 
-def statistics(counts: NDArray[np.int64], dtype: str, *, frame: int) -> FrameStatistics:
-    """Median and 99.9th percentile of a frame from the summed histogram of its parts.
+def statistics(counts: NDArray[np.int64], dtype: str, *, frame: int, scaling: Scaling = "quantiles") -> FrameStatistics:
+    """Grey values that become 0 and 1, by default a frame's median and 99.9th percentile, from its summed histogram.
 
     Raises
     ------
@@ -62,7 +64,7 @@ def statistics(counts: NDArray[np.int64], dtype: str, *, frame: int) -> FrameSta
     if total == 0:
         raise MovieError(f"Frame {frame} has no voxels.")
     # The high value is looked for upward, so that a frame in which few voxels are bright still has contrast.
-    low, high = (_value(int(np.searchsorted(cumulative, q * total)), dtype) for q in (LOW_QUANTILE, HIGH_QUANTILE))
+    low, high = (_value(int(np.searchsorted(cumulative, max(1, q * total))), dtype) for q in QUANTILES[scaling])
     if not high > low:
         occupied = np.flatnonzero(counts)
         high = _value(int(occupied[-1]), dtype)
@@ -74,9 +76,9 @@ def statistics(counts: NDArray[np.int64], dtype: str, *, frame: int) -> FrameSta
     return FrameStatistics(low, high)
 
 
-def frame_statistics(image: NDArray[Any], *, frame: int = 0) -> FrameStatistics:
+def frame_statistics(image: NDArray[Any], *, frame: int = 0, scaling: Scaling = "quantiles") -> FrameStatistics:
     """Statistics of a whole frame (z, y, x) held in memory."""
-    return statistics(histogram(image), image.dtype.str, frame=frame)
+    return statistics(histogram(image), image.dtype.str, frame=frame, scaling=scaling)
 
 
 def _keys(values: NDArray[Any]) -> NDArray[Any]:

@@ -32,13 +32,13 @@ SLAB_BYTES = 64 * 2**20
 
 
 def find_statistics(run: RunContext, frame: int) -> tuple[float, float]:
-    """Median and 99.9th percentile of a frame, read in slabs; also finds NaN, constant frames and broken chunks."""
+    """Grey values of a frame that become 0 and 1, read in slabs; also finds NaN, constant frames and broken chunks."""
     counts = np.zeros(65536, dtype=np.int64)
     shape = run.source.frame_shape
     planes = max(1, SLAB_BYTES // (shape[1] * shape[2] * np.dtype(run.source.dtype).itemsize))
     for slab in Grid(shape, (min(planes, shape[0]), shape[1], shape[2])):
         counts += histogram(run.source.read(frame, slab))
-    found = statistics(counts, run.source.dtype, frame=frame)
+    found = statistics(counts, run.source.dtype, frame=frame, scaling=run.spec.scaling)
     return found.low, found.high
 
 

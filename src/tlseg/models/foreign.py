@@ -1,0 +1,175 @@
+"""Which arrays does a file of somebody else's weights hold?
+
+Files are read as data and never run: NumPy archives without pickles, HDF5, and PyTorch files only through the
+`weights_only` unpickler. Whatever the file, the arrays come out under PyTorch's names, `layer.weight`, `layer.bias`,
+`layer.running_mean` and `layer.running_var`.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tlseg.errors import ModelError
+
+Origin = Literal["chainer", "pytorch"]
+
+EPSILON: Mapping[Origin, float] = {"chainer": 2e-5, "pytorch": 1e-5}
+"""What each library adds to a batch norm's variance unless told otherwise; it is not stored with the weights."""
+
+_CHAINER_NAMES = {
+    "W": "weight",
+    "b": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "avg_mean": "running_mean",
+    "avg_var": "running_var",
+}
+_COUNTERS = ("N", "num_batches_tracked")
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignWeights:
+    """Float32 arrays by name, and the library that wrote them."""
+
+    arrays: Mapping[str, NDArray[np.float32]]
+    origin: Origin
+
+    @property
+    def epsilon(self) -> float:
+        """What the network's batch norms add to the variance."""
+        return EPSILON[self.origin]
+
+
+def read_foreign(path: str | Path) -> ForeignWeights:
+    """Read the weights of one network.
+
+    Parameters
+    ----------
+    path
+        A Chainer snapshot (`serializers.save_npz` or `save_hdf5`), or a PyTorch file with a state dict or a whole
+        module. What it is shows in its content: the published PyTorch code calls its files `.npz` as well.
+
+    Raises
+    ------
+    ModelError
+        When the file is none of these, is damaged, or holds anything but finite numbers.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            signature = file.read(len(_HDF5_SIGNATURE))
+        members = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} cannot be read: {error}.") from error
+    if signature == _HDF5_SIGNATURE:
+        return _weights(_read_hdf5(path), "chainer", path)
+    if members and all(name.endswith(".npy") for name in members):
+        return _weights(_read_npz(path), "chainer", path)
+    if any(name.endswith("data.pkl") for name in members) or signature.startswith(b"\x80"):
+        return _weights(_read_torch(path), "pytorch", path)
+    raise ModelError(
+        f"{path} is neither a Chainer snapshot (.npz or HDF5) nor a PyTorch file. Give the weights as the published code "
+        "saved them."
+    )
+
+
+def _weights(found: Mapping[str, Any], origin: Origin, path: Path) -> ForeignWeights:
+    arrays: dict[str, NDArray[np.float32]] = {}
+    for name, value in found.items():
+        layer, _, what = name.replace("/", ".").removeprefix("module.").rpartition(".")
+        if what in _COUNTERS:
+            continue
+        array = np.asarray(value)
+        if array.dtype.kind != "f":
+            raise ModelError(f"{path}: {name} holds {array.dtype}, and weights are floating point numbers.")
+        array = array.astype(np.float32)
+        if not np.isfinite(array).all():
+            raise ModelError(f"{path}: {name} holds NaN or infinite values; the training that wrote it had failed.")
+        arrays[f"{layer}.{_CHAINER_NAMES.get(what, what)}"] = array
+    return ForeignWeights(arrays, origin)
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} cannot be read as a NumPy archive: {error}.") from error
+
+
+def _read_hdf5(path: Path) -> dict[str, Any]:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ModelError(
+            f"{path} is an HDF5 file, and reading it needs h5py. Install it with: pip install h5py"
+        ) from error
+    found: dict[str, Any] = {}
+
+    def keep(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            found[name] = node[()]
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(keep)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read as HDF5: {error}.") from error
+    return found
+
+
+class _Shell:
+    """Stands in for every class named in a pickled network: it takes the attributes and does nothing."""
+
+    _parameters: Mapping[str, Any]
+    _buffers: Mapping[str, Any]
+    _modules: Mapping[str, Any]
+
+
+_SHELLED = re.compile(r"torch\.nn\.modules\.\w+\.\w+|(\w+\.)*Model_L[234]")
+
+
+def _read_torch(path: Path) -> dict[str, Any]:
+    """Arrays of a state dict, or of a pickled module, of which no class is ever imported."""
+    try:
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        refused = [name for name in named if not _SHELLED.fullmatch(name)]
+        if refused:
+            raise ModelError(
+                f"{path} names {refused[0]}, which is no part of a network; it is not opened, for opening could run code. "
+                "Save the network's state_dict() alone and import that."
+            )
+        with torch.serialization.safe_globals([(_Shell, name) for name in named]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{path} cannot be read as PyTorch weights: {_first_line(error)}") from error
+    named_arrays = dict(_attributes(content)) if isinstance(content, _Shell) else content
+    if not isinstance(named_arrays, Mapping) or not all(isinstance(v, torch.Tensor) for v in named_arrays.values()):
+        raise ModelError(f"{path} holds {type(content).__name__}, and a network or its state_dict() was expected.")
+    return {name: tensor.detach().numpy() for name, tensor in named_arrays.items()}
+
+
+def _attributes(module: _Shell, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Names and tensors of a pickled module, as its `state_dict()` would give them."""
+    for name, value in [*module._parameters.items(), *module._buffers.items()]:
+        if value is not None:
+            yield prefix + name, value
+    for name, child in module._modules.items():
+        yield from _attributes(child, f"{prefix}{name}.")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
