@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors import SafetensorError
 
-from tlseg.config import LabelSettings, Method, Scaling, byte
+from tlseg.config import Scaling
 from tlseg.errors import ModelError
 from tlseg.geometry import Shape, Spacing
 from tlseg.models.unet import UNet, UNetConfig
@@ -48,10 +48,10 @@ class ModelSpec:
     ----------
     spacing_um
         Voxel spacing (z, y, x) the networks were trained at; frames are resampled to it and maps back.
-    precision
     scaling
         Intensities that become 0 and 1: "quantiles" for a frame's median and 99.9th percentile, "extremes" for its least
         and largest value, as in the published networks.
+    precision
         Number format of the forward pass: "bfloat16", "float16" or "float32".
     region_threshold
         Foreground where NSN's probability is at least this.
@@ -73,11 +73,11 @@ class ModelSpec:
     name: str
     networks: Mapping[Role, NetworkSpec]
     spacing_um: Spacing
+    scaling: Scaling = "quantiles"
     precision: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     region_threshold: float = 0.5
     centre_threshold: float = 0.4
     centre_smoothing_um: float = 4.0
-    scaling: Scaling = "quantiles"
     centre_distance_um: float = 5.0
     relief: Literal["distance", "centre"] = "centre"
     minimum_volume_um3: float = 0.0
@@ -192,6 +192,7 @@ def save_model(
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    dtype = torch.float16 if storage == "float16" else torch.float32
     for role, state in weights.items():
         stored = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in state.items()}
         save_file(stored, folder / spec.networks[role].file)
@@ -203,4 +204,3 @@ def save_model(
 def _shape(values: Any) -> Shape:
     z, y, x = (int(v) for v in values)
     return (z, y, x)
-    dtype = torch.float16 if storage == "float16" else torch.float32
