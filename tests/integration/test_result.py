@@ -74,10 +74,10 @@ def test_tables_and_tracks_come_from_beside_the_labels(tmp_path: Path, monkeypat
     movie_with_labels(path).finish()
     frame = pd.DataFrame({"t": [0]})
     monkeypatch.setattr("tlseg.store.tables.read_table", lambda root, name: frame.assign(root=root, name=name))
-    monkeypatch.setattr("tlseg.store.tracks.read_tracks", lambda root: (frame.assign(root=root), frame))
+    monkeypatch.setattr("tlseg.store.tracks.read_tracks", lambda root: (frame.assign(root=str(root)), frame))
     result = open_result(path)
     assert result.table()[["root", "name"]].to_numpy().tolist() == [[str(path), "nuclei"]]
-    assert result.tracks()[0]["root"].tolist() == [str(path)]
+    assert result.tracks()[0]["root"].tolist() == [str(path / "tracks.geff")]
 
 
 def test_what_is_no_result_is_one_line(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ The arrays are created up front and pixels come region by region, so any number 
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ import numpy.typing as npt
 
 from tlseg.errors import LabelError, PlanError
 from tlseg.geometry import Box, Shape
-from tlseg.store.location import one_line
+from tlseg.store.location import one_line, open_store, writable_group
 from tlseg.store.metadata import Json
+from tlseg.store.place import Place
 from tlseg.store.pyramid import Pyramid, downsample_labels, image_levels
 
 Kind = Literal["image", "labels"]
@@ -28,12 +28,12 @@ Kind = Literal["image", "labels"]
 
 @dataclass(frozen=True, slots=True)
 class PyramidArrays:
-    """The arrays of one multiscale image on disk, as a small value that travels to workers.
+    """The arrays of one multiscale image in a store, as a small value that travels to workers.
 
     Attributes
     ----------
     group : str
-        Folder of the multiscale group.
+        Path or URL of the multiscale group.
     kind : {"image", "labels"}
         Images are averaged into coarser levels, labels are strided.
     axes : str
@@ -147,16 +147,14 @@ def ensure_arrays(arrays: PyramidArrays) -> None:
     LabelError
         If a level exists with another shape, data type or layout.
     """
-    import zarr
     from zarr.codecs import BloscCodec, ZstdCodec
 
-    path = Path(arrays.group)
-    group = zarr.open_group(path, mode="a", zarr_format=3, use_consolidated=False)
+    place, group = Place(arrays.group), writable_group(arrays.group)
     image = arrays.kind == "image"
     # Zstandard writes the same bytes on every run; Blosc's shuffle is worth having on noisy pixels
     codec: Any = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle") if image else ZstdCodec(level=3)
     for level in range(len(arrays.pyramid.factors)):
-        if (path / str(level) / "zarr.json").exists():
+        if (place / str(level) / "zarr.json").exists():
             _check_same(arrays, level)
             continue
         group.create_array(
@@ -171,7 +169,7 @@ def ensure_arrays(arrays: PyramidArrays) -> None:
         )
 
 
-def refresh_consolidated(root: Path) -> None:
+def refresh_consolidated(root: Place) -> None:
     """Bring a group's consolidated metadata up to date where it has some: readers that use it would miss labels."""
     import zarr
 
@@ -180,23 +178,21 @@ def refresh_consolidated(root: Path) -> None:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zarr warns that consolidation is no part of the v3 specification yet
-        zarr.consolidate_metadata(str(root))
+        zarr.consolidate_metadata(open_store(root.url, access="write"))
 
 
-def replace_json(path: Path, document: Json) -> None:
+def replace_json(place: Place, document: Json) -> None:
     """Write a JSON file so that a reader sees the old or the new one, never half."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    part.write_text(json.dumps(document, indent=2))
-    part.replace(path)
+    place.write(json.dumps(document, indent=2).encode())
 
 
-def read_json(path: Path) -> Json:
+def read_json(place: Place | Path) -> Json:
     """Read the metadata file of a Zarr node."""
     try:
-        document: Json = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        document: Json = json.loads(place.read_bytes())
+    except (OSError, ValueError) as error:
         raise LabelError(
-            f"{path} cannot be read ({type(error).__name__}): {error}. Restore it or write elsewhere with --out."
+            f"{place} cannot be read ({type(error).__name__}): {error}. Restore it or write elsewhere with --out."
         ) from error
     return document
 
@@ -204,9 +200,9 @@ def read_json(path: Path) -> Json:
 def _check_same(arrays: PyramidArrays, level: int) -> None:
     import zarr
 
-    path = Path(arrays.group) / str(level)
+    path = f"{arrays.group}/{level}"
     try:
-        found = zarr.open_array(path, mode="r")
+        found = zarr.open_array(open_store(path), mode="r")
     except Exception as error:
         raise LabelError(f"{path} cannot be opened ({one_line(error)}). Start again with --overwrite.") from error
     expected = (arrays.array_shape(level), arrays.shard_shape(level), np.dtype(arrays.dtype))
@@ -223,7 +219,7 @@ def _open_arrays(arrays: PyramidArrays) -> list[Any]:
 
     # `open_array` ignores its `config`; labels leave zero shards out, images must not
     return [
-        zarr.open_array(Path(arrays.group) / str(level), mode="r+").with_config(
+        zarr.open_array(open_store(f"{arrays.group}/{level}", access="write"), mode="r+").with_config(
             {"order": "C", "write_empty_chunks": arrays.kind == "image"}
         )
         for level in range(len(arrays.pyramid.factors))

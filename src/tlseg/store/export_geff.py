@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 from tlseg.errors import LabelError
-from tlseg.store.location import is_url, one_line
+from tlseg.store.location import one_line
+from tlseg.store.place import Place
 
 
 def copy_geff(source: str, target: Path) -> int:
-    """Copy a graph and take out its links to label images; returns the number of its nodes.
+    """Copy a graph, local or remote, and take out its links to label images; returns the number of its nodes.
 
     Nodes keep `label`, so that they can still be joined to the pixels by whoever has them.
 
     Raises
     ------
     LabelError
-        If the graph is remote or damaged.
+        If the graph is damaged.
     """
-    if is_url(source):
-        raise LabelError(f"{source} is remote; tracks are copied from a local folder. Copy the result here first.")
-    shutil.copytree(source, target)
+    Place(source).get(target)
     return detach(target)
 
 

@@ -5,7 +5,6 @@ Axes are always (t, c, z, y, x), without z for 2D movies. All chunks are written
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,10 @@ import numpy.typing as npt
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Grid
 from tlseg.store.arrays import PyramidArrays, ensure_arrays, read_json, refresh_consolidated, replace_json
-from tlseg.store.location import open_group
+from tlseg.store.location import open_group, writable_group
 from tlseg.store.metadata import Json, image_axes, omero_channels, parse_image, write_multiscales
 from tlseg.store.movie import MovieSource
+from tlseg.store.place import Place, place_of
 from tlseg.store.pyramid import Pyramid, plan_pyramid
 
 ImageMode = Literal["new", "resume", "overwrite"]
@@ -68,18 +68,16 @@ class ImageWriter:
         like : sequence of dict, optional
             `omero` channels of the source, whose colours are kept.
         """
-        import zarr
-
         windows = [self._window(channel) for channel in range(self.arrays.n_channels)]
         write_multiscales(
-            zarr.open_group(self.root, mode="r+", use_consolidated=False),
-            name=Path(self.root).name.split(".")[0] or "movie",
+            writable_group(self.root),
+            name=Place(self.root).name.split(".")[0] or "movie",
             axes=image_axes(self.arrays.axes, interval_known=self.interval_s is not None),
             datasets=self.arrays.datasets(interval_s=self.interval_s, start_s=self.start_s),
             kind="local mean",
             omero=omero_channels(self.channel_names, windows, like=like),
         )
-        refresh_consolidated(Path(self.root))
+        refresh_consolidated(Place(self.root))
 
     def _window(self, channel: int) -> tuple[float, float, float, float]:
         coarsest = len(self.arrays.pyramid.factors) - 1
@@ -121,7 +119,7 @@ class ImageCopy:
 
 
 def create_image(
-    root: str | Path,
+    root: str | Path | Place,
     *,
     pyramid: Pyramid,
     n_frames: int,
@@ -136,8 +134,8 @@ def create_image(
 
     Parameters
     ----------
-    root : str or Path
-        Local group of the image; made where absent.
+    root : str, Path or Place
+        Group of the image, a path or a URL; made where absent.
     pyramid : Pyramid
         Layout of a frame.
     n_frames : int
@@ -160,9 +158,9 @@ def create_image(
     MovieError
         If the group already holds an image and may not be touched.
     """
-    folder = Path(root).expanduser().absolute()
+    place = place_of(root)
     arrays = PyramidArrays(
-        group=str(folder),
+        group=place.url,
         kind="image",
         axes="tcyx" if is_2d else "tczyx",
         n_frames=n_frames,
@@ -170,19 +168,24 @@ def create_image(
         dtype=dtype,
         pyramid=pyramid,
     )
-    levels = [p for p in folder.glob("*/zarr.json") if p.parent.name.isdecimal()]
+    levels = image_levels_in(place)
     if levels and mode == "new":
-        raise MovieError(f"{folder} already holds an image. Use --overwrite to replace it, or another path.")
+        raise MovieError(f"{place} already holds an image. Use --overwrite to replace it, or another path.")
     if mode == "overwrite":
-        _forget_image(folder)
-        for path in levels:
-            shutil.rmtree(path.parent)
+        _forget_image(place)
+        for level in levels:
+            (place / level).remove()
     ensure_arrays(arrays)
-    return ImageWriter(str(folder), tuple(channel_names), interval_s, start_s, arrays)
+    return ImageWriter(place.url, tuple(channel_names), interval_s, start_s, arrays)
+
+
+def image_levels_in(root: Place) -> list[str]:
+    """Names of the arrays of an image that a group holds, finished or not."""
+    return [name for name in root.names() if name.isdecimal() and (root / name / "zarr.json").exists()]
 
 
 def copy_image(
-    source: MovieSource, out_root: str | Path, *, frames: range | None = None, mode: ImageMode = "new"
+    source: MovieSource, out_root: str | Path | Place, *, frames: range | None = None, mode: ImageMode = "new"
 ) -> ImageCopy:
     """Create an image movie in another store that gets the chosen channel and frames of `source`.
 
@@ -192,15 +195,15 @@ def copy_image(
     ----------
     source : MovieSource
         What to copy.
-    out_root : str or Path
-        Local group of the copy; made where absent.
+    out_root : str, Path or Place
+        Group of the copy, a path or a URL; made where absent.
     frames : range, optional
         Frames to copy; all where not given. The first becomes frame 0 and keeps its time.
     mode : {"new", "resume", "overwrite"}, default: "new"
         What to do where the group already has levels.
     """
     frames = frames if frames is not None else range(source.n_frames)
-    if str(Path(out_root).expanduser().absolute()) == source.url:
+    if place_of(out_root).url == source.url:
         raise MovieError(f"{source.url} cannot be copied onto itself. Give another path with --out.")
     pyramid = plan_pyramid(source.frame_shape, spacing_um=source.spacing_um, translation_um=source.translation_um)
     writer = create_image(
@@ -217,7 +220,7 @@ def copy_image(
     return ImageCopy(source, writer, frames.start)
 
 
-def _forget_image(root: Path) -> None:
+def _forget_image(root: Place) -> None:
     path = root / "zarr.json"
     if not path.exists():
         return

@@ -15,6 +15,8 @@ from tlseg.errors import LabelError
 from tlseg.store.images import LabelMovie, movie_of_axes
 from tlseg.store.location import is_url, one_line, open_group, resolve
 from tlseg.store.metadata import ImageMetadata, parse_image
+from tlseg.store.place import Place
+from tlseg.store.tracks import FOLDER, geff_store, graph_of
 
 _LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
 
@@ -71,7 +73,7 @@ def read_geff_links(path: str) -> pd.DataFrame:
     """
     from geff import GeffMetadata, GeffReader
 
-    meta = GeffMetadata.read(path)
+    meta = GeffMetadata.read(geff_store(path))
     time = next((axis.name for axis in meta.axes or [] if axis.type == "time"), None)
     related = [r.model_dump() for r in meta.related_objects or [] if r.type == "labels"]
     named = [r.get("node_prop") or r.get("label_prop") for r in related]  # geff-spec renamed it in 1.2.1
@@ -82,7 +84,7 @@ def read_geff_links(path: str) -> pd.DataFrame:
             f"{path} does not say which label its nodes have in which frame: found properties {sorted(known)}, "
             f"expected a time axis and one of {', '.join(_LABEL_PROPERTIES)}."
         )
-    reader = GeffReader(path, validate=False)
+    reader = GeffReader(geff_store(path), validate=False)
     reader.read_node_props([time, label])
     graph = reader.build()
     frames, labels = (np.asarray(graph["node_props"][p]["values"]) for p in (time, label))
@@ -185,21 +187,18 @@ def _geff(root: str, name: str) -> str | None:
     `tracks.geff` holds the tracks written last, `tracks-NAME.geff` those of labels written before. They are looked up by
     path: a graph is Zarr v2, and invisible from a v3 group.
     """
-    aside = f"{root}/tracks-{name}.geff"
-    if not is_url(root) and Path(aside).is_dir():
-        return aside
-    path = f"{root}/tracks.geff"
-    if not is_url(root) and not Path(path).is_dir():
+    place = graph_of(Place(root), name)
+    if not place.exists():
         return None
+    if place.name != FOLDER:
+        return place.url
     from geff import GeffMetadata
 
     try:
-        related = GeffMetadata.read(path).related_objects or []
-    except (FileNotFoundError, KeyError, ValueError) as error:
-        if is_url(root):
-            return None
+        related = GeffMetadata.read(geff_store(place.url)).related_objects or []
+    except Exception as error:  # every backend and validator has errors of its own
         raise LabelError(
-            f"{path} cannot be read as a GEFF ({one_line(error)}). Remove it, or copy it again."
+            f"{place} cannot be read as a GEFF ({one_line(error)}). Remove it, or copy it again."
         ) from error
     labels = [r.path.rstrip("/") for r in related if r.type == "labels" and r.path]
-    return path if not labels or any(f"/{p}".endswith(f"/labels/{name}") for p in labels) else None
+    return place.url if not labels or any(f"/{p}".endswith(f"/labels/{name}") for p in labels) else None

@@ -5,7 +5,6 @@ A label movie in the making has arrays but no OME metadata and no entry in `labe
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,10 @@ import numpy.typing as npt
 from tlseg.errors import LabelError
 from tlseg.geometry import Box, Grid
 from tlseg.store.arrays import PyramidArrays, ensure_arrays, read_json, refresh_consolidated, replace_json
-from tlseg.store.location import check_name, resolve
+from tlseg.store.location import check_name, one_line, resolve, writable_group
 from tlseg.store.metadata import Json, image_axes, write_multiscales
 from tlseg.store.movie import MovieSource
+from tlseg.store.place import Place, place_of
 from tlseg.store.pyramid import Pyramid, plan_pyramid, pyramid_like
 
 LabelMode = Literal["new", "resume", "overwrite"]
@@ -94,17 +94,15 @@ class LabelWriter:
         source : str, optional
             The image they belong to, relative to the label group; None where there is none.
         """
-        import zarr
-
-        group = zarr.open_group(self.arrays.group, mode="r+", use_consolidated=False)
+        root = Place(self.root)
         write_multiscales(
-            group,
+            writable_group(self.arrays.group),
             name=self.name,
             axes=image_axes(self.arrays.axes, interval_known=self.interval_s is not None),
             datasets=self.arrays.datasets(interval_s=self.interval_s, start_s=self.start_s),
             kind="stride",
         )
-        path = Path(self.arrays.group) / "zarr.json"
+        path = Place(self.arrays.group) / "zarr.json"
         document = read_json(path)
         attributes = document["attributes"]
         image_label: Json = {"version": "0.5"} | ({"source": {"image": source}} if source else {})
@@ -112,14 +110,14 @@ class LabelWriter:
         if provenance is not None:
             attributes["tlseg"] = dict(provenance)
         replace_json(path, document)
-        names = existing_labels(self.root)
+        names = existing_labels(root)
         if self.name not in names:
-            _list_labels(Path(self.root), [*names, self.name])
-        refresh_consolidated(Path(self.root))
+            _list_labels(root, [*names, self.name])
+        refresh_consolidated(root)
 
 
 def create_labels(
-    root: str | Path,
+    root: str | Path | Place,
     *,
     name: str = "nuclei",
     source: MovieSource,
@@ -130,8 +128,8 @@ def create_labels(
 
     Parameters
     ----------
-    root : str or Path
-        Local OME-Zarr 0.5 group that gets `labels/<name>`; made where absent.
+    root : str, Path or Place
+        OME-Zarr 0.5 group, a path or a URL, that gets `labels/<name>`; made where absent.
     name : str, default: "nuclei"
         Name of the label movie.
     source : MovieSource
@@ -146,7 +144,7 @@ def create_labels(
     LabelError
         If labels of this name exist and may not be touched, or the group cannot hold labels.
     """
-    folder, frames = Path(root).expanduser().absolute(), frames if frames is not None else range(source.n_frames)
+    folder, frames = place_of(root), frames if frames is not None else range(source.n_frames)
     check_name(name)
     arrays = PyramidArrays(
         group=str(folder / "labels" / name),
@@ -160,18 +158,19 @@ def create_labels(
     interval = source.interval_s
     start_s = source.start_s + frames.start * (interval or 0.0)
     writer = LabelWriter(str(folder), name, frames.start, interval, start_s, arrays)
-    exists = Path(arrays.group).exists()
+    group = Place(arrays.group)
+    exists = group.exists()
     if exists and mode == "new":
         raise LabelError(f"{folder} already has labels {name!r}. Use --overwrite to replace them, or another --name.")
     prepare_root(folder)
     if exists and mode == "overwrite":
         _forget(folder, name)
-        shutil.rmtree(arrays.group)
+        group.remove()
     ensure_arrays(arrays)
     return writer
 
 
-def pyramid_beside(source: MovieSource, root: str | Path) -> Pyramid:
+def pyramid_beside(source: MovieSource, root: str | Path | Place) -> Pyramid:
     """Layout of labels for `source` in `root`: as many levels as the image there, our own where it is to be copied."""
     own = plan_pyramid(source.frame_shape, spacing_um=source.spacing_um, translation_um=source.translation_um)
     shapes = tuple(own.level_shape(k) for k in range(len(own.factors)))
@@ -180,9 +179,9 @@ def pyramid_beside(source: MovieSource, root: str | Path) -> Pyramid:
     return pyramid_like(source.level_shapes, spacing_um=source.spacing_um, translation_um=source.translation_um)
 
 
-def existing_labels(root: str | Path) -> list[str]:
+def existing_labels(root: str | Path | Place) -> list[str]:
     """Names of the finished label movies of a group, in the order they were listed."""
-    path = Path(root) / "labels" / "zarr.json"
+    path = place_of(root) / "labels" / "zarr.json"
     if not path.exists():
         return []
     names = read_json(path).get("attributes", {}).get("ome", {}).get("labels", [])
@@ -197,7 +196,7 @@ def _as_uint32(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint32]:
     return labels.astype(np.uint32, copy=False)
 
 
-def prepare_root(root: Path) -> None:
+def prepare_root(root: Path | Place) -> None:
     """Make `root` an OME-Zarr 0.5 group that can hold labels, or check that it is one.
 
     Raises
@@ -205,29 +204,34 @@ def prepare_root(root: Path) -> None:
     LabelError
         If it is something else, or cannot be written to.
     """
-    import zarr
-
-    if (root / ".zgroup").exists() or (root / ".zattrs").exists():
-        raise LabelError(f"{root} is OME-Zarr 0.4 (Zarr v2), which cannot hold 0.5 labels. Write elsewhere with --out.")
-    if root.exists() and not (root / "zarr.json").exists() and any(root.iterdir()):
-        raise LabelError(f"{root} is a folder that is no Zarr group. Expected an OME-Zarr 0.5 group or a new path.")
+    root = place_of(root)
+    check_root(root)
     try:
         if not (root / "zarr.json").exists():
-            zarr.create_group(root, zarr_format=3)
+            writable_group(root.url)
         if not (root / "labels" / "zarr.json").exists():
-            zarr.create_group(root / "labels", zarr_format=3)
+            writable_group(f"{root}/labels")
             _list_labels(root, [])
     except OSError as error:
-        raise LabelError(f"{root} cannot be written to ({error.strerror}). Write elsewhere with --out.") from error
+        raise LabelError(f"{root} cannot be written to ({one_line(error)}). Write elsewhere with --out.") from error
 
 
-def _forget(root: Path, name: str) -> None:
+def check_root(root: Place) -> None:
+    """Raise `LabelError` unless `root` is an OME-Zarr 0.5 group, or nothing is there and it can be made."""
+    names = root.names()
+    if ".zgroup" in names or ".zattrs" in names:
+        raise LabelError(f"{root} is OME-Zarr 0.4 (Zarr v2), which cannot hold 0.5 labels. Write elsewhere with --out.")
+    if names and "zarr.json" not in names:
+        raise LabelError(f"{root} is a folder that is no Zarr group. Expected an OME-Zarr 0.5 group or a new path.")
+
+
+def _forget(root: Place, name: str) -> None:
     names = existing_labels(root)
     if name in names:
         _list_labels(root, [n for n in names if n != name])
 
 
-def _list_labels(root: Path, names: list[str]) -> None:
+def _list_labels(root: Place, names: list[str]) -> None:
     path = root / "labels" / "zarr.json"
     document = read_json(path)
     ome = document.setdefault("attributes", {}).setdefault("ome", {})

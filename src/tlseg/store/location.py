@@ -7,29 +7,45 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tlseg.errors import LabelError, MissingExtraError, MovieError
+from tlseg.store.options import assume_public
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
     from zarr.core.group import Group
 
-_EXTRAS = {"http": "http", "https": "http", "s3": "s3"}
+    from tlseg.store.place import Place
+
 _NO_LISTING = ("http", "https")
 
 
-def is_url(path: str | Path) -> bool:
+def is_url(path: str | Path | Place) -> bool:
     """Whether `path` names a remote store rather than a local folder."""
     return "://" in str(path)
 
 
-def resolve(path: str | Path) -> str:
-    """Return the one text that names a store: a URL without trailing slash, or an absolute local path."""
+def resolve(path: str | Path | Place) -> str:
+    """Return the one text that names a store: a URL without trailing slash, or an absolute local path.
+
+    Raises
+    ------
+    MovieError
+        If a URL holds a password, which would end up in run records and messages.
+    """
     text = str(path)
-    if text.startswith("file://"):
-        text = text.removeprefix("file://")
-    return text.rstrip("/") if is_url(text) else str(Path(text).expanduser().absolute())
+    for scheme in ("file://", "local://"):
+        text = text.removeprefix(scheme)
+    if not is_url(text):
+        return str(Path(text).expanduser().absolute())
+    host = text.split("://", 1)[1].split("/", 1)[0]
+    if "@" in host and ":" in host.split("@")[0]:
+        raise MovieError(
+            f"The URL of {host.rsplit('@', 1)[1]} holds a password, which would be written to records. Give it through "
+            "the environment or the configuration of fsspec."
+        )
+    return text.rstrip("/")
 
 
 def check_name(name: str) -> None:
@@ -46,8 +62,8 @@ def can_list(url: str) -> bool:
     return not is_url(url) or url.split("://", 1)[0] not in _NO_LISTING
 
 
-def open_store(url: str, *, anonymous: bool = False) -> Store:
-    """Open the store at `url` (see `resolve`) for reading.
+def open_store(url: str, *, access: Literal["read", "write"] = "read") -> Store:
+    """Open the store at `url` (see `resolve`).
 
     Raises
     ------
@@ -59,21 +75,10 @@ def open_store(url: str, *, anonymous: bool = False) -> Store:
     if not is_url(url):
         from zarr.storage import LocalStore
 
-        return LocalStore(url, read_only=True)
-    from zarr.storage import FsspecStore
+        return LocalStore(url, read_only=access != "write")
+    from tlseg.store.remote import zarr_store
 
-    scheme = url.split("://", 1)[0]
-    options = {"anon": True} if anonymous else {}
-    try:
-        return FsspecStore.from_url(url, storage_options=options, read_only=True)
-    except ImportError as error:
-        if scheme in _EXTRAS:
-            raise MissingExtraError(f"Reading {url}", _EXTRAS[scheme]) from error
-        raise MovieError(f"Reading {url} needs the fsspec file system for {scheme}:// ({error}).") from error
-    except ValueError as error:
-        raise MovieError(
-            f"{url}: {error}. Expected a local path or a URL that starts with https:// or s3://."
-        ) from error
+    return zarr_store(url, read_only=access != "write")
 
 
 def open_group(url: str) -> Group:
@@ -94,11 +99,32 @@ def open_group(url: str) -> Group:
         except Exception as error:
             if type(error).__name__ != "NoCredentialsError":
                 raise
-            return zarr.open_group(open_store(url, anonymous=True), mode="r", use_consolidated=False)
+        assume_public(url)
+        return zarr.open_group(open_store(url), mode="r", use_consolidated=False)
     except (MissingExtraError, MovieError):
         raise
     except Exception as error:  # every backend and codec has errors of its own
         raise MovieError(_explain(url, error)) from error
+
+
+def writable_group(url: str) -> Group:
+    """Open the Zarr v3 group at `url` for writing; made where absent.
+
+    Raises
+    ------
+    LabelError
+        If it cannot be written to.
+    """
+    import zarr
+
+    try:
+        return zarr.open_group(open_store(url, access="write"), mode="a", zarr_format=3, use_consolidated=False)
+    except (MissingExtraError, MovieError):
+        raise
+    except Exception as error:  # every backend has errors of its own
+        raise LabelError(
+            f"{url} cannot be written to as a Zarr group ({one_line(error)}). Write elsewhere with --out."
+        ) from error
 
 
 def read_only_store(url: str) -> Store:

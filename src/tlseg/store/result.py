@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlseg.errors import LabelError, MovieError
-from tlseg.store.location import is_url, one_line, open_group, resolve
+from tlseg.store.location import one_line, open_group, resolve
 from tlseg.store.movie import open_movie
+from tlseg.store.place import Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,13 +52,12 @@ class Result:
 
     def tracks(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Nodes (nucleus per frame) and edges (same nucleus, or mother to daughter)."""
-        from tlseg.store.tracks import read_tracks
+        from tlseg.store.tracks import graph_of, read_tracks
 
-        aside = f"{self.path}/tracks-{self.name}.geff"
-        return read_tracks(aside if Path(aside).is_dir() else self.path)
+        return read_tracks(graph_of(Place(self.path), self.name))
 
 
-def open_result(path: str | Path, *, name: str = "nuclei") -> Result:
+def open_result(path: str | Path | Place, *, name: str = "nuclei") -> Result:
     """Open the result of a run.
 
     Parameters
@@ -97,15 +97,9 @@ def _finished(group: Any) -> list[str]:
 
 
 def _record(place: str, name: str) -> dict[str, Any]:
-    path = f"{place}/tlseg/{name}/run.json"
+    path = Place(place) / "tlseg" / name / "run.json"
     try:
-        if is_url(path):
-            import fsspec
-
-            with fsspec.open(path, "rt") as file:
-                text = file.read()
-        else:
-            text = Path(path).read_text()
+        text = path.read_text()
     except FileNotFoundError:
         return {}
     except OSError as error:

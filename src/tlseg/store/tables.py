@@ -1,25 +1,25 @@
 """Per-nucleus tables beside the pixels: one parquet file in `tables/<name>`, where ngio looks for it.
 
 Frames are appended as row groups, so a long movie's table is never whole in memory while it is written, and it is
-listed only when it is complete.
+listed only when it is complete. For a remote group it is made in a temporary file and sent whole.
 """
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from tlseg.errors import LabelError, MovieError
 from tlseg.store.arrays import refresh_consolidated
-from tlseg.store.location import check_name, is_url, one_line, open_group, resolve
-
-if TYPE_CHECKING:
-    from zarr.core.group import Group
+from tlseg.store.location import check_name, one_line, open_group, writable_group
+from tlseg.store.place import Place, place_of
+from tlseg.store.retry import again
 
 FILE = "table.parquet"
 
@@ -60,14 +60,13 @@ class TableWriter:
     If the block fails, nothing remains of the new table, and one that was to be replaced is still there.
     """
 
-    def __init__(self, root: str, name: str, labels: str) -> None:
+    def __init__(self, root: Place, name: str, labels: str) -> None:
         self._root, self._name, self._labels = root, name, labels
-        self._folder = f"{root}/tables/{name}"
-        self._part = f"{self._folder}/.{uuid.uuid4().hex}.partial"
-        self._fs, _ = _file_system(root)
+        self._folder = root / "tables" / name
+        self._temporary = Path(tempfile.gettempdir()) if root.remote else self._folder.path
+        self._part = self._temporary / f".{uuid.uuid4().hex}.partial"
         self._schema: Any = None
         self._writer: Any = None
-        self._stream: Any = None
 
     def __enter__(self) -> TableWriter:
         return self
@@ -125,31 +124,28 @@ class TableWriter:
         import pyarrow.parquet as pq
 
         self._schema = schema
-        self._fs.makedirs(self._path(self._folder), exist_ok=True)
-        self._stream = self._fs.open(self._path(self._part), "wb")
-        self._writer = pq.ParquetWriter(self._stream, schema, compression="zstd")
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(self._part, schema, compression="zstd")
 
     def _close(self) -> None:
-        for part in (self._writer, self._stream):
-            if part is not None:
-                part.close()
-        self._writer = self._stream = None
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
 
     def _discard(self) -> None:
         self._close()
-        part, folder = self._path(self._part), self._path(self._folder)
-        if self._fs.exists(part):
-            self._fs.rm(part)
-        if self._fs.exists(folder) and not self._fs.ls(folder):
-            self._fs.rm(folder, recursive=True)
+        self._part.unlink(missing_ok=True)
+        if not self._root.remote and not self._folder.names():
+            self._folder.remove()
 
     def _publish(self) -> None:
-        part, file = self._path(self._part), self._path(f"{self._folder}/{FILE}")
-        if is_url(self._root):
-            self._fs.mv(part, file)
+        file = self._folder / FILE
+        if self._root.remote:
+            file.put(self._part)
+            self._part.unlink()
         else:
-            Path(part).replace(file)
-        tables = _writable(self._root).require_group("tables")
+            self._part.replace(file.path)
+        tables = writable_group(self._root.url).require_group("tables")
         table = tables.require_group(self._name)
         table.attrs.put(
             {
@@ -165,14 +161,12 @@ class TableWriter:
         names = _listed(tables)
         if self._name not in names:
             tables.attrs["tables"] = [*names, self._name]
-        if not is_url(self._root):
-            refresh_consolidated(Path(self._root))
-
-    def _path(self, url: str) -> str:
-        return str(self._fs._strip_protocol(url))
+        refresh_consolidated(self._root)
 
 
-def create_table(root: str | Path, name: str, *, labels: str | None = None, overwrite: bool = False) -> TableWriter:
+def create_table(
+    root: str | Path | Place, name: str, *, labels: str | None = None, overwrite: bool = False
+) -> TableWriter:
     """Start a table that is written frame by frame.
 
     Parameters
@@ -191,15 +185,15 @@ def create_table(root: str | Path, name: str, *, labels: str | None = None, over
     LabelError
         If there is a table of this name, the name cannot be one, or the group cannot be written to.
     """
-    place = resolve(root)
+    place = place_of(root)
     check_name(name)
-    if name in _listed(_writable(place).require_group("tables")) and not overwrite:
+    if name in _listed(writable_group(place.url).require_group("tables")) and not overwrite:
         raise LabelError(f"{place} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
     return TableWriter(place, name, labels if labels is not None else name)
 
 
 def write_table(
-    root: str | Path,
+    root: str | Path | Place,
     name: str,
     frames: pd.DataFrame | Iterable[pd.DataFrame],
     *,
@@ -213,7 +207,7 @@ def write_table(
 
 
 def read_table(
-    root: str | Path, name: str, *, columns: Sequence[str] | None = None, frames: range | None = None
+    root: str | Path | Place, name: str, *, columns: Sequence[str] | None = None, frames: range | None = None
 ) -> pd.DataFrame:
     """Read a table.
 
@@ -241,21 +235,25 @@ def read_table(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    place = resolve(root)
+    place = place_of(root)
     known = list_tables(place)
     if name not in known:
         raise LabelError(f"{place} has no table {name!r}. It has {', '.join(known) or 'none'}.")
-    fs, path = _file_system(f"{place}/tables/{name}/{FILE}")
+    fs, path = _file_system((place / "tables" / name / FILE).url)
     chosen = None if frames is None else [("t", ">=", frames.start), ("t", "<", frames.stop)]
     try:
-        table = pq.read_table(path, filesystem=fs, columns=None if columns is None else list(columns), filters=chosen)
+        table = again(
+            lambda: pq.read_table(
+                path, filesystem=fs, columns=None if columns is None else list(columns), filters=chosen
+            )
+        )
     except (OSError, pa.ArrowException) as error:
         raise LabelError(f"Table {name!r} of {place} cannot be read ({one_line(error)}). Write it again.") from error
     rows: pd.DataFrame = table.to_pandas()
     return rows if frames is None or frames.step == 1 else rows[rows["t"].isin(list(frames))].reset_index(drop=True)
 
 
-def list_tables(root: str | Path) -> list[str]:
+def list_tables(root: str | Path | Place) -> list[str]:
     """Names of the finished tables of a group, in the order they were listed.
 
     Raises
@@ -264,7 +262,7 @@ def list_tables(root: str | Path) -> list[str]:
         If there is no Zarr group.
     """
     try:
-        group = open_group(resolve(root))
+        group = open_group(place_of(root).url)
     except MovieError as error:
         raise LabelError(str(error)) from error
     tables = group.get("tables")
@@ -276,22 +274,10 @@ def _listed(tables: Any) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
-def _writable(root: str) -> Group:
-    import zarr
-
-    try:
-        return zarr.open_group(root, mode="a", use_consolidated=False)
-    except Exception as error:  # every backend has errors of its own
-        raise LabelError(
-            f"{root} cannot be written to as a Zarr group ({one_line(error)}). Write elsewhere with --out."
-        ) from error
-
-
 def _file_system(url: str) -> tuple[Any, str]:
-    import fsspec
+    from tlseg.store.remote import file_system
 
-    fs, path = fsspec.url_to_fs(url)
-    return fs, str(path)
+    return file_system(url)
 
 
 def _full_schema() -> Any:

@@ -6,6 +6,7 @@ Nodes point at the labels by pixel value, so any reader of GEFF can join graph a
 from __future__ import annotations
 
 import shutil
+import tempfile
 import uuid
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError
 from tlseg.geometry import Spacing
-from tlseg.store.location import is_url, one_line, resolve
+from tlseg.store.location import is_url, one_line, open_store
+from tlseg.store.place import Place, place_of
 
 FOLDER = "tracks.geff"
+_METADATA = (".zattrs", ".zgroup", ".zmetadata")
 EDGE_KEYS = ("t_a", "label_a", "t_b", "label_b")
 _POSITION = {"z": "z_um", "y": "y_um", "x": "x_um"}
 _WHOLE = ("label", "track", "lineage", "parent", "generation")
@@ -26,7 +29,7 @@ _NUMBERS = {"volume_um3": "cubic micrometer"}
 
 
 def write_tracks(
-    root: str | Path,
+    root: str | Path | Place,
     nodes: pd.DataFrame,
     edges: pd.DataFrame,
     *,
@@ -35,18 +38,19 @@ def write_tracks(
     name: str = "nuclei",
     axes: Literal["tzyx", "tyx"] = "tzyx",
     overwrite: bool = False,
-) -> Path:
+) -> Place:
     """Write `tracks.geff` into an OME-Zarr group.
 
     Tracks of other labels that are there (such as the truth of a simulated movie) move to `tracks-NAME.geff`.
 
     The graph is written beside its final place, checked with GEFF's own validator and then moved there, so a reader
-    sees the old tracks or the new ones. Zarr v2 inside, the default of GEFF, which all its readers open.
+    sees the old tracks or the new ones; on an object store, the old ones, none for a moment, or the new ones. Zarr v2
+    inside, the default of GEFF, which all its readers open.
 
     Parameters
     ----------
     root
-        Local OME-Zarr group.
+        OME-Zarr group, a path or a URL.
     nodes
         One row per nucleus per frame: `t, label, track, lineage`, the centroid as `z_um, y_um, x_um` in micrometres or
         `z, y, x` in voxels, and if known `parent, generation, volume_um3`. `label` is the pixel value in that frame.
@@ -65,7 +69,7 @@ def write_tracks(
 
     Returns
     -------
-    Path
+    Place
         The graph's folder.
 
     Raises
@@ -73,17 +77,17 @@ def write_tracks(
     LabelError
         If there are tracks already, a column is missing, or an edge has an end that is no node.
     """
-    place = resolve(root)
-    if is_url(place):
-        raise LabelError(f"Tracks are written to a local folder, not to {place}. Write locally and copy {FOLDER}.")
-    folder = Path(place) / FOLDER
-    owner = _labels_of(folder)
-    if folder.exists() and owner in (name, None) and not overwrite:
+    place = place_of(root)
+    folder = place / FOLDER
+    owner, exists = _labels_of(folder), folder.exists()
+    if exists and owner in (name, None) and not overwrite:
         raise LabelError(f"{folder} exists. Use --overwrite to replace it.")
     rows = _sorted_nodes(nodes)
     identity, joined = np.arange(1, len(rows) + 1, dtype=np.uint64), _edge_ids(rows, edges)
-    part = folder.with_name(f".{FOLDER}.{uuid.uuid4().hex}.partial")
+    beside = Path(tempfile.gettempdir()) if place.remote else place.path
+    part = beside / f".{FOLDER}.{uuid.uuid4().hex}.partial"
     part.parent.mkdir(parents=True, exist_ok=True)
+    aside = place / f"tracks-{owner}.geff" if exists and owner not in (name, None) else None
     try:
         _write(
             part,
@@ -91,33 +95,59 @@ def write_tracks(
             (joined, _edge_props(edges)),
             _metadata(spacing_um, interval_s, name=name, axes=axes),
         )
-        if folder.exists() and owner not in (name, None):
-            aside = folder.with_name(f"tracks-{owner}.geff")
-            shutil.rmtree(aside, ignore_errors=True)
-            folder.rename(aside)
-        elif folder.exists():
-            shutil.rmtree(folder)
-        part.rename(folder)
-        shutil.rmtree(folder.with_name(f"tracks-{name}.geff"), ignore_errors=True)
+        if place.remote:
+            _send(part, folder, aside=aside)
+        else:
+            _move(part, folder.path, aside=None if aside is None else aside.path)
+        (place / f"tracks-{name}.geff").remove()
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
-def _labels_of(folder: Path) -> str | None:
+def _move(part: Path, folder: Path, *, aside: Path | None) -> None:
+    """Put a finished graph in its place; the one that is there moves aside, or is dropped."""
+    if aside is not None:
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def _send(part: Path, folder: Place, *, aside: Place | None) -> None:
+    """As `_move` where nothing can be renamed: what makes a folder a graph goes first, and comes last."""
+    if aside is not None:
+        aside.remove()
+        with tempfile.TemporaryDirectory() as copy:
+            folder.get(Path(copy) / FOLDER)
+            aside.put(Path(copy) / FOLDER, last=_METADATA)
+    for name in _METADATA:
+        (folder / name).remove()
+    folder.remove()
+    folder.put(part, last=_METADATA)
+
+
+def _labels_of(folder: Place) -> str | None:
     """Name of the labels a graph says it belongs to; None where it does not say."""
     from geff import GeffMetadata
 
     if not folder.exists():
         return None
     try:
-        related = GeffMetadata.read(folder).related_objects or []
+        related = GeffMetadata.read(geff_store(folder.url)).related_objects or []
     except Exception:  # a damaged graph belongs to nobody
         return None
     return next((r.path.rsplit("/", 1)[-1] for r in related if r.type == "labels"), None)
 
 
-def read_tracks(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def graph_of(root: Place, name: str) -> Place:
+    """Where the tracks of some labels are: those written last in `tracks.geff`, others beside."""
+    aside = root / f"tracks-{name}.geff"
+    return aside if aside.is_dir() else root / FOLDER
+
+
+def read_tracks(root: str | Path | Place) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the tracks of an OME-Zarr group.
 
     Parameters
@@ -139,12 +169,12 @@ def read_tracks(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     from geff.core_io import read_to_memory
 
-    place = resolve(root)
-    place = place if place.endswith(".geff") else f"{place}/{FOLDER}"
-    if not is_url(place) and not Path(place).exists():
+    place = place_of(root)
+    place = place if place.url.endswith(".geff") else place / FOLDER
+    if not place.exists():
         raise LabelError(f"{place} does not exist. Expected tracks of a finished run; make them with tlseg link.")
     try:
-        graph = read_to_memory(_store(place))
+        graph = read_to_memory(geff_store(place.url))
     except Exception as error:  # every backend and validator has errors of its own
         raise LabelError(f"{place} cannot be read as a GEFF graph ({one_line(error)}).") from error
     props = {key: prop["values"] for key, prop in graph["node_props"].items()}
@@ -267,7 +297,6 @@ def _prop(values: NDArray[Any]) -> dict[str, Any]:
     return {"values": values, "missing": None}
 
 
-def _store(place: str) -> Any:
-    from tlseg.store.location import open_store
-
-    return open_store(place) if is_url(place) else place
+def geff_store(url: str) -> Any:
+    """What the GEFF library opens for a graph: a path, or a remote store."""
+    return open_store(url) if is_url(url) else url

@@ -1,0 +1,178 @@
+"""Where results lie: a folder of this machine, or a prefix of an object store, behind one small value.
+
+A document that is written is there whole or not at all: renamed into place on a file system, one request on an object
+store. The value travels to workers and into records, so it never holds a credential or an endpoint.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tlseg.store.location import is_url, resolve
+from tlseg.store.retry import again
+from tlseg.store.scratch import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file or folder, local or remote.
+
+    Attributes
+    ----------
+    url : str
+        Absolute local path, or URL without trailing slash.
+    """
+
+    url: str
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is reached through a URL."""
+        return is_url(self.url)
+
+    @property
+    def path(self) -> Path:
+        """The local path; only where it is not `remote`."""
+        return Path(self.url)
+
+    @property
+    def name(self) -> str:
+        """Last part."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def parent(self) -> Place:
+        """What holds it."""
+        return Place(self.url.rsplit("/", 1)[0] or "/")
+
+    def __truediv__(self, part: str) -> Place:
+        return Place(f"{self.url.rstrip('/')}/{part}")
+
+    def __str__(self) -> str:
+        return self.url
+
+    def exists(self) -> bool:
+        """Whether there is a file or folder; on an object store a folder is there while it holds something."""
+        if not self.remote:
+            return self.path.exists()
+        fs, path = _remote(self.url)
+        return bool(again(partial(fs.exists, path)))
+
+    def is_dir(self) -> bool:
+        """Whether it is a folder."""
+        if not self.remote:
+            return self.path.is_dir()
+        fs, path = _remote(self.url)
+        return bool(again(partial(fs.isdir, path)))
+
+    def names(self) -> list[str]:
+        """Names of what lies directly inside, sorted; none where there is nothing."""
+        if not self.remote:
+            return sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else []
+        fs, path = _remote(self.url)
+        try:
+            found = again(partial(fs.ls, path, detail=False))
+        except FileNotFoundError:
+            return []
+        return sorted({str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in found} - {"", self.name})
+
+    def read_bytes(self) -> bytes:
+        """Content of a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        """
+        if not self.remote:
+            return self.path.read_bytes()
+        fs, path = _remote(self.url)
+        return bytes(again(partial(fs.cat_file, path)))
+
+    def read_text(self) -> str:
+        """Content of a file as text."""
+        return self.read_bytes().decode()
+
+    def write(self, data: bytes) -> None:
+        """Write a file so that readers see the whole of it or what was there before; folders are made as needed."""
+        if not self.remote:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, data)
+            return
+        fs, path = _remote(self.url)
+        again(partial(fs.pipe_file, path, data))
+
+    def remove(self) -> None:
+        """Delete a file, or a folder with everything in it; nothing happens where there is none."""
+        if not self.remote:
+            if self.path.is_dir() and not self.path.is_symlink():
+                shutil.rmtree(self.path, ignore_errors=True)
+            else:
+                self.path.unlink(missing_ok=True)
+            return
+        fs, path = _remote(self.url)
+        try:
+            again(partial(fs.rm, path, recursive=True))
+        except FileNotFoundError:
+            return
+
+    def put(self, source: Path, *, last: tuple[str, ...] = ()) -> None:
+        """Copy a local file or folder here.
+
+        Parameters
+        ----------
+        source
+            What is copied.
+        last
+            Names directly in the folder that are copied after everything else: where readers look first.
+        """
+        if not source.is_dir():
+            self._put_file(source)
+            return
+        files = sorted(path for path in source.rglob("*") if path.is_file())
+        at_the_end = [path for path in files if path.parent == source and path.name in last]
+        for path in [*(p for p in files if p not in at_the_end), *at_the_end]:
+            (self / path.relative_to(source).as_posix())._put_file(path)
+
+    def get(self, target: Path) -> None:
+        """Copy the folder to a new local one.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is nothing.
+        """
+        if not self.remote:
+            shutil.copytree(self.path, target)
+            return
+        fs, path = _remote(self.url)
+        files = again(partial(fs.find, path))
+        if not files:
+            raise FileNotFoundError(self.url)
+        for file in files:
+            copy = target / str(file)[len(path.rstrip("/")) + 1 :]
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(again(partial(fs.cat_file, file)))
+
+    def _put_file(self, source: Path) -> None:
+        if not self.remote:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, self.path)
+            return
+        fs, path = _remote(self.url)
+        again(partial(fs.put_file, str(source), path))
+
+
+def place_of(location: str | Path | Place) -> Place:
+    """Place that a path or URL names."""
+    return location if isinstance(location, Place) else Place(resolve(location))
+
+
+def _remote(url: str) -> tuple[Any, str]:
+    from tlseg.store.remote import file_system
+
+    return file_system(url)
