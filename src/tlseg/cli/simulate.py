@@ -9,12 +9,24 @@ import click
 
 from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json
 
+SCENES = ("embryo", "blastocyst", "sheet", "tissue")
+
 
 @click.command("simulate")
 @click.argument("out", metavar="OUT.ome.zarr")
-@click.option("--frames", type=int, default=10, show_default=True, help="Time points.")
-@click.option("--nuclei", type=int, default=4, show_default=True, help="Nuclei in the first frame.")
-@click.option("--shape", type=TripleType(int), default=(51, 128, 128), help="Voxels of a frame. [default: 51,128,128]")
+@click.option(
+    "--scene",
+    type=click.Choice(SCENES),
+    default="embryo",
+    show_default=True,
+    help="An embryo; one that grows from 2 nuclei to a blastocyst; a sheet of nuclei; tissue packed with them.",
+)
+@click.option("--frames", type=int, help="Time points. [default: 10; blastocyst: 500; tissue: 1]")
+@click.option("--nuclei", type=int, help="Nuclei in the first frame. [default: 4; blastocyst: 2; sheet: 200]")
+@click.option(
+    "--cycle", type=float, metavar="FRAMES", help="Mean frames between two divisions. [default: of the scene]"
+)
+@click.option("--shape", type=TripleType(int), help="Voxels of a frame. [default: 51,128,128; sheet: 15,256,256]")
 @click.option(
     "--spacing", type=TripleType(float), default=(1.75, 0.8, 0.8), help="Voxel size in um. [default: 1.75,0.8,0.8]"
 )
@@ -23,43 +35,66 @@ from tlseg.cli.common import TripleType, json_option, one_line_errors, print_jso
 @click.option("--overwrite", is_flag=True, help="Replace a simulated movie that is there already.")
 @json_option
 @one_line_errors
-def command(
-    out: str,
-    frames: int,
-    nuclei: int,
-    shape: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    interval: float,
-    seed: int,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    """Write a synthetic embryo movie with exact labels (`labels/truth`) and lineage (`tracks.geff`)."""
-    from tlseg.simulate.api import simulate
-    from tlseg.simulate.settings import SimulationSettings
-
-    settings = SimulationSettings(
-        frames=frames,
-        start_nuclei=nuclei,
-        shape=shape,
-        spacing_um=spacing,
-        interval_s=interval,
-        seed=seed,
-    )
-    result = simulate(out, settings, overwrite=overwrite, progress=_report)
+def command(out: str, scene: str, overwrite: bool, as_json: bool, **options: Any) -> None:
+    """Write a synthetic movie with exact labels (`labels/truth`) and lineage (`tracks.geff`)."""
+    if scene == "tissue":
+        result = _tissue(out, options, overwrite=overwrite)
+    else:
+        result = _movie(out, scene, options, overwrite=overwrite)
     if as_json:
         print_json(result)
     else:
         click.echo(_sentence(result))
 
 
+def _movie(out: str, scene: Any, options: dict[str, Any], *, overwrite: bool) -> dict[str, Any]:
+    from tlseg.simulate.api import simulate
+    from tlseg.simulate.scenes import scene_settings
+
+    fields = {
+        "frames": options["frames"],
+        "start_nuclei": options["nuclei"] if scene != "sheet" else options["nuclei"] or 200,
+        "cycle_frames": options["cycle"],
+        "shape": options["shape"] if scene != "sheet" else options["shape"] or (15, 256, 256),
+        "spacing_um": options["spacing"],
+        "interval_s": options["interval"],
+        "seed": options["seed"],
+    }
+    settings = scene_settings(scene, **{name: value for name, value in fields.items() if value is not None})
+    return simulate(out, settings, overwrite=overwrite, progress=_report)
+
+
+def _tissue(out: str, options: dict[str, Any], *, overwrite: bool) -> dict[str, Any]:
+    from tlseg.simulate.api import simulate_dense
+    from tlseg.simulate.dense import DenseSettings
+
+    given = [f"--{name}" for name in ("nuclei", "cycle") if options[name] is not None]
+    if given:
+        raise click.UsageError(f"{', '.join(given)} is not for tissue: it is full of nuclei, and none divides.")
+    settings = DenseSettings(
+        shape=options["shape"] or (51, 128, 128),
+        frames=1 if options["frames"] is None else options["frames"],
+        seed=options["seed"],
+    )
+    return simulate_dense(
+        out,
+        settings,
+        spacing_um=options["spacing"],
+        interval_s=options["interval"],
+        overwrite=overwrite,
+        progress=_report,
+    )
+
+
 def _report(done: int, whole: int) -> None:
-    """Count frames on one line of a terminal; say nothing where nobody watches."""
+    """Count frames, or regions, on one line of a terminal; say nothing where nobody watches."""
     if sys.stderr.isatty():
-        click.echo(f"\rSimulating frame {done} of {whole}", nl=done == whole, err=True)
+        click.echo(f"\rSimulating {done} of {whole}", nl=done == whole, err=True)
 
 
 def _sentence(result: dict[str, Any]) -> str:
+    if "nuclei" not in result:
+        return f"{result['path']}: {result['frames']} frames. Truth: labels/truth."
     nuclei = result["nuclei"]
     return (
         f"{result['path']}: {result['frames']} frames, {nuclei[0]} to {nuclei[-1]} nuclei, {result['tracks']} tracks, "

@@ -17,6 +17,7 @@ _PUBLIC = {
     "SimulationError": "tlseg.simulate.settings",
     "SimulationSettings": "tlseg.simulate.settings",
     "dense_frame": "tlseg.simulate.dense",
+    "scene_settings": "tlseg.simulate.scenes",
     "simulate_dense": "tlseg.simulate.api",
     "simulate_frames": "tlseg.simulate.movie",
     "simulate_large_frame": "tlseg.simulate.dense",

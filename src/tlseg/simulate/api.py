@@ -1,4 +1,4 @@
-"""Write a simulated movie as OME-Zarr with its truth beside the pixels, one frame in memory at a time."""
+"""Write a simulated movie as OME-Zarr with its truth beside the pixels, one frame or region in memory at a time."""
 
 from __future__ import annotations
 
@@ -116,10 +116,13 @@ def simulate_dense(
     settings: DenseSettings | None = None,
     *,
     spacing_um: Spacing = (1.0, 1.0, 1.0),
+    interval_s: float | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write one frame packed with touching nuclei and `labels/truth`, region by region, whatever its size.
+    """Write frames packed with touching nuclei and `labels/truth`, region by region, whatever their size.
+
+    Labels are tracks: a number is one nucleus in all frames, and none divides.
 
     Parameters
     ----------
@@ -128,6 +131,8 @@ def simulate_dense(
     settings : DenseSettings, optional
     spacing_um : Spacing
         Voxel size along (z, y, x) to write down, micrometres.
+    interval_s : float, optional
+        Seconds between frames to write down.
     overwrite : bool, default: False
         Replace a simulated movie that is there already, with all that lies beside its pixels.
     progress : callable, optional
@@ -136,28 +141,35 @@ def simulate_dense(
     Returns
     -------
     dict
-        `path`, `frames`, `shape`, `spacing_um`.
+        `path`, `frames`, `shape`, `spacing_um`, `interval_s`.
     """
     settings = settings or DenseSettings()
-    regions = plan_pyramid(settings.shape, spacing_um=spacing_um).regions
+    boxes = plan_pyramid(settings.shape, spacing_um=spacing_um).regions
+    regions = [(t, box) for t in range(settings.frames) for box in boxes]
 
     def pictures() -> Iterator[Piece]:
-        for done, box in enumerate(regions, start=1):
-            yield 0, box, simulate_large_frame(settings, box)[0]
+        for done, (t, box) in enumerate(regions, start=1):
+            yield t, box, simulate_large_frame(settings, box, t=t)[0]
             if progress is not None:
                 progress(done, len(regions))
 
     source = _write_image(
         out,
         pictures(),
-        n_frames=1,
+        n_frames=settings.frames,
         shape=settings.shape,
         spacing_um=spacing_um,
-        interval_s=None,
+        interval_s=interval_s,
         overwrite=overwrite,
     )
-    _write_labels(out, ((0, box, dense_labels(settings, box)) for box in regions), source, settings, overwrite)
-    return {"path": str(Path(out)), "frames": 1, "shape": list(settings.shape), "spacing_um": list(spacing_um)}
+    _write_labels(out, ((t, box, dense_labels(settings, box, t=t)) for t, box in regions), source, settings, overwrite)
+    return {
+        "path": str(Path(out)),
+        "frames": settings.frames,
+        "shape": list(settings.shape),
+        "spacing_um": list(spacing_um),
+        "interval_s": interval_s,
+    }
 
 
 def _write_image(

@@ -2,7 +2,8 @@
 
 Every voxel is a function of the settings and its position alone, computed in whole numbers, so any box holds the same
 voxels however a frame is cut: a frame larger than memory is written piece by piece. Nuclei are balls on a jittered
-body-centred lattice; where balls meet, the flat power-diagram face parts them, so each label is convex: one piece.
+body-centred lattice; where balls meet, the flat power-diagram face parts them, so each label is convex: one piece. Over
+time each ball wanders to and fro about its place on the lattice and keeps its number, so labels are tracks.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _RADIUS = 1024
 _PITCH = 2000  # nearest neighbours 1.7 radii apart: most of the space is nucleus
 _JITTER = 260
 _RADII = (900, 1100)
+_FASTEST = 48  # along each axis in a frame
 _KERNEL = (3, 14, 30, 14, 3)  # blur along each axis; sums to 64
 _LEVELS, _QUANTILES = 256, 4096
 _TEXTURE = (2, 3, 3)  # voxels (z, y, x) of a grain
@@ -46,6 +48,8 @@ class DenseSettings:
         Same seed, same bytes.
     photons, background : float
         Electrons a voxel collects in the brightest nucleus, and everywhere.
+    frames : int
+        Time points.
     """
 
     shape: Shape = (64, 256, 256)
@@ -53,12 +57,16 @@ class DenseSettings:
     seed: int = 0
     photons: float = 60.0
     background: float = 0.7
+    frames: int = 1
 
     def __post_init__(self) -> None:
         if not all(2 <= r <= 200 for r in self.radius_voxels):
             raise SimulationError(f"radius_voxels is {self.radius_voxels}; expected 2 to 200 voxels along each axis.")
-        if min(self.shape) < 1 or self.seed < 0:
-            raise SimulationError(f"shape {self.shape}, seed {self.seed}: expected positive voxels and a seed from 0.")
+        if min(*self.shape, self.frames) < 1 or self.seed < 0:
+            raise SimulationError(
+                f"shape {self.shape}, frames {self.frames}, seed {self.seed}: expected positive voxels and frames, and a "
+                "seed from 0."
+            )
         if math.prod(self._cells) * 2 >= 2**32:
             raise SimulationError(f"{self.shape} holds more nuclei than 32-bit labels. Give larger nuclei.")
 
@@ -117,7 +125,9 @@ def dense_slabs(
         yield (box, *simulate_large_frame(settings, box))
 
 
-def simulate_large_frame(settings: DenseSettings, box: Box) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
+def simulate_large_frame(
+    settings: DenseSettings, box: Box, *, t: int = 0
+) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
     """Make the voxels of one box of a dense frame.
 
     Parameters
@@ -125,6 +135,8 @@ def simulate_large_frame(settings: DenseSettings, box: Box) -> tuple[NDArray[np.
     settings : DenseSettings
     box : Box
         Voxels wanted; must lie inside the frame. About 40 bytes a voxel are needed while it runs.
+    t : int
+        Frame.
 
     Returns
     -------
@@ -136,29 +148,29 @@ def simulate_large_frame(settings: DenseSettings, box: Box) -> tuple[NDArray[np.
         raise SimulationError(f"Box {box.start} to {box.stop} is empty or outside the frame {settings.shape}.")
     margin = len(_KERNEL) // 2
     wide = box.grow((margin, margin, margin))
-    light, labels = _paint(settings, wide)
+    light, labels = _paint(settings, wide, t)
     light = light * _grains(settings, wide) >> 8
     for axis in range(3):
         light = correlate1d(light, _KERNEL, axis=axis, mode="nearest")
     inner = box.inside(wide).slices
     level = np.minimum(light[inner] >> 20, _LEVELS - 1)
-    chance = (_hash(_positions(settings, box), settings.seed, Draw.CAMERA) >> np.uint64(52)).astype(np.intp)
+    chance = (_hash(_positions(settings, box, t), settings.seed, Draw.CAMERA) >> np.uint64(52)).astype(np.intp)
     image = _camera(settings)[level, chance]
     return image, np.ascontiguousarray(labels[inner])
 
 
-def dense_labels(settings: DenseSettings, box: Box) -> NDArray[np.uint32]:
+def dense_labels(settings: DenseSettings, box: Box, *, t: int = 0) -> NDArray[np.uint32]:
     """Labels (z, y, x) of one box of a dense frame, without the picture."""
-    return _paint(settings, box)[1]
+    return _paint(settings, box, t)[1]
 
 
-def _paint(settings: DenseSettings, box: Box) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
+def _paint(settings: DenseSettings, box: Box, t: int) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
     """Light (0 to 1023) and labels of a box, before blur; the box may stick out of the frame."""
     light = np.zeros(box.shape, np.int32)
     labels = np.zeros(box.shape, np.uint32)
     power = np.zeros(box.shape, np.int32)
     profile = (1023 * (1 - 0.85 * (np.arange(257) / 256) ** 1.5)).astype(np.int32)
-    balls = _balls_near(settings, box)
+    balls = _balls_near(settings, box, t)
     units = settings.units
     for number, centre, radius, bright in zip(
         balls.label.tolist(), balls.centre.tolist(), balls.radius.tolist(), balls.bright.tolist(), strict=True
@@ -181,7 +193,7 @@ def _paint(settings: DenseSettings, box: Box) -> tuple[NDArray[np.int32], NDArra
     return light, labels
 
 
-def _balls_near(settings: DenseSettings, box: Box) -> _Balls:
+def _balls_near(settings: DenseSettings, box: Box, t: int) -> _Balls:
     """Nuclei that may reach into a box, by label."""
     reach = _RADII[1] + _JITTER + _PITCH
     ranges = [
@@ -193,12 +205,21 @@ def _balls_near(settings: DenseSettings, box: Box) -> _Balls:
     keep = [r[(r >= -2) & (r < n - 2)] for r, n in zip(ranges, cells, strict=True)]
     z, y, x, twin = (a.ravel() for a in np.meshgrid(*keep, np.arange(2), indexing="ij"))
     label = ((((z + 2) * cells[1] + y + 2) * cells[2]) + x + 2) * 2 + twin + 1
-    draws = [_hash(label, settings.seed, Draw.DENSE, i) for i in range(5)]
-    jitter = [(d % np.uint64(2 * _JITTER + 1)).astype(np.int64) - _JITTER for d in draws[:3]]
+    draws = [_hash(label, settings.seed, Draw.DENSE, i) for i in range(8)]
+    jitter = [_wander(place, speed, t) for place, speed in zip(draws[:3], draws[5:], strict=True)]
     centre = np.stack([a * _PITCH + twin * (_PITCH // 2) + j for a, j in zip((z, y, x), jitter, strict=True)], axis=1)
     radius = _RADII[0] + (draws[3] % np.uint64(_RADII[1] - _RADII[0] + 1)).astype(np.int64)
     bright = 140 + (draws[4] % np.uint64(117)).astype(np.int64)
     return _Balls(label, centre, radius, bright)
+
+
+def _wander(place: NDArray[np.uint64], speed: NDArray[np.uint64], t: int) -> Ints:
+    """Offset from the lattice in frame `t`: steady motion that turns back at `_JITTER` on either side."""
+    start = (place % np.uint64(2 * _JITTER + 1)).astype(np.int64)
+    step = (speed % np.uint64(2 * _FASTEST + 1)).astype(np.int64) - _FASTEST
+    phase = (start + step * t) % (4 * _JITTER)
+    offset: Ints = np.minimum(phase, 4 * _JITTER - phase) - _JITTER
+    return offset
 
 
 def _grains(settings: DenseSettings, box: Box) -> NDArray[np.int32]:
@@ -213,11 +234,11 @@ def _grains(settings: DenseSettings, box: Box) -> NDArray[np.int32]:
     return coarse[np.ix_(*at)]
 
 
-def _positions(settings: DenseSettings, box: Box) -> Ints:
-    """Return the number of each voxel in the frame, x running fastest."""
-    _, ny, nx = settings.shape
+def _positions(settings: DenseSettings, box: Box, t: int) -> Ints:
+    """Return the number of each voxel in the movie, x running fastest."""
+    nz, ny, nx = settings.shape
     z, y, x = (np.arange(a, b, dtype=np.int64) for a, b in zip(box.start, box.stop, strict=True))
-    return (z[:, None, None] * ny + y[:, None]) * nx + x
+    return ((t * nz + z)[:, None, None] * ny + y[:, None]) * nx + x
 
 
 @lru_cache(maxsize=4)

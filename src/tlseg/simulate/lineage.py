@@ -6,6 +6,7 @@ Numbers follow birth (frame, then mother), so a longer movie only adds numbers: 
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass
 
 from tlseg.simulate.settings import SHORTEST_CYCLE, Draw, SimulationSettings
@@ -60,10 +61,12 @@ def grow_lineage(settings: SimulationSettings) -> tuple[Track, ...]:
     deeper = 2 * (settings.start_nuclei - 2**full)
     tracks: list[Track] = []
     divisions: list[tuple[int, int]] = []
+    paces: list[float] = []
 
     def add(parent: Track | None, birth: int, depth: int) -> None:
         number = len(tracks) + 1
-        length = _cycle(settings, number)
+        paces.append(_pace(settings, number, paces[parent.number - 1] if parent else None))
+        length = max(SHORTEST_CYCLE, round(settings.cycle_frames * (1 + settings.cycle_noise * paces[-1])))
         # Nuclei of the first frame are somewhere in their cycle, before the plate.
         elapsed = 0 if parent else int(settings.rng(Draw.START, number).uniform(0, length - 1))
         track = Track(
@@ -88,8 +91,9 @@ def grow_lineage(settings: SimulationSettings) -> tuple[Track, ...]:
     return tuple(tracks)
 
 
-def _cycle(settings: SimulationSettings, number: int) -> int:
-    length = settings.rng(Draw.CYCLE, number).normal(
-        settings.cycle_frames, settings.cycle_noise * settings.cycle_frames
-    )
-    return max(SHORTEST_CYCLE, round(length))
+def _pace(settings: SimulationSettings, number: int, mothers: float | None) -> float:
+    """How many standard deviations slower than the mean a nucleus is; lineages keep theirs as far as they remember."""
+    own = float(settings.rng(Draw.CYCLE, number).normal())
+    if mothers is None:
+        return own
+    return settings.cycle_memory * mothers + math.sqrt(1 - settings.cycle_memory**2) * own

@@ -14,18 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from scipy.spatial.transform import Rotation
 
+from tlseg.simulate.embryo import Embryo, Speck, first_embryo, free_axes, next_embryo, polar_bodies
 from tlseg.simulate.lineage import Track
+from tlseg.simulate.room import Room, room_of
 from tlseg.simulate.settings import Draw, SimulationError, SimulationSettings
 from tlseg.simulate.shape import Ellipsoid, division_axis, nucleus_form
 
 Floats = NDArray[np.float64]
 
 _GAP = 1.02  # balls keep 2 % of their radii between them, so that neighbours touch now and then but never share a voxel
-_BULGE = 1.1  # how far out, in half axes of the egg, the centre of a nucleus may be pushed by others
 _PERSISTENCE = 0.7  # share of a nucleus' velocity that lasts to the next frame
-_TAPER = 0.12  # how much narrower than an ellipsoid the egg is at its pointed end
+_EVENLY = np.array([0.5, 0.7548776662466927, 0.5698402909980532])  # powers of 1 / 1.3247...: Roberts' R2 sequence
+_THINNEST = 0.45  # how much of its thickness a nucleus loses that lies flat on the wall
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,15 +40,22 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """All that shines in one frame: the living nuclei by track number, also those outside the frame, and the rest."""
+
+    nuclei: tuple[Placed, ...]
+    specks: tuple[Speck, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Swarm:
     tracks: tuple[Track, ...]
     position: Floats  # (n, 3), packing space, from the egg's centre
     velocity: Floats  # (n, 3), packing space, per frame
-    egg: Floats  # (3,), micrometres, drift of the egg's centre from the frame's
 
 
-def move_nuclei(tracks: Sequence[Track], *, settings: SimulationSettings) -> Iterator[tuple[Placed, ...]]:
-    """Nuclei of each frame in turn, by track number.
+def move_embryo(tracks: Sequence[Track], *, settings: SimulationSettings) -> Iterator[Scene]:
+    """Scenes of a movie in turn.
 
     Parameters
     ----------
@@ -57,36 +65,64 @@ def move_nuclei(tracks: Sequence[Track], *, settings: SimulationSettings) -> Ite
 
     Yields
     ------
-    tuple of Placed
-        All living nuclei, also those outside the frame.
+    Scene
 
     Raises
     ------
     SimulationError
         The egg is too small for its nuclei.
     """
-    swarm: _Swarm | None = None
+    embryo, swarm = first_embryo(), None
     stretch = np.array([settings.axial_stretch, 1.0, 1.0])
     middle = (np.array(settings.shape) - 1) / 2 * np.array(settings.spacing_um)
     for t in range(settings.frames):
         alive = tuple(track for track in tracks if track.alive(t))
-        forms = [nucleus_form(track, t, settings=settings) for track in alive]
-        reach = np.array([form.reach_um for form, _ in forms])
-        started = _first(alive, settings) if swarm is None else _inherit(swarm, alive, reach, settings)
-        swarm = _advance(started, reach, t, settings)
-        centres = swarm.position * stretch + middle + swarm.egg
-        yield tuple(Placed(*each) for each in zip(alive, centres, *zip(*forms, strict=True), strict=True))
+        born = [nucleus_form(track, t, settings=settings) for track in alive]
+        if swarm is None:
+            swarm = _first(alive, room_of(embryo, settings=settings), settings)
+        else:
+            embryo_before, embryo = embryo, next_embryo(embryo, t, len(alive), settings=settings)
+            swarm = _inherit(swarm, alive, [form.reach_um for form, _ in born], embryo_before, settings)
+            swarm = _carry(swarm, embryo, t, settings)
+        room = room_of(embryo, settings=settings)
+        flat = _pressure(alive, t, swarm.position, room)
+        normals = _normals(swarm.position, room)
+        forms = [
+            form.turned(embryo.turn).flattened(normal, share) if share else form.turned(embryo.turn)
+            for (form, _), normal, share in zip(born, normals, flat.tolist(), strict=True)
+        ]
+        reach = np.array([form.reach_um for form in forms])
+        swarm = _packed(swarm, reach, reach * (1 - flat), room, settings, steps=200 if t == 0 else 40)
+        centres = swarm.position * stretch + middle + embryo.offset_um
+        nuclei = tuple(
+            Placed(track, centre, form, glow)
+            for track, centre, form, (_, glow) in zip(alive, centres, forms, born, strict=True)
+        )
+        yield Scene(nuclei, polar_bodies(embryo, settings=settings))
 
 
-def _first(alive: tuple[Track, ...], settings: SimulationSettings) -> _Swarm:
+def move_nuclei(tracks: Sequence[Track], *, settings: SimulationSettings) -> Iterator[tuple[Placed, ...]]:
+    """Nuclei of each scene of `move_embryo`."""
+    for scene in move_embryo(tracks, settings=settings):
+        yield scene.nuclei
+
+
+def _first(alive: tuple[Track, ...], room: Room, settings: SimulationSettings) -> _Swarm:
     rng = settings.rng(Draw.START)
+    if settings.room == "sheet":
+        # A sequence that fills the plane evenly: packing could not mend the holes and heaps of chance in good time.
+        start = (np.arange(1, len(alive) + 1)[:, None] * _EVENLY % 1 * 2 - 1) * room.half_um
+        start += rng.normal(size=start.shape)
+        return _Swarm(alive, start, np.zeros_like(start))
     direction = rng.normal(size=(len(alive), 3))
     direction /= np.linalg.norm(direction, axis=1)[:, None]
-    start = direction * rng.uniform(0.2, 0.8, (len(alive), 1)) * _egg(settings)
-    return _Swarm(alive, start, np.zeros_like(start), np.zeros(3))
+    start = direction * rng.uniform(0.2, 0.8, (len(alive), 1)) * room.half_um
+    return _Swarm(alive, start, np.zeros_like(start))
 
 
-def _inherit(swarm: _Swarm, alive: tuple[Track, ...], reach: Floats, settings: SimulationSettings) -> _Swarm:
+def _inherit(
+    swarm: _Swarm, alive: tuple[Track, ...], reach: Sequence[float], embryo: Embryo, settings: SimulationSettings
+) -> _Swarm:
     """Carry nuclei to the next frame; daughters start on both sides of where their mother was."""
     before = {track.number: i for i, track in enumerate(swarm.tracks)}
     position, velocity = np.empty((len(alive), 3)), np.zeros((len(alive), 3))
@@ -95,59 +131,63 @@ def _inherit(swarm: _Swarm, alive: tuple[Track, ...], reach: Floats, settings: S
         if track.number in before:
             position[k], velocity[k] = swarm.position[before[track.number]], swarm.velocity[before[track.number]]
         else:
-            axis = division_axis(track.parent, settings=settings)
+            axis = embryo.turn @ division_axis(track.parent, settings=settings)
             position[k] = swarm.position[before[track.parent]] + side * axis * reach[k]
             velocity[k] = side * axis * reach[k] * 0.3
             side = -side
-    return _Swarm(alive, position, velocity, swarm.egg)
+    return _Swarm(alive, position, velocity)
 
 
-def _advance(swarm: _Swarm, reach: Floats, t: int, settings: SimulationSettings) -> _Swarm:
-    position, velocity, egg = swarm.position, swarm.velocity, swarm.egg
+def _carry(swarm: _Swarm, embryo: Embryo, t: int, settings: SimulationSettings) -> _Swarm:
+    """Let nuclei wander, and turn with the embryo."""
     stretch = np.array([settings.axial_stretch, 1.0, 1.0])
-    free = _free(settings)
-    if t > 0:
-        noise = np.array([settings.rng(Draw.MOTION, track.number, t).normal(size=3) for track in swarm.tracks])
-        velocity = _PERSISTENCE * velocity + settings.migration_um * math.sqrt(1 - _PERSISTENCE**2) * noise
-        rng = settings.rng(Draw.EMBRYO, t)
-        egg = 0.98 * egg + rng.normal(size=3) * settings.drift_um * free
-        turn = Rotation.from_rotvec(_rotation(rng, settings))
-        position = turn.apply(position * stretch) / stretch + velocity
-        velocity = turn.apply(velocity)
-    position = _pack(position * free, reach, free, settings, steps=200 if t == 0 else 40)
-    return _Swarm(swarm.tracks, position, velocity * free, egg)
+    noise = np.array([settings.rng(Draw.MOTION, track.number, t).normal(size=3) for track in swarm.tracks])
+    velocity = _PERSISTENCE * swarm.velocity + settings.migration_um * math.sqrt(1 - _PERSISTENCE**2) * noise
+    position = (swarm.position * stretch) @ embryo.step.T / stretch + velocity
+    return _Swarm(swarm.tracks, position, velocity @ embryo.step.T)
 
 
-def _rotation(rng: np.random.Generator, settings: SimulationSettings) -> Floats:
-    vector = rng.normal(size=3) * math.radians(settings.rotation_deg) / math.sqrt(3)
-    if settings.shape[0] == 1:
-        vector[1:] = 0.0
-    return vector
+def _pressure(alive: tuple[Track, ...], t: int, position: Floats, room: Room) -> Floats:
+    """Share of its thickness that each nucleus loses on the wall; those that divide are round."""
+    resting = np.array([track.division - t > 2 and (not track.parent or t - track.birth > 1) for track in alive])
+    flat: Floats = _THINNEST * room.wall(position) * resting
+    return flat
 
 
-def _pack(position: Floats, reach: Floats, free: Floats, settings: SimulationSettings, *, steps: int) -> Floats:
-    """Spread the balls through the egg, then part any that still overlap."""
-    egg = _egg(settings)
-    room = float(np.prod(np.where(free > 0, egg, 1.0)) * 4) / max(1, len(reach))
-    comfort = 0.9 * room ** (1 / max(1.0, free.sum()))
+def _normals(position: Floats, room: Room) -> Floats:
+    """Unit vectors (n, 3) from each nucleus to the wall."""
+    normals = position / room.half_um**2
+    unit: Floats = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return unit
+
+
+def _packed(
+    swarm: _Swarm, reach: Floats, inset: Floats, room: Room, settings: SimulationSettings, *, steps: int
+) -> _Swarm:
+    """Spread the balls through the room, then part any that still overlap."""
+    free = free_axes(settings)
+    position = swarm.position * free
+    dimensions = max(1.0, float(room.packed_axes.sum()))
+    space = float(np.prod(np.where(room.packed_axes > 0, room.half_um, 1.0)) * 4 * room.filled) / max(1, len(reach))
+    comfort = 0.9 * space ** (1 / dimensions)
     for _ in range(steps):
         position = position + _push(position, reach, comfort, gentle=0.08) * free
-        position = _confine(position, reach, egg) * free
+        position = room.confine(room.make_way(position), inset) * free
     for k in range(400):
         push = _push(position, reach, 0.0, gentle=0.0) * free
         if not push.any():
             break
         position = position + push
         if k < 150:
-            position = _confine(position, reach, egg) * free
-    outside = np.linalg.norm(position * free / egg, axis=1).max() > _BULGE
-    if push.any() or outside:
+            position = room.confine(position, inset) * free
+    if push.any() or not room.holds(position):
         raise SimulationError(
-            f"{len(reach)} nuclei of about {reach.mean():.1f} um do not fit apart into an egg of "
+            f"{len(reach)} nuclei of about {reach.mean():.1f} um do not fit apart into "
+            f"{'an egg' if settings.room == 'egg' else 'a sheet'} of "
             f"{' x '.join(f'{2 * a:.0f}' for a in settings.egg_um)} um. Ask for fewer frames or nuclei, a longer cell "
             "cycle, a smaller radius_um, or a larger shape."
         )
-    return position
+    return _Swarm(swarm.tracks, position, swarm.velocity * free)
 
 
 def _push(position: Floats, reach: Floats, comfort: float, *, gentle: float) -> Floats:
@@ -169,23 +209,3 @@ def _push(position: Floats, reach: Floats, comfort: float, *, gentle: float) -> 
     np.add.at(push, i, shift)
     np.add.at(push, j, -shift)
     return push
-
-
-def _confine(position: Floats, reach: Floats, egg: Floats) -> Floats:
-    """Bring balls that stick out of the egg back inside it."""
-    inner = np.maximum(egg - reach[:, None], 0.1)
-    taper = 1 - _TAPER * np.clip(position[:, 2:] / egg[2], -1, 1)
-    inner = inner * np.concatenate([taper, taper, np.ones_like(taper)], axis=1)
-    beyond = np.linalg.norm(position / inner, axis=1)
-    confined: Floats = position / np.maximum(1.0, beyond)[:, None]
-    return confined
-
-
-def _egg(settings: SimulationSettings) -> Floats:
-    egg: Floats = np.array(settings.egg_um) / np.array([settings.axial_stretch, 1.0, 1.0])
-    return egg
-
-
-def _free(settings: SimulationSettings) -> Floats:
-    """1 along axes where nuclei have room to move, 0 along z in a movie of one plane."""
-    return np.array([0.0 if settings.shape[0] == 1 else 1.0, 1.0, 1.0])

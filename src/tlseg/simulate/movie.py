@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.simulate.lineage import Track, grow_lineage
-from tlseg.simulate.motion import Placed, move_nuclei
+from tlseg.simulate.motion import Placed, move_embryo, move_nuclei
 from tlseg.simulate.optics import expose
 from tlseg.simulate.settings import SimulationSettings
 from tlseg.simulate.shape import fill_label
@@ -88,9 +88,9 @@ def simulate_frames(settings: SimulationSettings | None = None) -> Iterator[Fram
         The egg is too small for its nuclei.
     """
     settings = settings or SimulationSettings()
-    for t, placed in enumerate(move_nuclei(grow_lineage(settings), settings=settings)):
-        labels, nodes = _truth(placed, t, settings)
-        yield Frame(t, expose(placed, t, settings=settings), labels, nodes)
+    for t, scene in enumerate(move_embryo(grow_lineage(settings), settings=settings)):
+        labels, nodes = _truth(scene.nuclei, t, settings)
+        yield Frame(t, expose(scene, t, settings=settings), labels, nodes)
 
 
 def simulate_truth(

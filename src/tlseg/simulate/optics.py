@@ -7,16 +7,15 @@ profiles across annotated nuclei along x and z, and variance against mean of the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from tlseg.geometry import Shape
-from tlseg.simulate.motion import Placed
+from tlseg.simulate.motion import Scene
 from tlseg.simulate.settings import Draw, SimulationSettings
-from tlseg.simulate.shape import unit_coordinates
+from tlseg.simulate.shape import Ellipsoid, unit_coordinates
 
 Floats = NDArray[np.float64]
 Light = NDArray[np.float32]
@@ -29,13 +28,13 @@ _CHROMATIN = (14, 22, 0.95, (0.12, 0.26), (0.2, 0.8))
 _PAD_UM = (5.0, 2.0, 2.0)  # light from just outside the frame reaches into it
 
 
-def expose(placed: Sequence[Placed], t: int, *, settings: SimulationSettings) -> NDArray[np.uint16]:
+def expose(scene: Scene, t: int, *, settings: SimulationSettings) -> NDArray[np.uint16]:
     """Picture of a frame.
 
     Parameters
     ----------
-    placed : sequence of Placed
-        The nuclei of frame `t`.
+    scene : Scene
+        What shines in frame `t`.
     t : int
         Frame number; decides bleaching and noise.
     settings : SimulationSettings
@@ -45,14 +44,14 @@ def expose(placed: Sequence[Placed], t: int, *, settings: SimulationSettings) ->
     ndarray of uint16, (z, y, x)
         Grey values.
     """
-    light = collect(placed, t, settings=settings)
+    light = collect(scene, t, settings=settings)
     return read_out(light, settings.rng(Draw.CAMERA, t), settings=settings)
 
 
-def collect(placed: Sequence[Placed], t: int, *, settings: SimulationSettings) -> Light:
+def collect(scene: Scene, t: int, *, settings: SimulationSettings) -> Light:
     """Mean electrons per voxel (z, y, x), before chance."""
     pad = _pad(settings)
-    source = shine(placed, settings=settings, pad=pad)
+    source = shine(scene, settings=settings, pad=pad)
     inner = tuple(slice(p, p + n) for p, n in zip(pad, settings.shape, strict=True))
     light = np.zeros(settings.shape, np.float32)
     for share, along_z, across in _BLUR:
@@ -63,31 +62,39 @@ def collect(placed: Sequence[Placed], t: int, *, settings: SimulationSettings) -
     depth = (nz - 1 - np.arange(nz)) * settings.spacing_um[0]
     light *= np.exp(-depth / settings.attenuation_um).astype(np.float32)[:, None, None]
     if settings.cytoplasm > 0:
-        light += np.float32(settings.cytoplasm) * _haze(placed, settings)
+        light += np.float32(settings.cytoplasm) * _haze(scene, settings)
     light += np.float32(settings.background)
     return light
 
 
-def shine(placed: Sequence[Placed], *, settings: SimulationSettings, pad: Shape) -> Light:
+def shine(scene: Scene, *, settings: SimulationSettings, pad: Shape) -> Light:
     """Light where it is made, (z, y, x) with `pad` voxels around the frame; 1 is the body of a two-cell nucleus."""
     nz, ny, nx = (n + 2 * p for n, p in zip(settings.shape, pad, strict=True))
     source = np.zeros((nz, ny, nx), np.float32)
     shift = np.array(pad) * np.array(settings.spacing_um)
-    for nucleus in placed:
-        along_z, across = settings.light_share
-        body = nucleus.form.shrunk(along_z=along_z, across=across)
-        box, unit = unit_coordinates(
-            body, nucleus.centre_um + shift, shape=(nz, ny, nx), spacing_um=settings.spacing_um, margin=1.1
-        )
-        if not box.size:
-            continue
-        radius = np.sqrt((unit**2).sum(axis=0))
-        soft = 0.5 * min(settings.spacing_um[1:]) / min(body.half_axes_um)
-        edge = np.clip((1 - radius) / (2 * soft) + 0.5, 0, 1)
-        source[box.slices] += (nucleus.glow * edge * texture(unit, nucleus.track.number, settings=settings)).astype(
-            np.float32
-        )
+    for nucleus in scene.nuclei:
+        form, centre = nucleus.form, nucleus.centre_um + shift
+        _light_up(source, form, centre, nucleus.glow, number=nucleus.track.number, settings=settings)
+    for speck in scene.specks:
+        _light_up(source, speck.form, speck.centre_um + shift, speck.glow, number=None, settings=settings)
     return source
+
+
+def _light_up(
+    source: Light, form: Ellipsoid, centre_um: Floats, glow: float, *, number: int | None, settings: SimulationSettings
+) -> None:
+    """Add the light of one body to `source` (z, y, x); a nucleus has the texture of its `number`."""
+    along_z, across = settings.light_share
+    body = form.shrunk(along_z=along_z, across=across)
+    shape: Shape = (source.shape[0], source.shape[1], source.shape[2])
+    box, unit = unit_coordinates(body, centre_um, shape=shape, spacing_um=settings.spacing_um, margin=1.1)
+    if not box.size:
+        return
+    radius = np.sqrt((unit**2).sum(axis=0))
+    soft = 0.5 * min(settings.spacing_um[1:]) / min(body.half_axes_um)
+    edge = np.clip((1 - radius) / (2 * soft) + 0.5, 0, 1)
+    grain = 1.0 if number is None else texture(unit, number, settings=settings)
+    source[box.slices] += (glow * edge * grain).astype(np.float32)
 
 
 def texture(unit: NDArray[np.float64], number: int, *, settings: SimulationSettings) -> NDArray[np.float64]:
@@ -128,11 +135,11 @@ def read_out(light: Light, rng: np.random.Generator, *, settings: SimulationSett
     return np.clip(np.rint(grey), 0, 65535).astype(np.uint16)
 
 
-def _haze(placed: Sequence[Placed], settings: SimulationSettings) -> Light:
+def _haze(scene: Scene, settings: SimulationSettings) -> Light:
     """Share of cytoplasm at each voxel: 1 deep inside the egg, falling off across its wall."""
     middle = (np.array(settings.shape) - 1) / 2 * np.array(settings.spacing_um)
-    if placed:
-        middle = np.mean([p.centre_um for p in placed], axis=0)
+    if scene.nuclei:
+        middle = np.mean([p.centre_um for p in scene.nuclei], axis=0)
     z, y, x = (
         ((np.arange(n) * s - m) / a) ** 2
         for n, s, m, a in zip(settings.shape, settings.spacing_um, middle, settings.egg_um, strict=True)

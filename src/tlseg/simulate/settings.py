@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal
 
 import numpy as np
 
@@ -39,6 +40,9 @@ class Draw(IntEnum):
     CAMERA = 7
     START = 8
     DENSE = 9
+    JUMP = 10
+    CAVITY = 11
+    POLAR_BODY = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,24 @@ class SimulationSettings:
         Nuclei in the first frame.
     cycle_frames, cycle_noise : float
         Mean frames between two divisions (about 100 in a mouse embryo imaged every 10 minutes), relative spread.
+    cycle_memory : float
+        Correlation of a daughter's cycle length with her mother's, 0 to 1: above 0 there are fast and slow lineages.
     radius_um : float or None
-        Radius of the sphere with the volume of a nucleus at the two-cell stage; by default 12, as in mouse embryos, and
-        less in a small egg.
+        Radius of the sphere with the volume of a nucleus at the two-cell stage, halfway through its cycle; by default
+        12, as in mouse embryos, and less in a small egg.
+    growth : float
+        Volume of a nucleus at the end of its cycle over its volume at birth.
     shrink : float
         Radius of a daughter over radius of her mother.
+    room : {"egg", "sheet"}
+        What holds the nuclei: an egg, or one layer across the middle of the frame.
     embryo_um : Spacing or None
-        Diameters of the egg along (z, y, x); by default 88 % of the frame.
+        Diameters of the egg along (z, y, x); by default 88 % of the frame, and for a sheet the whole frame.
+    cavity_nuclei : int or None
+        Nuclei at which a cavity opens and the egg widens to a blastocyst: most nuclei end up flat on the wall, the
+        others as the inner cell mass at one pole. About 32 in mouse embryos; None for never.
+    polar_bodies : int
+        Small bright bodies beside the egg, which look like nuclei and have no label.
     axial_stretch : float
         Length of a nucleus along z over its width. Annotators of real stacks draw 1.8: part of it is axial blur.
     light_share : tuple of float
@@ -77,6 +92,9 @@ class SimulationSettings:
         Wandering of a nucleus per frame.
     drift_um, rotation_deg : float
         Wandering and turning of the whole embryo per frame.
+    jump_chance, jump_um, jump_deg : float
+        Chance per frame that the whole embryo jumps, and how far it is shifted and turned then at most; each jump goes
+        at least half as far.
     photons : float
         Electrons a voxel collects in a two-cell nucleus at the surface nearest to the objective.
     fade : float
@@ -99,14 +117,22 @@ class SimulationSettings:
     start_nuclei: int = 4
     cycle_frames: float = 6.0
     cycle_noise: float = 0.15
+    cycle_memory: float = 0.0
     radius_um: float | None = None
+    growth: float = 1.5
     shrink: float = 0.9
+    room: Literal["egg", "sheet"] = "egg"
     embryo_um: Spacing | None = None
+    cavity_nuclei: int | None = None
+    polar_bodies: int = 0
     axial_stretch: float = 1.8
     light_share: tuple[float, float] = (0.62, 0.94)
     migration_um: float = 1.0
     drift_um: float = 0.0
     rotation_deg: float = 0.0
+    jump_chance: float = 0.0
+    jump_um: float = 6.0
+    jump_deg: float = 40.0
     photons: float = 220.0
     fade: float = 0.62
     bleach: float = 0.002
@@ -134,7 +160,17 @@ class SimulationSettings:
                 f"cycle_frames is {self.cycle_frames}; a nucleus needs {SHORTEST_CYCLE} frames to condense, divide and "
                 "relax. Give a larger number."
             )
-        positive = ("shrink", "axial_stretch", "fade", "attenuation_um", "gain", "interval_s")
+        for name in ("cycle_memory", "jump_chance"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SimulationError(f"{name} is {getattr(self, name)}; expected a share from 0 to 1.")
+        if self.room not in ("egg", "sheet"):
+            raise SimulationError(f"room is {self.room!r}; expected 'egg' or 'sheet'.")
+        if self.polar_bodies < 0 or (self.cavity_nuclei is not None and self.cavity_nuclei < 2):
+            raise SimulationError(
+                f"polar_bodies is {self.polar_bodies}, cavity_nuclei {self.cavity_nuclei}; expected 0 or more bodies, and "
+                "at least 2 nuclei or None."
+            )
+        positive = ("growth", "shrink", "axial_stretch", "fade", "attenuation_um", "gain", "interval_s")
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:
                 raise SimulationError(f"{name} is {getattr(self, name)}; expected a positive, finite number.")
@@ -157,7 +193,8 @@ class SimulationSettings:
     @property
     def egg_um(self) -> Spacing:
         """Half axes of the egg along (z, y, x), micrometres."""
-        z, y, x = self.embryo_um or tuple(0.88 * e for e in self.extent_um)
+        share = 0.88 if self.room == "egg" else 1.0
+        z, y, x = self.embryo_um or tuple(share * e for e in self.extent_um)
         return (z / 2, y / 2, x / 2)
 
     def radius_at(self, depth: int) -> float:

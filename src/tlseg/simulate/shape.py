@@ -72,14 +72,28 @@ class Ellipsoid:
         a, b, c = (h * across for h in self.half_axes_um)
         return Ellipsoid((a, b, c), self.frame, self.stretch * along_z / across)
 
+    def turned(self, rotation: Floats) -> Ellipsoid:
+        """Return the same nucleus turned by a rotation matrix (3, 3) of (z, y, x)."""
+        return Ellipsoid(self.half_axes_um, self.frame @ rotation.T, self.stretch)
+
+    def flattened(self, normal: Floats, share: float) -> Ellipsoid:
+        """Return a nucleus of the same volume, `share` thinner along the unit vector `normal` (before the stretch)."""
+        thin = 1 - share
+        press = thin**-0.5 * np.eye(3) + (thin - thin**-0.5) * np.outer(normal, normal)
+        # Columns are the half axes as vectors; pressed, they span the new ellipsoid, whose own axes are singular.
+        directions, lengths, _ = np.linalg.svd(press @ (self.frame.T * np.array(self.half_axes_um)))
+        a, b, c = (float(v) for v in lengths)
+        return Ellipsoid((a, b, c), directions.T, self.stretch)
+
 
 def nucleus_form(track: Track, t: int, *, settings: SimulationSettings) -> tuple[Ellipsoid, float]:
     """Shape of a nucleus in frame `t`, and its brightness in units of a two-cell nucleus.
 
-    A nucleus rests as an ellipsoid of its own random form, condenses, is a bright plate across the division axis in the
-    frame before it divides, and its daughters begin flat and small.
+    A nucleus rests as an ellipsoid of its own random form and grows, condenses, is a bright plate across the division
+    axis in the frame before it divides, and its daughters begin flat and small.
     """
     radius = settings.radius_at(track.depth) / settings.axial_stretch ** (1 / 3)
+    radius *= settings.growth ** ((_progress(track, t, settings) - 0.5) / 3)
     rng = settings.rng(Draw.FORM, track.number)
     ratios = np.clip(rng.normal(1, 0.1, 3), 0.8, 1.2)
     own = ratios / math.prod(ratios) ** (1 / 3)
@@ -97,9 +111,9 @@ def nucleus_form(track: Track, t: int, *, settings: SimulationSettings) -> tuple
 
 
 def division_axis(number: int, *, settings: SimulationSettings) -> Floats:
-    """Return the unit vector (z, y, x) along which a nucleus divides; with one plane it lies in the plane."""
+    """Unit vector (z, y, x) along which a nucleus divides, in the embryo's own frame; in one layer it lies in that."""
     vector = settings.rng(Draw.AXIS, number).normal(size=3)
-    if settings.shape[0] == 1:
+    if settings.shape[0] == 1 or settings.room == "sheet":
         vector[0] = 0.0
     unit: Floats = vector / np.linalg.norm(vector)
     return unit
@@ -170,6 +184,14 @@ def _phase(track: Track, t: int) -> tuple[Spacing, float, int] | None:
     if left == 2:
         return (*_PROPHASE, track.number)
     return None
+
+
+def _progress(track: Track, t: int, settings: SimulationSettings) -> float:
+    """Share of the cell cycle that is over, 0 to 1; nuclei of the first frame were born before it."""
+    length = track.division - track.birth
+    if not track.parent:
+        length = max(length, round(settings.cycle_frames))
+    return 1 - (track.division - t) / length
 
 
 def _directions(first: Floats) -> Floats:
