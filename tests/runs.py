@@ -15,7 +15,6 @@ from tlseg.label.frame import label_frame
 from tlseg.models.bundle import Model, load_model
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
-from tlseg.run.job import label_settings
 from tlseg.run.segment import Summary, segment
 
 SHAPE = (24, 48, 48)
@@ -68,7 +67,7 @@ def reference(image: np.ndarray, model: Model | Path, method: Method = "qcanet")
     for role in ("nsn", "ndn"):
         network = load_predictor(str(model.folder), model.digest, role, "cpu")
         maps[role] = predict_frame(image, SPACING_UM, spec=model.spec, role=role, network=network)
-    settings = label_settings(model.spec, method)
+    settings = model.spec.label_settings(method)
     return label_frame(maps["nsn"], maps["ndn"], spacing_um=SPACING_UM, settings=settings)
 
 

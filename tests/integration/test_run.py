@@ -28,7 +28,7 @@ from runs import (
 )
 from tlseg.errors import LabelError, RunError
 from tlseg.label.small import usual_volume
-from tlseg.models.bundle import load_model
+from tlseg.models.bundle import Flips, load_model
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
 from tlseg.run import finish, stages
@@ -380,6 +380,24 @@ def test_small_nuclei_are_dropped_everywhere(base: Path, tmp_path: Path, least: 
     assert same_up_to_numbers(labels_of(tmp_path / "out.zarr")[0], kept)
     result = open_result(tmp_path / "out.zarr")
     assert summary.nuclei == len(result.table()) == len(result.tracks()[0]) == len(np.unique(kept)) - 1
+
+
+@pytest.mark.parametrize(("asked", "told", "expected"), [(1, None, 1), (1, 4, 4), (8, None, 8), (8, 1, 1)])
+def test_a_run_may_say_otherwise_than_its_model_about_flips(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Flips, told: Flips | None, expected: int
+) -> None:
+    model = save_threshold_model(tmp_path / "model", window=(16, 32, 32), flips=asked).folder
+    used = []
+
+    def loaded(*args: Any, **options: Any) -> Any:
+        used.append(load_predictor(*args, **options))
+        return used[-1]
+
+    monkeypatch.setattr(stages, "load_predictor", loaded)
+    run(base / "movie.ome.zarr", model, out=tmp_path / "out.zarr", frames="0:1", flips=told)
+    assert {len(predictor.mirrored) for predictor in used} == {expected}
+    record = json.loads((tmp_path / "out.zarr/tlseg/nuclei/run.json").read_text())
+    assert record["model"]["flips"] == expected
 
 
 # --- other programs -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from handmade import save_threshold_model
 from tlseg.errors import RunError
-from tlseg.models.bundle import load_model
+from tlseg.models.bundle import Flips, load_model
 from tlseg.models.unet import UNet, UNetConfig
 from tlseg.predict.infer import Predictor, load_predictor, resolve_device, window_bytes
 
@@ -81,6 +81,28 @@ def test_the_answer_is_the_networks() -> None:
         expected = made.probability(made(torch.from_numpy(some[:, None]))).numpy() * 255
     found = Predictor(made, precision="float32", device="cpu", batch=1)(some)
     assert np.abs(found - expected).max() <= 0.5 + 0.02
+
+
+@pytest.mark.parametrize(("flips", "axes"), [(4, (2, 3)), (8, (1, 2, 3))])
+def test_mirrored_windows_have_mirrored_maps(flips: Flips, axes: tuple[int, ...]) -> None:
+    plain, mirrored = (Predictor(network(), precision="float32", device="cpu", batch=1, flips=n) for n in (1, flips))
+    some = windows(2)
+    for axis in axes:
+        other = np.flip(some, axis).copy()
+        # Sums are taken in another order, so the last bit before rounding may differ.
+        assert np.abs(np.flip(mirrored(other), axis).astype(int) - mirrored(some)).max() <= 1
+        assert np.abs(np.flip(plain(other), axis).astype(int) - plain(some)).max() > 1
+
+
+def test_flips_are_averaged() -> None:
+    made, some = network(), windows(1)
+    copies = [np.flip(some, axes) for axes in ((), (3,), (2,), (2, 3))]
+    plain = Predictor(made, precision="float32", device="cpu", batch=1)
+    answers = [plain(copy.copy()).astype(float) for copy in copies]
+    back = [np.flip(a, axes) for a, axes in zip(answers, ((), (3,), (2,), (2, 3)), strict=True)]
+    found = Predictor(made, precision="float32", device="cpu", batch=1, flips=4)(some)
+    # Each answer was rounded once, the average once more.
+    assert np.abs(found - np.mean(back, axis=0)).max() <= 1.0
 
 
 def test_asking_for_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,9 @@ from tlseg.cli.common import TripleType, json_option, one_line_errors, print_jso
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler to run on, such as tcp://host:8786.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--method", type=click.Choice(["qcanet", "components"]), default="qcanet", show_default=True)
+@click.option(
+    "--flips", type=click.Choice(["1", "4", "8"]), help="Average over mirrored windows. [default: as the model says]"
+)
 @click.option("--channel", help="Channel by number or name. [default: the first]")
 @click.option("--overwrite", is_flag=True, help="Replace labels of this name; forget an unfinished run.")
 @click.option("--keep-maps", is_flag=True, help="Keep the probability maps in tlseg/NAME/maps.")
@@ -65,6 +68,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
             channel=channel,
             overwrite=options["overwrite"],
             keep_maps=options["keep_maps"],
+            flips=int(options["flips"]) if options["flips"] else None,  # type: ignore[arg-type]
             image=not options["no_image"],
             allow_missing=options["allow_missing_chunks"],
             memory_limit=int(limit * 2**30) if limit else None,

@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from safetensors import SafetensorError
 
-from tlseg.config import Scaling
+from tlseg.config import LabelSettings, Method, Scaling, byte
 from tlseg.errors import ModelError
 from tlseg.geometry import Shape, Spacing
 from tlseg.models.unet import UNet, UNetConfig
@@ -27,6 +27,7 @@ BUNDLED = Path(__file__).parent / "weights"
 DEFAULT = "embryo"
 
 Role = Literal["nsn", "ndn"]
+Flips = Literal[1, 4, 8]
 ROLES: tuple[Role, ...] = ("nsn", "ndn")
 
 
@@ -65,6 +66,9 @@ class ModelSpec:
         What the watershed floods: "distance" to background, or NDN's "centre" map.
     minimum_volume_um3, minimum_volume_fraction
         Instances are dropped that are smaller, or smaller than this fraction of the frame's usual nuclear volume.
+    flips
+        Every window is seen 1, 4 (y and x) or 8 times (z too), mirrored, and the answers are averaged: that many times
+        the work.
     batch
         Windows the networks see at once on a GPU; a batch is always filled up to this, since results may differ in the
         last bit between batch sizes. On CPU it is one.
@@ -82,16 +86,34 @@ class ModelSpec:
     relief: Literal["distance", "centre"] = "centre"
     minimum_volume_um3: float = 0.0
     minimum_volume_fraction: float = 0.0
+    flips: Flips = 1
     batch: int = 8
     description: str = ""
     licence: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.flips not in get_args(Flips):
+            raise ModelError(f"Windows can be seen 1, 4 or 8 times (flips), not {self.flips!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as written to `model.json`."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["networks"] = {role: asdict(network) for role, network in self.networks.items()}
         return {"format": FORMAT, **values}
+
+    def label_settings(self, method: Method = "qcanet") -> LabelSettings:
+        """Settings of the label stage that this model asks for."""
+        return LabelSettings(
+            method=method,
+            region_threshold=byte(self.region_threshold),
+            centre_threshold=byte(self.centre_threshold),
+            centre_smoothing_um=self.centre_smoothing_um,
+            centre_distance_um=self.centre_distance_um,
+            relief=self.relief,
+            minimum_volume_um3=self.minimum_volume_um3,
+            minimum_volume_fraction=self.minimum_volume_fraction,
+        )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, where: str) -> ModelSpec:

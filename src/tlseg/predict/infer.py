@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 
 from tlseg.errors import RunError
 from tlseg.geometry import Shape
-from tlseg.models.bundle import Model, Role, load_model
+from tlseg.models.bundle import Flips, Model, Role, load_model
 from tlseg.models.unet import UNet, UNetConfig, fold_batch_norm
 
 Device = Literal["auto", "cpu", "cuda"]
+
+MIRRORED: tuple[tuple[int, ...], ...] = ((), (4,), (3,), (3, 4), (2,), (2, 4), (2, 3), (2, 3, 4))
+"""Axes of (n, channel, z, y, x) that each copy of a window is mirrored along; the first four leave z as it is."""
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -34,6 +37,11 @@ def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
     if device == "auto":
         return "cuda" if available else "cpu"
     return device
+
+
+def gpu_count() -> int:
+    """GPUs that PyTorch finds on this machine; none of them is touched."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 class Predictor:
@@ -49,12 +57,17 @@ class Predictor:
         "cpu" or "cuda".
     batch
         Windows per call on a GPU; on a CPU windows are always computed one by one.
+    flips
+        Mirrored copies of each window whose probabilities are averaged, always in the same order.
     """
 
-    def __init__(self, network: UNet, *, precision: str, device: Literal["cpu", "cuda"], batch: int) -> None:
+    def __init__(
+        self, network: UNet, *, precision: str, device: Literal["cpu", "cuda"], batch: int, flips: Flips = 1
+    ) -> None:
         self.device = torch.device(device)
         self.dtype = _DTYPES[precision]
         self.batch = 1 if device == "cpu" else batch
+        self.mirrored = MIRRORED[:flips]
         folded = fold_batch_norm(network).to(device=self.device, dtype=self.dtype)
         self.network = folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
@@ -79,19 +92,32 @@ class Predictor:
             tensor = torch.from_numpy(full[:, None]).to(
                 device=self.device, dtype=self.dtype, memory_format=torch.channels_last_3d
             )
-            probability = self.network.probability(self.network(tensor).float())
-            quantised = torch.floor(probability * 255.0 + 0.5).to(torch.uint8)
+            probability = torch.zeros(full.shape, device=self.device)
+            for axes in self.mirrored:
+                seen = tensor.flip(axes).contiguous(memory_format=torch.channels_last_3d) if axes else tensor
+                answer = self.network.probability(self.network(seen).float())
+                # What is seen has a channel axis, the answer has none.
+                probability += answer.flip([axis - 1 for axis in axes])
+            quantised = torch.floor(probability * (255.0 / len(self.mirrored)) + 0.5).to(torch.uint8)
         result: NDArray[np.uint8] = quantised[: len(part)].cpu().numpy()
         return result
 
 
 @functools.lru_cache(maxsize=4)
-def load_predictor(folder: str, digest: str, role: Role, device: Literal["cpu", "cuda"]) -> Predictor:
-    """Predictor of a model's network, loaded once per process; a folder whose weights changed since is an error."""
+def load_predictor(
+    folder: str, digest: str, role: Role, device: Literal["cpu", "cuda"], *, flips: Flips | None = None
+) -> Predictor:
+    """Predictor of a model's network, loaded once per process; a folder whose weights changed since is an error.
+
+    `flips` takes the place of what the model says.
+    """
     model: Model = load_model(folder)
     if model.digest != digest:
         raise RunError(f"The model in {folder} changed while the run was going on.")
-    return Predictor(model.network(role), precision=model.spec.precision, device=device, batch=model.spec.batch)
+    spec = model.spec
+    return Predictor(
+        model.network(role), precision=spec.precision, device=device, batch=spec.batch, flips=flips or spec.flips
+    )
 
 
 def window_bytes(shape: Shape, architecture: UNetConfig) -> int:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tlseg import __version__
-from tlseg.config import LabelSettings, Method, byte
+from tlseg.config import Method
 from tlseg.errors import ModelError, MovieError
 from tlseg.geometry import Shape, voxels_for
 from tlseg.link.settings import LinkSettings
-from tlseg.models.bundle import Model, ModelSpec, load_model
+from tlseg.models.bundle import Flips, Model, load_model
 from tlseg.plan import Plan, check_block, choose_block, make_plan
 from tlseg.predict.infer import Device, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
@@ -22,7 +22,9 @@ from tlseg.run.pools import cores, memory_per_worker
 from tlseg.store.labels import pyramid_beside
 from tlseg.store.location import check_name
 from tlseg.store.movie import check_segmentable, open_source
+from tlseg.store.place import Place
 from tlseg.store.scratch import Scratch
+from tlseg.store.working import scratch_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Job:
     """A run that was checked and can start."""
 
     run: RunContext
-    root: Path
+    root: Place
     name: str
     model: Model
     plan: Plan
@@ -40,8 +42,8 @@ class Job:
     link: LinkSettings
 
     @property
-    def folder(self) -> Path:
-        """Record, audit and scratch of this run."""
+    def folder(self) -> Place:
+        """Record, audit and event log of this run."""
         return self.root / "tlseg" / self.name
 
     def fingerprint(self) -> dict[str, Any]:
@@ -51,7 +53,7 @@ class Job:
             "tlseg": __version__,
             "input": run.source.identity(),
             "frames": [run.frames.start, run.frames.stop],
-            "model": {"name": run.spec.name, "digest": run.model_digest},
+            "model": {"name": run.spec.name, "digest": run.model_digest, "flips": run.spec.flips},
             "settings": run.settings.deciding(),
             "link": asdict(self.link),
             "block": list(run.block),
@@ -75,9 +77,11 @@ def prepare(
     channel: int | str | None = None,
     allow_missing: bool = False,
     memory_limit: int | None = None,
+    flips: Flips | None = None,
     image: bool = True,
     keep_maps: bool = False,
     link: LinkSettings | None = None,
+    scratch: str | Path | None = None,
     for_planning: bool = False,
 ) -> Job:
     """Check input and settings and work out the plan; reads metadata only and writes nothing.
@@ -94,7 +98,8 @@ def prepare(
         raise ModelError(
             f"The model {loaded.spec.name!r} has no network for centres (ndn). Use --method components, or another model."
         )
-    settings = label_settings(loaded.spec, method)
+    spec = loaded.spec if flips is None else replace(loaded.spec, flips=flips)
+    settings = spec.label_settings(method)
     resolved = resolve_device(device)
     root = destination(source, out, for_planning=for_planning)
     limit = memory_limit or memory_per_worker(max(1, workers))
@@ -102,16 +107,16 @@ def prepare(
     halo = voxels_for(settings.halo_um, source.spacing_um)
     if block is not None:
         check_block(block)
-    scratch = Scratch(str(root / "tlseg" / name / "scratch"))
+    working = Scratch(scratch_folder(root, name, scratch))
     run = RunContext(
         source=source,
         frames=chosen,
-        scratch=scratch,
+        scratch=working,
         model_folder=str(loaded.folder),
         model_digest=loaded.digest,
-        spec=loaded.spec,
+        spec=spec,
         settings=settings,
-        block=block or _block_of_unfinished(scratch) or choose_block(shape, halo=halo, limit_bytes=limit),
+        block=block or _block_of_unfinished(working) or choose_block(shape, halo=halo, limit_bytes=limit),
         device=resolved,
         threads=1 if workers else cores(),
         most_voxels=None,
@@ -161,20 +166,6 @@ def parse_frames(frames: str | range | None, count: int) -> range:
     if not 0 <= start < stop <= count:
         raise MovieError(f"Frames {frames} were asked for, and the movie has {count}. Use a range within 0:{count}.")
     return range(start, stop)
-
-
-def label_settings(spec: ModelSpec, method: Method) -> LabelSettings:
-    """Take the settings of the label stage from a model."""
-    return LabelSettings(
-        method=method,
-        region_threshold=byte(spec.region_threshold),
-        centre_threshold=byte(spec.centre_threshold),
-        centre_smoothing_um=spec.centre_smoothing_um,
-        centre_distance_um=spec.centre_distance_um,
-        relief=spec.relief,
-        minimum_volume_um3=spec.minimum_volume_um3,
-        minimum_volume_fraction=spec.minimum_volume_fraction,
-    )
 
 
 def most_voxels(limit_bytes: int) -> int:

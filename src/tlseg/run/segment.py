@@ -19,6 +19,7 @@ from tlseg.errors import ResumeError, RunError
 from tlseg.geometry import Shape
 from tlseg.link.lineage import Lineage
 from tlseg.link.settings import LinkSettings
+from tlseg.models.bundle import Flips
 from tlseg.predict.infer import Device
 from tlseg.predict.maps import lattice_for
 from tlseg.run import finish, stages
@@ -32,7 +33,8 @@ from tlseg.run.pools import open_pool
 from tlseg.run.publish import open_output, publish
 from tlseg.store.labels import prepare_root
 from tlseg.store.location import one_line
-from tlseg.store.scratch import RunLock, Scratch
+from tlseg.store.lock import Lock, lock_of
+from tlseg.store.scratch import Scratch
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -77,6 +79,7 @@ def segment(
     channel: int | str | None = None,
     overwrite: bool = False,
     keep_maps: bool = False,
+    flips: Flips | None = None,
     image: bool = True,
     allow_missing: bool = False,
     memory_limit: int | None = None,
@@ -113,6 +116,8 @@ def segment(
         Replace labels, tables and tracks of this name, and forget an unfinished run.
     keep_maps
         Keep the probability maps in `tlseg/<name>/maps`.
+    flips
+        Mirrored copies of each window to average over, 1, 4 or 8; as the model says where not given.
     image
         With `out`, copy the image too.
     allow_missing
@@ -150,6 +155,7 @@ def segment(
         channel=channel,
         allow_missing=allow_missing,
         memory_limit=memory_limit,
+        flips=flips,
         image=image,
         keep_maps=keep_maps,
         link=link,
@@ -188,7 +194,7 @@ def _run(
     else:
         _check_pixels(run, limits)
     prepare_root(job.root)
-    with RunLock(job.folder) as lock:
+    with lock_of(job.folder) as lock:
         if overwrite:
             run.scratch.remove()
         resumed = run.scratch.begin(job.fingerprint())
@@ -273,7 +279,7 @@ def _label(
     limits: dict[int, tuple[float, float]],
     *,
     keep_maps: bool,
-    lock: RunLock,
+    lock: Lock,
 ) -> None:
     from tlseg.run.frames import windows_per_frame
 
@@ -284,7 +290,7 @@ def _label(
     _drive(Frames(run, limits, keep_maps=keep_maps).next_flow, pool, counters, lock)
 
 
-def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: RunLock | None) -> None:
+def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: Lock | None) -> None:
     def following() -> Flow | None:
         try:
             flow: Flow | None = next_flow()

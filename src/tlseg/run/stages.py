@@ -72,7 +72,7 @@ def predict(
         ]
     )
     distinct, of = _distinct(windows)
-    predictor = load_predictor(run.model_folder, run.model_digest, role, run.device)
+    predictor = load_predictor(run.model_folder, run.model_digest, role, run.device, flips=spec.flips)
     maps = predictor(windows[distinct], threads=run.threads)
     stored = run.scratch.array(role)
     for (frame, number), which in zip(units, of, strict=True):

@@ -1,0 +1,37 @@
+"""All maps of a frame held in memory: those a run stores, without stores or tasks."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.geometry import Spacing
+from tlseg.models.bundle import Flips, Model, Role
+from tlseg.predict.infer import load_predictor
+from tlseg.predict.maps import predict_frame
+
+
+def predict_maps(
+    image: NDArray[Any],
+    spacing_um: Spacing,
+    *,
+    model: Model,
+    device: Literal["cpu", "cuda"] = "cpu",
+    flips: Flips | None = None,
+) -> dict[Role, NDArray[np.uint8]]:
+    """Map (z, y, x) of a frame for each network of a model; 255 is certain.
+
+    `flips` takes the place of what the model says.
+    """
+    return {
+        role: predict_frame(
+            image,
+            spacing_um,
+            spec=model.spec,
+            role=role,
+            network=load_predictor(str(model.folder), model.digest, role, device, flips=flips),
+        )
+        for role in model.spec.networks
+    }
