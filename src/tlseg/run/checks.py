@@ -11,17 +11,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlseg.errors import LabelError
-from tlseg.store.labels import existing_labels
-from tlseg.store.location import is_url
+from tlseg.errors import LabelError, TlsegError
+from tlseg.store.image_writer import image_levels_in
+from tlseg.store.labels import check_root, existing_labels
+from tlseg.store.location import is_url, one_line
 from tlseg.store.movie import MovieSource
+from tlseg.store.place import Place, place_of
 from tlseg.store.tables import list_tables
 
 if TYPE_CHECKING:
     from tlseg.run.job import Job
 
 
-def destination(source: MovieSource, out: str | Path | None, *, for_planning: bool) -> Path:
+def destination(source: MovieSource, out: str | Path | None, *, for_planning: bool) -> Place:
     """Group that gets the labels: `out`, or the movie itself.
 
     Raises
@@ -36,14 +38,12 @@ def destination(source: MovieSource, out: str | Path | None, *, for_planning: bo
                 f"{', read-only' if source.version == '0.5' else ''}. Expected a local, writable OME-Zarr 0.5 group; "
                 "write elsewhere with --out RESULT.ome.zarr."
             )
-        return Path(source.url)
-    if is_url(out):
-        raise LabelError(f"Labels are written to a local folder, not to {out}. Write locally and copy the result.")
-    root = Path(out).expanduser().absolute()
-    movie = None if is_url(source.url) else Path(source.url).resolve()
-    if root.resolve() == movie:
-        raise LabelError(f"--out is the movie itself. Leave --out away to add labels to {root}.")
-    if movie in root.resolve().parents:
+        return Place(source.url)
+    root = place_of(out)
+    here, movie = (place if is_url(place) else str(Path(place).resolve()) for place in (root.url, source.url))
+    if here == movie:
+        raise LabelError(f"--out is the movie itself. {_instead(root)}")
+    if here.startswith(f"{movie}/"):
         raise LabelError(f"--out {root} lies inside the movie. Write beside it, or leave --out away.")
     _check_group(root)
     return root
@@ -63,7 +63,7 @@ def check_existing(job: Job, *, overwrite: bool) -> None:
         raise LabelError(f"{root} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
 
 
-def image_record(job: Job) -> Path:
+def image_record(job: Job) -> Place:
     """File that says of which movie and frames the image of a result is a copy; where it is absent, it is no copy."""
     return job.root / "tlseg" / "image.json"
 
@@ -81,7 +81,7 @@ def is_copied(job: Job) -> bool:
 
 
 def _check_image(job: Job, *, may_replace: bool) -> None:
-    if not any(path.parent.name.isdecimal() for path in job.root.glob("*/zarr.json")):
+    if not image_levels_in(job.root):
         return
     record = image_record(job)
     if not record.exists():
@@ -96,14 +96,25 @@ def _check_image(job: Job, *, may_replace: bool) -> None:
         )
 
 
-def _check_group(root: Path) -> None:
+def _instead(root: Place) -> str:
+    if root.remote:
+        return "Pixels in an object store are not touched; write beside the movie."
+    return f"Leave --out away to add labels to {root}."
+
+
+def _check_group(root: Place) -> None:
     """Raise unless `root` is an OME-Zarr 0.5 group, or nothing is there and it can be made."""
-    if (root / ".zgroup").exists() or (root / ".zattrs").exists():
-        raise LabelError(f"{root} is OME-Zarr 0.4 (Zarr v2), which cannot hold 0.5 labels. Write elsewhere with --out.")
+    if root.remote:
+        try:
+            check_root(root)
+        except TlsegError:
+            raise
+        except Exception as error:  # every store has errors of its own
+            raise LabelError(f"{root} cannot be reached ({one_line(error)}). Check address and access.") from error
+        return
     if root.exists() and not root.is_dir():
         raise LabelError(f"{root} is a file. Expected an OME-Zarr 0.5 group or a new path.")
-    if root.exists() and not (root / "zarr.json").exists() and any(root.iterdir()):
-        raise LabelError(f"{root} is a folder that is no Zarr group. Expected an OME-Zarr 0.5 group or a new path.")
-    there = next(folder for folder in (root, *root.parents) if folder.exists())
+    check_root(root)
+    there = next(folder for folder in (root.path, *root.path.parents) if folder.exists())
     if not os.access(there, os.W_OK):
         raise LabelError(f"{there} cannot be written to. Write elsewhere with --out.")

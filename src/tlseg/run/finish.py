@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from tlseg.measure.objects import ObjectSums, object_table
 from tlseg.run import stages
 from tlseg.run.context import Output, RunContext
 from tlseg.run.flow import Flow, Task
-from tlseg.store.scratch import write_atomically
+from tlseg.store.place import Place
 
 OBJECT_KEYS = ("t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um3", "intensity_mean")
 
@@ -133,10 +132,9 @@ def check_audit(audit: Mapping[str, Any]) -> None:
         )
 
 
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
+def write_record(place: Place, record: Mapping[str, Any]) -> None:
     """Write the run record; `complete: true` in it is the last thing a run does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(record, indent=2, default=_plain) + "\n").encode())
+    place.write((json.dumps(record, indent=2, default=_plain) + "\n").encode())
 
 
 def _overlaps(run: RunContext, objects: pd.DataFrame) -> pd.DataFrame:

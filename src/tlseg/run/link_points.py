@@ -144,7 +144,7 @@ def _write(
         name=TABLE,
         axes="tzyx" if "z" in table.columns else "tyx",
     )
-    detach(graph)
+    detach(graph.path)
 
 
 def _is_ours(folder: Path) -> bool:

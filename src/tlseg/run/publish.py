@@ -39,8 +39,8 @@ def open_output(job: Job) -> Output:
     run.scratch.put("output", 0, BEGUN)
     if not created:
         for made_of_old_labels in ("run.json", "report.html"):
-            (job.folder / made_of_old_labels).unlink(missing_ok=True)
-        shutil.rmtree(job.folder / "maps", ignore_errors=True)
+            (job.folder / made_of_old_labels).remove()
+        (job.folder / "maps").remove()
     image = _open_image(job) if job.image else None
     labels = create_labels(
         job.root,
@@ -127,6 +127,10 @@ def _write_tracks(job: Job, lineage: Lineage, placed: list[pd.DataFrame], *, fir
 def _keep_maps(job: Job) -> None:
     """Move the maps beside the record; where a stopped run has moved them already, they stay."""
     kept, maps = job.folder / "maps", job.run.scratch.path / "maps"
-    if maps.exists():
-        shutil.rmtree(kept, ignore_errors=True)
-        maps.rename(kept)
+    if not maps.exists():
+        return
+    kept.remove()
+    if kept.remote:
+        kept.put(maps)
+    else:
+        shutil.move(maps, kept.path)

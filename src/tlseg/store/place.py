@@ -59,21 +59,21 @@ class Place:
         """Whether there is a file or folder; on an object store a folder is there while it holds something."""
         if not self.remote:
             return self.path.exists()
-        fs, path = _remote(self.url)
+        fs, path = self.file_system()
         return bool(again(partial(fs.exists, path)))
 
     def is_dir(self) -> bool:
         """Whether it is a folder."""
         if not self.remote:
             return self.path.is_dir()
-        fs, path = _remote(self.url)
+        fs, path = self.file_system()
         return bool(again(partial(fs.isdir, path)))
 
     def names(self) -> list[str]:
         """Names of what lies directly inside, sorted; none where there is nothing."""
         if not self.remote:
             return sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else []
-        fs, path = _remote(self.url)
+        fs, path = self.file_system()
         try:
             found = again(partial(fs.ls, path, detail=False))
         except FileNotFoundError:
@@ -90,7 +90,7 @@ class Place:
         """
         if not self.remote:
             return self.path.read_bytes()
-        fs, path = _remote(self.url)
+        fs, path = self.file_system()
         return bytes(again(partial(fs.cat_file, path)))
 
     def read_text(self) -> str:
@@ -103,7 +103,7 @@ class Place:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, data)
             return
-        fs, path = _remote(self.url)
+        fs, path = self.file_system()
         again(partial(fs.pipe_file, path, data))
 
     def remove(self) -> None:
@@ -114,7 +114,7 @@ class Place:
             else:
                 self.path.unlink(missing_ok=True)
             return
-        fs, path = _remote(self.url)
+        fs, path = self.file_system()
         try:
             again(partial(fs.rm, path, recursive=True))
         except FileNotFoundError:
@@ -149,7 +149,7 @@ class Place:
         if not self.remote:
             shutil.copytree(self.path, target)
             return
-        fs, path = _remote(self.url)
+        fs, path = self.file_system()
         files = again(partial(fs.find, path))
         if not files:
             raise FileNotFoundError(self.url)
@@ -158,21 +158,21 @@ class Place:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(again(partial(fs.cat_file, file)))
 
+    def file_system(self) -> tuple[Any, str]:
+        """Return the fsspec file system of a remote place, and its path in it."""
+        from tlseg.store.remote import file_system
+
+        return file_system(self.url)
+
     def _put_file(self, source: Path) -> None:
         if not self.remote:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, self.path)
             return
-        fs, path = _remote(self.url)
+        fs, path = self.file_system()
         again(partial(fs.put_file, str(source), path))
 
 
 def place_of(location: str | Path | Place) -> Place:
     """Place that a path or URL names."""
     return location if isinstance(location, Place) else Place(resolve(location))
-
-
-def _remote(url: str) -> tuple[Any, str]:
-    from tlseg.store.remote import file_system
-
-    return file_system(url)
