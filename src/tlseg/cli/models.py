@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tlseg.cli.calibrate import command as calibrate
 from tlseg.cli.common import json_option, one_line_errors, print_json
 
 
@@ -17,6 +18,9 @@ def command(context: click.Context) -> None:
     """List, show and make models."""
     if context.invoked_subcommand is None:
         context.invoke(list_models, as_json=False)
+
+
+command.add_command(calibrate)
 
 
 @command.command("list")

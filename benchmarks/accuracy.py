@@ -1,0 +1,218 @@
+"""How good are the labels on embryos the networks never saw, by stack, by embryo and by stage?
+
+    python benchmarks/accuracy.py --fold Emb11=embryo --fold Emb03,Emb08=runs/fold38 --out accuracy [--choose]
+        [--labels NAME=FOLDER ...]
+
+Every stack is predicted by the model it was held out of and labelled by the code of a run. The same maps are also labelled
+without centres (connected components), by the classical watershed on distances, and with distance as the relief; with
+`--choose` also with settings chosen on the other folds, which this fold had no part in. `--labels` adds what another
+program made: a folder of label stacks named like the truth.
+
+Scores are means over images; splits, merges, misses and extras are sums; the volume bias is that of all foreground. Writes
+accuracy.md, accuracy.csv (a row for each method and stack) and accuracy.json into OUT, and goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from folds import Fold, Stack, add_fold_options, open_folds
+from machine import machine, table
+from scipy import ndimage
+from skimage.feature import peak_local_max
+from skimage.segmentation import watershed
+
+from tlseg.config import LabelSettings
+from tlseg.evaluate.matching import count_detections
+from tlseg.evaluate.overlap import count_overlap, overlap_of
+from tlseg.evaluate.scores import count, precision_recall, scores_of
+from tlseg.geometry import Spacing
+from tlseg.label.frame import label_frame
+from tlseg.models.bundle import ModelSpec
+from tlseg.store.stacks import read_stack
+from tlseg.train.choose import choose
+
+OURS, CHOSEN = "tlseg", "tlseg, settings from the other folds"
+STAGES = {"2": (1, 2), "3-4": (3, 4), "5-8": (5, 8), "9-16": (9, 16), "17-31": (17, 31), "32+": (32, 10**9)}
+"""Stages by the number of nuclei in the truth."""
+TOLERANCE_UM = 5.0
+
+Method = Callable[[Fold, Stack], np.ndarray]
+"""Labels (z, y, x) of a held-out stack."""
+
+
+def main() -> None:
+    """Print and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_fold_options(parser)
+    parser.add_argument("--labels", action="append", default=[], metavar="NAME=FOLDER", help="labels made elsewhere")
+    parser.add_argument("--choose", action="store_true", help="also choose settings on the other folds (minutes)")
+    options = parser.parse_args()
+    folds = open_folds(options)
+    methods: dict[str, Method] = {
+        OURS: ours,
+        "tlseg, distance as relief": distance_relief,
+        "NSN and distance watershed": distance_watershed,
+        "NSN and components": components,
+    }
+    chosen: dict[str, dict[str, object]] = {}
+    if options.choose:
+        specs = {fold.model.digest: chosen_elsewhere(fold, folds) for fold in folds}
+        methods[CHOSEN] = lambda fold, stack: labelled(fold, stack, specs[fold.model.digest].label_settings())
+        chosen = {",".join(groups_of(f)): changed(f.model.spec, specs[f.model.digest]) for f in folds}
+    for text in options.labels:
+        name, _, folder = text.partition("=")
+        methods[name] = stored_in(Path(folder))
+    rows = score_all(folds, methods)
+    text = report(rows, chosen)
+    options.out.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(options.out / "accuracy.csv", index=False)
+    (options.out / "accuracy.md").write_text(text + "\n")
+    kept = {"machine": machine(), "chosen": chosen, "rows": json.loads(rows.to_json(orient="records"))}
+    (options.out / "accuracy.json").write_text(json.dumps(kept, indent=2) + "\n")
+    print(text)
+
+
+def score_all(folds: Iterable[Fold], methods: Mapping[str, Method]) -> pd.DataFrame:
+    """A row for each method and held-out stack."""
+    rows = []
+    for fold in folds:
+        for stack in fold.stacks:
+            truth = stack.pixels[1]
+            for name, method in methods.items():
+                rows.append(
+                    {"method": name, "embryo": stack.group, "stack": stack.name}
+                    | scores(truth, method(fold, stack), stack.spacing_um)
+                )
+            print(f"\r{stack.name} ", end="", flush=True)
+    print("\r", end="")
+    return pd.DataFrame(rows)
+
+
+def scores(truth: np.ndarray, labels: np.ndarray, spacing_um: Spacing) -> dict[str, float]:
+    """What one comparison says."""
+    overlap = overlap_of(count_overlap(truth, labels, origin=(0, 0, 0)))
+    counts = count(overlap, iou_threshold=0.5)
+    own = scores_of(counts)
+    near = count_detections(overlap, TOLERANCE_UM, spacing_um)
+    return {
+        "nuclei": counts.n_truth,
+        "found": counts.n_result,
+        "iou": own.iou,
+        "seg": own.seg,
+        "mucov": own.mucov,
+        "f1": precision_recall(near, counts.n_truth, counts.n_result)[2],
+        "splits": counts.splits,
+        "merges": counts.merges,
+        "misses": counts.misses,
+        "extras": counts.extras,
+        "truth_voxels": counts.truth_voxels,
+        "found_voxels": counts.result_voxels,
+    }
+
+
+# --- methods -------------------------------------------------------------------------------------------------------
+
+
+def ours(fold: Fold, stack: Stack) -> np.ndarray:
+    return labelled(fold, stack, fold.model.spec.label_settings())
+
+
+def distance_relief(fold: Fold, stack: Stack) -> np.ndarray:
+    return labelled(fold, stack, replace(fold.model.spec.label_settings(), relief="distance"))
+
+
+def components(fold: Fold, stack: Stack) -> np.ndarray:
+    return labelled(fold, stack, fold.model.spec.label_settings("components"))
+
+
+def distance_watershed(fold: Fold, stack: Stack) -> np.ndarray:
+    """Watershed of NSN's mask from maxima of the smoothed distance to background, as done without a second network."""
+    settings = fold.model.spec.label_settings()
+    regions, _ = fold.maps(stack)
+    mask = regions >= settings.region_threshold
+    distance = ndimage.distance_transform_edt(mask, sampling=stack.spacing_um)
+    smooth = ndimage.gaussian_filter(distance, 1.0 / np.array(stack.spacing_um))
+    peaks = peak_local_max(smooth, min_distance=5, labels=mask.astype(int), exclude_border=False)
+    markers = np.zeros(mask.shape, int)
+    markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
+    labels = watershed(-smooth, markers, mask=mask)
+    volumes = np.bincount(labels.ravel()) * float(np.prod(stack.spacing_um))
+    return np.where(volumes[labels] >= settings.minimum_volume_um3, labels, 0)
+
+
+def stored_in(folder: Path) -> Method:
+    """Labels another program made, in stacks named like the truth."""
+    return lambda fold, stack: read_stack(next(folder.glob(f"{stack.name}.tif*")))
+
+
+def labelled(fold: Fold, stack: Stack, settings: LabelSettings) -> np.ndarray:
+    return label_frame(*fold.maps(stack), spacing_um=stack.spacing_um, settings=settings)
+
+
+def chosen_elsewhere(fold: Fold, folds: list[Fold]) -> ModelSpec:
+    """Settings that suit the other folds best; this one has no part in them."""
+    others = [other.example(stack) for other in folds if other is not fold for stack in other.stacks]
+    return choose(others, fold.model.spec).spec if others else fold.model.spec
+
+
+def changed(before: ModelSpec, after: ModelSpec) -> dict[str, object]:
+    """Settings that were chosen, where they differ."""
+    old, new = before.to_dict(), after.to_dict()
+    return {name: value for name, value in new.items() if value != old[name]}
+
+
+def groups_of(fold: Fold) -> list[str]:
+    return sorted({stack.group for stack in fold.stacks})
+
+
+# --- tables --------------------------------------------------------------------------------------------------------
+
+HEADERS = ["images", "nuclei", "IoU", "SEG", "MUCov", "F1", "splits", "merges", "misses", "extras", "volume"]
+
+
+def report(rows: pd.DataFrame, chosen: Mapping[str, object]) -> str:
+    """All tables, as Markdown."""
+    first = rows[rows["method"] == OURS]
+    parts = [machine(), f"Means over {first['stack'].nunique()} images:", by(rows, ["method"])]
+    for groups, settings in chosen.items():
+        parts.append(f"Chosen for {groups} on the other folds: {settings or 'nothing else'}.")
+    parts += ["By embryo:", by(first, ["embryo"])]
+    staged = rows.assign(stage=pd.Categorical([stage_of(n) for n in rows["nuclei"]], list(STAGES), ordered=True))
+    parts += ["By number of nuclei:", by(staged[staged["method"] == OURS], ["stage"])]
+    for score in ("seg", "mucov"):
+        wide = staged.pivot_table(index="method", columns="stage", values=score, observed=True, sort=False)
+        lines = [
+            [str(name), *(f"{v:.3f}" for v in values)] for name, values in zip(wide.index, wide.to_numpy(), strict=True)
+        ]
+        parts += [f"{score.upper()} of every method by number of nuclei:".replace("MUCOV", "MUCov")]
+        parts += [table(["method", *map(str, wide.columns)], lines)]
+    parts += ["By stack:", by(first, ["stack"])]
+    return "\n\n".join(parts)
+
+
+def by(rows: pd.DataFrame, keys: list[str]) -> str:
+    """One line for each value of `keys`."""
+    lines = []
+    for key, some in rows.groupby(keys, sort=keys != ["method"], observed=True):
+        means = [f"{some[name].mean():.3f}" for name in ("iou", "seg", "mucov", "f1")]
+        sums = [str(int(some[name].sum())) for name in ("splits", "merges", "misses", "extras")]
+        bias = some["found_voxels"].sum() / some["truth_voxels"].sum() - 1
+        size = [str(len(some)), str(int(some["nuclei"].sum()))]
+        lines.append([*(str(part) for part in key), *size, *means, *sums, f"{bias:+.1%}"])
+    return table([*keys, *HEADERS], lines)
+
+
+def stage_of(nuclei: int) -> str:
+    """Name of the stage with this many nuclei."""
+    return next(name for name, (low, high) in STAGES.items() if low <= nuclei <= high)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""What does a network answer on embryos it never saw? Each answer is computed once and kept.
+
+A fold is a model and the groups of stacks (embryos) that were held out of its training. Predicting is what takes long,
+so maps are stored under the model's digest; a benchmark that was interrupted, or that only labels differently, goes on
+from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tlseg.geometry import Spacing
+from tlseg.models.bundle import Flips, Model, load_model
+from tlseg.models.pack import pack
+from tlseg.predict.frame import predict_maps
+from tlseg.predict.infer import resolve_device
+from tlseg.store.pairs import find_pairs, read_pair
+from tlseg.store.stacks import PairPath
+from tlseg.train.choose import Example
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("TLSEG_DATA", ROOT.parent / "shared" / "data")) / "bbbc050"
+SETTINGS = ROOT / "docs" / "embryo-model-settings.json"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One held-out stack; pixels are read when they are asked for."""
+
+    pair: PairPath
+
+    @property
+    def name(self) -> str:
+        """Name of the stack."""
+        return self.pair.name
+
+    @property
+    def group(self) -> str:
+        """The embryo."""
+        return self.pair.group
+
+    @property
+    def spacing_um(self) -> Spacing:
+        """Voxel spacing (z, y, x)."""
+        return self.pair.spacing_um
+
+    @cached_property
+    def pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Image and truth, (z, y, x)."""
+        return read_pair(self.pair)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A model, the stacks held out of its training, and where its answers are kept."""
+
+    model: Model
+    stacks: tuple[Stack, ...]
+    cache: Path
+    flips: Flips
+    device: Any
+
+    def maps(self, stack: Stack) -> tuple[np.ndarray, np.ndarray]:
+        """Region map and centre map of a stack, (z, y, x) uint8."""
+        return self.maps_of(stack.pixels[0], stack.spacing_um, name=stack.name)
+
+    def maps_of(self, image: np.ndarray, spacing_um: Spacing, *, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Maps of any image; computed once for each `name`."""
+        path = self.cache / f"{self.model.digest[:16]}-flips{self.flips}" / f"{name}.npz"
+        try:
+            with np.load(path) as stored:
+                return stored["nsn"], stored["ndn"]
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+            maps = predict_maps(image, spacing_um, model=self.model, device=self.device, flips=self.flips)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".part.npz")
+        np.savez_compressed(beside, nsn=maps["nsn"], ndn=maps["ndn"])
+        beside.replace(path)
+        return maps["nsn"], maps["ndn"]
+
+    def example(self, stack: Stack) -> Example:
+        """Maps and truth of a stack, to choose settings on."""
+        return Example(*self.maps(stack), stack.pixels[1], stack.spacing_um)
+
+
+def add_fold_options(parser: argparse.ArgumentParser) -> None:
+    """Options by which a benchmark is told its folds."""
+    parser.add_argument(
+        "--fold",
+        action="append",
+        required=True,
+        metavar="GROUPS=MODEL",
+        help="held-out groups (Emb03,Emb08), and a model's name or folder, or a folder with nsn/best.pt and ndn/best.pt",
+    )
+    parser.add_argument("--data", type=Path, default=DATA, help="stacks with truth, in any layout tlseg train reads")
+    parser.add_argument("--out", type=Path, required=True, help="tables and kept maps")
+    parser.add_argument("--settings", type=Path, default=SETTINGS, help="model settings for folds given as trainings")
+    parser.add_argument("--flips", type=int, choices=(1, 4, 8), help="mirrored windows; as the model says by default")
+    parser.add_argument(
+        "--stacks", default="", metavar="NAMES", help="only stacks with one of these parts in their name"
+    )
+    parser.add_argument("--device", default="auto")
+
+
+def open_folds(options: argparse.Namespace) -> list[Fold]:
+    """Open the folds a benchmark was told of; each stack is held out of exactly one."""
+    pairs = find_pairs(options.data)
+    wanted = [part for part in options.stacks.split(",") if part]
+    folds, seen = [], set()
+    for text in options.fold:
+        groups, _, source = text.partition("=")
+        model = _model(Path(source), options)
+        for group in groups.split(","):
+            if group in seen or not any(p.group == group for p in pairs):
+                raise SystemExit(f"--fold {text}: {group} is no group of {options.data}, or it is in two folds.")
+            seen.add(group)
+        stacks = tuple(
+            Stack(p)
+            for p in pairs
+            if p.group in groups.split(",") and (not wanted or any(part in p.name for part in wanted))
+        )
+        flips = options.flips or model.spec.flips
+        folds.append(Fold(model, stacks, options.out / "maps", flips, resolve_device(options.device)))
+    return folds
+
+
+def _model(source: Path, options: argparse.Namespace) -> Model:
+    """Model of a name or folder; two trainings are packed into one first."""
+    nsn, ndn = source / "nsn" / "best.pt", source / "ndn" / "best.pt"
+    if not nsn.is_file():
+        return load_model(str(source))
+    digest = hashlib.sha256(nsn.read_bytes() + ndn.read_bytes()).hexdigest()[:16]
+    weights = torch.load(ndn, map_location="cpu", weights_only=True)
+    base = weights.get("network", weights)["encoder.0.0.weight"].shape[0]
+    settings = json.loads(options.settings.read_text()) | {"provenance": {"trainings": str(source)}}
+    return pack(options.out / "models" / digest, name=digest, nsn=nsn, ndn=ndn, ndn_base=base, **settings)

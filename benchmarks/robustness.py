@@ -1,0 +1,207 @@
+"""Does another microscope change the answer?
+
+    python benchmarks/robustness.py --fold Emb11=embryo --fold Emb03,Emb08=runs/fold38 --out robustness [--stacks t201,t401]
+
+Every held-out stack is changed as another instrument or export would have recorded it, predicted anew and scored against
+the truth, changed alike where geometry is. The table gives the scores and how far they are from those of the stack as
+it is. Writes robustness.md and robustness.csv into OUT, and goes on where it was stopped.
+
+Noise is what differs from the median of 3 x 3 voxels in a plane; its spread is taken for each grey level. "Half" takes
+away half of that difference, "double" adds three times its variance. Crops cut nuclei at all six faces; they are compared
+with the labels of the whole stack in the same crop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from accuracy import by, scores
+from folds import Fold, Stack, add_fold_options, open_folds
+from machine import machine, table
+from scipy import ndimage
+
+from tlseg.geometry import Spacing
+from tlseg.label.frame import label_frame
+
+PLAIN = "as it is"
+SCORES = ("iou", "seg", "mucov", "f1")
+COARSER = 1.5
+ALLOWED = 0.05
+CROP = (slice(4, -4), slice(20, -20), slice(20, -20))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A stack as another instrument would have recorded it."""
+
+    image: np.ndarray
+    truth: np.ndarray
+    spacing_um: Spacing
+
+
+Change = Callable[[Seen, np.random.Generator], Seen]
+
+
+def main() -> None:
+    """Print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_fold_options(parser)
+    options = parser.parse_args()
+    rows = []
+    for fold in open_folds(options):
+        for stack in fold.stacks:
+            rows += score_changes(fold, stack)
+            print(f"\r{stack.name} ", end="", flush=True)
+    print("\r", end="")
+    frame = pd.DataFrame(rows)
+    frame.to_csv(options.out / "robustness.csv", index=False)
+    text = report(frame)
+    (options.out / "robustness.md").write_text(text + "\n")
+    print(text)
+
+
+def score_changes(fold: Fold, stack: Stack) -> list[dict[str, object]]:
+    """A row for each change of one stack."""
+    image, truth = stack.pixels
+    plain = Seen(image, truth, stack.spacing_um)
+    whole = labels_of(fold, plain, name=stack.name)
+    rows = []
+    for name, change in {PLAIN: lambda seen, rng: seen, **CHANGES}.items():
+        seen = change(plain, np.random.default_rng(zlib.crc32(stack.name.encode())))
+        labels = whole if name == PLAIN else labels_of(fold, seen, name=f"{stack.name}-{name}")
+        found = scores(seen.truth, labels, seen.spacing_um)
+        reference = scores(truth[CROP], whole[CROP], plain.spacing_um) if name == "cropped" else None
+        rows.append({"change": name, "stack": stack.name} | found)
+        if reference is not None:
+            rows.append({"change": f"{PLAIN}, in the crop", "stack": stack.name} | reference)
+    return rows
+
+
+def labels_of(fold: Fold, seen: Seen, *, name: str) -> np.ndarray:
+    """Labels of an image by the code of a run."""
+    maps = fold.maps_of(seen.image, seen.spacing_um, name=name)
+    return label_frame(*maps, spacing_um=seen.spacing_um, settings=fold.model.spec.label_settings())
+
+
+# --- changes -------------------------------------------------------------------------------------------------------
+
+
+def coarser_z(seen: Seen, rng: np.random.Generator) -> Seen:
+    """Planes further apart; positions are those of voxel centres, so that neither image nor truth is shifted."""
+    at = np.arange(COARSER / 2, len(seen.image), COARSER) - 0.5
+    at = at[at <= len(seen.image) - 1]
+    below = np.floor(at).astype(int)
+    above, share = np.minimum(below + 1, len(seen.image) - 1), (at - below)[:, None, None]
+    mixed = seen.image[below] * (1 - share) + seen.image[above] * share
+    z, y, x = seen.spacing_um
+    return Seen(np.rint(mixed).astype(seen.image.dtype), seen.truth[np.rint(at).astype(int)], (z * COARSER, y, x))
+
+
+def scaled(factor: float, dtype: str) -> Change:
+    """Intensities times a factor, rounded and clipped where stored as integers."""
+
+    def change(seen: Seen, rng: np.random.Generator) -> Seen:
+        return Seen(stored(seen.image * factor, dtype), seen.truth, seen.spacing_um)
+
+    return change
+
+
+def offset(seen: Seen, rng: np.random.Generator) -> Seen:
+    """A camera's offset."""
+    return Seen(stored(seen.image + 1000.0, "uint16"), seen.truth, seen.spacing_um)
+
+
+def eight_bit(seen: Seen, rng: np.random.Generator) -> Seen:
+    """Darkest to brightest voxel in 256 grey levels."""
+    low, high = float(seen.image.min()), float(seen.image.max())
+    return Seen(stored((seen.image - low) * (255 / (high - low)), "uint8"), seen.truth, seen.spacing_um)
+
+
+def half_noise(seen: Seen, rng: np.random.Generator) -> Seen:
+    """Half of the difference to the median of the neighbourhood."""
+    smooth = smoothed(seen.image)
+    return Seen(stored(smooth + (seen.image - smooth) / 2, "uint16"), seen.truth, seen.spacing_um)
+
+
+def double_noise(seen: Seen, rng: np.random.Generator) -> Seen:
+    """Twice the spread, as it is at each grey level."""
+    smooth = smoothed(seen.image)
+    spread = spread_at(smooth, seen.image - smooth)
+    noisy = seen.image + np.sqrt(3.0) * spread * rng.standard_normal(seen.image.shape)
+    return Seen(stored(noisy, "uint16"), seen.truth, seen.spacing_um)
+
+
+def cropped(seen: Seen, rng: np.random.Generator) -> Seen:
+    """Without its edges, so that nuclei are cut."""
+    return Seen(seen.image[CROP], seen.truth[CROP], seen.spacing_um)
+
+
+CHANGES: dict[str, Change] = {
+    "z spacing x 1.5": coarser_z,
+    "intensity x 10": scaled(10.0, "uint16"),
+    "intensity x 0.1, float": scaled(0.1, "float32"),
+    "intensity x 0.1, integers": scaled(0.1, "uint16"),
+    "offset + 1000": offset,
+    "half noise": half_noise,
+    "double noise": double_noise,
+    "8 bit": eight_bit,
+    "cropped": cropped,
+}
+
+
+def stored(values: np.ndarray, dtype: str) -> np.ndarray:
+    """As a file of this type would hold them."""
+    if dtype == "float32":
+        return values.astype(np.float32)
+    return np.clip(np.rint(values), 0, np.iinfo(dtype).max).astype(dtype)
+
+
+def smoothed(image: np.ndarray) -> np.ndarray:
+    """Median of 3 x 3 voxels in each plane."""
+    return ndimage.median_filter(image.astype(np.float32), (1, 3, 3))
+
+
+def spread_at(smooth: np.ndarray, residual: np.ndarray, *, levels: int = 32) -> np.ndarray:
+    """Spread of the noise at every voxel, from voxels equally bright (median absolute deviation)."""
+    edges = np.unique(np.quantile(smooth, np.linspace(0, 1, levels + 1)[1:-1]))
+    level = np.digitize(smooth, edges)
+    spreads = [1.4826 * float(np.median(np.abs(residual[level == i]))) for i in range(len(edges) + 1)]
+    return np.array(spreads)[level]
+
+
+# --- table ---------------------------------------------------------------------------------------------------------
+
+
+def report(rows: pd.DataFrame) -> str:
+    """Scores of every change and their distance from the stack as it is, as Markdown."""
+    means = rows.groupby("change", sort=False)[list(SCORES)].mean()
+    lines, worst = [], {}
+    for name, mean in means.iterrows():
+        if str(name).startswith(PLAIN):
+            continue
+        against = means.loc[f"{PLAIN}, in the crop" if name == "cropped" else PLAIN]
+        away = mean - against
+        worst[str(name)] = float(away.min())
+        lines.append([str(name), *(f"{mean[s]:.3f} ({away[s]:+.3f})" for s in SCORES)])
+    fallen = [name for name, value in worst.items() if value < -ALLOWED]
+    verdict = (
+        f"More than {ALLOWED} lost: {', '.join(fallen)}." if fallen else f"No figure falls by more than {ALLOWED}."
+    )
+    return "\n\n".join(
+        [
+            machine(),
+            f"{rows['stack'].nunique()} held-out stacks.",
+            by(rows[rows["change"].str.startswith(PLAIN)], ["change"]),
+            table(["change", "IoU", "SEG", "MUCov", "F1"], lines),
+            verdict,
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""From a model and embryos it did not learn from to the same weights with settings that fit.
+
+Thresholds decide how large nuclei come out and which maxima count as centres; both differ from training to training and
+from microscope to microscope, so they are measured and not guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Literal
+
+from tlseg.errors import ModelError, TrainingError
+from tlseg.models.bundle import Model, load_model
+from tlseg.predict.frame import predict_maps
+from tlseg.store.pairs import read_pair
+from tlseg.store.stacks import PairPath
+from tlseg.train.choose import Choice, Example
+
+
+def predict_examples(
+    pairs: Sequence[PairPath],
+    *,
+    model: Model,
+    device: Literal["cpu", "cuda"] = "cpu",
+    report: Callable[[int], None] = lambda done: None,
+) -> list[Example]:
+    """Predict stacks with truth; `report` is told how many are done.
+
+    Raises
+    ------
+    ModelError
+        When the model has no network for centres, so that there is little to choose.
+    TrainingError
+        When labels are markers only, or do not fit their images.
+    """
+    if "ndn" not in model.spec.networks:
+        raise ModelError(
+            f"The model {model.spec.name!r} has no network for centres (ndn); its settings are not chosen."
+        )
+    examples = []
+    for done, pair in enumerate(pairs, start=1):
+        if pair.truth == "markers":
+            raise TrainingError(
+                f"{pair.labels} marks where nuclei are, not their outlines, and settings need outlines."
+            )
+        image, truth = read_pair(pair)
+        maps = predict_maps(image, pair.spacing_um, model=model, device=device)
+        examples.append(Example(maps["nsn"], maps["ndn"], truth, pair.spacing_um))
+        report(done)
+    return examples
+
+
+def save_calibrated(folder: Path, model: Model, choice: Choice, *, frames: Sequence[str]) -> Model:
+    """Write a model with the same weights and the chosen settings; its provenance says on which frames they were chosen.
+
+    Raises
+    ------
+    ModelError
+        When something is there already.
+    """
+    check_new(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for network in model.spec.networks.values():
+        shutil.copyfile(model.folder / network.file, folder / network.file)
+    chosen = {"frames": list(frames), "before": asdict(choice.before), "after": asdict(choice.after)}
+    spec = replace(choice.spec, provenance={**model.spec.provenance, "calibration": chosen})
+    (folder / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
+    return load_model(folder)
+
+
+def check_new(folder: Path) -> None:
+    """Raise `ModelError` where something is in the folder that a model is to be written to."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ModelError(f"{folder} is there already. A calibrated model is a new one; choose another --out.")

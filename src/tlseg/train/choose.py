@@ -1,0 +1,167 @@
+"""Which label settings fit a model's maps best?
+
+Networks are trained first; thresholds and distances are chosen afterwards, on embryos that taught the networks nothing,
+through the same code that labels a movie. The search changes one setting at a time and tries every value of a fixed
+table, so the same maps give the same settings everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.errors import TrainingError
+from tlseg.evaluate.overlap import count_overlap, overlap_of
+from tlseg.evaluate.scores import Counts, add_counts, count, mean_scores
+from tlseg.geometry import Spacing
+from tlseg.label.frame import label_frame
+from tlseg.models.bundle import ModelSpec
+
+BIAS_ALLOWED = 0.03
+"""Volume bias, either way, that costs nothing; what is beyond it is taken off the score."""
+
+LEAST_GAIN = 5e-4
+"""A setting is changed only where that gains more than this: less is noise of the few embryos at hand."""
+
+Table = Mapping[str, tuple[Any, ...]]
+"""For names of `ModelSpec` fields, the values to try, in the order in which they are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Maps of one frame and its true instances, all (z, y, x) on one grid."""
+
+    regions: NDArray[np.uint8]
+    centres: NDArray[np.uint8]
+    truth: NDArray[Any]
+    spacing_um: Spacing
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good labels are: IoU, SEG and MUCov as means over frames, and how much too large their foreground is."""
+
+    iou: float
+    seg: float
+    mucov: float
+    volume_bias: float
+
+    @property
+    def score(self) -> float:
+        """What is maximised: the mean of the three, less what the volume bias has in excess of `BIAS_ALLOWED`."""
+        return (self.iou + self.seg + self.mucov) / 3 - max(0.0, abs(self.volume_bias) - BIAS_ALLOWED)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen: the model with its new settings, quality before and after, and how many settings were tried."""
+
+    spec: ModelSpec
+    before: Quality
+    after: Quality
+    tried: int
+
+
+def values_to_try(examples: Sequence[Example]) -> Table:
+    """Values of every setting; those in micrometres are in proportion to the nuclei of the truth.
+
+    Raises
+    ------
+    TrainingError
+        When the truth holds no nucleus.
+    """
+    volume = _usual_volume_um3(examples)
+    diameter = (6 * volume / math.pi) ** (1 / 3)
+    return {
+        "region_threshold": tuple(round(0.3 + 0.05 * i, 2) for i in range(10)),
+        "centre_threshold": tuple(round(0.2 + 0.1 * i, 1) for i in range(7)),
+        "centre_smoothing_um": tuple(round(f * diameter, 1) for f in (0.0, 0.1, 0.2, 0.3, 0.4)),
+        "centre_distance_um": tuple(round(f * diameter, 1) for f in (0.2, 0.3, 0.4, 0.5, 0.6)),
+        "relief": ("distance", "centre"),
+        "minimum_volume_um3": tuple(float(round(f * volume)) for f in (0.0, 0.02, 0.05, 0.1)),
+        "minimum_volume_fraction": (0.0, 0.1, 0.15, 0.2, 0.25),
+    }
+
+
+def choose(
+    examples: Sequence[Example],
+    spec: ModelSpec,
+    *,
+    table: Table | None = None,
+    report: Callable[[int, Quality], None] = lambda tried, quality: None,
+) -> Choice:
+    """Search the settings that label these frames best, from those the model has.
+
+    Parameters
+    ----------
+    examples
+        Frames that taught the networks nothing.
+    spec
+        Where the search begins.
+    table
+        Values to try; `values_to_try` where not given.
+    report
+        Is told, after each trial, how many there were and how good the best of them is.
+
+    Raises
+    ------
+    TrainingError
+        When there are no examples, or no nuclei in them.
+    """
+    if not examples:
+        raise TrainingError(
+            "There are no frames to choose settings on. Name groups that the networks did not learn from."
+        )
+    wanted = values_to_try(examples) if table is None else table
+    known: dict[tuple[Any, ...], Quality] = {}
+
+    def quality(candidate: ModelSpec) -> Quality:
+        key = tuple(getattr(candidate, name) for name in wanted)
+        if key not in known:
+            known[key] = quality_of(examples, candidate)
+        return known[key]
+
+    best, before = spec, quality(spec)
+    settled: ModelSpec | None = None
+    while settled != best:
+        settled = best
+        for name, values in wanted.items():
+            for value in values:
+                candidate = replace(best, **{name: value})
+                if quality(candidate).score > quality(best).score + LEAST_GAIN:
+                    best = candidate
+                report(len(known), quality(best))
+    return Choice(best, before, quality(best), len(known))
+
+
+def quality_of(examples: Sequence[Example], spec: ModelSpec) -> Quality:
+    """Label all frames as a run with this model would, and compare them with the truth."""
+    counts = [_count(example, spec) for example in examples]
+    mean, total = mean_scores(counts), add_counts(counts)
+    if mean.iou is None or mean.seg is None or mean.mucov is None:
+        raise TrainingError("The labels to compare with hold no nucleus.")
+    return Quality(mean.iou, mean.seg, mean.mucov, total.result_voxels / total.truth_voxels - 1)
+
+
+def _count(example: Example, spec: ModelSpec) -> Counts:
+    labels = label_frame(
+        example.regions, example.centres, spacing_um=example.spacing_um, settings=spec.label_settings()
+    )
+    return count(overlap_of(count_overlap(example.truth, labels, origin=(0, 0, 0))), iou_threshold=0.5)
+
+
+def _usual_volume_um3(examples: Sequence[Example]) -> float:
+    """Median volume of all true instances."""
+    volumes = []
+    for example in examples:
+        voxels = np.unique(example.truth[example.truth > 0], return_counts=True)[1]
+        volumes.append(voxels * float(np.prod(example.spacing_um)))
+    every = np.concatenate([np.zeros(0), *volumes])
+    if not len(every):
+        raise TrainingError("The labels to choose settings on hold no nucleus.")
+    return float(np.median(every))
