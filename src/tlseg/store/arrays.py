@@ -202,7 +202,7 @@ def _check_same(arrays: PyramidArrays, level: int) -> None:
 
     path = f"{arrays.group}/{level}"
     try:
-        found = zarr.open_array(open_store(path), mode="r")
+        found = zarr.open_array(open_store(path), mode="r", zarr_format=3)
     except Exception as error:
         raise LabelError(f"{path} cannot be opened ({one_line(error)}). Start again with --overwrite.") from error
     expected = (arrays.array_shape(level), arrays.shard_shape(level), np.dtype(arrays.dtype))
@@ -219,7 +219,7 @@ def _open_arrays(arrays: PyramidArrays) -> list[Any]:
 
     # `open_array` ignores its `config`; labels leave zero shards out, images must not
     return [
-        zarr.open_array(open_store(f"{arrays.group}/{level}", access="write"), mode="r+").with_config(
+        zarr.open_array(open_store(f"{arrays.group}/{level}", access="write"), mode="r+", zarr_format=3).with_config(
             {"order": "C", "write_empty_chunks": arrays.kind == "image"}
         )
         for level in range(len(arrays.pyramid.factors))

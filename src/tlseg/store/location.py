@@ -94,12 +94,8 @@ def open_group(url: str) -> Group:
     if not is_url(url):
         _check_local(url)
     try:
-        try:
-            return zarr.open_group(open_store(url), mode="r", use_consolidated=False)
-        except Exception as error:
-            if type(error).__name__ != "NoCredentialsError":
-                raise
-        assume_public(url)
+        if is_url(url):
+            _knock(url)
         return zarr.open_group(open_store(url), mode="r", use_consolidated=False)
     except (MissingExtraError, MovieError):
         raise
@@ -136,6 +132,20 @@ def one_line(error: BaseException) -> str:
     """First line of an error's message, short enough to go inside another one."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__
+
+
+def _knock(url: str) -> None:
+    """Find out whether a store answers, before many requests are made at once; without credentials it may be public."""
+    from tlseg.store.place import Place
+
+    there = Place(f"{url}/zarr.json")
+    try:
+        there.exists()
+    except Exception as error:
+        if type(error).__name__ != "NoCredentialsError":
+            raise
+        assume_public(url)
+        there.exists()
 
 
 def _check_local(url: str) -> None:

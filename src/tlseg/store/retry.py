@@ -1,6 +1,7 @@
 """Ask a remote store again when it is busy, slow or cuts an answer short, and only then.
 
-What is wrong for good (nothing there, no permission, no such bucket) is said at once. Every request that is repeated
+What is wrong for good (nothing there, no permission, no such bucket) is said at once, and so is an address at which no
+store ever answered; one that did is waited for. Every request that is repeated
 reads, or writes the same bytes under the same key, so doing it twice changes nothing.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
@@ -24,8 +26,14 @@ _PASSING = (TimeoutError, ConnectionError, asyncio.IncompleteReadError)
 _STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CODES = frozenset({"BadDigest", "IncompleteBody", "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"})
 _ERRNO = frozenset({errno.EBUSY, errno.EIO, errno.ETIMEDOUT, getattr(errno, "EREMOTEIO", errno.EIO)})
-_NAMES = frozenset({"ClientPayloadError", "ClientConnectionError", "HTTPClientError", "IncompleteRead"})
+_NAMES = frozenset({"ClientPayloadError", "ServerDisconnectedError", "HTTPClientError", "IncompleteRead"})
+_UNREACHED = frozenset(
+    {"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError", "ConnectionRefusedError"}
+)
 """Errors of aiohttp, botocore and urllib3 that pass, by name: none of them has to be installed."""
+
+_answered = threading.Event()
+"""Set once a remote store has answered in this process."""
 
 
 def is_passing(error: BaseException) -> bool:
@@ -34,7 +42,10 @@ def is_passing(error: BaseException) -> bool:
         return False
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, _PASSING) or _NAMES & {kind.__name__ for kind in type(seen).__mro__}:
+        names = {kind.__name__ for kind in type(seen).__mro__}
+        if names & _UNREACHED:
+            return _answered.is_set()
+        if isinstance(seen, _PASSING) or names & _NAMES:
             return True
         if isinstance(seen, OSError) and seen.errno in _ERRNO:
             return True
@@ -48,10 +59,13 @@ def again(request: Callable[[], T]) -> T:
     """Make a request, and make it again while what it fails with is passing."""
     for delay in _delays():
         try:
-            return request()
+            result = request()
         except Exception as error:
             if not is_passing(error):
                 raise
+        else:
+            _answered.set()
+            return result
         time.sleep(delay)
     return request()
 
@@ -60,10 +74,13 @@ async def again_async(request: Callable[[], Awaitable[T]]) -> T:
     """As `again`, for coroutines."""
     for delay in _delays():
         try:
-            return await request()
+            result = await request()
         except Exception as error:
             if not is_passing(error):
                 raise
+        else:
+            _answered.set()
+            return result
         await asyncio.sleep(delay)
     return await request()
 
