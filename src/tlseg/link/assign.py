@@ -14,7 +14,7 @@ from tlseg.link.objects import Floats, Ints
 # Cost at which a pair is no better than both staying alone; the unit of all costs.
 ALONE = 1.0
 # Difference of cost that makes a pair e times as likely as its alternative.
-_TEMPERATURE = 0.25
+TEMPERATURE = 0.25
 
 
 def assign(row: Ints, column: Ints, cost: Floats) -> Ints:
@@ -68,7 +68,7 @@ def confidence(row: Ints, column: Ints, cost: Floats, chosen: Ints) -> Floats:
     """
     rival = np.minimum(_best_other(row, cost)[chosen], _best_other(column, cost)[chosen])
     margin = np.minimum(rival, ALONE) - cost[chosen]
-    return np.asarray(1 / (1 + np.exp(np.clip(-margin / _TEMPERATURE, -500, 500))), dtype=np.float64)
+    return np.asarray(1 / (1 + np.exp(np.clip(-margin / TEMPERATURE, -500, 500))), dtype=np.float64)
 
 
 def _best_other(group: Ints, cost: Floats) -> Floats:

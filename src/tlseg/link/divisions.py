@@ -1,7 +1,8 @@
-"""Tell which nucleus without a past is a daughter, and whose.
+"""How much do a nucleus and two later ones look like a mother and her daughters?
 
-Distance alone finds divisions badly, so a mother and two daughters are judged together: their volumes, how alike the
-sisters are, and whether the mother lies between them.
+Distance alone finds divisions badly, so the three are judged together and over time: whether the mother lies between
+sisters that are alike and share her volume, whether she condensed and they relax, and whether both of them stay. The
+weights are those of a logistic regression (`benchmarks/fit_linking.py`), so a cost is a probability on another scale.
 """
 
 from __future__ import annotations
@@ -9,23 +10,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
-from tlseg.link.assign import ALONE
-from tlseg.link.candidates import log_ratio_squared, neighbours
+from tlseg.link.candidates import log_ratio_squared
+from tlseg.link.chains import Chains
 from tlseg.link.objects import Floats, Ints, Objects
 from tlseg.link.register import Stabilised
-from tlseg.link.settings import LinkSettings
 
-# Daughters are sought this far from their mother, in median radii.
-_REACH_RADII = 3.0
-# Weights: midpoint of the sisters from the mother (in mother radii, squared), sisters on one side, unlike sisters,
-# volume not kept. Two daughters of a mother cost about 0.2; a nucleus that stays and a neighbour that appears, 1.7.
-_MIDPOINT, _SIDE, _UNLIKE, _VOLUME = 0.5, 0.5, 0.5, 1.5
-# A daughter seen in one frame only is more often a nucleus cut in two.
-_SHORT = 0.5
+FEATURES = (
+    "midpoint",
+    "same_side",
+    "unlike_volume",
+    "volume_gained",
+    "volume_lost",
+    "daughter_size",
+    "unlike_intensity",
+    "mother_bright",
+    "mother_small",
+    "daughters_bright",
+    "daughters_small",
+    "short_daughter",
+    "new_mother",
+    "missing",
+)
+CONDENSATION = ("mother_bright", "mother_small", "daughters_bright", "daughters_small")
+"""Features that say nothing where frames are too far apart to show a mitosis."""
+
+# Squares and logarithms count up to these, so that one bad measurement alone decides nothing.
+_FARTHEST, _LEAST_CHANGE, _MOST_CHANGE = 9.0, -1.0, 0.7
+# Frames a daughter must be seen in before she counts as lasting.
+_LASTING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +51,10 @@ class Families:
     Parameters
     ----------
     mother, child, sister
-        Rows in `Objects`, shape (m,); `sister` had no link backward.
+        Rows in `Objects`, shape (m,); `sister` had no link backward, and `child` is what the mother was linked to, if
+        she was.
     cost
-        Share of the highest cost allowed, shape (m,): below 1 it may be a division.
+        Shape (m,): below 1 it is rather a division than not.
     """
 
     mother: Ints
@@ -45,81 +62,98 @@ class Families:
     sister: Ints
     cost: Floats
 
-    def take(self, index: Ints) -> Families:
+    def __len__(self) -> int:
+        return len(self.mother)
+
+    @classmethod
+    def none(cls) -> Families:
+        """No candidates."""
+        rows = np.empty(0, np.int64)
+        return cls(rows, rows, rows, np.empty(0))
+
+    def take(self, index: NDArray[np.integer]) -> Families:
         """Only these candidates."""
         return Families(self.mother[index], self.child[index], self.sister[index], self.cost[index])
 
+    def joined(self, other: Families) -> Families:
+        """These candidates and then others."""
+        pairs = zip(
+            (self.mother, self.child, self.sister, self.cost),
+            (other.mother, other.child, other.sister, other.cost),
+            strict=True,
+        )
+        return Families(*(np.concatenate(pair) for pair in pairs))
 
-def division_cost(objects: Objects, placed: Stabilised, mother: Ints, one: Ints, two: Ints) -> Floats:
-    """How unlike a division a mother and two later nuclei are, shape (m,); 0 is the ideal, below 0.8 is plausible.
 
-    `0.5 |M - m|^2 / r^2 + 0.5 (1 + cos(a)) / 2 + 0.5 ln(V1 / V2)^2 + 1.5 ln((V1 + V2) / V)^2`: m the midpoint of the
-    sisters weighted by volume, r and V the mother's radius and volume, a the angle between the sisters seen from the
-    mother. Nuclei of sisters are alike and share the mother's volume.
+def features(
+    objects: Objects,
+    placed: Stabilised,
+    chains: Chains,
+    mother: Ints,
+    one: Ints,
+    two: Ints,
+    *,
+    revived: NDArray[np.bool_],
+) -> Floats:
+    """What is known of a mother and two later nuclei, shape (m, len(FEATURES)).
+
+    Parameters
+    ----------
+    objects, placed, chains
+        Nuclei, their stabilised positions, and the links between them.
+    mother, one, two
+        Rows, shape (m,).
+    revived
+        For each row, whether a nucleus that could be the same is seen again after its chain ends, shape (n,).
+
+    Notes
+    -----
+    With V and R the mother's volume and radius at rest, V1 and V2 those of the daughters, all logarithms clipped:
+
+    - `midpoint`: `|m|^2 / R^2` over one more than the missing frames, m the midpoint of the daughters from the mother,
+      weighted by volume; `same_side`: `(1 + cos) / 2` of the angle between them, seen from her
+    - `unlike_volume`, `unlike_intensity`: squared log ratios of the daughters
+    - `volume_gained`, `volume_lost`: square of `ln((V1 + V2) / V)` above and below 0
+    - `daughter_size`: `ln` of the larger daughter's later volume over V: a nucleus beside which another appears keeps its
+      own
+    - `mother_bright`, `mother_small`, `daughters_bright`, `daughters_small`: `ln` of intensity or volume beside the
+      division over those at rest
+    - `short_daughter`: whether one is seen in a single frame and not again; `new_mother`: whether the mother is new
+    - `missing`: frames in which one of them was missed
     """
-    p, v = placed.position_um, objects.volume_um3
+    p, v, i = placed.position_um, objects.volume_um3, objects.intensity
+    t = objects.t
+    rest = chains.at_rest(v, mother)
+    radius = np.cbrt(rest * (3 / (4 * np.pi)))
     to_one, to_two = p[one] - p[mother], p[two] - p[mother]
     middle = (v[one, None] * to_one + v[two, None] * to_two) / (v[one] + v[two])[:, None]
     length = np.linalg.norm(to_one, axis=1) * np.linalg.norm(to_two, axis=1)
     cosine = np.divide(np.einsum("ij,ij->i", to_one, to_two), length, out=np.zeros_like(length), where=length > 0)
-    return np.asarray(
-        _MIDPOINT * np.einsum("ij,ij->i", middle, middle) / objects.radius_um[mother] ** 2
-        + _SIDE * (1 + cosine) / 2
-        + _UNLIKE * log_ratio_squared(v[one], v[two])
-        + _VOLUME * log_ratio_squared(v[mother], v[one] + v[two])
+    missing = (t[one] - t[mother] - 1) + (t[two] - t[mother] - 1)
+    far = np.einsum("ij,ij->i", middle, middle) / radius**2 / (1 + missing)
+    kept = _log(v[one] + v[two], rest)
+    last = objects.first + objects.frames - 1
+    short = [(t[row] < last) & ~revived[row] & (chains.left(row, most=_LASTING) + 1 < _LASTING) for row in (one, two)]
+    grown = [chains.later(v, row) for row in (one, two)]
+    bright = [_log(i[row], chains.later(i, row)) for row in (one, two)]
+    small = [_log(v[row], later) for row, later in zip((one, two), grown, strict=True)]
+    columns = (
+        np.minimum(far, _FARTHEST),
+        (1 + cosine) / 2,
+        log_ratio_squared(v[one], v[two]),
+        np.maximum(kept, 0) ** 2,
+        np.minimum(kept, 0) ** 2,
+        _log(np.maximum(*grown), rest),
+        log_ratio_squared(i[one], i[two]),
+        _log(i[mother], chains.at_rest(i, mother)),
+        _log(v[mother], rest),
+        bright[0] + bright[1],
+        small[0] + small[1],
+        short[0] | short[1],
+        (t[mother] > objects.first) & (chains.seen(mother, most=1) == 0),
+        missing,
     )
-
-
-def families_with_child(
-    objects: Objects,
-    placed: Stabilised,
-    trees: list[cKDTree | None],
-    following: Ints,
-    starts: Ints,
-    *,
-    settings: LinkSettings,
-) -> Families:
-    """Mothers that kept one daughter as their own continuation, and the start that may be the other.
-
-    Parameters
-    ----------
-    objects, placed, trees
-        Nuclei, their stabilised positions, and a tree of these per frame.
-    following
-        Row in the next frame each row is linked to, -1 where none, shape (n,).
-    starts
-        Rows without a link backward, ascending.
-    """
-    mothers, sisters = _near(objects, placed, trees, starts, step=-1, settings=settings)
-    linked = following[mothers] >= 0
-    mothers, sisters = mothers[linked], sisters[linked]
-    return _families(objects, placed, following, mothers, following[mothers], sisters, settings=settings)
-
-
-def families_of_two_starts(
-    objects: Objects,
-    placed: Stabilised,
-    following: Ints,
-    ends: Ints,
-    starts: Ints,
-    *,
-    settings: LinkSettings,
-) -> Families:
-    """Find ended mothers and two starts in the next frame, the best first; no nucleus is in two of them."""
-    start_frame = objects.t[starts] - objects.first
-    trees: list[cKDTree | None] = [None] * objects.frames
-    rows_of: dict[int, Ints] = {}
-    for frame in np.unique(start_frame).tolist():
-        rows_of[frame] = starts[start_frame == frame]
-        trees[frame] = cKDTree(placed.position_um[rows_of[frame]])
-    offsets = np.zeros(objects.frames, dtype=np.int64)
-    born, mothers = _near(objects, placed, trees, ends, step=1, settings=settings, offsets=offsets)
-    born = _rows(rows_of, objects.t[mothers] - objects.first + 1, born)
-    order = np.lexsort((born, mothers))
-    born, mothers = born[order], mothers[order]
-    one, two = _pairs_within(mothers)
-    found = _families(objects, placed, following, mothers[one], born[one], born[two], settings=settings)
-    return found.take(_greedy(found))
+    return np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)
 
 
 def keep_grown_mothers(objects: Objects, same_a: Ints, same_b: Ints, found: Families, *, frames: int) -> Ints:
@@ -151,80 +185,8 @@ def keep_grown_mothers(objects: Objects, same_a: Ints, same_b: Ints, found: Fami
     return np.array(kept, dtype=np.int64)
 
 
-def _near(
-    objects: Objects,
-    placed: Stabilised,
-    trees: list[cKDTree | None],
-    rows: Ints,
-    *,
-    step: int,
-    settings: LinkSettings,
-    offsets: Ints | None = None,
-) -> tuple[Ints, Ints]:
-    """Pairs (row in the frame `step` away, row of `rows`) near each other after registration."""
-    reach = _REACH_RADII * float(np.median(objects.radius_um)) if len(objects) else 1.0
-    offsets = objects.starts[:-1] if offsets is None else offsets
-    frame_of = objects.t[rows] - objects.first
-    others, own = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for frame in np.unique(frame_of).tolist():
-        tree = trees[frame + step] if 0 <= frame + step < len(trees) else None
-        if tree is not None:
-            here = rows[frame_of == frame]
-            at, other = neighbours(tree, placed.position_um[here], count=settings.neighbours, reach=reach)
-            others.append(other + int(offsets[frame + step]))
-            own.append(here[at])
-    return np.concatenate(others), np.concatenate(own)
-
-
-def _families(
-    objects: Objects,
-    placed: Stabilised,
-    following: Ints,
-    mother: Ints,
-    child: Ints,
-    sister: Ints,
-    *,
-    settings: LinkSettings,
-) -> Families:
-    if settings.division_cost == 0 or not len(mother):
-        none = np.empty(0, np.int64)
-        return Families(none, none, none, np.empty(0))
-    before_last = objects.t[child] < objects.first + objects.frames - 1
-    short = before_last & ((following[child] < 0) | (following[sister] < 0))
-    cost = division_cost(objects, placed, mother, child, sister) + _SHORT * short
-    found = Families(mother, child, sister, cost / settings.division_cost * ALONE)
-    return found.take(np.flatnonzero(found.cost < ALONE).astype(np.int64))
-
-
-def _rows(rows_of: dict[int, Ints], frame: Ints, index: Ints) -> Ints:
-    """Turn indices within the starts of a frame into rows."""
-    rows = np.empty(len(index), dtype=np.int64)
-    for number in np.unique(frame).tolist():
-        here = frame == number
-        rows[here] = rows_of[number][index[here]]
-    return rows
-
-
-def _pairs_within(group: Ints) -> tuple[Ints, Ints]:
-    """All pairs (i, j), i < j, of positions with the same value in a sorted array."""
-    starts = np.flatnonzero(np.append(True, np.diff(group) != 0)) if len(group) else np.empty(0, np.int64)
-    sizes = np.diff(np.append(starts, len(group)))
-    one, two = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for size in np.unique(sizes).tolist():
-        i, j = np.triu_indices(size, k=1)
-        first = starts[sizes == size][:, None]
-        one.append((first + i).ravel().astype(np.int64))
-        two.append((first + j).ravel().astype(np.int64))
-    return np.concatenate(one), np.concatenate(two)
-
-
-def _greedy(found: Families) -> Ints:
-    """Cheapest first, each nucleus used once."""
-    used: set[int] = set()
-    kept = []
-    for index in np.lexsort((found.sister, found.child, found.mother, found.cost)).tolist():
-        members = {int(rows[index]) for rows in (found.mother, found.child, found.sister)}
-        if not members & used:
-            used |= members
-            kept.append(index)
-    return np.sort(np.array(kept, dtype=np.int64))
+def _log(a: Floats, b: Floats) -> Floats:
+    """`ln(a / b)` within bounds; 0 where either is not positive, since then there is no ratio."""
+    known = (a > 0) & (b > 0)
+    ratio = np.divide(a, b, out=np.ones_like(a, dtype=np.float64), where=known)
+    return np.asarray(np.clip(np.log(ratio), _LEAST_CHANGE, _MOST_CHANGE), dtype=np.float64)

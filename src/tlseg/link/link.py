@@ -12,16 +12,12 @@ import pandas as pd
 
 from tlseg.link.assign import assign, confidence
 from tlseg.link.candidates import Pairs, frame_trees, link_candidates, reach_um
-from tlseg.link.divisions import (
-    Families,
-    families_of_two_starts,
-    families_with_child,
-    keep_grown_mothers,
-)
-from tlseg.link.gaps import gap_candidates
+from tlseg.link.chains import Chains
+from tlseg.link.divisions import Families, keep_grown_mothers
 from tlseg.link.lineage import DIVISION, GAP, LINK, Edges, Lineage, build_lineage
 from tlseg.link.objects import Floats, Ints, Objects, read_objects, read_overlaps
 from tlseg.link.register import stabilise
+from tlseg.link.second import explain_ends
 from tlseg.link.settings import LinkSettings
 
 
@@ -61,44 +57,23 @@ def link_objects(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: Lin
     pairs = link_candidates(movie, placed, trees, shared, reach=reach, settings=chosen)
     linked, sure = _per_frame(movie, pairs)
     a, b = pairs.a[linked], pairs.b[linked]
-    following, preceding = _partners(len(movie), a, b)
-    last = movie.first + movie.frames - 1
-    ends = np.flatnonzero((following < 0) & (movie.t < last)).astype(np.int64)
-    starts = np.flatnonzero((preceding < 0) & (movie.t > movie.first)).astype(np.int64)
-
-    none = np.empty(0, np.int64)
-    twins = with_child = Families(none, none, none, np.empty(0))
-    if chosen.divisions:
-        twins = families_of_two_starts(movie, placed, following, ends, starts, settings=chosen)
-        ends = np.setdiff1d(ends, twins.mother)
-        starts = np.setdiff1d(starts, np.concatenate([twins.child, twins.sister]))
-        with_child = families_with_child(movie, placed, trees, following, starts, settings=chosen)
-    gaps = gap_candidates(movie, placed, ends, starts, reach=reach, settings=chosen)
-
-    # One assignment decides between gaps and divisions: a start is the row, the node it may continue or come from the
-    # column. An end takes one continuation and a linked mother one more daughter, so both are columns of their own.
-    row, column = np.concatenate([gaps.b, with_child.sister]), np.concatenate([gaps.a, with_child.mother])
-    cost = np.concatenate([gaps.cost, with_child.cost])
-    taken = assign(row, column, cost)
-    certain = confidence(row, column, cost, taken)
-    bridged = taken < len(gaps)
-    closed = taken[bridged]
-    divided = with_child.take(taken[~bridged] - len(gaps))
-
-    families = _join(twins, divided)
-    family_sure = np.concatenate([confidence(twins.mother, twins.mother, twins.cost, _all(twins)), certain[~bridged]])
+    found = explain_ends(movie, placed, trees, Chains.of(len(movie), a, b), reach=reach, settings=chosen)
     grown = keep_grown_mothers(
         movie,
-        np.concatenate([a, gaps.a[closed]]),
-        np.concatenate([b, gaps.b[closed]]),
-        families,
+        np.concatenate([a, found.gaps.a]),
+        np.concatenate([b, found.gaps.b]),
+        found.families,
         frames=chosen.min_cycle_frames,
     )
-    families, family_sure = families.take(grown), family_sure[grown]
     return build_lineage(
         movie.t,
         movie.label,
-        _edges((a, b, sure), (gaps.a[closed], gaps.b[closed], certain[bridged]), families, family_sure),
+        _edges(
+            (a, b, sure),
+            (found.gaps.a, found.gaps.b, found.gap_sure),
+            found.families.take(grown),
+            found.family_sure[grown],
+        ),
     )
 
 
@@ -111,25 +86,6 @@ def _per_frame(movie: Objects, pairs: Pairs) -> tuple[Ints, Floats]:
         chosen.append(assign(pairs.a[part], pairs.b[part], pairs.cost[part]) + start)
     linked = np.concatenate(chosen)
     return linked, confidence(pairs.a, pairs.b, pairs.cost, linked)
-
-
-def _partners(n: int, a: Ints, b: Ints) -> tuple[Ints, Ints]:
-    following, preceding = np.full(n, -1, dtype=np.int64), np.full(n, -1, dtype=np.int64)
-    following[a], preceding[b] = b, a
-    return following, preceding
-
-
-def _join(one: Families, two: Families) -> Families:
-    return Families(
-        np.concatenate([one.mother, two.mother]),
-        np.concatenate([one.child, two.child]),
-        np.concatenate([one.sister, two.sister]),
-        np.concatenate([one.cost, two.cost]),
-    )
-
-
-def _all(families: Families) -> Ints:
-    return np.arange(len(families.mother), dtype=np.int64)
 
 
 def _edges(

@@ -27,8 +27,10 @@ class LinkSettings:
         `max_distance_um`.
     divisions
         Whether to look for divisions.
-    division_cost
-        Highest cost of a mother and two daughters (see `divisions.division_cost`) that still counts as a division.
+    division_probability
+        Least probability of a mother and two daughters (see `divisions.features`) that counts as a division.
+    division_gap
+        Most frames in which each daughter may be missed after the mother was last seen.
     min_cycle_frames
         Fewest frames between a nucleus's birth by division and its own division.
     register
@@ -44,8 +46,9 @@ class LinkSettings:
     volume_weight: float = 0.25
     intensity_weight: float = 0.1
     divisions: bool = True
-    division_cost: float = 0.8
-    min_cycle_frames: int = 4
+    division_probability: float = 0.5
+    division_gap: int = 2
+    min_cycle_frames: int = 3
     register: bool = True
     rotations: int = 4000
 
@@ -60,6 +63,10 @@ class LinkSettings:
         for name in ("neighbours", "min_cycle_frames", "rotations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected 1 or more.")
-        for name in ("max_gap", "overlap_weight", "volume_weight", "intensity_weight", "division_cost"):
+        if not 0 < self.division_probability < 1:
+            raise ValueError(
+                f"division_probability is {self.division_probability!r}, expected a number between 0 and 1."
+            )
+        for name in ("max_gap", "division_gap", "overlap_weight", "volume_weight", "intensity_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected 0 or more.")

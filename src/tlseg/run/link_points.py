@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +27,6 @@ from tlseg.store.tracks import FOLDER, write_tracks
 
 TABLE = "points"
 _PLACE = ("z", "y", "x")
-# Divisions are judged by volume too (weight 1.5, ratio 2 where all volumes are alike); what is left for their shape is
-# then held to 0.5 instead of 0.8, since a neighbour that appears beside a nucleus that stays costs 0.75.
-_ALIKE, _SHAPE = 1.5 * math.log(2) ** 2, 0.5
 
 
 def link_points(
@@ -67,13 +63,10 @@ def link_points(
         raise LabelError(f"Tracks are written to a local folder, not to {out}. Write locally and copy the result.")
     table = read_points(points)
     objects = objects_of(table, where=str(points))
-    chosen = settings or LinkSettings()
-    if "volume" not in table.columns:
-        chosen = replace(chosen, division_cost=min(chosen.division_cost, _SHAPE) + _ALIKE)
     target = Path(resolve(out))
     with publishing(target, overwrite=overwrite, replaceable=_is_ours, apart_from=resolve(points)) as part:
         lineage = link_objects(
-            objects, pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}), settings=chosen
+            objects, pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}), settings=settings
         )
         part.mkdir()
         _write(part, Path(points), table, objects, lineage, interval_s)

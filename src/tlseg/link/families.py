@@ -1,0 +1,115 @@
+"""Name the nuclei that could be mother and daughters, also where one of them was missed for a frame or two.
+
+A nucleus without a past is one daughter. The other is what her mother was linked to, or a second nucleus without a past
+where the mother ended.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from tlseg.link.candidates import neighbours
+from tlseg.link.chains import Chains
+from tlseg.link.objects import Ints, Objects
+from tlseg.link.register import Stabilised
+from tlseg.link.settings import LinkSettings
+
+# Daughters are sought this far from their mother, in her radii at rest.
+_REACH_RADII = 3.0
+
+Triples = tuple[Ints, Ints, Ints]
+"""Rows of mother, child and sister."""
+
+
+def with_child(
+    objects: Objects,
+    placed: Stabilised,
+    trees: list[cKDTree | None],
+    chains: Chains,
+    starts: Ints,
+    *,
+    settings: LinkSettings,
+) -> Triples:
+    """Mothers that kept one daughter as their own continuation, and the start that may be the other.
+
+    Parameters
+    ----------
+    objects, placed, trees
+        Nuclei, their stabilised positions, and a tree of these per frame.
+    chains
+        Links between them.
+    starts
+        Rows without a link backward, ascending.
+    """
+    frame = objects.t[starts] - objects.first
+    mothers, sisters = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for missing in range(settings.division_gap + 1):
+        reach = _reach(objects, missing)
+        for earlier in np.unique(frame - 1 - missing).tolist():
+            tree = trees[earlier] if earlier >= 0 else None
+            if tree is None:
+                continue
+            here = starts[frame - 1 - missing == earlier]
+            at, other = neighbours(tree, placed.position_um[here], count=settings.neighbours, reach=reach)
+            mothers.append(other + int(objects.starts[earlier]))
+            sisters.append(here[at])
+    mother, sister = np.concatenate(mothers), np.concatenate(sisters)
+    linked = (chains.following[mother] >= 0) & _near(objects, placed, chains, mother, sister)
+    mother, sister = mother[linked], sister[linked]
+    return mother, chains.following[mother], sister
+
+
+def of_two_starts(
+    objects: Objects, placed: Stabilised, chains: Chains, ends: Ints, starts: Ints, *, settings: LinkSettings
+) -> Triples:
+    """Find ended mothers and two starts that follow, each after at most `division_gap` missing frames."""
+    frame = objects.t[starts] - objects.first
+    born_in = {number: starts[frame == number] for number in np.unique(frame).tolist()}
+    trees = {number: (cKDTree(placed.position_um[rows]), rows) for number, rows in born_in.items()}
+    end_frame = objects.t[ends] - objects.first
+    mothers, born = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for missing in range(settings.division_gap + 1):
+        reach = _reach(objects, missing)
+        for earlier in np.unique(end_frame).tolist():
+            if earlier + 1 + missing not in trees:
+                continue
+            tree, later = trees[earlier + 1 + missing]
+            here = ends[end_frame == earlier]
+            at, to = neighbours(tree, placed.position_um[here], count=settings.neighbours, reach=reach)
+            mothers.append(here[at])
+            born.append(later[to])
+    mother, start = np.concatenate(mothers), np.concatenate(born)
+    near = _near(objects, placed, chains, mother, start)
+    mother, start = mother[near], start[near]
+    order = np.lexsort((start, mother))
+    mother, start = mother[order], start[order]
+    one, two = _pairs_within(mother)
+    return mother[one], start[one], start[two]
+
+
+def _reach(objects: Objects, missing: int) -> float:
+    """Farthest that any daughter is sought."""
+    largest = np.cbrt(float(objects.volume_um3.max(initial=0.0)) * (3 / (4 * np.pi)))
+    return _REACH_RADII * float(largest) * float(np.sqrt(1 + missing))
+
+
+def _near(objects: Objects, placed: Stabilised, chains: Chains, mother: Ints, daughter: Ints) -> NDArray[np.bool_]:
+    radius = np.cbrt(chains.at_rest(objects.volume_um3, mother) * (3 / (4 * np.pi)))
+    passed = objects.t[daughter] - objects.t[mother]
+    distance = np.linalg.norm(placed.position_um[daughter] - placed.position_um[mother], axis=1)
+    return np.asarray(distance <= _REACH_RADII * radius * np.sqrt(passed))
+
+
+def _pairs_within(group: Ints) -> tuple[Ints, Ints]:
+    """All pairs (i, j), i < j, of positions with the same value in a sorted array."""
+    starts = np.flatnonzero(np.append(True, np.diff(group) != 0)) if len(group) else np.empty(0, np.int64)
+    sizes = np.diff(np.append(starts, len(group)))
+    one, two = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for size in np.unique(sizes).tolist():
+        i, j = np.triu_indices(size, k=1)
+        first = starts[sizes == size][:, None]
+        one.append((first + i).ravel().astype(np.int64))
+        two.append((first + j).ravel().astype(np.int64))
+    return np.concatenate(one), np.concatenate(two)
