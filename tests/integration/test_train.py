@@ -15,10 +15,15 @@ import torch
 from click.testing import CliRunner, Result
 
 from tlseg.cli.train import command
-from tlseg.models.unet import NSN, UNet
+from tlseg.models.checkpoint import read_checkpoint
+from tlseg.models.pack import pack
+from tlseg.models.unet import NDN, NSN, UNet
 
 SHAPE = (12, 28, 26)
-QUICK = ["--base", "1", "--crop", "8,16,16", "--batch", "1", "--precision", "float32", "--device", "cpu"]
+QUICK = [
+    *("--base", "1", "--crop", "8,16,16", "--batch", "1", "--precision", "float32", "--device", "cpu"),
+    *("--spacing", "1.75,0.8,0.8"),
+]
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def pairs(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True)
-    for stack in ("Emb01_t001", "Emb11_t001"):
+    for stack in ("Emb01_t001", "Emb02_t001", "Emb11_t001"):
         labels = np.zeros(SHAPE, dtype=np.uint8)
         labels[2:8, 3:12, 4:13] = 1
         labels[4:10, 13:24, 12:23] = 2
@@ -60,9 +65,11 @@ def test_training_leaves_weights_a_checkpoint_and_a_log(pairs: Path, tmp_path: P
     result = train(network, pairs, "--out", out, "--steps", 2, "--json", *QUICK, "--crop", "16,16,32")
     assert result.exit_code == 0, result.stderr
     answer = json.loads(result.stdout)
-    assert answer == {"weights": str(out / "best.pt"), "pairs": 1, "validation_frames": 1}
-    if network == "nsn":
-        UNet(replace(NSN, base=1)).load_state_dict(torch.load(out / "best.pt", weights_only=True))
+    assert answer == {"weights": str(out / "best.pt"), "pairs": 2, "validation_frames": 1, "held_out": ["Emb11"]}
+    best = read_checkpoint(out / "best.pt")
+    assert best.architecture == replace(NSN if network == "nsn" else NDN, base=1)
+    UNet(best.architecture).load_state_dict(best.weights)
+    assert (out / "curves.png").is_file()
     rows = list(csv.DictReader((out / "log.csv").read_text().splitlines()))
     assert [r["step"] for r in rows] == ["1", "2"]
     assert 0 <= float(rows[-1]["score"]) <= 1
@@ -76,7 +83,7 @@ def test_a_second_start_finds_the_work_done(pairs: Path, tmp_path: Path) -> None
     assert result.exit_code == 0
     assert "best.pt" in result.stdout
     assert (tmp_path / "out" / "last.pt").read_bytes() == before
-    assert "other settings" in one_line(train(*arguments, "--rate", 0.5))
+    assert "other settings: rate was 0.001 and is 0.5" in one_line(train(*arguments, "--rate", 0.5))
 
 
 def test_data_that_is_not_there_is_one_line(tmp_path: Path) -> None:
@@ -112,7 +119,137 @@ def test_a_crop_that_leaves_nothing_to_normalise_is_one_line(pairs: Path, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("held", ["Emb01,Emb11", "Emb05"])
+@pytest.mark.parametrize("held", ["Emb01,Emb02,Emb11", "Emb05"])
 def test_nothing_to_learn_from_or_to_judge_by_is_one_line(pairs: Path, tmp_path: Path, held: str) -> None:
     text = one_line(train("nsn", pairs, "--out", tmp_path / "out", "--steps", 1, "--hold-out", held, *QUICK))
     assert "--hold-out" in text
+
+
+def test_a_spacing_that_is_not_known_is_one_line(pairs: Path, tmp_path: Path) -> None:
+    text = one_line(train("nsn", pairs, "--out", tmp_path / "out", *QUICK[:-2]))
+    assert "Emb01_t001.tif does not say how large its voxels are" in text
+    assert "--spacing Z,Y,X" in text
+
+
+def test_folds_leave_one_group_out_and_go_on_where_they_were(pairs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("nsn", pairs, "--out", out, "--steps", 2, *QUICK, "--json", "--folds")
+    some = train(*arguments, "Emb11,Emb01")
+    assert some.exit_code == 0, some.stderr
+    before = {p: p.read_bytes() for p in out.glob("*/last.pt")}
+    assert [p.parent.name for p in sorted(before)] == ["Emb01", "Emb11"]
+    result = train(*arguments, "all")
+    assert result.exit_code == 0, result.stderr
+    assert {p: p.read_bytes() for p in before} == before
+    folds = json.loads((out / "folds.json").read_text())
+    assert folds["folds"] == json.loads(result.stdout)["folds"]
+    assert [(f["group"], f["pairs"], f["frames"]) for f in folds["folds"]] == [
+        ("Emb01", 2, 1),
+        ("Emb02", 2, 1),
+        ("Emb11", 2, 1),
+    ]
+    assert folds["mean"] == pytest.approx(np.mean([f["score"] for f in folds["folds"]]))
+    rows = list(csv.DictReader((out / "folds.csv").read_text().splitlines()))
+    assert [float(r["score"]) for r in rows] == [f["score"] for f in folds["folds"]]
+    alone = train("nsn", pairs, "--out", tmp_path / "alone", "--steps", 2, *QUICK, "--fold", 2)
+    assert alone.exit_code == 0, alone.stderr
+    mine, theirs = (read_checkpoint(p / "best.pt").weights for p in (tmp_path / "alone", out / "Emb02"))
+    assert all(torch.equal(mine[k], theirs[k]) for k in theirs)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--fold", 4], "3 groups make folds 1 to 3"),
+        (["--folds", "Emb01,Emb07"], "no group 'Emb07' (--folds); there are Emb01, Emb02, Emb11"),
+        (["--fold", 1, "--folds", "all"], "one of --hold-out, --fold and --folds"),
+        (["--target", "ball"], "nsn learns the mask"),
+        (["--loss", "ce"], "--output softmax"),
+        (["--init", "embryo"], "its base is 16, this training's 1 (--base)"),
+    ],
+)
+def test_choices_that_make_no_sense_are_one_line(pairs: Path, tmp_path: Path, options: list[object], said: str) -> None:
+    assert said in one_line(train("nsn", pairs, "--out", tmp_path / "out", *QUICK, *options))
+
+
+def test_a_file_says_what_the_command_line_does_not(pairs: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'out = "ignored"\nsteps = 1\nbase = 1\ncrop = [8, 16, 16]\nbatch = 1\nprecision = "float32"\ndevice = "cpu"\n'
+        'hold-out = ["Emb01", "Emb02"]\nspacing = "1.75,0.8,0.8"\nno-skip = true\nweight_decay = 0.5\n'
+        "[augment]\nzoom = [1, 1]\ncoarse_z = 0\n"
+    )
+    out = tmp_path / "out"
+    result = train("nsn", pairs, "--config", recipe, "--out", out, "--rate", 0.25, "--steps", 2, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["held_out"] == ["Emb01", "Emb02"]
+    settings = torch.load(out / "last.pt", weights_only=True)["settings"]
+    assert {k: settings[k] for k in ("steps", "rate", "weight_decay", "batch")} == {
+        "steps": 2,
+        "rate": 0.25,
+        "weight_decay": 0.5,
+        "batch": 1,
+    }
+    assert settings["samples"]["zoom"] == (1.0, 1.0)
+    assert settings["architecture"]["skip"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.toml", "setps = 3", "a key 'setps' that is no setting: did you mean steps?"),
+        ("a.yaml", "hold-ot: Emb01", "did you mean hold_out?"),
+        ("a.yaml", "- 1\n- 2", "holds a list"),
+        ("a.toml", "steps = ", "cannot be read as a configuration"),
+        ("a.ini", "steps = 3", "neither .toml nor .yaml"),
+        ("a.toml", "[augment]\nzom = [1, 1]", "no augmentation 'zom'"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_one_line(pairs: Path, tmp_path: Path, name: str, text: str, said: str) -> None:
+    (tmp_path / name).write_text(text)
+    result = train("nsn", pairs, "--out", tmp_path / "out", "--config", tmp_path / name, "--spacing", "2,1,1")
+    assert said in one_line(result)
+
+
+def test_fine_tuning_goes_on_from_a_checkpoint_and_from_a_model(pairs: Path, tmp_path: Path) -> None:
+    crop = ("--crop", "16,16,32")
+    for network in ("nsn", "ndn"):
+        first = train(network, pairs, "--out", tmp_path / network, "--steps", 1, *QUICK, *crop)
+        assert first.exit_code == 0, first.stderr
+    pack(
+        tmp_path / "model",
+        name="mine",
+        nsn=tmp_path / "nsn/best.pt",
+        ndn=tmp_path / "ndn/last.pt",
+        ndn_base=12,
+        provenance={},
+        spacing_um=(1.6, 0.8, 0.8),
+    )
+    for number, start in enumerate((tmp_path / "nsn/best.pt", tmp_path / "model")):
+        out = tmp_path / f"tuned{number}"
+        result = train("nsn", pairs, "--out", out, "--steps", 1, *QUICK, "--init", start, "--rate", 1e-9)
+        assert result.exit_code == 0, result.stderr
+        tuned, before = read_checkpoint(out / "best.pt").weights, read_checkpoint(tmp_path / "nsn/best.pt").weights
+        assert torch.allclose(tuned["head.weight"], before["head.weight"], atol=1e-3)
+    assert "no network" not in one_line(train("nsn", pairs, "--out", tmp_path / "x", *QUICK, "--init", "nothing"))
+
+
+def test_training_without_its_extra_names_it(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlseg.cli.train.EXTRA", ("a_package_nobody_has",))
+    assert "pip install 'tlseg[train]'" in one_line(train("nsn", pairs, "--out", tmp_path / "out", *QUICK))
+
+
+@pytest.mark.parametrize("options", [["--output", "softmax", "--loss", "ce+dice"], ["--activation", "sigmoid"]])
+def test_ablations_train(pairs: Path, tmp_path: Path, options: list[str]) -> None:
+    result = train("unet3d", pairs, "--out", tmp_path / "out", "--steps", 1, *QUICK, "--crop", "16,16,16", *options)
+    assert result.exit_code == 0, result.stderr
+
+
+def test_nothing_held_out_is_trained_on_everything(pairs: Path, tmp_path: Path) -> None:
+    result = train("nsn", pairs, "--out", tmp_path / "out", "--steps", 1, *QUICK, "--hold-out", "none", "--json")
+    assert json.loads(result.stdout) == {
+        "weights": str(tmp_path / "out/best.pt"),
+        "pairs": 3,
+        "validation_frames": 0,
+        "held_out": [],
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 import tifffile
 import torch
 
-from tlseg.errors import TrainingError
+from tlseg.errors import RunError, TrainingError
+from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.unet import UNet, UNetConfig
-from tlseg.store.stacks import find_pairs
-from tlseg.train import loop
-from tlseg.train.loop import Progress, TrainSettings, learning_rate, train
-from tlseg.train.samples import Pair, SampleSettings, load_pair
+from tlseg.store.pairs import find_pairs
+from tlseg.train import trainee
+from tlseg.train.loop import MOST_SKIPPED, Progress, train
+from tlseg.train.samples import Pair, load_pair
+from tlseg.train.settings import SampleSettings, TrainSettings, learning_rate
 
 SETTINGS = TrainSettings(
     architecture=UNetConfig(levels=2, kernel=3, base=2),
@@ -56,7 +59,8 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[Pair]:
         image = 100 + 80 * (labels > 0) + rng.normal(0, 5, labels.shape)
         tifffile.imwrite(folder / "images" / f"{stack}.tif", image.astype(np.uint16))
         tifffile.imwrite(folder / "labels" / f"{stack}.tif", labels)
-    return [load_pair(p, target="mask", spacing_um=(1.75, 0.8, 0.8)) for p in find_pairs(folder)]
+    paths = find_pairs(folder, spacing_um=(1.75, 0.8, 0.8))
+    return [load_pair(p, target="mask", grid_um=(1.6, 0.8, 0.8)) for p in paths]
 
 
 class Interrupted(Exception):
@@ -89,6 +93,15 @@ def state(path: Path) -> dict[str, Any]:
     return torch.load(path, weights_only=True)
 
 
+def same(a: Any, b: Any) -> bool:
+    """Whether two checkpoints hold the same bits."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return a == b
+
+
 def log(out: Path) -> list[dict[str, str]]:
     with (out / "log.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -113,9 +126,9 @@ def test_resumed_equals_uninterrupted(
     assert seen[0].step == stops[-1] // SETTINGS.save_every * SETTINGS.save_every + 1
     for file in ("last.pt", "best.pt"):
         before, after = state(uninterrupted / file), state(tmp_path / file)
-        before, after = before.get("network", before), after.get("network", after)
-        assert before.keys() == after.keys()
-        assert all(torch.equal(before[k], after[k]) for k in before), file
+        for part in {"network", "averaged", "optimizer"} & before.keys():
+            assert same(before.pop(part), after.pop(part)), (file, part)
+        assert before == after
     assert log(tmp_path) == log(uninterrupted)
 
 
@@ -156,12 +169,82 @@ def test_a_finished_training_stays_as_it_is(pairs: list[Pair], uninterrupted: Pa
 
 
 @pytest.mark.parametrize(
-    "change", [{"rate": 2e-3}, {"batch": 1}, {"seed": 1}, {"samples": SampleSettings(crop=(8, 8, 8))}]
+    ("change", "what"),
+    [
+        ({"rate": 2e-3}, "rate was 0.001 and is 0.002"),
+        ({"batch": 1}, "batch was 2 and is 1"),
+        ({"samples": SampleSettings(crop=(8, 8, 16))}, "samples.crop was [8, 16, 16] and is [8, 8, 16]"),
+    ],
+    ids=["rate", "batch", "crop"],
 )
-def test_other_settings_are_another_training(pairs: list[Pair], uninterrupted: Path, change: dict[str, Any]) -> None:
-    with pytest.raises(TrainingError, match=r"other settings\. Choose another --out") as caught:
+def test_other_settings_are_another_training(
+    pairs: list[Pair], uninterrupted: Path, change: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(TrainingError, match=re.escape(f"other settings: {what}. Choose another --out")) as caught:
         run(pairs, uninterrupted, replace(SETTINGS, **change))
     assert "\n" not in str(caught.value)
+
+
+def test_other_data_are_another_training(pairs: list[Pair], uninterrupted: Path) -> None:
+    other = pairs[0].image.clone()
+    other[0, 0, 3, 3, 3] += 1
+    with pytest.raises(TrainingError, match=r"on other data\. Choose another --out"):
+        run([replace(pairs[0], image=other), *pairs[1:]], uninterrupted)
+    with pytest.raises(TrainingError, match="on other data"):
+        run(pairs[:1], uninterrupted)
+
+
+def test_other_weights_to_start_from_are_another_training(pairs: list[Pair], uninterrupted: Path) -> None:
+    start = UNet(SETTINGS.architecture).state_dict()
+    with pytest.raises(TrainingError, match="from other weights"):
+        train(pairs, SETTINGS, out=uninterrupted, validate=None, report=lambda _: None, start=start)
+
+
+def test_a_training_starts_from_given_weights(pairs: list[Pair], tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    start = UNet(SETTINGS.architecture).state_dict()
+    still = replace(SETTINGS, steps=1, rate=1e-12, warmup=0)
+    train(pairs, still, out=tmp_path, validate=None, report=lambda _: None, start=start)
+    learned = read_checkpoint(tmp_path / "best.pt").weights
+    assert all(torch.allclose(learned[k], start[k], atol=1e-6) for k in start if "running" not in k and "num" not in k)
+
+
+def test_without_validation_the_last_average_is_kept(pairs: list[Pair], tmp_path: Path) -> None:
+    train(pairs, replace(SETTINGS, steps=2), out=tmp_path, validate=None, report=lambda _: None)
+    best, last = (read_checkpoint(tmp_path / f"{name}.pt") for name in ("best", "last"))
+    assert best.facts["score"] is None
+    assert same(dict(best.weights), dict(last.weights))
+    assert not same(dict(best.weights), state(tmp_path / "last.pt")["network"])
+
+
+def test_a_checkpoint_of_an_earlier_version_is_not_resumed(pairs: list[Pair], tmp_path: Path) -> None:
+    torch.save({"settings": "TrainSettings(...)", "network": {}}, tmp_path / "last.pt")
+    with pytest.raises(TrainingError, match="another version of tlseg"):
+        run(pairs, tmp_path)
+
+
+def test_a_training_without_usable_gradients_ends(
+    pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainee, "loss_of", lambda *_, **__: lambda logits, _: logits.sum() * math.nan)
+    settings = replace(SETTINGS, steps=2 * MOST_SKIPPED, batch=1, save_every=1000, validate_every=1000)
+    with pytest.raises(
+        RunError, match=f"{MOST_SKIPPED} steps in a row, up to step {MOST_SKIPPED}, .*--precision float32"
+    ):
+        run(pairs, tmp_path, settings)
+
+
+def test_logs_for_people(uninterrupted: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(uninterrupted / "tensorboard"))
+    board.Reload()
+    rows = log(uninterrupted)
+    assert [e.step for e in board.Scalars("loss")] == [int(r["step"]) for r in rows]
+    assert [e.value for e in board.Scalars("score")] == pytest.approx(
+        [float(r["score"]) for r in rows if r["score"]], rel=1e-4
+    )
+    assert (uninterrupted / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
@@ -173,7 +256,7 @@ def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
 def test_gradients_that_are_no_numbers_are_skipped_and_counted(
     pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = loop.loss_of(SETTINGS.loss)
+    made = trainee.loss_of(SETTINGS.loss)
     calls = 0
 
     def sometimes_broken(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -181,7 +264,7 @@ def test_gradients_that_are_no_numbers_are_skipped_and_counted(
         calls += 1
         return made(logits, target) * (math.nan if calls in (2, 3) else 1)
 
-    monkeypatch.setattr(loop, "loss_of", lambda _: sometimes_broken)
+    monkeypatch.setattr(trainee, "loss_of", lambda *_, **__: sometimes_broken)
     seen = run(pairs, tmp_path, replace(SETTINGS, steps=5))
     assert [p.skipped for p in seen] == [0, 1, 2, 2, 2]
     assert [math.isnan(p.loss) for p in seen] == [False, True, True, False, False]
@@ -201,8 +284,9 @@ def test_the_best_weights_are_kept(pairs: list[Pair], tmp_path: Path) -> None:
 
     seen: list[Progress] = []
     train(pairs, SETTINGS, out=tmp_path, validate=score, report=seen.append)
-    best = state(tmp_path / "best.pt")
-    assert all(torch.equal(best[k], kept[1][k]) for k in best)
+    best = read_checkpoint(tmp_path / "best.pt")
+    assert same(dict(best.weights), kept[1])
+    assert (best.architecture, best.facts["score"], best.facts["step"]) == (SETTINGS.architecture, 0.9, 6)
     assert [p.best for p in seen] == [None] * 2 + [0.2] * 3 + [0.9] * 4
 
 
@@ -212,12 +296,18 @@ def test_every_optimizer_and_precision_runs(pairs: list[Pair], tmp_path: Path, o
     assert all(math.isfinite(p.loss) for p in seen)
 
 
-def test_the_learning_rate_rises_and_falls() -> None:
-    settings = replace(SETTINGS, steps=100, warmup=10, rate=0.5)
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "poly"])
+def test_the_learning_rate_rises_and_falls(schedule: Any) -> None:
+    settings = replace(SETTINGS, steps=100, warmup=10, rate=0.5, schedule=schedule)
     rates = [learning_rate(step, settings) for step in range(101)]
     assert rates[0] == pytest.approx(0.05)
     assert rates[10] == pytest.approx(0.5) == max(rates)
-    assert rates[55] == pytest.approx(0.25)
+    assert rates[55] == pytest.approx(0.5 * 0.5**0.9 if schedule == "poly" else 0.25)
     assert rates[100] == pytest.approx(0.0, abs=1e-12)
     assert np.all(np.diff(rates[:10]) > 0)
     assert np.all(np.diff(rates[10:]) < 0)
+
+
+def test_a_constant_rate_stays() -> None:
+    settings = replace(SETTINGS, steps=100, warmup=10, rate=0.5, schedule="constant")
+    assert {learning_rate(step, settings) for step in range(10, 101)} == {0.5}

@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from tlseg.errors import TrainingError
 from tlseg.store.stacks import PairPath
-from tlseg.train.samples import Pair, SampleSettings, batch, draw, load_pair
+from tlseg.train.samples import Pair, batch, draw, load_pair
+from tlseg.train.settings import SampleSettings
 
 STILL = SampleSettings(
     crop=(16, 24, 20),
@@ -24,6 +25,8 @@ STILL = SampleSettings(
     blur_z_voxels=(0.0, 0.0),
     blur_xy_voxels=(0.0, 0.0),
     attenuation=(0.0, 0.0),
+    coarse_z=0.0,
+    quantised=0.0,
 )
 """Turned, zoomed and flipped, but intensities left as they are."""
 
@@ -112,14 +115,15 @@ def test_pairs_are_normalised_and_have_centres(tmp_path: Path) -> None:
     image = (100 + 50 * (labels > 0) + rng.normal(0, 3, labels.shape)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "i.tif", image)
     tifffile.imwrite(tmp_path / "l.tif", labels)
-    paths = PairPath("e_1", "e", tmp_path / "i.tif", tmp_path / "l.tif")
-    loaded = load_pair(paths, target="mask", spacing_um=(1.75, 0.8, 0.8))
+    paths = PairPath("e_1", "e", tmp_path / "i.tif", tmp_path / "l.tif", (1.75, 0.8, 0.8))
+    grid = (1.6, 0.8, 0.8)
+    loaded = load_pair(paths, target="mask", grid_um=grid)
     assert loaded.centres.tolist() == [[2.0, 5.0, 5.0], [3.0, 14.0, 14.0]]
     assert float(loaded.image.float().median()) == pytest.approx(0, abs=0.05)
     assert np.array_equal(loaded.target[0, 0].numpy(), labels > 0)
-    centre = load_pair(paths, target="centre", spacing_um=(1.75, 0.8, 0.8)).target[0, 0]
+    centre = load_pair(paths, target="centre", grid_um=grid).target[0, 0]
     assert float(centre[2, 5, 5]) == 1.0
     assert float(centre[labels == 0].max()) == 0.0
     tifffile.imwrite(tmp_path / "l.tif", labels[:-1])
     with pytest.raises(TrainingError, match=r"e_1: the image is \(6, 20, 22\) and its labels are \(5, 20, 22\)"):
-        load_pair(paths, target="mask", spacing_um=(1.75, 0.8, 0.8))
+        load_pair(paths, target="mask", grid_um=grid)

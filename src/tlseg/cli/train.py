@@ -1,96 +1,248 @@
-"""`tlseg train`: make a network's weights from pairs of images and instance labels."""
+"""`tlseg train`: make a network's weights from images and instance labels."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json
+from tlseg.errors import MissingExtraError, TlsegError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tlseg.store.stacks import PairPath
+    from tlseg.train.loop import Progress
+    from tlseg.train.session import Session
+    from tlseg.train.settings import TrainSettings
+
+EXTRA = ("accelerate", "matplotlib", "tensorboard")
+ONLY_IN_FILES = ("average", "clip", "momentum", "weight_decay")
+
+
+class _UnusableFile(click.ClickException):
+    """One line and exit code 2, as for other bad input."""
+
+    exit_code = 2
+
+
+def _configured(context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Make the file's values the defaults of all other options."""
+    if path is None:
+        return None
+    from tlseg.train.config import check_keys, read_config
+
+    options = {
+        str(p.name)
+        for p in context.command.params
+        if isinstance(p, click.Option) and p.name not in ("config", "as_json")
+    }
+    try:
+        values = read_config(path)
+        check_keys(values, {*options, *ONLY_IN_FILES, "augment"}, where=str(path))
+    except TlsegError as error:
+        raise _UnusableFile(str(error)) from error
+    context.obj = {key: values.pop(key) for key in (*ONLY_IN_FILES, "augment") if key in values}
+    context.default_map = {key: _as_typed(value) for key, value in values.items()}
+    return path
+
+
+def _as_typed(value: Any) -> Any:
+    """Spell a list as on the command line."""
+    return ",".join(str(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 @click.command("train")
 @click.argument("network", type=click.Choice(["nsn", "ndn", "unet3d"]))
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints, log and weights.")
-@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Crops per step.")
-@click.option("--base", type=click.IntRange(1), help="Channels of the first convolution; default as published.")
-@click.option("--crop", type=TripleType(int), default="32,64,64", show_default=True, help="Crop in voxels.")
-@click.option("--loss", help="Sum of bce, dice, mse, focal. [default: bce+dice; ndn: bce]")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
-@click.option("--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True)
-@click.option("--precision", type=click.Choice(["bfloat16", "float32"]), default="bfloat16", show_default=True)
 @click.option(
-    "--spacing", type=TripleType(float), default="1.75,0.8,0.8", show_default=True, help="Voxels of DATA, um."
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    callback=_configured,
+    help="TOML or YAML file with any of these options; the command line wins.",
 )
-@click.option("--hold-out", default="Emb11", show_default=True, help="Groups to validate on, separated by commas.")
+@click.option("--spacing", type=TripleType(float), help="Voxels of DATA, um. [default: what the files say]")
+@click.option("--labels", help="Label image of OME-Zarr movies. [default: truth, nuclei or the only one]")
+@click.option("--channel", help="Channel of OME-Zarr movies, by number or name. [default: the first]")
+@click.option("--hold-out", help="Groups to validate on, separated by commas; none for none. [default: the last]")
+@click.option("--fold", type=click.IntRange(1), metavar="K", help="Hold out the K-th group.")
+@click.option("--folds", metavar="all|GROUP,...", help="Hold out one group after the other, each into OUT/GROUP.")
+@click.option("--init", metavar="MODEL|FILE", help="Start from the weights of a model, or of a training's best.pt.")
+@click.option("--simulate", type=click.FloatRange(0, 1), default=0.0, help="Share of crops from simulated embryos.")
+@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Crops per step (and GPU).")
+@click.option("--crop", type=TripleType(int), default="32,64,64", show_default=True, help="Crop in voxels of the grid.")
+@click.option(
+    "--grid", type=TripleType(float), default="1.6,0.8,0.8", show_default=True, help="Voxels to learn at, um."
+)
+@click.option(
+    "--scaling",
+    type=click.Choice(["quantiles", "extremes"]),
+    default="quantiles",
+    show_default=True,
+    help="Intensities that become 0 and 1: median and 99.9th percentile, or the extremes.",
+)
+@click.option("--base", type=click.IntRange(1), help="Channels of the first convolution. [default: as published]")
+@click.option("--output", type=click.Choice(["sigmoid", "softmax"]), default="sigmoid", show_default=True)
+@click.option("--activation", type=click.Choice(["relu", "sigmoid"]), default="relu", show_default=True)
+@click.option("--no-skip", is_flag=True, help="Leave skip connections out.")
+@click.option("--target", type=click.Choice(["mask", "centre", "ball"]), help="[default: mask; ndn: centre]")
+@click.option("--loss", help="Sum of bce, ce, dice, focal, mse. [default: bce+dice; ndn: bce]")
+@click.option("--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True)
+@click.option("--rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--warmup", type=click.IntRange(0), default=50, show_default=True, help="Steps until it is reached.")
+@click.option(
+    "--schedule", type=click.Choice(["cosine", "constant", "linear", "poly"]), default="cosine", show_default=True
+)
+@click.option("--precision", type=click.Choice(["bfloat16", "float32"]), default="bfloat16", show_default=True)
 @click.option("--validate-every", type=click.IntRange(1), default=500, show_default=True, help="Steps.")
+@click.option("--save-every", type=click.IntRange(1), default=100, show_default=True, help="Steps.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads. [default: all cores]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @json_option
 @one_line_errors
 def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Train NETWORK (nsn: nuclear regions, ndn: nuclear centres, unet3d: the baseline) on the pairs in DATA.
 
-    DATA holds images/ and labels/ with TIFF stacks of the same names, or BBBC050's folders. A training that was
-    interrupted goes on where it was. The best weights by validation (IoU, or detection F1 for ndn) are OUT/best.pt.
+    DATA holds images/ and labels/ with TIFF stacks of the same names, OME-Zarr movies with labels, a Cell Tracking
+    Challenge data set, or BBBC050's folders. A training that was interrupted goes on where it was. The best weights by
+    validation (IoU, or detection F1 for ndn) are OUT/best.pt.
     """
+    _check_extra()
     import torch
 
-    from tlseg.cli.progress import StepProgress
-    from tlseg.models.bundle import ModelSpec, NetworkSpec, Role
-    from tlseg.models.unet import NDN, NSN, UNET3D
-    from tlseg.predict.infer import resolve_device
-    from tlseg.store.stacks import find_pairs, read_stack
-    from tlseg.train.loop import TrainSettings, train
-    from tlseg.train.samples import SampleSettings, Target, load_pair
-    from tlseg.train.validate import validator
+    from tlseg.errors import TrainingError
+    from tlseg.store.pairs import find_pairs
 
     if options["threads"]:
         torch.set_num_threads(options["threads"])
-    device = resolve_device(options["device"])
-    architecture = {"nsn": NSN, "ndn": NDN, "unet3d": UNET3D}[network]
-    if options["base"]:
-        architecture = replace(architecture, base=options["base"])
-    role: Role = "ndn" if network == "ndn" else "nsn"
-    target: Target = "centre" if network == "ndn" else "mask"
-    settings = TrainSettings(
-        architecture=architecture,
-        target=target,
-        steps=options["steps"],
-        batch=options["batch"],
-        loss=options["loss"] or ("bce" if network == "ndn" else "bce+dice"),
-        optimizer=options["optimizer"],
-        rate=options["rate"],
-        precision=options["precision"],
-        seed=options["seed"],
-        validate_every=options["validate_every"],
-        samples=SampleSettings(crop=options["crop"]),
+    if sum(options[name] is not None for name in ("hold_out", "fold", "folds")) > 1:
+        raise TrainingError("Give one of --hold-out, --fold and --folds: each says what is held out.")
+    settings = _settings(network, options, click.get_current_context().obj or {})
+    channel = options["channel"]
+    paths = find_pairs(
+        data,
+        spacing_um=options["spacing"],
+        labels=options["labels"],
+        channel=int(channel) if channel is not None and str(channel).isdecimal() else channel,
     )
-    held = options["hold_out"].split(",")
-    paths = find_pairs(data)
-    spacing = options["spacing"]
-    learned = [load_pair(p, target=target, spacing_um=spacing) for p in paths if p.group not in held]
-    frames = [(read_stack(p.image), read_stack(p.labels)) for p in paths if p.group in held]
-    spec = ModelSpec(
-        name="in-training",
-        networks={role: NetworkSpec(architecture, "", (64, 128, 128), (16, 16, 16))},
-        spacing_um=settings.samples.spacing_um,
-    )
-    with StepProgress(f"train {network}", settings.steps) as progress:
-        best = train(
-            learned,
-            settings,
-            out=out,
-            validate=validator(role, frames, spec=spec, spacing_um=spacing, device=device),
-            report=progress.training,
-            device=device,
-        )
-    if as_json:
-        print_json({"weights": str(best), "pairs": len(learned), "validation_frames": len(frames)})
+    if options["folds"] is None:
+        _train_once(network, settings, paths, options, out=out, as_json=as_json)
     else:
-        click.echo(f"Best weights: {best}")
+        _train_folds(network, settings, paths, options, out=out, as_json=as_json)
+
+
+def _train_once(
+    network: str, settings: TrainSettings, paths: list[PairPath], options: dict[str, Any], *, out: Path, as_json: bool
+) -> None:
+    from tlseg.train.folds import kth_group
+    from tlseg.train.session import groups_of
+
+    groups = groups_of(paths)
+    if options["fold"] is not None:
+        held = [kth_group(groups, options["fold"])]
+    elif options["hold_out"] is not None:
+        held = [] if options["hold_out"] == "none" else [name.strip() for name in options["hold_out"].split(",")]
+    else:
+        held = groups[-1:]
+    session = _session(network, settings, paths, options, out=out, held=held)
+    with _watch(f"train {network}", settings.steps) as report:
+        best = session.run(held, out=out, report=report)
+    learned, judged = len(session.learned_from(held)), len(session.judged_by(held))
+    if as_json:
+        print_json({"weights": str(best), "pairs": learned, "validation_frames": judged, "held_out": held})
+    else:
+        by = f"judged by {judged} of {', '.join(held)}" if held else "not validated"
+        click.echo(f"Best weights: {best} (learned from {learned} stacks, {by})")
+
+
+def _train_folds(
+    network: str, settings: TrainSettings, paths: list[PairPath], options: dict[str, Any], *, out: Path, as_json: bool
+) -> None:
+    from dataclasses import asdict
+
+    from tlseg.train.folds import chosen_groups, run_folds
+    from tlseg.train.session import groups_of
+
+    groups = chosen_groups(groups_of(paths), options["folds"])
+    session = _session(network, settings, paths, options, out=out, held=[])
+    folds = run_folds(
+        session, groups, out=out, watch=lambda group: _watch(f"train {network} without {group}", settings.steps)
+    )
+    if as_json:
+        print_json({"network": network, "score": session.score_name, "folds": [asdict(fold) for fold in folds]})
+        return
+    for fold in folds:
+        click.echo(f"{fold.group}: {session.score_name} {fold.score:.4f} at step {fold.step}, {fold.weights}")
+    click.echo(f"Mean of {len(folds)} folds: {sum(f.score for f in folds) / len(folds):.4f} ({out / 'folds.csv'})")
+
+
+def _settings(network: str, options: dict[str, Any], further: dict[str, Any]) -> TrainSettings:
+    from tlseg.train.recipe import recipe
+    from tlseg.train.settings import TrainSettings
+
+    own = {f.name for f in fields(TrainSettings)}
+    return recipe(
+        network,  # type: ignore[arg-type]
+        skip=not options["no_skip"],
+        grid_um=options["grid"],
+        simulated=options["simulate"],
+        **{name: options[name] for name in ("base", "output", "activation", "target", "loss", "crop", "scaling")},
+        **{name: value for name, value in options.items() if name in own - {"target", "loss"}},
+        **further,
+    )
+
+
+def _session(
+    network: str, settings: TrainSettings, paths: list[PairPath], options: dict[str, Any], *, out: Path, held: list[str]
+) -> Session:
+    from tlseg.cli.progress import StepProgress
+    from tlseg.predict.infer import resolve_device
+    from tlseg.train.recipe import role_of
+    from tlseg.train.session import check_groups, open_session
+    from tlseg.train.simulated import EMBRYOS, simulated_pairs
+    from tlseg.train.start import starting_weights
+
+    check_groups(paths, held)
+    start = None
+    if options["init"] is not None:
+        role = role_of(network)  # type: ignore[arg-type]
+        start = starting_weights(options["init"], role=role, architecture=settings.architecture)
+    simulated: list[PairPath] = []
+    if settings.samples.simulated:
+        with StepProgress("simulate", EMBRYOS) as progress:
+            simulated = simulated_pairs(
+                out / "simulated", seed=settings.seed, report=lambda done, _whole: progress.update(done, "stacks")
+            )
+    return open_session(
+        network,  # type: ignore[arg-type]
+        settings,
+        paths,
+        always_held=held,
+        simulated=simulated,
+        device=resolve_device(options["device"]),
+        start=start,
+    )
+
+
+@contextmanager
+def _watch(what: str, steps: int) -> Iterator[Callable[[Progress], None]]:
+    from tlseg.cli.progress import StepProgress
+
+    with StepProgress(what, steps) as progress:
+        yield progress.training
+
+
+def _check_extra() -> None:
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in EXTRA):
+        raise MissingExtraError("tlseg train", "train")

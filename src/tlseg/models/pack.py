@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tlseg.errors import ModelError
+from torch import Tensor
+
 from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, Role, save_model
+from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.unet import NDN, NSN, UNetConfig
 
 WINDOW = (64, 160, 160)
@@ -30,23 +32,19 @@ def pack(
     Parameters
     ----------
     ndn_base
-        Channels of NDN's first convolution, as trained.
+        Channels of NDN's first convolution, as trained; for checkpoints that do not say so themselves.
     provenance
         Data, licence, commands and figures, for the model card.
     settings
         Further fields of `ModelSpec`, such as thresholds.
     """
-    import torch
-
     architectures: dict[Role, UNetConfig] = {"nsn": NSN, "ndn": replace(NDN, base=ndn_base)}
-    weights: dict[Role, Mapping[str, torch.Tensor]] = {}
+    weights: dict[Role, Mapping[str, Tensor]] = {}
     checkpoints: dict[Role, Path] = {"nsn": nsn, "ndn": ndn}
     for role, path in checkpoints.items():
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            weights[role] = state.get("network", state)
-        except (OSError, RuntimeError, EOFError) as error:
-            raise ModelError(f"{path} is not a checkpoint of a training: {error}.") from error
+        checkpoint = read_checkpoint(path)
+        weights[role] = checkpoint.weights
+        architectures[role] = checkpoint.architecture or architectures[role]
     spec = ModelSpec(
         name=name,
         networks={

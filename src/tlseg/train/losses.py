@@ -18,6 +18,11 @@ def bce(logits: Tensor, target: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(_foreground(logits), target)
 
 
+def ce(logits: Tensor, target: Tensor) -> Tensor:
+    """Softmax cross-entropy of two output channels, background and foreground, with soft targets."""
+    return functional.cross_entropy(logits.float(), torch.stack([1 - target, target], dim=1))
+
+
 def dice(logits: Tensor, target: Tensor) -> Tensor:
     """Soft Dice loss over the whole batch (Milletari et al. 2016), smoothed by one voxel."""
     probability = torch.sigmoid(_foreground(logits))
@@ -37,15 +42,26 @@ def focal(logits: Tensor, target: Tensor) -> Tensor:
     return ((torch.sigmoid(z) - target).abs() ** 2 * each).mean()
 
 
-TERMS: dict[str, Loss] = {"bce": bce, "dice": dice, "mse": mse, "focal": focal}
+TERMS: dict[str, Loss] = {"bce": bce, "ce": ce, "dice": dice, "focal": focal, "mse": mse}
 
 
-def loss_of(name: str) -> Loss:
-    """Loss from a sum of term names, such as "bce+dice"."""
-    unknown = [term for term in name.split("+") if term not in TERMS]
+def loss_of(name: str, *, outputs: int = 1) -> Loss:
+    """Loss from a sum of term names, such as "bce+dice", for a network with this many output channels.
+
+    Raises
+    ------
+    TrainingError
+        For terms that do not exist, or that need another number of channels.
+    """
+    names = name.split("+")
+    unknown = [term for term in names if term not in TERMS]
     if unknown:
         raise TrainingError(f"Unknown loss {unknown[0]!r} in {name!r}; use a sum of {', '.join(sorted(TERMS))}.")
-    terms = [TERMS[term] for term in name.split("+")]
+    if "ce" in names and outputs != 2:
+        raise TrainingError(
+            "The loss ce is a softmax over two output channels, and this network has one. Use --output softmax, or bce."
+        )
+    terms = [TERMS[term] for term in names]
 
     def total(logits: Tensor, target: Tensor) -> Tensor:
         return torch.stack([term(logits, target) for term in terms]).sum()

@@ -6,28 +6,34 @@ the crops it would have seen.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
+from tlseg.config import Scaling
 from tlseg.errors import TrainingError
-from tlseg.geometry import Shape, Spacing
+from tlseg.geometry import Box, Shape, Spacing
 from tlseg.predict.normalise import frame_statistics
-from tlseg.store.stacks import PairPath, read_stack
-from tlseg.train.targets import centre_target, mask_target
+from tlseg.predict.resample import resample, resampled_shape
+from tlseg.store.pairs import read_pair
+from tlseg.store.stacks import PairPath
+from tlseg.train.augment import other_microscope
+from tlseg.train.settings import SampleSettings, Target
+from tlseg.train.targets import centroids, target_of
 
-Target = Literal["mask", "centre"]
+Origin = Literal["real", "simulated"]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One normalised stack, its target (both (1, 1, z, y, x) float16 on its own grid) and nuclear centres (n, 3)."""
+    """One normalised stack and its target, both (1, 1, z, y, x) float16 on its own grid, and nuclear centres (n, 3)."""
 
     name: str
     group: str
@@ -35,75 +41,116 @@ class Pair:
     target: Tensor
     centres: NDArray[np.float64]
     spacing_um: Spacing
+    origin: Origin = "real"
 
 
-@dataclass(frozen=True, slots=True)
-class SampleSettings:
-    """How crops are drawn and disturbed; every range is drawn from uniformly.
+def load_pair(
+    path: PairPath, *, target: Target, grid_um: Spacing, scaling: Scaling = "quantiles", origin: Origin = "real"
+) -> Pair:
+    """Read one pair and compute its target once.
 
-    `crop` is in voxels of `spacing_um`; `on_nucleus` is the share of crops centred on a nucleus.
+    Parameters
+    ----------
+    path
+        Where it is.
+    target
+        What the network learns.
+    grid_um
+        Voxel spacing the network learns at. A finer stack is averaged down to it once, as prediction does, so that no
+        more is held in memory than can be seen; a coarser one stays on its own grid.
+    scaling
+        Intensities that become 0 and 1.
+
+    Raises
+    ------
+    TrainingError
+        When image and labels do not fit, or markers are to teach outlines.
     """
-
-    spacing_um: Spacing = (1.6, 0.8, 0.8)
-    crop: Shape = (32, 64, 64)
-    on_nucleus: float = 0.8
-    zoom: tuple[float, float] = (0.8, 1.25)
-    zoom_z: tuple[float, float] = (0.8, 1.25)
-    gain: tuple[float, float] = (0.6, 1.5)
-    gamma: tuple[float, float] = (0.75, 1.3)
-    offset: tuple[float, float] = (-0.04, 0.04)
-    noise: tuple[float, float] = (0.0, 0.06)
-    shot_noise: tuple[float, float] = (0.0, 0.06)
-    blur_z_voxels: tuple[float, float] = (0.0, 1.0)
-    blur_xy_voxels: tuple[float, float] = (0.0, 0.8)
-    attenuation: tuple[float, float] = (0.0, 0.6)
-
-
-def load_pair(paths: PairPath, *, target: Target, spacing_um: Spacing) -> Pair:
-    """Read one pair and compute its target once, on the grid of the stack."""
-    image, labels = read_stack(paths.image), read_stack(paths.labels)
-    if image.shape != labels.shape:
-        raise TrainingError(f"{paths.name}: the image is {image.shape} and its labels are {labels.shape}.")
-    scaled = frame_statistics(image).normalise(image)
-    wanted = mask_target(labels) if target == "mask" else centre_target(labels, spacing_um)
-    numbers = np.unique(labels)
-    numbers = numbers[numbers > 0]
-    centres = np.array(ndimage.center_of_mass(labels > 0, labels, numbers)).reshape(-1, 3)
+    if path.truth == "markers" and target == "mask":
+        raise TrainingError(
+            f"{path.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but no regions. "
+            "Give outlines (a SEG folder)."
+        )
+    image, labels = read_pair(path)
+    wanted = target_of(target, labels, spacing_um=path.spacing_um, grid_um=grid_um)
+    scaled = frame_statistics(image, scaling=scaling).normalise(image)
+    z, y, x = (max(s, g) for s, g in zip(path.spacing_um, grid_um, strict=True))
+    held = (z, y, x)
+    factor = np.array(path.spacing_um) / np.array(held)
     return Pair(
-        name=paths.name,
-        group=paths.group,
-        image=torch.from_numpy(scaled)[None, None].half(),
-        target=torch.from_numpy(wanted)[None, None].half(),
-        centres=centres,
-        spacing_um=spacing_um,
+        name=path.name,
+        group=path.group,
+        image=_held(scaled, path.spacing_um, held),
+        target=_held(wanted, path.spacing_um, held),
+        centres=(centroids(labels) + 0.5) * factor - 0.5,
+        spacing_um=held,
+        origin=origin,
     )
 
 
-def draw(pairs: list[Pair], settings: SampleSettings, *, seed: int, number: int) -> tuple[Tensor, Tensor]:
+def fingerprint(pairs: Sequence[Pair]) -> str:
+    """Digest of everything crops are made from; the files' places and dates do not matter."""
+    digest = hashlib.blake2b(digest_size=16)
+    for pair in pairs:
+        digest.update(repr((pair.name, pair.group, pair.spacing_um, pair.origin, tuple(pair.image.shape))).encode())
+        for tensor in (pair.image, pair.target):
+            digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def draw(pairs: Sequence[Pair], settings: SampleSettings, *, seed: int, number: int) -> tuple[Tensor, Tensor]:
     """Crop `number` of the training with this seed: image and target, each (z, y, x) float32."""
     rng = np.random.default_rng((seed, number))
-    # Between one share per stack (late, crowded stages too rare) and one per nucleus (early stages too rare).
-    shares = np.sqrt([max(1, len(p.centres)) for p in pairs])
-    pair = pairs[int(rng.choice(len(pairs), p=shares / shares.sum()))]
-    grid = _grid(pair, settings, rng)
+    pair = _choose(pairs, settings, rng)
+    grid, box = _grid(pair, settings, rng)
+    within = (slice(None), slice(None), *box.slices)
     image = functional.grid_sample(
-        pair.image.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+        pair.image[within].float(), grid, mode="bilinear", padding_mode="border", align_corners=False
     )
     target = functional.grid_sample(
-        pair.target.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
+        pair.target[within].float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )
-    return _disturb(image[0, 0], settings, rng), target[0, 0].clamp(0, 1)
+    disturbed = other_microscope(image[0, 0].numpy(), settings, rng)
+    return torch.from_numpy(disturbed), target[0, 0].clamp(0, 1)
 
 
-def batch(pairs: list[Pair], settings: SampleSettings, *, seed: int, step: int, size: int) -> tuple[Tensor, Tensor]:
-    """Batch of training step `step`: images (n, 1, z, y, x) and targets (n, z, y, x)."""
-    crops = [draw(pairs, settings, seed=seed, number=step * size + i) for i in range(size)]
+def batch(
+    pairs: Sequence[Pair], settings: SampleSettings, *, seed: int, step: int, size: int, share: int = 0, shares: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Batch of training step `step`: images (n, 1, z, y, x) and targets (n, z, y, x).
+
+    With several processes each takes its `share` of the `shares` batches of a step.
+    """
+    first = (step * shares + share) * size
+    crops = [draw(pairs, settings, seed=seed, number=first + i) for i in range(size)]
     images, targets = zip(*crops, strict=True)
     return torch.stack(images)[:, None], torch.stack(targets)
 
 
-def _grid(pair: Pair, settings: SampleSettings, rng: np.random.Generator) -> Tensor:
-    """Sampling grid: zoomed, turned about z, flipped, around a nucleus or anywhere."""
+def _held(values: NDArray[np.float32], spacing: Spacing, held: Spacing) -> Tensor:
+    """Stack on the grid it is held at, (1, 1, z, y, x) float16."""
+    if held != spacing:
+        shape = _shape(values)
+        to = resampled_shape(shape, spacing, held)
+        whole, result = Box.of_shape(shape), Box.of_shape(to)
+        values = resample(values, whole, result, shape=shape, spacing=spacing, to=held)
+    return torch.from_numpy(values)[None, None].half()
+
+
+def _choose(pairs: Sequence[Pair], settings: SampleSettings, rng: np.random.Generator) -> Pair:
+    """Simulated or real, then a stack by the root of its nuclei.
+
+    Between one share per stack (late, crowded stages too rare) and one per nucleus (early stages too rare).
+    """
+    if settings.simulated:
+        origin: Origin = "simulated" if rng.random() < settings.simulated else "real"
+        pairs = [p for p in pairs if p.origin == origin] or pairs
+    shares = np.sqrt([max(1, len(p.centres)) for p in pairs])
+    return pairs[int(rng.choice(len(pairs), p=shares / shares.sum()))]
+
+
+def _grid(pair: Pair, settings: SampleSettings, rng: np.random.Generator) -> tuple[Tensor, Box]:
+    """Sampling grid: zoomed, turned about z, flipped, around a nucleus or anywhere; and the voxels it reads."""
     shape = np.array(pair.image.shape[2:], dtype=float)
     crop = np.array(settings.crop, dtype=float)
     zoom = rng.uniform(*settings.zoom)
@@ -120,24 +167,27 @@ def _grid(pair: Pair, settings: SampleSettings, rng: np.random.Generator) -> Ten
     middle = np.where(2 * half < shape, np.clip(middle, half, shape - half), shape / 2)
 
     cos, sin = np.cos(angle), np.sin(angle)
+    # Turned by an oblong voxel's own micrometres: y and x may have different spacings.
+    aspect = pair.spacing_um[1] / pair.spacing_um[2]
     along = [(np.arange(n) - (n - 1) / 2) * s * f for n, s, f in zip(settings.crop, step, flips, strict=True)]
     z, y, x = np.meshgrid(*along, indexing="ij")
-    at = (middle[0] + z, middle[1] + cos * y - sin * x, middle[2] + sin * y + cos * x)
+    at = (middle[0] + z, middle[1] + cos * y - sin * x / aspect, middle[2] + sin * y * aspect + cos * x)
+    box = _read_by(at, shape)
     # grid_sample wants x, y, z in [-1, 1] over the whole extent of the voxels.
-    relative = [(a + 0.5) / n * 2 - 1 for a, n in zip(at, shape, strict=True)]
-    return torch.from_numpy(np.stack(relative[::-1], axis=-1)[None].astype(np.float32))
+    relative = [(a - b + 0.5) / n * 2 - 1 for a, b, n in zip(at, box.start, box.shape, strict=True)]
+    return torch.from_numpy(np.stack(relative[::-1], axis=-1)[None].astype(np.float32)), box
 
 
-def _disturb(image: Tensor, settings: SampleSettings, rng: np.random.Generator) -> Tensor:
-    """Another microscope: blur, depth attenuation, gain, gamma, offset, shot and read noise."""
-    sigma = (rng.uniform(*settings.blur_z_voxels), *[rng.uniform(*settings.blur_xy_voxels)] * 2)
-    values = ndimage.gaussian_filter(image.numpy(), sigma)
-    depth = np.linspace(0, 1, values.shape[0], dtype=np.float32)
-    if rng.random() < 0.5:
-        depth = depth[::-1]
-    values = values * np.exp(-rng.uniform(*settings.attenuation) * depth)[:, None, None]
-    gamma = rng.uniform(*settings.gamma)
-    values = np.sign(values) * np.abs(values) ** gamma * rng.uniform(*settings.gain)
-    spread = rng.uniform(*settings.noise) + rng.uniform(*settings.shot_noise) * np.sqrt(np.clip(values, 0, None))
-    values = values + spread * rng.standard_normal(values.shape) + rng.uniform(*settings.offset)
-    return torch.from_numpy(values.astype(np.float32))
+def _read_by(at: Sequence[NDArray[np.float64]], shape: NDArray[np.float64]) -> Box:
+    """Voxels of a frame that linear interpolation at these positions needs."""
+    ends = [
+        (int(np.clip(np.floor(a.min()), 0, n - 1)), int(np.clip(np.floor(a.max()) + 2, 1, n)))
+        for a, n in zip(at, shape, strict=True)
+    ]
+    (z0, z1), (y0, y1), (x0, x1) = ends
+    return Box((z0, y0, x0), (z1, y1, x1))
+
+
+def _shape(values: NDArray[Any]) -> Shape:
+    z, y, x = values.shape
+    return (z, y, x)

@@ -5,7 +5,8 @@ Frames are predicted as they would be in a run, on their own grid.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from tlseg.config import byte
 from tlseg.errors import TrainingError
 from tlseg.geometry import Box, Spacing
 from tlseg.label.seeds import candidates, select_seeds, smoothing_window
@@ -20,56 +22,79 @@ from tlseg.models.bundle import ModelSpec, Role
 from tlseg.models.unet import UNet
 from tlseg.predict.infer import Predictor
 from tlseg.predict.maps import predict_frame
+from tlseg.store.pairs import read_pair
+from tlseg.store.stacks import PairPath
+from tlseg.train.targets import centroids
 
-Frame = tuple[NDArray[Any], NDArray[Any]]
+Device = Literal["cpu", "cuda"]
+
+SCORE_NAMES: dict[Role, str] = {"nsn": "IoU", "ndn": "detection F1"}
+MATCH_DISTANCE_UM = 4.0
+"""A detection further from every centroid than this is none: a third of a two-cell mouse nucleus' radius."""
 
 
-def region_score(
-    network: UNet, frames: list[Frame], *, spec: ModelSpec, spacing_um: Spacing, device: Literal["cpu", "cuda"]
-) -> float:
-    """Mean IoU of the foreground over (image, labels) frames (z, y, x)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One held-out stack: image and instance labels (z, y, x), as stored."""
+
+    name: str
+    group: str
+    image: NDArray[Any]
+    labels: NDArray[Any]
+    spacing_um: Spacing
+
+
+def load_frame(path: PairPath) -> Frame:
+    """Read a pair for validation."""
+    image, labels = read_pair(path)
+    return Frame(path.name, path.group, image, labels, path.spacing_um)
+
+
+def region_score(network: UNet, frames: Sequence[Frame], *, spec: ModelSpec, device: Device) -> float:
+    """Mean IoU of the foreground over frames."""
     scores = []
-    for predicted, (_, labels) in zip(
-        _maps(network, frames, spec=spec, role="nsn", spacing_um=spacing_um, device=device), frames, strict=True
-    ):
-        found, truth = predicted >= round(spec.region_threshold * 255), labels > 0
-        scores.append(float((found & truth).sum() / max(1, (found | truth).sum())))
+    for found, frame in zip(_maps(network, frames, spec=spec, role="nsn", device=device), frames, strict=True):
+        region, truth = found >= byte(spec.region_threshold), frame.labels > 0
+        scores.append(float((region & truth).sum() / max(1, (region | truth).sum())))
     return float(np.mean(scores))
 
 
 def centre_score(
     network: UNet,
-    frames: list[Frame],
+    frames: Sequence[Frame],
     *,
     spec: ModelSpec,
-    spacing_um: Spacing,
-    device: Literal["cpu", "cuda"],
-    tolerance_um: float = 4.0,
+    device: Device,
+    tolerance_um: float = MATCH_DISTANCE_UM,
 ) -> float:
-    """Detection F1 over all (image, labels) frames: maxima matched one to one to nuclear centroids."""
-    window = smoothing_window(spec.centre_smoothing_um, spacing_um)
+    """Detection F1 over all frames: maxima matched one to one to nuclear centroids at most `tolerance_um` away."""
     hits, wanted, found = 0, 0, 0
-    for predicted, (_, labels) in zip(
-        _maps(network, frames, spec=spec, role="ndn", spacing_um=spacing_um, device=device), frames, strict=True
-    ):
-        box = Box.of_shape((labels.shape[0], labels.shape[1], labels.shape[2]))
-        everywhere = np.ones(labels.shape, dtype=bool)
-        peaks = candidates(
-            predicted, everywhere, crop=box, core=box, window=window, threshold=round(spec.centre_threshold * 255)
-        )
-        seeds = select_seeds(peaks, spacing_um=spacing_um, distance_um=spec.centre_distance_um)
-        truth = _centroids(labels)
+    for heat, frame in zip(_maps(network, frames, spec=spec, role="ndn", device=device), frames, strict=True):
+        seeds = detect(heat, spec=spec, spacing_um=frame.spacing_um)
+        truth = centroids(frame.labels)
         wanted, found = wanted + len(truth), found + len(seeds)
         if len(seeds) and len(truth):
-            far = cdist(seeds * np.array(spacing_um), truth * np.array(spacing_um))
+            far = cdist(seeds * np.array(frame.spacing_um), truth * np.array(frame.spacing_um))
             rows, columns = linear_sum_assignment(np.where(far <= tolerance_um, far, 1e6))
             hits += int((far[rows, columns] <= tolerance_um).sum())
     return 2 * hits / max(1, wanted + found)
 
 
-def validator(
-    role: Role, frames: list[Frame], *, spec: ModelSpec, spacing_um: Spacing, device: Literal["cpu", "cuda"]
-) -> Callable[[UNet], float]:
+def detect(heat: NDArray[np.uint8], *, spec: ModelSpec, spacing_um: Spacing) -> NDArray[np.int64]:
+    """Seeds (n, 3) in voxels that a model with these settings finds in a centre map (z, y, x), all of it foreground."""
+    box = Box.of_shape((heat.shape[0], heat.shape[1], heat.shape[2]))
+    peaks = candidates(
+        heat,
+        np.ones(heat.shape, dtype=bool),
+        crop=box,
+        core=box,
+        window=smoothing_window(spec.centre_smoothing_um, spacing_um),
+        threshold=byte(spec.centre_threshold),
+    )
+    return select_seeds(peaks, spacing_um=spacing_um, distance_um=spec.centre_distance_um)
+
+
+def validator(role: Role, frames: Sequence[Frame], *, spec: ModelSpec, device: Device) -> Callable[[UNet], float]:
     """Score of a network of this role on these frames.
 
     Raises
@@ -85,29 +110,13 @@ def validator(
     score = region_score if role == "nsn" else centre_score
 
     def run(network: UNet) -> float:
-        return score(network, frames, spec=spec, spacing_um=spacing_um, device=device)
+        return score(network, frames, spec=spec, device=device)
 
     return run
 
 
 def _maps(
-    network: UNet,
-    frames: list[Frame],
-    *,
-    spec: ModelSpec,
-    role: Role,
-    spacing_um: Spacing,
-    device: Literal["cpu", "cuda"],
+    network: UNet, frames: Sequence[Frame], *, spec: ModelSpec, role: Role, device: Device
 ) -> list[NDArray[np.uint8]]:
     predictor = Predictor(network, precision=spec.precision, device=device, batch=spec.batch)
-
-    return [predict_frame(image, spacing_um, spec=spec, role=role, network=predictor) for image, _ in frames]
-
-
-def _centroids(labels: NDArray[Any]) -> NDArray[np.float64]:
-    at = np.argwhere(labels > 0)
-    values = labels[labels > 0]
-    numbers, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    sums = np.stack([np.bincount(inverse, weights=at[:, axis], minlength=len(numbers)) for axis in range(3)], axis=1)
-    centroids: NDArray[np.float64] = sums / counts[:, None]
-    return centroids
+    return [predict_frame(f.image, f.spacing_um, spec=spec, role=role, network=predictor) for f in frames]

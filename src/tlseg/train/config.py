@@ -1,0 +1,48 @@
+"""Settings of a training in a file, TOML or YAML: the same names as on the command line, which wins.
+
+A key that means nothing is an error, since a misspelt setting would silently be the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tlseg.errors import TrainingError
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a configuration file; keys may be written with hyphens or underscores, underscores are returned.
+
+    Raises
+    ------
+    TrainingError
+        When it is not TOML (.toml) or YAML (.yaml, .yml), or holds no table.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".toml":
+            values = tomllib.loads(text)
+        elif path.suffix in (".yaml", ".yml"):
+            values = yaml.safe_load(text) or {}
+        else:
+            raise TrainingError(f"{path} is neither .toml nor .yaml; a configuration is one of them.")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise TrainingError(f"{path} cannot be read as a configuration: {' '.join(str(error).split())}.") from error
+    if not isinstance(values, Mapping):
+        raise TrainingError(f"{path} holds a {type(values).__name__}; names with values are expected.")
+    return {str(key).replace("-", "_"): value for key, value in values.items()}
+
+
+def check_keys(values: Collection[str], known: Collection[str], *, where: str) -> None:
+    """Raise a `TrainingError` that names the nearest known key for a key that is not known."""
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}."
+            raise TrainingError(f"{where} has a key {key!r} that is no setting: {hint}")

@@ -1,0 +1,185 @@
+"""Everything that decides a training, as plain values: same settings, same data, same weights.
+
+Nothing here says where files are or what device does the work, so settings can be compared, stored in a checkpoint and
+searched over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from tlseg.config import Scaling
+from tlseg.errors import TrainingError
+from tlseg.geometry import Shape, Spacing
+from tlseg.models.unet import UNetConfig
+from tlseg.train.losses import loss_of
+
+Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["cosine", "constant", "linear", "poly"]
+Precision = Literal["bfloat16", "float32"]
+Target = Literal["mask", "centre", "ball"]
+Range = tuple[float, float]
+
+POLY_POWER = 0.9
+"""Exponent of the "poly" schedule (as in nnU-Net, Isensee et al. 2021)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSettings:
+    """How crops are drawn and disturbed; every range is drawn from uniformly.
+
+    Parameters
+    ----------
+    spacing_um, crop
+        Voxel spacing (z, y, x) the network learns at, and voxels of a crop.
+    scaling
+        Intensities of a frame that become 0 and 1, as in `ModelSpec`.
+    on_nucleus
+        Share of crops centred on a nucleus.
+    simulated
+        Share of crops taken from simulated embryos; needs pairs of that origin.
+    zoom, zoom_z
+        Factors on the spacing along y and x, and along z.
+    coarse_z, z_ratio
+        Share of crops whose planes are taken further apart than the network's, and how far: z spacing over xy spacing.
+    blur_z_voxels, blur_xy_voxels
+        Spread of a Gaussian blur.
+    attenuation
+        Light lost from one end of the crop to the other, as an exponent: depth, or bleaching while planes are taken.
+    gamma, gain, offset
+        Of intensities, where 1 is a frame's brightest.
+    noise, shot_noise
+        Spread of camera noise, and of noise that grows with the square root of light.
+    quantised, grey_levels
+        Share of crops stored in few grey levels (8-bit cameras), and how many lie between 0 and 1.
+    """
+
+    spacing_um: Spacing = (1.6, 0.8, 0.8)
+    crop: Shape = (32, 64, 64)
+    scaling: Scaling = "quantiles"
+    on_nucleus: float = 0.8
+    simulated: float = 0.0
+    zoom: Range = (0.8, 1.25)
+    zoom_z: Range = (0.8, 1.25)
+    coarse_z: float = 0.3
+    z_ratio: Range = (1.5, 3.5)
+    blur_z_voxels: Range = (0.0, 1.0)
+    blur_xy_voxels: Range = (0.0, 0.8)
+    attenuation: Range = (0.0, 0.6)
+    gamma: Range = (0.75, 1.3)
+    gain: Range = (0.6, 1.5)
+    offset: Range = (-0.04, 0.04)
+    noise: Range = (0.0, 0.06)
+    shot_noise: Range = (0.0, 0.06)
+    quantised: float = 0.2
+    grey_levels: Range = (24.0, 255.0)
+
+    def __post_init__(self) -> None:
+        for name in ("on_nucleus", "simulated", "coarse_z", "quantised"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise TrainingError(f"{name} is {getattr(self, name)}; it is a share, give a number from 0 to 1.")
+        for name in ("zoom", "zoom_z", "z_ratio", "gamma", "gain", "grey_levels"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high < math.inf:
+                raise TrainingError(f"{name} is {low}, {high}; give two positive numbers, the smaller one first.")
+        for name in ("blur_z_voxels", "blur_xy_voxels", "attenuation", "offset", "noise", "shot_noise"):
+            low, high = getattr(self, name)
+            if not low <= high or (name != "offset" and low < 0):
+                raise TrainingError(f"{name} is {low}, {high}; give the smaller number first, none below 0.")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """One training.
+
+    Parameters
+    ----------
+    rate, warmup, schedule
+        The learning rate is reached after `warmup` steps, then falls to zero along half a cosine, a line or a power of
+        the steps left, or stays.
+    momentum, weight_decay
+        Of "sgd", and of "adamw".
+    clip
+        Longest gradient; longer ones are shortened to it.
+    precision
+        "bfloat16" uses autocast. A step with a gradient that is not finite is skipped and counted.
+    average
+        What is validated and kept is a moving average of the weights that forgets by this each step.
+    batch
+        Crops per step, on each process of a training on several GPUs.
+    """
+
+    architecture: UNetConfig
+    target: Target
+    steps: int = 3000
+    batch: int = 2
+    loss: str = "bce+dice"
+    optimizer: Optimizer = "adam"
+    rate: float = 1e-3
+    warmup: int = 50
+    schedule: Schedule = "cosine"
+    momentum: float = 0.9
+    weight_decay: float = 0.01
+    clip: float = 5.0
+    average: float = 0.995
+    precision: Precision = "bfloat16"
+    seed: int = 0
+    save_every: int = 100
+    validate_every: int = 500
+    samples: SampleSettings = field(default_factory=SampleSettings)
+
+    def check(self) -> None:
+        """Raise a `TrainingError` for settings no training can be done with."""
+        loss_of(self.loss, outputs=self.architecture.outputs)
+        crop, multiple = self.samples.crop, self.architecture.multiple
+        if any(n % multiple for n in crop):
+            raise TrainingError(
+                f"A crop of {crop} voxels does not halve {self.architecture.levels - 1} times; every side must be a "
+                f"multiple of {multiple}. Use another --crop."
+            )
+        if math.prod(n // multiple for n in crop) * self.batch < 2:
+            raise TrainingError(
+                f"Batches of {self.batch} crops of {crop} voxels leave less than two voxels at the coarsest of "
+                f"{self.architecture.levels} levels, and batch norm needs two. Use a larger --crop or --batch."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON and checkpoints."""
+        return asdict(self)
+
+
+def learning_rate(step: int, settings: TrainSettings) -> float:
+    """Linear warm-up, then the schedule; zero (or the full rate, if constant) at the last step."""
+    if step < settings.warmup:
+        return settings.rate * (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    match settings.schedule:
+        case "cosine":
+            share = 0.5 * (1 + math.cos(math.pi * done))
+        case "linear":
+            share = 1 - done
+        case "poly":
+            share = (1 - done) ** POLY_POWER
+        case "constant":
+            share = 1.0
+    return settings.rate * share
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any], *, within: str = "") -> str | None:
+    """Say the first setting in which two descriptions differ, such as "rate was 0.001 and is 0.5"; None where none."""
+    for key in sorted({*before, *now}):
+        was, is_now, name = before.get(key), now.get(key), f"{within}{key}"
+        if isinstance(was, Mapping) and isinstance(is_now, Mapping):
+            inner = difference(was, is_now, within=f"{name}.")
+            if inner:
+                return inner
+        elif _plain(was) != _plain(is_now):
+            return f"{name} was {_plain(was)} and is {_plain(is_now)}"
+    return None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
