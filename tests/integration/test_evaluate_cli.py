@@ -53,9 +53,12 @@ def test_json_has_the_documented_keys(movies: tuple[Path, Path]) -> None:
         *("frames", "notes"),
     ]
     assert list(values["pooled"]) == scores
-    assert list(values["frames"][0]) == ["t", "n_truth", "n_result", "iou", "seg", "mucov", "pq", "f1"]
+    wrong = ["splits", "merges", "misses", "extras"]
+    assert list(values["frames"][0]) == ["t", "n_truth", "n_result", "iou", "seg", "mucov", "pq", "f1", *wrong]
+    assert [sum(frame[key] for frame in values["frames"]) for key in wrong] == [values[key] for key in wrong]
     assert list(values["detection"]) == ["tolerance_um", "tp", "fp", "fn", "precision", "recall", "f1"]
-    tracking = ["det", "tra", "lnk", "ct", "tf", "errors", "n_truth_tracks", "n_result_tracks", "divisions"]
+    tracking = ["det", "tra", "lnk", "ct", "tf", "errors", "n_truth_tracks", "n_result_tracks"]
+    tracking += ["complete_lineages", "n_truth_lineages", "cca", "hota", "divisions"]
     assert list(values["tracking"]) == tracking
     assert len(values["tracking"]["divisions"]) == 3
     assert (values["n_truth"], values["n_result"], values["merges"]) == (10, 8, 2)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json, storage_option
 
 if TYPE_CHECKING:
     from tlseg.evaluate.api import Evaluation
@@ -47,6 +47,7 @@ class FrameRange(click.ParamType):
     default=None,
     help="Score tracks; a label is a track where no file or graph says more [default: only where both have one].",
 )
+@storage_option
 @json_option
 @one_line_errors
 def command(
@@ -128,6 +129,9 @@ def _tracks(e: Evaluation) -> Any:
         table.add_row("tracks in the result", str(t.n_result_tracks))
         for title, value in (("DET", t.det), ("TRA", t.tra), ("LNK", t.lnk), ("CT", t.ct), ("TF", t.tf)):
             table.add_row(title, _number(value))
+        table.add_row("HOTA", _number(t.hota))
+        table.add_row("cell-cycle accuracy", _number(t.cca))
+        table.add_row(f"complete lineages of {t.n_truth_lineages}", _number(t.complete_lineages))
     for d in e.divisions:
         title = f"divisions within {d.tolerance_frames} frames, F1"
         table.add_row(title, f"{_number(d.f1)} ({d.correct} right of {d.n_result} called, {d.n_truth} true)")

@@ -318,7 +318,8 @@ def _evaluation(
 def _rows(tally: _Tally) -> Iterator[FrameRow]:
     for t, counts in zip(tally.frames, tally.counts, strict=True):
         s = scores_of(counts)
-        yield FrameRow(t, counts.n_truth, counts.n_result, s.iou, s.seg, s.mucov, s.pq, s.f1)
+        wrong = (counts.splits, counts.merges, counts.misses, counts.extras)
+        yield FrameRow(t, counts.n_truth, counts.n_result, s.iou, s.seg, s.mucov, s.pq, s.f1, *wrong)
 
 
 def _detection(tally: _Tally, total: Counts) -> Detection | None:

@@ -20,9 +20,10 @@ key                   meaning
 `spacing_um`          [z, y, x] used for distances
 `detection`           centroids within `tolerance_um`: tp, fp, fn, precision, recall, f1; null without spacing
 `tracking`            null where objects are not linked; else det, tra, lnk, ct, tf, n_truth_tracks, n_result_tracks,
-                      `errors` {ns, fn, fp, ed, ea, ec} and `divisions`, a list by `tolerance_frames` 0, 1, ... of
-                      {tolerance_frames, n_truth, n_result, correct, precision, recall, f1}
-`frames`              list of {t, n_truth, n_result, iou, seg, mucov, pq, f1}
+                      complete_lineages, n_truth_lineages, cca, hota, `errors` {ns, fn, fp, ed, ea, ec} and `divisions`,
+                      a list by `tolerance_frames` 0, 1, ... of {tolerance_frames, n_truth, n_result, correct, precision,
+                      recall, f1}
+`frames`              list of {t, n_truth, n_result, iou, seg, mucov, pq, f1, splits, merges, misses, extras}
 `notes`               what was left out or assumed, in sentences
 ===================== ==============================================================================================
 """
@@ -50,6 +51,10 @@ class FrameRow:
     mucov: float | None
     pq: float | None
     f1: float | None
+    splits: int
+    merges: int
+    misses: int
+    extras: int
 
 
 @dataclass(frozen=True, slots=True)

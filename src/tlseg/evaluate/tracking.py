@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tlseg.evaluate.lineage import TrackGraph
 from tlseg.evaluate.overlap import Ints
+from tlseg.evaluate.wholes import cell_cycle_accuracy, complete_lineages, higher_order_accuracy
 
 # Matula et al. 2015: cost of each correction.
 WEIGHTS = {"ns": 5.0, "fn": 10.0, "fp": 1.0, "ed": 1.0, "ea": 1.5, "ec": 1.0}
@@ -61,6 +62,11 @@ class TrackScores:
         tracks found at all.
     errors : GraphErrors
     n_truth_tracks, n_result_tracks : int
+    complete_lineages : float
+        Share of the truth's lineages without a mistake, see `tlseg.evaluate.wholes`.
+    n_truth_lineages : int
+    cca, hota : float
+        Cell-cycle accuracy, and higher order tracking accuracy, see there.
     """
 
     det: float | None
@@ -71,6 +77,10 @@ class TrackScores:
     errors: GraphErrors
     n_truth_tracks: int
     n_result_tracks: int
+    complete_lineages: float | None
+    n_truth_lineages: int
+    cca: float | None
+    hota: float | None
 
 
 def score_tracks(truth: TrackGraph, result: TrackGraph, holder: Ints) -> TrackScores:
@@ -87,6 +97,7 @@ def score_tracks(truth: TrackGraph, result: TrackGraph, holder: Ints) -> TrackSc
     vertices, links = ("ns", "fn", "fp"), ("ed", "ea", "ec")
     from_nothing = {"fn": n * WEIGHTS["fn"], "ea": m * WEIGHTS["ea"]}
     partner = _sole_holder(holder, len(result))
+    whole, lineages = complete_lineages(truth, result, partner)
     return TrackScores(
         det=_score(errors.cost(*vertices), from_nothing["fn"]),
         tra=_score(errors.cost(*vertices, *links), from_nothing["fn"] + from_nothing["ea"]),
@@ -96,6 +107,10 @@ def score_tracks(truth: TrackGraph, result: TrackGraph, holder: Ints) -> TrackSc
         errors=errors,
         n_truth_tracks=len(np.unique(truth.track)),
         n_result_tracks=len(np.unique(result.track)),
+        complete_lineages=whole / lineages if lineages else None,
+        n_truth_lineages=lineages,
+        cca=cell_cycle_accuracy(truth, result),
+        hota=higher_order_accuracy(truth, result, holder),
     )
 
 
