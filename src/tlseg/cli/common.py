@@ -38,6 +38,27 @@ def print_json(result: Mapping[str, Any]) -> None:
     click.echo(json.dumps(result, indent=2, default=float))
 
 
+def _set_storage_options(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> None:
+    if not texts:
+        return
+    from tlseg.store.options import parse_options, set_options
+
+    try:
+        set_options(parse_options(texts))
+    except TlsegError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+storage_option = click.option(
+    "--storage-option",
+    multiple=True,
+    metavar="KEY=VALUE",
+    expose_value=False,
+    callback=_set_storage_options,
+    help="How to reach s3:// (PROTOCOL.KEY=VALUE for others), such as endpoint_url=http://host:9000. No credentials.",
+)
+
+
 class TripleType(click.ParamType):
     """`Z,Y,X`: three positive numbers, all integers or all floats."""
 

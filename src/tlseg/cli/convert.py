@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json
+from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
 
 
 class SpacingType(click.ParamType):
@@ -45,6 +45,7 @@ class SpacingType(click.ParamType):
 @click.option(
     "--allow-missing", is_flag=True, help="Accept an OME-Zarr with absent chunks; they become its fill value."
 )
+@storage_option
 @json_option
 @one_line_errors
 def command(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json
+from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
 
 if TYPE_CHECKING:
     from tlseg.store.export import Format
@@ -23,6 +23,7 @@ FORMATS = ("ctc", "geff", "tiff", "csv", "ome-zarr-0.4", "napari", "criteria")
 @click.option("--out", help="File or folder to make. [default: beside RESULT, named after it]")
 @click.option("--name", default="nuclei", show_default=True, help="Name of the labels.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in the same format.")
+@storage_option
 @json_option
 @one_line_errors
 def command(

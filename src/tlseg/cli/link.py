@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json
+from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
 from tlseg.cli.convert import SpacingType
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--channel", help="Channel of the image to measure, by number or name. [default: the first]")
 @click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
 @click.option("--overwrite", is_flag=True, help="Replace labels, table and tracks of this name.")
+@storage_option
 @json_option
 @one_line_errors
 def command(labels: str, as_json: bool, **options: Any) -> None:

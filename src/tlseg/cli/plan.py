@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json, storage_option
 
 
 @click.command("plan")
@@ -20,6 +20,7 @@ from tlseg.cli.common import TripleType, json_option, one_line_errors, print_jso
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--channel", help="Channel by number or name. [default: the first]")
 @click.option("--memory-limit", type=click.FloatRange(0, min_open=True), metavar="GIB", help="Memory of one worker.")
+@storage_option
 @json_option
 @one_line_errors
 def command(movie: str, as_json: bool, **options: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json
+from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
 
 
 @click.command("report")
@@ -19,6 +19,7 @@ from tlseg.cli.common import json_option, one_line_errors, print_json
     metavar="FILE.html",
     help="Where to write it [default: RESULT/tlseg/NAME/report.html].",
 )
+@storage_option
 @json_option
 @one_line_errors
 def command(result: str, name: str, out: Path | None, as_json: bool) -> None:

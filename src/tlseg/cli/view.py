@@ -7,7 +7,7 @@ import webbrowser
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json
+from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
 
 
 @click.command("view")
@@ -18,6 +18,7 @@ from tlseg.cli.common import json_option, one_line_errors, print_json
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port for neuroglancer [default: a free one].")
 @click.option("--no-browser", is_flag=True, help="Print the address only.")
+@storage_option
 @json_option
 @one_line_errors
 def command(result: str, name: str, viewer: str, port: int, no_browser: bool, as_json: bool) -> None:

@@ -135,8 +135,8 @@ class Place:
             return
         files = sorted(path for path in source.rglob("*") if path.is_file())
         at_the_end = [path for path in files if path.parent == source and path.name in last]
-        for path in [*(p for p in files if p not in at_the_end), *at_the_end]:
-            (self / path.relative_to(source).as_posix())._put_file(path)
+        self._put_files(source, [path for path in files if path not in at_the_end])
+        self._put_files(source, at_the_end)
 
     def get(self, target: Path) -> None:
         """Copy the folder to a new local one.
@@ -150,19 +150,30 @@ class Place:
             shutil.copytree(self.path, target)
             return
         fs, path = self.file_system()
-        files = again(partial(fs.find, path))
+        files = [str(file) for file in again(partial(fs.find, path))]
         if not files:
             raise FileNotFoundError(self.url)
-        for file in files:
-            copy = target / str(file)[len(path.rstrip("/")) + 1 :]
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(again(partial(fs.cat_file, file)))
+        copies = [target / file[len(path.rstrip("/")) + 1 :] for file in files]
+        for folder in {copy.parent for copy in copies}:
+            folder.mkdir(parents=True, exist_ok=True)
+        again(partial(fs.get, files, [str(copy) for copy in copies]))
 
     def file_system(self) -> tuple[Any, str]:
         """Return the fsspec file system of a remote place, and its path in it."""
         from tlseg.store.remote import file_system
 
         return file_system(self.url)
+
+    def _put_files(self, folder: Path, files: list[Path]) -> None:
+        """Copy files of a folder, several at once where the file system can."""
+        places = [self / file.relative_to(folder).as_posix() for file in files]
+        if not self.remote:
+            for place, file in zip(places, files, strict=True):
+                place._put_file(file)
+        elif files:
+            fs, _ = self.file_system()
+            targets = [place.file_system()[1] for place in places]
+            again(partial(fs.put, [str(file) for file in files], targets))
 
     def _put_file(self, source: Path) -> None:
         if not self.remote:

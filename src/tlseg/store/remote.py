@@ -102,6 +102,25 @@ class RetryingStore(WrapperStore[Store]):
         return _listed(lambda: self._store.list_dir(prefix))
 
 
+class GuardedStore(WrapperStore[Store]):
+    """A store that looks writable to libraries that ask for it, and is only read."""
+
+    @property
+    def read_only(self) -> bool:
+        """Never true: what opens a store for reading and writing would refuse it."""
+        return False
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Refuse to write.
+
+        Raises
+        ------
+        PermissionError
+            Always.
+        """
+        raise PermissionError(f"{key} is not there, and nothing is written to {self._store}")
+
+
 async def _listed(request: Callable[[], AsyncIterator[str]]) -> AsyncIterator[str]:
     """Yield a listing that was read to its end, so that a repeated one names nothing twice."""
 

@@ -298,5 +298,9 @@ def _prop(values: NDArray[Any]) -> dict[str, Any]:
 
 
 def geff_store(url: str) -> Any:
-    """What the GEFF library opens for a graph: a path, or a remote store."""
-    return open_store(url) if is_url(url) else url
+    """What the GEFF library opens for a graph: a path, or a remote store, which it wants to be writable."""
+    if not is_url(url):
+        return url
+    from tlseg.store.remote import GuardedStore
+
+    return GuardedStore(open_store(url))

@@ -1,0 +1,75 @@
+"""How much there is to do in each stage, and how much of it an earlier start has done.
+
+Counted from the tables of the working files, so that a run that goes on says how far it really is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tlseg import __version__
+from tlseg.run.context import Output, RunContext
+from tlseg.run.events import NETWORK_STAGE, Counters, Notice
+from tlseg.run.flow import Pool
+from tlseg.run.frames import windows_per_frame
+from tlseg.run.job import Job
+from tlseg.store.owner import this_process
+
+
+def expect_label(run: RunContext, counters: Counters) -> None:
+    """Announce the stages up to measured, provisional labels."""
+    frames, blocks, voxels = len(run.frames), len(run.grid), _voxels(run)
+    detected = {frame: len(run.scratch.done("detect", frame)) for frame in run.frames}
+    windows = sum(windows_per_frame(run, role) for role in run.roles)
+    # The maps of a frame whose blocks were all looked at are gone, and so are the tables of its windows.
+    predicted = sum(
+        windows if detected[frame] == blocks else sum(len(run.scratch.done(f"predict-{r}", frame)) for r in run.roles)
+        for frame in run.frames
+    )
+    counters.expect(NETWORK_STAGE, frames * windows, done=predicted, voxels=voxels)
+    counters.expect("detect", frames * blocks, done=sum(detected.values()), voxels=voxels)
+    whole = run.settings.method == "components"  # which floods a frame at once
+    flooded = blocks * _done(run, "components") if whole else _done(run, "flood")
+    counters.expect("flood", frames * blocks, done=flooded, voxels=voxels)
+    counters.expect("measure", frames * blocks, done=_done(run, "measure"), voxels=voxels)
+    counters.expect("summarise", frames, done=_done(run, "objects"), voxels=voxels)
+
+
+def expect_write(run: RunContext, output: Output, counters: Counters) -> None:
+    """Announce the writing of final labels."""
+    regions = len(output.labels.regions)
+    counters.expect("write", len(run.frames) * regions, done=_done(run, "write"), voxels=_voxels(run))
+
+
+def say_started(job: Job, pool: Pool, counters: Counters, *, resumed: bool) -> None:
+    """Write into the diary who does what, and tell a person where to look."""
+    dashboard = str(getattr(pool, "dashboard", ""))
+    counters.log.say(
+        "run_started",
+        tlseg=__version__,
+        owner=this_process().to_dict(),
+        frames=len(job.run.frames),
+        resumed=resumed,
+        device=job.run.device,
+        block=list(job.run.block),
+        hands={"network": pool.hands("network"), "core": pool.hands("core")},
+        dashboard=dashboard or None,
+    )
+    if dashboard:
+        counters.listener(Notice(f"Dashboard: {dashboard}"))
+
+
+def say_finished(record: Mapping[str, Any], counters: Counters) -> None:
+    """Write into the diary what came out."""
+    counts = ("frames", "nuclei", "tracks", "divisions", "seconds")
+    counters.log.say("run_finished", **{name: record[name] for name in counts})
+
+
+def _done(run: RunContext, stage: str) -> int:
+    return sum(len(run.scratch.done(stage, frame)) for frame in run.frames)
+
+
+def _voxels(run: RunContext) -> int:
+    z, y, x = run.source.frame_shape
+    return len(run.frames) * z * y * x

@@ -1,0 +1,252 @@
+"""How is a run doing, seen from outside: going on, dead, or done?
+
+Read from what the run leaves with its result (its lock, its diary, its record), so it works from any process and any
+machine that sees the result, and asks nothing of the run itself.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from tlseg.errors import LabelError
+from tlseg.run.event_log import read_events
+from tlseg.run.events import NETWORK_STAGE
+from tlseg.store.location import check_name, one_line
+from tlseg.store.lock import held_lock
+from tlseg.store.place import Place, place_of
+
+State = Literal["running", "complete", "died", "stopped"]
+
+RECENT_S = 120.0
+"""Rates are those of the last minutes, so that they follow workers that come and go."""
+
+FRAME_STAGE = "summarise"
+"""Stage of which a unit is a frame that is labelled and measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """One stage.
+
+    Attributes
+    ----------
+    stage : str
+    done, total : int
+        Units: windows, blocks, regions or frames.
+    per_s : float or None
+        Units a second lately, None where nothing was finished yet.
+    voxels_per_s : float or None
+        The same in voxels of the movie, where units stand for voxels.
+    seconds_left : float or None
+        At that rate.
+    """
+
+    stage: str
+    done: int
+    total: int
+    per_s: float | None
+    voxels_per_s: float | None
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """A run as it is now.
+
+    Attributes
+    ----------
+    path, name : str
+        Result, and name of its labels.
+    state : {"running", "complete", "died", "stopped"}
+        Died: the process is gone and said nothing. Stopped: it ended without a result, and `last_error` says why.
+    complete : bool
+        Whether there is a whole result (perhaps an earlier one, which the run that goes on will replace).
+    owner : str or None
+        Process that holds the lock.
+    owner_alive : bool or None
+    started, last_event_at : str or None
+        ISO times, UTC.
+    last_event : str or None
+    silent_s : float or None
+        Seconds since then.
+    last_error : str or None
+        Of this run.
+    frames_done, frames_total : int
+        Frames that are labelled and measured.
+    stages : tuple of StageStatus
+        In the order they began.
+    seconds_left : float or None
+        Until the slowest stage of those under way is done.
+    gpu_busy : float or None
+        Share of the time in which those that run networks had one to run, 0 to 1.
+    retries : int
+        Regions that had to be done again.
+    dashboard : str or None
+        Address of Dask's dashboard.
+    """
+
+    path: str
+    name: str
+    state: State
+    complete: bool
+    owner: str | None
+    owner_alive: bool | None
+    started: str | None
+    last_event: str | None
+    last_event_at: str | None
+    silent_s: float | None
+    last_error: str | None
+    frames_done: int
+    frames_total: int
+    stages: tuple[StageStatus, ...]
+    seconds_left: float | None
+    gpu_busy: float | None
+    retries: int
+    dashboard: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
+    """Say how a run is doing.
+
+    Parameters
+    ----------
+    path
+        OME-Zarr group it writes to, local or a URL; need not be finished.
+    name
+        Name of the labels.
+
+    Raises
+    ------
+    LabelError
+        If no run ever wrote there.
+    """
+    check_name(name)
+    root = place_of(path)
+    folder = root / "tlseg" / name
+    record, held, events = _record(folder), held_lock(folder), _last_run(read_events(folder))
+    if record is None and held is None and not events:
+        raise LabelError(f"{root} knows of no run for labels {name!r}. Check the path, or give another --name.")
+    alive = None if held is None else held.alive
+    complete = bool(record and record.get("complete"))
+    stages = _stages(events) if not complete or alive else _finished(events)
+    started = _first(events, "run_started")
+    at = [stage for stage in stages if stage.stage == FRAME_STAGE]
+    frames = int((record or {}).get("frames", 0)) if complete and not alive else int(started.get("frames", 0))
+    left = [s.seconds_left for s in stages if s.seconds_left is not None and s.done < s.total]
+    ended = [e for e in events if e["event"] in ("run_failed", "run_stopped")]
+    return RunStatus(
+        path=str(root),
+        name=name,
+        state=_state(complete=complete, alive=alive, ended=bool(ended)),
+        complete=complete,
+        owner=str(held.owner) if held is not None and held.owner is not None else None,
+        owner_alive=alive,
+        started=started.get("time"),
+        last_event=events[-1]["event"] if events else None,
+        last_event_at=events[-1]["time"] if events else None,
+        silent_s=round(max(0.0, time.time() - _seconds(events[-1])), 1) if events else None,
+        last_error=ended[-1].get("error") if ended else None,
+        frames_done=frames if complete and not alive else (at[0].done if at else 0),
+        frames_total=frames,
+        stages=stages,
+        seconds_left=max(left, default=None) if alive else None,
+        gpu_busy=_busy(events),
+        retries=sum(event["event"] == "retry" for event in events),
+        dashboard=started.get("dashboard") if alive else None,
+    )
+
+
+def _state(*, complete: bool, alive: bool | None, ended: bool) -> State:
+    if alive:
+        return "running"
+    if complete:
+        return "complete"
+    return "stopped" if ended or alive is None else "died"
+
+
+def _record(folder: Place) -> dict[str, Any] | None:
+    place = folder / "run.json"
+    try:
+        record = json.loads(place.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise LabelError(f"{place} is no run record ({one_line(error)}). It is damaged; run again.") from error
+    return record if isinstance(record, dict) else None
+
+
+def _last_run(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    starts = [i for i, event in enumerate(events) if event["event"] == "run_started"]
+    return list(events[starts[-1] :]) if starts else list(events)
+
+
+def _first(events: Sequence[dict[str, Any]], kind: str) -> Mapping[str, Any]:
+    return next((event for event in events if event["event"] == kind), {})
+
+
+def _stages(events: Sequence[Mapping[str, Any]]) -> tuple[StageStatus, ...]:
+    """Every stage that was announced, as its last sum of regions says."""
+    found = []
+    for start in (event for event in events if event["event"] == "stage_started"):
+        stage, total = str(start["stage"]), int(start["total"])
+        sums = [e for e in events if e["event"] == "regions" and e["stage"] == stage]
+        over = any(e["event"] == "stage_finished" and e["stage"] == stage for e in events)
+        done = total if over else int(sums[-1]["done"]) if sums else int(start.get("done", 0))
+        per_s = _rate(start, sums)
+        voxels = int(start.get("voxels", 0))
+        found.append(
+            StageStatus(
+                stage=stage,
+                done=done,
+                total=total,
+                per_s=per_s,
+                voxels_per_s=per_s * voxels / total if per_s and voxels and total else None,
+                seconds_left=(total - done) / per_s if per_s else None,
+            )
+        )
+    return tuple(found)
+
+
+def _finished(events: Sequence[Mapping[str, Any]]) -> tuple[StageStatus, ...]:
+    """Return the stages of a run that came to its end: all of everything."""
+    return tuple(
+        StageStatus(s.stage, s.total, s.total, s.per_s, s.voxels_per_s, 0.0 if s.per_s else None)
+        for s in _stages(events)
+    )
+
+
+def _rate(start: Mapping[str, Any], sums: Sequence[Mapping[str, Any]]) -> float | None:
+    """Units a second over the last minutes in which some were finished."""
+    if not sums:
+        return None
+    last = sums[-1]
+    before = [(_seconds(start), int(start.get("done", 0))), *((_seconds(e), int(e["done"])) for e in sums[:-1])]
+    recent = [point for point in before if _seconds(last) - point[0] <= RECENT_S] or before[-1:]
+    since, done = recent[0]
+    took = _seconds(last) - since
+    return (int(last["done"]) - done) / took if took > 0 and int(last["done"]) > done else None
+
+
+def _busy(events: Sequence[Mapping[str, Any]]) -> float | None:
+    """Time in networks against the time that hands for them had, from the first such task on."""
+    sums = [e for e in events if e["event"] == "regions" and e["stage"] == NETWORK_STAGE]
+    start = next((e for e in events if e["event"] == "stage_started" and e["stage"] == NETWORK_STAGE), None)
+    if not sums or start is None:
+        return None
+    moments = [_seconds(start), *map(_seconds, sums)]
+    had = sum((b - a) * int(e["hands"]) for a, b, e in zip(moments, moments[1:], sums, strict=False))
+    return min(1.0, sum(float(e["seconds"]) for e in sums) / had) if had > 0 else None
+
+
+def _seconds(event: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(str(event["time"])).timestamp()

@@ -1,0 +1,31 @@
+"""Workers reach the stores as the client does: the storage options of this process go to every worker, also later ones.
+
+Options are no secrets (see `tlseg.store.options`); credentials are each machine's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distributed import Client, WorkerPlugin
+
+from tlseg.store.options import Options, given_options, set_options
+
+
+class StorageOptions(WorkerPlugin):
+    """Sets storage options where a worker starts."""
+
+    name = "tlseg-storage-options"
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def setup(self, worker: Any) -> None:
+        """Use the options in the worker's process."""
+        set_options(self.options)
+
+
+def hand_options(client: Client) -> None:
+    """Give the storage options of this process to the workers of a cluster."""
+    if options := given_options():
+        client.register_plugin(StorageOptions(options))
