@@ -14,12 +14,14 @@ COMMANDS = (
     "convert",
     "plan",
     "segment",
+    "status",
     "link",
     "evaluate",
     "report",
     "view",
     "export",
     "train",
+    "tune",
     "models",
 )
 

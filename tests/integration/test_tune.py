@@ -1,0 +1,95 @@
+"""`tlseg tune` as a person calls it: tiny trainings on tiny stacks."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+from click.testing import CliRunner, Result
+
+from tlseg.cli import train, tune
+
+SHAPE = (12, 28, 26)
+CONFIG = """
+network = "nsn"
+hold_out = "Emb11"
+steps = 4
+validate_every = 2
+base = 1
+batch = 1
+crop = [8, 16, 16]
+precision = "float32"
+device = "cpu"
+
+[search]
+rate = { low = 1e-3, high = 1e-1, log = true }
+loss = ["bce", "bce+dice"]
+"augment.noise" = [[0.0, 0.02], [0.0, 0.06]]
+"""
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    folder = tmp_path / "pairs"
+    rng = np.random.default_rng(0)
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    for stack in ("Emb01_t001", "Emb11_t001"):
+        labels = np.zeros(SHAPE, dtype=np.uint8)
+        labels[2:8, 3:12, 4:13] = 1
+        image = 100 + 80 * (labels > 0) + rng.normal(0, 5, SHAPE)
+        tifffile.imwrite(folder / "images" / f"{stack}.tif", image.astype(np.uint16))
+        tifffile.imwrite(folder / "labels" / f"{stack}.tif", labels)
+    return folder
+
+
+def search(pairs: Path, tmp_path: Path, config: str, *options: str) -> Result:
+    path = tmp_path / "space.toml"
+    path.write_text(config)
+    given = [str(pairs), "--out", str(tmp_path / "out"), "--config", str(path), *options]
+    return CliRunner().invoke(tune.command, given)
+
+
+def test_the_best_settings_are_a_configuration_to_train_with(pairs: Path, tmp_path: Path) -> None:
+    config = CONFIG.replace("[search]", "spacing = [1.6, 0.8, 0.8]\n[search]")
+    result = search(pairs, tmp_path, config, "--trials", "2", "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout[result.stdout.index("{\n") :])
+    out = tmp_path / "out"
+    best = yaml.safe_load((out / "best.yaml").read_text())
+    assert best["rate"] == said["best"]["values"]["rate"]
+    assert best["augment"]["noise"] == said["best"]["values"]["augment.noise"]
+    assert len(list(csv.DictReader((out / "trials.csv").read_text().splitlines()))) == 2
+    for made in ("study.db", "study.png", "trial-0000/best.pt", "trial-0001/config.yaml"):
+        assert (out / made).is_file()
+    again = ["nsn", str(pairs), "--out", str(tmp_path / "again"), "--config", str(out / "best.yaml"), "--json"]
+    trained = CliRunner().invoke(train.command, again)
+    assert trained.exit_code == 0, trained.output
+    scores = [row["score"] for row in csv.DictReader((tmp_path / "again/log.csv").read_text().splitlines())]
+    assert max(float(s) for s in scores if s) == pytest.approx(said["best"]["score"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("[search]", "[seek]"), "[search]"),
+        (("rate =", "rats ="), "rate"),
+        (('["bce", "bce+dice"]', "[]"), "loss"),
+        (("base = 1", 'base = "wide"'), "base"),
+        (('hold_out = "Emb11"', 'hold_out = "none"'), "hold_out"),
+        (('hold_out = "Emb11"', 'hold_out = "Emb99"'), "Emb99"),
+        (('"nsn"', '"nnn"'), "nnn"),
+    ],
+)
+def test_bad_input_stops_before_any_training(pairs: Path, tmp_path: Path, change: tuple[str, str], named: str) -> None:
+    config = CONFIG.replace("[search]", "spacing = [1.6, 0.8, 0.8]\n[search]")
+    result = search(pairs, tmp_path, config.replace(*change), "--trials", "1")
+    assert result.exit_code == 2, result.output
+    assert named in result.output
+    assert "Traceback" not in result.output
+    assert not list((tmp_path / "out").glob("*/last.pt"))
