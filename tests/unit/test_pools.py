@@ -6,7 +6,8 @@ import pytest
 
 from tlseg.errors import MovieError, PlanError, RunError
 from tlseg.run.flow import Task
-from tlseg.run.pools import SerialPool, cores, explained, memory_per_worker, open_pool
+from tlseg.run.crew import cores, memory_per_worker
+from tlseg.run.pools import SerialPool, explained, open_pool
 
 
 def test_serial_runs_in_order_when_asked() -> None:
@@ -15,7 +16,7 @@ def test_serial_runs_in_order_when_asked() -> None:
     for number in range(3):
         pool.submit(number + 10, Task("s", 0, number, calls.append, (number,)))
     assert calls == []
-    assert [pool.finished()[0] for _ in range(3)] == [10, 11, 12]
+    assert [[done.ticket for done in pool.finished()] for _ in range(3)] == [[10], [11], [12]]
     assert calls == [0, 1, 2]
     assert pool.capacity == 1
 

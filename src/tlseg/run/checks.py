@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlseg.errors import LabelError, TlsegError
+from tlseg.errors import LabelError, PlanError, TlsegError
 from tlseg.store.image_writer import image_levels_in
 from tlseg.store.labels import check_root, existing_labels
 from tlseg.store.location import is_url, one_line
@@ -20,7 +20,7 @@ from tlseg.store.place import Place, place_of
 from tlseg.store.tables import list_tables
 
 if TYPE_CHECKING:
-    from tlseg.run.job import Job
+    from tlseg.run.job import Order
 
 
 def destination(source: MovieSource, out: str | Path | None, *, for_planning: bool) -> Place:
@@ -49,49 +49,58 @@ def destination(source: MovieSource, out: str | Path | None, *, for_planning: bo
     return root
 
 
-def check_existing(job: Job, *, overwrite: bool) -> None:
+def check_existing(order: Order, *, overwrite: bool) -> None:
     """Raise `LabelError` when the run would replace what it did not make and was not told to replace."""
-    going_on = bool(job.run.scratch.done("output", 0))
-    if job.image:
-        _check_image(job, may_replace=overwrite or going_on)
+    going_on = bool(order.scratch.done("output", 0))
+    if order.image:
+        _check_image(order, may_replace=overwrite or going_on)
     if overwrite or going_on:
         return
-    root, name = job.root, job.name
+    root, name = order.root, order.name
     if name in existing_labels(root) or (root / "labels" / name).exists():
         raise LabelError(f"{root} already has labels {name!r}. Use --overwrite to replace them, or another --name.")
     if (root / "zarr.json").exists() and name in list_tables(root):
         raise LabelError(f"{root} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
 
 
-def image_record(job: Job) -> Place:
+def check_scratch(root: Place, scratch: str | Path | None, *, elsewhere: bool) -> None:
+    """Raise `PlanError` where workers on other machines would not find the working files of a run."""
+    if root.remote and scratch is None and elsewhere:
+        raise PlanError(
+            f"{root} is an object store, where working files cannot lie, and workers may run on other machines. Name a "
+            "folder that all of them see with --scratch DIR."
+        )
+
+
+def image_record(order: Order) -> Place:
     """File that says of which movie and frames the image of a result is a copy; where it is absent, it is no copy."""
-    return job.root / "tlseg" / "image.json"
+    return order.root / "tlseg" / "image.json"
 
 
-def copied_image(job: Job) -> dict[str, Any]:
+def copied_image(order: Order) -> dict[str, Any]:
     """Name the movie and frames that the image of this run's result is a copy of."""
-    frames = [job.run.frames.start, job.run.frames.stop]
-    copied: dict[str, Any] = json.loads(json.dumps({"input": job.run.source.identity(), "frames": frames}))
+    frames = [order.frames.start, order.frames.stop]
+    copied: dict[str, Any] = json.loads(json.dumps({"input": order.source.identity(), "frames": frames}))
     return copied
 
 
-def is_copied(job: Job) -> bool:
+def is_copied(order: Order) -> bool:
     """Whether the image of the result is, or is to be, a copy of this run's movie and frames."""
-    return bool(json.loads(image_record(job).read_text()) == copied_image(job))
+    return bool(json.loads(image_record(order).read_text()) == copied_image(order))
 
 
-def _check_image(job: Job, *, may_replace: bool) -> None:
-    if not image_levels_in(job.root):
+def _check_image(order: Order, *, may_replace: bool) -> None:
+    if not image_levels_in(order.root):
         return
-    record = image_record(job)
+    record = image_record(order)
     if not record.exists():
         raise LabelError(
-            f"{job.root} holds an image that is no copy made by a run, so it is not replaced. Add the labels beside it "
+            f"{order.root} holds an image that is no copy made by a run, so it is not replaced. Add the labels beside it "
             "with --no-image, or write elsewhere with --out."
         )
-    if not may_replace and not is_copied(job):
+    if not may_replace and not is_copied(order):
         raise LabelError(
-            f"{job.root} holds the copy of another movie or of other frames. Use --overwrite to replace it, or write "
+            f"{order.root} holds the copy of another movie or of other frames. Use --overwrite to replace it, or write "
             "elsewhere with --out."
         )
 

@@ -17,6 +17,7 @@ def label_components(run: RunContext, frame: int) -> int:
     """Label the foreground of a frame by connected components (6-connectivity) into the provisional labels."""
     row, grid = run.row(frame), run.grid
     maps = da.from_zarr(run.scratch.array("maps"), chunks=(1, 1, *run.block), inline_array=True)  # type: ignore[no-untyped-call]
+    run.scratch.hold()
     stored = run.scratch.array("labels")
     lazy, _ = label(maps[row, 0] >= run.settings.region_threshold)
     whole = (slice(row, row + 1), *run.frame_box.slices)
@@ -25,7 +26,7 @@ def label_components(run: RunContext, frame: int) -> int:
     voxels: dict[int, int] = {}
     first: dict[int, int] = {}
     for core in grid:
-        part = stored[(row, *core.slices)]
+        part = run.scratch.read("labels", (row, *core.slices), frame=frame)
         numbers, where, counts = np.unique(part, return_index=True, return_counts=True)
         inside = np.unravel_index(where, part.shape)
         flat = np.ravel_multi_index(

@@ -13,6 +13,14 @@ from tlseg.store.labels import LabelWriter
 from tlseg.store.movie import MovieSource
 from tlseg.store.scratch import Scratch
 
+WINDOWS_PER_TASK_CPU = 4
+"""Least windows in a task on a CPU."""
+
+
+def network_roles(settings: LabelSettings) -> tuple[Role, ...]:
+    """Networks that a method needs."""
+    return ("nsn",) if settings.method == "components" else ("nsn", "ndn")
+
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
@@ -31,7 +39,7 @@ class RunContext:
     device
         Where networks run.
     threads
-        Windows a task computes at once on a CPU.
+        Windows a task computes at once on a CPU; decides speed, never a label.
     most_voxels
         Largest crop a block may grow to, for lack of memory.
     """
@@ -66,7 +74,12 @@ class RunContext:
     @property
     def roles(self) -> tuple[Role, ...]:
         """Networks this run needs."""
-        return ("nsn",) if self.settings.method == "components" else ("nsn", "ndn")
+        return network_roles(self.settings)
+
+    @property
+    def windows_per_task(self) -> int:
+        """Windows a task computes: a GPU's batch, or on a CPU a few for each core it may use."""
+        return self.spec.batch if self.device == "cuda" else max(WINDOWS_PER_TASK_CPU, self.threads)
 
     def row(self, frame: int) -> int:
         """Row of a frame in scratch arrays."""

@@ -1,8 +1,8 @@
 """In which order is the work done, with how much of it in flight.
 
 A flow is the work of one frame (or a few): steps of tasks, each step waiting for the one before. Flows overlap: while
-one waits, tasks of the next run. Only a window of tasks is with the workers and only a few flows are open, so the
-memory of client and scheduler does not grow with the movie.
+one waits, tasks of the next run; where there is a choice, the earlier flow goes first. Only what the pool has room for is
+handed over and only a few flows are open, so the memory of client and scheduler does not grow with the movie.
 """
 
 from __future__ import annotations
@@ -10,15 +10,20 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 Step = list["Task"]
 Flow = Generator[Step, list[Any], None]
+Needs = Literal["network", "core"]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One call on one region; `frame` and `number` name the region in errors and progress."""
+    """One call on one region; `frame` and `number` name the region in errors and progress.
+
+    `needs` says what it is bound by: a network (a GPU, where there is one) or a core of a CPU. `weight` is how many
+    units of its stage it does.
+    """
 
     stage: str
     frame: int
@@ -26,6 +31,22 @@ class Task:
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     weight: int = 1
+    needs: Needs = "core"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A task that is done: under which ticket, with what result, and how long it took in which process.
+
+    `failures` is how often it failed before, and `error` what it said last when it did.
+    """
+
+    ticket: int
+    result: Any
+    seconds: float = 0.0
+    worker: str = ""
+    failures: int = 0
+    error: str = ""
 
 
 class Pool(Protocol):
@@ -33,25 +54,37 @@ class Pool(Protocol):
 
     @property
     def capacity(self) -> int:
-        """Tasks worth having in flight at once."""
+        """Tasks worth having ready at once; grows and shrinks with the workers."""
+
+    def hands(self, needs: Needs) -> int:
+        """Tasks of a need that can run at once just now."""
+
+    def room(self, task: Task) -> bool:
+        """Whether to hand over this task now."""
 
     def submit(self, ticket: int, task: Task) -> None:
         """Hand over a task; its result comes out of `finished` under this ticket."""
 
-    def finished(self) -> tuple[int, Any]:
-        """Wait for any task and return its ticket and result, or raise what went wrong."""
+    def finished(self) -> list[Finished]:
+        """Wait for any tasks, at least one, or raise what went wrong."""
+
+    def cancel(self) -> None:
+        """Forget all tasks; those that run are left to themselves."""
 
 
 @dataclass(slots=True)
 class _Open:
     flow: Flow
-    order: int
     results: list[Any] = field(default_factory=list)
     left: int = 0
 
 
 def drive(
-    next_flow: Callable[[], Flow | None], pool: Pool, *, open_flows: int, on_done: Callable[[Task, Any], None]
+    next_flow: Callable[[], Flow | None],
+    pool: Pool,
+    *,
+    open_flows: int,
+    on_done: Callable[[Task, Finished], None],
 ) -> None:
     """Run flows until there is no next one and all are finished.
 
@@ -60,46 +93,74 @@ def drive(
     next_flow
         Returns a flow that can start, or None when none can start now; asked again after every task.
     open_flows
-        Flows that may be under way at once.
+        Flows that may be under way at once beside as many as the pool has capacity for.
     on_done
-        Called for every finished task with its result.
+        Called for every finished task.
     """
-    waiting: list[tuple[int, int, int, _Open, Task]] = []
-    flying: dict[int, tuple[_Open, int, Task]] = {}
-    opened = running = ticket = 0
+    try:
+        _Driver(next_flow, pool, open_flows, on_done).run()
+    except BaseException:
+        # While the caller still holds its lock: what is not running yet never will.
+        pool.cancel()
+        raise
 
-    def advance(state: _Open, results: list[Any] | None) -> int:
-        """Move a flow to its next step that has tasks; returns 1 while it is under way, 0 when it ended."""
-        nonlocal ticket
+
+class _Driver:
+    def __init__(
+        self,
+        next_flow: Callable[[], Flow | None],
+        pool: Pool,
+        open_flows: int,
+        on_done: Callable[[Task, Finished], None],
+    ) -> None:
+        self.next_flow, self.pool, self.open_flows, self.on_done = next_flow, pool, open_flows, on_done
+        self.waiting: dict[Needs, list[tuple[int, int, int, _Open, Task]]] = {"network": [], "core": []}
+        self.flying: dict[int, tuple[_Open, int, Task]] = {}
+        self.running = self.tickets = 0
+
+    def run(self) -> None:
+        while True:
+            self._fill()
+            if not self.flying:
+                return
+            for finished in self.pool.finished():
+                state, index, task = self.flying.pop(finished.ticket)
+                self.on_done(task, finished)
+                state.results[index] = finished.result
+                state.left -= 1
+                if not state.left:
+                    self._advance(state, state.results)
+
+    def _fill(self) -> None:
+        """Hand over what waits; where the pool still has room, open flows until it has none or they are enough."""
+        while True:
+            self._hand_over()
+            ready = sum(map(len, self.waiting.values()))
+            if ready >= self.pool.capacity or self.running >= self.open_flows + self.pool.capacity:
+                return
+            flow = self.next_flow()
+            if flow is None:
+                return
+            self.running += 1
+            self._advance(_Open(flow), None)
+
+    def _hand_over(self) -> None:
+        for queue in self.waiting.values():
+            while queue and self.pool.room(queue[0][-1]):
+                _, ticket, index, state, task = heapq.heappop(queue)
+                self.flying[ticket] = (state, index, task)
+                self.pool.submit(ticket, task)
+
+    def _advance(self, state: _Open, results: list[Any] | None) -> None:
+        """Move a flow to its next step that has tasks, or past its end."""
         try:
             step = next(state.flow) if results is None else state.flow.send(results)
             while not step:
                 step = state.flow.send([])
         except StopIteration:
-            return 0
+            self.running -= 1
+            return
         state.results, state.left = [None] * len(step), len(step)
         for index, task in enumerate(step):
-            heapq.heappush(waiting, (state.order, ticket, index, state, task))
-            ticket += 1
-        return 1
-
-    while True:
-        while running < open_flows and len(waiting) < pool.capacity:
-            flow = next_flow()
-            if flow is None:
-                break
-            running += advance(_Open(flow, opened), None)
-            opened += 1
-        while waiting and len(flying) < pool.capacity:
-            _, number, index, state, task = heapq.heappop(waiting)
-            flying[number] = (state, index, task)
-            pool.submit(number, task)
-        if not flying:
-            return
-        number, result = pool.finished()
-        state, index, task = flying.pop(number)
-        on_done(task, result)
-        state.results[index] = result
-        state.left -= 1
-        if not state.left and not advance(state, state.results):
-            running -= 1
+            heapq.heappush(self.waiting[task.needs], (task.frame, self.tickets, index, state, task))
+            self.tickets += 1

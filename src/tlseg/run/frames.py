@@ -17,9 +17,6 @@ from tlseg.run.components import label_components
 from tlseg.run.context import RunContext
 from tlseg.run.flow import Flow, Step, Task
 
-WINDOWS_PER_TASK_CPU = 4
-"""Windows a task computes on a CPU, at most one per core at once."""
-
 
 @dataclass(slots=True)
 class Frames:
@@ -34,7 +31,15 @@ class Frames:
 
     def __post_init__(self) -> None:
         size = frames_per_group(self.run)
-        frames = self.run.frames
+        frames, scratch = self.run.frames, self.run.scratch
+        # Where a frame is to be measured again, the next one's labels must still be there.
+        for frame in frames[:-1]:
+            if (
+                not scratch.done("objects", frame)
+                and scratch.done(self._labelled_by, frame + 1)
+                and not scratch.holds("labels", self.run.row(frame + 1))
+            ):
+                scratch.forget(frame + 1)
         self.groups = (frames[i : i + size] for i in range(0, len(frames), size))
 
     def next_flow(self) -> Flow | None:
@@ -84,24 +89,27 @@ class Frames:
 
     def _predict(self, group: range) -> Step:
         run = self.run
-        size = run.spec.batch if run.device == "cuda" else WINDOWS_PER_TASK_CPU
+        size = run.windows_per_task
         step: Step = []
         for role in run.roles:
-            units = [(frame, window) for frame in group for window in range(windows_per_frame(run, role))]
-            stage = f"predict-{role}"
-            done = run.scratch.done(stage, group.start)
-            for i, start in enumerate(range(0, len(units), size)):
+            done = {frame: run.scratch.done(f"predict-{role}", frame) for frame in group}
+            windows = range(windows_per_frame(run, role))
+            units = [(frame, window) for frame in group for window in windows if window not in done[frame]]
+            for start in range(0, len(units), size):
                 part = tuple(units[start : start + size])
-                if i not in done:
-                    limits = {frame: self.limits[frame] for frame, _ in part}
-                    arguments = (run, role, part, limits, group.start, i)
-                    step.append(Task("predict", part[0][0], part[0][1], stages.predict, arguments, weight=len(part)))
+                limits = {frame: self.limits[frame] for frame, _ in part}
+                arguments = (run, role, part, limits)
+                step.append(Task("predict", *part[0], stages.predict, arguments, weight=len(part), needs="network"))
         return step
 
     def _measure(self, frame: int) -> Flow:
         yield [self._task("measure", stages.measure, frame, block) for block in self._left("measure", frame)]
         if not self.run.scratch.done("objects", frame):
             yield [Task("summarise", frame, 0, stages.summarise, (self.run, frame))]
+
+    @property
+    def _labelled_by(self) -> str:
+        return "components" if self.run.settings.method == "components" else "flood"
 
     def _left(self, stage: str, frame: int) -> list[int]:
         done = self.run.scratch.done(stage, frame)
@@ -119,5 +127,4 @@ def windows_per_frame(run: RunContext, role: Role) -> int:
 def frames_per_group(run: RunContext) -> int:
     """Frames that go through the networks together: as many as fill a batch."""
     most = max(windows_per_frame(run, role) for role in run.roles)
-    size = run.spec.batch if run.device == "cuda" else WINDOWS_PER_TASK_CPU
-    return max(1, size // most)
+    return max(1, run.windows_per_task // most)

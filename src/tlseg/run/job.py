@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from tlseg import __version__
-from tlseg.config import Method
+from tlseg.config import LabelSettings, Method
 from tlseg.errors import ModelError, MovieError
 from tlseg.geometry import Shape, voxels_for
 from tlseg.link.settings import LinkSettings
-from tlseg.models.bundle import Flips, Model, load_model
-from tlseg.plan import Plan, check_block, choose_block, make_plan
+from tlseg.models.bundle import BUNDLED, Flips, Model, ModelSpec, load_model
+from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, check_block, choose_block, make_plan
 from tlseg.predict.infer import Device, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
 from tlseg.run.checks import destination
-from tlseg.run.context import RunContext
-from tlseg.run.frames import WINDOWS_PER_TASK_CPU
-from tlseg.run.pools import cores, memory_per_worker
+from tlseg.run.context import RunContext, network_roles
+from tlseg.run.crew import Site, cores, memory_per_worker
 from tlseg.store.labels import pyramid_beside
 from tlseg.store.location import check_name
-from tlseg.store.movie import check_segmentable, open_source
+from tlseg.store.movie import MovieSource, check_segmentable, open_source
 from tlseg.store.place import Place
 from tlseg.store.scratch import Scratch
 from tlseg.store.working import scratch_folder
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A run that was checked and can start."""
+class Order:
+    """What is to be done, checked; who does it is not known yet. `block` and `memory_limit` only where they were given."""
 
-    run: RunContext
+    source: MovieSource
+    frames: range
     root: Place
     name: str
     model: Model
-    plan: Plan
+    spec: ModelSpec
+    settings: LabelSettings
+    scratch: Scratch
+    block: Shape | None
+    memory_limit: int | None
     beside_movie: bool
     image: bool
     keep_maps: bool
@@ -45,6 +49,14 @@ class Job:
     def folder(self) -> Place:
         """Record, audit and event log of this run."""
         return self.root / "tlseg" / self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Order):
+    """A run that was checked and planned for those who do it, and can start."""
+
+    run: RunContext
+    plan: Plan
 
     def fingerprint(self) -> dict[str, Any]:
         """Everything that decides what is in the scratch store and the result; another fingerprint is another run."""
@@ -63,7 +75,17 @@ class Job:
         }
 
 
-def prepare(
+def prepare(movie: str | Path, *, workers: int = 0, device: Device = "auto", **settings: Any) -> Job:
+    """Check input and settings and plan for this machine; reads metadata only and writes nothing.
+
+    Parameters are those of `check`; `workers` processes share the memory, 0 is this one.
+    """
+    threads = 1 if workers else cores()
+    order = check(movie, **settings)
+    return plan_job(order, Site(resolve_device(device), threads, memory_per_worker(max(1, workers))))
+
+
+def check(
     movie: str | Path,
     *,
     out: str | Path | None = None,
@@ -71,8 +93,6 @@ def prepare(
     model: str | Path = "embryo",
     frames: str | range | None = None,
     block: Shape | None = None,
-    workers: int = 0,
-    device: Device = "auto",
     method: Method = "qcanet",
     channel: int | str | None = None,
     allow_missing: bool = False,
@@ -83,8 +103,8 @@ def prepare(
     link: LinkSettings | None = None,
     scratch: str | Path | None = None,
     for_planning: bool = False,
-) -> Job:
-    """Check input and settings and work out the plan; reads metadata only and writes nothing.
+) -> Order:
+    """Check input and settings; reads metadata only, writes nothing and asks no worker.
 
     Parameters are those of `segment`. With `for_planning`, a movie that cannot be written beside is no error.
     """
@@ -100,54 +120,76 @@ def prepare(
         )
     spec = loaded.spec if flips is None else replace(loaded.spec, flips=flips)
     settings = spec.label_settings(method)
-    resolved = resolve_device(device)
     root = destination(source, out, for_planning=for_planning)
-    limit = memory_limit or memory_per_worker(max(1, workers))
-    shape = source.frame_shape
-    halo = voxels_for(settings.halo_um, source.spacing_um)
     if block is not None:
         check_block(block)
-    working = Scratch(scratch_folder(root, name, scratch))
-    run = RunContext(
+    return Order(
         source=source,
         frames=chosen,
-        scratch=working,
-        model_folder=str(loaded.folder),
-        model_digest=loaded.digest,
+        root=root,
+        name=name,
+        model=loaded,
         spec=spec,
         settings=settings,
-        block=block or _block_of_unfinished(working) or choose_block(shape, halo=halo, limit_bytes=limit),
-        device=resolved,
-        threads=1 if workers else cores(),
-        most_voxels=None,
-    )
-    for role in run.roles:
-        loaded.network(role)  # damaged weights are found before any work
-    lattices = {role: lattice_for(loaded.spec, role, shape=shape, spacing_um=source.spacing_um) for role in run.roles}
-    plan = make_plan(
-        frames=len(chosen),
-        frame_shape=shape,
-        block=run.block,
-        halo=halo,
-        windows={role: len(lattice) for role, lattice in lattices.items()},
-        window_bytes=max(
-            window_bytes(lattice.shape, loaded.spec.networks[role].architecture) for role, lattice in lattices.items()
-        ),
-        windows_at_once=min(run.threads, WINDOWS_PER_TASK_CPU) if resolved == "cpu" else 1,
-        write_regions=len(pyramid_beside(source, root).regions),
-        limit_bytes=limit,
-    )
-    return Job(
-        replace(run, most_voxels=most_voxels(limit)),
-        root,
-        name,
-        loaded,
-        plan,
+        scratch=Scratch.at(scratch_folder(root, name, scratch)),
+        block=block,
+        memory_limit=memory_limit,
         beside_movie=out is None,
         image=image and out is not None,
         keep_maps=keep_maps,
         link=link or LinkSettings(),
     )
+
+
+def plan_job(order: Order, site: Site) -> Job:
+    """Work out blocks and memory for those who do the work.
+
+    Raises
+    ------
+    PlanError
+        When it does not fit.
+    ModelError
+        When the weights are damaged.
+    """
+    source, spec, shape = order.source, order.spec, order.source.frame_shape
+    limit = order.memory_limit or site.memory_bytes
+    halo = voxels_for(order.settings.halo_um, source.spacing_um)
+    roles = network_roles(order.settings)
+    for role in roles:
+        order.model.network(role)  # damaged weights are found before any work
+    lattices = {role: lattice_for(spec, role, shape=shape, spacing_um=source.spacing_um) for role in roles}
+    one_window = max(window_bytes(lattices[role].shape, spec.networks[role].architecture) for role in roles)
+    run = RunContext(
+        source=source,
+        frames=order.frames,
+        scratch=order.scratch,
+        model_folder=model_location(order.model),
+        model_digest=order.model.digest,
+        spec=spec,
+        settings=order.settings,
+        block=order.block or _block_of_unfinished(order.scratch) or choose_block(shape, halo=halo, limit_bytes=limit),
+        device=site.device,
+        threads=min(site.threads, max(1, (limit - BASE_BYTES) // one_window)),
+        most_voxels=most_voxels(limit),
+    )
+    plan = make_plan(
+        frames=len(order.frames),
+        frame_shape=shape,
+        block=run.block,
+        halo=halo,
+        windows={role: len(lattice) for role, lattice in lattices.items()},
+        window_bytes=one_window,
+        windows_at_once=run.threads if run.device == "cpu" else 1,
+        write_regions=len(pyramid_beside(source, order.root).regions),
+        limit_bytes=limit,
+    )
+    return Job(**{f.name: getattr(order, f.name) for f in fields(order)}, run=run, plan=plan)
+
+
+def model_location(model: Model) -> str:
+    """Where a worker finds a model: a bundled one by its name, since every machine has its own copy."""
+    folder = model.folder.absolute()
+    return folder.name if folder.parent == BUNDLED.absolute() else str(folder)
 
 
 def parse_frames(frames: str | range | None, count: int) -> range:
@@ -170,8 +212,6 @@ def parse_frames(frames: str | range | None, count: int) -> range:
 
 def most_voxels(limit_bytes: int) -> int:
     """Largest crop a block may grow to within a worker's memory."""
-    from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL
-
     return max(2**20, (limit_bytes - BASE_BYTES) // FLOOD_BYTES_PER_VOXEL)
 
 

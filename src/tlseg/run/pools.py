@@ -1,24 +1,46 @@
-"""Where tasks run: in this process, on workers of this machine, or on any Dask cluster."""
+"""Where tasks run: in this process, or on the workers of a Dask cluster.
+
+A cluster is handed a bounded number of batches at a time, each to workers of its role. A task that fails is tried
+again, and one that fails always ends the run with its name: also when what it does is to kill its worker.
+"""
 
 from __future__ import annotations
 
-import os
+import errno
+import queue
+import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
-import psutil
+from distributed import Client, Future, KilledWorker
 
 from tlseg.errors import PlanError, RunError, TlsegError
-from tlseg.run.flow import Pool, Task
+from tlseg.predict.infer import Device, gpu_count, resolve_device
+from tlseg.run.batch import BatchSizes, Outcome, run_batch, this_worker
+from tlseg.run.cluster import ClusterSpec, Tls, connected, local_cluster, started
+from tlseg.run.crew import RESOURCE, Crew, Site, memory_per_worker, site_here, site_of
+from tlseg.run.flow import Finished, Needs, Task
+from tlseg.run.storage import hand_options
 from tlseg.store.location import one_line
 
-if TYPE_CHECKING:
-    from distributed import Client
+TRIES = 3
+"""Times a task may fail before the run does."""
 
-CONNECT_S = 20.0
-"""How long a scheduler may take to answer."""
+LOOK_S = 2.0
+"""How often the workers are counted."""
+
+PATIENCE_S = 300.0
+"""How long a run waits where no worker is left that could go on."""
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ACCESS = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+GOES_ON = "What is done is kept; the same command goes on from there."
 
 
 class SerialPool:
@@ -29,120 +51,300 @@ class SerialPool:
     def __init__(self) -> None:
         self.queue: deque[tuple[int, Task]] = deque()
 
+    def site(self, device: Device) -> Site:
+        """Device and memory of this process."""
+        return site_here(device)
+
+    def hands(self, needs: Needs) -> int:
+        """One."""
+        return 1
+
+    def room(self, task: Task) -> bool:
+        """One task at a time."""
+        return not self.queue
+
     def submit(self, ticket: int, task: Task) -> None:
         """Queue a task; it runs when its result is asked for."""
         self.queue.append((ticket, task))
 
-    def finished(self) -> tuple[int, Any]:
+    def finished(self) -> list[Finished]:
         """Run the next task."""
         ticket, task = self.queue.popleft()
-        try:
-            return ticket, task.function(*task.arguments)
-        except Exception as error:
-            raise explained(error, task) from error
+        tries, failed = 0, ""
+        while True:
+            began, tries = time.perf_counter(), tries + 1
+            try:
+                result = task.function(*task.arguments)
+                return [Finished(ticket, result, time.perf_counter() - began, this_worker(), tries - 1, failed)]
+            except Exception as error:
+                failed = one_line(error)
+                if tries == TRIES or not may_pass(error):
+                    raise explained(error, task, tries=tries) from error
+
+    def cancel(self) -> None:
+        """Forget what is queued."""
+        self.queue.clear()
 
 
 class ClientPool:
-    """Tasks as futures on a Dask cluster, a bounded number at a time."""
+    """Tasks as futures on a Dask cluster."""
 
     def __init__(self, client: Client) -> None:
-        from distributed import as_completed
-
         self.client = client
-        threads = sum(client.nthreads().values())  # type: ignore[no-untyped-call]
-        if not threads:
+        self.token = uuid4().hex[:8]
+        self.sizes = BatchSizes()
+        self.arrived: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self.flying: dict[Future[Any], tuple[Needs, list[tuple[int, Task]]]] = {}
+        self.open: dict[Needs, list[tuple[int, Task]]] = {"network": [], "core": []}
+        self.failures: dict[int, int] = {}
+        self.errors: dict[int, str] = {}
+        self.suspects: deque[tuple[int, Task]] = deque()
+        self.alone: int | None = None
+        self.sent = 0
+        hand_options(client)
+        self.crew = Crew.of(client)
+        if not self.crew.workers:
             raise RunError("The Dask scheduler has no workers. Start some and try again.")
-        self.capacity = 2 * threads + 2
-        self.done = as_completed()  # type: ignore[no-untyped-call]
-        self.tasks: dict[Any, tuple[int, Task]] = {}
+        # Roles that were there stay: networks do not move to CPU workers while GPU workers are started again.
+        self.roles = self.crew.roles()
+        self.looked = self.fit = time.monotonic()
+
+    def site(self, device: Device) -> Site:
+        """Device and memory of the workers."""
+        return site_of(self.client, self.crew, device)
+
+    def hands(self, needs: Needs) -> int:
+        """Tasks of a need that the workers can run at once."""
+        return self.crew.hands(needs, self.roles)
+
+    @property
+    def dashboard(self) -> str:
+        """Address of Dask's dashboard."""
+        return str(self.client.dashboard_link)
+
+    @property
+    def capacity(self) -> int:
+        """Enough tasks to fill every lane's batches."""
+        self._look()
+        return sum(map(self._slots, self._lanes())) * self.sizes.largest
+
+    def room(self, task: Task) -> bool:
+        """Whether the batch in the making takes it, or another batch may be sent."""
+        if self.suspects or self.alone is not None:
+            return False
+        lane = self._lane(task.needs)
+        batch = self.open[lane]
+        if batch and batch[0][1].stage == task.stage:
+            return True
+        flying = sum(lane == other for other, _ in self.flying.values())
+        return flying + bool(batch) < self._slots(lane)
 
     def submit(self, ticket: int, task: Task) -> None:
-        """Send a task; earlier tickets run first."""
-        key = f"tlseg-{task.stage}-{ticket}-{id(self)}"
-        try:
-            future = self.client.submit(task.function, *task.arguments, key=key, pure=False, priority=-ticket)
-        except Exception as error:
-            raise _gone(error) from error
-        self.tasks[future] = (ticket, task)
-        self.done.add(future)  # type: ignore[no-untyped-call]
+        """Add a task to the batch in the making, and send the batch when it is full."""
+        lane = self._lane(task.needs)
+        if self.open[lane] and self.open[lane][0][1].stage != task.stage:
+            self._send(lane)
+        self.open[lane].append((ticket, task))
+        if len(self.open[lane]) >= self.sizes.of(task.stage):
+            self._send(lane)
 
-    def finished(self) -> tuple[int, Any]:
-        """Wait for any future."""
+    def finished(self) -> list[Finished]:
+        """Wait for any batch."""
+        done: list[Finished] = []
+        while not done:
+            for lane in self._lanes():
+                self._send(lane)
+            if self.suspects and not self.flying:
+                ticket, task = self.suspects.popleft()
+                self.alone = ticket
+                self._submit(self._lane(task.needs), [(ticket, task)])
+            for future in self._arrivals():
+                done += self._collect(future)
+        return done
+
+    def cancel(self) -> None:
+        """Forget all tasks."""
+        futures = list(self.flying)
+        self.flying.clear()
+        self.suspects.clear()
+        for batch in self.open.values():
+            batch.clear()
+        if futures and self.client.status == "running":
+            with suppress(Exception):
+                self.client.cancel(futures, force=True)  # type: ignore[no-untyped-call]
+
+    def _lane(self, needs: Needs) -> Needs:
+        """Queue of a need: one for both where nobody is there for networks alone."""
+        return needs if "network" in self.roles else "core"
+
+    def _lanes(self) -> tuple[Needs, ...]:
+        return ("network", "core") if "network" in self.roles else ("core",)
+
+    def _slots(self, lane: Needs) -> int:
+        """Batches in flight: one runs and one waits for each hand, so that none waits for the client."""
+        return 2 * self.hands(lane) + 2
+
+    def _send(self, lane: Needs) -> None:
+        batch, self.open[lane] = self.open[lane], []
+        if batch:
+            self._submit(lane, batch)
+
+    def _submit(self, lane: Needs, batch: list[tuple[int, Task]]) -> None:
+        first = batch[0][1]
+        self.sent += 1
         try:
-            future = next(self.done)
+            future = self.client.submit(
+                run_batch,
+                tuple(task for _, task in batch),
+                key=f"tlseg_{first.stage}-{self.token}-{first.frame}-{first.number}-{self.sent}",
+                pure=False,
+                priority=-first.frame,
+                resources={RESOURCE[lane]: 1} if lane in self.roles else None,
+            )
+            self.flying[future] = (lane, batch)
+            future.add_done_callback(self.arrived.put)  # type: ignore[no-untyped-call]
         except Exception as error:
             raise _gone(error) from error
-        ticket, task = self.tasks.pop(future)
+
+    def _arrivals(self) -> list[Future[Any]]:
+        """Futures that are done, at least one, unless the wait was long enough to look around."""
         try:
-            return ticket, future.result()
+            found = [self.arrived.get(timeout=LOOK_S)]
+        except queue.Empty:
+            self._look()
+            return []
+        with suppress(queue.Empty):
+            while True:
+                found.append(self.arrived.get_nowait())
+        return [future for future in found if future in self.flying]
+
+    def _collect(self, future: Future[Any]) -> list[Finished]:
+        lane, batch = self.flying[future]
+        try:
+            outcomes: tuple[Outcome, ...] = future.result(timeout=LOOK_S)
+        except TimeoutError:
+            # Its worker died with the result, and the batch is being done again.
+            future.add_done_callback(self.arrived.put)  # type: ignore[no-untyped-call]
+            return []
+        except KilledWorker as error:
+            del self.flying[future]
+            self._suspect(batch, error)
+            return []
         except Exception as error:
-            raise explained(error, task) from error
+            raise _gone(error) from error
+        del self.flying[future]
+        self.alone = None
+        done = []
+        for (ticket, task), outcome in zip(batch, outcomes, strict=True):
+            if outcome.error is None:
+                failures, failed = self.failures.pop(ticket, 0), self.errors.pop(ticket, "")
+                done.append(Finished(ticket, outcome.result, outcome.seconds, outcome.worker, failures, failed))
+                continue
+            self.errors[ticket] = one_line(outcome.error)
+            self.failures[ticket] = tried = self.failures.get(ticket, 0) + 1
+            if tried == TRIES or not may_pass(outcome.error):
+                raise explained(outcome.error, task, tries=tried) from outcome.error
+            self._submit(lane, [(ticket, task)])
+        self.sizes.learn(batch[0][1].stage, max(outcome.seconds for outcome in outcomes))
+        return done
+
+    def _suspect(self, batch: list[tuple[int, Task]], error: KilledWorker) -> None:
+        """Workers died while they had these tasks: which of all in flight did it shows when each runs alone."""
+        ticket, task = batch[0]
+        if ticket == self.alone:
+            raise RunError(
+                f"Stage {task.stage} ended {error.allowed_failures + 1} workers on frame {task.frame}, region "
+                f"{task.number}: most often memory was short. Give workers more (--memory-limit) or use smaller --block. "
+                f"{GOES_ON}"
+            ) from error
+        self.suspects.extend(batch)
+
+    def _look(self) -> None:
+        """See who is there; raise when nobody was for too long."""
+        now = time.monotonic()
+        if now - self.looked < LOOK_S:
+            return
+        self.looked = now
+        if self.client.status == "closed":
+            raise _gone(RunError("its scheduler closed the connection"))
+        try:
+            self.crew = Crew.of(self.client)
+        except Exception:
+            # While the client connects again; a client that gives up says so by its status.
+            return
+        self.roles |= self.crew.roles()
+        absent = [lane for lane in self._lanes() if not self.hands(lane)]
+        if not absent:
+            self.fit = now
+        elif now - self.fit > PATIENCE_S:
+            which = f" with {RESOURCE[absent[0]]}" if absent[0] in self.roles else ""
+            raise RunError(f"For {PATIENCE_S:.0f} s the Dask cluster had no worker{which}. Start some. {GOES_ON}")
 
 
 @contextmanager
-def open_pool(*, workers: int, scheduler: str | None, client: Client | None) -> Iterator[Pool]:
-    """Pool for a run: a given client, a scheduler's address, `workers` processes here, or (all unset) this process.
+def open_pool(
+    *,
+    workers: int = 0,
+    scheduler: str | None = None,
+    client: Client | None = None,
+    cluster: str | Path | Mapping[str, Any] | None = None,
+    tls: Tls | None = None,
+    device: Device = "auto",
+    memory_bytes: int | None = None,
+) -> Iterator[SerialPool | ClientPool]:
+    """Pool for a run: a given client, a scheduler's address, a cluster file, `workers` processes here, or this process.
 
     Raises
     ------
+    PlanError
+        When several places are asked for, or the cluster file is none.
     RunError
-        When the scheduler cannot be reached or has no workers.
+        When the scheduler cannot be reached or has no workers, or a GPU is asked for and there is none.
     """
-    if sum([workers > 0, scheduler is not None, client is not None]) > 1:
-        raise PlanError("Give one of --workers and --scheduler, or a client, not several.")
+    if sum([workers > 0 and cluster is None, scheduler is not None, client is not None, cluster is not None]) > 1:
+        raise PlanError("Give one of --workers and --scheduler, or --cluster, or a client, not several.")
     if client is not None:
         yield ClientPool(client)
     elif scheduler is not None:
-        from distributed import Client
-
-        try:
-            connected = Client(scheduler, timeout=CONNECT_S)  # type: ignore[no-untyped-call]
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"No Dask scheduler answers at {scheduler} ({one_line(error)}). Check the address."
-            ) from error
-        with connected:
-            yield ClientPool(connected)
+        with connected(scheduler, tls or Tls()) as found:
+            yield ClientPool(found)
+    elif cluster is not None:
+        spec = (
+            ClusterSpec.parse(cluster, where="cluster") if isinstance(cluster, Mapping) else ClusterSpec.read(cluster)
+        )
+        with started(replace(spec, workers=workers, adapt=None) if workers else spec) as found:
+            yield ClientPool(found)
     elif workers:
-        from distributed import Client, LocalCluster
-
+        gpus = gpu_count() if resolve_device(device) == "cuda" else 0
         with (
-            LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=workers,
-                threads_per_worker=1,
-                memory_limit=memory_per_worker(workers),
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                silence_logs=50,
-            ) as cluster,
-            Client(cluster) as connected,  # type: ignore[no-untyped-call]
+            local_cluster(workers, gpus=gpus, memory_bytes=memory_bytes or memory_per_worker(workers + gpus)) as made,
+            Client(made) as found,  # type: ignore[no-untyped-call]
         ):
-            yield ClientPool(connected)
+            yield ClientPool(found)
     else:
         yield SerialPool()
 
 
-def memory_per_worker(workers: int) -> int:
-    """Bytes a worker of this machine may use: an even share of nine tenths of what is free now."""
-    return int(psutil.virtual_memory().available * 0.9 / max(1, workers))
+def may_pass(error: Exception) -> bool:
+    """Whether trying again may help: what tlseg says itself is certain, and a full disk stays full."""
+    lasting = isinstance(error, OSError) and error.errno in NO_SPACE | NO_ACCESS
+    return not (lasting or isinstance(error, TlsegError))
 
 
-def cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def explained(error: Exception, task: Task) -> TlsegError:
+def explained(error: Exception, task: Task, *, tries: int = 1) -> TlsegError:
     """Return the error a person sees: what tlseg says itself unchanged, everything else with its stage and region."""
     if isinstance(error, TlsegError):
         return error
+    advice = ""
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        advice = "There is no space left: free some. "
+    elif isinstance(error, OSError) and error.errno in NO_ACCESS:
+        advice = "The output cannot be written to: see to its permissions. "
+    often = f" {tries} times" if tries > 1 else ""
     return RunError(
-        f"Stage {task.stage} failed on frame {task.frame}, region {task.number}: {one_line(error)}. What is done is "
-        "kept; the same command goes on from there."
+        f"Stage {task.stage} failed{often} on frame {task.frame}, region {task.number}: {one_line(error)}. {advice}{GOES_ON}"
     )
 
 
 def _gone(error: Exception) -> RunError:
-    return RunError(
-        f"The Dask cluster went away ({one_line(error)}). What is done is kept; the same command goes on from there."
-    )
+    return RunError(f"The Dask cluster went away ({one_line(error)}). {GOES_ON}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +23,20 @@ from tlseg.models.bundle import Flips
 from tlseg.predict.infer import Device
 from tlseg.predict.maps import lattice_for
 from tlseg.run import finish, stages
-from tlseg.run.checks import check_existing
+from tlseg.run.checks import check_existing, check_scratch
+from tlseg.run.cluster import Tls
 from tlseg.run.context import RunContext
+from tlseg.run.event_log import log_of
 from tlseg.run.events import Counters, Listener, silent
-from tlseg.run.flow import Flow, Pool, Task, drive
+from tlseg.run.flow import Finished, Flow, Pool, Task, drive
 from tlseg.run.frames import Frames
-from tlseg.run.job import Job, prepare
+from tlseg.run.job import Job, check, plan_job
 from tlseg.run.pools import open_pool
+from tlseg.run.progress import expect_label, expect_write, say_finished, say_started
 from tlseg.run.publish import open_output, publish
 from tlseg.store.labels import prepare_root
 from tlseg.store.location import one_line
 from tlseg.store.lock import Lock, lock_of
-from tlseg.store.scratch import Scratch
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -74,6 +76,8 @@ def segment(
     workers: int = 0,
     scheduler: str | None = None,
     client: Client | None = None,
+    cluster: str | Path | Mapping[str, Any] | None = None,
+    tls: Tls | None = None,
     device: Device = "auto",
     method: Method = "qcanet",
     channel: int | str | None = None,
@@ -84,6 +88,7 @@ def segment(
     allow_missing: bool = False,
     memory_limit: int | None = None,
     link: LinkSettings | None = None,
+    scratch: str | Path | None = None,
     listener: Listener = silent,
 ) -> Summary:
     """Segment and track every nucleus of a movie.
@@ -93,7 +98,8 @@ def segment(
     movie
         OME-Zarr movie (0.4 or 0.5), path or URL.
     out
-        Result group; where not given, labels are added to the movie itself, which must then be a local 0.5 group.
+        Result group, path or URL; where not given, labels are added to the movie itself, which must then be a local 0.5
+        group.
     name
         Name of the labels.
     model
@@ -103,11 +109,15 @@ def segment(
     block
         Core of a block in voxels (z, y, x), multiples of 16. Decides memory and speed, never labels.
     workers
-        Processes on this machine; 0 runs everything in this one.
+        Processes on this machine, with one more for each GPU; 0 runs everything in this one. With `cluster`, its workers.
     scheduler, client
-        A Dask cluster instead: its address, or a connected client.
+        A Dask cluster instead: its address or scheduler file, or a connected client.
+    cluster
+        A Dask cluster that is started for the run: a cluster file or its content, see `tlseg.run.cluster`.
+    tls
+        Files for a scheduler with TLS, where Dask's own configuration does not name them.
     device
-        "auto", "cpu" or "cuda".
+        "auto", "cpu" or "cuda", on the machines that run networks.
     method
         "qcanet", or "components" for connected regions without centres.
     channel
@@ -123,9 +133,12 @@ def segment(
     allow_missing
         Accept chunks that are absent and read as the fill value.
     memory_limit
-        Bytes a worker may use; what is free on this machine where not given.
+        Bytes a worker may use; where not given, the workers' own limit, or what is free on this machine.
     link
         How nuclei are joined through time.
+    scratch
+        Folder for working files that all workers see; where not given, they lie with the result, or for a remote one
+        in the temporary folder of this machine.
     listener
         Is told what is done.
 
@@ -142,15 +155,13 @@ def segment(
         When the run fails; a second call goes on from there.
     """
     began = time.monotonic()
-    job = prepare(
+    order = check(
         movie,
         out=out,
         name=name,
         model=model,
         frames=frames,
         block=block,
-        workers=workers or int(scheduler is not None or client is not None),
-        device=device,
         method=method,
         channel=channel,
         allow_missing=allow_missing,
@@ -159,10 +170,21 @@ def segment(
         image=image,
         keep_maps=keep_maps,
         link=link,
+        scratch=scratch,
     )
-    check_existing(job, overwrite=overwrite)
+    check_scratch(order.root, scratch, elsewhere=any(place is not None for place in (scheduler, client, cluster)))
+    check_existing(order, overwrite=overwrite)
     try:
-        with open_pool(workers=workers, scheduler=scheduler, client=client) as pool:
+        with open_pool(
+            workers=workers,
+            scheduler=scheduler,
+            client=client,
+            cluster=cluster,
+            tls=tls,
+            device=device,
+            memory_bytes=memory_limit,
+        ) as pool:
+            job = plan_job(order, pool.site(device))
             lineage, audit, record, resumed = _run(job, pool, Counters(listener), overwrite=overwrite, began=began)
     except OSError as error:
         raise RunError(
@@ -187,17 +209,26 @@ def _run(
     job: Job, pool: Pool, counters: Counters, *, overwrite: bool, began: float
 ) -> tuple[Lineage, dict[str, Any], dict[str, Any], bool]:
     """Do all the work; returns the lineage, the seam audit, the record and whether the run was resumed."""
-    run = job.run
-    limits = None if overwrite else stored_statistics(run.scratch, job.fingerprint())
+    run, fingerprint = job.run, job.fingerprint()
+    resumed = run.scratch.continues(fingerprint, overwrite=overwrite)
+    limits = stored_statistics(run) if resumed else None
+    if limits is not None and stages.find_statistics(run, run.frames[0]) != limits[run.frames[0]]:
+        if not overwrite:
+            raise ResumeError(
+                f"The pixels of {run.source.url} are not those that the unfinished run in {run.scratch.folder} began with. "
+                "Start anew with --overwrite."
+            )
+        resumed, limits = False, None
     if limits is None:
         limits = _statistics(run, pool, counters)
-    else:
-        _check_pixels(run, limits)
     prepare_root(job.root)
-    with lock_of(job.folder) as lock:
-        if overwrite:
-            run.scratch.remove()
-        resumed = run.scratch.begin(job.fingerprint())
+    with lock_of(job.folder) as lock, log_of(job.folder, run.scratch.folder) as counters.log:
+        if not resumed:
+            run.scratch.continues(fingerprint, overwrite=overwrite)  # another run may have begun since
+            run = replace(run, scratch=run.scratch.begin(fingerprint, overwrite=overwrite))
+            job = replace(job, run=run)
+        run.scratch.hold()
+        say_started(job, pool, counters, resumed=resumed)
         _store_statistics(run, limits)
         _create_arrays(run)
         _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
@@ -208,21 +239,24 @@ def _run(
         lineage = finish.link_frames(run, settings=job.link)
         counters.add("link")
         output = open_output(job)
+        expect_write(run, output, counters)
         _drive(finish.writing(run, output).__next__, pool, counters, lock)
         record = publish(job, output, lineage, audit, seconds=time.monotonic() - began)
         run.scratch.remove()
+        say_finished(record, counters)
     return lineage, audit, record, resumed
 
 
-def stored_statistics(scratch: Scratch, wanted: Mapping[str, Any]) -> dict[int, tuple[float, float]] | None:
-    """Statistics of an unfinished run with this fingerprint, None where there is none."""
-    if not (scratch.path / "fingerprint.json").is_file():
+def stored_statistics(run: RunContext) -> dict[int, tuple[float, float]] | None:
+    """Statistics of the unfinished run, None where it did not get that far."""
+    if not run.scratch.done("statistics", 0):
         return None
-    scratch.begin(wanted)
-    if not scratch.done("statistics", 0):
+    try:
+        stored = run.scratch.get("statistics", 0, 0)
+    except ResumeError:
         return None
-    stored = scratch.get("statistics", 0, 0)
-    return {int(f): (float(a), float(b)) for f, a, b in zip(*(stored[k] for k in ("t", "low", "high")), strict=True)}
+    columns = (stored[name] for name in ("t", "low", "high"))
+    return {int(t): (float(low), float(high)) for t, low, high in zip(*columns, strict=True)}
 
 
 def _statistics(run: RunContext, pool: Pool, counters: Counters) -> dict[int, tuple[float, float]]:
@@ -235,16 +269,6 @@ def _statistics(run: RunContext, pool: Pool, counters: Counters) -> dict[int, tu
 
     _drive((flow(frame) for frame in run.frames).__next__, pool, counters, None)
     return found
-
-
-def _check_pixels(run: RunContext, limits: dict[int, tuple[float, float]]) -> None:
-    """Raise `ResumeError` where a movie of the same name and shape took the place of the one a run began with."""
-    frame = run.frames[0]
-    if stages.find_statistics(run, frame) != limits[frame]:
-        raise ResumeError(
-            f"The pixels of {run.source.url} are not those that the unfinished run in {run.scratch.folder} began with. "
-            "Start anew with --overwrite."
-        )
 
 
 def _store_statistics(run: RunContext, limits: dict[int, tuple[float, float]]) -> None:
@@ -281,12 +305,7 @@ def _label(
     keep_maps: bool,
     lock: Lock,
 ) -> None:
-    from tlseg.run.frames import windows_per_frame
-
-    frames, blocks = len(run.frames), len(run.grid)
-    counters.expect("predict", frames * sum(windows_per_frame(run, role) for role in run.roles))
-    for stage in ("detect", "flood", "measure"):
-        counters.expect(stage, frames * blocks)
+    expect_label(run, counters)
     _drive(Frames(run, limits, keep_maps=keep_maps).next_flow, pool, counters, lock)
 
 
@@ -298,9 +317,8 @@ def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: Lock | None) ->
             return None
         return flow
 
-    def on_done(task: Task, result: Any) -> None:
-        if task.stage in counters.totals:
-            counters.add(task.stage, task.weight)
+    def on_done(task: Task, finished: Finished) -> None:
+        counters.finished(task, finished, hands=pool.hands(task.needs))
         if lock is not None:
             lock.beat()
 

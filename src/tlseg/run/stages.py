@@ -47,12 +47,10 @@ def predict(
     role: Role,
     units: tuple[tuple[int, int], ...],
     limits: dict[int, tuple[float, float]],
-    group: int,
-    part: int,
 ) -> int:
     """Run one network on windows (frame, window number) and store their maps; returns how many were not computed.
 
-    `limits` holds each frame's statistics. `group` and `part` name the task in the scratch store.
+    `limits` holds each frame's statistics.
 
     A window in which every voxel is the same has the map of every other such window, bit for bit: it is computed once.
     """
@@ -74,10 +72,9 @@ def predict(
     distinct, of = _distinct(windows)
     predictor = load_predictor(run.model_folder, run.model_digest, role, run.device, flips=spec.flips)
     maps = predictor(windows[distinct], threads=run.threads)
-    stored = run.scratch.array(role)
     for (frame, number), which in zip(units, of, strict=True):
-        stored[run.row(frame), number] = maps[which]
-    run.scratch.put(f"predict-{role}", group, part)
+        run.scratch.write(role, (run.row(frame), number), maps[which])
+        run.scratch.put(f"predict-{role}", frame, number, batch=np.array(predictor.batch))
     return len(units) - len(distinct)
 
 
@@ -85,14 +82,13 @@ def detect(run: RunContext, frame: int, block: int) -> int:
     """Blend windows into the maps of a block, and find its candidates and components."""
     source, grid, everything = run.source, run.grid, run.frame_box
     core = grid.core(grid.position(block))
-    halo = detect_halo(run.settings, run.spacing_um)
+    row, halo = run.row(frame), detect_halo(run.settings, run.spacing_um)
     crop = core.grow(halo).intersect(everything)
     maps = []
     for role in run.roles:
-        stored, row = run.scratch.array(role), run.row(frame)
         maps.append(
             blend(
-                lambda number, box, stored=stored, row=row: stored[(row, number, *box.slices)],  # type: ignore[misc]
+                lambda number, box, role=role: run.scratch.read(role, (row, number, *box.slices), frame=frame),  # type: ignore[misc]
                 crop,
                 lattice=lattice_for(run.spec, role, shape=source.frame_shape, spacing_um=source.spacing_um),
                 shape=source.frame_shape,
@@ -101,7 +97,7 @@ def detect(run: RunContext, frame: int, block: int) -> int:
             )
         )
     inner = core.inside(crop).slices
-    run.scratch.array("maps")[(run.row(frame), slice(None), *core.slices)] = np.stack([m[inner] for m in maps])
+    run.scratch.write("maps", (row, slice(None), *core.slices), np.stack([m[inner] for m in maps]))
     found = detect_block(
         maps[0],
         maps[-1],
@@ -127,11 +123,10 @@ def flood(run: RunContext, frame: int, block: int) -> int:
     """Label a block's core, certified; returns how many floods it took."""
     core = run.grid.core(run.grid.position(block))
     row = run.row(frame)
-    maps = run.scratch.array("maps")
     numbers = load_numbers(run.scratch, frame, block)
 
     def read(box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        both = maps[(row, slice(None), *box.slices)]
+        both = run.scratch.read("maps", (row, slice(None), *box.slices), frame=frame)
         return both[0], both[-1]
 
     labelled = label_block(
@@ -143,7 +138,7 @@ def flood(run: RunContext, frame: int, block: int) -> int:
         most_voxels=run.most_voxels,
         **numbers,
     )
-    run.scratch.array("labels")[(row, *core.slices)] = labelled.labels
+    run.scratch.write("labels", (row, *core.slices), labelled.labels)
     z, y, x = labelled.beyond
     run.scratch.put("flood", frame, block, z=z, y=y, x=x, halo=np.array(labelled.halo), tries=np.array(labelled.tries))
     return labelled.tries
@@ -157,8 +152,7 @@ def measure(run: RunContext, frame: int, block: int) -> tuple[int, int]:
     grid, everything, row = run.grid, run.frame_box, run.row(frame)
     core = grid.core(grid.position(block))
     before = Box(_max0(core.start), core.stop)
-    stored = run.scratch.array("labels")
-    labels = stored[(row, *before.slices)]
+    labels = run.scratch.read("labels", (row, *before.slices), frame=frame)
     sums = measure_block(
         labels,
         run.source.read(frame, core),
@@ -168,9 +162,9 @@ def measure(run: RunContext, frame: int, block: int) -> tuple[int, int]:
         spacing_um=run.spacing_um,
     )
     mine = labels[core.inside(before).slices]
-    shared = (
-        overlaps(mine, stored[(row + 1, *core.slices)]) if frame + 1 in run.frames else np.zeros((0, 3), dtype=np.int64)
-    )
+    shared = np.zeros((0, 3), dtype=np.int64)
+    if frame + 1 in run.frames:
+        shared = overlaps(mine, run.scratch.read("labels", (row + 1, *core.slices), frame=frame + 1))
     compared, wrong = _compare_faces(run, frame, block)
     run.scratch.put("measure", frame, block, overlaps=shared, seam=np.array([compared, wrong]), **sums.to_arrays())
     return compared, wrong
@@ -194,7 +188,9 @@ def write(run: RunContext, output: Output, frame: int, region: int) -> int:
     track = run.scratch.get("tracks", frame, 0)["track"]
     grid = output.labels.regions
     box = grid.core(grid.position(region))
-    labels = run.scratch.array("labels")[(run.row(frame), *box.slices)]
+    labels = run.scratch.read("labels", (run.row(frame), *box.slices), frame=frame)
+    # Final labels lie where those of the next run will, so a task that was left over from an earlier one stops here.
+    run.scratch.hold()
     output.labels.write(frame, region, track[labels])
     if output.image is not None:
         output.image.write(frame, box)
@@ -209,17 +205,16 @@ def _compare_faces(run: RunContext, frame: int, block: int) -> tuple[int, int]:
     floods = run.settings.method == "qcanet"
     claims = run.scratch.get("flood", frame, block) if floods else {}
     fallback = run.scratch.get("numbers", frame, 0)["fallback_labels"] if floods else None
-    stored = run.scratch.array("labels")
     compared = wrong = 0
     for axis, name in enumerate("zyx"):
         if core.stop[axis] == grid.frame[axis]:
             continue
         after = list(core.slices)
         after[axis] = slice(core.stop[axis], core.stop[axis] + 1)
-        theirs = stored[(row, *after)].squeeze(axis)
+        theirs = run.scratch.read("labels", (row, *after), frame=frame).squeeze(axis)
         last = list(core.slices)
         last[axis] = slice(core.stop[axis] - 1, core.stop[axis])
-        mine = stored[(row, *last)].squeeze(axis)
+        mine = run.scratch.read("labels", (row, *last), frame=frame).squeeze(axis)
         # A fallback instance is a whole component, so it goes on unchanged wherever foreground does.
         whole = (mine > 0) & (theirs > 0)
         if fallback is not None:

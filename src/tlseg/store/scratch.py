@@ -2,6 +2,9 @@
 
 A table is written in one step after the pixels it speaks of, so a table that is there means its region is done. A
 second start with the same fingerprint does only what is missing; with another it is told what changed.
+
+A run has a lease: the name of its own folder in here. A task of a run that is over holds a lease that is, so it neither
+writes nor takes what was deleted for zeros; see docs/decisions/0010-leases.md.
 """
 
 from __future__ import annotations
@@ -11,10 +14,9 @@ import json
 import os
 import shutil
 import socket
+import threading
 import time
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,68 +34,104 @@ from tlseg.errors import LabelError, ResumeError, RunError
 STALE_LOCK_S = 600.0
 """A run on another machine that was silent this long is gone."""
 
+BEAT_S = 30.0
+"""How often a run shows that it is alive, also while nothing is finished."""
+
 UNREADABLE_LOCK_S = 10.0
 """A lock still without its owner's name after this long was left by a run that was killed while it wrote it."""
 
 
+FINGERPRINT = "fingerprint.json"
+OF_THE_RUN = ("statistics", "arrays", "output")
+"""Tables that speak of the whole run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """Working files of one run in a local folder; a small value that travels to workers."""
+    """Working files of one run in a local folder; a small value that travels to workers.
+
+    `lease` is empty where there is no run yet.
+    """
 
     folder: str
+    lease: str = ""
+
+    @classmethod
+    def at(cls, folder: str) -> Scratch:
+        """Working files of the unfinished run in a folder, if there is one."""
+        lease = (_read_json(Path(folder) / FINGERPRINT) or {}).get("lease")
+        return cls(folder, lease if isinstance(lease, str) else "")
 
     @property
     def path(self) -> Path:
-        """The folder."""
-        return Path(self.folder)
+        """The run's own folder."""
+        return Path(self.folder) / (self.lease or "none")
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Fingerprint of the unfinished run in the folder; None where there is none, or none that can be read."""
-        try:
-            stored = json.loads((self.path / "fingerprint.json").read_text())
-        except (OSError, ValueError):
-            return None
+        stored = (_read_json(Path(self.folder) / FINGERPRINT) or {}).get("fingerprint")
         return stored if isinstance(stored, dict) else None
 
-    def begin(self, fingerprint: Mapping[str, Any]) -> bool:
-        """Start, or go on with a run of this fingerprint; returns whether there is anything to go on with.
+    def continues(self, fingerprint: Mapping[str, Any], *, overwrite: bool = False) -> bool:
+        """Whether a run of this fingerprint goes on with what is here.
+
+        With `overwrite` it goes on only with what another start with `overwrite` has begun.
 
         Raises
         ------
         ResumeError
-            When the folder holds an unfinished run with another fingerprint.
+            Without `overwrite`, when the folder holds an unfinished run with another fingerprint.
+        """
+        path = Path(self.folder) / FINGERPRINT
+        if not path.is_file():
+            return False
+        stored = _read_json(path)
+        changed = _differences((stored or {}).get("fingerprint"), json.loads(json.dumps(fingerprint)))
+        if overwrite:
+            return stored is not None and not changed and bool(stored.get("overwrite"))
+        if stored is None or not self.lease:
+            raise ResumeError(f"{path}, a working file of an unfinished run, is damaged. Start anew with --overwrite.")
+        if changed:
+            raise ResumeError(
+                f"An unfinished run in {self.folder} was made with other settings: {'; '.join(changed)}. Repeat "
+                "its settings to go on with it, or start anew with --overwrite."
+            )
+        return True
+
+    def begin(self, fingerprint: Mapping[str, Any], *, overwrite: bool = False) -> Scratch:
+        """Start a run under a new lease; what an earlier one left is deleted.
+
+        Raises
+        ------
         LabelError
             When the folder cannot be written.
         """
-        wanted = json.loads(json.dumps(fingerprint))
-        path = self.path / "fingerprint.json"
-        if path.is_file():
-            try:
-                before = json.loads(path.read_text())
-            except ValueError as error:
-                raise _damaged(path) from error
-            changed = _differences(before, wanted)
-            if changed:
-                raise ResumeError(
-                    f"An unfinished run in {self.folder} was made with other settings: {'; '.join(changed)}. Repeat "
-                    "its settings to go on with it, or start anew with --overwrite."
-                )
-            return True
+        new = Scratch(self.folder, uuid4().hex[:12])
+        document = {"lease": new.lease, "overwrite": overwrite, "fingerprint": dict(fingerprint)}
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(wanted, indent=2).encode())
+            new.path.mkdir(parents=True)
+            # From here on, tasks of earlier runs find that their lease is over.
+            write_atomically(Path(self.folder) / FINGERPRINT, json.dumps(document, indent=2).encode())
+            for entry in os.scandir(self.folder):
+                if entry.is_dir() and entry.name != new.lease:
+                    shutil.rmtree(entry.path, ignore_errors=True)
         except OSError as error:
             raise LabelError(
                 f"{self.folder} cannot be written to ({error.strerror}). Write elsewhere with --out."
             ) from error
-        return False
+        return new
+
+    def hold(self) -> None:
+        """Raise `RunError` when the run whose lease this is, is over: nothing may be written for it any more."""
+        if Scratch.at(self.folder).lease != self.lease:
+            raise RunError(f"The run in {self.folder} that this task belongs to is over, so it writes nothing.")
 
     def create(
         self, name: str, *, shape: tuple[int, ...], dtype: str, shards: tuple[int, ...], chunks: tuple[int, ...]
     ) -> None:
         """Make an array, or leave the one that is there; tasks may write whole shards of it at the same time."""
         import zarr
-        from zarr.codecs import BloscCodec
+        from zarr.codecs import BloscCodec, Crc32cCodec
 
         if (self.path / name / "zarr.json").is_file():
             return
@@ -103,24 +141,49 @@ class Scratch:
             dtype=dtype,
             shards=shards if shards != chunks else None,
             chunks=chunks,
-            compressors=BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle" if dtype == "uint8" else "shuffle"),
+            # The checksum tells what a power cut left of a chunk from the chunk.
+            compressors=[
+                BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle" if dtype == "uint8" else "shuffle"),
+                Crc32cCodec(),
+            ],
             fill_value=0,
         )
 
     def array(self, name: str) -> Any:
-        """Open an array; cached per process, until it is made anew."""
-        path = self.path / name
-        made = (path / "zarr.json").stat()
-        return _open_array(str(path), (made.st_ino, made.st_mtime_ns))
+        """Open an array; cached per process. Frames that were dropped read as 0: see `read`."""
+        return _open_array(str(self.path / name))
+
+    def read(self, name: str, place: tuple[Any, ...], *, frame: int) -> NDArray[Any]:
+        """Pixels of an array at a place (indices and slices), which belong to a frame.
+
+        Raises
+        ------
+        ResumeError
+            When some were never written, were dropped, or are damaged.
+        """
+        try:
+            return np.asarray(_open_whole(str(self.path / name))[place])
+        except Exception as error:  # every codec has errors of its own
+            raise self._lost(self.path / name, frame) from error
+
+    def write(self, name: str, place: tuple[Any, ...], values: NDArray[Any]) -> None:
+        """Write pixels of an array, unless the run is over."""
+        self.hold()
+        self.array(name)[place] = values
+
+    def holds(self, name: str, row: int) -> bool:
+        """Whether anything of a frame (first axis) of an array is there."""
+        return (self.path / name / "c" / str(row)).is_dir()
 
     def drop(self, name: str, row: int) -> None:
-        """Free the disk space of a frame (first axis) of an array; its pixels read as 0 afterwards."""
+        """Free the disk space of a frame (first axis) of an array."""
         shutil.rmtree(self.path / name / "c" / str(row), ignore_errors=True)
 
     def put(self, stage: str, frame: int, number: int, **arrays: NDArray[Any]) -> None:
         """Store the table of a region; from then on the region is done in this stage."""
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
+        self.hold()
         path = self._table(stage, frame, number)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, buffer.getvalue())
@@ -131,14 +194,15 @@ class Scratch:
         Raises
         ------
         ResumeError
-            When it is damaged. What it speaks of may be gone already, so it cannot be made again alone.
+            When it is damaged or gone. What it was made from may be gone too, so its frame is forgotten: the next start
+            does the frame again.
         """
         path = self._table(stage, frame, number)
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-            raise _damaged(path) from error
+        except Exception as error:  # zip, zlib and numpy each have errors of their own
+            raise self._lost(path, frame) from error
 
     def done(self, stage: str, frame: int) -> set[int]:
         """Numbers of the regions of a frame that this stage has done."""
@@ -147,10 +211,30 @@ class Scratch:
             return set()
         return {int(entry.name[:-4]) for entry in os.scandir(folder) if entry.name.endswith(".npz")}
 
+    def forget(self, frame: int) -> None:
+        """Count nothing of a frame as done in any stage."""
+        for stage in self._stages():
+            shutil.rmtree(stage / f"{frame:06d}", ignore_errors=True)
+
     def remove(self) -> None:
-        """Delete everything."""
-        _open_array.cache_clear()
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete everything; first the fingerprint, so that nobody goes on with the rest."""
+        (Path(self.folder) / FINGERPRINT).unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _stages(self) -> Iterator[Path]:
+        """Folders of the tables of stages that work on frames."""
+        tables = self.path / "tables"
+        if tables.is_dir():
+            yield from (Path(entry.path) for entry in os.scandir(tables) if entry.name not in OF_THE_RUN)
+
+    def _lost(self, path: Path, frame: int) -> ResumeError:
+        """Forget a frame of which a working file is lost, unless the run is over and its files are meant to be."""
+        self.hold()
+        self.forget(frame)
+        return ResumeError(
+            f"{path}, a working file of an unfinished run, is damaged or gone. The same command goes on and does frame "
+            f"{frame} again."
+        )
 
     def _table(self, stage: str, frame: int, number: int) -> Path:
         return self.path / "tables" / stage / f"{frame:06d}" / f"{number:08d}.npz"
@@ -161,6 +245,9 @@ class RunLock:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "run.lock"
+        self.mine = b""
+        self.left = threading.Event()
+        self.lost = False
 
     def __enter__(self) -> RunLock:
         mine = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}).encode()
@@ -177,18 +264,34 @@ class RunLock:
                 ) from error
             with os.fdopen(handle, "wb") as file:
                 file.write(mine)
+            self.mine = mine
+            threading.Thread(target=self._keep_beating, name="tlseg-lock", daemon=True).start()
             return self
         raise RunError(f"Another run took {self.path.parent} at the same moment. Start again when it is done.")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.path.unlink(missing_ok=True)
+        self.left.set()
+        if not self.lost:
+            self.path.unlink(missing_ok=True)
 
     def beat(self) -> None:
-        """Show that the run is alive."""
-        with suppress(FileNotFoundError):
-            os.utime(self.path)
+        """Raise `RunError` where another run took the lock, since this one had been silent for too long."""
+        if self.lost:
+            raise RunError(
+                f"Another run took {self.path.parent} over while this one was silent. This one stops, so that nothing is "
+                "mixed."
+            )
+
+    def _keep_beating(self) -> None:
+        """Show that the run is alive, however long its tasks take."""
+        while not self.left.wait(BEAT_S):
+            with suppress(OSError):
+                if self.path.read_bytes() != self.mine:
+                    self.lost = True
+                    return
+                os.utime(self.path)
 
     def _yield_or_raise(self) -> None:
         """Remove a lock whose owner is gone; raise where it is alive."""
@@ -242,8 +345,13 @@ def _started(pid: int) -> float | None:
         return None
 
 
-def _damaged(path: Path) -> ResumeError:
-    return ResumeError(f"{path}, a working file of an unfinished run, is damaged. Start anew with --overwrite.")
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """Content of a JSON file; None where it cannot be read as a mapping."""
+    try:
+        stored = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return stored if isinstance(stored, dict) else None
 
 
 def _differences(before: Any, now: Any, where: str = "") -> list[str]:
@@ -257,7 +365,24 @@ def _differences(before: Any, now: Any, where: str = "") -> list[str]:
 
 
 @lru_cache(maxsize=32)
-def _open_array(path: str, made: tuple[int, int]) -> Any:
+def _open_array(path: str) -> Any:
     import zarr
 
-    return zarr.open_array(path, mode="r+")
+    # What is zero is written too, so that what is absent is known to be lost.
+    return zarr.open_array(path, mode="r+", config={"write_empty_chunks": True})
+
+
+@lru_cache(maxsize=32)
+def _open_whole(path: str) -> Any:
+    """Open an array of which every chunk that is read must be there."""
+    import zarr
+    from zarr.storage import LocalStore
+
+    class Whole(LocalStore):
+        async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+            found = await super().get(key, prototype, byte_range)
+            if found is None and key.startswith("c/"):
+                raise FileNotFoundError(key)
+            return found
+
+    return zarr.open_array(Whole(path, read_only=True), mode="r")

@@ -1,0 +1,86 @@
+"""Several short tasks as one: how they run on a worker, and how many make a batch.
+
+A task of the scheduler costs about a millisecond whatever it does, so regions that take less go together. Each
+region of a batch succeeds or fails alone: a failure says which one it was, and the others are not done again.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tlseg.errors import RunError
+from tlseg.run.flow import Task
+from tlseg.store.location import one_line
+
+WORTH_SENDING_S = 0.1
+"""Regions are sent together as long as they take no longer than this, a hundred times what sending costs."""
+
+MOST = 64
+"""Regions in a batch; a worker that dies takes so many with it."""
+
+FORGETTING = 0.9
+"""Share of the slowest region's time that is still reckoned with one batch later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one task: its result, or the error it raised, after how many seconds and in which process."""
+
+    result: Any
+    error: Exception | None
+    seconds: float
+    worker: str
+
+
+def run_batch(tasks: tuple[Task, ...]) -> tuple[Outcome, ...]:
+    """Run tasks one after another on this worker, each whatever became of those before."""
+    return tuple(_run(task) for task in tasks)
+
+
+class BatchSizes:
+    """How many tasks of a stage go together, from how long the slowest of its last ones took."""
+
+    def __init__(self) -> None:
+        self.slowest: dict[str, float] = {}
+
+    def learn(self, stage: str, seconds: float) -> None:
+        """Reckon with a batch whose slowest task took this long."""
+        self.slowest[stage] = max(seconds, FORGETTING * self.slowest.get(stage, 0.0))
+
+    def of(self, stage: str) -> int:
+        """Tasks to send together; one where nothing is known yet."""
+        seconds = self.slowest.get(stage)
+        return 1 if seconds is None else min(MOST, max(1, int(WORTH_SENDING_S / max(seconds, 1e-6))))
+
+    @property
+    def largest(self) -> int:
+        """Largest batch of any stage so far."""
+        return max(map(self.of, self.slowest), default=1)
+
+
+def _run(task: Task) -> Outcome:
+    began = time.perf_counter()
+    try:
+        result, error = task.function(*task.arguments), None
+    except Exception as raised:
+        result, error = None, _portable(raised)
+    return Outcome(result, error, time.perf_counter() - began, this_worker())
+
+
+def this_worker() -> str:
+    """Name of this process among all machines."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error that survives the way to the client: some cannot be built again from their arguments."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    except Exception:
+        return RunError(one_line(error))
+    return error

@@ -1,0 +1,238 @@
+"""Which cluster does the work: one on this machine, one that a file describes, or one that is there already.
+
+A cluster that is started here ends with the run, also when the run fails; one that was there is left as it was.
+
+A cluster file is YAML with the name of a class, its options, and how many workers::
+
+    class: SLURMCluster            # LocalCluster, LocalCUDACluster, SLURMCluster, KubeCluster, or package.module.Class
+    options: {queue: gpu, cores: 1, memory: 32GB, worker_extra_args: ["--resources", "GPU=1"]}
+    workers: 4                     # or: adapt: {minimum: 1, maximum: 32}
+    wait_s: 3600                   # how long the first worker may take; 600 where not given
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed.deploy.cluster import Cluster
+from distributed.security import Security
+
+from tlseg.errors import MissingExtraError, PlanError, RunError
+from tlseg.store.location import one_line
+
+CONNECT_S = 20.0
+"""How long a scheduler may take to answer."""
+
+WAIT_S = 600.0
+"""How long the first worker of a cluster from a file may take: queues and images have their own pace."""
+
+KNOWN: Mapping[str, tuple[str, str]] = {
+    "LocalCluster": ("distributed", ""),
+    "LocalCUDACluster": ("dask_cuda", "cuda"),
+    "SLURMCluster": ("dask_jobqueue", "slurm"),
+    "KubeCluster": ("dask_kubernetes.operator", "kubernetes"),
+}
+"""Module of each class that may be named alone, and the extra that brings it."""
+
+NO_SPILLING = {f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")}
+"""Tasks return a few numbers, so there is nothing to spill; a worker that pauses because a network needs much would never
+go on. What is left is the nanny, which ends a worker near its limit before the machine runs out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files that secure the way to a `tls://` scheduler; where they are not given, Dask's own configuration holds."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+    def security(self) -> Security | None:
+        """Return what a Dask client takes, None for Dask's configuration.
+
+        Raises
+        ------
+        PlanError
+            When only some of the files are given, or one cannot be read.
+        """
+        files = {"--tls-ca": self.ca, "--tls-cert": self.cert, "--tls-key": self.key}
+        if not any(files.values()):
+            return None
+        missing = [option for option, path in files.items() if path is None]
+        if missing:
+            raise PlanError(
+                f"TLS needs --tls-ca, --tls-cert and --tls-key together; {' and '.join(missing)} is missing."
+            )
+        for option, path in files.items():
+            if not os.access(str(path), os.R_OK):
+                raise PlanError(f"{option} {path} cannot be read. Expected a file in PEM format.")
+        return Security(  # type: ignore[no-untyped-call]
+            tls_ca_file=str(self.ca),
+            tls_client_cert=str(self.cert),
+            tls_client_key=str(self.key),
+            require_encryption=True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """A cluster that a file describes."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    workers: int | None = None
+    adapt: Mapping[str, Any] | None = None
+    wait_s: float = WAIT_S
+
+    @classmethod
+    def read(cls, path: str | Path) -> ClusterSpec:
+        """Read a cluster file.
+
+        Raises
+        ------
+        PlanError
+            When it is no such file.
+        """
+        try:
+            values = yaml.safe_load(Path(path).read_text())
+        except OSError as error:
+            raise PlanError(f"The cluster file {path} cannot be read ({error.strerror}).") from error
+        except yaml.YAMLError as error:
+            raise PlanError(f"The cluster file {path} is not YAML ({one_line(error)}).") from error
+        return cls.parse(values, where=str(path))
+
+    @classmethod
+    def parse(cls, values: Any, *, where: str) -> ClusterSpec:
+        """Check the content of a cluster file; `where` names it in errors."""
+        known = {"class", "options", "workers", "adapt", "wait_s"}
+        if not isinstance(values, Mapping) or not isinstance(values.get("class"), str):
+            raise PlanError(f"{where}: expected a mapping with the name of a class, such as `class: SLURMCluster`.")
+        if unknown := sorted(set(map(str, values)) - known):
+            raise PlanError(f"{where}: {', '.join(unknown)} is unknown. Expected {', '.join(sorted(known))}.")
+        options, adapt, workers = values.get("options") or {}, values.get("adapt"), values.get("workers")
+        if not isinstance(options, Mapping) or not isinstance(adapt, Mapping | None):
+            raise PlanError(f"{where}: options and adapt are mappings, such as `adapt: {{minimum: 1, maximum: 8}}`.")
+        if workers is not None and (not isinstance(workers, int) or workers < 1):
+            raise PlanError(f"{where}: workers is {workers!r}. Expected a whole number from 1.")
+        if workers is not None and adapt is not None:
+            raise PlanError(f"{where}: give either workers or adapt, not both.")
+        return cls(values["class"], dict(options), workers, adapt, float(values.get("wait_s", WAIT_S)))
+
+    def open(self) -> Cluster:
+        """Start the cluster with its workers, or with scaling that adapts.
+
+        Raises
+        ------
+        MissingExtraError
+            When the package of the class is not installed.
+        RunError
+            When the cluster does not start.
+        """
+        made = self._class()
+        try:
+            cluster = made(**self.options)
+            if self.adapt is not None:
+                cluster.adapt(**self.adapt)
+            elif self.workers is not None:
+                cluster.scale(self.workers)
+        except Exception as error:  # every kind of cluster has errors of its own
+            raise RunError(
+                f"{self.name} does not start ({one_line(error)}). Check the options in the cluster file."
+            ) from error
+        return cluster
+
+    def _class(self) -> type[Cluster]:
+        module, _, name = self.name.rpartition(".")
+        known = KNOWN.get(self.name)
+        try:
+            found = getattr(import_module(known[0] if known else module or "distributed"), name, None)
+        except ImportError as error:
+            if known and known[1]:
+                raise MissingExtraError(f"A cluster of class {self.name}", known[1]) from error
+            raise PlanError(
+                f"The class {self.name} cannot be imported ({one_line(error)}). Install its package."
+            ) from error
+        if not (isinstance(found, type) and issubclass(found, Cluster)):
+            raise PlanError(
+                f"{self.name} is no class of Dask clusters. Expected {', '.join(KNOWN)}, or package.module.Class."
+            )
+        return found
+
+
+def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> SpecCluster:
+    """Start processes on this machine: one for each GPU, which only runs networks, and `workers` for everything else.
+
+    Without GPUs the `workers` do everything. A process that uses more than `memory_bytes` is started again.
+    """
+    common = {
+        "nthreads": 1,
+        "memory_limit": memory_bytes,
+        "host": "127.0.0.1",
+        "dashboard": False,
+        "silence_logs": 50,
+        "config": NO_SPILLING,
+    }
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
+    spec: dict[str, Any] = {
+        f"gpu-{device}": {
+            "cls": Nanny,
+            "options": {**common, "resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": device}},
+        }
+        for device in visible[:gpus]
+    }
+    for number in range(workers):
+        role = {"resources": {"CPU": 1}} if gpus else {}
+        spec[f"cpu-{number}"] = {"cls": Nanny, "options": {**common, **role}}
+    options = {"host": "127.0.0.1", "port": 0, "dashboard": True, "dashboard_address": "127.0.0.1:0"}
+    return SpecCluster(workers=spec, scheduler={"cls": Scheduler, "options": options}, silence_logs=50)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def started(spec: ClusterSpec) -> Iterator[Client]:
+    """Start a cluster from a file, wait for its first worker, and end it afterwards.
+
+    Raises
+    ------
+    RunError
+        When no worker comes.
+    """
+    with spec.open() as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
+        least = max(1, int((spec.adapt or {}).get("minimum", 1)))
+        try:
+            client.wait_for_workers(least, timeout=spec.wait_s)
+        except TimeoutError as error:
+            raise RunError(
+                f"{spec.name} has {len(client.nthreads())} of {least} workers after {spec.wait_s:.0f} s. Look at the "
+                "queue or the pods, or wait longer with wait_s in the cluster file."
+            ) from error
+        yield client
+
+
+@contextmanager
+def connected(address: str, tls: Tls) -> Iterator[Client]:
+    """Connect to a scheduler by its address, or by the scheduler file that it wrote.
+
+    Raises
+    ------
+    RunError
+        When it does not answer.
+    """
+    security = tls.security()
+    to = {"scheduler_file": address} if "://" not in address and Path(address).is_file() else {"address": address}
+    try:
+        client = Client(**to, timeout=CONNECT_S, security=security)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        advice = "Check the address"
+        if address.startswith("tls://") and security is None:
+            advice += ", and give --tls-ca, --tls-cert and --tls-key or configure Dask's distributed.comm.tls"
+        raise RunError(f"No Dask scheduler answers at {address} ({one_line(error)}). {advice}.") from error
+    with client:
+        yield client
