@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +20,7 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from tlseg.run.events import Event
+    from tlseg.run.events import Event, Notice
     from tlseg.train.loop import Progress as TrainingProgress
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -38,13 +39,33 @@ def live_progress() -> Progress:
     )
 
 
+def in_words(seconds: float | None) -> str:
+    """Duration that a person reads at a glance."""
+    if seconds is None:
+        return "unknown time"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def per_second(rate: float, what: str = "") -> str:
+    """Rate that a person reads at a glance, such as `3.1 M voxels/s`."""
+    size, letter = next(((s, x) for s, x in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if rate >= s), (1.0, ""))
+    unit = " ".join(filter(None, (letter, what)))
+    return f"{rate / size:.1f}{' ' if unit else ''}{unit}/s"
+
+
 class RunProgress:
-    """Stages of a run: a bar for each on a terminal; elsewhere a line when a stage is done and every ten seconds."""
+    """Stages of a run: a bar for each on a terminal; elsewhere a line when a stage is done and every ten seconds.
+
+    Rates count what this start of the run has done, not what an earlier one had.
+    """
 
     def __init__(self) -> None:
         self.live = live_progress() if sys.stderr.isatty() else None
         self.bars: dict[str, TaskID] = {}
-        self.started: dict[str, float] = {}
+        self.started: dict[str, tuple[float, int]] = {}
         self.spoken = time.monotonic()
 
     def __enter__(self) -> RunProgress:
@@ -56,23 +77,38 @@ class RunProgress:
         if self.live:
             self.live.stop()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event | Notice) -> None:
         """Show an event."""
+        from tlseg.run.events import Notice
+
+        if isinstance(event, Notice):
+            (self.live.console.print if self.live else partial(click.echo, err=True))(event.text)
+        else:
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
         now = time.monotonic()
-        if event.done == 0:
-            self.started[event.stage] = now
-        rate = event.done / max(1e-9, now - self.started.get(event.stage, now))
+        first = event.stage not in self.started
+        began, before = self.started.setdefault(event.stage, (now, event.done))
+        rate = (event.done - before) / max(1e-9, now - began)
+        note = _note(event, rate)
         if self.live:
             if event.stage not in self.bars:
                 self.bars[event.stage] = self.live.add_task(event.stage, total=event.total, note="")
-            self.live.update(self.bars[event.stage], completed=event.done, note=f"{rate:.1f}/s")
+            self.live.update(self.bars[event.stage], completed=event.done, note=note)
             return
-        finished = event.done == event.total and event.done > 0
+        finished = event.done == event.total and not first
         if finished or now - self.spoken >= SECONDS_BETWEEN_LINES:
-            left = (event.total - event.done) / max(1e-9, rate)
-            tail = "" if finished else f", {left:.0f} s left"
-            click.echo(f"{event.stage}: {event.done}/{event.total} {rate:.1f}/s{tail}", err=True)
+            left = "" if finished or not rate else f", {in_words((event.total - event.done) / rate)} left"
+            click.echo(f"{event.stage}: {event.done}/{event.total} {note}{left}", err=True)
             self.spoken = now
+
+
+def _note(event: Event, rate: float) -> str:
+    """Speed of a stage, in voxels where its units stand for some, and how busy its workers are."""
+    voxels = event.voxels / event.total if event.total else 0
+    speed = per_second(rate * voxels, "voxels") if voxels else per_second(rate)
+    return speed if event.busy is None else f"{speed}, busy {100 * event.busy:.0f} %"
 
 
 class StepProgress:

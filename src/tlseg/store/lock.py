@@ -8,8 +8,10 @@ is read back instead, so that of two runs at once at least one stops before it s
 from __future__ import annotations
 
 import json
+import threading
 import time
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
@@ -24,7 +26,7 @@ from tlseg.store.scratch import RunLock
 
 LOCK = "run.lock"
 BEAT_S = 30.0
-"""A lock in an object store is renewed at most this often."""
+"""How often a lock in an object store is renewed."""
 
 SETTLE_S = 1.0
 """How long a holder waits before it believes its own mark, on stores that know no conditions."""
@@ -42,7 +44,7 @@ class Lock(Protocol):
         """Give it back."""
 
     def beat(self) -> None:
-        """Show that the run is alive; raises `RunError` where the lock was lost."""
+        """Raise `RunError` where the lock was lost to another run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,14 @@ def held_lock(folder: Place) -> Held | None:
         return None
 
 
-@dataclass(slots=True)
 class ObjectLock:
     """A lock in an object store."""
 
-    folder: Place
-    token: str = field(default_factory=lambda: uuid4().hex)
-    _beaten: float = 0.0
+    def __init__(self, folder: Place) -> None:
+        self.folder = folder
+        self.token = uuid4().hex
+        self.left = threading.Event()
+        self.lost: str = ""
 
     def __enter__(self) -> ObjectLock:
         try:
@@ -102,29 +105,22 @@ class ObjectLock:
             raise LabelError(
                 f"{self.folder} cannot be written to ({one_line(error)}). Write elsewhere with --out."
             ) from error
-        self._beaten = time.monotonic()
+        threading.Thread(target=self._keep_beating, name="tlseg-lock", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the lock back, unless somebody else has it."""
-        if (held := held_lock(self.folder)) is not None and held.token == self.token:
-            self._place.remove()
+        """Give the lock back, unless somebody else has it; where the store fails, it runs out."""
+        self.left.set()
+        with suppress(Exception):
+            if (held := held_lock(self.folder)) is not None and held.token == self.token:
+                self._place.remove()
 
     def beat(self) -> None:
-        """Renew the lock, every now and then.
-
-        Raises
-        ------
-        RunError
-            If another run has it now: this one was silent for too long.
-        """
-        if time.monotonic() - self._beaten < BEAT_S:
-            return
-        self._check_mine()
-        self._place.write(self._document())
-        self._beaten = time.monotonic()
+        """Raise `RunError` where another run has the lock now, since this one was silent for too long."""
+        if self.lost:
+            raise RunError(self.lost)
 
     @property
     def _place(self) -> Place:
@@ -161,14 +157,24 @@ class ObjectLock:
     def _settle(self) -> None:
         time.sleep(SETTLE_S)
         self._check_mine()
+        if self.lost:
+            raise RunError(self.lost)
+
+    def _keep_beating(self) -> None:
+        """Show that the run is alive, however long its tasks take."""
+        while not self.lost and not self.left.wait(BEAT_S):
+            with suppress(Exception):  # a store that fails for long enough loses the lock
+                self._check_mine()
+                if not self.lost and not self.left.is_set():
+                    self._place.write(self._document())
 
     def _check_mine(self) -> None:
         held = held_lock(self.folder)
         if held is None or held.token != self.token:
-            who = held.owner if held is not None and held.owner is not None else "it removed the lock"
-            raise RunError(
-                f"Another run took {self.folder} ({who}). This one stops so that nothing is mixed; what it did is kept "
-                "in its scratch folder."
+            who = f" ({held.owner})" if held is not None and held.owner is not None else ""
+            self.lost = (
+                f"Another run took {self.folder}{who}. This one stops, so that nothing is mixed; what it did is kept in its "
+                "scratch folder."
             )
 
 

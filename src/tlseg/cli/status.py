@@ -1,0 +1,58 @@
+"""`tlseg status`: how a run is doing, or how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.progress import in_words, per_second
+
+if TYPE_CHECKING:
+    from tlseg.run.status import RunStatus
+
+
+@click.command("status")
+@click.argument("result")
+@click.option("--name", default="nuclei", show_default=True, help="Name of the labels.")
+@storage_option
+@json_option
+@one_line_errors
+def command(result: str, name: str, as_json: bool) -> None:
+    """Say how the run that writes RESULT is doing: going on, died, stopped or complete.
+
+    Reads only what the run leaves with its result, so it works from any machine and disturbs nothing.
+    """
+    from tlseg.run.status import run_status
+
+    status = run_status(result, name=name)
+    if as_json:
+        print_json(status.to_dict())
+        return
+    click.echo(_headline(status))
+    for stage in status.stages:
+        share = 100 * stage.done / stage.total if stage.total else 100.0
+        voxels = f", {per_second(stage.voxels_per_s, 'voxels')}" if stage.voxels_per_s else ""
+        left = f", {in_words(stage.seconds_left)} left" if stage.seconds_left and status.owner_alive else ""
+        click.echo(f"  {stage.stage:<10} {stage.done:>9} of {stage.total:<9} {share:5.1f} %{voxels}{left}")
+    if status.gpu_busy is not None:
+        click.echo(f"Networks: busy {100 * status.gpu_busy:.0f} % of the time.")
+    if status.retries:
+        click.echo(f"Regions done again: {status.retries}.")
+    if status.last_error:
+        click.echo(f"Last error: {status.last_error}")
+    if status.dashboard:
+        click.echo(f"Dashboard: {status.dashboard}")
+
+
+def _headline(status: RunStatus) -> str:
+    frames = f"{status.frames_done} of {status.frames_total} frames"
+    silent = f"last sign {in_words(status.silent_s)} ago" if status.silent_s is not None else "no sign yet"
+    if status.state == "running":
+        left = f", {in_words(status.seconds_left)} left" if status.seconds_left else ""
+        return f"Running ({status.owner}): {frames}{left}; {silent}."
+    if status.state == "complete":
+        return f"Complete: {frames}."
+    said = "Died" if status.state == "died" else "Stopped"
+    return f"{said} ({frames}; {silent}). The command that began it goes on from there."
