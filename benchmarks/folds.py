@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tlseg.geometry import Spacing
 from tlseg.models.bundle import Flips, Model, load_model
+from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.pack import pack
 from tlseg.predict.frame import predict_maps
 from tlseg.predict.infer import resolve_device
@@ -141,7 +141,6 @@ def _model(source: Path, options: argparse.Namespace) -> Model:
     if not nsn.is_file():
         return load_model(str(source))
     digest = hashlib.sha256(nsn.read_bytes() + ndn.read_bytes()).hexdigest()[:16]
-    weights = torch.load(ndn, map_location="cpu", weights_only=True)
-    base = weights.get("network", weights)["encoder.0.0.weight"].shape[0]
+    base = read_checkpoint(ndn).weights["encoder.0.0.weight"].shape[0]
     settings = json.loads(options.settings.read_text()) | {"provenance": {"trainings": str(source)}}
     return pack(options.out / "models" / digest, name=digest, nsn=nsn, ndn=ndn, ndn_base=base, **settings)
