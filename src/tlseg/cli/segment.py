@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json, storage_option
 
 
 @click.command("segment")
@@ -32,6 +31,10 @@ from tlseg.cli.common import TripleType, json_option, one_line_errors, print_jso
 @click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
 @click.option("--allow-missing-chunks", is_flag=True, help="Read chunks that are absent as their fill value.")
 @click.option("--memory-limit", type=click.FloatRange(0, min_open=True), metavar="GIB", help="Memory of one worker.")
+@click.option(
+    "--scratch", metavar="DIR", help="Folder for working files that all workers see. [default: with the result]"
+)
+@storage_option
 @json_option
 @one_line_errors
 def command(movie: str, as_json: bool, **options: Any) -> None:
@@ -68,6 +71,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
             channel=channel,
             overwrite=options["overwrite"],
             keep_maps=options["keep_maps"],
+            scratch=options["scratch"],
             flips=int(options["flips"]) if options["flips"] else None,  # type: ignore[arg-type]
             image=not options["no_image"],
             allow_missing=options["allow_missing_chunks"],
@@ -86,4 +90,4 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         f"Seams: {audit['face_voxels_compared']} voxels compared across faces, {audit['face_voxels_that_disagree']} "
         f"disagree; {audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try."
     )
-    click.echo(f"Labels: {Path(summary.path) / 'labels' / summary.name}")
+    click.echo(f"Labels: {summary.path}/labels/{summary.name}")
