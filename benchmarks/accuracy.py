@@ -4,7 +4,7 @@
         [--labels NAME=FOLDER ...]
 
 Every stack is predicted by the model it was held out of and labelled by the code of a run. The same maps are also labelled
-without centres (connected components), by the classical watershed on distances, and with distance as the relief; with
+without centres (connected components), by the classical watershed on distances, and with the other relief; with
 `--choose` also with settings chosen on the other folds, which this fold had no part in. `--labels` adds what another
 program made: a folder of label stacks named like the truth.
 
@@ -22,18 +22,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from folds import Fold, Stack, add_fold_options, open_folds
+from folds import Fold, Stack, add_fold_options, open_folds, publish
 from machine import machine, table
 from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.segmentation import watershed
 
-from tlseg.config import LabelSettings
+from tlseg.config import LabelSettings, Relief
 from tlseg.evaluate.matching import count_detections
 from tlseg.evaluate.overlap import count_overlap, overlap_of
 from tlseg.evaluate.scores import count, precision_recall, scores_of
 from tlseg.geometry import Spacing
 from tlseg.label.frame import label_frame
+from tlseg.label.small import large_enough
 from tlseg.models.bundle import ModelSpec
 from tlseg.store.stacks import read_stack
 from tlseg.train.choose import choose
@@ -55,9 +56,10 @@ def main() -> None:
     parser.add_argument("--choose", action="store_true", help="also choose settings on the other folds (minutes)")
     options = parser.parse_args()
     folds = open_folds(options)
+    other: Relief = "centre" if folds[0].model.spec.relief == "distance" else "distance"
     methods: dict[str, Method] = {
         OURS: ours,
-        "tlseg, distance as relief": distance_relief,
+        f"tlseg, {other} as relief": with_relief(other),
         "NSN and distance watershed": distance_watershed,
         "NSN and components": components,
     }
@@ -71,12 +73,10 @@ def main() -> None:
         methods[name] = stored_in(Path(folder))
     rows = score_all(folds, methods)
     text = report(rows, chosen)
-    options.out.mkdir(parents=True, exist_ok=True)
     rows.to_csv(options.out / "accuracy.csv", index=False)
-    (options.out / "accuracy.md").write_text(text + "\n")
     kept = {"machine": machine(), "chosen": chosen, "rows": json.loads(rows.to_json(orient="records"))}
     (options.out / "accuracy.json").write_text(json.dumps(kept, indent=2) + "\n")
-    print(text)
+    publish(options, "accuracy", text)
 
 
 def score_all(folds: Iterable[Fold], methods: Mapping[str, Method]) -> pd.DataFrame:
@@ -124,8 +124,9 @@ def ours(fold: Fold, stack: Stack) -> np.ndarray:
     return labelled(fold, stack, fold.model.spec.label_settings())
 
 
-def distance_relief(fold: Fold, stack: Stack) -> np.ndarray:
-    return labelled(fold, stack, replace(fold.model.spec.label_settings(), relief="distance"))
+def with_relief(relief: Relief) -> Method:
+    """The same with another relief."""
+    return lambda fold, stack: labelled(fold, stack, replace(fold.model.spec.label_settings(), relief=relief))
 
 
 def components(fold: Fold, stack: Stack) -> np.ndarray:
@@ -143,8 +144,8 @@ def distance_watershed(fold: Fold, stack: Stack) -> np.ndarray:
     markers = np.zeros(mask.shape, int)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     labels = watershed(-smooth, markers, mask=mask)
-    volumes = np.bincount(labels.ravel()) * float(np.prod(stack.spacing_um))
-    return np.where(volumes[labels] >= settings.minimum_volume_um3, labels, 0)
+    kept = large_enough(np.bincount(labels.ravel())[1:], spacing_um=stack.spacing_um, settings=settings)
+    return np.where(np.concatenate([[False], kept])[labels], labels, 0)
 
 
 def stored_in(folder: Path) -> Method:
@@ -193,7 +194,7 @@ def report(rows: pd.DataFrame, chosen: Mapping[str, object]) -> str:
         ]
         parts += [f"{score.upper()} of every method by number of nuclei:".replace("MUCOV", "MUCov")]
         parts += [table(["method", *map(str, wide.columns)], lines)]
-    parts += ["By stack:", by(first, ["stack"])]
+    parts += ["<details><summary>By stack</summary>", by(first, ["stack"]), "</details>"]
     return "\n\n".join(parts)
 
 

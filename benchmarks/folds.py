@@ -111,10 +111,24 @@ def add_fold_options(parser: argparse.ArgumentParser) -> None:
         "--stacks", default="", metavar="NAMES", help="only stacks with one of these parts in their name"
     )
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--into", type=Path, help="document whose figures are replaced, between <!-- NAME --> marks")
+
+
+def publish(options: argparse.Namespace, name: str, text: str) -> None:
+    """Print a report, write it to OUT/NAME.md, and put it into the document where one is given."""
+    (options.out / f"{name}.md").write_text(text + "\n")
+    if options.into:
+        document, marks = options.into.read_text(), (f"<!-- {name} -->", f"<!-- /{name} -->")
+        if not all(document.count(mark) == 1 for mark in marks):
+            raise SystemExit(f"{options.into} has no place {marks[0]} ... {marks[1]}.")
+        before, rest = document.split(marks[0])
+        options.into.write_text(f"{before}{marks[0]}\n{text}\n{marks[1]}{rest.split(marks[1])[1]}")
+    print(text)
 
 
 def open_folds(options: argparse.Namespace) -> list[Fold]:
     """Open the folds a benchmark was told of; each stack is held out of exactly one."""
+    options.out.mkdir(parents=True, exist_ok=True)
     pairs = find_pairs(options.data)
     wanted = [part for part in options.stacks.split(",") if part]
     folds, seen = [], set()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from accuracy import by, scores
-from folds import Fold, Stack, add_fold_options, open_folds
+from folds import Fold, Stack, add_fold_options, open_folds, publish
 from machine import machine, table
 from scipy import ndimage
 
@@ -60,9 +60,7 @@ def main() -> None:
     print("\r", end="")
     frame = pd.DataFrame(rows)
     frame.to_csv(options.out / "robustness.csv", index=False)
-    text = report(frame)
-    (options.out / "robustness.md").write_text(text + "\n")
-    print(text)
+    publish(options, "robustness", report(frame))
 
 
 def score_changes(fold: Fold, stack: Stack) -> list[dict[str, object]]:
