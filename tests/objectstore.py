@@ -13,7 +13,11 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 BUCKET = "movies"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "open-sesame", "AWS_SECRET_ACCESS_KEY": "not-to-be-written", "AWS_REGION": "us-east-1"}
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "open-sesame",
+    "AWS_SECRET_ACCESS_KEY": "not-to-be-written",
+    "AWS_REGION": "us-east-1",
+}
 
 Fault = Literal["busy", "slow", "cut", "drop"] | None
 Plan = Callable[[str, str, int], Fault]
@@ -101,7 +105,7 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
             if fault == "cut":
                 self.close_connection = True
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = forward  # noqa: N815
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = forward
 
         def _body(self) -> bytes | None:
             if self.headers.get("Expect", "").lower() == "100-continue":

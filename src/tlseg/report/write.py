@@ -20,10 +20,10 @@ from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import Content, Panel, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
 from tlseg.report.timing import Clock, clock_for
-from tlseg.store.location import is_url, one_line
+from tlseg.store.location import one_line
 from tlseg.store.movie import MovieSource, open_source
+from tlseg.store.place import Place, place_of
 from tlseg.store.result import Result, open_result
-from tlseg.store.scratch import write_atomically
 from tlseg.store.tables import read_table
 
 
@@ -33,7 +33,7 @@ class Report:
 
     Attributes
     ----------
-    path : Path
+    path : Path or Place
     nbytes : int
         Size of the file.
     pictures : int
@@ -43,7 +43,7 @@ class Report:
         How many things of each kind are worth a look.
     """
 
-    path: Path
+    path: Path | Place
     nbytes: int
     pictures: int
     facts: Facts
@@ -94,18 +94,17 @@ def write_report(
     content = _content(result, source, table, progress=progress)
     data = build_page(content).encode()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, data)
+        place_of(target).write(data)
     except OSError as error:
         raise LabelError(f"{target} cannot be written ({one_line(error)}). Write elsewhere with --out FILE.") from error
     attention = {listing.key: listing.total for listing in content.listings}
     return Report(target, len(data), len(content.strip.shots), content.facts, attention)
 
 
-def _target(result: Result, out: str | Path | None) -> Path:
-    if out is None and is_url(result.path):
-        raise LabelError(f"{result.path} is remote. Say where the report goes: --out FILE.html")
-    target = Path(out) if out is not None else Path(result.path) / "tlseg" / result.name / "report.html"
+def _target(result: Result, out: str | Path | None) -> Path | Place:
+    inside = Place(result.path) / "tlseg" / result.name / "report.html"
+    chosen = inside if out is None else place_of(out)
+    target = chosen if chosen.remote else chosen.path
     if target.is_dir():
         raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
     return target

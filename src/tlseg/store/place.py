@@ -97,6 +97,24 @@ class Place:
         """Content of a file as text."""
         return self.read_bytes().decode()
 
+    def size(self) -> int:
+        """Bytes of a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        """
+        if not self.remote:
+            return self.path.stat().st_size
+        fs, path = self.file_system()
+        return int(again(partial(fs.info, path))["size"])
+
+    def read_range(self, start: int, stop: int) -> bytes:
+        """Bytes `start` to `stop` of a remote file."""
+        fs, path = self.file_system()
+        return bytes(again(partial(fs.cat_file, path, start=start, end=stop)))
+
     def write(self, data: bytes) -> None:
         """Write a file so that readers see the whole of it or what was there before; folders are made as needed."""
         if not self.remote:

@@ -15,6 +15,8 @@ from typing import Any
 
 from tlseg.errors import MissingExtraError, RunError
 from tlseg.store.location import is_url
+from tlseg.store.place import Place
+from tlseg.view.bucket import BucketServer
 from tlseg.view.scene import Scene
 
 LOOPBACK = "127.0.0.1"
@@ -101,6 +103,9 @@ def serve(scene: Scene, *, port: int = 0) -> Served:
     if not is_url(data_url):
         server = importlib.import_module("neuroglancer.static_file_server")
         files = server.StaticFileServer(static_dir=data_url, bind_address=LOOPBACK, daemon=True)
+        data_url = files.url
+    elif not data_url.startswith(("http://", "https://")):
+        files = BucketServer(Place(data_url), host=LOOPBACK)
         data_url = files.url
     try:
         viewer = ng.Viewer()

@@ -1,0 +1,102 @@
+"""Let a browser on this machine read a result in an object store, with the access that this process has.
+
+Listens on the loopback interface only, behind an address that nobody can guess, and reads nothing outside the result.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+
+from tlseg.store.place import Place
+
+
+class BucketServer:
+    """Serves what lies below a place until it is stopped.
+
+    Attributes
+    ----------
+    url : str
+        Where it is found.
+    """
+
+    def __init__(self, place: Place, *, host: str) -> None:
+        token = secrets.token_urlsafe(24)
+        self._server = ThreadingHTTPServer((host, 0), _handler(place, f"/{token}/"))
+        self._server.daemon_threads = True
+        self.url = f"http://{host}:{self._server.server_address[1]}/{token}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def byte_range(header: str | None) -> tuple[int | None, int | None]:
+    """Start and stop of `bytes=a-b` (b included), `bytes=a-` or `bytes=-n`; all where there is no such header."""
+    if not header or not header.startswith("bytes=") or "," in header:
+        return None, None
+    first, _, last = header.removeprefix("bytes=").partition("-")
+    if not first:
+        return -int(last), None
+    return int(first), int(last) + 1 if last else None
+
+
+def _handler(place: Place, prefix: str) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            """Answer with a file or a part of it."""
+            self._answer(with_body=True)
+
+        def do_HEAD(self) -> None:
+            """Answer with the size of a file."""
+            self._answer(with_body=False)
+
+        def do_OPTIONS(self) -> None:
+            """Allow pages from elsewhere to ask for parts."""
+            self._reply(HTTPStatus.NO_CONTENT, b"", {"Access-Control-Allow-Headers": "*"})
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing: a viewer asks for thousands of chunks."""
+
+        def _answer(self, *, with_body: bool) -> None:
+            key = unquote(self.path.split("?")[0])
+            if not key.startswith(prefix) or ".." in key.split("/"):
+                self._reply(HTTPStatus.NOT_FOUND, b"", {})
+                return
+            wanted = place / key.removeprefix(prefix)
+            try:
+                size = wanted.size()
+                start, stop, _ = slice(*byte_range(self.headers.get("Range"))).indices(size)
+                data = wanted.read_range(start, stop) if with_body and stop > start else b""
+            except FileNotFoundError:
+                self._reply(HTTPStatus.NOT_FOUND, b"", {})
+                return
+            except ValueError:
+                self._reply(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", {})
+                return
+            except OSError:
+                self._reply(HTTPStatus.BAD_GATEWAY, b"", {})
+                return
+            part = "Range" in self.headers
+            headers = {"Content-Range": f"bytes {start}-{stop - 1}/{size}"} if part else {}
+            self._reply(HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK, data, headers, size=stop - start)
+
+        def _reply(self, status: HTTPStatus, data: bytes, headers: dict[str, str], *, size: int | None = None) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data) if size is None else size))
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Accept-Ranges", "bytes")
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+    return Handler

@@ -1,0 +1,181 @@
+"""A place behaves the same wherever it is; what passes is asked again and what does not is said at once."""
+
+from __future__ import annotations
+
+import errno
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from click.testing import CliRunner
+
+from tlseg.cli import main
+from tlseg.errors import MovieError, PlanError
+from tlseg.store import retry
+from tlseg.store.location import resolve
+from tlseg.store.options import check_options, parse_options
+from tlseg.store.place import Place, place_of
+from tlseg.store.retry import again, is_passing
+from tlseg.store.working import scratch_folder
+
+
+@pytest.fixture(params=["local", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "local":
+        yield place_of(tmp_path / "root")
+        return
+    root = place_of(f"memory://{uuid4().hex}/root")
+    yield root
+    root.remove()
+
+
+def test_what_is_written_is_read_listed_and_removed(place: Place) -> None:
+    assert (place.names(), place.exists(), place.is_dir()) == ([], False, False)
+    file = place / "a" / "b.json"
+    with pytest.raises(FileNotFoundError):
+        file.read_bytes()
+    file.write(b"one")
+    file.write("twö".encode())
+    (place / "c").write(b"")
+    assert (file.read_text(), file.size(), file.exists(), file.is_dir()) == ("twö", 4, True, False)
+    assert (place.names(), (place / "a").names(), place.is_dir()) == (["a", "c"], ["b.json"], True)
+    (place / "a").remove()
+    (place / "nothing").remove()
+    assert place.names() == ["c"]
+    assert pickle.loads(pickle.dumps(file)) == file
+
+
+def test_a_folder_goes_there_and_back(place: Place, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "deep/er").mkdir(parents=True)
+    for name in ("first", "deep/er/second", ".zgroup"):
+        (source / name).write_text(name)
+    place.put(source, last=(".zgroup",))
+    place.get(tmp_path / "copy")
+    for name in ("first", "deep/er/second", ".zgroup"):
+        assert (tmp_path / "copy" / name).read_text() == name
+    with pytest.raises(FileNotFoundError):
+        (place / "none").get(tmp_path / "other")
+
+
+def test_parts_of_a_path(place: Place) -> None:
+    assert ((place / "a").parent, (place / "a").name) == (place, "a")
+    assert place_of(str(place)) == place == place_of(place)
+
+
+class Busy(OSError):
+    """What a store says that has too much to do."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EBUSY, "reduce your request rate")
+
+
+class Answer(Exception):
+    """An error that carries a status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(str(status))
+        self.status = status
+
+
+class EndpointConnectionError(Exception):
+    """Named as botocore names it."""
+
+
+@pytest.mark.parametrize("error", [Busy(), TimeoutError(), ConnectionResetError(), Answer(503), Answer(429)])
+def test_what_passes_is_asked_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(retry.time, "sleep", pauses.append)
+    answers = iter([error, error, None])
+
+    def request() -> str:
+        if (raised := next(answers)) is not None:
+            raise raised
+        return "here"
+
+    assert again(request) == "here"
+    assert len(pauses) == 2
+    assert 0 < pauses[0] <= retry.FIRST_DELAY_S
+
+
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry.time, "sleep", lambda seconds: None)
+    asked = []
+
+    def request() -> None:
+        asked.append(1)
+        raise Busy
+
+    with pytest.raises(Busy):
+        again(request)
+    assert len(asked) == retry.ATTEMPTS
+
+
+def test_what_stays_is_said_at_once() -> None:
+    for error in (
+        FileNotFoundError(),
+        PermissionError(),
+        ValueError(),
+        Answer(404),
+        Answer(403),
+        OSError(errno.EINVAL),
+    ):
+        assert not is_passing(error)
+    wrapped = OSError("translated")
+    wrapped.__cause__ = Answer(503)
+    assert is_passing(wrapped)
+
+
+def test_only_an_address_that_answered_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "_answered", retry.threading.Event())
+    assert not is_passing(EndpointConnectionError())
+    again(lambda: None)
+    assert is_passing(EndpointConnectionError())
+
+
+def test_options_by_protocol() -> None:
+    texts = ["endpoint_url=http://h:9", 'client_kwargs={"region_name": "here"}', "gs.project=mine", "anon=true"]
+    assert parse_options(texts) == {
+        "s3": {"endpoint_url": "http://h:9", "client_kwargs": {"region_name": "here"}, "anon": True},
+        "gs": {"project": "mine"},
+    }
+    for text in ("endpoint_url", "=x", "s3.=x"):
+        with pytest.raises(PlanError, match="no storage option"):
+            parse_options([text])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["key=a", "secret=b", "token=c", "gs.token=x", 'client_kwargs={"aws_secret_access_key": "b"}', "az.account_key=d"],
+)
+def test_credentials_are_no_options(text: str) -> None:
+    with pytest.raises(PlanError, match="is a credential"):
+        parse_options([text])
+    answer = CliRunner().invoke(main, ["status", "s3://b/r.zarr", "--storage-option", text])
+    assert answer.exit_code == 2
+    assert "is a credential" in answer.output
+
+
+def test_options_that_are_none_pass() -> None:
+    check_options(
+        {"s3": {"endpoint_url": "x", "requester_pays": True, "config_kwargs": {"retries": {"mode": "standard"}}}}
+    )
+
+
+def test_a_url_with_a_password_is_refused() -> None:
+    with pytest.raises(MovieError, match=r"The URL of host/?.* holds a password") as caught:
+        resolve("https://me:open-sesame@host/movie.zarr")
+    assert "open-sesame" not in str(caught.value)
+    assert resolve("s3://bucket/at@sign:here/") == "s3://bucket/at@sign:here"
+    assert resolve("file:///tmp/x/") == "/tmp/x"
+
+
+def test_working_files_of_one_output_lie_in_one_folder(tmp_path: Path) -> None:
+    local, remote = place_of(tmp_path / "out.zarr"), place_of("s3://bucket/out.zarr")
+    assert scratch_folder(local, "nuclei", None) == f"{local}/tlseg/nuclei/scratch"
+    assert scratch_folder(remote, "nuclei", None) == scratch_folder(remote, "nuclei", None)
+    chosen = {scratch_folder(root, name, tmp_path) for root in (local, remote) for name in ("a", "b")}
+    assert len(chosen) == 4
+    assert {Path(folder).parent for folder in chosen} == {tmp_path}
