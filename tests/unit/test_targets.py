@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import tifffile
 from scipy import ndimage
 
-from tlseg.train.targets import centre_target, mask_target
+from tlseg.store.pairs import find_pairs, read_pair
+from tlseg.train.targets import ball_target, centre_target, centroids, mask_target, target_of
 
 SPACING = (1.75, 0.8, 0.8)
 
@@ -62,3 +66,35 @@ def test_a_frame_without_nuclei_is_dark() -> None:
     nothing = np.zeros((3, 4, 5), dtype=np.uint8)
     assert not centre_target(nothing, SPACING).any()
     assert not mask_target(nothing).any()
+
+
+def test_balls_have_33_voxels_around_centroids() -> None:
+    labels = two_touching()
+    target = target_of("ball", labels, spacing_um=SPACING, grid_um=(1.6, 0.8, 0.8))
+    parts, number = ndimage.label(target)
+    assert number == 2
+    assert np.bincount(parts.ravel())[1:].tolist() == [33, 33]
+    assert np.array_equal(centroids(parts), np.rint(centroids(labels)))
+
+
+def test_balls_are_as_large_as_the_grid_sees_them() -> None:
+    labels = np.zeros((40, 40, 40), dtype=np.uint8)
+    labels[10:30, 10:30, 10:30] = 1
+    target = target_of("ball", labels, spacing_um=(0.8, 0.4, 0.4), grid_um=(1.6, 0.8, 0.8))
+    assert 8 * 33 * 0.85 < target.sum() < 8 * 33 * 1.15
+
+
+def test_balls_are_cut_at_the_edge() -> None:
+    labels = np.zeros((5, 6, 7), dtype=np.uint8)
+    labels[0, 0, 0] = 3
+    assert ball_target(labels).sum() == 11
+
+
+def test_balls_are_those_of_the_published_truth(data: Path) -> None:
+    root = data / "bbbc050"
+    (path,) = [p for p in find_pairs(root) if p.name == "Emb07_t301"]
+    published = tifffile.imread(root / "GroundTruth/train/GroundTruth_NDN/Emb07_t301.tif") > 0
+    ours, theirs = (ndimage.label(b)[0] for b in (ball_target(read_pair(path)[1]), published))
+    assert np.bincount(ours.ravel())[1:].tolist() == np.bincount(theirs.ravel())[1:].tolist() == [33] * 8
+    far = np.abs(centroids(ours)[:, None] - centroids(theirs)).max(axis=-1)
+    assert (far.min(axis=1) <= 1).all()

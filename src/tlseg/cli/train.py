@@ -120,8 +120,12 @@ def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) 
     import torch
 
     from tlseg.errors import TrainingError
+    from tlseg.predict.infer import resolve_device
     from tlseg.store.pairs import find_pairs
+    from tlseg.train.processes import join
 
+    options["device"] = resolve_device(options["device"])
+    join(options["device"])
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     if sum(options[name] is not None for name in ("hold_out", "fold", "folds")) > 1:
@@ -143,7 +147,9 @@ def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) 
 def _train_once(
     network: str, settings: TrainSettings, paths: list[PairPath], options: dict[str, Any], *, out: Path, as_json: bool
 ) -> None:
+    from tlseg.errors import TrainingError
     from tlseg.train.folds import kth_group
+    from tlseg.train.processes import is_first
     from tlseg.train.session import groups_of
 
     groups = groups_of(paths)
@@ -151,11 +157,18 @@ def _train_once(
         held = [kth_group(groups, options["fold"])]
     elif options["hold_out"] is not None:
         held = [] if options["hold_out"] == "none" else [name.strip() for name in options["hold_out"].split(",")]
+    elif len(groups) == 1:
+        raise TrainingError(
+            f"DATA holds one group, {groups[0]}, and nothing would be left to learn from if it were held out. Add another "
+            "movie, or train without validation: --hold-out none."
+        )
     else:
         held = groups[-1:]
     session = _session(network, settings, paths, options, out=out, held=held)
     with _watch(f"train {network}", settings.steps) as report:
         best = session.run(held, out=out, report=report)
+    if not is_first():
+        return
     learned, judged = len(session.learned_from(held)), len(session.judged_by(held))
     if as_json:
         print_json({"weights": str(best), "pairs": learned, "validation_frames": judged, "held_out": held})
@@ -170,6 +183,7 @@ def _train_folds(
     from dataclasses import asdict
 
     from tlseg.train.folds import chosen_groups, run_folds
+    from tlseg.train.processes import is_first
     from tlseg.train.session import groups_of
 
     groups = chosen_groups(groups_of(paths), options["folds"])
@@ -177,6 +191,8 @@ def _train_folds(
     folds = run_folds(
         session, groups, out=out, watch=lambda group: _watch(f"train {network} without {group}", settings.steps)
     )
+    if not is_first():
+        return
     if as_json:
         print_json({"network": network, "score": session.score_name, "folds": [asdict(fold) for fold in folds]})
         return
@@ -205,7 +221,7 @@ def _session(
     network: str, settings: TrainSettings, paths: list[PairPath], options: dict[str, Any], *, out: Path, held: list[str]
 ) -> Session:
     from tlseg.cli.progress import StepProgress
-    from tlseg.predict.infer import resolve_device
+    from tlseg.train.processes import first_ahead
     from tlseg.train.recipe import role_of
     from tlseg.train.session import check_groups, open_session
     from tlseg.train.simulated import EMBRYOS, simulated_pairs
@@ -218,7 +234,7 @@ def _session(
         start = starting_weights(options["init"], role=role, architecture=settings.architecture)
     simulated: list[PairPath] = []
     if settings.samples.simulated:
-        with StepProgress("simulate", EMBRYOS) as progress:
+        with first_ahead(), StepProgress("simulate", EMBRYOS) as progress:
             simulated = simulated_pairs(
                 out / "simulated", seed=settings.seed, report=lambda done, _whole: progress.update(done, "stacks")
             )
@@ -228,7 +244,7 @@ def _session(
         paths,
         always_held=held,
         simulated=simulated,
-        device=resolve_device(options["device"]),
+        device=options["device"],
         start=start,
     )
 
@@ -236,7 +252,11 @@ def _session(
 @contextmanager
 def _watch(what: str, steps: int) -> Iterator[Callable[[Progress], None]]:
     from tlseg.cli.progress import StepProgress
+    from tlseg.train.processes import is_first
 
+    if not is_first():
+        yield lambda _progress: None
+        return
     with StepProgress(what, steps) as progress:
         yield progress.training
 

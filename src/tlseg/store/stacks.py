@@ -102,7 +102,7 @@ def ctc_pairs(folder: Path, *, spacing_um: Spacing | None) -> list[PairPath]:
 def _sequence_pairs(sequence: Path, spacing_um: Spacing | None) -> list[PairPath]:
     places: tuple[tuple[str, Truth], ...] = (("GT/SEG", "outlines"), ("ST/SEG", "outlines"), ("GT/TRA", "markers"))
     for place, truth in places:
-        below = sequence.with_name(f"{sequence.name}_{place}")
+        below = sequence.parent / f"{sequence.name}_{place}"
         labels = {int(m[1]): f for f in _tiffs(below) if (m := _TRUTH.fullmatch(f.name))}
         if labels:
             return _with_images(sequence, labels, truth, spacing_um)

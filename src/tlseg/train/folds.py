@@ -16,6 +16,7 @@ from typing import Any
 from tlseg.errors import TrainingError
 from tlseg.models.checkpoint import read_checkpoint
 from tlseg.train.loop import Progress
+from tlseg.train.processes import is_first
 from tlseg.train.session import Session
 
 Watch = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]
@@ -84,7 +85,8 @@ def run_folds(session: Session, groups: Sequence[str], *, out: Path, watch: Watc
                 weights=str(best),
             )
         )
-        write_folds(out, done, summary={"network": session.network, "score": session.score_name})
+        if is_first():
+            write_folds(out, done, summary={"network": session.network, "score": session.score_name})
     return done
 
 

@@ -86,10 +86,14 @@ def draw_curves(curves: Curves, path: Path, *, score_name: str) -> None:
         best = int(np.nanargmax(curves.score))
         axes[2].plot(curves.step[best], curves.score[best], "o", color="C3", markersize=6)
         axes[2].annotate(
-            f"{curves.score[best]:.3f}", (curves.step[best], curves.score[best]), (0, -14), textcoords="offset points"
+            f"{curves.score[best]:.3f}",
+            (curves.step[best], curves.score[best]),
+            (-4, -14),
+            textcoords="offset points",
+            ha="right",
         )
     for axis in axes:
-        axis.set_xlabel("step")
+        axis.set(xlabel="step", xlim=(0, curves.step[-1]))
         axis.spines[["top", "right"]].set_visible(False)
     beside = path.with_suffix(".part.png")
     figure.savefig(beside, dpi=120)

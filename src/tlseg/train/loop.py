@@ -16,6 +16,7 @@ from torch import Tensor
 from tlseg.errors import RunError, TrainingError
 from tlseg.models.unet import UNet
 from tlseg.train.logs import TrainingLog
+from tlseg.train.processes import is_first, wait_for_all
 from tlseg.train.samples import Pair, fingerprint
 from tlseg.train.settings import TrainSettings
 from tlseg.train.trainee import Trainee, new_trainee
@@ -92,12 +93,28 @@ def train(
         trainee.resume(last)
     if trainee.ended:
         return best
-    out.mkdir(parents=True, exist_ok=True)
-    if not trainee.accelerator.is_main_process:
+    if is_first():
+        _lead(trainee, pairs, out=out, validate=validate, report=report, score_name=score_name)
+    else:
         while not trainee.ended:
             trainee.learn(pairs)
             _check_numbers(trainee)
-        return best
+    wait_for_all()
+    return best
+
+
+def _lead(
+    trainee: Trainee,
+    pairs: Sequence[Pair],
+    *,
+    out: Path,
+    validate: Validate | None,
+    report: Callable[[Progress], None],
+    score_name: str,
+) -> None:
+    """Learn to the end; judge, save and report on the way."""
+    settings, best = trainee.settings, out / "best.pt"
+    out.mkdir(parents=True, exist_ok=True)
     with TrainingLog(out, step=trainee.step, score_name=score_name) as log:
         while not trainee.ended:
             loss = trainee.learn(pairs)
@@ -105,12 +122,11 @@ def train(
             score = _judge(trainee, validate, best) if interval else None
             log.write(trainee.step, loss=loss, rate=trainee.rate, score=score)
             if trainee.step % settings.save_every == 0 or trainee.ended:
-                trainee.save(last)
+                trainee.save(out / "last.pt")
             if interval:
                 log.draw()
             report(Progress(trainee.step, settings.steps, loss, trainee.skipped, score, trainee.score))
             _check_numbers(trainee)
-    return best
 
 
 def _judge(trainee: Trainee, validate: Validate | None, best: Path) -> float | None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from tlseg.errors import TrainingError
 from tlseg.store.stacks import PairPath
 from tlseg.train.loop import Progress, train
+from tlseg.train.processes import is_first, join
 from tlseg.train.recipe import Network, role_of, spec_in_training
 from tlseg.train.samples import Origin, Pair, load_pair
 from tlseg.train.settings import TrainSettings
@@ -66,8 +67,9 @@ class Session:
 
     def run(self, held: Collection[str], *, out: Path, report: Callable[[Progress], None]) -> Path:
         """Train with these groups held out (with none: on everything, without validation); return the best weights."""
+        join(self.device)
         validate = None
-        if held:
+        if held and is_first():
             spec = spec_in_training(self.network, self.settings)
             frames = [load_frame(p) for p in self.judged_by(held)]
             validate = validator(role_of(self.network), frames, spec=spec, device=self.device)

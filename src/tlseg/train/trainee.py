@@ -17,9 +17,10 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tlseg.errors import RunError, TrainingError
+from tlseg.errors import TrainingError
 from tlseg.models.unet import UNet
 from tlseg.train.losses import Loss, loss_of
+from tlseg.train.processes import join
 from tlseg.train.samples import Pair, batch
 from tlseg.train.settings import TrainSettings, difference, learning_rate
 
@@ -145,9 +146,8 @@ def new_trainee(
     settings: TrainSettings, *, data: str, start: Mapping[str, Tensor] | None, device: Literal["cpu", "cuda"]
 ) -> Trainee:
     """Network with random weights from the seed, or with `start`, at step 0; `data` is the data's fingerprint."""
+    join(device)
     accelerator = Accelerator(cpu=device == "cpu")
-    if accelerator.device.type != device:
-        raise RunError(f"This process already trains on {accelerator.device.type}; start another one for {device}.")
     torch.manual_seed(settings.seed)
     network = UNet(settings.architecture)
     if start is not None:

@@ -1,0 +1,44 @@
+"""Which of several processes is this? All of them learn; only the first writes files and speaks.
+
+Processes are started by `accelerate launch` or `torchrun`; without either there is one, and it is the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from accelerate import PartialState
+
+from tlseg.errors import RunError
+
+
+def join(device: Literal["cpu", "cuda"]) -> None:
+    """Join the other processes, on this kind of device; the first call of a process decides.
+
+    Raises
+    ------
+    RunError
+        When the process has joined on another device before.
+    """
+    found = PartialState(cpu=device == "cpu").device.type
+    if found != device:
+        raise RunError(f"This process already trains on {found}; start another one for {device}.")
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and speaks."""
+    return bool(PartialState().is_main_process)
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    PartialState().wait_for_everyone()
+
+
+@contextmanager
+def first_ahead() -> Iterator[None]:
+    """Let the first process through, and the others when it is done: they find its files."""
+    with PartialState().main_process_first():
+        yield
