@@ -5,8 +5,8 @@
 Both sides run the same networks (NSN and the full NDN of Tokuoka et al. 2020, random weights: cost does not depend on
 them) on one 51 x 120 x 122 stack of 1.75 x 0.8 x 0.8 um.
 
-published: isotropic 0.8 um, windows of side 96 with stride 48 (27 of them), float32, one after the other, all cores in
-           each window.
+published: isotropic 0.8 um, windows of side 96 with stride 48 (27 of them, see published.py), float32, one after the
+           other, all cores in each window.
 ours:      the lattice of tlseg, bfloat16, channels last, batch norms folded, a window per core.
 """
 
@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from machine import machine, table
+from published import SIDE, isotropic_shape, window_starts
 
 from tlseg.models.bundle import ModelSpec, NetworkSpec, load_model
 from tlseg.models.unet import NDN, NSN, UNet, UNetConfig, forward_flop
@@ -29,7 +30,6 @@ from tlseg.predict.maps import lattice_for, predict_frame
 
 SHAPE = (51, 120, 122)
 SPACING = (1.75, 0.8, 0.8)
-SIDE, STRIDE, ISOTROPIC = 96, 48, 0.8
 
 
 def main() -> None:
@@ -92,10 +92,8 @@ def lattice_flop(net: UNetConfig, lattice: Lattice) -> float:
 
 
 def published_windows() -> list[np.ndarray]:
-    """Windows of the published code over the isotropic stack, padded so that strides of 48 fit."""
-    isotropic = [round(n * s / ISOTROPIC) for n, s in zip(SHAPE, SPACING, strict=True)]
-    steps = [max(1, -(-(n - SIDE) // STRIDE) + 1) + 1 for n in isotropic]
-    return [np.zeros((SIDE,) * 3, np.float32)] * int(np.prod(steps))
+    """Windows of the published code over the isotropic stack."""
+    return [np.zeros((SIDE,) * 3, np.float32) for _ in window_starts(isotropic_shape(SHAPE))]
 
 
 def time_published(networks: dict[str, UNet], windows: list[np.ndarray]) -> float:
