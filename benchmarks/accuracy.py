@@ -85,14 +85,20 @@ def score_all(folds: Iterable[Fold], methods: Mapping[str, Method]) -> pd.DataFr
     for fold in folds:
         for stack in fold.stacks:
             truth = stack.pixels[1]
+            crumbs = too_small(truth, fold, stack)
             for name, method in methods.items():
-                rows.append(
-                    {"method": name, "embryo": stack.group, "stack": stack.name}
-                    | scores(truth, method(fold, stack), stack.spacing_um)
-                )
+                found = scores(truth, method(fold, stack), stack.spacing_um)
+                rows.append({"method": name, "embryo": stack.group, "stack": stack.name, "too_small": crumbs} | found)
             print(f"\r{stack.name} ", end="", flush=True)
     print("\r", end="")
     return pd.DataFrame(rows)
+
+
+def too_small(truth: np.ndarray, fold: Fold, stack: Stack) -> int:
+    """True objects so small that these settings drop them."""
+    voxels = np.unique(truth[truth > 0], return_counts=True)[1]
+    settings = fold.model.spec.label_settings()
+    return int((~large_enough(voxels, spacing_um=stack.spacing_um, settings=settings)).sum())
 
 
 def scores(truth: np.ndarray, labels: np.ndarray, spacing_um: Spacing) -> dict[str, float]:
@@ -184,6 +190,11 @@ def report(rows: pd.DataFrame, chosen: Mapping[str, object]) -> str:
     parts = [machine(), f"Means over {first['stack'].nunique()} images:", by(rows, ["method"])]
     for groups, settings in chosen.items():
         parts.append(f"Chosen for {groups} on the other folds: {settings or 'nothing else'}.")
+    for stage, some in (("up to 15", first[first["nuclei"] < 16]), ("16 and more", first[first["nuclei"] >= 16])):
+        small, all_of_them = int(some["too_small"].sum()), int(some["nuclei"].sum())
+        parts.append(
+            f"In stacks of {stage} nuclei, {small} of {all_of_them} true ones are smaller than what is dropped."
+        )
     parts += ["By embryo:", by(first, ["embryo"])]
     staged = rows.assign(stage=pd.Categorical([stage_of(n) for n in rows["nuclei"]], list(STAGES), ordered=True))
     parts += ["By number of nuclei:", by(staged[staged["method"] == OURS], ["stage"])]

@@ -12,15 +12,16 @@ import hashlib
 import json
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tlseg.config import LabelSettings
 from tlseg.geometry import Spacing
-from tlseg.models.bundle import Flips, Model, load_model
+from tlseg.models.bundle import Flips, Model, ModelSpec, load_model
 from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.pack import pack
 from tlseg.predict.frame import predict_maps
@@ -32,6 +33,7 @@ from tlseg.train.choose import Example
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("TLSEG_DATA", ROOT.parent / "shared" / "data")) / "bbbc050"
 SETTINGS = ROOT / "docs" / "embryo-model-settings.json"
+NAMES = ", ".join(name for name in LabelSettings.__dataclass_fields__ if name in ModelSpec.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,13 @@ def add_fold_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="model settings for folds given as trainings")
     parser.add_argument("--flips", type=int, choices=(1, 4, 8), help="mirrored windows; as the model says by default")
     parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"label settings other than the model's: {NAMES}",
+    )
+    parser.add_argument(
         "--stacks", default="", metavar="NAMES", help="only stacks with one of these parts in their name"
     )
     parser.add_argument("--device", default="auto")
@@ -134,7 +143,7 @@ def open_folds(options: argparse.Namespace) -> list[Fold]:
     folds, seen = [], set()
     for text in options.fold:
         groups, _, source = text.partition("=")
-        model = _model(Path(source), options)
+        model = _with_settings(_model(Path(source), options), options.set)
         for group in groups.split(","):
             if group in seen or not any(p.group == group for p in pairs):
                 raise SystemExit(f"--fold {text}: {group} is no group of {options.data}, or it is in two folds.")
@@ -158,3 +167,13 @@ def _model(source: Path, options: argparse.Namespace) -> Model:
     base = read_checkpoint(ndn).weights["encoder.0.0.weight"].shape[0]
     settings = json.loads(options.settings.read_text()) | {"provenance": {"trainings": str(source)}}
     return pack(options.out / "models" / digest, name=digest, nsn=nsn, ndn=ndn, ndn_base=base, **settings)
+
+
+def _with_settings(model: Model, changes: list[str]) -> Model:
+    """The same networks with other label settings."""
+    values: dict[str, Any] = {}
+    for name, _, text in (change.partition("=") for change in changes):
+        if name not in NAMES.split(", "):
+            raise SystemExit(f"--set {name}: there are {NAMES}.")
+        values[name] = text if name == "relief" else float(text)
+    return replace(model, spec=replace(model.spec, **values))
