@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check lint types imports docs bench clean
+.PHONY: demo test check lint types imports docs bench chaos clean
 
 demo: $(VENV)/.installed          ## simulate a small embryo movie, segment and track it, score it, draw it
 	$(BIN)/tlseg demo demo
@@ -31,6 +31,14 @@ bench: $(VENV)/.tests             ## figures the README quotes; needs the real e
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/exactness.py
 	$(BIN)/python benchmarks/flood.py
+	mkdir -p runs
+	$(BIN)/python benchmarks/pipeline.py --costs runs/costs.json
+	$(BIN)/python benchmarks/scheduler.py
+	$(BIN)/python benchmarks/scaling.py --measure
+	$(BIN)/python benchmarks/scaling.py --costs runs/costs.json
+
+chaos: $(VENV)/.tests            ## kill workers, client and scheduler in every stage: the labels stay the same
+	PYTHONPATH=tests $(BIN)/python benchmarks/chaos.py
 
 clean:
 	rm -rf $(VENV) demo build dist

@@ -1,0 +1,289 @@
+"""Do two workers do twice the work of one, and where would 8, 64 and 512 GPUs stop helping?
+
+    python benchmarks/scaling.py [--measure] [--costs FILE.json] [--frames 500] [--out FOLDER]
+
+--measure  the stages that need a core and no network (detect, flood, measure, write) of a simulated movie with 1 and with 2
+           workers: seconds of each, and the cost of a region. Meaningful on a machine that does nothing else.
+Without    a model only: a discrete-event simulation of a run on GPUs, CPU workers, one scheduler and one client. FILE
+           (`benchmarks/pipeline.py --costs FILE`) holds what was measured; what is left is said to be assumed.
+
+The model keeps what bounds a run: frames are predicted before the rest is done to them, a GPU or a CPU worker does one
+message at a time, client and scheduler are one process each, the store gives so many bytes a second to all, and linking
+waits for all frames. Written to FOLDER: `scaling.csv`, `scaling.png`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import heapq
+import itertools
+import json
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from machine import machine, table
+
+from tlseg.run.batch import MOST, WORTH_SENDING_S
+from tlseg.run.events import Event
+
+GPUS = (1, 8, 64, 512)
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Seconds and bytes of one frame of a run; the defaults are of 51 x 120 x 122 voxels and the published networks.
+
+    Parameters
+    ----------
+    gpu_s
+        Both networks on a GPU. Assumption: 1.7 TFLOP (`benchmarks/cost.py`) at 100 TFLOP/s.
+    windows
+        Batches of windows into which that can be split.
+    cpu_s
+        Everything else that is done by tasks, on one core. Assumption; `benchmarks/pipeline.py --costs` measures it.
+    regions
+        Tasks into which that is split.
+    serial_s
+        What the client does alone: linking, tables. Assumption; `benchmarks/pipeline.py --costs` measures it.
+    client_s, scheduler_s
+        Processor time of client and scheduler for one message to a worker and back: measured with
+        `benchmarks/scheduler.py` where every region was sent alone (2 cores of an AMD EPYC).
+    store_bytes
+        Read and written: pixels, maps twice, provisional labels twice, final labels.
+    store_rate
+        Bytes a second of the store, all workers together. Assumption.
+    """
+
+    gpu_s: float = 1.7 / 100
+    windows: int = 1
+    cpu_s: float = 0.1
+    regions: int = 5
+    serial_s: float = 0.05
+    client_s: float = 0.0015
+    scheduler_s: float = 0.0019
+    store_bytes: float = 51 * 120 * 122 * (2 + 2 * 2 + 2 * 4 + 4)
+    store_rate: float = 5e9
+
+    @property
+    def batch(self) -> int:
+        """Regions sent together: the rule of `tlseg.run.batch`, for regions that all take as long."""
+        return min(MOST, max(1, int(WORTH_SENDING_S / (self.cpu_s / self.regions))), self.regions)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a simulated run went: wall time in seconds, and the busy share of each part."""
+
+    seconds: float
+    busy: dict[str, float]
+
+    @property
+    def limit(self) -> str:
+        """Name the part that is busiest: it is what the run waits for."""
+        return max(self.busy, key=self.busy.__getitem__)
+
+
+class Part:
+    """Something that serves one request per server at a time, first come first served."""
+
+    def __init__(self, servers: int) -> None:
+        self.servers = servers
+        self.free = [0.0] * servers
+        self.used = 0.0
+
+    def serve(self, now: float, seconds: float) -> float:
+        """Return when a request that comes now is done; requests must come in the order of time."""
+        done = max(now, heapq.heappop(self.free)) + seconds
+        heapq.heappush(self.free, done)
+        self.used += seconds
+        return done
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A task under way: its frame, its step (0 predicts, 1 does the rest), and the parts it still passes."""
+
+    frame: int
+    step: int
+    route: tuple[tuple[str, float], ...]
+
+
+def simulate_run(costs: Costs, *, frames: int, gpus: int, cpus: int) -> Outcome:
+    """Run `frames` frames on so many GPUs and CPU workers.
+
+    Each task passes client, scheduler, worker and store, one event at each, so that every part sees its requests in the
+    order of time. A frame's second step starts when its first is done; frames enter while no more are under way than
+    a run's window holds.
+    """
+    parts = {"client": Part(1), "scheduler": Part(1), "GPUs": Part(gpus), "CPU workers": Part(cpus), "store": Part(1)}
+    counts = (costs.windows, -(-costs.regions // costs.batch))
+    works = (("GPUs", costs.gpu_s / counts[0]), ("CPU workers", costs.cpu_s / counts[1]))
+    traffic = costs.store_bytes / sum(counts) / costs.store_rate
+    ends = (("client", costs.client_s), ("scheduler", costs.scheduler_s))
+    events: list[tuple[float, int, Message]] = []
+    left: Counter[tuple[int, int]] = Counter()
+    entered, number, now = 0, itertools.count(), 0.0
+
+    def send(frame: int, step: int) -> None:
+        left[frame, step] = counts[step]
+        for _ in range(counts[step]):
+            message = Message(frame, step, (*ends, works[step], ("store", traffic)))
+            heapq.heappush(events, (now, next(number), message))
+
+    while entered < min(frames, 2 * (gpus + cpus) + 2):
+        send(entered, 0)
+        entered += 1
+    while events:
+        now, _, message = heapq.heappop(events)
+        if message.route:
+            (part, seconds), *rest = message.route
+            done = parts[part].serve(now, seconds)
+            heapq.heappush(events, (done, next(number), replace(message, route=tuple(rest))))
+            continue
+        at = (message.frame, message.step)
+        left[at] -= 1
+        if left[at]:
+            continue
+        del left[at]
+        if message.step == 0:
+            send(message.frame, 1)
+        elif entered < frames:
+            send(entered, 0)
+            entered += 1
+    wall = now + frames * costs.serial_s
+    busy = {name: part.used / part.servers / wall for name, part in parts.items()}
+    return Outcome(wall, busy | {"the client, linking": frames * costs.serial_s / wall})
+
+
+def main() -> None:
+    """Print the tables; write CSV and PNG."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--costs", type=Path, help="JSON with values of Costs")
+    parser.add_argument("--frames", type=int, default=500)
+    parser.add_argument("--cpus-per-gpu", type=int, default=8)
+    parser.add_argument("--out", type=Path, default=Path("runs/scaling"))
+    options = parser.parse_args()
+    print(machine(), "\n", flush=True)
+    if options.measure:
+        print_measured()
+        return
+    given = json.loads(options.costs.read_text()) if options.costs else {}
+    small = replace(Costs(), **given)
+    options.out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name, costs in scenarios(small).items():
+        said = [[k, f"{v:.4g}", "measured" if k in given else "default"] for k, v in asdict(costs).items()]
+        print(f"\n{name}; {costs.batch} regions a message\n\n{table(['cost of a frame', 'value', 'from'], said)}\n")
+        found = model(costs, frames=options.frames, cpus_per_gpu=options.cpus_per_gpu)
+        print(table(["GPUs", "CPU workers", "s", "frames/s", "times one GPU", "efficiency", "busiest"], found))
+        rows += [[name, *row] for row in found]
+    with (options.out / "scaling.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["movie", "gpus", "cpus", "s", "frames_s", "speedup", "efficiency", "busiest"], *rows]
+        )
+    draw(options.out / "scaling.png", scenarios(small), frames=options.frames, cpus_per_gpu=options.cpus_per_gpu)
+
+
+def scenarios(small: Costs) -> dict[str, Costs]:
+    """Two movies: small frames, and large ones in proportion to their voxels.
+
+    Linking goes with the nuclei, of which a small frame has few and a large one as many as we care to assume: its cost is
+    left as it is.
+    """
+    times = 2048 * 2048 * 256 / (51 * 120 * 122)
+    large = replace(
+        small,
+        gpu_s=small.gpu_s * times,
+        windows=round(times / 4),
+        cpu_s=small.cpu_s * times,
+        regions=4 * 2 * 8 * 8,  # detect, flood, measure and write of blocks of 128 x 256 x 256
+        store_bytes=small.store_bytes * times,
+    )
+    return {"51 x 120 x 122 voxels a frame": small, "256 x 2048 x 2048 voxels a frame": large}
+
+
+def model(costs: Costs, *, frames: int, cpus_per_gpu: int) -> list[list[str]]:
+    """Rows of the table for each number of GPUs."""
+    one = simulate_run(costs, frames=frames, gpus=1, cpus=cpus_per_gpu).seconds
+    rows = []
+    for gpus in GPUS:
+        run = simulate_run(costs, frames=frames, gpus=gpus, cpus=gpus * cpus_per_gpu)
+        rows.append(
+            [
+                str(gpus),
+                str(gpus * cpus_per_gpu),
+                f"{run.seconds:.0f}",
+                f"{frames / run.seconds:.3g}",
+                f"{one / run.seconds:.1f}",
+                f"{100 * one / run.seconds / gpus:.0f} %",
+                f"{run.limit} ({100 * run.busy[run.limit]:.0f} %)",
+            ]
+        )
+    return rows
+
+
+def draw(path: Path, movies: dict[str, Costs], *, frames: int, cpus_per_gpu: int) -> None:
+    """Draw times one GPU against GPUs, beside the ideal."""
+    from matplotlib.figure import Figure
+
+    counts = [2**n for n in range(10)]
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot(xlabel="GPUs", ylabel="times one GPU", xscale="log", yscale="log")
+    axes.plot(counts, counts, color="0.7", linestyle="--", label="ideal")
+    for name, costs in movies.items():
+        runs = [simulate_run(costs, frames=frames, gpus=n, cpus=n * cpus_per_gpu).seconds for n in counts]
+        axes.plot(counts, [runs[0] / s for s in runs], marker="o", markersize=3, label=name)
+    axes.set_xticks(counts, [str(n) for n in counts])
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+# --- one worker against two -----------------------------------------------------------------------------------------
+
+
+def print_measured() -> None:
+    """Time the stages that need a core, with one worker and with two."""
+    from tlseg.run.segment import segment
+    from tlseg.simulate.api import simulate
+    from tlseg.simulate.settings import SimulationSettings
+
+    stages = ("detect", "flood", "measure", "write")
+    with tempfile.TemporaryDirectory(prefix="tlseg-scaling-") as folder:
+        movie = Path(folder) / "movie.ome.zarr"
+        simulate(movie, SimulationSettings(frames=2, start_nuclei=8, shape=(64, 256, 256)))
+        spans = {}
+        for workers in (1, 2):
+            watch = Spans()
+            out = Path(folder) / f"{workers}.ome.zarr"
+            segment(movie, out=out, workers=workers, block=(32, 64, 64), device="cpu", image=False, listener=watch)
+            spans[workers] = {stage: watch.seconds(stage) for stage in stages}
+    rows = [[s, f"{spans[1][s]:.2f}", f"{spans[2][s]:.2f}", f"{spans[1][s] / spans[2][s]:.2f}"] for s in stages]
+    whole = {n: sum(found.values()) for n, found in spans.items()}
+    rows.append(["together", f"{whole[1]:.2f}", f"{whole[2]:.2f}", f"{whole[1] / whole[2]:.2f}"])
+    print(table(["stage", "1 worker, s", "2 workers, s", "times faster"], rows))
+
+
+class Spans:
+    """A listener that notes when each stage's units were done."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, list[float]] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Note a unit."""
+        if event.done:
+            self.times.setdefault(event.stage, []).append(time.monotonic())
+
+    def seconds(self, stage: str) -> float:
+        """From a stage's first unit to its last."""
+        return self.times[stage][-1] - self.times[stage][0]
+
+
+if __name__ == "__main__":
+    main()
