@@ -15,6 +15,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from tlseg.cli.train import command
+from tlseg.errors import ModelError
 from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.pack import pack
 from tlseg.models.unet import NDN, NSN, UNet
@@ -223,7 +224,6 @@ def test_fine_tuning_goes_on_from_a_checkpoint_and_from_a_model(pairs: Path, tmp
         ndn=tmp_path / "ndn/last.pt",
         ndn_base=12,
         provenance={},
-        spacing_um=(1.6, 0.8, 0.8),
     )
     for number, start in enumerate((tmp_path / "nsn/best.pt", tmp_path / "model")):
         out = tmp_path / f"tuned{number}"
@@ -232,6 +232,33 @@ def test_fine_tuning_goes_on_from_a_checkpoint_and_from_a_model(pairs: Path, tmp
         tuned, before = read_checkpoint(out / "best.pt").weights, read_checkpoint(tmp_path / "nsn/best.pt").weights
         assert torch.allclose(tuned["head.weight"], before["head.weight"], atol=1e-3)
     assert "no network" not in one_line(train("nsn", pairs, "--out", tmp_path / "x", *QUICK, "--init", "nothing"))
+
+
+def test_networks_of_different_grids_are_no_model(pairs: Path, tmp_path: Path) -> None:
+    for number, grid in enumerate(("1.6,0.8,0.8", "2,1,1")):
+        out = tmp_path / str(number)
+        result = train("nsn", pairs, "--out", out, "--steps", 1, *QUICK, "--hold-out", "none", "--grid", grid)
+        assert result.exit_code == 0, result.stderr
+    with pytest.raises(ModelError, match="learned at different voxel spacings"):
+        pack(
+            tmp_path / "m", name="m", nsn=tmp_path / "0/best.pt", ndn=tmp_path / "1/best.pt", ndn_base=1, provenance={}
+        )
+    same = pack(
+        tmp_path / "m", name="m", nsn=tmp_path / "1/best.pt", ndn=tmp_path / "1/last.pt", ndn_base=1, provenance={}
+    )
+    assert same.spec.spacing_um == (2.0, 1.0, 1.0)
+
+
+def test_checkpoints_of_earlier_versions_still_make_models(tmp_path: Path) -> None:
+    for name, architecture in (("nsn", NSN), ("ndn", replace(NDN, base=1))):
+        network = UNet(architecture)
+        averaged = {f"module.{k}": v for k, v in network.state_dict().items()} | {"n_averaged": torch.tensor(3)}
+        spoilt = {k: torch.zeros_like(v) for k, v in network.state_dict().items()}
+        torch.save({"settings": "TrainSettings(...)", "network": spoilt, "averaged": averaged}, tmp_path / f"{name}.pt")
+    model = pack(tmp_path / "m", name="m", nsn=tmp_path / "nsn.pt", ndn=tmp_path / "ndn.pt", ndn_base=1, provenance={})
+    assert model.spec.spacing_um == (1.6, 0.8, 0.8)
+    packed = model.network("ndn").state_dict()
+    assert all(torch.allclose(v.float(), network.state_dict()[k].float(), atol=1e-3) for k, v in packed.items())
 
 
 def test_training_without_its_extra_names_it(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

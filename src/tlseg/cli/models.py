@@ -66,7 +66,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--nsn", type=click.Path(path_type=Path), required=True, help="best.pt of the NSN training.")
 @click.option("--ndn", type=click.Path(path_type=Path), required=True, help="best.pt of the NDN training.")
 @click.option(
-    "--ndn-base", type=click.IntRange(1), default=12, show_default=True, help="Base width NDN was trained with."
+    "--ndn-base", type=click.IntRange(1), default=12, show_default=True, help="Base width of an NDN that does not say."
 )
 @click.option("--settings", type=click.Path(path_type=Path), help="JSON file with further fields of model.json.")
 @json_option
@@ -88,7 +88,7 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
         nsn=options["nsn"],
         ndn=options["ndn"],
         ndn_base=options["ndn_base"],
-        **{"provenance": {}, "spacing_um": (1.6, 0.8, 0.8), **settings},
+        **{"provenance": {}, **settings},
     )
     if as_json:
         print_json({"folder": str(model.folder), "digest": model.digest})

@@ -173,8 +173,8 @@ def _train_once(
     if as_json:
         print_json({"weights": str(best), "pairs": learned, "validation_frames": judged, "held_out": held})
     else:
-        by = f"judged by {judged} of {', '.join(held)}" if held else "not validated"
-        click.echo(f"Best weights: {best} (learned from {learned} stacks, {by})")
+        by = f"stacks to judge by: {judged} of {', '.join(held)}" if held else "not validated"
+        click.echo(f"Best weights: {best} (stacks to learn from: {learned}; {by})")
 
 
 def _train_folds(
