@@ -16,8 +16,8 @@ from distributed import Client, LocalCluster
 
 from runs import essence, inputs, run, tree
 from tlseg.errors import PlanError, RunError
-from tlseg.run import pools
-from tlseg.run.events import Event
+from tlseg.run import cluster as clusters
+from tlseg.run.events import Event, Notice
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ def test_workers_that_stay_see_a_new_run(base: Path, tmp_path: Path, cluster: Lo
 def test_a_worker_that_is_killed(base: Path, tmp_path: Path, cluster: LocalCluster, stage: str) -> None:
     killed = threading.Event()
 
-    def kill_one(event: Event) -> None:
-        if event.stage == stage and event.done and not killed.is_set():
+    def kill_one(event: Event | Notice) -> None:
+        if isinstance(event, Event) and event.stage == stage and event.done and not killed.is_set():
             killed.set()
             os.kill(client.run(os.getpid, workers=[next(iter(client.nthreads()))]).popitem()[1], signal.SIGKILL)
 
@@ -108,8 +108,8 @@ def test_a_cluster_that_goes_away(base: Path, tmp_path: Path) -> None:
         n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
     )
 
-    def close(event: Event) -> None:
-        if event.stage == "flood" and event.done == 1:
+    def close(event: Event | Notice) -> None:
+        if isinstance(event, Event) and event.stage == "flood" and event.done == 1:
             gone.close()
 
     with (
@@ -128,8 +128,8 @@ def test_an_error_of_a_worker_is_one_line(base: Path, tmp_path: Path, cluster: L
     """Weights that are gone when the workers want them."""
     movie, model = inputs(tmp_path, frames=1)
 
-    def damage(event: Event) -> None:
-        if event.stage == "predict" and not event.done:
+    def damage(event: Event | Notice) -> None:
+        if isinstance(event, Event) and event.stage == "predict" and not event.done:
             (model / "nsn.safetensors").write_bytes(b"damaged")
 
     with Client(cluster) as client, pytest.raises(RunError, match=r"The model in .* changed") as caught:
@@ -139,8 +139,8 @@ def test_an_error_of_a_worker_is_one_line(base: Path, tmp_path: Path, cluster: L
 
 @pytest.mark.usefixtures("no_remains")
 def test_a_scheduler_that_does_not_answer(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pools.CONNECT_S <= 20
-    monkeypatch.setattr(pools, "CONNECT_S", 1.0)
+    assert clusters.CONNECT_S <= 20
+    monkeypatch.setattr(clusters, "CONNECT_S", 1.0)
     began = time.monotonic()
     with pytest.raises(RunError, match="No Dask scheduler answers at") as caught:
         run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", scheduler="tcp://127.0.0.1:9")

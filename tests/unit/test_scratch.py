@@ -20,9 +20,7 @@ from tlseg.store.scratch import RunLock, Scratch, write_atomically
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Scratch:
-    made = Scratch(str(tmp_path / "scratch"))
-    made.begin({"a": 1})
-    return made
+    return Scratch(str(tmp_path / "scratch")).begin({"a": 1})
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -42,14 +40,22 @@ def test_what_is_put_comes_back_and_counts_as_done(scratch: Scratch) -> None:
         assert back[name].dtype == values.dtype
 
 
-@pytest.mark.parametrize("keep", [0, 10, 200])
-def test_a_damaged_table_is_an_error_that_names_it(scratch: Scratch, keep: int) -> None:
-    scratch.put("flood", 0, 0, x=np.arange(1000))
-    path = next(scratch.path.rglob("*.npz"))
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ResumeError, match=r"is damaged\. Start anew with --overwrite") as caught:
-        scratch.get("flood", 0, 0)
+@pytest.mark.parametrize("keep", [0, 10, 200, 1000])
+def test_a_damaged_table_costs_its_frame(scratch: Scratch, keep: int) -> None:
+    """Also one that a power cut left as long as it was, and empty."""
+    for frame in (3, 4):
+        for stage in ("detect", "flood"):
+            scratch.put(stage, frame, 0, x=np.arange(1000))
+    scratch.put("statistics", 3, 0)
+    path = scratch.path / "tables/flood/000003/00000000.npz"
+    path.write_bytes(path.read_bytes()[:keep] if keep < 1000 else bytes(path.stat().st_size))
+    with pytest.raises(
+        ResumeError, match=r"is damaged or gone\. The same command goes on and does frame 3 again"
+    ) as caught:
+        scratch.get("flood", 3, 0)
     assert str(path) in str(caught.value)
+    assert not scratch.done("flood", 3) | scratch.done("detect", 3)
+    assert scratch.done("flood", 4) == scratch.done("detect", 4) == scratch.done("statistics", 3) == {0}
 
 
 def test_half_written_files_are_not_done(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +83,7 @@ def test_atomic_writes_replace_whole_files(tmp_path: Path) -> None:
 
 def create(scratch: Scratch, shards: tuple[int, ...], fill: int) -> None:
     scratch.create("maps", shape=(2, 32, 32), dtype="uint8", shards=shards, chunks=(1, 16, 16))
-    scratch.array("maps")[...] = fill
+    scratch.write("maps", (...,), np.full((2, 32, 32), fill, np.uint8))
 
 
 def test_arrays_are_made_once(scratch: Scratch) -> None:
@@ -87,44 +93,122 @@ def test_arrays_are_made_once(scratch: Scratch) -> None:
     assert (scratch.array("maps")[:] == 5).all()
 
 
-def test_an_array_made_anew_is_opened_anew(scratch: Scratch) -> None:
-    """Also by a process that did not remove the first one: a worker that stays must not write in its layout."""
-    import shutil
+def test_what_is_zero_is_there(scratch: Scratch) -> None:
+    create(scratch, (1, 32, 32), 0)
+    assert not scratch.read("maps", (0, slice(None), slice(5, 9)), frame=0).any()
 
+
+def lose(path: Path) -> None:
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def blank(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[20] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("damage", [lose, cut, blank, flip])
+@pytest.mark.parametrize("shards", [(1, 32, 32), (1, 16, 16)], ids=["sharded", "chunks"])
+def test_pixels_that_are_lost_are_no_zeros(scratch: Scratch, damage: Any, shards: tuple[int, ...]) -> None:
+    create(scratch, shards, 5)
+    scratch.put("flood", 7, 0)
+    assert (scratch.read("maps", (0,), frame=7) == 5).all()
+    damage(next(path for path in sorted((scratch.path / "maps/c/0").rglob("*")) if path.is_file()))
+    with pytest.raises(ResumeError, match="does frame 7 again"):
+        scratch.read("maps", (0,), frame=7)
+    assert not scratch.done("flood", 7)
+    assert (scratch.read("maps", (1,), frame=8) == 5).all()
+
+
+def test_a_dropped_frame_frees_its_files(scratch: Scratch) -> None:
     create(scratch, (1, 32, 32), 5)
-    before = scratch.array("maps")
-    assert scratch.array("maps") is before
-    shutil.rmtree(scratch.path / "maps")
-    create(scratch, (1, 16, 16), 6)
-    assert scratch.array("maps").shards is None
-    assert before.shards == (1, 32, 32)
-
-
-def test_a_dropped_frame_reads_as_zero_and_frees_its_files(scratch: Scratch) -> None:
-    create(scratch, (1, 32, 32), 5)
+    assert scratch.holds("maps", 0)
     scratch.drop("maps", 0)
     scratch.drop("maps", 0)
-    assert not scratch.array("maps")[0].any()
-    assert (scratch.array("maps")[1] == 5).all()
+    assert not scratch.holds("maps", 0)
     assert not (scratch.path / "maps/c/0").exists()
+    with pytest.raises(ResumeError):
+        scratch.read("maps", (0,), frame=0)
+    assert (scratch.read("maps", (1,), frame=1) == 5).all()
+
+
+# --- leases ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_left_of_another_run_writes_nothing(scratch: Scratch) -> None:
+    """A task that outlived its run, when the next has begun: what it holds is not what is there now."""
+    create(scratch, (1, 32, 32), 5)
+    new = scratch.begin({"a": 2})
+    create(new, (1, 16, 16), 6)
+    new.put("flood", 0, 0)
+    before = sorted(new.path.rglob("*"))
+    for act in (
+        lambda: scratch.write("maps", (0,), np.zeros((32, 32), np.uint8)),
+        lambda: scratch.put("flood", 0, 1),
+        lambda: scratch.read("maps", (0,), frame=0),
+        lambda: scratch.get("flood", 0, 0),
+        scratch.hold,
+    ):
+        with pytest.raises(RunError, match="is over, so it writes nothing"):
+            act()
+    assert not scratch.path.exists()
+    assert sorted(new.path.rglob("*")) == before
+    new.hold()
+
+
+def test_a_run_that_ended_lets_nothing_be_written(scratch: Scratch) -> None:
+    scratch.remove()
+    with pytest.raises(RunError, match="is over"):
+        scratch.put("flood", 0, 0)
+    assert not Path(scratch.folder).exists()
+
+
+def test_a_lease_is_found_again(scratch: Scratch) -> None:
+    scratch.put("flood", 0, 3)
+    again = Scratch.at(scratch.folder)
+    assert again == scratch
+    assert again.done("flood", 0) == {3}
+    assert Scratch.at(scratch.folder + "-other").done("flood", 0) == set()
 
 
 # --- fingerprint ----------------------------------------------------------------------------------------------------
 
 
 def test_the_same_fingerprint_goes_on(tmp_path: Path) -> None:
-    scratch = Scratch(str(tmp_path / "scratch"))
+    empty = Scratch(str(tmp_path / "scratch"))
     wanted = {"frames": (0, 3), "settings": {"threshold": 128, "deep": {"x": None}}}
-    assert scratch.begin(wanted) is False
-    assert scratch.begin(wanted) is True
-    assert scratch.begin(json.loads(json.dumps(wanted))) is True
+    assert not empty.continues(wanted)
+    scratch = empty.begin(wanted)
+    assert scratch.continues(wanted)
+    assert scratch.continues(json.loads(json.dumps(wanted)))
+    assert scratch.fingerprint() == json.loads(json.dumps(wanted))
+
+
+def test_overwriting_goes_on_with_overwriting_only(tmp_path: Path) -> None:
+    wanted = {"a": 1}
+    plain = Scratch(str(tmp_path / "scratch")).begin(wanted)
+    assert not plain.continues(wanted, overwrite=True)
+    replacing = plain.begin(wanted, overwrite=True)
+    assert replacing.continues(wanted, overwrite=True)
+    assert not replacing.continues({"a": 2}, overwrite=True)
+    assert replacing.continues(wanted)
 
 
 def test_another_fingerprint_is_told_with_every_difference(tmp_path: Path) -> None:
-    scratch = Scratch(str(tmp_path / "scratch"))
-    scratch.begin({"frames": [0, 3], "settings": {"a": 1, "b": {"c": 2}}, "gone": True})
+    scratch = Scratch(str(tmp_path / "scratch")).begin(
+        {"frames": [0, 3], "settings": {"a": 1, "b": {"c": 2}}, "gone": True}
+    )
     with pytest.raises(ResumeError) as caught:
-        scratch.begin({"frames": [0, 4], "settings": {"a": 1, "b": {"c": 3}}, "new": 1})
+        scratch.continues({"frames": [0, 4], "settings": {"a": 1, "b": {"c": 3}}, "new": 1})
     for part in ("frames was [0, 3], is [0, 4]", "settings.b.c was 2, is 3", "gone was True, is None", "new was None"):
         assert part in str(caught.value)
     assert "settings.a" not in str(caught.value)
@@ -133,15 +217,19 @@ def test_another_fingerprint_is_told_with_every_difference(tmp_path: Path) -> No
 def test_after_removal_anything_may_begin(scratch: Scratch) -> None:
     create(scratch, (1, 32, 32), 5)
     scratch.remove()
-    assert not scratch.path.exists()
+    assert not Path(scratch.folder).exists()
     scratch.remove()
-    assert scratch.begin({"other": 1}) is False
+    assert not scratch.continues({"other": 1})
 
 
-def test_a_damaged_fingerprint_is_told(scratch: Scratch) -> None:
-    (scratch.path / "fingerprint.json").write_text('{"a":')
-    with pytest.raises(ResumeError, match="damaged"):
-        scratch.begin({"a": 1})
+@pytest.mark.parametrize("content", ['{"a":', "\0" * 40, "[]", "{}"])
+def test_a_damaged_fingerprint_is_told(scratch: Scratch, content: str) -> None:
+    (Path(scratch.folder) / "fingerprint.json").write_text(content)
+    found = Scratch.at(scratch.folder)
+    with pytest.raises(ResumeError, match=r"damaged\. Start anew with --overwrite"):
+        found.continues({"a": 1})
+    assert not found.continues({"a": 1}, overwrite=True)
+    assert found.begin({"a": 1}).continues({"a": 1})
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
@@ -226,10 +314,27 @@ def test_locks_of_the_living_are_kept(tmp_path: Path, owner: Any, age: float) ->
     assert lock.read_text() == before
 
 
-def test_a_beat_shows_that_the_run_is_alive(tmp_path: Path) -> None:
+def test_a_beat_shows_that_the_run_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while nothing is finished: a task may take longer than others wait."""
+    monkeypatch.setattr(module, "BEAT_S", 0.01)
     with RunLock(tmp_path) as lock:
         os.utime(lock.path, (0, 0))
+        until(lambda: time.time() - lock.path.stat().st_mtime < 60)
         lock.beat()
-        assert time.time() - lock.path.stat().st_mtime < 60
-        lock.path.unlink()
-        lock.beat()
+
+
+def test_a_lock_that_another_run_took_stops_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.01)
+    with RunLock(tmp_path) as lock:
+        write_lock(tmp_path, {"host": "elsewhere", "pid": 1})
+        until(lambda: lock.lost)
+        with pytest.raises(RunError, match=r"took .* over while this one was silent"):
+            lock.beat()
+    assert json.loads((tmp_path / "run.lock").read_text())["host"] == "elsewhere", "it is theirs now"
+
+
+def until(true: Any) -> None:
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -55,6 +55,11 @@ class Frames:
     def _label(self, group: range) -> Flow:
         run, scratch = self.run, self.run.scratch
         blocks = range(len(run.grid))
+        for frame in group:
+            if not any(scratch.done(stage, frame) for stage in (*map(predicted, run.roles), "detect")):
+                # What was lost of a frame that is done again must not be read again to be written over.
+                for array in (*run.roles, "maps", "labels"):
+                    scratch.drop(array, run.row(frame))
         if any(len(scratch.done("detect", frame)) < len(blocks) for frame in group):
             yield self._predict(group)
         yield [
@@ -92,7 +97,7 @@ class Frames:
         size = run.windows_per_task
         step: Step = []
         for role in run.roles:
-            done = {frame: run.scratch.done(f"predict-{role}", frame) for frame in group}
+            done = {frame: run.scratch.done(predicted(role), frame) for frame in group}
             windows = range(windows_per_frame(run, role))
             units = [(frame, window) for frame in group for window in windows if window not in done[frame]]
             for start in range(0, len(units), size):
@@ -117,6 +122,11 @@ class Frames:
 
     def _task(self, stage: str, function: Callable[..., Any], frame: int, block: int) -> Task:
         return Task(stage, frame, block, function, (self.run, frame, block))
+
+
+def predicted(role: Role) -> str:
+    """Name of the tables that say which windows of a network are done."""
+    return f"predict-{role}"
 
 
 def windows_per_frame(run: RunContext, role: Role) -> int:

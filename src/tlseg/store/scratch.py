@@ -368,8 +368,9 @@ def _differences(before: Any, now: Any, where: str = "") -> list[str]:
 def _open_array(path: str) -> Any:
     import zarr
 
-    # What is zero is written too, so that what is absent is known to be lost.
-    return zarr.open_array(path, mode="r+", config={"write_empty_chunks": True})
+    # What is zero is written too, so that what is absent is known to be lost. `open_array` takes it from here only.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(path, mode="r+")
 
 
 @lru_cache(maxsize=32)
