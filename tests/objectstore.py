@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import threading
 import time
 from collections import Counter
@@ -29,6 +30,7 @@ def s3_server() -> Iterator[str]:
     """Run a moto server in this process; yields its address."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -89,7 +91,7 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
                 self.connection.close()
                 return
             if fault == "slow":
-                time.sleep(0.3)
+                time.sleep(0.2)
             connection = http.client.HTTPConnection(proxy.target, timeout=60)
             headers = {k: v for k, v in self.headers.items() if k.lower() not in ("transfer-encoding", "expect")}
             if body is not None:

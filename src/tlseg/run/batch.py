@@ -15,6 +15,7 @@ from typing import Any
 
 from tlseg.errors import RunError
 from tlseg.run.flow import Task
+from tlseg.run.metrics import count_task
 from tlseg.store.location import one_line
 
 WORTH_SENDING_S = 0.1
@@ -69,7 +70,9 @@ def _run(task: Task) -> Outcome:
         result, error = task.function(*task.arguments), None
     except Exception as raised:
         result, error = None, _portable(raised)
-    return Outcome(result, error, time.perf_counter() - began, this_worker())
+    seconds = time.perf_counter() - began
+    count_task(task.stage, seconds, units=task.weight, failed=error is not None)
+    return Outcome(result, error, seconds, this_worker())
 
 
 def this_worker() -> str:

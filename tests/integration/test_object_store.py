@@ -1,0 +1,277 @@
+"""Movie in and results out on s3://, against a server on loopback that fails as real ones do: the same bytes as on disk."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec.config
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from objectstore import BUCKET, CREDENTIALS, Fault, FaultyProxy, s3_server
+from runs import essence, inputs, run, tree
+from tlseg.cli import main
+from tlseg.errors import LabelError, MissingExtraError, MovieError, PlanError, ResumeError, RunError
+from tlseg.evaluate.api import evaluate
+from tlseg.report.write import write_report
+from tlseg.run import publish, stages
+from tlseg.run.job import prepare
+from tlseg.run.segment import segment
+from tlseg.run.status import run_status
+from tlseg.store import lock, options, retry
+from tlseg.store.export import export
+from tlseg.store.labels import prepare_root
+from tlseg.store.location import open_group
+from tlseg.store.lock import ObjectLock, held_lock
+from tlseg.store.place import Place, place_of
+from tlseg.store.result import open_result
+from tlseg.view.bucket import BucketServer, byte_range
+
+pytest.importorskip("moto")
+
+MOVIE = f"s3://{BUCKET}/movie.ome.zarr"
+FRAMES = 2
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[FaultyProxy]:
+    """S3 on loopback, reached through a proxy; credentials and endpoint are set as a user would."""
+    with pytest.MonkeyPatch.context() as patch, s3_server() as server, FaultyProxy(server) as proxy:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, "/nonexistent")
+        patch.setattr(fsspec.config, "conf", {})
+        patch.setattr(options, "_given", {})
+        patch.setattr(retry, "FIRST_DELAY_S", 0.01)
+        patch.setattr(lock, "SETTLE_S", 0.01)
+        options.set_options({"s3": {"endpoint_url": proxy.url}})
+        fs, _ = Place(f"s3://{BUCKET}/x").file_system()
+        fs.mkdir(BUCKET)
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a movie, a model, and the run of it on disk, `out.ome.zarr`."""
+    folder = tmp_path_factory.mktemp("local")
+    movie, model = inputs(folder, FRAMES)
+    run(movie, model, out=folder / "out.ome.zarr")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def remote(proxy: FaultyProxy, local: Path) -> str:
+    """The movie in the bucket, and its result there, made while one request in five failed."""
+    place_of(MOVIE).put(local / "movie.ome.zarr")
+
+    def plan(method: str, path: str, before: int) -> Fault:
+        draw = zlib.crc32(f"{method} {path}".encode())
+        if before or draw % 5:
+            return None
+        faults: tuple[Fault, ...] = ("cut", "drop", "slow", "busy") if method == "GET" else ("drop", "slow", "busy")
+        return faults[draw // 5 % len(faults)]
+
+    proxy.plan = plan
+    proxy.faults.clear()
+    result = f"s3://{BUCKET}/result.ome.zarr"
+    try:
+        run(MOVIE, local / "model", out=result, scratch=local / "scratch")
+    finally:
+        proxy.plan = lambda method, path, before: None
+    assert set(proxy.faults) == {"busy", "slow", "cut", "drop"}, proxy.faults
+    assert sum(proxy.faults.values()) > 20
+    return result
+
+
+def fetched(url: str, folder: Path) -> Path:
+    place_of(url).get(folder)
+    return folder
+
+
+def test_a_result_in_a_store_is_that_on_disk(remote: str, local: Path, tmp_path: Path) -> None:
+    copy, disk = fetched(remote, tmp_path / "copy"), local / "out.ome.zarr"
+    assert len(essence(copy)) > 40
+    assert essence(copy) == essence(disk)
+    there, here = tree(copy), tree(disk)
+    assert {path for path, digest in there.items() if digest} == {path for path, digest in here.items() if digest}
+    image = {path: digest for path, digest in here.items() if path[0].isdecimal()}
+    assert {path: there[path] for path in image} == image
+    record = json.loads((copy / "tlseg/nuclei/run.json").read_text())
+    assert record["complete"]
+    assert record["audit"] == json.loads((disk / "tlseg/nuclei/run.json").read_text())["audit"]
+
+
+def test_no_secret_and_no_endpoint_is_written(remote: str, proxy: FaultyProxy, local: Path, tmp_path: Path) -> None:
+    written = [*fetched(remote, tmp_path / "copy").rglob("*"), *(local / "scratch").rglob("*")]
+    secrets = [CREDENTIALS["AWS_SECRET_ACCESS_KEY"], CREDENTIALS["AWS_ACCESS_KEY_ID"], proxy.url.split("//")[1]]
+    for path in written:
+        data = path.read_bytes() if path.is_file() else b""
+        assert not [secret for secret in secrets if secret.encode() in data], path
+
+
+def test_nothing_is_left_of_the_run(remote: str, local: Path) -> None:
+    assert list((local / "scratch").iterdir()) == []
+    assert place_of(f"{remote}/tlseg/nuclei").names() == ["audit.json", "events.jsonl", "run.json"]
+
+
+def test_results_are_read_from_the_store(remote: str, local: Path, tmp_path: Path) -> None:
+    here, there = open_result(local / "out.ome.zarr"), open_result(remote)
+    np.testing.assert_array_equal(here.labels.compute(), there.labels.compute())
+    np.testing.assert_array_equal(here.image.compute(), there.image.compute())
+    assert here.table().equals(there.table())
+    for ours, theirs in zip(here.tracks(), there.tracks(), strict=True):
+        assert ours.equals(theirs)
+    scores = evaluate(remote, local / "out.ome.zarr").to_dict()
+    assert (scores["seg"], scores["tracking"]["tra"]) == (1.0, 1.0)
+    for kind in ("ctc", "geff", "csv"):
+        a, b = (export(r, kind, out=tmp_path / f"{kind}-{i}") for i, r in enumerate((local / "out.ome.zarr", remote)))
+        assert a.items == b.items
+    assert tree(tmp_path / "ctc-0") == tree(tmp_path / "ctc-1")
+    status = run_status(remote)
+    assert (status.state, status.frames_done) == ("complete", FRAMES)
+    assert status.to_dict()["last_event"] == "run_finished"
+
+
+def test_a_report_lies_with_the_result(remote: str) -> None:
+    report = write_report(remote)
+    assert str(report.path) == f"{remote}/tlseg/nuclei/report.html"
+    assert len(place_of(str(report.path)).read_bytes()) == report.nbytes
+
+
+def test_a_browser_reads_the_store_through_this_process(remote: str, local: Path) -> None:
+    chunk = next((local / "out.ome.zarr/labels/nuclei/0/c").rglob("0"))
+    while chunk.is_dir():
+        chunk = next(path for path in sorted(chunk.rglob("*")) if path.is_file())
+    key, data = chunk.relative_to(local / "out.ome.zarr").as_posix(), chunk.read_bytes()
+    server = BucketServer(place_of(remote), host="127.0.0.1")
+
+    def ask(url: str, **headers: str) -> tuple[int, bytes]:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+                assert answer.headers["Access-Control-Allow-Origin"] == "*"
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, b""
+
+    try:
+        assert ask(f"{server.url}/{key}") == (200, data)
+        for header in ("bytes=2-9", "bytes=10-", "bytes=-4"):
+            assert ask(f"{server.url}/{key}", Range=header) == (206, data[slice(*byte_range(header))])
+        assert ask(f"{server.url}/none")[0] == 404
+        assert ask(f"{server.url.rsplit('/', 1)[0]}/guess/{key}")[0] == 404
+        assert ask(f"{server.url}/../movie.ome.zarr/zarr.json")[0] == 404
+    finally:
+        server.stop()
+
+
+def test_a_run_that_was_stopped_goes_on(
+    remote: str, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, written = f"s3://{BUCKET}/stopped.ome.zarr", []
+    original, publishing = stages.write, publish.write_table
+
+    def once(*arguments: object) -> int:
+        if written:
+            raise KeyboardInterrupt
+        written.append(original(*arguments))
+        return written[0]
+
+    def never(*arguments: object, **settings: object) -> None:
+        raise OSError("the network is gone")
+
+    settings = {"out": out, "scratch": tmp_path / "scratch"}
+    monkeypatch.setattr(stages, "write", once)
+    with pytest.raises(KeyboardInterrupt):
+        run(MOVIE, local / "model", **settings)
+    assert run_status(out).state == "stopped"
+    with pytest.raises(ResumeError, match="block was"):
+        run(MOVIE, local / "model", **settings, block=(32, 48, 48))
+    monkeypatch.setattr(stages, "write", original)
+    monkeypatch.setattr(publish, "write_table", never)
+    with pytest.raises(RunError, match="the network is gone"):
+        run(MOVIE, local / "model", **settings)
+    assert run_status(out).last_error == "OSError: the network is gone"
+    monkeypatch.setattr(publish, "write_table", publishing)
+    assert run(MOVIE, local / "model", **settings).resumed
+    assert essence(fetched(out, tmp_path / "copy")) == essence(local / "out.ome.zarr")
+    with pytest.raises(LabelError, match="already has labels"):
+        run(MOVIE, local / "model", **settings)
+
+
+def test_two_runs_at_once_on_one_output_are_refused(remote: str, local: Path, tmp_path: Path) -> None:
+    out = f"s3://{BUCKET}/busy.ome.zarr"
+    prepare_root(place_of(out))
+    with (
+        ObjectLock(place_of(out) / "tlseg" / "nuclei"),
+        pytest.raises(RunError, match=r"Another run is writing.*process"),
+    ):
+        run(MOVIE, local / "model", out=out, scratch=tmp_path)
+    assert held_lock(place_of(out) / "tlseg" / "nuclei") is None
+
+
+def test_a_lock_is_had_by_one_and_taken_over_from_the_dead(proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = place_of(f"s3://{BUCKET}/locks/tlseg/nuclei")
+    with ObjectLock(folder) as mine:
+        mine.beat()
+        with pytest.raises(RunError, match="Another run is writing"), ObjectLock(folder):
+            pass
+        document = json.loads((folder / lock.LOCK).read_bytes())
+        (folder / lock.LOCK).write(json.dumps(document | {"pid": 2**22 + 1, "token": "dead"}).encode())
+        mine._check_mine()
+        with pytest.raises(RunError, match="This one stops"):
+            mine.beat()
+        with ObjectLock(folder) as next_one:
+            next_one.beat()
+            far = json.loads((folder / lock.LOCK).read_bytes()) | {"host": "far"}
+            assert not next_one.lost
+        for age, alive in ((10.0, True), (3600.0, False)):
+            (folder / lock.LOCK).write(json.dumps(far | {"beat": far["beat"] - age}).encode())
+            held = held_lock(folder)
+            assert held is not None
+            assert held.alive is alive
+    assert held_lock(folder) is not None, "what another run holds is not removed"
+
+
+def test_a_lost_answer_to_a_lock_is_no_refusal(proxy: FaultyProxy) -> None:
+    """The store makes the lock, the answer is lost, and the repeated request finds it made: by ourselves."""
+    folder = place_of(f"s3://{BUCKET}/lost/tlseg/nuclei")
+    own = ObjectLock(folder)
+    (folder / lock.LOCK).write(own._document())
+    with own:
+        own.beat()
+
+
+def test_other_protocols_fall_out_of_the_same_design(local: Path, tmp_path: Path) -> None:
+    out = "memory://elsewhere/result.ome.zarr"
+    movie = f"file://{local / 'movie.ome.zarr'}"
+    run(movie, local / "model", out=out, scratch=tmp_path / "scratch", keep_maps=True)
+    copy = fetched(out, tmp_path / "copy")
+    assert essence(copy) == essence(local / "out.ome.zarr")
+    assert (copy / "tlseg/nuclei/maps/zarr.json").is_file()
+    place_of(out).remove()
+
+
+def test_bad_places_are_one_line(
+    proxy: FaultyProxy, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"model": local / "model", "device": "cpu"}
+    with pytest.raises(LabelError, match=r"in an object store are not touched|cannot be added"):
+        prepare(MOVIE, **{**settings, "out": MOVIE} if place_of(MOVIE).exists() else settings)
+    with pytest.raises(PlanError, match="--scratch DIR"):
+        segment(local / "movie.ome.zarr", out=f"s3://{BUCKET}/x.zarr", scheduler="tcp://127.0.0.1:1", **settings)
+    with pytest.raises(MovieError, match=r"cannot be opened|NoSuchBucket"):
+        open_group("s3://no-such-bucket/movie.ome.zarr")
+    with pytest.raises(LabelError, match="bucket does not exist") as caught:
+        segment(local / "movie.ome.zarr", out="s3://no-such-bucket/x.zarr", scratch=tmp_path, **settings)
+    assert "\n" not in str(caught.value)
+    answer = CliRunner().invoke(main, ["status", f"s3://{BUCKET}/nothing.zarr"])
+    assert answer.exit_code == 2
+    assert "knows of no run" in answer.output
+    with pytest.raises((MovieError, MissingExtraError)):
+        place_of("nosuch://x/y").exists()
