@@ -132,7 +132,7 @@ def draw(rows: list[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]], 
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)
 
 
