@@ -90,10 +90,7 @@ def plan(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Calla
 
 
 class Killer(WorkerPlugin):
-    """Ends its process inside a task of a stage where a token in a folder names the process.
-
-    Only processes that have worked before are named: a nanny does not replace a worker that dies while it is starting.
-    """
+    """Ends its process inside a task of a stage where a token in a folder names the process."""
 
     name = "killer"
 
@@ -127,10 +124,16 @@ class Killer(WorkerPlugin):
 
 @contextmanager
 def local_cluster(tokens: Path) -> Iterator[Client]:
-    """Two workers with nannies that start them again."""
+    """Two workers with nannies that start them again.
+
+    A cluster of Dask's gives up a worker that is not back 15 seconds after it was lost, for good; on a busy machine a
+    worker takes longer to start.
+    """
     tokens.mkdir()
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 10}),
+        dask.config.set(
+            {"distributed.scheduler.allowed-failures": 10, "distributed.deploy.lost-worker-timeout": "300s"}
+        ),
         LocalCluster(
             n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
         ) as made,
@@ -176,8 +179,8 @@ def run_and_die(folder: str, out: str, address: str, stage: str) -> None:
     """Be a client that is killed when a stage has more done than it had at the start."""
     began: dict[str, int] = {}
 
-    def die(event: Event) -> None:
-        if event.stage == stage and event.done > began.setdefault(stage, event.done):
+    def die(event: object) -> None:
+        if isinstance(event, Event) and event.stage == stage and event.done > began.setdefault(stage, event.done):
             os.kill(os.getpid(), signal.SIGKILL)
 
     run(Path(folder) / "movie.ome.zarr", Path(folder) / "model", out=Path(out), scheduler=address, listener=die)
@@ -188,9 +191,9 @@ def kill_scheduler(folder: Path, out: Path) -> int:
     kills = 0
     with processes(2) as (address, scheduler), dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
 
-        def kill(event: Event) -> None:
+        def kill(event: object) -> None:
             nonlocal kills
-            if event.stage == "flood" and event.done and not kills:
+            if isinstance(event, Event) and event.stage == "flood" and event.done and not kills:
                 kills += 1
                 os.kill(scheduler, signal.SIGKILL)
 

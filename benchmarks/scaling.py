@@ -275,9 +275,9 @@ class Spans:
     def __init__(self) -> None:
         self.times: dict[str, list[float]] = {}
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: object) -> None:
         """Note a unit."""
-        if event.done:
+        if isinstance(event, Event) and event.done:
             self.times.setdefault(event.stage, []).append(time.monotonic())
 
     def seconds(self, stage: str) -> float:
