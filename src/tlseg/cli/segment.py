@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json, storage_option
+
+_PEM = click.Path(path_type=Path)
 
 
 @click.command("segment")
@@ -18,14 +21,31 @@ from tlseg.cli.common import TripleType, json_option, one_line_errors, print_jso
 @click.option(
     "--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]"
 )
-@click.option("--workers", type=click.IntRange(0), default=0, help="Worker processes on this machine. [default: none]")
-@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler to run on, such as tcp://host:8786.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=0,
+    help="Worker processes on this machine, beside one for each GPU; with --cluster, its workers. [default: none]",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler: tcp://host:8786, tls://host:8786, or its file.")
+@click.option("--cluster", metavar="FILE.yaml", help="Start the Dask cluster that a file describes, for this run.")
+@click.option(
+    "--tls-ca", type=_PEM, help="Certificate authority of a tls:// scheduler. [default: Dask's configuration]"
+)
+@click.option("--tls-cert", type=_PEM, help="Our certificate for a tls:// scheduler.")
+@click.option("--tls-key", type=_PEM, help="Our key for a tls:// scheduler.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--method", type=click.Choice(["qcanet", "components"]), default="qcanet", show_default=True)
 @click.option(
     "--flips", type=click.Choice(["1", "4", "8"]), help="Average over mirrored windows. [default: as the model says]"
 )
 @click.option("--channel", help="Channel by number or name. [default: the first]")
+@click.option(
+    "--repair/--no-repair",
+    default=True,
+    show_default=True,
+    help="Mend frames in which nuclei are merged or cut, where the frames around them show it.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace labels of this name; forget an unfinished run.")
 @click.option("--keep-maps", is_flag=True, help="Keep the probability maps in tlseg/NAME/maps.")
 @click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
@@ -44,6 +64,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     when the same command is given again.
     """
     from tlseg.cli.progress import RunProgress
+    from tlseg.run.cluster import Tls
     from tlseg.run.segment import segment
     from tlseg.store.movie import open_source
 
@@ -66,9 +87,12 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
             block=options["block"],
             workers=options["workers"],
             scheduler=options["scheduler"],
+            cluster=options["cluster"],
+            tls=Tls(options["tls_ca"], options["tls_cert"], options["tls_key"]),
             device=options["device"],
             method=options["method"],
             channel=channel,
+            repair=options["repair"],
             overwrite=options["overwrite"],
             keep_maps=options["keep_maps"],
             scratch=options["scratch"],

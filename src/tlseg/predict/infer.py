@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -44,6 +45,37 @@ def gpu_count() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def in_batches(
+    run: Callable[[NDArray[np.float32]], NDArray[np.uint8]], windows: NDArray[np.float32], *, batch: int
+) -> tuple[NDArray[np.uint8], int]:
+    """Run windows (n, z, y, x) in batches, halved each time the GPU runs out of memory.
+
+    Returns the maps, and the batch size that fits: it belongs to what decides the last bits, so a run records it.
+
+    Raises
+    ------
+    RunError
+        When not even one window fits.
+    """
+    maps: list[NDArray[np.uint8]] = []
+    done = 0
+    while done < len(windows):
+        try:
+            maps.append(run(windows[done : done + batch]))
+        except torch.OutOfMemoryError as error:
+            # What other programs and earlier tasks left in pieces is given back before a smaller batch is tried.
+            torch.cuda.empty_cache()
+            if batch == 1:
+                raise RunError(
+                    f"A window of {windows.shape[1:]} voxels does not fit into the memory of the GPU. Use a GPU with more, "
+                    "a model of smaller windows, or --device cpu."
+                ) from error
+            batch //= 2
+            continue
+        done += len(maps[-1])
+    return np.concatenate(maps), batch
+
+
 class Predictor:
     """A network ready to run: batch norm folded, weights in the model's precision, channels last.
 
@@ -56,7 +88,8 @@ class Predictor:
     device
         "cpu" or "cuda".
     batch
-        Windows per call on a GPU; on a CPU windows are always computed one by one.
+        Windows per call on a GPU, fewer from the first time that memory does not suffice; on a CPU windows are always
+        computed one by one.
     flips
         Mirrored copies of each window whose probabilities are averaged, always in the same order.
     """
@@ -70,20 +103,25 @@ class Predictor:
         self.mirrored = MIRRORED[:flips]
         folded = fold_batch_norm(network).to(device=self.device, dtype=self.dtype)
         self.network = folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if device == "cuda":
+            # The same kernels every time, also in another process: never those that happened to be fastest there.
+            torch.backends.cudnn.deterministic = True
+            torch.backends.cudnn.benchmark = False
 
     def __call__(self, windows: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.uint8]:
         """Probability of foreground for normalised windows (n, z, y, x), as uint8: 255 is certain.
 
         `threads` windows are computed at once on a CPU; it does not change the result.
         """
-        parts = [windows[i : i + self.batch] for i in range(0, len(windows), self.batch)]
         if self.device.type == "cpu":
+            parts = [windows[i : i + 1] for i in range(len(windows))]
             with (
                 _one_thread_each(),
                 ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
             ):
                 return np.concatenate(list(pool.map(self._run, parts)))
-        return np.concatenate([self._run(part) for part in parts])
+        maps, self.batch = in_batches(self._run, windows, batch=self.batch)
+        return maps
 
     def _run(self, part: NDArray[np.float32]) -> NDArray[np.uint8]:
         missing = self.batch - len(part)
@@ -111,6 +149,7 @@ def load_predictor(
 
     `flips` takes the place of what the model says.
     """
+    resolve_device(device)
     model: Model = load_model(folder)
     if model.digest != digest:
         raise RunError(f"The model in {folder} changed while the run was going on.")

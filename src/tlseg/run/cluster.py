@@ -124,7 +124,16 @@ class ClusterSpec:
             raise PlanError(f"{where}: workers is {workers!r}. Expected a whole number from 1.")
         if workers is not None and adapt is not None:
             raise PlanError(f"{where}: give either workers or adapt, not both.")
-        return cls(values["class"], dict(options), workers, adapt, float(values.get("wait_s", WAIT_S)))
+        made = cls(values["class"], dict(options), workers, adapt, float(values.get("wait_s", WAIT_S)))
+        if made.least < 1:
+            raise PlanError(f"{where}: adapt needs a minimum from 1: the first worker tells what workers have.")
+        return made
+
+    @property
+    def least(self) -> int:
+        """Workers that must be there before the run starts."""
+        adapt = self.adapt or {"minimum": 1}
+        return int(adapt.get("minimum", adapt.get("minimum_jobs", 0)))
 
     def open(self) -> Cluster:
         """Start the cluster with its workers, or with scaling that adapts.
@@ -145,7 +154,7 @@ class ClusterSpec:
                 cluster.scale(self.workers)
         except Exception as error:  # every kind of cluster has errors of its own
             raise RunError(
-                f"{self.name} does not start ({one_line(error)}). Check the options in the cluster file."
+                f"{self.name} does not start ({one_line(_first_cause(error))}). Check the options in the cluster file."
             ) from error
         return cluster
 
@@ -195,6 +204,11 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> SpecCluster:
     return SpecCluster(workers=spec, scheduler={"cls": Scheduler, "options": options}, silence_logs=50)  # type: ignore[no-untyped-call]
 
 
+def _first_cause(error: BaseException) -> BaseException:
+    """What an error began with: Dask wraps it in several that say that something failed to start."""
+    return error if error.__cause__ is None else _first_cause(error.__cause__)
+
+
 @contextmanager
 def started(spec: ClusterSpec) -> Iterator[Client]:
     """Start a cluster from a file, wait for its first worker, and end it afterwards.
@@ -205,12 +219,11 @@ def started(spec: ClusterSpec) -> Iterator[Client]:
         When no worker comes.
     """
     with spec.open() as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
-        least = max(1, int((spec.adapt or {}).get("minimum", 1)))
         try:
-            client.wait_for_workers(least, timeout=spec.wait_s)
+            client.wait_for_workers(spec.least, timeout=spec.wait_s)
         except TimeoutError as error:
             raise RunError(
-                f"{spec.name} has {len(client.nthreads())} of {least} workers after {spec.wait_s:.0f} s. Look at the "
+                f"{spec.name} has {len(client.nthreads())} of {spec.least} workers after {spec.wait_s:.0f} s. Look at the "
                 "queue or the pods, or wait longer with wait_s in the cluster file."
             ) from error
         yield client

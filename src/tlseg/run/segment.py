@@ -23,16 +23,17 @@ from tlseg.models.bundle import Flips
 from tlseg.predict.infer import Device
 from tlseg.predict.maps import lattice_for
 from tlseg.run import finish, stages
+from tlseg.run import repair as repairs
 from tlseg.run.checks import check_existing, check_scratch
 from tlseg.run.cluster import Tls
 from tlseg.run.context import RunContext
 from tlseg.run.event_log import log_of
 from tlseg.run.events import Counters, Listener, silent
 from tlseg.run.flow import Finished, Flow, Pool, Task, drive
-from tlseg.run.frames import Frames
+from tlseg.run.frames import Frames, windows_by_batch
 from tlseg.run.job import Job, check, plan_job
 from tlseg.run.pools import open_pool
-from tlseg.run.progress import expect_label, expect_write, say_finished, say_started
+from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
 from tlseg.run.publish import open_output, publish
 from tlseg.store.labels import prepare_root
 from tlseg.store.location import one_line
@@ -55,6 +56,7 @@ class Summary:
     tracks: int
     divisions: int
     fallback: int
+    repaired: int
     audit: Mapping[str, Any]
     seconds: float
     resumed: bool
@@ -88,6 +90,7 @@ def segment(
     allow_missing: bool = False,
     memory_limit: int | None = None,
     link: LinkSettings | None = None,
+    repair: bool = True,
     scratch: str | Path | None = None,
     listener: Listener = silent,
 ) -> Summary:
@@ -136,6 +139,8 @@ def segment(
         Bytes a worker may use; where not given, the workers' own limit, or what is free on this machine.
     link
         How nuclei are joined through time.
+    repair
+        Mend single frames where the frames around them show nuclei merged in one or cut in two.
     scratch
         Folder for working files that all workers see; where not given, they lie with the result, or for a remote one
         in the temporary folder of this machine.
@@ -170,6 +175,7 @@ def segment(
         image=image,
         keep_maps=keep_maps,
         link=link,
+        repair=repair,
         scratch=scratch,
     )
     check_scratch(order.root, scratch, elsewhere=any(place is not None for place in (scheduler, client, cluster)))
@@ -198,6 +204,7 @@ def segment(
         tracks=lineage.tracks,
         divisions=record["divisions"],
         fallback=record["fallback"],
+        repaired=record["repaired"],
         audit=audit,
         seconds=time.monotonic() - began,
         resumed=resumed,
@@ -232,9 +239,11 @@ def _run(
         _store_statistics(run, limits)
         _create_arrays(run)
         _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
-        audit = finish.seam_audit(run)
+        audit = {**finish.seam_audit(run), "windows_by_batch": windows_by_batch(run)}
         finish.write_record(job.folder / "audit.json", audit)
         finish.check_audit(audit)
+        if job.repair:
+            _repair(job, pool, counters, lock)
         counters.expect("link", 1)
         lineage = finish.link_frames(run, settings=job.link)
         counters.add("link")
@@ -307,6 +316,15 @@ def _label(
 ) -> None:
     expect_label(run, counters)
     _drive(Frames(run, limits, keep_maps=keep_maps).next_flow, pool, counters, lock)
+
+
+def _repair(job: Job, pool: Pool, counters: Counters, lock: Lock) -> None:
+    """Mend what tracks contradict; one pass, since linking tells again what follows from it."""
+    run = job.run
+    finish.decide_repairs(run, settings=job.link)
+    expect_repair(run, counters)
+    _drive(repairs.patching(run).__next__, pool, counters, lock)
+    _drive(repairs.measuring(run).__next__, pool, counters, lock)
 
 
 def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: Lock | None) -> None:

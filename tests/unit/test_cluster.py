@@ -1,0 +1,163 @@
+"""Cluster files, TLS files, roles: what is asked for, and what is said where it cannot be had."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from distributed import LocalCluster
+from distributed.security import Security
+
+from tlseg.errors import MissingExtraError, PlanError, RunError
+from tlseg.run.cluster import KNOWN, ClusterSpec, Tls
+from tlseg.run.crew import Crew, Found, Worker, _device
+
+HERE = Path(__file__).parents[2]
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text("class: SLURMCluster\noptions: {queue: gpu}\nadapt: {minimum: 2, maximum: 8}\nwait_s: 5\n")
+    spec = ClusterSpec.read(path)
+    assert spec == ClusterSpec("SLURMCluster", {"queue": "gpu"}, None, {"minimum": 2, "maximum": 8}, 5.0)
+    assert spec.least == 2
+    assert ClusterSpec.parse({"class": "LocalCluster", "workers": 3}, where="x").least == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("class: [", "is not YAML"),
+        ("- 1", "name of a class"),
+        ("options: {}", "name of a class"),
+        ("{class: LocalCluster, worker: 3}", "worker is unknown"),
+        ("{class: LocalCluster, workers: many}", "whole number"),
+        ("{class: LocalCluster, workers: 1, adapt: {minimum: 1}}", "not both"),
+        ("{class: LocalCluster, adapt: {maximum: 3}}", "minimum from 1"),
+        ("{class: LocalCluster, options: 3}", "mappings"),
+    ],
+)
+def test_a_file_that_is_none(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(content)
+    with pytest.raises(PlanError, match=said) as caught:
+        ClusterSpec.read(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="cannot be read"):
+        ClusterSpec.read(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", [name for name, (_, extra) in KNOWN.items() if extra])
+def test_a_missing_package_names_its_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, extra = KNOWN[name]
+    monkeypatch.setitem(sys.modules, module.split(".")[0], None)
+    with pytest.raises(MissingExtraError, match=rf"tlseg\[{extra}\]"):
+        ClusterSpec(name).open()
+
+
+@pytest.mark.parametrize("name", ["os.path", "pathlib.Path", "Nothing", "no.such.Cluster"])
+def test_a_class_that_is_no_cluster(name: str) -> None:
+    with pytest.raises(PlanError, match=name):
+        ClusterSpec(name).open()
+
+
+def test_options_that_the_class_does_not_take() -> None:
+    with pytest.raises(RunError, match="Check the options in the cluster file"):
+        ClusterSpec("LocalCluster", {"host": "256.0.0.1", "n_workers": 0, "dashboard_address": None}).open()
+
+
+def test_any_class_by_its_path() -> None:
+    assert ClusterSpec("distributed.LocalCluster")._class() is LocalCluster
+
+
+@pytest.mark.parametrize("file", ["gpu.yaml", "cpu.yaml"])
+def test_slurm_jobs_are_what_the_file_says(file: str) -> None:
+    """The script that dask-jobqueue would submit for the files that are given as examples."""
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    spec = ClusterSpec.read(HERE / "deploy/slurm" / file)
+    with jobqueue.SLURMCluster(
+        **spec.options, scheduler_options={"host": "127.0.0.1", "dashboard": False, "port": 0}
+    ) as cluster:
+        script = cluster.job_script()
+    assert f"#SBATCH -p {spec.options['queue']}" in script
+    for directive in spec.options.get("job_extra_directives", ()):
+        assert f"#SBATCH {directive}" in script
+    for argument in spec.options["worker_extra_args"]:
+        assert argument in script
+    assert "--nthreads 1" in script
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("deploy/**/*.yaml")), ids=lambda path: path.name)
+def test_cluster_files_that_are_given_are_read(path: Path) -> None:
+    documents = list(yaml.safe_load_all(path.read_text()))
+    if isinstance(documents[0], dict) and "class" in documents[0]:
+        assert ClusterSpec.read(path).name in KNOWN
+
+
+def test_tls_needs_all_its_files(tmp_path: Path) -> None:
+    assert Tls().security() is None, "then Dask's configuration holds"
+    pem = tmp_path / "a.pem"
+    with pytest.raises(PlanError, match="--tls-cert and --tls-key is missing"):
+        Tls(ca=pem).security()
+    with pytest.raises(PlanError, match=r"--tls-ca .*a\.pem cannot be read"):
+        Tls(pem, pem, pem).security()
+    pem.write_text("")
+    made = Tls(pem, pem, pem).security()
+    assert isinstance(made, Security)
+    assert made.require_encryption
+    assert made.tls_client_key == str(pem)
+
+
+# --- roles ----------------------------------------------------------------------------------------------------------
+
+
+def worker(name: str, threads: int = 1, **offers: float) -> Worker:
+    return Worker(name, threads, 2**30, offers)
+
+
+def found(*gpus: int) -> dict[str, Found]:
+    return {name: Found("1", f"host-{name}", count, 2**30) for name, count in zip("abc", gpus, strict=False)}
+
+
+def test_who_does_what() -> None:
+    both = Crew((worker("a", GPU=1), worker("b", 4, CPU=4), worker("c", GPU=2)))
+    assert both.roles() == {"network", "core"}
+    assert [both.hands(needs, both.roles()) for needs in ("network", "core")] == [3, 4]
+    one = Crew((worker("a", 2), worker("b", 3)))
+    assert one.roles() == set()
+    assert [one.hands(needs, one.roles()) for needs in ("network", "core")] == [5, 5]
+    gone = Crew((worker("b", 4, CPU=4),))
+    assert gone.hands("network", both.roles()) == 0, "networks wait for a GPU worker to come back"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "device", "expected"),
+    [((1, 1), "auto", "cuda"), ((0, 0), "auto", "cpu"), ((1, 0), "cpu", "cpu"), ((2, 1), "cuda", "cuda")],
+)
+def test_the_device_is_the_workers(gpus: tuple[int, ...], device: Any, expected: str) -> None:
+    assert _device(Crew((worker("a"), worker("b"))), found(*gpus), device) == expected
+
+
+def test_only_those_that_run_networks_are_asked() -> None:
+    crew = Crew((worker("a", GPU=1), worker("b")))
+    assert _device(crew, found(1, 0), "cuda") == _device(crew, found(1, 0), "auto") == "cuda"
+    with pytest.raises(RunError, match=r"1 of 1 workers .*a on host-a"):
+        _device(crew, found(0, 1), "cuda")
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_gpu_on_some_is_none_to_reckon_with(device: Any) -> None:
+    with pytest.raises(RunError, match=r"b on host-b.*--resources GPU=1"):
+        _device(Crew((worker("a"), worker("b"))), found(1, 0), device)
+
+
+def test_asking_for_a_gpu_and_getting_none_is_an_error() -> None:
+    with pytest.raises(RunError, match=r"A GPU was asked for .* 2 of 2"):
+        _device(Crew((worker("a"), worker("b"))), found(0, 0), "cuda")
