@@ -130,7 +130,7 @@ def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) 
         torch.set_num_threads(options["threads"])
     if sum(options[name] is not None for name in ("hold_out", "fold", "folds")) > 1:
         raise TrainingError("Give one of --hold-out, --fold and --folds: each says what is held out.")
-    settings = _settings(network, options, click.get_current_context().obj or {})
+    settings = settings_of(network, options, click.get_current_context().obj or {})
     channel = options["channel"]
     paths = find_pairs(
         data,
@@ -164,7 +164,7 @@ def _train_once(
         )
     else:
         held = groups[-1:]
-    session = _session(network, settings, paths, options, out=out, held=held)
+    session = session_of(network, settings, paths, options, out=out, held=held)
     with _watch(f"train {network}", settings.steps) as report:
         best = session.run(held, out=out, report=report)
     if not is_first():
@@ -187,7 +187,7 @@ def _train_folds(
     from tlseg.train.session import groups_of
 
     groups = chosen_groups(groups_of(paths), options["folds"])
-    session = _session(network, settings, paths, options, out=out, held=[])
+    session = session_of(network, settings, paths, options, out=out, held=[])
     folds = run_folds(
         session, groups, out=out, watch=lambda group: _watch(f"train {network} without {group}", settings.steps)
     )
@@ -201,7 +201,8 @@ def _train_folds(
     click.echo(f"Mean of {len(folds)} folds: {sum(f.score for f in folds) / len(folds):.4f} ({out / 'folds.csv'})")
 
 
-def _settings(network: str, options: dict[str, Any], further: dict[str, Any]) -> TrainSettings:
+def settings_of(network: str, options: dict[str, Any], further: dict[str, Any]) -> TrainSettings:
+    """Settings that the options of this command, and those only files have, ask for."""
     from tlseg.train.recipe import recipe
     from tlseg.train.settings import TrainSettings
 
@@ -217,9 +218,10 @@ def _settings(network: str, options: dict[str, Any], further: dict[str, Any]) ->
     )
 
 
-def _session(
+def session_of(
     network: str, settings: TrainSettings, paths: list[PairPath], options: dict[str, Any], *, out: Path, held: list[str]
 ) -> Session:
+    """Read what the trainings of this command learn from."""
     from tlseg.cli.progress import StepProgress
     from tlseg.train.processes import first_ahead
     from tlseg.train.recipe import role_of

@@ -121,6 +121,7 @@ class _Trainings:
         import torch
 
         from tlseg.cli.progress import StepProgress
+        from tlseg.errors import RunError, TrainingError
         from tlseg.models.checkpoint import read_checkpoint
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +129,12 @@ class _Trainings:
         if options["threads"]:
             torch.set_num_threads(options["threads"])
         held = self.held(options)
-        session = self._session(training._settings(self.network, options, further), options, held=held)
+        try:
+            settings = training.settings_of(self.network, options, further)
+        except TrainingError as error:
+            # Values that do not go together are a trial that failed; anything else that is wrong ends the search.
+            raise RunError(str(error)) from error
+        session = self._session(settings, options, held=held)
         self.score_name = session.score_name
         with StepProgress(folder.name, session.settings.steps) as shown:
 
@@ -143,20 +149,21 @@ class _Trainings:
         """Options of a training, and settings only files have, as `tlseg train` reads them from `folder/config.yaml`."""
         import yaml
 
+        from tlseg.predict.infer import resolve_device
         from tlseg.train.space import with_values
 
         config = folder / "config.yaml"
         config.write_text(yaml.safe_dump(with_values(self.fixed, values), sort_keys=False), encoding="utf-8")
         given = [self.network, str(self.data), "--out", str(folder), "--config", str(config)]
         with training.command.make_context("train", given) as context:
-            return dict(context.params), context.obj or {}
+            return context.params | {"device": resolve_device(context.params["device"])}, context.obj or {}
 
     def _session(self, settings: TrainSettings, options: dict[str, Any], *, held: list[str]) -> Session:
         samples = settings.samples
         start = settings.architecture if options["init"] is not None else None
         alike = (settings.target, samples.spacing_um, samples.scaling, samples.simulated > 0, start)
         if alike not in self.sessions:
-            self.sessions[alike] = training._session(
+            self.sessions[alike] = training.session_of(
                 self.network, settings, self.paths, options, out=self.out, held=held
             )
         return replace(self.sessions[alike], settings=settings)

@@ -64,7 +64,7 @@ def tune(
     space
         What is searched over.
     train
-        Trains once.
+        Trains once; a `RunError` is a trial that failed, any other error ends the search, which another call takes up.
     out
         Folder of the search: `study.db`, and a folder for each trial.
     fixed
@@ -112,7 +112,7 @@ def _try(study: optuna.Study, space: Sequence[Dimension], train: Train, *, out: 
         score = train(values, out / folder, watch)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
-    except (RunError, TrainingError) as error:
+    except RunError as error:
         trial.set_user_attr("error", str(error))
         study.tell(trial, state=TrialState.FAIL)
     else:
