@@ -273,6 +273,24 @@ def test_gradients_that_are_no_numbers_are_skipped_and_counted(
     assert all(bool(torch.isfinite(v).all()) for v in last["network"].values())
 
 
+def test_a_pass_without_numbers_spoils_no_statistics(
+    pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = trainee.batch
+
+    def sometimes_broken(*arguments: Any, step: int, **others: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        images, targets = drawn(*arguments, step=step, **others)
+        return images * (math.nan if step == 1 else 1), targets
+
+    monkeypatch.setattr(trainee, "batch", sometimes_broken)
+    seen = run(pairs, tmp_path, replace(SETTINGS, steps=3))
+    assert [p.skipped for p in seen] == [0, 1, 1]
+    assert math.isfinite(seen[-1].loss)
+    learned = state(tmp_path / "last.pt")["network"]
+    assert all(bool(torch.isfinite(v).all()) for v in learned.values())
+    assert learned["encoder.0.1.num_batches_tracked"] == 2
+
+
 def test_the_best_weights_are_kept(pairs: list[Pair], tmp_path: Path) -> None:
     scores = iter([0.2, 0.9, 0.5])
     kept: list[dict[str, torch.Tensor]] = []

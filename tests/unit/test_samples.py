@@ -17,7 +17,7 @@ from scipy import ndimage
 from tlseg.errors import TrainingError
 from tlseg.geometry import Spacing
 from tlseg.store.stacks import PairPath
-from tlseg.train.augment import back, interpolation, other_microscope
+from tlseg.train.augment import back, coarse_planes, interpolation, other_microscope
 from tlseg.train.samples import Pair, batch, draw, fingerprint, load_pair
 from tlseg.train.settings import SampleSettings
 
@@ -210,7 +210,7 @@ def test_only_planes_further_apart_are_interpolated() -> None:
 
 @given(step=st.floats(1.01, 4), phase=st.floats(0, 0.999), count=st.integers(4, 40))
 def test_coarse_planes_keep_what_is_linear_along_z(step: float, phase: float, count: int) -> None:
-    planes = (np.arange(int(np.ceil((count - 1) / step)) + 2) - phase) * step
+    planes = coarse_planes(count, step, phase)
     there, again = interpolation(planes, count), back(planes, count)
     for weights in (there, again):
         assert np.allclose(weights.sum(axis=1), 1, atol=1e-5)

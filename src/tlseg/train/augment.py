@@ -25,7 +25,7 @@ def other_microscope(
     values = values * _light(values.shape[0], settings, rng)[:, None, None]
     gamma = np.float32(rng.uniform(*settings.gamma))
     values = np.sign(values) * np.abs(values) ** gamma * np.float32(rng.uniform(*settings.gain))
-    planes = _coarse_planes(values.shape[0], settings, rng)
+    planes = _planes(values.shape[0], settings, rng)
     if planes is not None:
         values = _along_z(interpolation(planes, values.shape[0]), values)
     values = _camera(values, settings, rng)
@@ -33,6 +33,11 @@ def other_microscope(
         values = _along_z(back(planes, image.shape[0]), values)
     result: NDArray[np.float32] = values + np.float32(rng.uniform(*settings.offset))
     return result
+
+
+def coarse_planes(count: int, step: float, phase: float) -> NDArray[np.float64]:
+    """Positions of planes `step` apart that reach both ends of `count` planes, the first `phase` steps before them."""
+    return (np.arange(math.ceil((count - 1) / step) + 2, dtype=np.float64) - phase) * step
 
 
 def interpolation(planes: NDArray[np.float64], count: int) -> NDArray[np.float32]:
@@ -59,14 +64,13 @@ def _light(planes: int, settings: SampleSettings, rng: np.random.Generator) -> N
     return light
 
 
-def _coarse_planes(count: int, settings: SampleSettings, rng: np.random.Generator) -> NDArray[np.float64] | None:
+def _planes(count: int, settings: SampleSettings, rng: np.random.Generator) -> NDArray[np.float64] | None:
     """Positions of planes taken further apart than the network's; None where they would not be."""
     chosen, ratio, phase = rng.random() < settings.coarse_z, rng.uniform(*settings.z_ratio), rng.random()
     step = ratio * settings.spacing_um[1] / settings.spacing_um[0]
     if not chosen or step <= 1:
         return None
-    numbers = np.arange(math.ceil((count - 1) / step) + 2, dtype=np.float64)
-    return (numbers - phase) * step
+    return coarse_planes(count, step, phase)
 
 
 def _camera(values: NDArray[np.float32], settings: SampleSettings, rng: np.random.Generator) -> NDArray[np.float32]:
