@@ -21,7 +21,7 @@ from tlseg.run.cluster import Tls, connected
 from tlseg.run.flow import Finished, Flow, Needs, Task, drive
 from tlseg.run.pools import ClientPool, open_pool
 
-SCHEDULER = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False, "port": 0}}
+SCHEDULER = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "port": 0}}
 
 IN_THIS_PROCESS = {
     "n_workers": 0,
@@ -29,7 +29,7 @@ IN_THIS_PROCESS = {
     "processes": False,
     "protocol": "tcp://",
     "host": "127.0.0.1",
-    "dashboard_address": None,
+    "dashboard_address": "127.0.0.1:0",
 }
 
 
@@ -50,7 +50,7 @@ def processes() -> Iterator[Client]:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -265,7 +265,7 @@ def test_tls(tmp_path: Path) -> None:
     for path, text in zip(files.values(), (own.tls_ca_file, own.tls_client_cert, own.tls_client_key), strict=True):
         path.write_text(text)
     with LocalCluster(
-        n_workers=1, processes=False, security=own, protocol="tls://", host="127.0.0.1", dashboard_address=None
+        n_workers=1, processes=False, security=own, protocol="tls://", host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as cluster:
         assert cluster.scheduler_address.startswith("tls://")
         with connected(cluster.scheduler_address, Tls(**files)) as client:

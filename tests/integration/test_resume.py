@@ -117,7 +117,7 @@ def test_stopped_in_a_stage(base: Path, tmp_path: Path, wanted: Counter[Any], st
     calls = 3 if stage == "predict" else max(1, total // 2)  # one call predicts several windows
     with counting() as before, stopping(stages, stage, after=calls), pytest.raises(RunError) as caught:
         start(base, out)
-    assert f"Stage {stage} failed on frame" in str(caught.value)
+    assert f"Stage {stage} failed 3 times on frame" in str(caught.value)
     assert "goes on from there" in str(caught.value)
     with pytest.raises(LabelError, match="no finished labels"):
         open_result(out)

@@ -70,7 +70,7 @@ def test_a_class_that_is_no_cluster(name: str) -> None:
 
 def test_options_that_the_class_does_not_take() -> None:
     with pytest.raises(RunError, match="Check the options in the cluster file"):
-        ClusterSpec("LocalCluster", {"host": "256.0.0.1", "n_workers": 0, "dashboard_address": None}).open()
+        ClusterSpec("LocalCluster", {"host": "256.0.0.1", "n_workers": 0, "dashboard_address": "127.0.0.1:0"}).open()
 
 
 def test_any_class_by_its_path() -> None:
@@ -83,7 +83,7 @@ def test_slurm_jobs_are_what_the_file_says(file: str) -> None:
     jobqueue = pytest.importorskip("dask_jobqueue")
     spec = ClusterSpec.read(HERE / "deploy/slurm" / file)
     with jobqueue.SLURMCluster(
-        **spec.options, scheduler_options={"host": "127.0.0.1", "dashboard": False, "port": 0}
+        **spec.options, scheduler_options={"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "port": 0}
     ) as cluster:
         script = cluster.job_script()
     assert f"#SBATCH -p {spec.options['queue']}" in script

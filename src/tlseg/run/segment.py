@@ -38,6 +38,7 @@ from tlseg.run.publish import open_output, publish
 from tlseg.store.labels import prepare_root
 from tlseg.store.location import one_line
 from tlseg.store.lock import Lock, lock_of
+from tlseg.store.scratch import LostWorkError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -238,22 +239,40 @@ def _run(
         say_started(job, pool, counters, resumed=resumed)
         _store_statistics(run, limits)
         _create_arrays(run)
-        _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
-        audit = {**finish.seam_audit(run), "windows_by_batch": windows_by_batch(run)}
-        finish.write_record(job.folder / "audit.json", audit)
-        finish.check_audit(audit)
-        if job.repair:
-            _repair(job, pool, counters, lock)
-        counters.expect("link", 1)
-        lineage = finish.link_frames(run, settings=job.link)
-        counters.add("link")
-        output = open_output(job)
-        expect_write(run, output, counters)
-        _drive(finish.writing(run, output).__next__, pool, counters, lock)
-        record = publish(job, output, lineage, audit, seconds=time.monotonic() - began)
+        try:
+            lineage, audit, record = _work(job, pool, counters, limits, lock=lock, began=began)
+        except LostWorkError as lost:
+            run.scratch.forget(lost.frame)
+            raise
         run.scratch.remove()
         say_finished(record, counters)
     return lineage, audit, record, resumed
+
+
+def _work(
+    job: Job,
+    pool: Pool,
+    counters: Counters,
+    limits: dict[int, tuple[float, float]],
+    *,
+    lock: Lock,
+    began: float,
+) -> tuple[Lineage, dict[str, Any], dict[str, Any]]:
+    """Label, link and publish; returns the lineage, the seam audit and the record."""
+    run = job.run
+    _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
+    audit = {**finish.seam_audit(run), "windows_by_batch": windows_by_batch(run)}
+    finish.write_record(job.folder / "audit.json", audit)
+    finish.check_audit(audit)
+    if job.repair:
+        _repair(job, pool, counters, lock)
+    counters.expect("link", 1)
+    lineage = finish.link_frames(run, settings=job.link)
+    counters.add("link")
+    output = open_output(job)
+    expect_write(run, output, counters)
+    _drive(finish.writing(run, output).__next__, pool, counters, lock)
+    return lineage, audit, publish(job, output, lineage, audit, seconds=time.monotonic() - began)
 
 
 def stored_statistics(run: RunContext) -> dict[int, tuple[float, float]] | None:

@@ -26,6 +26,7 @@ from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import blend, lattice_for, read_window
 from tlseg.predict.normalise import FrameStatistics, histogram, statistics
 from tlseg.run.context import Output, RunContext
+from tlseg.run.repair import read_labels
 from tlseg.run.tables import load_detection, load_numbers, save_detection, save_numbers
 
 SLAB_BYTES = 64 * 2**20
@@ -79,7 +80,12 @@ def predict(
 
 
 def detect(run: RunContext, frame: int, block: int) -> int:
-    """Blend windows into the maps of a block, and find its candidates and components."""
+    """Blend windows into the maps of a block, and find its candidates and components; returns how many candidates.
+
+    Done a second time it does nothing: the windows may be gone.
+    """
+    if run.scratch.has("detect", frame, block):
+        return len(load_detection(run.scratch, frame, block).candidates.position)
     source, grid, everything = run.source, run.grid, run.frame_box
     core = grid.core(grid.position(block))
     row, halo = run.row(frame), detect_halo(run.settings, run.spacing_um)
@@ -138,6 +144,9 @@ def flood(run: RunContext, frame: int, block: int) -> int:
         most_voxels=run.most_voxels,
         **numbers,
     )
+    if run.scratch.has("flood", frame, block):
+        # Another worker was faster, and the labels may have been mended since.
+        return labelled.tries
     run.scratch.write("labels", (row, *core.slices), labelled.labels)
     z, y, x = labelled.beyond
     run.scratch.put("flood", frame, block, z=z, y=y, x=x, halo=np.array(labelled.halo), tries=np.array(labelled.tries))
@@ -188,7 +197,7 @@ def write(run: RunContext, output: Output, frame: int, region: int) -> int:
     track = run.scratch.get("tracks", frame, 0)["track"]
     grid = output.labels.regions
     box = grid.core(grid.position(region))
-    labels = run.scratch.read("labels", (run.row(frame), *box.slices), frame=frame)
+    labels = read_labels(run, frame, box)
     # Final labels lie where those of the next run will, so a task that was left over from an earlier one stops here.
     run.scratch.hold()
     output.labels.write(frame, region, track[labels])

@@ -46,6 +46,20 @@ OF_THE_RUN = ("statistics", "arrays", "output")
 """Tables that speak of the whole run."""
 
 
+class LostWorkError(ResumeError):
+    """A working file is damaged or gone; whoever holds the run's lock forgets its frame, so that it is done again."""
+
+    def __init__(self, path: str, frame: int) -> None:
+        super().__init__(
+            f"{path}, a working file of an unfinished run, is damaged or gone. The same command goes on and does frame "
+            f"{frame} again."
+        )
+        self.path, self.frame = path, frame
+
+    def __reduce__(self) -> tuple[type[LostWorkError], tuple[str, int]]:
+        return LostWorkError, (self.path, self.frame)
+
+
 @dataclass(frozen=True, slots=True)
 class Scratch:
     """Working files of one run in a local folder; a small value that travels to workers.
@@ -158,13 +172,14 @@ class Scratch:
 
         Raises
         ------
-        ResumeError
+        LostWorkError
             When some were never written, were dropped, or are damaged.
         """
         try:
             return np.asarray(_open_whole(str(self.path / name))[place])
         except Exception as error:  # every codec has errors of its own
-            raise self._lost(self.path / name, frame) from error
+            self.hold()
+            raise LostWorkError(str(self.path / name), frame) from error
 
     def write(self, name: str, place: tuple[Any, ...], values: NDArray[Any]) -> None:
         """Write pixels of an array, unless the run is over."""
@@ -193,16 +208,20 @@ class Scratch:
 
         Raises
         ------
-        ResumeError
-            When it is damaged or gone. What it was made from may be gone too, so its frame is forgotten: the next start
-            does the frame again.
+        LostWorkError
+            When it is damaged or gone. What it was made from may be gone too, so its frame must be done again.
         """
         path = self._table(stage, frame, number)
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
         except Exception as error:  # zip, zlib and numpy each have errors of their own
-            raise self._lost(path, frame) from error
+            self.hold()
+            raise LostWorkError(str(path), frame) from error
+
+    def has(self, stage: str, frame: int, number: int) -> bool:
+        """Whether a region is done in a stage: a task that finds it so was done by another worker in the meantime."""
+        return self._table(stage, frame, number).exists()
 
     def done(self, stage: str, frame: int) -> set[int]:
         """Numbers of the regions of a frame that this stage has done."""
@@ -226,15 +245,6 @@ class Scratch:
         tables = self.path / "tables"
         if tables.is_dir():
             yield from (Path(entry.path) for entry in os.scandir(tables) if entry.name not in OF_THE_RUN)
-
-    def _lost(self, path: Path, frame: int) -> ResumeError:
-        """Forget a frame of which a working file is lost, unless the run is over and its files are meant to be."""
-        self.hold()
-        self.forget(frame)
-        return ResumeError(
-            f"{path}, a working file of an unfinished run, is damaged or gone. The same command goes on and does frame "
-            f"{frame} again."
-        )
 
     def _table(self, stage: str, frame: int, number: int) -> Path:
         return self.path / "tables" / stage / f"{frame:06d}" / f"{number:08d}.npz"
