@@ -24,7 +24,6 @@ FEATURES = (
     "same_side",
     "unlike_volume",
     "volume_gained",
-    "volume_lost",
     "daughter_size",
     "unlike_intensity",
     "mother_bright",
@@ -33,7 +32,8 @@ FEATURES = (
     "daughters_small",
     "short_daughter",
     "new_mother",
-    "missing",
+    "mother_missed",
+    "daughter_missed",
 )
 CONDENSATION = ("mother_bright", "mother_small", "daughters_bright", "daughters_small")
 """Features that say nothing where frames are too far apart to show a mitosis."""
@@ -112,14 +112,15 @@ def features(
 
     - `midpoint`: `|m|^2 / R^2` over one more than the missing frames, m the midpoint of the daughters from the mother,
       weighted by volume; `same_side`: `(1 + cos) / 2` of the angle between them, seen from her
-    - `unlike_volume`, `unlike_intensity`: squared log ratios of the daughters
-    - `volume_gained`, `volume_lost`: square of `ln((V1 + V2) / V)` above and below 0
+    - `unlike_volume`, `unlike_intensity`: squared log ratios of the daughters, at first or later, whichever is less
+    - `volume_gained`: square of `ln((V1 + V2) / V)` where that is above 0
     - `daughter_size`: `ln` of the larger daughter's later volume over V: a nucleus beside which another appears keeps its
       own
     - `mother_bright`, `mother_small`, `daughters_bright`, `daughters_small`: `ln` of intensity or volume beside the
       division over those at rest
     - `short_daughter`: whether one is seen in a single frame and not again; `new_mother`: whether the mother is new
-    - `missing`: frames in which one of them was missed
+    - `mother_missed`, `daughter_missed`: frames before the first daughter in which neither is seen, and frames between
+      the two
     """
     p, v, i = placed.position_um, objects.volume_um3, objects.intensity
     t = objects.t
@@ -129,35 +130,37 @@ def features(
     middle = (v[one, None] * to_one + v[two, None] * to_two) / (v[one] + v[two])[:, None]
     length = np.linalg.norm(to_one, axis=1) * np.linalg.norm(to_two, axis=1)
     cosine = np.divide(np.einsum("ij,ij->i", to_one, to_two), length, out=np.zeros_like(length), where=length > 0)
-    missing = (t[one] - t[mother] - 1) + (t[two] - t[mother] - 1)
-    far = np.einsum("ij,ij->i", middle, middle) / radius**2 / (1 + missing)
+    late_one, late_two = t[one] - t[mother] - 1, t[two] - t[mother] - 1
+    mother_missed, daughter_missed = np.minimum(late_one, late_two), np.abs(late_one - late_two)
+    far = np.einsum("ij,ij->i", middle, middle) / radius**2 / (1 + mother_missed + daughter_missed)
     kept = _log(v[one] + v[two], rest)
     last = objects.first + objects.frames - 1
     short = [(t[row] < last) & ~revived[row] & (chains.left(row, most=_LASTING) + 1 < _LASTING) for row in (one, two)]
     grown = [chains.later(v, row) for row in (one, two)]
-    bright = [_log(i[row], chains.later(i, row)) for row in (one, two)]
+    light = [chains.later(i, row) for row in (one, two)]
+    bright = [_log(i[row], later) for row, later in zip((one, two), light, strict=True)]
     small = [_log(v[row], later) for row, later in zip((one, two), grown, strict=True)]
     columns = (
         np.minimum(far, _FARTHEST),
         (1 + cosine) / 2,
-        log_ratio_squared(v[one], v[two]),
+        np.minimum(log_ratio_squared(v[one], v[two]), log_ratio_squared(*grown)),
         np.maximum(kept, 0) ** 2,
-        np.minimum(kept, 0) ** 2,
         _log(np.maximum(*grown), rest),
-        log_ratio_squared(i[one], i[two]),
+        np.minimum(log_ratio_squared(i[one], i[two]), log_ratio_squared(*light)),
         _log(i[mother], chains.at_rest(i, mother)),
         _log(v[mother], rest),
         bright[0] + bright[1],
         small[0] + small[1],
         short[0] | short[1],
         (t[mother] > objects.first) & (chains.seen(mother, most=1) == 0),
-        missing,
+        mother_missed,
+        daughter_missed,
     )
     return np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)
 
 
 def keep_grown_mothers(objects: Objects, same_a: Ints, same_b: Ints, found: Families, *, frames: int) -> Ints:
-    """Keep the divisions whose mother is old enough; their indices, in order of time.
+    """Of divisions that follow each other too soon keep the likelier one; indices of those that stay, ascending.
 
     Parameters
     ----------
@@ -173,16 +176,17 @@ def keep_grown_mothers(objects: Objects, same_a: Ints, same_b: Ints, found: Fami
     n = len(objects)
     joined = coo_array((np.ones(len(same_a)), (same_a, same_b)), shape=(n, n))
     _, chain = connected_components(joined, directed=False)
-    born: dict[int, int] = {}
+    divided: dict[int, list[int]] = {}
     kept = []
-    for index in np.lexsort((found.mother, objects.t[found.mother])).tolist():
-        mother, child, sister = (int(rows[index]) for rows in (found.mother, found.child, found.sister))
-        now = int(objects.t[mother]) + 1
-        birth = born.get(int(chain[mother]))
-        if birth is None or now - birth >= frames:
+    for index in np.lexsort((found.sister, found.mother, found.cost)).tolist():
+        rows = [int(part[index]) for part in (found.mother, found.child, found.sister)]
+        now = int(objects.t[rows[0]])
+        lines = {int(chain[row]) for row in rows}
+        if all(abs(now - other) >= frames for line in lines for other in divided.get(line, [])):
             kept.append(index)
-            born[int(chain[child])] = born[int(chain[sister])] = now
-    return np.array(kept, dtype=np.int64)
+            for line in lines:
+                divided.setdefault(line, []).append(now)
+    return np.sort(np.array(kept, dtype=np.int64))
 
 
 def _log(a: Floats, b: Floats) -> Floats:

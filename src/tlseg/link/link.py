@@ -7,6 +7,8 @@ order of the rows nor on their provisional labels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -16,9 +18,33 @@ from tlseg.link.chains import Chains
 from tlseg.link.divisions import Families, keep_grown_mothers
 from tlseg.link.lineage import DIVISION, GAP, LINK, Edges, Lineage, build_lineage
 from tlseg.link.objects import Floats, Ints, Objects, read_objects, read_overlaps
-from tlseg.link.register import stabilise
+from tlseg.link.register import Stabilised, stabilise
 from tlseg.link.second import explain_ends
 from tlseg.link.settings import LinkSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """Nuclei of a movie and all that joins them, by row.
+
+    Parameters
+    ----------
+    objects, placed
+        Nuclei and their stabilised positions.
+    chains
+        Links from frame to frame.
+    gaps, families
+        What ends and starts were explained as.
+    edges
+        All of these as joins.
+    """
+
+    objects: Objects
+    placed: Stabilised
+    chains: Chains
+    gaps: Pairs
+    families: Families
+    edges: Edges
 
 
 def link_objects(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettings | None = None) -> Lineage:
@@ -45,19 +71,28 @@ def link_objects(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: Lin
     LabelError
         If a table lacks a column, holds values that are not finite, or the two do not fit together.
     """
+    traced = trace(objects, overlaps, settings=settings)
+    return build_lineage(traced.objects.t, traced.objects.label, traced.edges)
+
+
+def trace(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettings | None = None) -> Traced:
+    """Join nuclei as `link_objects` does; the result is by row and not yet numbered."""
     chosen = settings if settings is not None else LinkSettings()
     movie, order = read_objects(objects)
     shared = read_overlaps(overlaps, table=objects, objects=movie, order=order)
     if not len(movie):
         none = np.empty(0, np.int64)
-        return build_lineage(movie.t, movie.label, Edges(none, none, np.empty(0, "U8"), np.empty(0)))
+        nothing = Edges(none, none, np.empty(0, "U8"), np.empty(0))
+        placed = Stabilised(movie.position_um, np.empty(0))
+        return Traced(movie, placed, Chains(none, none), Pairs(none, none, np.empty(0)), Families.none(), nothing)
     placed = stabilise(movie, shared, settings=chosen)
     trees = frame_trees(movie, placed)
     reach = reach_um(movie, placed, trees, settings=chosen)
     pairs = link_candidates(movie, placed, trees, shared, reach=reach, settings=chosen)
     linked, sure = _per_frame(movie, pairs)
     a, b = pairs.a[linked], pairs.b[linked]
-    found = explain_ends(movie, placed, trees, Chains.of(len(movie), a, b), reach=reach, settings=chosen)
+    chains = Chains.of(len(movie), a, b)
+    found = explain_ends(movie, placed, trees, chains, reach=reach, settings=chosen)
     grown = keep_grown_mothers(
         movie,
         np.concatenate([a, found.gaps.a]),
@@ -65,16 +100,9 @@ def link_objects(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: Lin
         found.families,
         frames=chosen.min_cycle_frames,
     )
-    return build_lineage(
-        movie.t,
-        movie.label,
-        _edges(
-            (a, b, sure),
-            (found.gaps.a, found.gaps.b, found.gap_sure),
-            found.families.take(grown),
-            found.family_sure[grown],
-        ),
-    )
+    families = found.families.take(grown)
+    edges = _edges((a, b, sure), (found.gaps.a, found.gaps.b, found.gap_sure), families, found.family_sure[grown])
+    return Traced(movie, placed, chains, found.gaps, families, edges)
 
 
 def _per_frame(movie: Objects, pairs: Pairs) -> tuple[Ints, Floats]:

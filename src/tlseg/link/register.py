@@ -55,10 +55,17 @@ class Stabilised:
         Centroids in the coordinates of the first frame, shape (n, 3).
     moved_um
         How far the rigid motion to the next frame moves each nucleus, shape (n,); 0 in the last frame.
+    to_first
+        Motion from each frame, counted from `Objects.first`, to the first; empty where none was taken out.
     """
 
     position_um: Floats
     moved_um: Floats
+    to_first: tuple[Rigid, ...] = ()
+
+    def in_frame(self, frame: int, points: Floats) -> Floats:
+        """Stabilised points (n, 3) where they lie in a frame, counted from `Objects.first`."""
+        return self.to_first[frame].inverse().apply(points) if self.to_first else points
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +120,12 @@ def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -
     planar = bool(np.ptp(objects.position_um[:, 0]) == 0)
     overlapping = _overlapping_share(objects, overlaps)
     to_first = Rigid.identity()
+    motions = []
     last, cloud = -1, None
     for frame in range(objects.frames):
         rows = objects.rows(frame)
         if rows.start == rows.stop:
+            motions.append(to_first)
             continue
         following = _cloud(objects, rows, cap)
         if cloud is not None:
@@ -134,8 +143,9 @@ def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -
             moved[before] = np.linalg.norm(motion.apply(here) - here, axis=1)
             to_first = to_first.after(motion.inverse())
         position[rows] = to_first.apply(objects.position_um[rows])
+        motions.append(to_first)
         last, cloud = frame, following
-    return Stabilised(position, moved)
+    return Stabilised(position, moved, tuple(motions))
 
 
 def register(

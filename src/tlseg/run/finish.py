@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from tlseg.errors import RunError
 from tlseg.label.small import large_enough
 from tlseg.link.lineage import Lineage
 from tlseg.link.link import link_objects
+from tlseg.link.repair import find_repairs
 from tlseg.link.settings import LinkSettings
 from tlseg.measure.objects import ObjectSums, object_table
-from tlseg.run import stages
+from tlseg.run import repair, stages
 from tlseg.run.context import Output, RunContext
 from tlseg.run.flow import Flow, Task
 from tlseg.store.place import Place
@@ -25,30 +26,33 @@ OBJECT_KEYS = ("t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um
 
 def frame_objects(run: RunContext, frame: int) -> pd.DataFrame:
     """Nuclei of one frame under their provisional numbers, those too small left out; `t` is the frame of the movie."""
-    stored = run.scratch.get("objects", frame, 0)
-    del stored["overlaps"], stored["seam"]
-    table = object_table(
-        ObjectSums(**stored),
-        t=frame,
-        spacing_um=run.spacing_um,
-        origin_um=run.source.translation_um,
-        dtype=run.source.dtype,
-        fallback=_fallback_labels(run, frame),
-    )
-    voxels = table["volume_voxels"].to_numpy()
-    return table[large_enough(voxels, spacing_um=run.spacing_um, settings=run.settings)].reset_index(drop=True)
+    sums, repaired = repair.mended_sums(run, frame)
+    table = _table(run, frame, sums)
+    table.loc[table["label"].isin(repaired), "seed"] = "repaired"
+    return table
+
+
+def decide_repairs(run: RunContext, *, settings: LinkSettings) -> None:
+    """Store what is to be repaired in each frame, unless an earlier start did."""
+    if repair.decided(run):
+        return
+    tables = [_table(run, frame, repair.certified_sums(run, frame))[list(OBJECT_KEYS)] for frame in run.frames]
+    objects = pd.concat(tables, ignore_index=True)
+    shared = _overlaps(run, objects, repair.certified_overlaps)
+    found = find_repairs(objects, shared, settings=settings)
+    repair.store_repairs(run, found, {frame: _total(run, frame) for frame in run.frames})
 
 
 def link_frames(run: RunContext, *, settings: LinkSettings) -> Lineage:
     """Link all frames, and store for each what number its labels get."""
     tables = [frame_objects(run, frame)[list(OBJECT_KEYS)] for frame in run.frames]
     objects = pd.concat(tables, ignore_index=True)
-    lineage = link_objects(objects, _overlaps(run, objects), settings=settings)
+    lineage = link_objects(objects, _overlaps(run, objects, repair.mended_overlaps), settings=settings)
     if len(lineage.nodes) and int(lineage.nodes["track"].max()) > np.iinfo(np.uint32).max:
         raise RunError("There are more tracks than 32 bits can number.")
     by_frame = dict(tuple(lineage.nodes.groupby("t")))
     for frame in run.frames:
-        track = np.zeros(_total(run, frame) + 1, dtype=np.uint32)
+        track = np.zeros(_total(run, frame) + repair.added(run, frame) + 1, dtype=np.uint32)
         rows = by_frame.get(frame)
         if rows is not None:
             track[rows["label"].to_numpy()] = rows["track"].to_numpy()
@@ -137,12 +141,25 @@ def write_record(place: Place, record: Mapping[str, Any]) -> None:
     place.write((json.dumps(record, indent=2, default=_plain) + "\n").encode())
 
 
-def _overlaps(run: RunContext, objects: pd.DataFrame) -> pd.DataFrame:
+def _table(run: RunContext, frame: int, sums: ObjectSums) -> pd.DataFrame:
+    table = object_table(
+        sums,
+        t=frame,
+        spacing_um=run.spacing_um,
+        origin_um=run.source.translation_um,
+        dtype=run.source.dtype,
+        fallback=_fallback_labels(run, frame),
+    )
+    voxels = table["volume_voxels"].to_numpy()
+    return table[large_enough(voxels, spacing_um=run.spacing_um, settings=run.settings)].reset_index(drop=True)
+
+
+def _overlaps(run: RunContext, objects: pd.DataFrame, of: Callable[[RunContext, int], pd.DataFrame]) -> pd.DataFrame:
     """Overlaps of consecutive frames between nuclei that were kept."""
     kept = {frame: set(rows["label"]) for frame, rows in objects.groupby("t")}
     parts = []
     for frame in run.frames[:-1]:
-        rows = pd.DataFrame(run.scratch.get("objects", frame, 0)["overlaps"], columns=["label_a", "label_b", "voxels"])
+        rows = of(run, frame)
         rows.insert(0, "t", frame)
         here, after = kept.get(frame, set()), kept.get(frame + 1, set())
         parts.append(rows[rows["label_a"].isin(here) & rows["label_b"].isin(after)])

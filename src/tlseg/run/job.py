@@ -44,6 +44,7 @@ class Order:
     image: bool
     keep_maps: bool
     link: LinkSettings
+    repair: bool
 
     @property
     def folder(self) -> Place:
@@ -68,6 +69,7 @@ class Job(Order):
             "model": {"name": run.spec.name, "digest": run.model_digest, "flips": run.spec.flips},
             "settings": run.settings.deciding(),
             "link": asdict(self.link),
+            "repair": self.repair,
             "block": list(run.block),
             "device": run.device,
             "image": self.image,
@@ -101,6 +103,7 @@ def check(
     image: bool = True,
     keep_maps: bool = False,
     link: LinkSettings | None = None,
+    repair: bool = True,
     scratch: str | Path | None = None,
     for_planning: bool = False,
 ) -> Order:
@@ -138,6 +141,7 @@ def check(
         image=image and out is not None,
         keep_maps=keep_maps,
         link=link or LinkSettings(),
+        repair=repair,
     )
 
 

@@ -14,6 +14,7 @@ from tlseg.run.events import NETWORK_STAGE, Counters, Notice
 from tlseg.run.flow import Pool
 from tlseg.run.frames import windows_per_frame
 from tlseg.run.job import Job
+from tlseg.run.repair import STAGE, repairs_of
 from tlseg.store.owner import this_process
 
 
@@ -34,6 +35,13 @@ def expect_label(run: RunContext, counters: Counters) -> None:
     counters.expect("flood", frames * blocks, done=flooded, voxels=voxels)
     counters.expect("measure", frames * blocks, done=_done(run, "measure"), voxels=voxels)
     counters.expect("summarise", frames, done=_done(run, "objects"), voxels=voxels)
+
+
+def expect_repair(run: RunContext, counters: Counters) -> None:
+    """Announce repairs, where there are any."""
+    total = sum(repairs_of(run, frame) for frame in run.frames)
+    if total:
+        counters.expect(STAGE, total, done=_done(run, "patch"))
 
 
 def expect_write(run: RunContext, output: Output, counters: Counters) -> None:

@@ -76,6 +76,7 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
         "tracks": lineage.tracks,
         "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
         "fallback": sum(int((frame["seed"] == "fallback").sum()) for frame in placed),
+        "repaired": sum(int((frame["seed"] == "repaired").sum()) for frame in placed),
         "model": {k: v for k, v in run.spec.to_dict().items() if k != "provenance"},
         "machine": {"python": platform.python_version(), "system": platform.platform()},
         "plan": job.plan.to_dict(),

@@ -1,0 +1,72 @@
+"""Take a label apart at the nuclei it is known to hold, by the same watershed that made it.
+
+What is flooded is the distance to all that is not this label, and every voxel of it gets a nucleus: none is lost, and
+no other label is touched.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.geometry import Box, Shape, Spacing, spacing_nm
+from tlseg.label.watershed import flood, flood_order, squared_distance
+
+_CORE = 0.6
+"""Share of its radius around a nucleus' centre that is certainly it."""
+
+
+def take_apart(
+    mask: NDArray[np.bool_],
+    centres_um: NDArray[np.float64],
+    volumes_um3: NDArray[np.float64],
+    *,
+    spacing_um: Spacing,
+    most_change: float = 2.0,
+) -> NDArray[np.uint8] | None:
+    """Divide a label between nuclei.
+
+    Parameters
+    ----------
+    mask
+        Voxels (z, y, x) of the label.
+    centres_um, volumes_um3
+        Where the nuclei should be, from the first voxel of `mask`, shape (k, 3), and how large, shape (k,).
+    spacing_um
+        Voxel size (z, y, x).
+    most_change
+        Largest factor by which the volume of a part may differ from what it should be.
+
+    Returns
+    -------
+    ndarray of uint8 (z, y, x) or None
+        1 to k inside the mask, 0 outside; None where the label cannot be so divided.
+    """
+    places = np.argwhere(mask)
+    if len(places) < len(centres_um):
+        return None
+    radii = np.cbrt(volumes_um3 * (3 / (4 * np.pi)))
+    at_um = places * np.array(spacing_um)
+    power = ((at_um[:, None] - centres_um[None]) ** 2).sum(axis=2) - radii**2
+    nearest = np.argmin(power, axis=1)
+    own = power[np.arange(len(places)), nearest] + radii[nearest] ** 2  # squared distance from the centre
+    core = own <= (_CORE * radii[nearest]) ** 2
+    for nucleus in range(len(radii)):
+        mine = np.flatnonzero(nearest == nucleus)
+        if not len(mine):
+            return None
+        core[mine[np.argmin(own[mine])]] = True
+    markers = np.zeros(mask.shape, dtype=np.int32)
+    markers[tuple(places[core].T)] = nearest[core] + 1
+    shape: Shape = (mask.shape[0], mask.shape[1], mask.shape[2])
+    everything = Box.of_shape(shape)
+    relief = -squared_distance(np.pad(mask, 1), spacing_nm(spacing_um))[1:-1, 1:-1, 1:-1]
+    flooded = flood(flood_order(relief, mask), mask, markers=markers, crop=everything, frame=everything)
+    parts = flooded[tuple(places.T)]
+    parts = np.where(parts > 0, parts, nearest + 1)  # pieces that no core lies in
+    found = np.bincount(parts, minlength=len(radii) + 1)[1:] * float(np.prod(spacing_um))
+    if (np.maximum(found, volumes_um3) > most_change * np.minimum(found, volumes_um3)).any():
+        return None
+    divided = np.zeros(mask.shape, dtype=np.uint8)
+    divided[tuple(places.T)] = parts
+    return divided
