@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 from handmade import write_movie
 from runs import SHAPE, inputs, small_movie, tree
 from tlseg.cli import COMMANDS, main
-from tlseg.run import pools
+from tlseg.run import cluster
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +265,7 @@ CALLS: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("out is the movie", as_is, ["--out", "{place}/movie.ome.zarr"], "--out is the movie itself"),
     ("out is the movie by another name", as_is, ["--out", "{place}/x/../movie.ome.zarr"], "--out is the movie itself"),
     ("out in the movie", as_is, ["--out", "{place}/movie.ome.zarr/result"], "lies inside the movie"),
-    ("out on s3", as_is, ["--out", "s3://bucket/out.ome.zarr"], "local folder, not to s3://"),
+    ("out nowhere", as_is, ["--out", "nosuch://bucket/out.ome.zarr"], "Protocol not known: nosuch"),
     ("out is a file", file_in_the_way, OUT, "is a file"),
     ("out is a folder", folder_in_the_way, OUT, "no Zarr group"),
     ("out is a raw movie", raw_movie_in_the_way, OUT, "no copy made by a run"),
@@ -310,12 +310,12 @@ def test_a_full_disk_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(scratch, "write_atomically", full)
     assert "No space left on device" in error_of(segmenting(place), code=2)
     monkeypatch.undo()
-    monkeypatch.setattr("tlseg.run.finish.write_atomically", full)
+    monkeypatch.setattr("tlseg.run.finish.write_record", full)
     assert "No space left on device" in error_of(segmenting(place), code=1)
 
 
 def test_a_scheduler_that_does_not_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "CONNECT_S", 0.5)
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
     before = tree(place)
     assert "No Dask scheduler answers" in error_of(segmenting(place, "--scheduler", "tcp://127.0.0.1:9"), code=1)
     assert tree(place) == before

@@ -98,7 +98,7 @@ class RunProgress:
             self.live.update(self.bars[event.stage], completed=event.done, note=note)
             return
         finished = event.done == event.total and not first
-        if finished or now - self.spoken >= SECONDS_BETWEEN_LINES:
+        if finished or (not first and now - self.spoken >= SECONDS_BETWEEN_LINES):
             left = "" if finished or not rate else f", {in_words((event.total - event.done) / rate)} left"
             click.echo(f"{event.stage}: {event.done}/{event.total} {note}{left}", err=True)
             self.spoken = now
