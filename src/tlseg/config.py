@@ -33,8 +33,8 @@ class LabelSettings:
     relief
         What is flooded: "distance" to background, or the "centre" map.
     minimum_volume_um3, minimum_volume_fraction
-        Instances are dropped that are smaller, or smaller than this fraction of the frame's usual nuclear volume
-        (`tlseg.label.small.usual_volume`), as polar bodies and debris are.
+        Instances are dropped that are smaller, or smaller than this fraction of the frame's median volume
+        (`tlseg.label.small.median_volume`), as polar bodies and debris are.
     halo_um, margin_um
         First halo around a block and first margin for distances; both grow where that is not enough, so they decide
         speed and never labels.

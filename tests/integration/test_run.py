@@ -27,7 +27,7 @@ from runs import (
     tree,
 )
 from tlseg.errors import LabelError, RunError
-from tlseg.label.small import usual_volume
+from tlseg.label.small import median_volume
 from tlseg.models.bundle import Flips, load_model
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
@@ -372,7 +372,7 @@ def test_small_nuclei_are_dropped_everywhere(base: Path, tmp_path: Path, least: 
     whole = reference(small_movie()[0], base / "model")
     voxels = np.bincount(whole.ravel())
     middle = float(np.median(voxels[1:]))
-    value = middle * float(np.prod(SPACING_UM)) if least == "minimum_volume_um3" else middle / usual_volume(voxels[1:])
+    value = middle * float(np.prod(SPACING_UM)) if least == "minimum_volume_um3" else middle / median_volume(voxels[1:])
     model = save_threshold_model(tmp_path / "model", window=(16, 32, 32), **{least: value})
     summary = run(base / "movie.ome.zarr", model.folder, out=tmp_path / "out.zarr", frames="0:1")
     kept = np.where(voxels[whole] >= middle, whole, 0)

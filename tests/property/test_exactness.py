@@ -295,10 +295,9 @@ def reference(scene: Scene) -> NDArray[np.uint32]:
     labels = labels[1:]
     volumes = np.bincount(labels, minlength=1)
     small = volumes * np.prod(scene.spacing_um) < scene.settings.minimum_volume_um3
-    # Where half of all labelled voxels lie in instances at least as large: found by listing the voxels.
-    of_voxels = np.sort(volumes[labels[(labels > 0) & ~small[labels]]])
-    if len(of_voxels):
-        small |= volumes < scene.settings.minimum_volume_fraction * of_voxels[len(of_voxels) // 2]
+    others = sorted(v for name, v in enumerate(volumes) if name and v and not small[name])
+    if others:
+        small |= volumes < scene.settings.minimum_volume_fraction * others[len(others) // 2]
     return np.where(small[labels], 0, labels).reshape(scene.shape).astype(np.uint32)
 
 

@@ -65,7 +65,7 @@ class ModelSpec:
     relief
         What the watershed floods: "distance" to background, or NDN's "centre" map.
     minimum_volume_um3, minimum_volume_fraction
-        Instances are dropped that are smaller, or smaller than this fraction of the frame's usual nuclear volume.
+        Instances are dropped that are smaller, or smaller than this fraction of the frame's median volume.
     flips
         Every window is seen 1, 4 (y and x) or 8 times (z too), mirrored, and the answers are averaged: that many times
         the work.

@@ -75,7 +75,7 @@ def values_to_try(examples: Sequence[Example]) -> Table:
     TrainingError
         When the truth holds no nucleus.
     """
-    volume = _usual_volume_um3(examples)
+    volume = _median_volume_um3(examples)
     diameter = (6 * volume / math.pi) ** (1 / 3)
     return {
         "region_threshold": tuple(round(0.3 + 0.05 * i, 2) for i in range(10)),
@@ -155,7 +155,7 @@ def _count(example: Example, spec: ModelSpec) -> Counts:
     return count(overlap_of(count_overlap(example.truth, labels, origin=(0, 0, 0))), iou_threshold=0.5)
 
 
-def _usual_volume_um3(examples: Sequence[Example]) -> float:
+def _median_volume_um3(examples: Sequence[Example]) -> float:
     """Median volume of all true instances."""
     volumes = []
     for example in examples:
