@@ -33,7 +33,28 @@ if TYPE_CHECKING:
     show_default=True,
     help="Most frames in a row in which a nucleus may be missing.",
 )
+@click.option(
+    "--division-probability",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="Least probability of a division; less finds more of them, and more that are none.",
+)
+@click.option(
+    "--min-cycle",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    metavar="FRAMES",
+    help="Fewest frames between two divisions of one nucleus.",
+)
 @click.option("--no-divisions", is_flag=True, help="Do not look for divisions.")
+@click.option(
+    "--repair/--no-repair",
+    default=False,
+    show_default=True,
+    help="Mend nuclei merged or cut in single frames, as segment.",
+)
 @click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres; default: what the files say.")
 @click.option("--interval", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds between frames.")
 @click.option("--channel", help="Channel of the image to measure, by number or name. [default: the first]")
@@ -53,7 +74,11 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
     from tlseg.store.points import is_points
 
     settings = LinkSettings(
-        max_distance_um=options["max_distance"], max_gap=options["max_gap"], divisions=not options["no_divisions"]
+        max_distance_um=options["max_distance"],
+        max_gap=options["max_gap"],
+        divisions=not options["no_divisions"],
+        division_probability=options["division_probability"],
+        min_cycle_frames=options["min_cycle"],
     )
     done = _points(labels, settings, options) if is_points(labels) else _labels(labels, settings, options)
     if as_json:
@@ -84,6 +109,7 @@ def _labels(labels: str, settings: Any, options: dict[str, Any]) -> Linked:
             channel=int(channel) if channel is not None and channel.isdecimal() else channel,
             image=not options["no_image"],
             settings=settings,
+            repair=options["repair"],
             overwrite=options["overwrite"],
             listener=progress,
         )
@@ -106,4 +132,4 @@ def _points(points: str, settings: Any, options: dict[str, Any]) -> Linked:
     )
 
 
-_FOR_LABELS = ("name", "labels_name", "spacing", "channel", "no_image")
+_FOR_LABELS = ("name", "labels_name", "spacing", "channel", "no_image", "repair")

@@ -217,8 +217,8 @@ def _cut(traced: Traced) -> list[Repair]:
             continue
         tree = cKDTree(position[rows])
         for piece in pieces.tolist():
-            _, near = tree.query(position[piece], k=min(4, len(rows)))
-            for other in (int(rows[i]) for i in near[1:]):
+            _, near = tree.query(position[piece], k=np.arange(1, min(4, len(rows)) + 1))
+            for other in rows[np.asarray(near)[1:]].tolist():
                 repair = _join(traced, joined, piece, other)
                 if repair is not None:
                     repairs.append(repair)

@@ -17,6 +17,7 @@ from typing import Any
 from tlseg import __version__
 from tlseg.errors import RunError
 from tlseg.geometry import Shape
+from tlseg.label.patches import Patch
 from tlseg.link.lineage import Lineage
 from tlseg.link.link import link_objects
 from tlseg.link.settings import LinkSettings
@@ -25,6 +26,7 @@ from tlseg.run.label_input import LabelInput, open_labels
 from tlseg.run.label_tables import measure_frame, tables_to_link
 from tlseg.run.link_output import LinkOutput, check_target, destination, open_copy, write_pixels, write_tables
 from tlseg.run.linked import Linked, count
+from tlseg.run.repair_given import check_repairable, repair_given
 from tlseg.store.labels import create_labels, prepare_root
 from tlseg.store.scratch import RunLock, write_atomically
 
@@ -40,6 +42,7 @@ def link_labels(
     channel: int | str | None = None,
     image: bool = True,
     settings: LinkSettings | None = None,
+    repair: bool = False,
     overwrite: bool = False,
     block: Shape | None = None,
     listener: Listener = silent,
@@ -67,6 +70,8 @@ def link_labels(
         With `out`, copy the image too where there is one.
     settings
         How to link.
+    repair
+        Join nuclei cut in two and tell apart those merged in one, in single frames where the frames around show it.
     overwrite
         Replace labels, tables and tracks of this name.
     block
@@ -90,13 +95,22 @@ def link_labels(
         interval_s=interval_s,
         channel=channel,
     )
+    if repair:
+        check_repairable(source)
     target = destination(
         source, out, name=name, image=image, overridden=spacing_um is not None or interval_s is not None
     )
     check_target(source, target, overwrite=overwrite)
     try:
         lineage = _run(
-            source, target, settings or LinkSettings(), block, Counters(listener), overwrite=overwrite, began=began
+            source,
+            target,
+            settings or LinkSettings(),
+            block,
+            Counters(listener),
+            repair=repair,
+            overwrite=overwrite,
+            began=began,
         )
     except OSError as error:
         raise RunError(
@@ -120,6 +134,7 @@ def _run(
     block: Shape | None,
     counters: Counters,
     *,
+    repair: bool,
     overwrite: bool,
     began: float,
 ) -> Lineage:
@@ -133,6 +148,9 @@ def _run(
             counters.add("measure")
             lock.beat()
         counters.expect("link", 1)
+        patches: dict[int, list[Patch]] = {}
+        if repair:
+            frames, patches = repair_given(source, frames, settings=settings)
         lineage = link_objects(*tables_to_link(source, frames), settings=settings)
         counters.add("link")
 
@@ -149,13 +167,14 @@ def _run(
         copy = open_copy(source, target)
         counters.expect("write", len(source.frames))
         for frame in source.frames:
-            write_pixels(source, writer, copy, frame, lineage)
+            write_pixels(source, writer, copy, frame, lineage, patches)
             counters.add("write")
             lock.beat()
-        write_tables(source, target, frames, lineage, first=writer.first_frame)
+        write_tables(source, target, frames, lineage, patches, first=writer.first_frame)
         if copy is not None:
             copy.finish()
-        record = _record(source, lineage, settings, seconds=time.monotonic() - began)
+        repaired = sum(len(patch.labels) for made in patches.values() for patch in made) if repair else None
+        record = _record(source, lineage, settings, repaired, seconds=time.monotonic() - began)
         writer.finish(
             {key: record[key] for key in ("tlseg", "made", "fingerprint")},
             source="../../" if target.beside or target.image else None,
@@ -165,7 +184,9 @@ def _run(
     return lineage
 
 
-def _record(source: LabelInput, lineage: Lineage, settings: LinkSettings, *, seconds: float) -> dict[str, Any]:
+def _record(
+    source: LabelInput, lineage: Lineage, settings: LinkSettings, repaired: int | None, *, seconds: float
+) -> dict[str, Any]:
     return {
         "complete": True,
         "tlseg": __version__,
@@ -177,9 +198,11 @@ def _record(source: LabelInput, lineage: Lineage, settings: LinkSettings, *, sec
             "frames": [source.frames.start, source.frames.stop],
             "spacing_um": list(source.base.spacing_um),
             "link": asdict(settings),
+            "repair": repaired is not None,
         },
         "frames": len(source.frames),
         **count(lineage),
+        "repaired": repaired or 0,
         "machine": {"python": platform.python_version(), "system": platform.platform()},
         "notes": list(source.notes),
         "seconds": round(seconds, 1),

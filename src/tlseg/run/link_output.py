@@ -20,6 +20,7 @@ from tlseg.geometry import Box, Grid
 from tlseg.link.lineage import Lineage, relabelled
 from tlseg.run.label_input import LabelInput
 from tlseg.run.label_tables import FrameSums, table_of
+from tlseg.run.repair_given import Patches, read_mended
 from tlseg.store.arrays import read_json
 from tlseg.store.image_writer import ImageCopy, copy_image
 from tlseg.store.labels import LabelWriter
@@ -138,20 +139,22 @@ def open_copy(source: LabelInput, target: LinkOutput) -> ImageCopy | None:
     return copy
 
 
-def write_pixels(source: LabelInput, writer: LabelWriter, copy: ImageCopy | None, frame: int, lineage: Lineage) -> None:
+def write_pixels(
+    source: LabelInput, writer: LabelWriter, copy: ImageCopy | None, frame: int, lineage: Lineage, patches: Patches
+) -> None:
     """Write a frame at every level, each nucleus under its track's number, and its copy of the image."""
     nodes = lineage.nodes
     here = nodes.iloc[slice(*np.searchsorted(nodes["t"].to_numpy(), [frame, frame + 1]))]
     old, new = here["label"].to_numpy(dtype=np.int64), here["track"].to_numpy(dtype=np.uint32)
     for box in _slabs(writer.regions):
         if len(old):
-            writer.write(frame, box, _renumber(source.labels(frame, box), old, new))
+            writer.write(frame, box, _renumber(read_mended(source, frame, box, patches), old, new))
         if copy is not None:
             copy.write(frame, box)
 
 
 def write_tables(
-    source: LabelInput, target: LinkOutput, frames: list[FrameSums], lineage: Lineage, *, first: int
+    source: LabelInput, target: LinkOutput, frames: list[FrameSums], lineage: Lineage, patches: Patches, *, first: int
 ) -> None:
     """Write table and graph under final labels; `t` counts from the result's first frame."""
     nodes = lineage.nodes
@@ -163,7 +166,10 @@ def write_tables(
             if sums.frame not in by_frame:
                 continue
             found = by_frame[sums.frame].drop(columns="t")
-            table = table_of(source, sums).merge(found, on="label", validate="one_to_one")
+            table = table_of(source, sums)
+            for patch in patches.get(sums.frame, []):
+                table.loc[table["label"].isin(patch.labels), "seed"] = "repaired"
+            table = table.merge(found, on="label", validate="one_to_one")
             table["label"], table["t"] = table["track"], table["t"] - first
             placed.append(table[_PLACE])
             yield table.sort_values("label", ignore_index=True)

@@ -1,0 +1,96 @@
+"""Mend the labels somebody gave where their tracks contradict them; the given labels themselves are only read.
+
+Nuclei cut in two are joined and nuclei merged in one are told apart. What is missing stays missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.errors import LabelError
+from tlseg.geometry import Box
+from tlseg.label.patches import Patch, lay_over, make_patch
+from tlseg.link.repair import Repair, find_repairs
+from tlseg.link.settings import LinkSettings
+from tlseg.measure.mended import Replacement, measure_replacement, mend_objects, mend_overlaps
+from tlseg.run.label_input import LabelInput
+from tlseg.run.label_tables import FrameSums, tables_to_link
+
+Patches = Mapping[int, list[Patch]]
+"""Patches of each frame that has any."""
+
+
+def check_repairable(source: LabelInput) -> None:
+    """Raise `LabelError` for flat movies: volumes there are areas, and a nucleus below another is not seen."""
+    if source.base.is_2d:
+        raise LabelError("Only 3D labels can be repaired; these are flat. Leave --repair away.")
+
+
+def repair_given(
+    source: LabelInput, frames: list[FrameSums], *, settings: LinkSettings
+) -> tuple[list[FrameSums], dict[int, list[Patch]]]:
+    """Sums of all frames after repair, and the patches that make the labels so."""
+    sums = {part.frame: part for part in frames}
+    patches: dict[int, list[Patch]] = {}
+    for repair in find_repairs(*tables_to_link(source, frames), settings=settings):
+        done = patches.get(repair.frame, [])
+        patch = _patch(source, sums[repair.frame], repair, done)
+        if patch is not None:
+            patches[repair.frame] = [*done, patch]
+    found = {frame: [_measured(source, frame, patch, patches) for patch in made] for frame, made in patches.items()}
+    return [_mended(part, found) for part in frames], patches
+
+
+def read_mended(source: LabelInput, frame: int, box: Box, patches: Patches) -> NDArray[np.uint32]:
+    """Labels (z, y, x) of a box, patches laid over."""
+    labels = source.labels(frame, box)
+    if frame in patches:
+        lay_over(labels, box, patches[frame])
+    return labels
+
+
+def _patch(source: LabelInput, sums: FrameSums, repair: Repair, done: list[Patch]) -> Patch | None:
+    objects = sums.objects
+    replaced = np.array(repair.labels, dtype=np.int64)
+    rows = np.isin(objects.label, replaced)
+    (z, y, x), (zz, yy, xx) = objects.low[rows].min(axis=0).tolist(), (objects.high[rows].max(axis=0) + 1).tolist()
+    box = Box((z, y, x), (zz, yy, xx))
+    used = np.concatenate([objects.label, *(patch.labels for patch in done)])
+    # Given numbers may be the largest there are, so new ones are the smallest that are free.
+    free = np.setdiff1d(np.arange(1, len(used) + len(repair.volume_um3) + 1), used)[: len(repair.volume_um3) - 1]
+    return make_patch(
+        source.labels(sums.frame, box),
+        box=box,
+        replaced=replaced,
+        numbers=np.concatenate([replaced[:1], free]),
+        centres_um=repair.position_um - np.array(source.base.translation_um),
+        volumes_um3=repair.volume_um3,
+        spacing_um=source.base.spacing_um,
+    )
+
+
+def _measured(source: LabelInput, frame: int, patch: Patch, patches: Patches) -> Replacement:
+    inside = source.movie.frames
+    return measure_replacement(
+        lambda box: read_mended(source, frame, box, patches),
+        lambda box: source.grey(frame, box),
+        box=patch.box,
+        labels=patch.labels,
+        replaced=patch.replaced,
+        frame=Box.of_shape(source.base.frame_shape),
+        spacing_um=source.base.spacing_um,
+        read_before=(lambda box: read_mended(source, frame - 1, box, patches)) if frame - 1 in inside else None,
+        read_after=(lambda box: read_mended(source, frame + 1, box, patches)) if frame + 1 in inside else None,
+    )
+
+
+def _mended(part: FrameSums, found: Mapping[int, list[Replacement]]) -> FrameSums:
+    here, following = found.get(part.frame, []), found.get(part.frame + 1, [])
+    if not here and not following:
+        return part
+    objects = mend_objects(part.objects, here) if here else part.objects
+    return replace(part, objects=objects, shared=mend_overlaps(part.shared, here, following))

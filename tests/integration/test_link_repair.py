@@ -1,0 +1,70 @@
+"""`tlseg link --repair` mends labels somebody gave, and says which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner
+
+import tlseg
+from runs import essence, labels_of
+from tlseg.cli import main
+from tlseg.errors import LabelError
+from tlseg.run.link_labels import link_labels
+
+SPACING_UM = (1.5, 1.0, 1.0)
+MERGED, CUT = 2, 4
+
+
+def given(folder: Path) -> np.ndarray:
+    """Write TIFFs of two nuclei that touch and are one label in one frame, and of one that is cut in another."""
+    folder.mkdir()
+    place = np.stack(np.indices((16, 30, 44)), axis=-1) * np.array(SPACING_UM)
+    frames = []
+    for t in range(7):
+        centres = np.array([[11, 14, 10], [11, 14, 20.5], [11, 14, 35]]) + np.array([0, 0.3 * t, 0])
+        far = np.linalg.norm(place[..., None, :] - centres, axis=-1)
+        frame = np.where(far.min(axis=-1) <= 6, far.argmin(axis=-1) + 1, 0).astype(np.uint16)
+        if t == MERGED:
+            frame[frame == 2] = 1
+        if t == CUT:
+            frame[(frame == 3) & (place[..., 2] > 36)] = 65_535
+        tifffile.imwrite(folder / f"mask{t:03d}.tif", frame)
+        frames.append(frame)
+    return np.stack(frames)
+
+
+def test_given_labels_are_mended(tmp_path: Path) -> None:
+    labels = given(tmp_path / "given")
+    arguments = ["link", str(tmp_path / "given"), "--spacing", "1.5,1,1", "--out", str(tmp_path / "out.ome.zarr")]
+    done = CliRunner().invoke(main, [*arguments, "--repair"])
+    assert done.exit_code == 0, done.output
+    result = labels_of(tmp_path / "out.ome.zarr")
+    assert [len(np.unique(frame)) - 1 for frame in result] == [3] * 7
+    np.testing.assert_array_equal(result > 0, labels > 0)
+    table = tlseg.open_result(tmp_path / "out.ome.zarr").table()
+    seeds = table.groupby("t")["seed"].apply(lambda seed: sorted(seed))
+    assert seeds[MERGED] == ["given", "repaired", "repaired"]
+    assert seeds[CUT] == ["given", "given", "repaired"]
+    assert set(table["track"]) == {1, 2, 3}
+    for _, row in table.iterrows():
+        assert row["volume_voxels"] == (result[row["t"]] == row["track"]).sum()
+
+
+def test_blocks_do_not_decide_repairs(tmp_path: Path) -> None:
+    given(tmp_path / "given")
+    for name, block in (("whole", None), ("small", (5, 7, 11))):
+        link_labels(
+            tmp_path / "given", out=tmp_path / f"{name}.ome.zarr", spacing_um=SPACING_UM, repair=True, block=block
+        )
+    assert essence(tmp_path / "whole.ome.zarr") == essence(tmp_path / "small.ome.zarr")
+
+
+def test_flat_labels_are_not_repaired(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "flat.tif", np.ones((3, 8, 8), np.uint8), metadata={"axes": "TYX"}, photometric="minisblack")
+    with pytest.raises(LabelError, match="Only 3D labels can be repaired"):
+        link_labels(tmp_path / "flat.tif", out=tmp_path / "out.ome.zarr", spacing_um=(1.0, 1.0), repair=True)
+    assert not (tmp_path / "out.ome.zarr").exists()
