@@ -15,6 +15,7 @@ import pytest
 from distributed import Client, LocalCluster, Scheduler, SpecCluster, Worker, get_worker
 from distributed.security import Security
 
+from runs import essence, inputs, run
 from tlseg.errors import MovieError, RunError
 from tlseg.run import pools
 from tlseg.run.cluster import Tls, connected
@@ -282,3 +283,12 @@ def test_a_scheduler_by_its_file(tmp_path: Path) -> None:
         client.write_scheduler_file(str(tmp_path / "scheduler.json"))
         with open_pool(scheduler=str(tmp_path / "scheduler.json")) as pool:
             assert len(all_of(pool, tasks_of(abs, 3))) == 3
+
+
+def test_labels_are_the_same_whoever_does_what(tmp_path: Path) -> None:
+    """A whole run, networks on one worker and everything else on another."""
+    movie, model = inputs(tmp_path, frames=2)
+    run(movie, model, out=tmp_path / "serial.zarr")
+    with crew({"GPU": 1}, {"CPU": 1}) as client:
+        run(movie, model, out=tmp_path / "roles.zarr", client=client)
+    assert essence(tmp_path / "roles.zarr") == essence(tmp_path / "serial.zarr")

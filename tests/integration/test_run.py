@@ -168,7 +168,7 @@ def test_record_is_complete_and_written_last(base: Path, tmp_path: Path, monkeyp
 
 def test_scratch_is_gone_and_maps_are_kept_when_asked(base: Path) -> None:
     folder = base / "result.ome.zarr/tlseg/nuclei"
-    assert {p.name for p in folder.iterdir()} == {"run.json", "audit.json", "maps"}
+    assert {p.name for p in folder.iterdir()} == {"run.json", "audit.json", "events.jsonl", "maps"}
     maps = zarr.open_array(folder / "maps", mode="r")
     model = load_model(base / "model")
     for row, role in enumerate(("nsn", "ndn")):
@@ -222,7 +222,7 @@ def test_in_place_the_pixels_stay_and_labels_are_the_same(base: Path, tmp_path: 
     assert essence(movie) == essence(base / "result.ome.zarr")
     new = {p.split("/")[0] for p in set(after) - set(before)}
     assert new == {"labels", "tables", "tracks.geff", "tlseg"}
-    assert {p.name for p in (movie / "tlseg/nuclei").iterdir()} == {"run.json", "audit.json"}
+    assert {p.name for p in (movie / "tlseg/nuclei").iterdir()} == {"run.json", "audit.json", "events.jsonl"}
 
 
 def test_out_copies_the_image(base: Path, tmp_path: Path) -> None:
