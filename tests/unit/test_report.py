@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tlseg.measure import history
+from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import MOST_ROWS, listings
+from tlseg.report.generations import generation_sheet
 from tlseg.report.lineage_tree import MOST_LEAVES, hex_color, lineage_tree, rows_of
 from tlseg.report.overlay import grey_picture, label_colors, outline_picture
 from tlseg.report.pictures import Layout, spread
@@ -23,6 +24,7 @@ from tlseg.report.svg import Scale, path, tag, tick_text, ticks
 from tlseg.report.timing import clock_for
 
 CLOCK = clock_for(10, 600.0)
+GENERATIONS = [0, 1, 2]
 
 
 def nuclei(spans: dict[int, tuple[int, int]], parents: dict[int, int] | None = None) -> pd.DataFrame:
@@ -165,7 +167,7 @@ def test_figures_of_short_movies_hold(frames: int) -> None:
     for drawing in (
         charts.count_chart(history.counts(table, frames), history.divisions(tracks), clock),
         charts.volume_chart(table, frames=frames, clock=clock),
-        charts.volume_by_generation(table),
+        charts.volume_by_generation(table, [0]),
         lineage_tree(tracks, history.gaps(table), frames=frames, clock=clock).drawing,
     ):
         assert drawing is not None
@@ -177,9 +179,87 @@ def test_a_figure_that_would_say_nothing_is_none() -> None:
     table = nuclei({1: (0, 3)}).drop(columns="volume_um3")
     tracks = history.track_table(table)
     assert charts.volume_chart(table, frames=4, clock=CLOCK) is None
-    assert charts.volume_by_generation(table) is None
-    assert charts.cycle_chart(history.cycles(tracks), CLOCK) is None
-    assert charts.synchrony_chart(history.divisions(tracks), frames=4, clock=CLOCK) is None
+    assert charts.volume_by_generation(table, [0]) is None
+    assert charts.cycle_chart(history.cycles(tracks), [0], clock=CLOCK) is None
+    assert charts.synchrony_chart(history.divisions(tracks), [0], frames=4, clock=CLOCK) is None
+    assert charts.sister_chart(criteria.division_criteria(table, tracks), [0]) is None
+
+
+def test_divisions_are_bars_as_high_as_there_are() -> None:
+    divided = pd.DataFrame({"t": [1, 1, 2]})
+    drawn = ElementTree.fromstring(charts.count_chart(np.array([2, 4, 5]), divided, CLOCK).text)
+    bars = [e.get("d", "") for e in drawn.iter("path") if e.get("class") == "division"]
+    two, one = (float(re.findall(r"v-([\d.]+)", bar)[0]) for bar in bars)
+    assert two == pytest.approx(2 * one, abs=0.2)
+
+
+def test_means_are_drawn_where_criteria_say_and_not_across_empty_frames() -> None:
+    rng = np.random.default_rng(0)
+    table = nuclei({1: (0, 9), 2: (0, 9), 3: (2, 6)})
+    table = table.assign(volume_um3=rng.uniform(80, 120, len(table)))
+    table = table[table["t"] != 4]
+    chart = charts.volume_chart(table, frames=10, clock=CLOCK)
+    assert chart is not None
+    means = [e for e in ElementTree.fromstring(chart.text).iter("path") if e.get("class") == "mean"]
+    points = np.array([[float(v) for v in p.split()] for e in means for p in re.split("[ML]", e.get("d", ""))[1:]])
+    assert (len(means), len(points)) == (2, 9)
+    told = criteria.frame_criteria(table, frames=10)["volume_um3_mean"].dropna().to_numpy()
+    # Pixels are a straight line of the values.
+    slope, start = np.polyfit(told, points[:, 1], 1)
+    assert slope < 0
+    assert np.allclose(slope * told + start, points[:, 1], atol=0.1)
+
+
+def test_generations_say_what_the_criteria_say() -> None:
+    table = random_family(3)
+    table = table.assign(volume_um3=np.random.default_rng(0).uniform(50, 150, len(table)))
+    tracks = history.track_table(table)
+    sheet = generation_sheet(table, tracks, clock_for(30, 600.0))
+    told = pd.DataFrame(sheet.rows, columns=sheet.titles)
+    known = criteria.generation_criteria(tracks)
+    assert told["generation"].tolist() == known["generation"].astype(str).tolist()
+    assert told["tracks"].astype(int).tolist() == known["tracks"].tolist()
+    for row, mean, sd in zip(
+        told["cycle length (h)"], known["cycle_frames_mean"] / 6, known["cycle_frames_std"] / 6, strict=True
+    ):
+        parts = [] if np.isnan(mean) else [f"{mean:.2f}"] if np.isnan(sd) else [f"{mean:.2f}", f"{sd:.2f}"]
+        assert row == (" ± ".join(parts) or "–")
+    volumes = table.groupby("generation")["volume_um3"].mean()
+    assert [float(v.split(" ")[0].replace(",", "")) for v in told["volume (µm³)"]] == pytest.approx(volumes, abs=0.51)
+
+
+def test_repaired_nuclei_are_ringed_where_they_are() -> None:
+    tracks = history.track_table(FAMILY)
+    repaired = pd.DataFrame({"track": [3, 6, 99], "t": [5, 0, 1]})
+    tree = lineage_tree(tracks, history.gaps(FAMILY), frames=10, clock=CLOCK, repaired=repaired)
+    drawn = ElementTree.fromstring(tree.drawing.text)
+    rings = [
+        (float(e.get("cx", "")), float(e.get("cy", ""))) for e in drawn.iter("circle") if e.get("class") == "repaired"
+    ]
+    lines = {g.get("data-track"): g.find("path").get("d", "") for g in drawn.iter("g") if g.get("data-track")}  # type: ignore[union-attr]
+    assert len(rings) == 2
+    for (x, y), track in zip(rings, ("3", "6"), strict=True):
+        (x0, level), (x1, _) = ([float(v) for v in p.split()] for p in re.split("[ML]", lines[track])[1:])
+        assert y == level
+        assert x0 <= x <= x1
+
+
+def test_figures_of_very_many_nuclei_stay_small() -> None:
+    table = random_family(2, founders=1500)
+    table = table.assign(volume_um3=np.random.default_rng(0).uniform(50, 150, len(table)))
+    tracks = history.track_table(table)
+    rows = sorted(tracks["generation"].unique())
+    divided = history.divisions(tracks)
+    assert len(divided) > 2 * charts.MOST_DOTS
+    for drawing in (
+        charts.cycle_chart(history.cycles(tracks), rows, clock=CLOCK),
+        charts.synchrony_chart(divided, rows, frames=30, clock=CLOCK),
+        charts.sister_chart(criteria.division_criteria(table, tracks), rows),
+        lineage_tree(tracks, history.gaps(table), frames=30, clock=CLOCK).drawing,
+    ):
+        assert drawing is not None
+        assert drawing.text.count("<circle") <= charts.MOST_DOTS + len(rows)
+        assert len(drawing.text) < 500_000
 
 
 def test_very_many_nuclei_become_a_band(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,8 +276,8 @@ def test_every_axis_says_what_it_shows() -> None:
     drawings = {
         "nuclei": charts.count_chart(history.counts(FAMILY, 10), history.divisions(tracks), CLOCK),
         "volume (µm³)": charts.volume_chart(FAMILY, frames=10, clock=CLOCK),
-        "cell-cycle length (min)": charts.cycle_chart(history.cycles(tracks), CLOCK),
-        "time (min)": charts.synchrony_chart(history.divisions(tracks), frames=10, clock=CLOCK),
+        "cell-cycle length (min)": charts.cycle_chart(history.cycles(tracks), GENERATIONS, clock=CLOCK),
+        "time (min)": charts.synchrony_chart(history.divisions(tracks), GENERATIONS, frames=10, clock=CLOCK),
     }
     for label, drawing in drawings.items():
         assert drawing is not None

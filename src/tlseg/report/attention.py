@@ -60,7 +60,7 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None) -> list[Listing]:
             table,
             "repaired",
             "Repaired instances",
-            "Missing or merged in their frame, restored from neighbours in time.",
+            "Merged or cut in their frame, put right with what the frames before and after show.",
         ),
         _gaps(table),
         _edge(table),

@@ -5,24 +5,31 @@ Each function takes small tables and gives one drawing; a figure that would say 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tlseg.measure.criteria import frame_criteria
 from tlseg.report.lineage_tree import hex_color
 from tlseg.report.svg import Frame, Raw, Scale, axes, figure, path, tag, tick_text, ticks
 from tlseg.report.timing import Clock
 
-MOST_POINTS = 20_000
-"""Nuclei (in all frames together) up to which each has its own line; more are summarised."""
+MOST_POINTS = 60_000
+"""Nuclei (in all frames together) up to which each track has its own line; more are summarised."""
 
 MOST_DOTS = 1_500
+"""Dots of one figure; of more, every so many-th by value is drawn."""
+
+_LANE = 30.0  # pixels below zero, for the divisions
+_ROW = 44.0  # pixels of a generation
 
 
 def count_chart(
     counts: NDArray[np.integer], divisions: pd.DataFrame, clock: Clock, *, seen: range | None = None
 ) -> Raw:
-    """Nuclei in each frame, and below them a mark for each division.
+    """Nuclei in each frame, and below them a bar for the divisions of each.
 
     Parameters
     ----------
@@ -33,35 +40,31 @@ def count_chart(
     seen : range, optional
         Frames that were segmented; all where not given.
     """
-    frame = Frame(bottom=62)
+    frame = Frame()
     x, time = _time_scales(frame, len(counts), clock)
-    y = Scale(0, max(int(counts.max(initial=1)), 1) * 1.08, frame.y[0] - 14, frame.y[1])
-    points = [(x(clock.at(t)), y(int(n))) for t, n in _seen(counts, seen)]
     floor = frame.y[0]
-    area = path([(points[0][0], floor), *points, (points[-1][0], floor)]) + "Z"
-    marks = []
-    for t, rows in divisions.groupby("t"):
-        at, n = x(clock.at(int(str(t)))), len(rows)
-        about = f"{n} division{'s' if n > 1 else ''} at frame {t} ({clock.text(int(str(t)))})"
-        marks.append(tag("path", tag("title", about), d=f"M{at:.1f} {floor - 11:.1f}l4.5 10h-9Z", class_="division"))
+    y = Scale(0, max(int(counts.max(initial=1)), 1) * 1.08, floor - _LANE, frame.y[1])
+    points = [(x(clock.at(t)), y(int(n))) for t, n in _seen(counts, seen)]
+    area = path([(points[0][0], y(0)), *points, (points[-1][0], y(0))]) + "Z"
     whole = [(v, tick_text(v)) for v in ticks(y.low, y.high, wanted=5, whole=True)]
     back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="nuclei", y_ticks=whole)
     line = tag("path", d=path(points), class_="line")
     named = zip(points, _seen(counts, seen), strict=True)
     dots = tag("g", *(_dot(point, f"{n} nuclei, frame {t}") for point, (t, n) in named))
     shown = (dots,) if len(points) <= 60 else ()
+    marks = _division_bars(divisions, x, floor=floor, per_frame=x(clock.at(1)) - x(0), clock=clock)
     return figure(
         frame, back, tag("path", d=area, class_="area"), line, *shown, *marks, title="Nuclei over time", time=time
     )
 
 
 def volume_chart(table: pd.DataFrame, *, frames: int, clock: Clock) -> Raw | None:
-    """Volume of each nucleus over time; of very many nuclei the middle half and the median.
+    """Volume of each nucleus over time, and the mean of each frame with its standard deviation.
 
     Parameters
     ----------
     table : DataFrame
-        A complete nucleus table with `volume_um3`.
+        A complete nucleus table with `volume_um3`. Of very many nuclei only means are drawn.
     frames : int
     clock : Clock
     """
@@ -69,139 +72,153 @@ def volume_chart(table: pd.DataFrame, *, frames: int, clock: Clock) -> Raw | Non
         return None
     frame = Frame()
     x, time = _time_scales(frame, frames, clock)
-    y = Scale(0, float(table["volume_um3"].quantile(0.999)) * 1.08, *frame.y)
+    spread = frame_criteria(table[["t", "volume_um3"]], frames=frames).set_index("t")
+    middle, deviation = spread["volume_um3_mean"], spread["volume_um3_std"]
+    lines = _volume_lines(table) if len(table) <= MOST_POINTS else []
+    high = table["volume_um3"].quantile(0.999) if lines else (middle + deviation).max()
+    y = Scale(0, float(high) * 1.08, *frame.y)
     back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="volume (µm³)")
-    if len(table) > MOST_POINTS:
-        return figure(frame, back, *_band(table, x, y, clock), title="Volume over time", time=time)
-    lines = []
-    for track, rows in table.sort_values("t").groupby("track"):
-        points = [(x(clock.at(t)), y(min(v, y.high))) for t, v in zip(rows["t"], rows["volume_um3"], strict=True)]
-        name, color = int(str(track)), hex_color(int(str(track)))
-        drawn = (
+    drawn = []
+    for track, t, volume in lines:
+        points = [(x(clock.at(a)), y(min(v, y.high))) for a, v in zip(t, volume, strict=True)]
+        color = hex_color(track)
+        one = (
             tag("circle", cx=points[0][0], cy=points[0][1], r=1.8, fill=color)
             if len(points) == 1
             else tag("path", d=path(points), stroke=color)
         )
-        lines.append(tag("g", tag("title", f"track {name}"), drawn, data_track=name))
-    return figure(
-        frame,
-        back,
-        tag("g", *lines, class_="labelled tracks thin"),
-        title="Volume of each nucleus over time",
-        time=time,
-    )
+        drawn.append(tag("g", tag("title", f"track {track}"), one, data_track=track))
+    parts = [tag("g", *drawn, class_="labelled tracks thin")] if drawn else []
+    for run in _runs(middle.notna().to_numpy()):
+        at = [x(clock.at(t)) for t in run]
+        mean, sd = middle.to_numpy()[run], deviation.to_numpy()[run]
+        upper = zip(at, (y(min(v, y.high)) for v in mean + sd), strict=True)
+        lower = zip(at[::-1], (y(max(v, 0.0)) for v in (mean - sd)[::-1]), strict=True)
+        parts.insert(0, tag("path", d=path([*upper, *lower]) + "Z", class_="area"))
+        parts.append(tag("path", d=path([(a, y(v)) for a, v in zip(at, mean, strict=True)]), class_="mean"))
+    return figure(frame, back, *parts, title="Volume of nuclei over time", time=time)
 
 
-def volume_by_generation(table: pd.DataFrame) -> Raw | None:
+def volume_by_generation(table: pd.DataFrame, generations: Sequence[int]) -> Raw | None:
     """Volumes of each generation: median, middle half, and 5 to 95 %."""
     if "volume_um3" not in table.columns or not len(table):
         return None
     groups = {int(str(g)): rows["volume_um3"].to_numpy(float) for g, rows in table.groupby("generation")}
-    frame = Frame(height=_rows_height(len(groups)))
-    high = max(float(np.quantile(v, 0.95)) for v in groups.values()) * 1.08
-    x = Scale(0, high, *frame.x)
-    y = _row_scale(frame, len(groups))
+    frame, y, names = _rows(generations)
+    x = Scale(0, max(float(np.quantile(v, 0.95)) for v in groups.values()) * 1.08, *frame.x)
     drawn = []
-    for row, (generation, values) in enumerate(sorted(groups.items())):
+    for generation, values in sorted(groups.items()):
         five, low, middle, upper, most = (x(float(q)) for q in np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)))
-        at = y(row)
+        at = y(generations.index(generation))
         about = f"generation {generation}: median {np.median(values):,.0f} µm³ of {len(values)} nuclei in frames"
         drawn += [
             tag("line", x1=five, x2=most, y1=at, y2=at, class_="whisker"),
             tag("rect", tag("title", about), x=low, width=max(upper - low, 1.0), y=at - 9, height=18, class_="box"),
             tag("line", x1=middle, x2=middle, y1=at - 9, y2=at + 9, class_="median"),
         ]
-    names = [(float(i), f"gen {g}") for i, g in enumerate(sorted(groups))]
     back = axes(frame, x=x, y=y, x_label="volume (µm³)", y_label="generation", y_ticks=names)
     return figure(frame, back, *drawn, title="Volume by generation")
 
 
-def cycle_chart(cycles: pd.DataFrame, clock: Clock) -> Raw | None:
+def cycle_chart(cycles: pd.DataFrame, generations: Sequence[int], *, clock: Clock) -> Raw | None:
     """Length of each complete cell cycle, by generation; None where no nucleus was followed through one."""
     if not len(cycles):
         return None
     lengths = cycles.assign(value=cycles["length"].astype(float).map(clock.at))
-    high = float(lengths["value"].max()) * 1.1
+    x = (0.0, float(lengths["value"].max()) * 1.1)
     label = f"cell-cycle length ({'frames' if clock.unit == 'frame' else clock.unit})"
-    return _strips(lengths, low=0.0, high=high, label=label, title="Cell-cycle length by generation", clock=clock)
+    return _strips(lengths, generations, x=x, label=label, title="Cell-cycle length by generation", unit=clock.unit)
 
 
-def synchrony_chart(divisions: pd.DataFrame, *, frames: int, clock: Clock) -> Raw | None:
+def synchrony_chart(divisions: pd.DataFrame, generations: Sequence[int], *, frames: int, clock: Clock) -> Raw | None:
     """When the nuclei of each generation divided; None without divisions."""
     if not len(divisions):
         return None
     times = divisions.assign(value=divisions["t"].astype(float).map(clock.at))
-    high = clock.at(max(frames - 1, 1))
-    return _strips(
-        times, low=0.0, high=high, label=clock.axis, title="Times of division by generation", clock=clock, frames=frames
-    )
+    x = (0.0, clock.at(max(frames - 1, 1)))
+    title = "Times of division by generation"
+    return _strips(times, generations, x=x, label=clock.axis, title=title, unit=clock.unit, frames=frames)
 
 
-def sister_chart(divided: pd.DataFrame, clock: Clock) -> Raw | None:
+def sister_chart(divided: pd.DataFrame, generations: Sequence[int]) -> Raw | None:
     """Volume of the smaller sister over that of the larger, by generation of the mother; None where none is known.
 
     Parameters
     ----------
     divided : DataFrame
         See `tlseg.measure.criteria.Criteria.divisions`.
-    clock : Clock
+    generations : sequence of int
     """
     if "sister_volume_ratio" not in divided.columns:
         return None
     ratios = divided.rename(columns={"mother": "track", "sister_volume_ratio": "value"}).dropna(subset=["value"])
     if not len(ratios):
         return None
-    return _strips(
-        ratios, low=0.0, high=1.0, label="smaller over larger sister", title="Sister asymmetry", clock=clock, unit=""
-    )
+    # Sisters are rarely less alike than one half, and dots need no zero to stand on.
+    x = (min(0.5, float(np.floor(ratios["value"].min() * 10) / 10)), 1.0)
+    return _strips(ratios, generations, x=x, label="smaller over larger sister", title="Sister asymmetry")
 
 
 def _strips(
     rows: pd.DataFrame,
+    generations: Sequence[int],
     *,
-    low: float,
-    high: float,
+    x: tuple[float, float],
     label: str,
     title: str,
-    clock: Clock,
+    unit: str = "",
     frames: int | None = None,
-    unit: str | None = None,
 ) -> Raw:
     """A row of dots for each generation, its median as a stroke; equal values are stacked."""
-    groups = {int(str(g)): part for g, part in rows.groupby("generation")}
-    frame = Frame(height=_rows_height(len(groups)))
-    x, y = Scale(low, high, *frame.x), _row_scale(frame, len(groups))
+    frame, y, names = _rows(generations)
+    across = Scale(*x, *frame.x)
+    step = max(1, -(-len(rows) // MOST_DOTS))
     drawn = []
-    for row, (_, part) in enumerate(sorted(groups.items())):
-        step = max(1, -(-len(part) // MOST_DOTS))
-        part = part.sort_values("value", kind="stable")
-        middle = x(float(part["value"].median()))
+    for generation, part in rows.sort_values(["value", "track"], kind="stable").groupby("generation"):
+        level = y(generations.index(int(str(generation))))
+        middle = across(float(part["value"].median()))
         part = part.iloc[::step]
         rank = part.groupby("value").cumcount().to_numpy()
-        most = int(rank.max(initial=0)) + 1
-        spread = min(6.0, 34.0 / most)
-        centre = part.groupby("value")["value"].transform("size").to_numpy()
-        for (track, value), i, n in zip(part[["track", "value"]].itertuples(index=False), rank, centre, strict=True):
-            about = f"track {track}: {value:.3g} {clock.unit if unit is None else unit}".rstrip()
-            at = (x(float(value)), y(row) + (i - (n - 1) / 2) * spread)
+        spread = min(6.0, 30.0 / (int(rank.max(initial=0)) + 1))
+        equal = part.groupby("value")["value"].transform("size").to_numpy()
+        for (track, value), i, n in zip(part[["track", "value"]].itertuples(index=False), rank, equal, strict=True):
+            about = f"track {track}: {value:.3g} {unit}".rstrip()
+            at = (across(float(value)), level + (i - (n - 1) / 2) * spread)
             dot = tag("circle", tag("title", about), cx=at[0], cy=at[1], r=4.0, fill=hex_color(int(track)))
             drawn.append(tag("g", dot, data_track=int(track)))
-        drawn.append(tag("line", x1=middle, x2=middle, y1=y(row) - 20, y2=y(row) + 20, class_="median"))
-    names = [(float(i), f"gen {g}") for i, g in enumerate(sorted(groups))]
-    back = axes(frame, x=x, y=y, x_label=label, y_label="generation", y_ticks=names)
+        drawn.append(tag("line", x1=middle, x2=middle, y1=level - 17, y2=level + 17, class_="median"))
+    back = axes(frame, x=across, y=y, x_label=label, y_label="generation", y_ticks=names)
     time = None if frames is None else Scale(0, frames - 1, *frame.x)
     return figure(frame, back, tag("g", *drawn, class_="labelled dots"), title=title, time=time)
 
 
-def _band(table: pd.DataFrame, x: Scale, y: Scale, clock: Clock) -> list[Raw]:
-    volumes = table.groupby("t")["volume_um3"]
-    at = [x(clock.at(int(str(t)))) for t in volumes.groups]
-    low, middle, high = ([y(v) for v in volumes.quantile(q)] for q in (0.25, 0.5, 0.75))
-    around = [*zip(at, high, strict=True), *zip(at[::-1], low[::-1], strict=True)]
+def _division_bars(divisions: pd.DataFrame, x: Scale, *, floor: float, per_frame: float, clock: Clock) -> list[Raw]:
+    """A bar for each frame in which nuclei divided, as high as there are divisions."""
+    if not len(divisions):
+        return []
+    numbers = divisions.groupby("t").size()
+    wide = max(1.2, min(6.0, 0.7 * per_frame))
+    drawn = [tag("text", "divisions", x=x.start - 7, y=floor - 3, text_anchor="end")]
+    for t, n in zip(numbers.index.to_numpy(), numbers.to_numpy(), strict=True):
+        high = max(4.0, (_LANE - 6) * n / numbers.max())
+        about = f"{n} division{'s' if n > 1 else ''} at frame {t} ({clock.text(int(t))})"
+        shape = f"M{x(clock.at(int(t))) - wide / 2:.1f} {floor:.1f}v{-high:.1f}h{wide:.1f}v{high:.1f}Z"
+        drawn.append(tag("path", tag("title", about), d=shape, class_="division"))
+    return drawn
+
+
+def _volume_lines(table: pd.DataFrame) -> list[tuple[int, NDArray[np.int64], NDArray[np.float64]]]:
+    """Track, frames and volumes of each track."""
     return [
-        tag("path", d=path(around) + "Z", class_="area"),
-        tag("path", d=path(zip(at, middle, strict=True)), class_="line"),
+        (int(str(track)), rows["t"].to_numpy(np.int64), rows["volume_um3"].to_numpy(np.float64))
+        for track, rows in table.sort_values("t").groupby("track")
     ]
+
+
+def _runs(there: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """Indices of each run of frames in which something is there."""
+    at = np.flatnonzero(there)
+    return [run for run in np.split(at, np.flatnonzero(np.diff(at) > 1) + 1) if len(run)]
 
 
 def _time_scales(frame: Frame, frames: int, clock: Clock) -> tuple[Scale, Scale]:
@@ -209,14 +226,14 @@ def _time_scales(frame: Frame, frames: int, clock: Clock) -> tuple[Scale, Scale]
     return Scale(0.0, clock.at(max(frames - 1, 1)), *frame.x), Scale(0, frames - 1, *frame.x)
 
 
-def _rows_height(rows: int) -> float:
-    return 74.0 + 54.0 * max(rows, 2)
-
-
-def _row_scale(frame: Frame, rows: int) -> Scale:
+def _rows(generations: Sequence[int]) -> tuple[Frame, Scale, list[tuple[float, str]]]:
+    """Frame, scale and names for a row for each generation, so that figures of the same generations can be compared."""
+    count = len(generations)
+    frame = Frame(height=74.0 + _ROW * max(count, 2))
     low, high = frame.y
-    half = (low - high) / rows / 2
-    return Scale(0.0, float(max(rows - 1, 1)), high + half, low - half if rows > 1 else high + half)
+    half = (low - high) / count / 2
+    rows = Scale(0.0, float(max(count - 1, 1)), high + half, low - half if count > 1 else high + half)
+    return frame, rows, [(float(i), f"gen {g}") for i, g in enumerate(generations)]
 
 
 def _seen(counts: NDArray[np.integer], seen: range | None) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from tlseg.report.timing import Clock
 
 MOST_LEAVES = 400
 _PITCH = ((30, 19.0), (80, 12.0), (200, 7.0), (MOST_LEAVES, 4.0))  # pixels between leaves, by how many there are
+MOST_RINGS = 2_000
 _NUMBERED = 9.0  # pixels between leaves from which numbers fit
 
 
@@ -61,7 +62,9 @@ def rows_of(tracks: pd.DataFrame) -> dict[int, float]:
     return rows
 
 
-def lineage_tree(tracks: pd.DataFrame, missing: pd.DataFrame, *, frames: int, clock: Clock) -> Tree:
+def lineage_tree(
+    tracks: pd.DataFrame, missing: pd.DataFrame, *, frames: int, clock: Clock, repaired: pd.DataFrame | None = None
+) -> Tree:
     """Draw families over time.
 
     Parameters
@@ -74,6 +77,8 @@ def lineage_tree(tracks: pd.DataFrame, missing: pd.DataFrame, *, frames: int, cl
         Frames of the movie.
     clock : Clock
         Unit of the time axis.
+    repaired : DataFrame, optional
+        Nuclei (`track`, `t`) that were repaired; ringed, the first `MOST_RINGS` of them.
 
     Returns
     -------
@@ -107,6 +112,9 @@ def lineage_tree(tracks: pd.DataFrame, missing: pd.DataFrame, *, frames: int, cl
         elif numbered:
             names.append(tag("text", track, x=x(clock.at(first)) + 3, y=level - 3, class_="name"))
     marks = [tag("g", *forks, class_="forks"), tag("g", *lines, class_="labelled tracks"), tag("g", *names)]
+    if repaired is not None:
+        rings = repaired.loc[repaired["track"].isin(list(rows)), ["track", "t"]].head(MOST_RINGS)
+        marks += [_ring(int(track), int(t), x(clock.at(int(t))), y(rows[int(track)])) for track, t in rings.to_numpy()]
     drawing = figure(frame, back, *marks, title="Lineage tree", class_="wide", time=Scale(0, frames - 1, *frame.x))
     return Tree(drawing, int((chosen["parent"] == 0).sum()), families)
 
@@ -121,6 +129,10 @@ def _line(track: int, level: float, stops: list[int], x: Scale, clock: Clock) ->
         drawn = tag("path", d=data, stroke=hex_color(track))
     about = f"track {track}: frames {stops[0]} to {stops[-1]}"
     return tag("g", tag("title", about), drawn, data_track=track)
+
+
+def _ring(track: int, t: int, x: float, y: float) -> Raw:
+    return tag("circle", tag("title", f"track {track}: repaired in frame {t}"), cx=x, cy=y, r=3.6, class_="repaired")
 
 
 def _children(tracks: pd.DataFrame) -> Mapping[int, list[int]]:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from tlseg.report.attention import Listing
 from tlseg.report.facts import Facts
+from tlseg.report.generations import ABOUT, Sheet
 from tlseg.report.lineage_tree import hex_color
 from tlseg.report.overlay import round_length, time_stamp
 from tlseg.report.pictures import Layout, Shot, Strip
@@ -56,6 +57,8 @@ class Content:
         The lineage tree.
     more : sequence of Panel
         Other figures.
+    generations : Sheet
+        Figures of each generation.
     listings : sequence of Listing
         Where to look.
     """
@@ -67,6 +70,7 @@ class Content:
     beside: Sequence[Panel]
     tree: Panel
     more: Sequence[Panel]
+    generations: Sheet
     listings: Sequence[Listing]
 
 
@@ -87,7 +91,8 @@ def build_page(content: Content) -> str:
         tag("h2", "Lineage"),
         _card(content.tree, wide=True),
         tag("h2", "Growth and divisions"),
-        tag("div", *(_card(panel) for panel in content.more), class_="columns three"),
+        tag("div", *(_card(panel) for panel in content.more), class_="columns two"),
+        _sheet(content.generations),
         tag("h2", "Where to look first"),
         *(_listing(listing, content, first=i == 0) for i, listing in enumerate(content.listings)),
         tag("h2", "About this result"),
@@ -112,7 +117,8 @@ def _header(content: Content) -> Raw:
             f"first and last frame; {facts.instances:,} in all",
         ),
         ("Tracks", f"{facts.tracks:,}", "a nucleus between divisions"),
-        ("Divisions", f"{facts.divisions:,}", ""),
+        ("Divisions", f"{facts.divisions:,}", "forks of the tree below"),
+        ("Repaired", f"{facts.repaired:,}", "merged or cut, put right"),
         ("Fallback", f"{facts.fallback:,}", f"no centre detected; {share}"),
         ("At the edge", f"{facts.touching_edge:,}", "instances cut by the frame"),
     ]
@@ -220,6 +226,21 @@ def _card(panel: Panel, *, wide: bool = False) -> Raw:
     )
 
 
+def _sheet(sheet: Sheet) -> Raw:
+    if not sheet.rows:
+        return Raw("")
+    head = tag("tr", *(tag("th", title, scope="col") for title in sheet.titles))
+    rows = [tag("tr", *(tag("td", cell) for cell in row)) for row in sheet.rows]
+    table = tag("table", tag("thead", head), tag("tbody", *rows))
+    return tag(
+        "figure",
+        tag("h3", "Generations"),
+        tag("div", table, class_="scroll"),
+        tag("figcaption", ABOUT),
+        class_="card generations",
+    )
+
+
 def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
     total = f"{listing.total:,}" if listing.total else "none"
     part = f"; the first {len(listing.rows)} are listed" if listing.total > len(listing.rows) else ""
@@ -227,18 +248,18 @@ def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
     if not len(listing.rows):
         return tag("details", summary, tag("p", listing.about, class_="about"))
     micrometres = [f"{a}_um" for a in "xyz" if f"{a}_um" in listing.rows.columns]
-    titles = ["frame", "track", *listing.shown.values()]
+    titles = ["", "frame", "track", *listing.shown.values()]
     titles += ["x, y, z (µm)"] if micrometres else []
     rows = []
     for row in listing.rows.to_dict("records"):
         track = int(row["track"])
         swatch = tag("span", class_="swatch", style=f"background: {hex_color(track)}")
-        cells = [tag("td", int(row["t"])), tag("td", swatch, track)]
+        cells = [tag("td", _look(row, content)), tag("td", int(row["t"])), tag("td", swatch, track)]
         cells += [tag("td", row[key]) for key in listing.shown]
         if micrometres:
             cells.append(tag("td", ", ".join(f"{row[key]:.1f}" for key in micrometres)))
-        rows.append(tag("tr", *cells, tag("td", _look(row, content)), data_track=track))
-    head = tag("tr", *(tag("th", title, scope="col") for title in titles), tag("th", ""))
+        rows.append(tag("tr", *cells, data_track=track))
+    head = tag("tr", *(tag("th", title, scope="col") for title in titles))
     table = tag("table", tag("thead", head), tag("tbody", *rows))
     inner = [tag("p", listing.about, class_="about"), tag("div", table, class_="scroll")]
     opened = Raw("<details open>") if first else Raw("<details>")
@@ -300,6 +321,9 @@ def _about(facts: Facts) -> Raw:
     if facts.audit is not None:
         blocks, certified = facts.audit.get("blocks", 0), facts.audit.get("certified_at_first_try", 0)
         rows.append(("Blocks", f"{certified:,} of {blocks:,} certified at the first try"))
+        rows.append(("Halos enlarged", f"{facts.audit.get('halos_enlarged', 0):,}"))
+        halo = " × ".join(str(n) for n in facts.audit.get("largest_halo_voxels", ()))
+        rows.append(("Largest halo", f"{halo} voxels (z, y, x)" if halo else ""))
     cells = [cell for name, value in rows if value for cell in (tag("dt", name), tag("dd", value))]
     return tag("dl", *cells, class_="facts card")
 

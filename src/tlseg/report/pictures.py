@@ -21,7 +21,7 @@ from tlseg.store.movie import MovieSource, open_source
 
 LEAST_PIXELS, MOST_PIXELS = 320, 640
 MOST_SHOTS = 160
-MOST_BYTES = 11_000_000
+MOST_BYTES = 7_500_000
 """Of all pictures of a page together, as text; more frames than fit are thinned out evenly."""
 
 _SLAB = 16  # planes read at once

@@ -16,6 +16,7 @@ from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import listings
 from tlseg.report.facts import Facts, gather_facts, segmented_frames
+from tlseg.report.generations import generation_sheet
 from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import Content, Panel, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
@@ -121,23 +122,25 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
         strip=take_strip(footage_of(result, source), progress=progress),
         table=table,
         beside=_beside(table, divided, frames, seen, clock),
-        tree=_tree(tracks, history.gaps(table), frames, clock),
+        tree=_tree(tracks, table, frames, clock),
         more=_more(table, tracks, divided, frames, clock),
+        generations=generation_sheet(table, tracks, clock),
         listings=listings(table, _edges(result)),
     )
 
 
 def _beside(table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: range, clock: Clock) -> list[Panel]:
     few = len(table) <= charts.MOST_POINTS
-    volumes = "One line is one track; point at it to find it in the tree." if few else "Median and middle half."
+    mean = "Thick: mean of each frame ± standard deviation."
+    volumes = f"{mean} Thin: tracks; point at one to find it in the tree." if few else mean
     return [
         Panel(
             "Nuclei over time",
-            "Triangles mark divisions. Click to go to a frame.",
+            "Bars are divisions. Click to go to a frame.",
             charts.count_chart(history.counts(table, frames), divided, clock, seen=seen),
         ),
         Panel(
-            "Volume of each nucleus over time" if few else "Volume of nuclei over time",
+            "Volume of nuclei over time",
             volumes,
             charts.volume_chart(table, frames=frames, clock=clock),
             "The table has no volumes.",
@@ -145,64 +148,50 @@ def _beside(table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: range
     ]
 
 
-def _tree(tracks: pd.DataFrame, missing: pd.DataFrame, frames: int, clock: Clock) -> Panel:
+def _tree(tracks: pd.DataFrame, table: pd.DataFrame, frames: int, clock: Clock) -> Panel:
     if not len(tracks):
         return Panel("Tracks and divisions", "", None, "There are no tracks.")
-    tree = lineage_tree(tracks, missing, frames=frames, clock=clock)
+    repaired = table[table["seed"] == "repaired"]
+    tree = lineage_tree(tracks, history.gaps(table), frames=frames, clock=clock, repaired=repaired)
+    rings = "; rings are repaired nuclei" if len(repaired) else ""
     part = (
         "" if tree.shown == tree.families else f" The {tree.shown:,} largest of {tree.families:,} families are drawn."
     )
-    about = f"Each line is a track in the colour of its outlines, each fork a division; holes are gaps.{part}"
+    about = f"Each line is a track in the colour of its outlines, each fork a division; holes are gaps{rings}.{part}"
     return Panel("Tracks and divisions", about, tree.drawing)
 
 
 def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock) -> list[Panel]:
     cycles = history.cycles(tracks)
     sisters = criteria.division_criteria(table, tracks)
+    rows = [int(g) for g in sorted(tracks["generation"].unique())]
     return [
         Panel(
             "Volume by generation",
             "Generation 0 are the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames.",
-            charts.volume_by_generation(table),
+            charts.volume_by_generation(table, rows),
             "The table has no volumes.",
         ),
         Panel(
             "Cell-cycle length",
-            f"Time from division to division of the {len(cycles):,} tracks seen from beginning to end."
-            f"{_by_generation(cycles, 'length', clock)}",
-            charts.cycle_chart(cycles, clock),
+            f"From division to division, of the {len(cycles):,} tracks seen from beginning to end; strokes are medians.",
+            charts.cycle_chart(cycles, rows, clock=clock),
             "No nucleus was followed from one division to the next.",
         ),
         Panel(
             "Division synchrony",
-            f"When nuclei divided; strokes are medians.{_by_generation(divided, 't', clock)}",
-            charts.synchrony_chart(divided, frames=frames, clock=clock),
+            "When the nuclei of each generation divided: the narrower, the more in step. Strokes are medians.",
+            charts.synchrony_chart(divided, rows, frames=frames, clock=clock),
             "There are no divisions.",
         ),
         Panel(
             "Sister asymmetry",
-            f"Volume of the smaller daughter over the larger in their first {criteria.NEWBORN_FRAMES} frames; 1 is equal."
-            f"{_median_ratio(sisters)}",
-            charts.sister_chart(sisters, clock),
+            f"Volume of the smaller daughter over the larger in their first {criteria.NEWBORN_FRAMES} frames; 1 is equal. "
+            "Rows are the mothers' generations, strokes medians.",
+            charts.sister_chart(sisters, rows),
             "No division with two daughters was seen.",
         ),
     ]
-
-
-def _by_generation(rows: pd.DataFrame, column: str, clock: Clock) -> str:
-    """Median and standard deviation of each generation with at least two values, in words."""
-    said = []
-    for generation, values in rows.groupby("generation")[column]:
-        if len(values) > 1:
-            middle, spread = clock.at(float(values.median())), clock.at(float(values.std()))
-            said.append(f"gen {generation}: {middle:.3g} ± {spread:.2g}")
-    unit = "frames" if clock.unit == "frame" else clock.unit
-    return f" Median ± standard deviation ({unit}): {'; '.join(said)}." if said else ""
-
-
-def _median_ratio(sisters: pd.DataFrame) -> str:
-    known = sisters.get("sister_volume_ratio", pd.Series(dtype=float)).dropna()
-    return f" Median {known.median():.2f} of {len(known):,} divisions." if len(known) else ""
 
 
 def _edges(result: Result) -> pd.DataFrame | None:
