@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tlseg.config import LabelSettings, byte
 from tlseg.errors import TrainingError
 from tlseg.evaluate.overlap import count_overlap, overlap_of
 from tlseg.evaluate.scores import Counts, add_counts, count, mean_scores
 from tlseg.geometry import Spacing
+from tlseg.label.block import detect_halo
 from tlseg.label.frame import label_frame
 from tlseg.models.bundle import ModelSpec
 
@@ -118,6 +120,7 @@ def choose(
             "There are no frames to choose settings on. Name groups that the networks did not learn from."
         )
     wanted = values_to_try(examples) if table is None else table
+    examples = [_where_it_matters(example, spec, wanted) for example in examples]
     known: dict[tuple[Any, ...], Quality] = {}
 
     def quality(candidate: ModelSpec) -> Quality:
@@ -153,6 +156,24 @@ def _count(example: Example, spec: ModelSpec) -> Counts:
         example.regions, example.centres, spacing_um=example.spacing_um, settings=spec.label_settings()
     )
     return count(overlap_of(count_overlap(example.truth, labels, origin=(0, 0, 0))), iou_threshold=0.5)
+
+
+def _where_it_matters(example: Example, spec: ModelSpec, table: Table) -> Example:
+    """Crop a frame to all that any setting in the table could label, and what smoothing sees around it.
+
+    Labels in the crop are those of the frame: positions keep their order, and beyond lies background only.
+    """
+    lowest = min(spec.region_threshold, *table.get("region_threshold", (1.0,)))
+    widest = max(spec.centre_smoothing_um, *table.get("centre_smoothing_um", (0.0,)))
+    seen = np.argwhere((example.regions >= byte(lowest)) | (example.truth > 0))
+    if not len(seen):
+        return example
+    halo = detect_halo(LabelSettings(centre_smoothing_um=widest), example.spacing_um)
+    crop = tuple(
+        slice(max(0, int(low) - n), int(high) + 1 + n)
+        for low, high, n in zip(seen.min(axis=0), seen.max(axis=0), halo, strict=True)
+    )
+    return Example(example.regions[crop], example.centres[crop], example.truth[crop], example.spacing_um)
 
 
 def _median_volume_um3(examples: Sequence[Example]) -> float:
