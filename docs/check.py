@@ -61,7 +61,7 @@ def wrong_words(words: list[str]) -> str | None:
         if following is None:
             return f"no command {words[0]}"
         command, words = following, words[1:]
-    known = {option for parameter in command.params for option in parameter.opts}
+    known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
     unknown = [
         w.split("=")[0] for w in words if w.startswith("--") and w.split("=")[0] not in {*known, "--help", "--version"}
     ]
