@@ -16,6 +16,7 @@ import pytest
 
 from tlseg.errors import LabelError, ResumeError, RunError
 from tlseg.store import scratch as module
+from tlseg.store.owner import STALE_LOCK_S
 from tlseg.store.scratch import LostWorkError, RunLock, Scratch, write_atomically
 
 
@@ -285,7 +286,7 @@ def dead_pid() -> int:
 STALE: list[tuple[str, Any, float]] = [
     ("a process that is gone", lambda: here(dead_pid()), 0),
     ("its number given to another", lambda: here(os.getppid(), started=0.0), 0),
-    ("silent elsewhere", lambda: {"host": "elsewhere", "pid": 1}, module.STALE_LOCK_S + 5),
+    ("silent elsewhere", lambda: {"host": "elsewhere", "pid": 1}, STALE_LOCK_S + 5),
     ("killed while writing the lock", lambda: "", module.UNREADABLE_LOCK_S + 5),
     ("damaged", lambda: '{"host": "e', module.UNREADABLE_LOCK_S + 5),
     ("not a lock", lambda: "[1]", module.UNREADABLE_LOCK_S + 5),
@@ -302,7 +303,7 @@ def test_stale_locks_are_taken_over(tmp_path: Path, owner: Any, age: float) -> N
 ALIVE: list[tuple[str, Any, float]] = [
     ("alive", lambda: here(os.getppid(), started=psutil.Process(os.getppid()).create_time()), 10_000),
     ("alive, older lock", lambda: here(os.getppid()), 10_000),
-    ("elsewhere", lambda: {"host": "elsewhere", "pid": 1}, module.STALE_LOCK_S - 60),
+    ("elsewhere", lambda: {"host": "elsewhere", "pid": 1}, STALE_LOCK_S - 60),
     ("just being written", lambda: "", 0),
 ]
 

@@ -30,13 +30,13 @@ class Owner:
         Name of its machine.
     pid : int
         Its number there.
-    started : float
-        When it began, seconds since the epoch; 0 where unknown.
+    started : float or None
+        When it began, seconds since the epoch; None where unknown.
     """
 
     host: str
     pid: int
-    started: float = 0.0
+    started: float | None = None
 
     @property
     def here(self) -> bool:
@@ -58,7 +58,7 @@ class Owner:
         if not self.here:
             return time.time() - last_sign < STALE_LOCK_S
         began = _began(self.pid)
-        return began is not None and (not self.started or abs(began - self.started) < 2)
+        return began is not None and (self.started is None or abs(began - self.started) < 2)
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -66,7 +66,7 @@ class Owner:
 
 def this_process() -> Owner:
     """Name of the calling process."""
-    return Owner(socket.gethostname(), os.getpid(), _began(os.getpid()) or 0.0)
+    return Owner(socket.gethostname(), os.getpid(), _began(os.getpid()))
 
 
 def parse_owner(document: Any) -> Owner | None:
@@ -79,9 +79,8 @@ def parse_owner(document: Any) -> Owner | None:
     if not isinstance(document, Mapping) or not isinstance(document.get("pid"), int):
         return None
     started = document.get("started")
-    return Owner(
-        str(document.get("host")), document["pid"], float(started) if isinstance(started, int | float) else 0.0
-    )
+    known = float(started) if isinstance(started, int | float) else None
+    return Owner(str(document.get("host")), document["pid"], known)
 
 
 def _began(pid: int) -> float | None:

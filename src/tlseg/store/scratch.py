@@ -13,7 +13,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -26,13 +25,10 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, ResumeError, RunError
-
-STALE_LOCK_S = 600.0
-"""A run on another machine that was silent this long is gone."""
+from tlseg.store.owner import parse_owner, this_process
 
 BEAT_S = 30.0
 """How often a run shows that it is alive, also while nothing is finished."""
@@ -260,7 +256,7 @@ class RunLock:
         self.lost = False
 
     def __enter__(self) -> RunLock:
-        mine = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}).encode()
+        mine = json.dumps(this_process().to_dict()).encode()
         for _ in range(2):
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -306,17 +302,15 @@ class RunLock:
     def _yield_or_raise(self) -> None:
         """Remove a lock whose owner is gone; raise where it is alive."""
         try:
-            text = self.path.read_text()
-            age = time.time() - self.path.stat().st_mtime
+            owner = parse_owner(self.path.read_bytes())
+            last_sign = self.path.stat().st_mtime
         except FileNotFoundError:
             return
-        owner = _owner(text)
-        here = owner.get("host") == socket.gethostname()
-        if (here and _alive(owner)) or (not here and age < (STALE_LOCK_S if owner else UNREADABLE_LOCK_S)):
-            whose = f"process {owner.get('pid')} on {owner.get('host')}" if owner else "it has just begun"
+        alive = time.time() - last_sign < UNREADABLE_LOCK_S if owner is None else owner.runs(last_sign=last_sign)
+        if alive:
             raise RunError(
-                f"Another run is writing to {self.path.parent} ({whose}). Wait for it, or choose another --name or "
-                "--out."
+                f"Another run is writing to {self.path.parent} ({owner or 'it has just begun'}). Wait for it, or choose "
+                "another --name or --out."
             )
         self.path.unlink(missing_ok=True)
 
@@ -330,29 +324,6 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-
-
-def _owner(text: str) -> dict[str, Any]:
-    """Who a lock says it belongs to; nothing where it was cut short."""
-    try:
-        owner = json.loads(text)
-    except ValueError:
-        return {}
-    return owner if isinstance(owner, dict) and isinstance(owner.get("pid"), int) else {}
-
-
-def _alive(owner: Mapping[str, Any]) -> bool:
-    """Whether the process still runs; a number that was given to another process since does not count."""
-    started = _started(owner["pid"])
-    return started is not None and abs(started - owner.get("started", started)) < 2
-
-
-def _started(pid: int) -> float | None:
-    """When a process of this machine began, seconds since the epoch; None where there is none."""
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.NoSuchProcess:
-        return None
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
