@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -183,7 +184,36 @@ def test_the_command_serves_until_it_is_interrupted(result: Path) -> None:
     assert errors.split() == ["Ctrl-C", "ends", "it."]
 
 
-def test_a_browser_draws_the_nuclei(served: tuple[Scene, ng.Served], tmp_path: Path) -> None:
+def test_the_command_says_in_json_what_it_serves(embryo: Path) -> None:
+    command = [sys.executable, "-m", "tlseg", "view", str(embryo), "--name", "truth", "--no-browser", "--json"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    )
+    try:
+        assert process.stdout is not None
+        # It goes on serving, so the object is read as far as it goes and not to the end of the file.
+        lines = itertools.takewhile(lambda line: line != "}\n", process.stdout)
+        said = json.loads("".join(lines) + "}")
+        with urllib.request.urlopen(said.pop("url")) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+        assert process.stdout.read() == ""
+    finally:
+        process.kill()
+        _, errors = process.communicate()
+    tracks = len(open_scene(embryo, name="truth").trails)
+    assert said == {
+        "viewer": "neuroglancer",
+        "result": str(embryo),
+        "name": "truth",
+        "tracks": tracks,
+        "tracks_drawn": tracks,
+    }
+    assert not errors.strip()
+
+
+def test_a_browser_draws_nuclei_and_tracks(served: tuple[Scene, ng.Served], tmp_path: Path) -> None:
     find_browser()
     scene, running = served
     t, best = _frame_with_most_in_the_middle(scene)
@@ -205,6 +235,26 @@ def test_a_browser_draws_the_nuclei(served: tuple[Scene, ng.Served], tmp_path: P
         elsewhere = {url for url in browser.requests if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))}
         assert not elsewhere
 
+        with running.viewer.txn() as state:
+            state.layout = "3d"
+            state.layers["truth"].visible = False
+            state.layers["image"].visible = False
+        counts = [-1]
+
+        def still() -> bool:
+            counts.append(_vivid(browser.screenshot(tmp_path / "space.png")))
+            return counts[-2] == counts[-1]
+
+        # What is coloured without tracks are the frame and its axes.
+        wait_until(still, "neuroglancer does not come to rest", seconds=60)
+        with running.viewer.txn() as state:
+            state.layers["tracks"].visible = True
+        wait_until(
+            lambda: _vivid(browser.screenshot(tmp_path / "tracks.png")) > counts[-1] + 300,
+            "neuroglancer did not draw tracks",
+            seconds=60,
+        )
+
 
 def _frame_with_most_in_the_middle(scene: Scene) -> tuple[int, int]:
     """Frame and plane with most labelled voxels."""
@@ -224,10 +274,20 @@ def _colors(scene: Scene, t: int, z: int) -> set[int]:
 
 def _hues(path: Path) -> set[int]:
     """Hues of at least 30 clearly coloured pixels in the middle of a picture."""
-    pixels = np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("RGB")).astype(int)[80:660, 20:680]
-    vivid = pixels[(pixels.max(axis=-1) - pixels.min(axis=-1) > 40)]
-    found, counts = np.unique(_hue(vivid), return_counts=True)
+    found, counts = np.unique(_hue(_coloured(path)), return_counts=True)
     return set(found[counts >= 30].tolist())
+
+
+def _vivid(path: Path) -> int:
+    """How many pixels in the middle of a picture are clearly coloured."""
+    return len(_coloured(path))
+
+
+def _coloured(path: Path) -> np.ndarray:
+    """Clearly coloured pixels (n, 3) in the middle of a picture."""
+    pixels = np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("RGB")).astype(int)[80:660, 20:680]
+    coloured: np.ndarray = pixels[(pixels.max(axis=-1) - pixels.min(axis=-1) > 40)]
+    return coloured
 
 
 def _hue(rgb: np.ndarray) -> np.ndarray:
