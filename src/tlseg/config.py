@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Method = Literal["qcanet", "components"]
 Relief = Literal["distance", "centre"]
-Scaling = Literal["quantiles", "extremes"]
+Scaling = Literal["quantiles", "asinh", "extremes"]
 
 
 def byte(probability: float) -> int:

@@ -32,6 +32,25 @@ def test_extremes_become_0_and_1(image: np.ndarray) -> None:
     assert scaled.max() == pytest.approx(1, abs=1e-6)
 
 
+@given(frames)
+def test_asinh_keeps_order_and_both_ends_and_compresses_what_is_bright(image: np.ndarray) -> None:
+    line, curve = (frame_statistics(image, scaling=scaling) for scaling in ("quantiles", "asinh"))
+    ends = np.array([line.low, line.high])
+    np.testing.assert_allclose(curve.normalise(ends), [0, 1], atol=1e-6)
+    values = np.sort(image, axis=None)
+    scaled = curve.normalise(values)
+    assert (np.diff(scaled) >= 0).all()
+    bright = values > line.high
+    assert (scaled[bright] <= line.normalise(values)[bright]).all()
+
+
+@given(frames, st.integers(0, 2), st.integers(0, 4), st.sampled_from(get_args(Scaling)))
+def test_a_part_is_scaled_as_it_is_in_the_whole(image: np.ndarray, plane: int, column: int, scaling: Scaling) -> None:
+    found = frame_statistics(image, scaling=scaling)
+    whole = found.normalise(image)
+    assert (found.normalise(image[plane:, :, column:]) == whole[plane:, :, column:]).all()
+
+
 @given(frames, st.sampled_from(get_args(Scaling)))
 def test_the_cut_changes_no_scaling(image: np.ndarray, scaling: Scaling) -> None:
     counts = sum(histogram(plane) for plane in image)

@@ -50,8 +50,8 @@ class ModelSpec:
     spacing_um
         Voxel spacing (z, y, x) the networks were trained at; frames are resampled to it and maps back.
     scaling
-        Intensities that become 0 and 1: "quantiles" for a frame's median and 99.9th percentile, "extremes" for its least
-        and largest value, as in the published networks.
+        Intensities that become 0 and 1: "quantiles" for a frame's median and 99.9th percentile; "asinh" for the same two
+        with a logarithm for all that is bright; "extremes" for the least and largest value, as in the published networks.
     precision
         Number format of the forward pass: "bfloat16", "float16" or "float32".
     region_threshold

@@ -65,7 +65,7 @@ def predict(
                 shape=source.frame_shape,
                 spacing_um=source.spacing_um,
                 to=spec.spacing_um,
-                statistics=FrameStatistics(*limits[frame]),
+                statistics=FrameStatistics(*limits[frame], spec.scaling),
             )
             for frame, number in units
         ]
