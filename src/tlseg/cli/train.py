@@ -87,7 +87,7 @@ def _as_typed(value: Any) -> Any:
     type=click.Choice(["quantiles", "asinh", "extremes"]),
     default="quantiles",
     show_default=True,
-    help="Intensities that become 0 and 1: median and 99.9th percentile (asinh: with bright ones compressed), or the extremes.",
+    help="What becomes 0 and 1: median and 99.9th percentile (asinh: and bright values compressed), or the extremes.",
 )
 @click.option("--base", type=click.IntRange(1), help="Channels of the first convolution. [default: as published]")
 @click.option("--output", type=click.Choice(["sigmoid", "softmax"]), default="sigmoid", show_default=True)
