@@ -138,6 +138,20 @@ def test_an_error_of_a_worker_is_one_line(base: Path, tmp_path: Path, cluster: L
 
 
 @pytest.mark.usefixtures("no_remains")
+def test_a_worker_that_takes_long_to_come_back_is_waited_for() -> None:
+    """By clusters that the run starts; Dask's own would give it up here, and for good."""
+    with (
+        dask.config.set({clusters.GIVEN_UP: "1ms"}),
+        clusters.local_cluster(1, gpus=0, memory_bytes=2**30) as made,
+        Client(made) as client,
+    ):
+        ((worker, pid),) = client.run(os.getpid).items()
+        os.kill(pid, signal.SIGKILL)
+        assert client.submit(os.getpid, pure=False).result(timeout=60) != pid
+        assert worker not in client.nthreads()
+
+
+@pytest.mark.usefixtures("no_remains")
 def test_a_scheduler_that_does_not_answer(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert clusters.CONNECT_S <= 20
     monkeypatch.setattr(clusters, "CONNECT_S", 1.0)

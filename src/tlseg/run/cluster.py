@@ -20,7 +20,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import dask
 import yaml
+from dask.utils import parse_timedelta
 from distributed import Client, Nanny, Scheduler, SpecCluster
 from distributed.deploy.cluster import Cluster
 from distributed.security import Security
@@ -45,6 +47,11 @@ KNOWN: Mapping[str, tuple[str, str]] = {
 NO_SPILLING = {f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")}
 """Tasks return a few numbers, so there is nothing to spill; a worker that pauses because a network needs much would never
 go on. What is left is the nanny, which ends a worker near its limit before the machine runs out."""
+
+GIVEN_UP = "distributed.deploy.lost-worker-timeout"
+BACK_S = 120.0
+"""How long a worker that was lost may take to come back before its cluster ends its nanny, or its job, for good. Dask's 15 s
+are shorter than a worker takes to start on a busy machine; a run itself waits for 300 s where no worker is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +183,23 @@ class ClusterSpec:
         return found
 
 
-def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> SpecCluster:
+@contextmanager
+def patient() -> Iterator[None]:
+    """Let clusters wait for workers that were lost, as long as they are used inside.
+
+    A cluster reads this setting when it loses a worker, so it must hold for the cluster's whole life. It belongs to the
+    process: where a longer time is configured, that is kept.
+    """
+    configured = parse_timedelta(dask.config.get(GIVEN_UP))
+    with dask.config.set({GIVEN_UP: f"{max(configured, BACK_S)}s"}):
+        yield
+
+
+@contextmanager
+def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[SpecCluster]:
     """Start processes on this machine: one for each GPU, which only runs networks, and `workers` for everything else.
 
-    Without GPUs the `workers` do everything. A process that uses more than `memory_bytes` is started again.
+    Without GPUs the `workers` do everything. A process that uses more than `memory_bytes`, or dies, is started again.
     """
     common = {
         "nthreads": 1,
@@ -201,7 +221,9 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> SpecCluster:
         role = {"resources": {"CPU": 1}} if gpus else {}
         spec[f"cpu-{number}"] = {"cls": Nanny, "options": {**common, **role}}
     options = {"host": "127.0.0.1", "port": 0, "dashboard": True, "dashboard_address": "127.0.0.1:0"}
-    return SpecCluster(workers=spec, scheduler={"cls": Scheduler, "options": options}, silence_logs=50)  # type: ignore[no-untyped-call]
+    scheduler = {"cls": Scheduler, "options": options}
+    with patient(), SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50) as made:  # type: ignore[no-untyped-call]
+        yield made
 
 
 def _first_cause(error: BaseException) -> BaseException:
@@ -218,7 +240,7 @@ def started(spec: ClusterSpec) -> Iterator[Client]:
     RunError
         When no worker comes.
     """
-    with spec.open() as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
+    with patient(), spec.open() as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
         try:
             client.wait_for_workers(spec.least, timeout=spec.wait_s)
         except TimeoutError as error:
