@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,21 @@ def test_the_report_says_what_the_run_said(segmented: tuple[Path, Summary]) -> N
     assert audit["face_voxels_compared"] > 0
     assert facts["seams"] == f"0 of {audit['face_voxels_compared']:,} voxels disagree"
     assert said["attention"]["fallback"] == summary.fallback > 0
+    assert said["attention"]["repaired"] == facts["repaired"]
     assert Path(said["report"]) == path / "tlseg" / "nuclei" / "report.html"
     page = Path(said["report"]).read_text()
     assert said["bytes"] == len(page.encode())
     assert facts["seams"] in page
     assert page.count('class="shot') == said["pictures"] == summary.frames
+
+
+def test_seams_that_there_are_not_are_not_called_good(segmented: tuple[Path, Summary], tmp_path: Path) -> None:
+    facts = write_report(segmented[0], out=tmp_path / "r.html").facts
+    assert not facts.given
+    assert replace(facts, audit=None).seams == "not recorded"
+    assert replace(facts, audit=None, given=True).seams == "none: these labels came from elsewhere"
+    wrong = {"face_voxels_compared": 2000, "face_voxels_that_disagree": 3}
+    assert replace(facts, audit=wrong).seams == "3 of 2,000 voxels disagree"
 
 
 def test_the_same_result_gives_the_same_page(segmented: tuple[Path, Summary], tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ class Facts:
         How long the run took.
     audit : mapping or None
         The seam audit.
+    given : bool
+        Whether all labels came from elsewhere and were only linked.
     """
 
     path: str
@@ -61,12 +63,13 @@ class Facts:
     version: str
     seconds: float | None
     audit: Mapping[str, Any] | None
+    given: bool
 
     @property
     def seams(self) -> str:
         """Verdict of the seam audit, in one line."""
         if self.audit is None:
-            return "not recorded"
+            return "none: these labels came from elsewhere" if self.given else "not recorded"
         wrong = int(self.audit.get("face_voxels_that_disagree", 0))
         compared = int(self.audit.get("face_voxels_compared", 0))
         if not compared:
@@ -119,6 +122,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         version=str(record.get("tlseg", "")),
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         audit=audit if isinstance(audit, Mapping) else None,
+        given=bool(table["seed"].isin(["given", "repaired"]).all()) and bool((table["seed"] == "given").any()),
     )
 
 
