@@ -32,7 +32,9 @@ from scheduler import cluster as processes
 from runs import essence, inputs, run
 from tlseg.errors import RunError
 from tlseg.run import stages
+from tlseg.run.cluster import patient
 from tlseg.run.events import Event
+from workers import forked
 
 STAGES = ("find_statistics", "predict", "detect", "number", "flood", "measure", "summarise", "write")
 FRAMES = 3
@@ -126,14 +128,13 @@ class Killer(WorkerPlugin):
 def local_cluster(tokens: Path) -> Iterator[Client]:
     """Two workers with nannies that start them again.
 
-    A cluster of Dask's gives up a worker that is not back 15 seconds after it was lost, for good; on a busy machine a
-    worker takes longer to start.
+    Like clusters of a run, it waits for workers that were lost; others of Dask's would soon give them up for good.
     """
     tokens.mkdir()
     with (
-        dask.config.set(
-            {"distributed.scheduler.allowed-failures": 10, "distributed.deploy.lost-worker-timeout": "300s"}
-        ),
+        forked(),
+        patient(),
+        dask.config.set({"distributed.scheduler.allowed-failures": 10}),
         LocalCluster(
             n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
         ) as made,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,15 @@ def data() -> Path:
     if not (DATA / "bbbc050").is_dir():
         pytest.skip(f"no real data at {DATA}: set TLSEG_DATA to the folder that holds bbbc050/")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def forked_workers() -> Iterator[None]:
+    """Worker processes of the test are there at once."""
+    from workers import forked
+
+    with forked():
+        yield
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def crew(*offers: dict[str, float]) -> Iterator[Client]:
 
 
 @pytest.fixture
-def processes() -> Iterator[Client]:
+def processes(forked_workers: None) -> Iterator[Client]:
     """Two workers that may be killed; a task that ended two is given up."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),

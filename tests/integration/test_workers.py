@@ -19,6 +19,8 @@ from tlseg.errors import PlanError, RunError
 from tlseg.run import cluster as clusters
 from tlseg.run.events import Event, Notice
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,7 +32,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
+def cluster(forked_workers: None) -> Iterator[LocalCluster]:
     """A cluster that was there before the run and outlives it."""
     with LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
@@ -39,7 +41,7 @@ def cluster() -> Iterator[LocalCluster]:
 
 
 @pytest.fixture
-def no_remains() -> Iterator[None]:
+def no_remains(forked_workers: None) -> Iterator[None]:
     """Every process that the test started has ended."""
     before = {p.pid for p in psutil.Process().children(recursive=True)}
     yield
@@ -48,10 +50,11 @@ def no_remains() -> Iterator[None]:
     assert not alive
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "start"), [(1, "spawn"), (2, "forkserver")])
 @pytest.mark.usefixtures("no_remains")
-def test_processes_on_this_machine(base: Path, tmp_path: Path, workers: int) -> None:
-    run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", workers=workers)
+def test_processes_on_this_machine(base: Path, tmp_path: Path, workers: int, start: str) -> None:
+    with dask.config.set({"distributed.worker.multiprocessing-method": start}):
+        run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", workers=workers)
     assert essence(tmp_path / "out.zarr") == essence(base / "result.zarr")
 
 
