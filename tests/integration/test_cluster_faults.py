@@ -18,7 +18,7 @@ from distributed.security import Security
 from runs import essence, inputs, run
 from tlseg.errors import MovieError, RunError
 from tlseg.run import pools
-from tlseg.run.cluster import Tls, connected
+from tlseg.run.cluster import Tls, connected, local_cluster
 from tlseg.run.flow import Finished, Flow, Needs, Task, drive
 from tlseg.run.pools import ClientPool, open_pool
 
@@ -50,9 +50,7 @@ def processes(forked_workers: None) -> Iterator[Client]:
     """Two workers that may be killed; a task that ended two is given up."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
-        ) as cluster,
+        local_cluster(2, gpus=0, memory_bytes=2**30) as cluster,
         Client(cluster) as client,
     ):
         yield client

@@ -13,7 +13,8 @@ A cluster file is YAML with the name of a class, its options, and how many worke
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -24,6 +25,7 @@ import dask
 import yaml
 from dask.utils import parse_timedelta
 from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed.core import Status
 from distributed.deploy.cluster import Cluster
 from distributed.security import Security
 
@@ -52,6 +54,9 @@ GIVEN_UP = "distributed.deploy.lost-worker-timeout"
 BACK_S = 120.0
 """How long a worker that was lost may take to come back before its cluster ends its nanny, or its job, for good. Dask's 15 s
 are shorter than a worker takes to start on a busy machine; a run itself waits for 300 s where no worker is left."""
+
+SETTLE_S = 60.0
+"""How long the end of a cluster waits for processes that are being started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +189,32 @@ class ClusterSpec:
 
 
 @contextmanager
-def patient() -> Iterator[None]:
-    """Let clusters wait for workers that were lost, as long as they are used inside.
+def tended(start: Callable[[], Cluster]) -> Iterator[Cluster]:
+    """Start a cluster that waits for workers it lost, and end it afterwards, once none is being started again.
 
-    A cluster reads this setting when it loses a worker, so it must hold for the cluster's whole life. It belongs to the
-    process: where a longer time is configured, that is kept.
+    How long to wait is configured for the process, and read when a worker is lost; a longer time that somebody chose holds.
     """
     configured = parse_timedelta(dask.config.get(GIVEN_UP))
-    with dask.config.set({GIVEN_UP: f"{max(configured, BACK_S)}s"}):
-        yield
+    with dask.config.set({GIVEN_UP: f"{max(configured, BACK_S)}s"}), start() as cluster:
+        try:
+            yield cluster
+        finally:
+            _settle(cluster)
+
+
+def _settle(cluster: Cluster) -> None:
+    """Wait until no process is being started: a nanny that is closed meanwhile fails, and hides why the run ended."""
+    nannies = [worker for worker in getattr(cluster, "workers", {}).values() if isinstance(worker, Nanny)]
+    end = time.monotonic() + SETTLE_S
+    while time.monotonic() < end and any(
+        nanny.status is Status.running and (nanny.process is None or nanny.process.status is not Status.running)
+        for nanny in nannies
+    ):
+        time.sleep(0.05)
 
 
 @contextmanager
-def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[SpecCluster]:
+def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Cluster]:
     """Start processes on this machine: one for each GPU, which only runs networks, and `workers` for everything else.
 
     Without GPUs the `workers` do everything. A process that uses more than `memory_bytes`, or dies, is started again.
@@ -222,7 +240,7 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Spe
         spec[f"cpu-{number}"] = {"cls": Nanny, "options": {**common, **role}}
     options = {"host": "127.0.0.1", "port": 0, "dashboard": True, "dashboard_address": "127.0.0.1:0"}
     scheduler = {"cls": Scheduler, "options": options}
-    with patient(), SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50) as made:  # type: ignore[no-untyped-call]
+    with tended(lambda: SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50)) as made:  # type: ignore[no-untyped-call]
         yield made
 
 
@@ -240,7 +258,7 @@ def started(spec: ClusterSpec) -> Iterator[Client]:
     RunError
         When no worker comes.
     """
-    with patient(), spec.open() as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
+    with tended(spec.open) as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
         try:
             client.wait_for_workers(spec.least, timeout=spec.wait_s)
         except TimeoutError as error:
