@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Worker, WorkerPlugin
+from distributed import Client, Worker, WorkerPlugin
 from machine import machine, table
 from scheduler import cluster as processes
 
 from runs import essence, inputs, run
 from tlseg.errors import RunError
 from tlseg.run import stages
-from tlseg.run.cluster import patient
+from tlseg.run.cluster import local_cluster
 from tlseg.run.events import Event
 from workers import forked
 
@@ -67,9 +67,11 @@ def main() -> None:
         for what, kill in plan(options, folder):
             began = time.monotonic()
             out = folder / f"{len(rows)}.zarr"
-            kills = kill(out)
-            same = essence(out) == expected
-            rows.append([what, str(kills), "identical" if same else "DIFFERENT", f"{time.monotonic() - began:.1f}"])
+            try:
+                kills, verdict = kill(out), "identical" if essence(out) == expected else "DIFFERENT"
+            except RunError as error:
+                kills, verdict = 0, f"FAILED: {error}"
+            rows.append([what, str(kills), verdict, f"{time.monotonic() - began:.1f}"])
             print(rows[-1], flush=True)
     kills = sum(int(row[1]) for row in rows)
     print("\n" + table(["killed", "kills", "labels, table and tracks", "s"], rows))
@@ -79,7 +81,7 @@ def main() -> None:
 
 def plan(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Callable[[Path], int]]]:
     """What is killed in each run, and how: functions that make a result and return how many kills it took."""
-    with local_cluster(folder / "tokens") as client:
+    with deadly_cluster(folder / "tokens") as client:
         for stage in options.rounds * options.stages.split(","):
             yield f"workers, {stage}", lambda out, stage=stage: kill_workers(client, folder, out, stage)
     if options.clients:
@@ -125,19 +127,13 @@ class Killer(WorkerPlugin):
 
 
 @contextmanager
-def local_cluster(tokens: Path) -> Iterator[Client]:
-    """Two workers with nannies that start them again.
-
-    Like clusters of a run, it waits for workers that were lost; others of Dask's would soon give them up for good.
-    """
+def deadly_cluster(tokens: Path) -> Iterator[Client]:
+    """Two workers as a run starts them, each with the trap; their nannies start them again."""
     tokens.mkdir()
     with (
         forked(),
-        patient(),
         dask.config.set({"distributed.scheduler.allowed-failures": 10}),
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
-        ) as made,
+        local_cluster(2, gpus=0, memory_bytes=2**31) as made,
         Client(made) as client,
     ):
         client.register_plugin(Killer(tokens))
@@ -172,8 +168,8 @@ def kill_clients(folder: Path, out: Path, kills: int) -> int:
             if done.returncode == 0:
                 return start
             if done.returncode != -signal.SIGKILL:
-                raise SystemExit(f"The client ended with {done.returncode} instead of being killed.")
-    raise SystemExit(f"The run did not end in {RESTARTS} starts.")
+                raise RunError(f"The client ended with {done.returncode} instead of being killed.")
+    raise RunError(f"The run did not end in {RESTARTS} starts.")
 
 
 def run_and_die(folder: str, out: str, address: str, stage: str) -> None:

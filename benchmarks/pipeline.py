@@ -34,7 +34,6 @@ from tlseg.predict.infer import Predictor, load_predictor
 from tlseg.predict.maps import predict_frame
 from tlseg.run import finish
 from tlseg.run import segment as segmenting
-from tlseg.run.job import label_settings
 from tlseg.run.pools import SerialPool
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
@@ -123,7 +122,8 @@ def watched(spent: Spent) -> Iterator[None]:
             (SerialPool, "finished", finished),
             (Predictor, "__call__", timed(Predictor.__call__, FORWARD)),
             (finish, "link_frames", timed(finish.link_frames, "link")),
-            (segmenting, "prepare", timed(segmenting.prepare, "checks and plan")),
+            (segmenting, "check", timed(segmenting.check, "checks and plan")),
+            (segmenting, "plan_job", timed(segmenting.plan_job, "checks and plan")),
             (segmenting, "publish", timed(segmenting.publish, "tables and tracks")),
         ]:
             patches.enter_context(mock.patch.object(owner, attribute, replacement))
@@ -139,7 +139,7 @@ def print_label_speed(movie: Path, frames: range) -> None:
     foreground = float(np.mean([regions >= 128 for _, regions, _ in scenes]))
     rows = []
     for relief in ("centre", "distance"):
-        settings = replace(label_settings(model.spec, "qcanet"), relief=relief)
+        settings = replace(model.spec.label_settings("qcanet"), relief=relief)
         labels = [label_frame(r, c, spacing_um=source.spacing_um, settings=settings) for _, r, c in scenes]
         seconds = fastest(
             lambda settings=settings: [

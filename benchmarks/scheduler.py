@@ -37,6 +37,9 @@ MIB = 2**20
 QUIET_S = 3.0
 """Seconds that the cluster settles before memory is watched."""
 
+START_S = 300
+"""Seconds in which the workers must be there, also where the machine is busy."""
+
 
 def main() -> None:
     """Print the table; write CSV and PNG."""
@@ -52,7 +55,6 @@ def main() -> None:
         simulate(movie, SimulationSettings(frames=1, start_nuclei=2, shape=(32, 64, 64)))
         run = prepare(movie, out=Path(folder) / "out", workers=1, device="cpu").run
         with cluster(options.workers) as (address, scheduler), Client(address) as client:
-            client.wait_for_workers(options.workers, timeout=60)
             hand_over(client, run, regions=2 * REGIONS_PER_FRAME)  # imports, connections, first allocations
             time.sleep(QUIET_S)
             with Memory({"client": psutil.Process(), "scheduler": psutil.Process(scheduler)}) as memory:
@@ -98,7 +100,7 @@ def hand_over(client: Client, run: RunContext, *, regions: int, memory: Memory |
 
 @contextmanager
 def cluster(workers: int) -> Iterator[tuple[str, int]]:
-    """Scheduler and workers as processes; yields the scheduler's address and process id."""
+    """Scheduler and workers as processes, once they are there; yields the scheduler's address and process id."""
     with ExitStack() as stack:
         where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tlseg-dask-")))
         told = where / "scheduler.json"
@@ -113,6 +115,7 @@ def cluster(workers: int) -> Iterator[tuple[str, int]]:
             one = ["--nthreads", "1", "--no-dashboard", "--local-directory", str(where)]
             stack.enter_context(running([*dask, "worker", *here, *one, "--scheduler-file", str(told)]))
         with Client(scheduler_file=str(told)) as client:
+            client.wait_for_workers(workers, timeout=START_S)
             address = client.scheduler.address
         yield address, scheduler.pid
 
