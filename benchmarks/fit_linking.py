@@ -122,9 +122,8 @@ def main() -> None:
         weights = fit(np.concatenate(copies), np.concatenate([right] * len(copies)))
         told = weights[0] + seen @ weights[1:] > 0
         print(f"{name} = Odds({weights[0]:.2f}, ({', '.join(f'{w:.2f}' for w in weights[1:])}))")
-        print(
-            f"#   {(told & (right > 0)).sum()} found, {(~told & (right > 0)).sum()} missed, {(told & (right == 0)).sum()} wrong"
-        )
+        counts = ((told & (right > 0)).sum(), (~told & (right > 0)).sum(), (told & (right == 0)).sum())
+        print("#   {} found, {} missed, {} wrong".format(*counts))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,9 @@ def test_blocks_do_not_decide_repairs(tmp_path: Path) -> None:
 
 
 def test_flat_labels_are_not_repaired(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "flat.tif", np.ones((3, 8, 8), np.uint8), metadata={"axes": "TYX"}, photometric="minisblack")
+    tifffile.imwrite(
+        tmp_path / "flat.tif", np.ones((3, 8, 8), np.uint8), metadata={"axes": "TYX"}, photometric="minisblack"
+    )
     with pytest.raises(LabelError, match="Only 3D labels can be repaired"):
         link_labels(tmp_path / "flat.tif", out=tmp_path / "out.ome.zarr", spacing_um=(1.0, 1.0), repair=True)
     assert not (tmp_path / "out.ome.zarr").exists()

@@ -82,7 +82,8 @@ def test_edges_say_the_same_as_tracks_and_parents(objects: pd.DataFrame, seed: i
     for edge in edges.itertuples():
         before, after = nodes.loc[(edge.t_a, edge.label_a)], nodes.loc[(edge.t_b, edge.label_b)]
         passed = edge.t_b - edge.t_a
-        assert (edge.kind == "gap") == (1 < passed <= QUICK.max_gap + 1)
+        longest = {"link": 1, "gap": QUICK.max_gap + 1, "division": QUICK.division_gap + 1}
+        assert (2 if edge.kind == "gap" else 1) <= passed <= longest[edge.kind]
         assert (before["track"] == after["track"]) == (edge.kind != "division")
         if edge.kind == "division":
             assert after["parent"] == before["track"]

@@ -89,7 +89,8 @@ def link_candidates(
     still = placed.moved_um[overlaps.a] <= objects.radius_um[overlaps.a]
     shared_a, shared_b = overlaps.a[still], overlaps.b[still]
     size = max(len(objects), 1)
-    keys = np.unique(np.concatenate([*near_a, shared_a]) * size + np.concatenate([*near_b, shared_b]))
+    keys = np.sort(np.concatenate([*near_a, shared_a]) * size + np.concatenate([*near_b, shared_b]), kind="stable")
+    keys = keys[np.append(True, np.diff(keys) > 0)] if len(keys) else keys
     a, b = keys // size, keys % size
     iou = np.zeros(len(keys))
     iou[np.searchsorted(keys, shared_a * size + shared_b)] = overlaps.iou[still]

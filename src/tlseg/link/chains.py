@@ -12,7 +12,7 @@ import numpy as np
 from tlseg.link.objects import Floats, Ints
 
 # Frames next to a division that show a condensed nucleus, and frames beyond them over which the median is taken.
-_MITOSIS, _WINDOW = 1, 8
+_MITOSIS, _WINDOW = 1, 3
 
 
 @dataclass(frozen=True, slots=True)
