@@ -10,7 +10,7 @@ import zarr
 
 from tlseg.evaluate.api import evaluate
 
-FRAMES, SHAPE, TILE = 500, (8, 96, 96), 16
+FRAMES, SHAPE, TILE = 500, (8, 64, 64), 16
 
 
 def write(path: Path, *, first: int, lost: int) -> Path:
@@ -38,7 +38,7 @@ def test_memory_does_not_hold_a_movie(tmp_path: Path) -> None:
     tracemalloc.stop()
     whole = FRAMES * int(np.prod(SHAPE)) * 4
     assert peak < whole / 5
-    assert (len(found.frames), found.misses, found.n_truth) == (FRAMES, FRAMES // 10, FRAMES * 36)
+    assert (len(found.frames), found.misses, found.n_truth) == (FRAMES, FRAMES // 10, FRAMES * 16)
     assert found.tracking is not None
     assert found.tracking.errors.fn == FRAMES // 10
-    assert found.tracking.complete_lineages == 35 / 36
+    assert found.tracking.complete_lineages == 15 / 16
