@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from tlseg.link import LinkSettings, link_objects
+from tlseg.link.repair import find_repairs
 
 SPACING_UM = np.array([1.75, 0.8, 0.8])
 
@@ -82,3 +83,14 @@ def test_real_labels_shifted_by_voxels_link_by_overlap_alone(data: Path) -> None
     assert lineage.tracks == table["label"].nunique()
     assert (edges["label_a"] == edges["label_b"]).all()
     assert set(edges["kind"]) == {"link"}
+
+
+def test_true_labels_far_apart_in_time_are_not_repaired(data: Path) -> None:
+    tables = [
+        measured(true_labels(data, time), t)
+        for t, time in enumerate((1, 51, 101, 151, 201, 251, 301, 351, 401, 451, 501))
+    ]
+    objects = pd.concat(tables, ignore_index=True)
+    nothing = pd.DataFrame({name: np.zeros(0, np.int64) for name in ("t", "label_a", "label_b", "voxels")})
+    assert len(objects) > 100
+    assert find_repairs(objects, nothing) == []

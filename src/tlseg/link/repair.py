@@ -32,6 +32,9 @@ _REBORN = 4.0
 # Halves of a nucleus have its volume together, up to this factor; the larger is smaller than it by that, and their centres
 # are nearer than so many of its radii (two nuclei that touch are two radii apart).
 _WHOLE, _SMALLER, _APART = 1.25, 0.85, 1.35
+# Whatever is repaired is where the frames before and after say, within so many of its radii; where nuclei move further than
+# that between frames, volumes that fit are chance.
+_STEADY = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,9 @@ def _take_apart(traced: Traced, walk: _Walk, row: int, missing: list[tuple[int, 
     if not (1 / _SUM <= seen / volume.sum() <= _SUM and seen > _EXCESS * volume.max()):
         return None
     position = _between(traced, passing, frame)
+    centre = (volume @ position) / volume.sum()
+    if np.linalg.norm(centre - traced.placed.position_um[row]) > _STEADY * objects.radius_um[row]:
+        return None
     return Repair(
         frame,
         "merged",
@@ -248,6 +254,9 @@ def _join(traced: Traced, chains: Chains, piece: int, other: int) -> Repair | No
         return None
     frame = int(objects.t[other])
     middle = (position[before] + position[after]) / 2
+    centre = (volume[piece] * position[piece] + volume[other] * position[other]) / together
+    if max(np.linalg.norm(centre - position[row]) for row in (before, after)) > _STEADY * radius:
+        return None
     return Repair(
         frame,
         "cut",
