@@ -12,6 +12,7 @@ A cluster file is YAML with the name of a class, its options, and how many worke
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -258,7 +259,7 @@ def started(spec: ClusterSpec) -> Iterator[Client]:
     RunError
         When no worker comes.
     """
-    with tended(spec.open) as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
+    with tended(spec.open) as cluster, _unlogged(), Client(cluster) as client:  # type: ignore[no-untyped-call]
         try:
             client.wait_for_workers(spec.least, timeout=spec.wait_s)
         except TimeoutError as error:
@@ -287,5 +288,17 @@ def connected(address: str, tls: Tls) -> Iterator[Client]:
         if address.startswith("tls://") and security is None:
             advice += ", and give --tls-ca, --tls-cert and --tls-key or configure Dask's distributed.comm.tls"
         raise RunError(f"No Dask scheduler answers at {address} ({one_line(error)}). {advice}.") from error
-    with client:
+    with _unlogged(), client:
         yield client
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep the tracebacks back that Dask logs when a scheduler is gone: the run says it in one line."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
