@@ -175,18 +175,19 @@ def main() -> None:
     given = json.loads(options.costs.read_text()) if options.costs else {}
     small = replace(Costs(), **given)
     options.out.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows, curves = [], {}
     for name, costs in scenarios(small).items():
         said = [[k, f"{v:.4g}", "measured" if k in given else "default"] for k, v in asdict(costs).items()]
         print(f"\n{name}; {costs.batch} regions a message\n\n{table(['cost of a frame', 'value', 'from'], said)}\n")
         found = model(costs, frames=options.frames, cpus_per_gpu=options.cpus_per_gpu)
         print(table(["GPUs", "CPU workers", "s", "frames/s", "times one GPU", "efficiency", "busiest"], found))
         rows += [[name, *row] for row in found]
+        curves[name] = [float(row[4]) for row in found]
     with (options.out / "scaling.csv").open("w", newline="") as file:
         csv.writer(file).writerows(
             [["movie", "gpus", "cpus", "s", "frames_s", "speedup", "efficiency", "busiest"], *rows]
         )
-    draw(options.out / "scaling.png", scenarios(small), frames=options.frames, cpus_per_gpu=options.cpus_per_gpu)
+    draw(options.out / "scaling.png", curves)
 
 
 def scenarios(small: Costs) -> dict[str, Costs]:
@@ -227,18 +228,16 @@ def model(costs: Costs, *, frames: int, cpus_per_gpu: int) -> list[list[str]]:
     return rows
 
 
-def draw(path: Path, movies: dict[str, Costs], *, frames: int, cpus_per_gpu: int) -> None:
-    """Draw times one GPU against GPUs, beside the ideal."""
+def draw(path: Path, curves: dict[str, list[float]]) -> None:
+    """Draw how many times faster than one GPU each number of GPUs is, for each movie, beside the ideal."""
     from matplotlib.figure import Figure
 
-    counts = [2**n for n in range(10)]
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot(xlabel="GPUs", ylabel="times one GPU", xscale="log", yscale="log")
-    axes.plot(counts, counts, color="0.7", linestyle="--", label="ideal")
-    for name, costs in movies.items():
-        runs = [simulate_run(costs, frames=frames, gpus=n, cpus=n * cpus_per_gpu).seconds for n in counts]
-        axes.plot(counts, [runs[0] / s for s in runs], marker="o", markersize=3, label=name)
-    axes.set_xticks(counts, [str(n) for n in counts])
+    axes.plot(GPUS, GPUS, color="0.7", linestyle="--", label="ideal")
+    for name, times in curves.items():
+        axes.plot(GPUS, times, marker="o", markersize=3, label=name)
+    axes.set_xticks(GPUS, [str(n) for n in GPUS])
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)

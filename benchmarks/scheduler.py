@@ -112,7 +112,7 @@ def cluster(workers: int) -> Iterator[tuple[str, int]]:
         while not told.exists() or not told.read_text().strip():
             time.sleep(0.05)
         for _ in range(workers):
-            one = ["--nthreads", "1", "--no-dashboard", "--local-directory", str(where)]
+            one = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(where)]
             stack.enter_context(running([*dask, "worker", *here, *one, "--scheduler-file", str(told)]))
         with Client(scheduler_file=str(told)) as client:
             client.wait_for_workers(workers, timeout=START_S)
@@ -137,27 +137,32 @@ class Memory:
     def __init__(self, processes: dict[str, psutil.Process]) -> None:
         self.processes = processes
         self.done = 0
+        self.began = 0.0
         self.rows: list[tuple[float, ...]] = []
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Memory:
+        self.began = time.monotonic()
         self.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
         self.thread.join()
+        self._look()
 
     def cpu_seconds(self) -> dict[str, float]:
         """Processor time of each so far."""
         return {name: sum(p.cpu_times()[:2]) for name, p in self.processes.items()}
 
     def _watch(self) -> None:
-        began = time.monotonic()
         while not self.stop.wait(0.5):
-            sizes = (p.memory_info().rss / MIB for p in self.processes.values())
-            self.rows.append((time.monotonic() - began, self.done, *sizes))
+            self._look()
+
+    def _look(self) -> None:
+        sizes = (p.memory_info().rss / MIB for p in self.processes.values())
+        self.rows.append((time.monotonic() - self.began, self.done, *sizes))
 
 
 def write_csv(path: Path, rows: list[tuple[float, ...]]) -> None:

@@ -1,0 +1,47 @@
+"""Benchmarks run, on hardly any data: they reach into runs, so they break where runs change."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def bench(name: str, *arguments: str) -> str:
+    """Run a benchmark; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / name), *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_costs_of_a_run_go_into_the_model(tmp_path: Path) -> None:
+    costs, out = tmp_path / "costs.json", tmp_path / "scaling"
+    told = bench("pipeline.py", "--frames", "1", "--shape", "16,48,48", "--label-frames", "1", "--costs", str(costs))
+    assert "Not the networks: " in told
+    measured = json.loads(costs.read_text())
+    assert measured.keys() == {"cpu_s", "serial_s"}
+    assert min(measured.values()) > 0
+    told = bench("scaling.py", "--costs", str(costs), "--frames", "5", "--out", str(out))
+    assert told.count("| measured |") == 2 * len(measured), "both movies"
+    assert {path.name for path in out.iterdir()} == {"scaling.csv", "scaling.png"}
+
+
+@pytest.mark.slow
+def test_every_region_comes_back(tmp_path: Path) -> None:
+    told = bench("scheduler.py", "--regions", "700", "--workers", "1", "--out", str(tmp_path))
+    assert "\n700 regions in " in told
+    assert {path.name for path in tmp_path.iterdir()} == {"scheduler.csv", "scheduler.png"}
