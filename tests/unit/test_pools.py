@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tlseg.errors import MovieError, PlanError, RunError
-from tlseg.run.flow import Task
 from tlseg.run.crew import cores, memory_per_worker
+from tlseg.run.flow import Task
 from tlseg.run.pools import SerialPool, explained, open_pool
 
 
