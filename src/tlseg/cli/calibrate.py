@@ -28,9 +28,10 @@ def command(model: str, data: Path, as_json: bool, **options: Any) -> None:
     from tlseg.cli.progress import StepProgress
     from tlseg.errors import TrainingError
     from tlseg.models.bundle import load_model
+    from tlseg.models.derive import check_new
     from tlseg.predict.infer import resolve_device
     from tlseg.store.pairs import find_pairs
-    from tlseg.train.calibrate import check_new, predict_examples, save_calibrated
+    from tlseg.train.calibrate import predict_examples, save_calibrated
     from tlseg.train.choose import Quality, choose
 
     check_new(options["out"])

@@ -113,6 +113,8 @@ class ModelSpec:
             relief=self.relief,
             minimum_volume_um3=self.minimum_volume_um3,
             minimum_volume_fraction=self.minimum_volume_fraction,
+            halo_um=4 * self.centre_distance_um,
+            margin_um=2 * self.centre_distance_um,
         )
 
     @classmethod

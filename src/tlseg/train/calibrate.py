@@ -6,15 +6,14 @@ from microscope to microscope, so they are measured and not guessed.
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
 from tlseg.errors import ModelError, TrainingError
-from tlseg.models.bundle import Model, load_model
+from tlseg.models.bundle import Model
+from tlseg.models.derive import save_derived
 from tlseg.predict.frame import predict_maps
 from tlseg.store.pairs import read_pair
 from tlseg.store.stacks import PairPath
@@ -62,17 +61,7 @@ def save_calibrated(folder: Path, model: Model, choice: Choice, *, frames: Seque
     ModelError
         When something is there already.
     """
-    check_new(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for network in model.spec.networks.values():
-        shutil.copyfile(model.folder / network.file, folder / network.file)
     chosen = {"frames": list(frames), "before": asdict(choice.before), "after": asdict(choice.after)}
-    spec = replace(choice.spec, provenance={**model.spec.provenance, "calibration": chosen})
-    (folder / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
-    return load_model(folder)
-
-
-def check_new(folder: Path) -> None:
-    """Raise `ModelError` where something is in the folder that a model is to be written to."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ModelError(f"{folder} is there already. A calibrated model is a new one; choose another --out.")
+    return save_derived(
+        folder, model, replace(choice.spec, provenance={**model.spec.provenance, "calibration": chosen})
+    )

@@ -1,0 +1,58 @@
+"""From a model to another with the same weights: other settings, or nuclei of another size.
+
+Weights are copied byte by byte, so what a derived model answers on its grid is what the first one answers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from tlseg.errors import ModelError
+from tlseg.models.bundle import Model, ModelSpec, load_model
+
+
+def rescaled(spec: ModelSpec, factor: float) -> ModelSpec:
+    """Describe the same model for nuclei `factor` times as wide: the grid, lengths and volumes follow.
+
+    Raises
+    ------
+    ModelError
+        When the factor is not a positive number.
+    """
+    if not 0 < factor < math.inf:
+        raise ModelError(f"Nuclei cannot be {factor} times as wide; give a positive number.")
+    z, y, x = spec.spacing_um
+    return replace(
+        spec,
+        spacing_um=(z * factor, y * factor, x * factor),
+        centre_smoothing_um=spec.centre_smoothing_um * factor,
+        centre_distance_um=spec.centre_distance_um * factor,
+        minimum_volume_um3=spec.minimum_volume_um3 * factor**3,
+        provenance={**spec.provenance, "rescaled": factor},
+    )
+
+
+def save_derived(folder: Path, model: Model, spec: ModelSpec) -> Model:
+    """Write a model with the weights of `model`, described by `spec`.
+
+    Raises
+    ------
+    ModelError
+        When something is there already.
+    """
+    check_new(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for network in model.spec.networks.values():
+        shutil.copyfile(model.folder / network.file, folder / network.file)
+    (folder / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
+    return load_model(folder)
+
+
+def check_new(folder: Path) -> None:
+    """Raise `ModelError` where something is in the folder that a model is to be written to."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ModelError(f"{folder} is there already. A derived model is a new one; choose another --out.")

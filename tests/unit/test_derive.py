@@ -1,0 +1,59 @@
+"""Laws of derived models: same weights, same answer on a grid that is scaled with the nuclei."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from handmade import bright_balls, save_threshold_model
+from tlseg.cli.models import command
+from tlseg.errors import ModelError
+from tlseg.label.frame import label_frame
+from tlseg.models.bundle import load_model
+from tlseg.models.derive import rescaled, save_derived
+from tlseg.predict.frame import predict_maps
+
+SHAPE = (16, 40, 40)
+CENTRES = np.array([[7, 11, 12], [8, 27, 26]])
+
+
+def test_nuclei_a_quarter_as_wide_are_labelled_as_before(tmp_path: Path) -> None:
+    """The same voxels, said to be a quarter as wide, get the same labels from the model made for them."""
+    model = save_threshold_model(tmp_path / "model", minimum_volume_um3=20.0)
+    small = save_derived(tmp_path / "small", model, rescaled(model.spec, 0.25))
+    image = bright_balls(SHAPE, CENTRES, seed=1)
+    results = []
+    for one, factor in ((model, 1.0), (small, 0.25)):
+        z, y, x = (s * factor for s in model.spec.spacing_um)
+        maps = predict_maps(image, (z, y, x), model=one, device="cpu")
+        settings = one.spec.label_settings()
+        results.append(label_frame(maps["nsn"], maps["ndn"], spacing_um=(z, y, x), settings=settings))
+    np.testing.assert_array_equal(*results)
+    assert results[0].max() == 2
+
+
+def test_there_and_back_is_the_same_description(tmp_path: Path) -> None:
+    spec = save_threshold_model(tmp_path / "model", minimum_volume_um3=20.0).spec
+    back = rescaled(rescaled(spec, 0.25), 4.0)
+    assert {**back.to_dict(), "provenance": {}} == {**spec.to_dict(), "provenance": {}}
+    assert rescaled(spec, 0.5).minimum_volume_um3 == spec.minimum_volume_um3 / 8
+    assert rescaled(spec, 0.5).label_settings().halo_um == spec.label_settings().halo_um / 2
+
+
+def test_the_command_writes_a_model_and_refuses_in_one_line(tmp_path: Path) -> None:
+    model = save_threshold_model(tmp_path / "model")
+    call = ["rescale", str(model.folder), "--factor", "0.25", "--out", str(tmp_path / "small")]
+    said = json.loads(CliRunner().invoke(command, [*call, "--json"]).stdout)
+    small = load_model(tmp_path / "small")
+    assert said["digest"] == small.digest
+    assert tuple(said["spacing_um"]) == small.spec.spacing_um == tuple(s / 4 for s in model.spec.spacing_um)
+    assert small.spec.provenance["rescaled"] == 0.25
+    again = CliRunner().invoke(command, call)
+    assert again.exit_code == 2
+    assert "already" in again.output
+    with pytest.raises(ModelError, match="positive"):
+        rescaled(model.spec, 0.0)
