@@ -30,7 +30,7 @@ from tlseg.store.location import open_group
 from tlseg.store.lock import ObjectLock, held_lock
 from tlseg.store.place import Place, place_of
 from tlseg.store.result import open_result
-from tlseg.view.bucket import BucketServer, byte_range
+from tlseg.view.files import Bucket, FileServer, byte_range
 
 pytest.importorskip("moto")
 
@@ -149,7 +149,7 @@ def test_a_browser_reads_the_store_through_this_process(remote: str, local: Path
     while chunk.is_dir():
         chunk = next(path for path in sorted(chunk.rglob("*")) if path.is_file())
     key, data = chunk.relative_to(local / "out.ome.zarr").as_posix(), chunk.read_bytes()
-    server = BucketServer(place_of(remote), host="127.0.0.1")
+    server = FileServer(Bucket(place_of(remote)), host="127.0.0.1")
 
     def ask(url: str, **headers: str) -> tuple[int, bytes]:
         try:

@@ -117,7 +117,7 @@ def test_flat_labels_have_trails_too(tmp_path: Path) -> None:
     path = tmp_path / "flat.ome.zarr"
     simulate(path, SimulationSettings(frames=3, start_nuclei=2, shape=(1, 64, 64), spacing_um=(3.5, 1.6, 1.6)))
     scene = open_scene(path, name="truth")
-    state = ng.build_state(scene, "http://127.0.0.1").to_json()
+    state = ng.build_state(scene, image_url="http://127.0.0.1", labels_url="http://127.0.0.1/labels").to_json()
     assert state["displayDimensions"] == ["x", "y"]
     assert [len(line["points"][0]) for line in state["layers"][2]["annotations"]] == [2] * len(scene.trails) != []
 

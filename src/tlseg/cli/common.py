@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -36,6 +36,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 def print_json(result: Mapping[str, Any]) -> None:
     """Print one JSON object on standard output."""
     click.echo(json.dumps(result, indent=2, default=float))
+
+
+def frame_ranges(ranges: Iterable[tuple[int, int]]) -> str:
+    """Ranges (start, stop) of frames as `--frames` takes them, single frames as their number: `0:12, 14`."""
+    return ", ".join(str(a) if b == a + 1 else f"{a}:{b}" for a, b in sorted(ranges))
 
 
 def _set_storage_options(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import frame_ranges, json_option, one_line_errors, print_json, storage_option
 from tlseg.cli.progress import in_words, per_second
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ def command(result: str, name: str, as_json: bool) -> None:
         click.echo(f"Regions done again: {status.retries}.")
     if status.last_error:
         click.echo(f"Last error: {status.last_error}")
+    for kind, ranges in status.viewable.items():
+        click.echo(f"Frames to look at, {kind} labels: {frame_ranges(ranges)} (tlseg view {result}).")
+    if status.working_labels:
+        click.echo(f"Provisional labels: {status.working_labels}")
     if status.dashboard:
         click.echo(f"Dashboard: {status.dashboard}")
 

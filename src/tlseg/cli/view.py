@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 import webbrowser
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import frame_ranges, json_option, one_line_errors, print_json, storage_option
+
+if TYPE_CHECKING:
+    from tlseg.view.scene import Scene
 
 
 @click.command("view")
@@ -24,33 +28,67 @@ from tlseg.cli.common import json_option, one_line_errors, print_json, storage_o
 def command(result: str, name: str, viewer: str, port: int, no_browser: bool, as_json: bool) -> None:
     """Show image, labels and tracks of RESULT.
 
-    neuroglancer runs in a browser on this machine; nothing else can reach it. napari opens a window of its own.
+    neuroglancer runs in a browser on this machine; nothing else can reach it. napari opens a window of its own. While the
+    run of RESULT goes on, the frames that are labelled are shown: their numbers are provisional, and there are no tracks.
     """
-    from tlseg.view.scene import open_scene
-
     if viewer == "napari":
         from tlseg.view import napari
 
         napari.load()
-        scene = open_scene(result, name=name)
+        scene, early = _open(result, name)
         if as_json:
-            print_json({"viewer": "napari", "result": result, "name": name})
+            print_json({"viewer": "napari", "result": result, "name": name, **early})
+        _say_early(early)
         napari.open_window(scene)
         return
     from tlseg.view.neuroglancer import serve
 
-    with serve(open_scene(result, name=name), port=port) as served:
+    scene, early = _open(result, name)
+    with serve(scene, port=port) as served:
         try:
             if as_json:
                 shown = {"url": served.url, "tracks": served.trails, "tracks_drawn": served.shown}
-                print_json({"viewer": "neuroglancer", "result": result, "name": name, **shown})
+                print_json({"viewer": "neuroglancer", "result": result, "name": name, **shown, **early})
             else:
+                _say_early(early)
                 _say(served.url, drawn=served.shown, tracks=served.trails)
             if not no_browser:
                 webbrowser.open(served.url)
             threading.Event().wait()
         except KeyboardInterrupt:
             click.echo("", err=True)
+
+
+def _open(result: str, name: str) -> tuple[Scene, dict[str, Any]]:
+    """Finished labels, or else what there is of them; also what to say about that, nothing for finished ones."""
+    from tlseg.errors import LabelError
+    from tlseg.run.status import run_status, unfinished_run
+    from tlseg.view.scene import open_scene, open_unfinished
+
+    try:
+        return open_scene(result, name=name), {}
+    except LabelError:
+        run = unfinished_run(result, name=name)
+        if run is None:
+            raise
+    status = run_status(result, name=name)
+    if not status.viewable:
+        raise LabelError(
+            f"No frame of {result} is labelled yet. Look again later: tlseg status {result} says which frames are."
+        )
+    return open_unfinished(run), {"provisional": True, "state": status.state, "viewable": dict(status.viewable)}
+
+
+def _say_early(early: dict[str, Any]) -> None:
+    if not early:
+        return
+    ranges = [span for spans in early["viewable"].values() for span in spans]
+    what = "goes on" if early["state"] == "running" else "is not complete"
+    click.echo(
+        f"Provisional: the run {what}. Frames {frame_ranges(ranges)} can be seen; a nucleus has another number in every "
+        "frame until tracks are made. Load the page again to see further ones.",
+        err=True,
+    )
 
 
 def _say(url: str, *, drawn: int, tracks: int) -> None:

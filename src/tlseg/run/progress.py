@@ -63,6 +63,7 @@ def say_started(job: Job, pool: Pool, counters: Counters, *, resumed: bool) -> N
         block=list(job.run.block),
         hands={"network": pool.hands("network"), "core": pool.hands("core")},
         dashboard=dashboard or None,
+        working_files=job.run.scratch.folder,
     )
     if dashboard:
         counters.listener(Notice(f"Dashboard: {dashboard}"))

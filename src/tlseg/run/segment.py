@@ -39,6 +39,7 @@ from tlseg.store.labels import prepare_root
 from tlseg.store.location import one_line
 from tlseg.store.lock import Lock, lock_of
 from tlseg.store.scratch import LostWorkError
+from tlseg.store.unfinished import describe
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -320,7 +321,10 @@ def _create_arrays(run: RunContext) -> None:
     run.scratch.create(
         "maps", shape=(frames, n, *shape), dtype="uint8", shards=(1, n, *run.block), chunks=(1, 1, *inner)
     )
-    run.scratch.create("labels", shape=(frames, *shape), dtype="uint32", shards=(1, *run.block), chunks=(1, *inner))
+    run.scratch.create(
+        "labels", shape=(frames, *shape), dtype="uint32", shards=(1, *run.block), chunks=(1, *inner), axes="tzyx"
+    )
+    describe(run.scratch, run.source, run.frames)
     run.scratch.put("arrays", 0, 0)
 
 

@@ -14,12 +14,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from tlseg.errors import LabelError
+from tlseg.errors import LabelError, TlsegError
 from tlseg.run.event_log import read_events
 from tlseg.run.events import NETWORK_STAGE
 from tlseg.store.location import check_name, one_line
 from tlseg.store.lock import held_lock
 from tlseg.store.place import Place, place_of
+from tlseg.store.unfinished import State as Labels
+from tlseg.store.unfinished import Unfinished, find_unfinished
+from tlseg.store.working import scratch_folder
 
 State = Literal["running", "complete", "died", "stopped"]
 
@@ -89,6 +92,11 @@ class RunStatus:
         Regions that had to be done again.
     dashboard : str or None
         Address of Dask's dashboard.
+    viewable : dict of str to list of (start, stop)
+        Frames of the movie whose labels can be seen before the run is complete, "provisional" (each frame has numbers of
+        its own) or "final"; empty for a run that is complete, and where its working files are out of reach.
+    working_labels : str or None
+        OME-Zarr label image that holds the provisional ones.
     """
 
     path: str
@@ -109,6 +117,8 @@ class RunStatus:
     gpu_busy: float | None
     retries: int
     dashboard: str | None
+    viewable: Mapping[Labels, Sequence[tuple[int, int]]]
+    working_labels: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -144,6 +154,7 @@ def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
     frames = int((record or {}).get("frames", 0)) if complete and not alive else int(started.get("frames", 0))
     left = [s.seconds_left for s in stages if s.seconds_left is not None and s.done < s.total]
     ended = [e for e in events if e["event"] in ("run_failed", "run_stopped")]
+    unfinished = _unfinished(root, name)
     return RunStatus(
         path=str(root),
         name=name,
@@ -163,7 +174,53 @@ def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
         gpu_busy=_busy(events),
         retries=sum(event["event"] == "retry" for event in events),
         dashboard=started.get("dashboard") if alive else None,
+        viewable={} if unfinished is None else _viewable(unfinished),
+        working_labels=None if unfinished is None else unfinished.working_labels,
     )
+
+
+def unfinished_run(path: str | Path | Place, *, name: str = "nuclei") -> Unfinished | None:
+    """What can be seen of a run that is not at its end; None where its working files are gone or out of reach.
+
+    Parameters
+    ----------
+    path
+        OME-Zarr group it writes to, local or a URL.
+    name
+        Name of the labels.
+
+    Raises
+    ------
+    MovieError
+        If its movie cannot be read, or was replaced since it began.
+    """
+    check_name(name)
+    root = place_of(path)
+    beside = find_unfinished(root.url, name, folder=scratch_folder(root, name, None))
+    if beside is not None:
+        return beside
+    told = _first(_last_run(read_events(root / "tlseg" / name)), "run_started").get("working_files")
+    return find_unfinished(root.url, name, folder=str(told)) if told else None
+
+
+def _unfinished(root: Place, name: str) -> Unfinished | None:
+    """As `unfinished_run`; a movie that cannot be read is no reason to be silent about its run."""
+    try:
+        return unfinished_run(root, name=name)
+    except TlsegError:
+        return None
+
+
+def _viewable(run: Unfinished) -> dict[Labels, list[tuple[int, int]]]:
+    """Frames that can be seen, as ranges."""
+    found: dict[Labels, list[tuple[int, int]]] = {}
+    for frame, state in run.states().items():
+        ranges = found.setdefault(state, [])
+        if ranges and ranges[-1][1] == frame:
+            ranges[-1] = (ranges[-1][0], frame + 1)
+        else:
+            ranges.append((frame, frame + 1))
+    return found
 
 
 def _state(*, complete: bool, alive: bool | None, ended: bool) -> State:

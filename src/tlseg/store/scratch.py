@@ -38,6 +38,9 @@ UNREADABLE_LOCK_S = 10.0
 
 
 FINGERPRINT = "fingerprint.json"
+LABELS = "labels"
+"""Array of provisional labels."""
+
 OF_THE_RUN = ("statistics", "arrays", "output")
 """Tables that speak of the whole run."""
 
@@ -136,17 +139,28 @@ class Scratch:
         if Scratch.at(self.folder).lease != self.lease:
             raise RunError(f"The run in {self.folder} that this task belongs to is over, so it writes nothing.")
 
+    def folder_of(self, name: str) -> Path:
+        """Folder of an array; labels lie in a group of their own, which is an image that readers open."""
+        return self.path / name / "0" if name == LABELS else self.path / name
+
     def create(
-        self, name: str, *, shape: tuple[int, ...], dtype: str, shards: tuple[int, ...], chunks: tuple[int, ...]
+        self,
+        name: str,
+        *,
+        shape: tuple[int, ...],
+        dtype: str,
+        shards: tuple[int, ...],
+        chunks: tuple[int, ...],
+        axes: str | None = None,
     ) -> None:
         """Make an array, or leave the one that is there; tasks may write whole shards of it at the same time."""
         import zarr
         from zarr.codecs import BloscCodec, Crc32cCodec
 
-        if (self.path / name / "zarr.json").is_file():
+        if (self.folder_of(name) / "zarr.json").is_file():
             return
         zarr.create_array(
-            self.path / name,
+            self.folder_of(name),
             shape=shape,
             dtype=dtype,
             shards=shards if shards != chunks else None,
@@ -157,11 +171,12 @@ class Scratch:
                 Crc32cCodec(),
             ],
             fill_value=0,
+            dimension_names=None if axes is None else tuple(axes),
         )
 
     def array(self, name: str) -> Any:
         """Open an array; cached per process. Frames that were dropped read as 0: see `read`."""
-        return _open_array(str(self.path / name))
+        return _open_array(str(self.folder_of(name)))
 
     def read(self, name: str, place: tuple[Any, ...], *, frame: int) -> NDArray[Any]:
         """Pixels of an array at a place (indices and slices), which belong to a frame.
@@ -172,10 +187,10 @@ class Scratch:
             When some were never written, were dropped, or are damaged.
         """
         try:
-            return np.asarray(_open_whole(str(self.path / name))[place])
+            return np.asarray(_open_whole(str(self.folder_of(name)))[place])
         except Exception as error:  # every codec has errors of its own
             self.hold()
-            raise LostWorkError(str(self.path / name), frame) from error
+            raise LostWorkError(str(self.folder_of(name)), frame) from error
 
     def write(self, name: str, place: tuple[Any, ...], values: NDArray[Any]) -> None:
         """Write pixels of an array, unless the run is over."""
@@ -184,11 +199,11 @@ class Scratch:
 
     def holds(self, name: str, row: int) -> bool:
         """Whether anything of a frame (first axis) of an array is there."""
-        return (self.path / name / "c" / str(row)).is_dir()
+        return (self.folder_of(name) / "c" / str(row)).is_dir()
 
     def drop(self, name: str, row: int) -> None:
         """Free the disk space of a frame (first axis) of an array."""
-        shutil.rmtree(self.path / name / "c" / str(row), ignore_errors=True)
+        shutil.rmtree(self.folder_of(name) / "c" / str(row), ignore_errors=True)
 
     def put(self, stage: str, frame: int, number: int, **arrays: NDArray[Any]) -> None:
         """Store the table of a region; from then on the region is done in this stage."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tlseg.errors import MissingExtraError
 from tlseg.store.movie import MovieSource, open_movie
+from tlseg.store.unfinished import Unfinished
 from tlseg.view.scene import Scene
 
 
@@ -22,22 +23,23 @@ def open_window(scene: Scene) -> None:
         If napari is not installed.
     """
     napari = load()
-    viewer = napari.Viewer(title=f"{scene.result.path}: {scene.result.name}")
+    viewer = napari.Viewer(title=f"{scene.result.path}: {scene.title}")
     add_layers(viewer, scene)
     napari.run()
 
 
 def add_layers(viewer: Any, scene: Scene) -> None:
     """Add image, labels and tracks to a viewer (or its model), in micrometres."""
-    labels, name = scene.labels, scene.result.name
+    labels = scene.labels
     if scene.image is not None:
         viewer.add_image(
-            _levels(scene.result.path, scene.image, channel=scene.image.channel),
+            _levels(scene.image.url, scene.image, channel=scene.image.channel),
             name="image",
             contrast_limits=scene.window,
             **_place(scene.image),
         )
-    viewer.add_labels(_levels(f"{scene.result.path}/labels/{name}", labels), name=name, **_place(labels))
+    levels = scene.result.arrays() if isinstance(scene.result, Unfinished) else _levels(labels.url, labels)
+    viewer.add_labels(levels, name=scene.title, **_place(labels))
     if scene.trails:
         data, graph = track_data(scene)
         viewer.add_tracks(data, graph=graph, name="tracks")

@@ -9,15 +9,17 @@ from __future__ import annotations
 import importlib
 import logging
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from tlseg.errors import MissingExtraError, RunError
 from tlseg.store.location import is_url
 from tlseg.store.place import Place
-from tlseg.view.bucket import BucketServer
+from tlseg.store.unfinished import Unfinished
+from tlseg.view.files import Bucket, FileServer
 from tlseg.view.scene import Scene
+from tlseg.view.working import WorkingFiles
 
 LOOPBACK = "127.0.0.1"
 MOST_POINTS = 40_000
@@ -45,7 +47,7 @@ class Served:
     url : str
         Where the viewer is.
     data_url : str
-        Where its pixels come from.
+        Where its labels come from.
     shown, trails : int
         How many of the tracks are drawn as lines.
     """
@@ -55,7 +57,7 @@ class Served:
     shown: int
     trails: int
     viewer: Any
-    _files: Any = None
+    _files: list[Any] = field(default_factory=list)
 
     def __enter__(self) -> Served:
         return self
@@ -68,8 +70,8 @@ class Served:
 
     def close(self) -> None:
         """Stop both servers."""
-        if self._files is not None:
-            self._files.stop()
+        for server in self._files:
+            server.stop()
         _load().stop()
 
     def state(self) -> dict[str, Any]:
@@ -98,24 +100,34 @@ def serve(scene: Scene, *, port: int = 0) -> Served:
     _check_free(port)
     logging.getLogger("tornado.access").addFilter(_is_news)
     ng.set_server_bind_address(bind_address=LOOPBACK, bind_port=port)
-    files = None
-    data_url = scene.result.path
-    if not is_url(data_url):
-        server = importlib.import_module("neuroglancer.static_file_server")
-        files = server.StaticFileServer(static_dir=data_url, bind_address=LOOPBACK, daemon=True)
-        data_url = files.url
-    elif not data_url.startswith(("http://", "https://")):
-        files = BucketServer(Place(data_url), host=LOOPBACK)
-        data_url = files.url
+    files: list[Any] = []
     try:
+        if isinstance(scene.result, Unfinished):
+            image = _address(scene.result.source.url, files)
+            files.append(FileServer(WorkingFiles(scene.result), host=LOOPBACK))
+            labels = data = str(files[-1].url)
+        else:
+            image = data = _address(scene.result.path, files)
+            labels = f"{data}/labels/{scene.result.name}"
         viewer = ng.Viewer()
-        drawn = drawn_trails(scene)
-        viewer.set_state(build_state(scene, data_url))
+        viewer.set_state(build_state(scene, image_url=image, labels_url=labels))
     except BaseException:
-        if files is not None:
-            files.stop()
+        for server in files:
+            server.stop()
         raise
-    return Served(viewer.get_viewer_url(), data_url, drawn, len(scene.trails), viewer, files)
+    return Served(viewer.get_viewer_url(), data, drawn_trails(scene), len(scene.trails), viewer, files)
+
+
+def _address(url: str, files: list[Any]) -> str:
+    """Where a browser reads an OME-Zarr; a server that is started for it is added to `files`."""
+    if url.startswith(("http://", "https://")):
+        return url
+    if is_url(url):
+        files.append(FileServer(Bucket(Place(url)), host=LOOPBACK))
+    else:
+        server = importlib.import_module("neuroglancer.static_file_server")
+        files.append(server.StaticFileServer(static_dir=url, bind_address=LOOPBACK, daemon=True))
+    return str(files[-1].url)
 
 
 def drawn_trails(scene: Scene) -> int:
@@ -128,8 +140,15 @@ def drawn_trails(scene: Scene) -> int:
     return len(scene.trails)
 
 
-def build_state(scene: Scene, data_url: str) -> Any:
-    """State of a viewer that shows a scene whose OME-Zarr group is at `data_url`.
+def build_state(scene: Scene, *, image_url: str, labels_url: str) -> Any:
+    """State of a viewer that shows a scene.
+
+    Parameters
+    ----------
+    scene
+        What is shown.
+    image_url, labels_url
+        Where the browser finds the two OME-Zarr images.
 
     Returns
     -------
@@ -138,7 +157,7 @@ def build_state(scene: Scene, data_url: str) -> Any:
     """
     ng = _load()
     state = ng.ViewerState()
-    labels, name = scene.labels, scene.result.name
+    labels = scene.labels
     spacing = dict(zip("zyx", labels.spacing_um, strict=True))
     timed = {"t": (labels.interval_s or 1.0, "s" if labels.interval_s else "")} if "t" in labels.axes else {}
     axes = {a: (spacing[a] * _METRES, "m") for a in "xyz" if a in labels.axes} | timed
@@ -147,7 +166,7 @@ def build_state(scene: Scene, data_url: str) -> Any:
     )
     state.display_dimensions = [a for a in "xyz" if a in labels.axes]
     centre = dict(zip("zyx", scene.centre_um, strict=True))
-    start = labels.start_s / labels.interval_s if labels.interval_s else 0.0
+    start = (labels.start_s / labels.interval_s if labels.interval_s else 0.0) + scene.first_row
     state.position = [start if a == "t" else centre[a] / spacing[a] for a in axes]
     extent = max(n * s for n, s in zip(labels.frame_shape, labels.spacing_um, strict=True))
     state.cross_section_scale = extent / 350 / spacing["x"]
@@ -158,12 +177,12 @@ def build_state(scene: Scene, data_url: str) -> Any:
     state.layout = "4panel" if "z" in labels.axes else "xy"
     if scene.image is not None and scene.window is not None:
         state.layers["image"] = ng.ImageLayer(
-            source=f"zarr://{data_url}/",
+            source=f"zarr://{image_url}/",
             shader=_GREY,
             shader_controls={"normalized": {"range": list(scene.window)}},
         )
-    state.layers[name] = ng.SegmentationLayer(
-        source=f"zarr://{data_url}/labels/{name}/", segment_colors=scene.colors, selected_alpha=0.35
+    state.layers[scene.title] = ng.SegmentationLayer(
+        source=f"zarr://{labels_url}/", segment_colors=scene.colors, selected_alpha=0.35
     )
     if scene.trails:
         state.layers["tracks"] = _track_layer(scene)
@@ -173,7 +192,7 @@ def build_state(scene: Scene, data_url: str) -> Any:
 def _track_layer(scene: Scene) -> Any:
     """Each trail as a line in the colour of its nucleus; selecting nuclei leaves only their trails."""
     ng = _load()
-    name, spacing = scene.result.name, dict(zip("zyx", scene.labels.spacing_um, strict=True))
+    name, spacing = scene.title, dict(zip("zyx", scene.labels.spacing_um, strict=True))
     axes = [a for a in "xyz" if a in scene.labels.axes]
     space = ng.CoordinateSpace(names=axes, scales=[spacing[a] * _METRES for a in axes], units=["m"] * len(axes))
     annotations = []

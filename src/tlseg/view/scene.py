@@ -17,6 +17,7 @@ from tlseg.geometry import Box, Spacing
 from tlseg.report.overlay import Window, grey_window, label_colors
 from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.result import Result, open_result
+from tlseg.store.unfinished import Unfinished
 
 MOST_COLORS = 20_000
 """Labels whose colours are sent to a viewer; with more it chooses its own."""
@@ -46,11 +47,11 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A result ready to be shown.
+    """A result ready to be shown, or what there is of it while its run goes on.
 
     Attributes
     ----------
-    result : Result
+    result : Result or Unfinished
     labels : MovieSource
         Labels at the finest level.
     image : MovieSource or None
@@ -62,12 +63,24 @@ class Scene:
         CSS colour of each label, the same as in reports; empty where there are too many.
     """
 
-    result: Result
+    result: Result | Unfinished
     labels: MovieSource
     image: MovieSource | None
     window: Window | None
     trails: list[Trail] = field(repr=False)
     colors: dict[int, str] = field(repr=False)
+
+    @property
+    def title(self) -> str:
+        """Name of the labels, as a person must read it."""
+        return self.result.name if isinstance(self.result, Result) else f"{self.result.name} (provisional)"
+
+    @property
+    def first_row(self) -> int:
+        """Frame of the labels that is shown first."""
+        if isinstance(self.result, Result):
+            return 0
+        return next((frame - self.result.frames.start for frame in self.result.states()), 0)
 
     @property
     def centre_um(self) -> Spacing:
@@ -102,6 +115,17 @@ def open_scene(path: str | Path, *, name: str = "nuclei") -> Scene:
     few = numbers if len(numbers) <= MOST_COLORS else numbers[:0]
     colors = {int(n): _css(rgb) for n, rgb in zip(few, label_colors(few), strict=True)}
     return Scene(result, labels, image, None if image is None else _window(image), trails(nodes), colors)
+
+
+def open_unfinished(run: Unfinished) -> Scene:
+    """Show the frames of a run that are labelled, while it goes on; there are no tracks yet, and no colours that mean any.
+
+    Raises
+    ------
+    MovieError
+        If the movie is damaged.
+    """
+    return Scene(run, run.labels, run.source, _window(run.source), [], {})
 
 
 def trails(nodes: pd.DataFrame) -> list[Trail]:

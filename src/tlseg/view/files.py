@@ -1,6 +1,6 @@
-"""Let a browser on this machine read a result in an object store, with the access that this process has.
+"""Let a browser on this machine read what this process can: a result in an object store, or frames of a run.
 
-Listens on the loopback interface only, behind an address that nobody can guess, and reads nothing outside the result.
+Listens on the loopback interface only, behind an address that nobody can guess, and reads nothing else.
 """
 
 from __future__ import annotations
@@ -9,14 +9,24 @@ import secrets
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from tlseg.store.place import Place
 
 
-class BucketServer:
-    """Serves what lies below a place until it is stopped.
+class Files(Protocol):
+    """What is served, by key; a key that is not there is a `FileNotFoundError`."""
+
+    def size(self, key: str) -> int:
+        """Bytes of a file."""
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        """Bytes `start` to `stop` of a file."""
+
+
+class FileServer:
+    """Serves files until it is stopped.
 
     Attributes
     ----------
@@ -24,9 +34,9 @@ class BucketServer:
         Where it is found.
     """
 
-    def __init__(self, place: Place, *, host: str) -> None:
+    def __init__(self, files: Files, *, host: str) -> None:
         token = secrets.token_urlsafe(24)
-        self._server = ThreadingHTTPServer((host, 0), _handler(place, f"/{token}/"))
+        self._server = ThreadingHTTPServer((host, 0), _handler(files, f"/{token}/"))
         self._server.daemon_threads = True
         self.url = f"http://{host}:{self._server.server_address[1]}/{token}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -35,6 +45,21 @@ class BucketServer:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class Bucket:
+    """What lies below a place in an object store."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def size(self, key: str) -> int:
+        """Bytes of an object."""
+        return (self.place / key).size()
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        """Bytes of an object, without the rest."""
+        return (self.place / key).read_range(start, stop)
 
 
 def byte_range(header: str | None) -> tuple[int | None, int | None]:
@@ -47,7 +72,7 @@ def byte_range(header: str | None) -> tuple[int | None, int | None]:
     return int(first), int(last) + 1 if last else None
 
 
-def _handler(place: Place, prefix: str) -> type[BaseHTTPRequestHandler]:
+def _handler(files: Files, prefix: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -71,11 +96,11 @@ def _handler(place: Place, prefix: str) -> type[BaseHTTPRequestHandler]:
             if not key.startswith(prefix) or ".." in key.split("/"):
                 self._reply(HTTPStatus.NOT_FOUND, b"", {})
                 return
-            wanted = place / key.removeprefix(prefix)
+            wanted = key.removeprefix(prefix)
             try:
-                size = wanted.size()
+                size = files.size(wanted)
                 start, stop, _ = slice(*byte_range(self.headers.get("Range"))).indices(size)
-                data = wanted.read_range(start, stop) if with_body and stop > start else b""
+                data = files.read(wanted, start, stop) if with_body and stop > start else b""
             except FileNotFoundError:
                 self._reply(HTTPStatus.NOT_FOUND, b"", {})
                 return
