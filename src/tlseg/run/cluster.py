@@ -31,6 +31,7 @@ from distributed.deploy.cluster import Cluster
 from distributed.security import Security
 
 from tlseg.errors import MissingExtraError, PlanError, RunError
+from tlseg.run.keeper import kept
 from tlseg.store.location import one_line
 
 CONNECT_S = 20.0
@@ -53,8 +54,8 @@ go on. What is left is the nanny, which ends a worker near its limit before the 
 
 GIVEN_UP = "distributed.deploy.lost-worker-timeout"
 BACK_S = 120.0
-"""How long a worker that was lost may take to come back before its cluster ends its nanny, or its job, for good. Dask's 15 s
-are shorter than a worker takes to start on a busy machine; a run itself waits for 300 s where no worker is left."""
+"""How long a worker that was lost may take to come back before its nanny, or its job, is ended and another begun. Dask's
+15 s are shorter than a worker takes to start on a busy machine; a run itself waits for 300 s where no worker is left."""
 
 SETTLE_S = 60.0
 """How long the end of a cluster waits for processes that are being started."""
@@ -191,14 +192,15 @@ class ClusterSpec:
 
 @contextmanager
 def tended(start: Callable[[], Cluster]) -> Iterator[Cluster]:
-    """Start a cluster that waits for workers it lost, and end it afterwards, once none is being started again.
+    """Start a cluster that waits for workers it lost and then replaces them; end it once none is being started again.
 
     How long to wait is configured for the process, and read when a worker is lost; a longer time that somebody chose holds.
     """
-    configured = parse_timedelta(dask.config.get(GIVEN_UP))
-    with dask.config.set({GIVEN_UP: f"{max(configured, BACK_S)}s"}), start() as cluster:
+    patience_s = max(parse_timedelta(dask.config.get(GIVEN_UP)), BACK_S)
+    with dask.config.set({GIVEN_UP: f"{patience_s}s"}), start() as cluster:
         try:
-            yield cluster
+            with kept(cluster, patience_s=patience_s):
+                yield cluster
         finally:
             _settle(cluster)
 
