@@ -343,7 +343,7 @@ def test_input_that_cannot_be_linked_stops_before_any_work(given: Path, tmp_path
         (given, {"name": "a b"}, "is no name"),
         (given, {"out": given / "x"}, "lies inside"),
         (stacks, {"out": None, "spacing_um": SPACING}, "--out RESULT.ome.zarr"),
-        (stacks, {"out": "s3://b/x", "spacing_um": SPACING}, "local folder"),
+        (stacks, {"out": "http://b/x", "spacing_um": SPACING}, "can only be read"),
     ]:
         with pytest.raises((LabelError, MovieError), match=words):
             link_labels(path, **{"out": out, **settings})

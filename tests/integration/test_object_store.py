@@ -19,15 +19,19 @@ from tlseg.cli import main
 from tlseg.errors import LabelError, MissingExtraError, MovieError, PlanError, ResumeError, RunError
 from tlseg.evaluate.api import evaluate
 from tlseg.report.write import write_report
-from tlseg.run import publish, stages
+from tlseg.run import link_output, publish, stages
 from tlseg.run.job import prepare
+from tlseg.run.link_labels import link_labels
 from tlseg.run.segment import segment
 from tlseg.run.status import run_status
 from tlseg.store import lock, options, retry
+from tlseg.store.convert import convert
 from tlseg.store.export import export
+from tlseg.store.image_writer import ImageWriter
 from tlseg.store.labels import prepare_root
 from tlseg.store.location import open_group
 from tlseg.store.lock import ObjectLock, held_lock
+from tlseg.store.movie import open_source
 from tlseg.store.place import Place, place_of
 from tlseg.store.result import open_result
 from tlseg.view.files import Bucket, FileServer, byte_range
@@ -245,6 +249,75 @@ def test_a_lost_answer_to_a_lock_is_no_refusal(proxy: FaultyProxy) -> None:
     (folder / lock.LOCK).write(own._document())
     with own:
         own.beat()
+
+
+def test_tracked_labels_in_a_store_are_those_on_disk(remote: str, local: Path, tmp_path: Path) -> None:
+    given, here, there = local / "out.ome.zarr", tmp_path / "linked.ome.zarr", f"s3://{BUCKET}/linked.ome.zarr"
+    link_labels(given, out=here)
+    done = link_labels(remote, out=there)
+    assert (done.path, done.nuclei > 0) == (there, True)
+    copy = fetched(there, tmp_path / "copy")
+    assert len(essence(here)) > 20
+    assert essence(copy) == essence(here)
+    assert {path for path, digest in tree(copy).items() if digest} == {p for p, digest in tree(here).items() if digest}
+    assert place_of(f"{there}/tlseg/nuclei").names() == ["run.json"]
+    with pytest.raises(LabelError, match="already has labels"):
+        link_labels(remote, out=there)
+    with pytest.raises(LabelError, match="copy of another movie"):
+        link_labels(given, out=there)
+    assert link_labels(remote, out=there, overwrite=True).tracks == done.tracks
+    for place in (remote, f"{remote}/labels/nuclei"):
+        with pytest.raises(LabelError, match=r"only read|are not touched"):
+            link_labels(remote, out=place, name="tracked")
+
+
+def test_linking_into_a_store_that_was_stopped_starts_again(
+    remote: str, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = f"s3://{BUCKET}/link-stopped.ome.zarr"
+
+    def never(*arguments: object, **settings: object) -> None:
+        raise OSError("the network is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(link_output, "write_table", never)
+        with pytest.raises(RunError, match="the network is gone"):
+            link_labels(remote, out=out)
+    assert held_lock(place_of(out) / "tlseg" / "nuclei") is None
+    with pytest.raises(LabelError, match="no finished labels"):
+        open_result(out)
+    link_labels(remote, out=out)
+    link_labels(local / "out.ome.zarr", out=tmp_path / "here.ome.zarr")
+    assert essence(fetched(out, tmp_path / "copy")) == essence(tmp_path / "here.ome.zarr")
+
+
+def test_a_movie_converted_into_a_store_is_that_on_disk(
+    remote: str, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "new.ome.zarr", f"s3://{BUCKET}/new.ome.zarr"
+    convert([local / "movie.ome.zarr"], here)
+
+    def fails(*arguments: object, **settings: object) -> None:
+        raise OSError("the network is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageWriter, "finish", fails)
+        with pytest.raises(RunError, match="the network is gone"):
+            convert([MOVIE], there)
+    with pytest.raises(MovieError, match="no multiscales"):
+        open_source(there)
+    assert convert([MOVIE], there).path == there, "what was begun is begun again"
+    assert tree(fetched(there, tmp_path / "copy")) == tree(here)
+    with pytest.raises(MovieError, match="--overwrite"):
+        convert([MOVIE], there)
+    with pytest.raises(MovieError, match="holds an input"):
+        convert([there], there, overwrite=True)
+    with pytest.raises(MovieError, match="can only be read"):
+        convert([MOVIE], "http://127.0.0.1:1/new.ome.zarr")
+    place_of(f"s3://{BUCKET}/other.zarr/notes.txt").write(b"mine")
+    with pytest.raises(MovieError, match="no OME-Zarr"):
+        convert([MOVIE], f"s3://{BUCKET}/other.zarr", overwrite=True)
+    assert convert([MOVIE], there, overwrite=True).levels == len(open_source(there).level_shapes)
 
 
 def test_other_protocols_fall_out_of_the_same_design(local: Path, tmp_path: Path) -> None:

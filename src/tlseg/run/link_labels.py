@@ -28,7 +28,8 @@ from tlseg.run.link_output import LinkOutput, check_target, destination, open_co
 from tlseg.run.linked import Linked, count
 from tlseg.run.repair_given import check_repairable, repair_given
 from tlseg.store.labels import create_labels, prepare_root
-from tlseg.store.scratch import RunLock, write_atomically
+from tlseg.store.location import one_line
+from tlseg.store.lock import lock_of
 
 
 def link_labels(
@@ -56,8 +57,8 @@ def link_labels(
         Tracking Challenge folder. Labels are numbers within their frame: whether they say anything through time does
         not matter.
     out
-        Result group. Where not given, tracked labels are added beside the given ones, which must lie in a local,
-        writable OME-Zarr 0.5 image.
+        Result group, a path or a URL. Where not given, tracked labels are added beside the given ones, which must lie in
+        a local, writable OME-Zarr 0.5 image.
     name
         Name of the tracked labels: by default that of the given ones, or "nuclei"; beside them it ends in "-tracked".
     labels_name
@@ -114,8 +115,8 @@ def link_labels(
         )
     except OSError as error:
         raise RunError(
-            f"The result in {target.root} cannot be written ({error.strerror or error}). Free space, or write elsewhere "
-            "with --out; the same command starts again."
+            f"The result in {target.root} cannot be written ({error.strerror or one_line(error)}). Free space, or write "
+            "elsewhere with --out; the same command starts again."
         ) from error
     return Linked(
         path=str(target.root),
@@ -140,7 +141,7 @@ def _run(
 ) -> Lineage:
     """Measure, link and write; `complete: true` comes last."""
     prepare_root(target.root)
-    with RunLock(target.folder) as lock:
+    with lock_of(target.folder) as lock:
         counters.expect("measure", len(source.movie.frames))
         frames = []
         for frame in source.movie.frames:
@@ -155,8 +156,8 @@ def _run(
         counters.add("link")
 
         again = overwrite or target.unfinished.exists()
-        write_atomically(target.unfinished, b"{}\n")
-        target.record.unlink(missing_ok=True)
+        target.unfinished.write(b"{}\n")
+        target.record.remove()
         writer = create_labels(
             target.root,
             name=target.name,
@@ -179,8 +180,8 @@ def _run(
             {key: record[key] for key in ("tlseg", "made", "fingerprint")},
             source="../../" if target.beside or target.image else None,
         )
-        write_atomically(target.record, (json.dumps(record, indent=2) + "\n").encode())
-        target.unfinished.unlink()
+        target.record.write((json.dumps(record, indent=2) + "\n").encode())
+        target.unfinished.remove()
     return lineage
 
 

@@ -21,11 +21,11 @@ from tlseg.link.lineage import Lineage, relabelled
 from tlseg.run.label_input import LabelInput
 from tlseg.run.label_tables import FrameSums, table_of
 from tlseg.run.repair_given import Patches, read_mended
-from tlseg.store.arrays import read_json
-from tlseg.store.image_writer import ImageCopy, copy_image
+from tlseg.store.arrays import read_json, replace_json
+from tlseg.store.image_writer import ImageCopy, copy_image, image_levels_in
 from tlseg.store.labels import LabelWriter
-from tlseg.store.location import check_name, is_url, resolve
-from tlseg.store.scratch import write_atomically
+from tlseg.store.location import can_list, check_name, is_url
+from tlseg.store.place import Place, place_of
 from tlseg.store.tables import list_tables, write_table
 from tlseg.store.tracks import write_tracks
 
@@ -41,7 +41,7 @@ class LinkOutput:
 
     Attributes
     ----------
-    root : Path
+    root : Place
         OME-Zarr group.
     name : str
         Name of labels and table.
@@ -51,23 +51,23 @@ class LinkOutput:
         Whether a copy of the image belongs to the result.
     """
 
-    root: Path
+    root: Place
     name: str
     beside: bool
     image: bool
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Place:
         """Folder of the record."""
         return self.root / "tlseg" / self.name
 
     @property
-    def record(self) -> Path:
+    def record(self) -> Place:
         """The run record; it is there when everything is."""
         return self.folder / "run.json"
 
     @property
-    def unfinished(self) -> Path:
+    def unfinished(self) -> Place:
         """Mark of a run that has begun to write and has not come to its end."""
         return self.folder / "linking.json"
 
@@ -82,19 +82,19 @@ def destination(
     LabelError
         If it cannot go there.
     """
-    if out is not None and is_url(out):
-        raise LabelError(f"Labels are written to a local folder, not to {out}. Write locally and copy the result.")
-    root = Path(resolve(out)) if out is not None else source.home
     own = source.own_name or "nuclei"
-    if root is None:
+    if out is None and source.home is None:
         raise LabelError(
             f"{source.movie.source} does not lie in a local, writable OME-Zarr 0.5 image, so tracked labels cannot be "
             "added there. Write elsewhere with --out RESULT.ome.zarr."
         )
-    if source.home is not None and root.resolve() == source.home.resolve():
+    root = place_of(out if out is not None else str(source.home))
+    if not can_list(root.url):
+        raise LabelError(f"{root} can only be read. Expected a local path or an object store, such as s3://.")
+    if source.home is not None and _real(root.url) == _real(str(source.home)):
         if overridden:
             raise LabelError(f"{root} has its own spacing and interval. To change them, write elsewhere with --out.")
-        return LinkOutput(source.home, name or f"{own}-tracked", beside=True, image=False)
+        return LinkOutput(place_of(source.home), name or f"{own}-tracked", beside=True, image=False)
     return LinkOutput(root, name or own, beside=False, image=image and source.has_image)
 
 
@@ -102,14 +102,16 @@ def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> 
     """Raise `LabelError` when the run would write into its input, or replace what it may not."""
     root, name = target.root, target.name
     check_name(name)
-    place = (root / "labels" / name).resolve()
-    given = None if is_url(source.movie.source) else Path(source.movie.source).resolve()
-    if place == given:
+    place, given, out = root / "labels" / name, _real(source.movie.source), _real(root.url)
+    if _real(place.url) == given:
         raise LabelError(f"{place} are the labels to be linked, and they are only read. Choose another --name.")
-    if given is not None:
-        whole = given.parents[1] if source.own_name else given
-        if given == root.resolve() or whole in root.resolve().parents:
-            raise LabelError(f"--out {root} lies inside {whole}, which is only read. Write beside it.")
+    whole = given.rsplit("/", 2)[0] if source.own_name else given
+    if given == out or out.startswith(f"{whole}/"):
+        raise LabelError(f"--out {root} lies inside {whole}, which is only read. Write beside it.")
+    if root.remote and out == whole:
+        raise LabelError(
+            f"--out {root} is the movie itself. Pixels in an object store are not touched; write beside it."
+        )
     if (target.folder / "scratch").exists():
         raise LabelError(
             f"{target.folder} holds an unfinished run of tlseg segment. Let it finish, or choose another --name."
@@ -129,13 +131,13 @@ def open_copy(source: LabelInput, target: LinkOutput) -> ImageCopy | None:
     """Start the copy of the image; None where none is wanted, or it is there already."""
     if not target.image:
         return None
-    record, claim, levels = _image_record(target), _claim(source), _levels(target.root)
+    record, claim, levels = _image_record(target), _claim(source), image_levels_in(target.root)
     if levels and json.loads(record.read_text()) == claim and _is_image(target.root):
         return None
     if not levels:
-        _write_claim(record, claim)
+        replace_json(record, claim)
     copy = copy_image(source.base, target.root, frames=source.frames, mode="overwrite" if levels else "new")
-    _write_claim(record, claim)
+    replace_json(record, claim)
     return copy
 
 
@@ -214,7 +216,7 @@ def _slabs(regions: Grid) -> Iterator[Box]:
 
 
 def _check_image(source: LabelInput, target: LinkOutput, *, may_replace: bool) -> None:
-    if not _levels(target.root):
+    if not image_levels_in(target.root):
         return
     record = _image_record(target)
     if not record.exists():
@@ -229,7 +231,7 @@ def _check_image(source: LabelInput, target: LinkOutput, *, may_replace: bool) -
         )
 
 
-def _image_record(target: LinkOutput) -> Path:
+def _image_record(target: LinkOutput) -> Place:
     """File that says of which movie and frames the image of a result is a copy, as `tlseg segment` writes it."""
     return target.root / "tlseg" / "image.json"
 
@@ -240,14 +242,10 @@ def _claim(source: LabelInput) -> dict[str, Any]:
     return claim
 
 
-def _write_claim(record: Path, claim: dict[str, Any]) -> None:
-    record.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(record, json.dumps(claim, indent=2).encode())
+def _real(location: str) -> str:
+    """Return the one name of a place: links of a file system followed, a URL as it is."""
+    return location if is_url(location) else str(Path(location).resolve())
 
 
-def _levels(root: Path) -> bool:
-    return any(path.parent.name.isdecimal() for path in root.glob("*/zarr.json"))
-
-
-def _is_image(root: Path) -> bool:
+def _is_image(root: Place) -> bool:
     return "multiscales" in read_json(root / "zarr.json").get("attributes", {}).get("ome", {})

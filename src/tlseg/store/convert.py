@@ -1,7 +1,7 @@
 """Make an OME-Zarr 0.5 movie of TIFFs or of another OME-Zarr, once, whatever the size.
 
-One slab of planes is in memory at a time. The movie is written beside its final place and renamed when it is whole, so
-a conversion that was stopped never looks complete.
+One slab of planes is in memory at a time. A conversion that was stopped never looks complete: in a folder the movie is
+written beside its final place and renamed when it is whole, on an object store what makes it a movie is written last.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ import numpy.typing as npt
 from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Box, Grid, Spacing
 from tlseg.store.image_writer import create_image
-from tlseg.store.inputs import Input, is_zarr, open_inputs
-from tlseg.store.location import is_url
+from tlseg.store.inputs import Input, open_inputs
+from tlseg.store.location import can_list, one_line
+from tlseg.store.place import Place, place_of
 from tlseg.store.pyramid import Pyramid, plan_pyramid
 from tlseg.store.tiff import Layout
+
+MARK = "converting.json"
+"""Object that is in an object store's OME-Zarr as long as a conversion writes it, or was stopped."""
 
 SLAB_BYTES = 256 * 2**20  # pixels held at once; a slab is never less than one region
 
@@ -81,7 +85,7 @@ def convert(
     inputs : sequence of str or Path
         One TIFF; or several, one per time point; or a folder of them, in natural order; or one OME-Zarr.
     out : str or Path
-        The new movie, ends in `.zarr`.
+        The new movie, a path or a URL that ends in `.zarr`.
     spacing_um : (z, y, x) or (y, x) of float, optional
         Voxel spacing; what the file says where not given.
     interval_s : float, optional
@@ -91,7 +95,7 @@ def convert(
     channel_names : sequence of str, optional
         One per channel.
     overwrite : bool, default: False
-        Replace an OME-Zarr at `out`.
+        Replace an OME-Zarr at `out`; one in an object store is gone as soon as the new one is begun.
     allow_missing : bool, default: False
         Accept absent chunks of an OME-Zarr input; they become its fill value.
     progress : callable, optional
@@ -104,18 +108,20 @@ def convert(
     RunError
         If the output cannot be written.
     """
-    target = _check_target(out, overwrite)
-    source = open_inputs(inputs, target=target, layout=layout or Layout(), allow_missing=allow_missing)
+    target = place_of(out)
+    _check_target(target, overwrite)
+    source = open_inputs(inputs, target=target.url, layout=layout or Layout(), allow_missing=allow_missing)
     try:
         spacing = _spacing(source, spacing_um)
         interval = _positive(interval_s, "interval") or source.interval_s
         names = _channel_names(source, channel_names)
         pyramid = plan_pyramid(source.frame_shape, spacing_um=spacing, translation_um=source.translation_um)
         dtype = _target_dtype(source)
-        part = target.with_name(f".{target.name}.partial")
+        part = target if target.remote else target.parent / f".{target.name}.partial"
         try:
-            shutil.rmtree(part, ignore_errors=True)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            part.remove()
+            if part.remote:
+                (part / MARK).write(b"{}\n")
             writer = create_image(
                 part,
                 pyramid=pyramid,
@@ -134,13 +140,17 @@ def convert(
                 writer.write(frame, box, voxels, channel=channel)
             progress(total, total)
             writer.finish()
-            _put(part, target)
+            if part.remote:
+                (part / MARK).remove()
+            else:
+                _put(part.path, target.path)
         except OSError as error:
             raise RunError(
-                f"{target} cannot be written ({error.strerror or error}). Free space or choose another place."
+                f"{target} cannot be written ({error.strerror or one_line(error)}). Free space or choose another place."
             ) from error
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            if not part.remote:
+                part.remove()
     finally:
         source.close()
     return Converted(
@@ -155,21 +165,36 @@ def convert(
     )
 
 
-def _check_target(out: str | Path, overwrite: bool) -> Path:
-    if is_url(out):
-        raise MovieError(f"{out} is a URL. Expected a local path; copy the result afterwards.")
-    target = Path(out).expanduser().absolute()
-    if target.suffix != ".zarr":
+def _check_target(target: Place, overwrite: bool) -> None:
+    if not target.name.endswith(".zarr"):
         raise MovieError(
             f"{target.name} is the last argument, so it is the output. Expected a name that ends in .ome.zarr."
         )
-    if not os.path.lexists(target):
-        return target
-    if not is_zarr(target):
+    names = _names_in(target)
+    if names is None or (target.remote and MARK in names):
+        return
+    if not {"zarr.json", ".zgroup", ".zattrs", ".zarray"} & set(names):
         raise MovieError(f"{target} exists and is no OME-Zarr, so it is not replaced. Choose another output.")
     if not overwrite:
         raise MovieError(f"{target} exists. Use --overwrite to replace it, or choose another output.")
-    return target
+
+
+def _names_in(target: Place) -> list[str] | None:
+    """Names of what lies in the output, None where there is nothing.
+
+    Raises
+    ------
+    MovieError
+        If a store cannot be reached, or is only read.
+    """
+    if not target.remote:
+        return target.names() if os.path.lexists(target.url) else None
+    if not can_list(target.url):
+        raise MovieError(f"{target} can only be read. Expected a local path or an object store, such as s3://.")
+    try:
+        return target.names() or None
+    except OSError as error:
+        raise MovieError(f"{target} cannot be reached ({one_line(error)}). Check address and access.") from error
 
 
 def _put(part: Path, target: Path) -> None:

@@ -71,7 +71,7 @@ class ImageWriter:
         windows = [self._window(channel) for channel in range(self.arrays.n_channels)]
         write_multiscales(
             writable_group(self.root),
-            name=Place(self.root).name.split(".")[0] or "movie",
+            name=Place(self.root).name.lstrip(".").split(".")[0] or "movie",
             axes=image_axes(self.arrays.axes, interval_known=self.interval_s is not None),
             datasets=self.arrays.datasets(interval_s=self.interval_s, start_s=self.start_s),
             kind="local mean",

@@ -43,14 +43,14 @@ class Input(Protocol):
         """Let go of open files."""
 
 
-def open_inputs(inputs: Sequence[str | Path], *, target: Path, layout: Layout, allow_missing: bool) -> Input:
+def open_inputs(inputs: Sequence[str | Path], *, target: str, layout: Layout, allow_missing: bool) -> Input:
     """Open what was given as one movie.
 
     Parameters
     ----------
     inputs : sequence of str or Path
         TIFF files, folders of them, or one OME-Zarr.
-    target : Path
+    target : str
         The output, which must not be among the inputs.
     layout : Layout
         What the pages of plain TIFFs are.
@@ -64,8 +64,8 @@ def open_inputs(inputs: Sequence[str | Path], *, target: Path, layout: Layout, a
     """
     if not inputs:
         raise MovieError("Nothing to convert was given. Expected TIFF files, a folder of them, or an OME-Zarr movie.")
-    if any(resolve(path) == str(target) for path in inputs):
-        raise MovieError(f"{target} is both input and output. Give another output; inputs are never written to.")
+    if any(f"{resolve(path)}/".startswith(f"{target}/") for path in inputs):
+        raise MovieError(f"{target} is output and holds an input. Give another output; inputs are never written to.")
     zarrs = [path for path in inputs if is_zarr(path)]
     if zarrs and len(inputs) > 1:
         raise MovieError(f"{zarrs[0]} is one of {len(inputs)} inputs. Expected one OME-Zarr alone, or TIFF files.")
