@@ -24,8 +24,9 @@ from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Box
 from tlseg.store import convert as convert_module
 from tlseg.store.convert import convert
-from tlseg.store.movie import check_segmentable, open_movie, open_source
+from tlseg.store.movie import open_movie, open_source
 from tlseg.store.pyramid import downsample_image
+from tlseg.store.segmentable import check_segmentable
 from tlseg.store.tiff import Layout, natural_key
 
 RNG = np.random.default_rng(2)

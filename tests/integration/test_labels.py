@@ -18,8 +18,9 @@ from tlseg.geometry import Box
 from tlseg.store import pyramid as layout
 from tlseg.store.image_writer import ImageWriter, copy_image, create_image
 from tlseg.store.labels import LabelWriter, create_labels, existing_labels
-from tlseg.store.movie import MovieSource, check_segmentable, open_movie, open_source
+from tlseg.store.movie import MovieSource, open_movie, open_source
 from tlseg.store.pyramid import downsample_image, plan_pyramid
+from tlseg.store.segmentable import check_segmentable
 
 SHAPE = (40, 100, 70)
 FRAMES = 3

@@ -21,7 +21,8 @@ import zarr
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Box
-from tlseg.store.movie import check_segmentable, open_movie, open_source
+from tlseg.store.movie import open_movie, open_source
+from tlseg.store.segmentable import check_segmentable
 
 SIZES = {"t": 3, "c": 2, "z": 4, "y": 6, "x": 5}
 SCALE = {"t": 30.0, "c": 1.0, "z": 2.0, "y": 0.5, "x": 0.25}

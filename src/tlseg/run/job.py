@@ -20,9 +20,10 @@ from tlseg.run.context import RunContext, network_roles
 from tlseg.run.crew import Site, cores, memory_per_worker
 from tlseg.store.labels import pyramid_beside
 from tlseg.store.location import check_name
-from tlseg.store.movie import MovieSource, check_segmentable, open_source
+from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.place import Place
 from tlseg.store.scratch import Scratch
+from tlseg.store.segmentable import check_segmentable
 from tlseg.store.working import scratch_folder
 
 

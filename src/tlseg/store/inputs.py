@@ -64,8 +64,10 @@ def open_inputs(inputs: Sequence[str | Path], *, target: str, layout: Layout, al
     """
     if not inputs:
         raise MovieError("Nothing to convert was given. Expected TIFF files, a folder of them, or an OME-Zarr movie.")
-    if any(f"{resolve(path)}/".startswith(f"{target}/") for path in inputs):
-        raise MovieError(f"{target} is output and holds an input. Give another output; inputs are never written to.")
+    if any(resolve(path) == target for path in inputs):
+        raise MovieError(f"{target} is both input and output. Give another output; inputs are never written to.")
+    if any(resolve(path).startswith(f"{target}/") for path in inputs):
+        raise MovieError(f"{target} is the output and holds an input, which would be lost. Give another output.")
     zarrs = [path for path in inputs if is_zarr(path)]
     if zarrs and len(inputs) > 1:
         raise MovieError(f"{zarrs[0]} is one of {len(inputs)} inputs. Expected one OME-Zarr alone, or TIFF files.")
