@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlseg.run.flow import Finished, Flow, Task, drive
+from tlseg.run.flow import Finished, Flow, Step, Task, Tasks, drive
 
 
 class Shuffled:
@@ -43,6 +43,13 @@ def task(flow: int, step: int, number: int) -> Task:
     return Task(f"step {step}", flow, number, lambda *a: a, (flow, step, number))
 
 
+def make(flow: int, step: int, count: int) -> Step:
+    """Tasks of a step, every other step's made one by one."""
+    if step % 2:
+        return Tasks(range(count), lambda number: task(flow, step, number))
+    return [task(flow, step, number) for number in range(count)]
+
+
 def drive_all(plan: list[list[int]], pool: Shuffled, *, open_flows: int) -> tuple[list[Any], int]:
     """Drive flows whose steps have these numbers of tasks; returns what finished, and most flows open at once."""
     finished: list[Any] = []
@@ -53,7 +60,7 @@ def drive_all(plan: list[list[int]], pool: Shuffled, *, open_flows: int) -> tupl
         open_now += 1
         most_open = max(most_open, open_now)
         for step, count in enumerate(steps):
-            results = yield [task(index, step, number) for number in range(count)]
+            results = yield make(index, step, count)
             assert results == [(index, step, number) for number in range(count)], "results come in the order of tasks"
         open_now -= 1
 
@@ -138,3 +145,22 @@ def test_an_error_ends_it() -> None:
     with pytest.raises(ZeroDivisionError):
         drive(lambda: next(flows, None), pool, open_flows=1, on_done=lambda *_: None)
     assert pool.cancelled, "what still waits must not start once the run has failed"
+
+
+def test_a_task_is_made_when_there_is_room_for_it() -> None:
+    """The memory of the client does not grow with the regions of a frame."""
+    pool, made, ahead = Shuffled(3, lambda n: 0), 0, []
+
+    def one(number: int) -> Task:
+        nonlocal made
+        made += 1
+        return task(0, 0, number)
+
+    def flow() -> Flow:
+        results = yield Tasks(range(1000), one)
+        assert results == [(0, 0, number) for number in range(1000)]
+
+    flows = iter([flow()])
+    drive(lambda: next(flows, None), pool, open_flows=4, on_done=lambda _, done: ahead.append(made - done.result[2]))
+    assert made == 1000
+    assert max(ahead) <= 3 + 2

@@ -18,7 +18,7 @@ from tlseg.link.settings import LinkSettings
 from tlseg.measure.objects import ObjectSums, object_table
 from tlseg.run import repair, stages
 from tlseg.run.context import Output, RunContext
-from tlseg.run.flow import Flow, Task
+from tlseg.run.flow import Flow, Task, Tasks
 from tlseg.store.place import Place
 
 OBJECT_KEYS = ("t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um3", "intensity_mean")
@@ -91,11 +91,10 @@ def writing(run: RunContext, output: Output) -> Iterator[Flow]:
 
     def write_frame(frame: int) -> Flow:
         done = run.scratch.done("write", frame)
-        yield [
-            Task("write", frame, region, stages.write, (run, output, frame, region))
-            for region in range(len(output.labels.regions))
-            if region not in done
-        ]
+        yield Tasks(
+            [region for region in range(len(output.labels.regions)) if region not in done],
+            lambda region: Task("write", frame, region, stages.write, (run, output, frame, region)),
+        )
         run.scratch.drop("labels", run.row(frame))
 
     return (write_frame(frame) for frame in run.frames)

@@ -2,17 +2,18 @@
 
 A flow is the work of one frame (or a few): steps of tasks, each step waiting for the one before. Flows overlap: while
 one waits, tasks of the next run; where there is a choice, the earlier flow goes first. Only what the pool has room for is
-handed over and only a few flows are open, so the memory of client and scheduler does not grow with the movie.
+handed over and only a few flows are open, so the memory of client and scheduler does not grow with the movie; and of a
+step only the next task is made, so that it does not grow with the regions of a frame either.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-Step = list["Task"]
+Step = Collection["Task"]
 Flow = Generator[Step, list[Any], None]
 Needs = Literal["network", "core"]
 
@@ -72,9 +73,27 @@ class Pool(Protocol):
         """Forget all tasks; those that run are left to themselves."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """A step of many tasks that are alike, each made when it is handed over; all have the same `needs`."""
+
+    numbers: Collection[Any]
+    make: Callable[[Any], Task]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[Task]:
+        return map(self.make, self.numbers)
+
+    def __contains__(self, task: object) -> bool:
+        return any(task == made for made in self)
+
+
 @dataclass(slots=True)
 class _Open:
     flow: Flow
+    tasks: Iterator[Task] = field(default_factory=lambda: iter(()))
     results: list[Any] = field(default_factory=list)
     left: int = 0
 
@@ -114,9 +133,10 @@ class _Driver:
         on_done: Callable[[Task, Finished], None],
     ) -> None:
         self.next_flow, self.pool, self.open_flows, self.on_done = next_flow, pool, open_flows, on_done
-        self.waiting: dict[Needs, list[tuple[int, int, int, _Open, Task]]] = {"network": [], "core": []}
+        # Of each open step the next task; it stands for those behind it.
+        self.waiting: dict[Needs, list[tuple[int, int, _Open, Task]]] = {"network": [], "core": []}
         self.flying: dict[int, tuple[_Open, int, Task]] = {}
-        self.running = self.tickets = 0
+        self.running = self.tickets = self.steps = self.ready = 0
 
     def run(self) -> None:
         while True:
@@ -135,8 +155,7 @@ class _Driver:
         """Hand over what waits; where the pool still has room, open flows until it has none or they are enough."""
         while True:
             self._hand_over()
-            ready = sum(map(len, self.waiting.values()))
-            if ready >= self.pool.capacity or self.running >= self.open_flows + self.pool.capacity:
+            if self.ready >= self.pool.capacity or self.running >= self.open_flows + self.pool.capacity:
                 return
             flow = self.next_flow()
             if flow is None:
@@ -147,9 +166,19 @@ class _Driver:
     def _hand_over(self) -> None:
         for queue in self.waiting.values():
             while queue and self.pool.room(queue[0][-1]):
-                _, ticket, index, state, task = heapq.heappop(queue)
-                self.flying[ticket] = (state, index, task)
-                self.pool.submit(ticket, task)
+                _, step, state, task = heapq.heappop(queue)
+                self._wait(step, state)
+                self.flying[self.tickets] = (state, len(state.results), task)
+                state.results.append(None)
+                self.ready -= 1
+                self.tickets += 1
+                self.pool.submit(self.tickets - 1, task)
+
+    def _wait(self, step: int, state: _Open) -> None:
+        """Put the next task of a step in its line."""
+        task = next(state.tasks, None)
+        if task is not None:
+            heapq.heappush(self.waiting[task.needs], (task.frame, step, state, task))
 
     def _advance(self, state: _Open, results: list[Any] | None) -> None:
         """Move a flow to its next step that has tasks, or past its end."""
@@ -160,7 +189,7 @@ class _Driver:
         except StopIteration:
             self.running -= 1
             return
-        state.results, state.left = [None] * len(step), len(step)
-        for index, task in enumerate(step):
-            heapq.heappush(self.waiting[task.needs], (task.frame, self.tickets, index, state, task))
-            self.tickets += 1
+        state.tasks, state.results, state.left = iter(step), [], len(step)
+        self.ready += len(step)
+        self.steps += 1
+        self._wait(self.steps, state)

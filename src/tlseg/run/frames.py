@@ -15,7 +15,7 @@ from tlseg.predict.maps import lattice_for
 from tlseg.run import stages
 from tlseg.run.components import label_components
 from tlseg.run.context import RunContext
-from tlseg.run.flow import Flow, Step, Task
+from tlseg.run.flow import Flow, Step, Task, Tasks
 
 
 @dataclass(slots=True)
@@ -62,11 +62,7 @@ class Frames:
                     scratch.drop(array, run.row(frame))
         if any(len(scratch.done("detect", frame)) < len(blocks) for frame in group):
             yield self._predict(group)
-        yield [
-            self._task("detect", stages.detect, frame, block)
-            for frame in group
-            for block in self._left("detect", frame)
-        ]
+        yield self._blocks("detect", stages.detect, group)
         for frame in group:
             for role in run.roles:
                 scratch.drop(role, run.row(frame))
@@ -82,11 +78,7 @@ class Frames:
                 for frame in group
                 if not scratch.done("numbers", frame)
             ]
-            yield [
-                self._task("flood", stages.flood, frame, block)
-                for frame in group
-                for block in self._left("flood", frame)
-            ]
+            yield self._blocks("flood", stages.flood, group)
         if not self.keep_maps:
             for frame in group:
                 scratch.drop("maps", run.row(frame))
@@ -95,7 +87,7 @@ class Frames:
     def _predict(self, group: range) -> Step:
         run = self.run
         size = run.windows_per_task
-        step: Step = []
+        step: list[Task] = []
         for role in run.roles:
             done = {frame: run.scratch.done(predicted(role), frame) for frame in group}
             windows = range(windows_per_frame(run, role))
@@ -108,7 +100,7 @@ class Frames:
         return step
 
     def _measure(self, frame: int) -> Flow:
-        yield [self._task("measure", stages.measure, frame, block) for block in self._left("measure", frame)]
+        yield self._blocks("measure", stages.measure, range(frame, frame + 1))
         if not self.run.scratch.done("objects", frame):
             yield [Task("summarise", frame, 0, stages.summarise, (self.run, frame))]
 
@@ -116,12 +108,17 @@ class Frames:
     def _labelled_by(self) -> str:
         return "components" if self.run.settings.method == "components" else "flood"
 
-    def _left(self, stage: str, frame: int) -> list[int]:
-        done = self.run.scratch.done(stage, frame)
-        return [block for block in range(len(self.run.grid)) if block not in done]
+    def _blocks(self, stage: str, function: Callable[..., Any], group: range) -> Step:
+        """One task for every block of these frames that is not done."""
+        run, blocks = self.run, len(self.run.grid)
 
-    def _task(self, stage: str, function: Callable[..., Any], frame: int, block: int) -> Task:
-        return Task(stage, frame, block, function, (self.run, frame, block))
+        def make(place: int) -> Task:
+            frame, block = group[place // blocks], place % blocks
+            return Task(stage, frame, block, function, (run, frame, block))
+
+        done = {i * blocks + block for i, frame in enumerate(group) for block in run.scratch.done(stage, frame)}
+        places = range(len(group) * blocks)
+        return Tasks([place for place in places if place not in done] if done else places, make)
 
 
 def predicted(role: Role) -> str:
