@@ -2,7 +2,7 @@
 
 Starts are tried from the likeliest to the widest - no motion, the shift of the centroid, the shift most pairs agree
 on, every rotation of a fixed grid - and the first that explains the pair ends the search, so the costly ones run only
-where small motion fails.
+where small motion fails: where it fits no better than turns that are certainly wrong.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ _DOUBLING = 0.35
 # a mean squared residual of at most this share of the cap squared: a root mean square of 0.4 radii. Few nuclei fit a
 # wrong motion more easily (eight in an embryo are nearly symmetric), so below _MANY it is less in proportion.
 _EXPLAINED, _CORE, _MANY = 0.02, 0.75, 32
+# Where nuclei wander on their own no motion fits that well, and then it explains a pair when it fits this much better than
+# chance: than the median of a few turns from all over, each matched and fitted in so many steps. In balls of 8 to 1000
+# nuclei that wandered by up to 0.7 radii, right motions had 0.005 to 0.28 of chance, wrong ones 0.46 and more.
+_OF_CHANCE, _CHANCES, _CHANCE_STEPS = 0.3, 9, 3
 # A rotation found by the wide search must be good by itself (same measure), and either twice as good as small motion
 # over all nuclei or four times as good over the better three quarters.
 _BELIEVED, _TWICE = 0.08, 0.5
@@ -184,6 +188,8 @@ def _register(a: _Cloud, b: _Cloud, *, cap: float, planar: bool, rotations: int,
             best = fit
         if still or best.core <= explained or fewest < 4:
             return best.motion
+    if best.core <= _OF_CHANCE * min(1.0, fewest / _MANY) * _chance(a, b, cap=cap, planar=planar):
+        return best.motion
     wide = _search(a, b, cap=cap, planar=planar, rotations=rotations)
     better = wide.score <= _TWICE * free * best.score or wide.core <= _TWICE**2 * free * best.core
     believed = wide.core <= _BELIEVED and better
@@ -208,6 +214,19 @@ def _agreed_shift(a: _Cloud, b: _Cloud, cap: float) -> Floats:
     return np.asarray(shifts[agreeing, :3].mean(axis=0), dtype=np.float64)
 
 
+def _chance(a: _Cloud, b: _Cloud, *, cap: float, planar: bool) -> float:
+    """How well turns fit that have nothing to do with the motion: the median of `_Fit.core`."""
+    starts = _turned_starts(a, b, planar_grid(_CHANCES) if planar else rotation_grid(_CHANCES))
+    fits = [_refine(a, b, start, cap=cap, planar=planar, steps=_CHANCE_STEPS) for start in starts]
+    return float(np.median([fit.core for fit in fits]))
+
+
+def _turned_starts(a: _Cloud, b: _Cloud, turns: Floats) -> list[Rigid]:
+    """Motions that turn about the centroid and bring it onto the other."""
+    centre_a, centre_b = a.points[:, :3].mean(axis=0), b.points[:, :3].mean(axis=0)
+    return [Rigid(turn, centre_b - turn @ centre_a) for turn in turns]
+
+
 def _search(a: _Cloud, b: _Cloud, *, cap: float, planar: bool, rotations: int) -> _Fit:
     """Try rotations all over: rank them by how near each nucleus lands to one of like volume, refine the best."""
     grid = planar_grid(min(rotations, _PLANAR_TURNS)) if planar else rotation_grid(rotations)
@@ -220,7 +239,7 @@ def _search(a: _Cloud, b: _Cloud, *, cap: float, planar: bool, rotations: int) -
     ranking = np.minimum(np.asarray(distance).reshape(len(grid), -1), cap) ** 2
     refined = max(_LEAST_REFINED, min(_REFINED, _REFINED_NUCLEI // len(a.points)))
     chosen = np.argsort(ranking.mean(axis=1), kind="stable")[:refined]
-    starts = [Rigid(turn, centre_b - turn @ centre_a) for turn in grid[chosen]]
+    starts = _turned_starts(a, b, grid[chosen])
     rough = [_refine(a, b, start, cap=cap, planar=planar, steps=_ROUGH_STEPS) for start in starts]
     leading = sorted(rough, key=lambda fit: fit.score)[:_LEADING]
     return min((_refine(a, b, fit.motion, cap=cap, planar=planar) for fit in leading), key=lambda fit: fit.score)

@@ -1,0 +1,230 @@
+"""Tell from tracks which labels hold two nuclei: one is missing where a label is as large as it and another together.
+
+A nucleus is missing between two frames it is seen in, between its mother and the first frame it is seen in, or between
+the last frame it is seen in and its daughters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from tlseg.link.link import Traced
+from tlseg.link.mistakes import LONGEST, STEADY, Repair
+from tlseg.link.objects import Floats, Ints
+
+# A label that holds two nuclei has the volume of both, up to this factor, and is this much larger than one of them.
+_SUM, _EXCESS = 1.3, 1.2
+# Its centre is within this many of its own radii from where the missing nucleus should be.
+_WITHIN = 1.75
+# A nucleus that such a label lets go starts within so many radii of where any of them ended.
+_REBORN = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """A nucleus that no label stands for in a frame.
+
+    Parameters
+    ----------
+    frame
+        The frame.
+    before, after
+        Rows in which it, its mother or a daughter is seen.
+    place, volume
+        Where and how large it should be.
+    passes
+        Whether before and after are this nucleus itself.
+    """
+
+    frame: int
+    before: int
+    after: int
+    place: Floats
+    volume: float
+    passes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Rows of each chain by frame."""
+
+    chain: Ints
+    row_of: dict[tuple[int, int], int]
+
+    @classmethod
+    def along(cls, traced: Traced) -> _Walk:
+        chain = np.arange(len(traced.objects), dtype=np.int64)
+        for row, before in enumerate(traced.chains.preceding.tolist()):
+            if before >= 0:  # rows are ordered by frame, so that of the row before is known
+                chain[row] = chain[before]
+        times = traced.objects.t.tolist()
+        return cls(chain, {(c, t): row for row, (c, t) in enumerate(zip(chain.tolist(), times, strict=True))})
+
+    def at(self, row: int, frame: int) -> int:
+        """Row of the same chain in another frame; -1 where it is not there."""
+        return self.row_of.get((int(self.chain[row]), frame), -1)
+
+
+def find_merged(traced: Traced) -> list[Repair]:
+    """Labels that hold a nucleus of their own chain and one that is missing for these frames."""
+    objects, walk = traced.objects, _Walk.along(traced)
+    claims: dict[int, list[_Missing]] = {}
+    trees: dict[int, cKDTree | None] = {}
+    for missing in (*_passing(traced), *_dividing(traced, walk)):
+        if missing.frame not in trees:
+            rows = objects.rows(missing.frame - objects.first)
+            trees[missing.frame] = cKDTree(traced.placed.position_um[rows]) if rows.stop > rows.start else None
+        row = _holder(traced, trees[missing.frame], missing)
+        if row >= 0:
+            claims.setdefault(row, []).append(missing)
+    found = (_take_apart(traced, walk, row, missing) for row, missing in sorted(claims.items()))
+    return [repair for repair in found if repair is not None]
+
+
+def _passing(traced: Traced) -> Iterator[_Missing]:
+    """Nuclei that are seen before and after."""
+    objects, position = traced.objects, traced.placed.position_um
+    for a, b in [*zip(traced.gaps.a.tolist(), traced.gaps.b.tolist(), strict=True), *_reborn(traced)]:
+        first, last = int(objects.t[a]), int(objects.t[b])
+        if last - first - 1 <= LONGEST:
+            volume = float(min(objects.volume_um3[a], objects.volume_um3[b]))
+            for frame in range(first + 1, last):
+                share = (frame - first) / (last - first)
+                yield _Missing(frame, a, b, (1 - share) * position[a] + share * position[b], volume, True)
+
+
+def _dividing(traced: Traced, walk: _Walk) -> Iterator[_Missing]:
+    """Mothers that are missing before their daughters are seen, and daughters that are seen later than their sister."""
+    objects, position, volume = traced.objects, traced.placed.position_um, traced.objects.volume_um3
+    families = traced.families
+    for mother, *pair in zip(families.mother.tolist(), families.child.tolist(), families.sister.tolist(), strict=True):
+        first, second = sorted(pair, key=lambda row: (int(objects.t[row]), row))
+        middle = np.average(position[[first, second]], axis=0, weights=volume[[first, second]])
+        last, birth, late = (int(objects.t[row]) for row in (mother, first, second))
+        for frame in range(last + 1, birth):
+            share = (frame - last) / (birth - last)
+            place = (1 - share) * position[mother] + share * middle
+            yield _Missing(frame, mother, first, place, float(volume[mother]), False)
+        for frame in range(birth, late):
+            beside = walk.at(first, frame)
+            size = float(min(volume[second], volume[beside if beside >= 0 else second]))
+            yield _Missing(frame, mother, second, position[second], size, False)
+
+
+def _reborn(traced: Traced) -> list[tuple[int, int]]:
+    """Nuclei that ended where another was about to divide, and the daughter they may be.
+
+    A label that holds two nuclei and then lets them go looks like a mother.
+    """
+    objects, position = traced.objects, traced.placed.position_um
+    open_end = (traced.chains.following < 0) & (objects.t < objects.first + objects.frames - 1)
+    open_end[traced.gaps.a] = open_end[traced.families.mother] = False
+    found = []
+    families = traced.families
+    for mother, sister in zip(families.mother.tolist(), families.sister.tolist(), strict=True):
+        if objects.t[sister] != objects.t[mother] + 1:
+            continue
+        last = int(objects.t[mother]) - objects.first
+        for frame in range(last - 1, max(-1, last - 1 - LONGEST), -1):
+            rows = np.arange(*objects.starts[frame : frame + 2])
+            rows = rows[open_end[rows]]
+            if not len(rows):
+                continue
+            distance = np.linalg.norm(position[rows] - position[sister], axis=1)
+            nearest = int(np.argmin(distance))
+            if distance[nearest] <= _REBORN * objects.radius_um[rows[nearest]]:
+                found.append((int(rows[nearest]), sister))
+                break
+    return found
+
+
+def _holder(traced: Traced, tree: cKDTree | None, missing: _Missing) -> int:
+    """Row of the label in whose reach a missing nucleus lies; -1 where there is none."""
+    if tree is None:
+        return -1
+    objects = traced.objects
+    start = int(objects.starts[missing.frame - objects.first])
+    distance, index = tree.query(missing.place, k=np.arange(1, min(4, tree.n) + 1))
+    rows = start + np.asarray(index)
+    relative = np.asarray(distance) / objects.radius_um[rows]
+    relative[objects.volume_um3[rows] <= _EXCESS * missing.volume] = np.inf
+    best = int(np.argmin(relative))
+    return int(rows[best]) if relative[best] <= _WITHIN else -1
+
+
+def _take_apart(traced: Traced, walk: _Walk, row: int, missing: list[_Missing]) -> Repair | None:
+    """Repair of a label that holds all of `missing`, and the nucleus of its own chain where that is seen on both sides."""
+    objects, size = traced.objects, traced.objects.volume_um3
+    frame = int(objects.t[row])
+    own = _own(
+        traced,
+        walk,
+        row,
+        min(int(objects.t[one.before]) for one in missing),
+        max(int(objects.t[one.after]) for one in missing),
+    )
+    passing = [(one.before, one.after) for one in missing if one.passes]
+    if min(own) >= 0:
+        passing.insert(0, own)
+    others = [one for one in missing if not one.passes]
+    if len(passing) + len(others) < 2:
+        return None
+    volume = np.array([*(np.sqrt(size[a] * size[b]) for a, b in passing), *(one.volume for one in others)])
+    seen = float(size[row])
+    if not (1 / _SUM <= seen / volume.sum() <= _SUM and seen > _EXCESS * volume.max()):
+        return None
+    position = np.stack([*_between(traced, passing, frame), *(one.place for one in others)])
+    centre = (volume @ position) / volume.sum()
+    if np.linalg.norm(centre - traced.placed.position_um[row]) > STEADY * objects.radius_um[row]:
+        return None
+    return Repair(
+        frame,
+        "merged",
+        (int(objects.label[row]),),
+        traced.placed.in_frame(frame - objects.first, position),
+        volume,
+    )
+
+
+def _own(traced: Traced, walk: _Walk, row: int, first: int, last: int) -> tuple[int, int]:
+    """Rows of a label's own nucleus in a frame before and one after; -1 where it is not seen.
+
+    A label that holds two nuclei may be too unlike its own to be linked to it: then on that side its nucleus is the one that
+    ends, or starts, where it is on the other.
+    """
+    before, after = walk.at(row, first), walk.at(row, last)
+    if before < 0 <= after:
+        before = _open(traced, after, first, traced.chains.following)
+    elif after < 0 <= before:
+        after = _open(traced, before, last, traced.chains.preceding)
+    return before, after
+
+
+def _open(traced: Traced, like: int, frame: int, linked: Ints) -> int:
+    """Row of a frame that has no link and is where and as large as another; -1 where there is none."""
+    objects, position = traced.objects, traced.placed.position_um
+    span = objects.rows(frame - objects.first)
+    rows = np.arange(span.start, span.stop, dtype=np.int64)
+    ratio = objects.volume_um3[rows] / objects.volume_um3[like]
+    distance = np.linalg.norm(position[rows] - position[like], axis=1)
+    near = (distance <= objects.radius_um[like]) & (ratio <= _SUM) & (ratio >= 1 / _SUM) & (linked[rows] < 0)
+    return int(rows[near][np.argmin(distance[near])]) if near.any() else -1
+
+
+def _between(traced: Traced, passing: list[tuple[int, int]], frame: int) -> Floats:
+    """Where nuclei seen before and after lie in a frame between, (k, 3); of two, who is who is decided by the shorter way.
+
+    Linking has to guess which of two nuclei goes on as the label that holds both.
+    """
+    t, position = traced.objects.t, traced.placed.position_um
+    before, after = [a for a, _ in passing], [b for _, b in passing]
+    if len(passing) == 2:
+        straight = sum(float(((position[a] - position[b]) ** 2).sum()) for a, b in passing)
+        crossed = sum(float(((position[a] - position[b]) ** 2).sum()) for a, b in zip(before, after[::-1], strict=True))
+        after = after[::-1] if crossed < straight else after
+    share = np.array([(frame - t[a]) / (t[b] - t[a]) for a, b in zip(before, after, strict=True)])[:, None]
+    return np.asarray((1 - share) * position[before] + share * position[after], dtype=np.float64)

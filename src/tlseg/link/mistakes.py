@@ -1,0 +1,40 @@
+"""What a mistake in the labels of one frame is, and what every rule for finding one keeps to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tlseg.link.objects import Floats
+
+Kind = Literal["merged", "cut"]
+
+LONGEST = 3
+"""Longest run of frames that is repaired."""
+
+STEADY = 0.75
+"""Whatever is repaired is where the frames before and after say, within so many of its radii; where nuclei move further
+than that between frames, volumes that fit are chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One mistake in one frame.
+
+    Parameters
+    ----------
+    frame
+        Frame it is in.
+    kind
+        `merged`: one label holds several nuclei; `cut`: several labels are one nucleus.
+    labels
+        Labels it is about: the one that is merged, or those to be joined, the first of which stays.
+    position_um, volume_um3
+        Where and how large each nucleus should be, from the frames before and after, shapes (k, 3) and (k,).
+    """
+
+    frame: int
+    kind: Kind
+    labels: tuple[int, ...]
+    position_um: Floats
+    volume_um3: Floats
