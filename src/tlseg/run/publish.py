@@ -10,6 +10,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,11 @@ from tlseg.link.lineage import Lineage
 from tlseg.run import finish
 from tlseg.run.checks import copied_image, image_record, is_copied
 from tlseg.run.context import Output
+from tlseg.store.durable import flush, flush_tree
 from tlseg.store.image_writer import ImageCopy, copy_image
 from tlseg.store.labels import create_labels
 from tlseg.store.tables import write_table
-from tlseg.store.tracks import write_tracks
+from tlseg.store.tracks import FOLDER, write_tracks
 
 if TYPE_CHECKING:
     from tlseg.run.job import Job
@@ -91,8 +93,25 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
     if job.keep_maps:
         _keep_maps(job)
     finish.write_record(job.folder / "audit.json", audit)
+    _flush(job, output)
     finish.write_record(job.folder / "run.json", {**record, "audit": dict(audit)})
+    if not job.root.remote:
+        flush([(job.folder / "run.json").path], below=job.root.path)
     return record
+
+
+def _flush(job: Job, output: Output) -> None:
+    """Wait until all but the record is on the disk: pixels are already, what is said about them is not."""
+    if job.root.remote:
+        return
+    root = job.root.path
+    flush_tree(root / "tables" / job.name)
+    flush_tree(root / FOLDER)
+    arrays = [output.labels.arrays, *([] if output.image is None else [output.image.writer.arrays])]
+    groups = [Path(a.group) / str(level) for a in arrays for level in range(len(a.pyramid.factors))]
+    groups += [root, root / "labels", root / "labels" / job.name, root / "tables"]
+    flush((group / "zarr.json" for group in groups), below=root)
+    flush([(job.folder / "audit.json").path, image_record(job).path], below=root)
 
 
 def _open_image(job: Job) -> ImageCopy:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Grid
+from tlseg.geometry import Box
 from tlseg.label.block import detect as detect_block
 from tlseg.label.block import detect_halo, label_block, number_frame
 from tlseg.measure.objects import (
@@ -22,24 +22,27 @@ from tlseg.measure.objects import (
     overlaps,
 )
 from tlseg.models.bundle import Role
+from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import blend, lattice_for, read_window
-from tlseg.predict.normalise import FrameStatistics, histogram, statistics
+from tlseg.predict.normalise import FrameStatistics
 from tlseg.run.context import Output, RunContext
 from tlseg.run.repair import read_labels
 from tlseg.run.tables import load_detection, load_numbers, save_detection, save_numbers
 
-SLAB_BYTES = 64 * 2**20
-
 
 def find_statistics(run: RunContext, frame: int) -> tuple[float, float]:
     """Grey values of a frame that become 0 and 1, read in slabs; also finds NaN, constant frames and broken chunks."""
-    counts = np.zeros(65536, dtype=np.int64)
-    shape = run.source.frame_shape
-    planes = max(1, SLAB_BYTES // (shape[1] * shape[2] * np.dtype(run.source.dtype).itemsize))
-    for slab in Grid(shape, (min(planes, shape[0]), shape[1], shape[2])):
-        counts += histogram(run.source.read(frame, slab))
-    found = statistics(counts, run.source.dtype, frame=frame, scaling=run.spec.scaling)
+    source, spec = run.source, run.spec
+    found = measure_brightness(
+        lambda box: source.read(frame, box),
+        shape=source.frame_shape,
+        dtype=source.dtype,
+        spacing_um=source.spacing_um,
+        grid_um=spec.spacing_um,
+        scaling=spec.scaling,
+        frame=frame,
+    )
     return found.low, found.high
 
 
@@ -201,8 +204,10 @@ def write(run: RunContext, output: Output, frame: int, region: int) -> int:
     # Final labels lie where those of the next run will, so a task that was left over from an earlier one stops here.
     run.scratch.hold()
     output.labels.write(frame, region, track[labels])
+    output.labels.flush(frame, box)
     if output.image is not None:
         output.image.write(frame, box)
+        output.image.flush(frame, box)
     run.scratch.put("write", frame, region)
     return int(box.size)
 

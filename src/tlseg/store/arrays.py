@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from tlseg.errors import LabelError, PlanError
 from tlseg.geometry import Box, Shape
-from tlseg.store.location import one_line, open_store, writable_group
+from tlseg.store.durable import flush
+from tlseg.store.location import is_url, one_line, open_store, writable_group
 from tlseg.store.metadata import Json
 from tlseg.store.place import Place
 from tlseg.store.pyramid import Pyramid, downsample_labels, image_levels
@@ -89,6 +90,21 @@ class PyramidArrays:
             for level, part in enumerate(self._levels(voxels[region.inside(box).slices])):
                 target = self.pyramid.level_box(region, level).slices
                 arrays[level][self._index(frame, channel, target)] = part if "z" in self.axes else part[0]
+
+    def flush(self, frame: int, box: Box, *, channel: int = 0) -> None:
+        """Wait until what was written of a box is on the disk; an object store keeps what it took."""
+        if is_url(self.group):
+            return
+        arrays, folder = _open_arrays(self), Path(self.group)
+        files = []
+        for index in self.pyramid.regions.touching(box):
+            region = self.pyramid.regions.core(self.pyramid.regions.position(index))
+            for level, array in enumerate(arrays):
+                start = self._index(frame, channel, self.pyramid.level_box(region, level).slices)
+                place = [at.start if isinstance(at, slice) else at for at in start]
+                shard = tuple(at // n for at, n in zip(place, self.shard_shape(level), strict=True))
+                files.append(folder / str(level) / array.metadata.encode_chunk_key(shard))
+        flush(files, below=folder)
 
     def read(self, frame: int, box: Box, *, channel: int = 0, level: int = 0) -> npt.NDArray[np.generic]:
         """Read voxels (z, y, x) of a box given in the voxels of `level`."""

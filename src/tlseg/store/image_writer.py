@@ -110,6 +110,10 @@ class ImageCopy:
         """Copy a box of whole regions of one frame (its number in the source) at every level."""
         self.writer.write(frame - self.first_frame, box, self.source.read(frame, box))
 
+    def flush(self, frame: int, box: Box) -> None:
+        """Wait until the copy of a box of whole regions is on the disk."""
+        self.writer.arrays.flush(frame - self.first_frame, box)
+
     def finish(self) -> None:
         """Write the metadata of the copy; the channel keeps its name and colour."""
         omero = parse_image(dict(open_group(self.source.url).attrs), where=self.source.url).omero

@@ -80,6 +80,10 @@ class LabelWriter:
         box = self.regions.core(self.regions.position(region)) if isinstance(region, int) else region
         self.arrays.write(frame - self.first_frame, box, _as_uint32(labels))
 
+    def flush(self, frame: int, box: Box) -> None:
+        """Wait until the labels of a box of whole regions are on the disk."""
+        self.arrays.flush(frame - self.first_frame, box)
+
     def read(self, frame: int, box: Box) -> npt.NDArray[np.uint32]:
         """Read the labels (z, y, x) of a box of one frame of the movie at level 0."""
         return self.arrays.read(frame - self.first_frame, box).astype(np.uint32, copy=False)
