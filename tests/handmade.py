@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tlseg.config import Scaling
 from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, save_model
 from tlseg.models.unet import UNet, UNetConfig
+from tlseg.predict.normalise import FrameStatistics, histogram, statistics
 from tlseg.store.image_writer import create_image
 from tlseg.store.pyramid import plan_pyramid
 
@@ -99,3 +101,8 @@ def moving_balls(frames: int, shape: tuple[int, int, int], *, count: int, seed: 
     start = rng.uniform(0, 1, (count, 3)) * np.array(shape)
     drift = rng.uniform(-1, 1, (count, 3))
     return np.stack([bright_balls(shape, start + t * drift, seed=t) for t in range(frames)])
+
+
+def frame_statistics(image: np.ndarray, *, frame: int = 0, scaling: Scaling = "quantiles") -> FrameStatistics:
+    """Statistics of a frame (z, y, x) that counts as a whole."""
+    return statistics(histogram(image), image.dtype.str, frame=frame, scaling=scaling)

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handmade import bright_balls, save_threshold_model
+from handmade import bright_balls, frame_statistics, save_threshold_model
 from tlseg.geometry import Box, Grid, Shape, Spacing
 from tlseg.models.bundle import Model
 from tlseg.predict.infer import Predictor
 from tlseg.predict.lattice import Lattice
 from tlseg.predict.maps import blend, lattice_for, predict_frame, read_window
-from tlseg.predict.normalise import frame_statistics
 
 SPACINGS: list[Spacing] = [(1.6, 0.8, 0.8), (1.75, 0.8, 0.8), (0.9, 0.5, 0.5), (3.1, 1.3, 1.3)]
 SHAPE: Shape = (21, 45, 38)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from handmade import frame_statistics
 from tlseg.errors import MovieError
 from tlseg.geometry import Grid
-from tlseg.predict.normalise import FrameStatistics, frame_statistics, histogram, statistics
+from tlseg.predict.normalise import FrameStatistics, histogram, statistics
 
 SHAPE = (7, 20, 31)
 

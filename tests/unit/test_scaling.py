@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from handmade import frame_statistics
 from tlseg.config import Scaling
 from tlseg.errors import ModelError
 from tlseg.models.pack import pack
 from tlseg.models.unet import UNet, UNetConfig
-from tlseg.predict.normalise import frame_statistics, histogram, statistics
+from tlseg.predict.normalise import histogram, statistics
 from tlseg.store.stacks import PairPath
 from tlseg.train.recipe import recipe, spec_in_training
 from tlseg.train.samples import load_pair

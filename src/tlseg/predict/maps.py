@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.models.bundle import ModelSpec, Role
+from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.lattice import Lattice
-from tlseg.predict.normalise import FrameStatistics, frame_statistics
+from tlseg.predict.normalise import FrameStatistics
 from tlseg.predict.resample import resample, resampled_shape, source_box
 
 ReadImage = Callable[[Box], NDArray[Any]]
@@ -85,12 +86,19 @@ def predict_frame(
 ) -> NDArray[np.uint8]:
     """Map of a whole frame (z, y, x) held in memory: the reference that block-wise prediction equals bit for bit."""
     shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
-    stats = frame_statistics(image, scaling=spec.scaling)
     lattice = lattice_for(spec, role, shape=shape, spacing_um=spacing_um)
 
     def read(box: Box) -> NDArray[Any]:
         return image[box.slices]
 
+    stats = measure_brightness(
+        read,
+        shape=shape,
+        dtype=image.dtype.str,
+        spacing_um=spacing_um,
+        grid_um=spec.spacing_um,
+        scaling=spec.scaling,
+    )
     windows = [
         network(
             read_window(read, lattice.box(i), shape=shape, spacing_um=spacing_um, to=spec.spacing_um, statistics=stats)[

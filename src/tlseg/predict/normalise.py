@@ -18,6 +18,9 @@ from tlseg.errors import MovieError
 
 BINS = 65536
 
+ONE_SIGMA_BELOW = 0.158655
+"""Share of a normal distribution that is more than one standard deviation below its mean."""
+
 QUANTILES: Mapping[Scaling, tuple[float, float]] = {
     "quantiles": (0.5, 0.999),
     "asinh": (0.5, 0.999),
@@ -67,20 +70,28 @@ def histogram(values: NDArray[Any]) -> NDArray[np.int64]:
     return np.bincount(keys.ravel(), minlength=BINS).astype(np.int64)
 
 
-def statistics(counts: NDArray[np.int64], dtype: str, *, frame: int, scaling: Scaling = "quantiles") -> FrameStatistics:
+def statistics(
+    counts: NDArray[np.int64],
+    dtype: str,
+    *,
+    frame: int,
+    scaling: Scaling = "quantiles",
+    bright: NDArray[np.int64] | None = None,
+) -> FrameStatistics:
     """Grey values that become 0 and 1, by default a frame's median and 99.9th percentile, from its summed histogram.
+
+    `bright` is the histogram of the part of the frame that says how bright nuclei are; by default all of it.
 
     Raises
     ------
     MovieError
         When both are the same value: a constant or empty frame has no contrast to normalise by.
     """
-    cumulative = np.cumsum(counts)
-    total = int(cumulative[-1])
-    if total == 0:
+    if not counts.any():
         raise MovieError(f"Frame {frame} has no voxels.")
+    dark, top = QUANTILES[scaling]
+    low, high = _quantile(counts, dark, dtype), _quantile(counts if bright is None else bright, top, dtype)
     # The high value is looked for upward, so that a frame in which few voxels are bright still has contrast.
-    low, high = (_value(int(np.searchsorted(cumulative, max(1, q * total))), dtype) for q in QUANTILES[scaling])
     if not high > low:
         occupied = np.flatnonzero(counts)
         high = _value(int(occupied[-1]), dtype)
@@ -92,9 +103,16 @@ def statistics(counts: NDArray[np.int64], dtype: str, *, frame: int, scaling: Sc
     return FrameStatistics(low, high, scaling)
 
 
-def frame_statistics(image: NDArray[Any], *, frame: int = 0, scaling: Scaling = "quantiles") -> FrameStatistics:
-    """Statistics of a whole frame (z, y, x) held in memory."""
-    return statistics(histogram(image), image.dtype.str, frame=frame, scaling=scaling)
+def noise(counts: NDArray[np.int64], dtype: str) -> tuple[float, float]:
+    """Median grey value, and the spread of what is darker: of noise alone, since little of a frame is nuclei."""
+    median = _quantile(counts, 0.5, dtype)
+    return median, max(median - _quantile(counts, ONE_SIGMA_BELOW, dtype), 0.0 if np.dtype(dtype).kind == "f" else 1.0)
+
+
+def _quantile(counts: NDArray[np.int64], share: float, dtype: str) -> float:
+    """Least grey value with at least this share of voxels no brighter."""
+    cumulative = np.cumsum(counts)
+    return _value(int(np.searchsorted(cumulative, max(1, share * int(cumulative[-1])))), dtype)
 
 
 def _keys(values: NDArray[Any]) -> NDArray[Any]:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from tlseg.config import Scaling
 from tlseg.errors import TrainingError
 from tlseg.geometry import Box, Shape, Spacing
-from tlseg.predict.normalise import frame_statistics
+from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.resample import resample, resampled_shape
 from tlseg.store.pairs import read_pair
 from tlseg.store.stacks import PairPath
@@ -73,7 +73,15 @@ def load_pair(
         )
     image, labels = read_pair(path)
     wanted = target_of(target, labels, spacing_um=path.spacing_um, grid_um=grid_um)
-    scaled = frame_statistics(image, scaling=scaling).normalise(image)
+    statistics = measure_brightness(
+        lambda box: image[box.slices],
+        shape=(image.shape[0], image.shape[1], image.shape[2]),
+        dtype=image.dtype.str,
+        spacing_um=path.spacing_um,
+        grid_um=grid_um,
+        scaling=scaling,
+    )
+    scaled = statistics.normalise(image)
     z, y, x = (max(s, g) for s, g in zip(path.spacing_um, grid_um, strict=True))
     held = (z, y, x)
     factor = np.array(path.spacing_um) / np.array(held)
