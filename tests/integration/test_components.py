@@ -11,9 +11,12 @@ from scipy import ndimage
 
 from handmade import save_threshold_model, write_movie
 from runs import SPACING_UM, essence, inputs, labels_of, reference, run, same_up_to_numbers, small_movie
+from tlseg.errors import PlanError
 from tlseg.models.bundle import load_model
+from tlseg.plan import BASE_BYTES
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
+from tlseg.run.components import check_memory
 from tlseg.store.result import open_result
 
 
@@ -47,6 +50,21 @@ def test_touching_nuclei_are_one(base: Path, tmp_path: Path) -> None:
     """What the method lacks, and why it is only a comparison."""
     run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr")
     assert len(np.unique(labels_of(base / "result.zarr"))) < len(np.unique(labels_of(tmp_path / "out.zarr")))
+
+
+def test_a_frame_that_does_not_fit_is_refused_before_any_work(base: Path, tmp_path: Path) -> None:
+    check_memory((256, 1024, 1024), limit_bytes=4 * 2**30)
+    with pytest.raises(PlanError, match=r"a frame in one piece.*8\.7 GiB.*may use 4\.0 GiB"):
+        check_memory((256, 2048, 2048), limit_bytes=4 * 2**30)
+    with pytest.raises(PlanError, match="in one piece"):
+        run(
+            base / "movie.ome.zarr",
+            base / "model",
+            out=tmp_path / "out.zarr",
+            method="components",
+            memory_limit=BASE_BYTES,
+        )
+    assert not (tmp_path / "out.zarr").exists()
 
 
 @pytest.mark.parametrize(("block", "workers"), [((16, 16, 48), 0), ((32, 48, 48), 0), ((16, 32, 48), 1)])

@@ -6,11 +6,30 @@ numbers are the same for every block shape.
 
 from __future__ import annotations
 
+import math
+
 import dask.array as da
 import numpy as np
 from dask_image.ndmeasure import label
 
+from tlseg.errors import PlanError
+from tlseg.geometry import Shape
+from tlseg.plan import BASE_BYTES, gib
 from tlseg.run.context import RunContext
+
+BYTES_PER_VOXEL = 8
+"""Of a frame, all of which one task holds: labels of every block as int32 until it is known which touch; 6.4 were used."""
+
+
+def check_memory(frame: Shape, *, limit_bytes: int) -> None:
+    """Raise `PlanError` where a worker may not use as much memory as a frame takes."""
+    needed = BASE_BYTES + BYTES_PER_VOXEL * math.prod(frame)
+    if needed > limit_bytes:
+        raise PlanError(
+            f"--method components labels a frame in one piece, which takes about {gib(needed)}, and a worker may use "
+            f"{gib(limit_bytes)}; smaller blocks do not help. Use fewer workers with more memory, or --method qcanet, which "
+            "works in blocks."
+        )
 
 
 def label_components(run: RunContext, frame: int) -> int:

@@ -16,6 +16,7 @@ from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, check_block, cho
 from tlseg.predict.infer import Device, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
 from tlseg.run.checks import destination
+from tlseg.run.components import check_memory as check_components
 from tlseg.run.context import RunContext, network_roles
 from tlseg.run.crew import Site, cores, memory_per_worker
 from tlseg.store.labels import pyramid_beside
@@ -158,6 +159,8 @@ def plan_job(order: Order, site: Site) -> Job:
     """
     source, spec, shape = order.source, order.spec, order.source.frame_shape
     limit = order.memory_limit or site.memory_bytes
+    if order.settings.method == "components":
+        check_components(shape, limit_bytes=limit)
     halo = voxels_for(order.settings.halo_um, source.spacing_um)
     roles = network_roles(order.settings)
     for role in roles:
