@@ -7,6 +7,7 @@ on tiles that lie the same way however the frame is cut; a frame no wider than a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,14 +17,16 @@ from scipy import ndimage
 
 from tlseg.config import Scaling
 from tlseg.geometry import Box, Grid, Shape, Spacing
-from tlseg.predict.normalise import BINS, FrameStatistics, histogram, noise, statistics
+from tlseg.predict.normalise import BINS, FrameStatistics, histogram, quantile, statistics
 
 TILE = 64
 """Side of a tile in voxels of the network's grid along x; a nucleus' neighbourhood is its tile and those around it."""
 WHOLE = 2.5
 """A frame of no more than this many tiles along each axis is one neighbourhood."""
-STANDS_OUT = 6.0
-"""Standard deviations of the noise above the median."""
+NUCLEUS = 4096
+"""Voxels of the network's grid in a nucleus of usual size."""
+STANDS_OUT = 0.3
+"""What stands out is brighter than this share of the way from the median to the brightest nucleus' worth of voxels."""
 SHARE = 0.01
 """Least share of a tile's voxels that stand out where there is something in it."""
 SLAB_BYTES = 64 * 2**20
@@ -64,8 +67,9 @@ def measure_brightness(
         return statistics(counts, dtype, frame=frame, scaling=scaling)
     z, y, x = (max(1, round(side_um / s)) for s in spacing_um)
     tiles = Grid(shape, (z, y, x))
-    low, spread = noise(counts, dtype)
-    near = _neighbourhood(read, tiles, dtype=dtype, above=low + STANDS_OUT * spread)
+    voxels = NUCLEUS * math.prod(grid_um) / math.prod(spacing_um)
+    low, top = quantile(counts, 0.5, dtype), quantile(counts, max(0.5, 1 - voxels / math.prod(shape)), dtype)
+    near = _neighbourhood(read, tiles, dtype=dtype, above=low + STANDS_OUT * (top - low))
     if near.all() or not near.any():
         return statistics(counts, dtype, frame=frame, scaling=scaling)
     bright = np.zeros(BINS, dtype=np.int64)
@@ -89,7 +93,9 @@ def _neighbourhood(read: Read, tiles: Grid, *, dtype: str, above: float) -> NDAr
     for index in range(len(tiles)):
         position = tiles.position(index)
         voxels[position] = tiles.core(position).size
-    near: NDArray[np.bool_] = ndimage.binary_dilation(standing > SHARE * voxels, structure=np.ones((3, 3, 3), dtype=bool))
+    near: NDArray[np.bool_] = ndimage.binary_dilation(
+        standing > SHARE * voxels, structure=np.ones((3, 3, 3), dtype=bool)
+    )
     return near
 
 

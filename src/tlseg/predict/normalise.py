@@ -18,9 +18,6 @@ from tlseg.errors import MovieError
 
 BINS = 65536
 
-ONE_SIGMA_BELOW = 0.158655
-"""Share of a normal distribution that is more than one standard deviation below its mean."""
-
 QUANTILES: Mapping[Scaling, tuple[float, float]] = {
     "quantiles": (0.5, 0.999),
     "asinh": (0.5, 0.999),
@@ -90,7 +87,7 @@ def statistics(
     if not counts.any():
         raise MovieError(f"Frame {frame} has no voxels.")
     dark, top = QUANTILES[scaling]
-    low, high = _quantile(counts, dark, dtype), _quantile(counts if bright is None else bright, top, dtype)
+    low, high = quantile(counts, dark, dtype), quantile(counts if bright is None else bright, top, dtype)
     # The high value is looked for upward, so that a frame in which few voxels are bright still has contrast.
     if not high > low:
         occupied = np.flatnonzero(counts)
@@ -103,13 +100,7 @@ def statistics(
     return FrameStatistics(low, high, scaling)
 
 
-def noise(counts: NDArray[np.int64], dtype: str) -> tuple[float, float]:
-    """Median grey value, and the spread of what is darker: of noise alone, since little of a frame is nuclei."""
-    median = _quantile(counts, 0.5, dtype)
-    return median, max(median - _quantile(counts, ONE_SIGMA_BELOW, dtype), 0.0 if np.dtype(dtype).kind == "f" else 1.0)
-
-
-def _quantile(counts: NDArray[np.int64], share: float, dtype: str) -> float:
+def quantile(counts: NDArray[np.int64], share: float, dtype: str) -> float:
     """Least grey value with at least this share of voxels no brighter."""
     cumulative = np.cumsum(counts)
     return _value(int(np.searchsorted(cumulative, max(1, share * int(cumulative[-1])))), dtype)
