@@ -15,8 +15,8 @@ from tlseg.link.repair import find_repairs
 SPACING_UM = np.array([1.75, 0.8, 0.8])
 
 
-def true_labels(data: Path, time: int) -> np.ndarray:
-    path = data / "bbbc050" / "GroundTruth" / "train" / "GroundTruth_QCANet" / f"Emb11_t{time:03d}.tif"
+def true_labels(data: Path, time: int, *, embryo: int = 11) -> np.ndarray:
+    path = data / "bbbc050" / "GroundTruth" / "train" / "GroundTruth_QCANet" / f"Emb{embryo:02d}_t{time:03d}.tif"
     return np.asarray(tifffile.imread(path))
 
 
@@ -85,9 +85,10 @@ def test_real_labels_shifted_by_voxels_link_by_overlap_alone(data: Path) -> None
     assert set(edges["kind"]) == {"link"}
 
 
-def test_true_labels_far_apart_in_time_are_not_repaired(data: Path) -> None:
+@pytest.mark.parametrize("embryo", [2, 11])
+def test_true_labels_far_apart_in_time_are_not_repaired(data: Path, embryo: int) -> None:
     tables = [
-        measured(true_labels(data, time), t)
+        measured(true_labels(data, time, embryo=embryo), t)
         for t, time in enumerate((1, 51, 101, 151, 201, 251, 301, 351, 401, 451, 501))
     ]
     objects = pd.concat(tables, ignore_index=True)

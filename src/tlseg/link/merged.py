@@ -17,7 +17,9 @@ from tlseg.link.mistakes import LONGEST, STEADY, Repair
 from tlseg.link.objects import Floats, Ints
 
 # A label that holds two nuclei has the volume of both, up to this factor, and is this much larger than one of them.
-_SUM, _EXCESS = 1.3, 1.2
+_SUM, _EXCESS = 1.3, 1.1
+# A nucleus is as large before as after up to this factor: what became another in between says nothing of its size now.
+_ALIKE = 2.0
 # Its centre is within this many of its own radii from where the missing nucleus should be.
 _WITHIN = 1.75
 # A nucleus that such a label lets go starts within so many radii of where any of them ended.
@@ -172,6 +174,8 @@ def _take_apart(traced: Traced, walk: _Walk, row: int, missing: list[_Missing]) 
         passing.insert(0, own)
     others = [one for one in missing if not one.passes]
     if len(passing) + len(others) < 2:
+        return None
+    if any(max(size[a], size[b]) > _ALIKE * min(size[a], size[b]) for a, b in passing):
         return None
     volume = np.array([*(np.sqrt(size[a] * size[b]) for a, b in passing), *(one.volume for one in others)])
     seen = float(size[row])
