@@ -50,6 +50,7 @@ def test_given_labels_are_mended(tmp_path: Path) -> None:
     assert seeds[MERGED] == ["given", "repaired", "repaired"]
     assert seeds[CUT] == ["given", "given", "repaired"]
     assert set(table["track"]) == {1, 2, 3}
+    assert tlseg.open_result(tmp_path / "out.ome.zarr").record["repairs"] == {"merged": 1, "cut": 1}
     for _, row in table.iterrows():
         assert row["volume_voxels"] == (result[row["t"]] == row["track"]).sum()
 

@@ -12,6 +12,7 @@ from handmade import bright_balls, save_threshold_model, write_movie
 from runs import essence, labels_of, run
 from tlseg.run import repair, stages
 from tlseg.run.segment import Summary
+from tlseg.run.status import run_status
 
 SHAPE = (24, 64, 64)
 FRAMES, DIM = 7, 3
@@ -57,6 +58,8 @@ def test_two_nuclei_in_one_label_are_told_apart(place: Path, repaired: Summary) 
     assert len(np.unique(before[DIM])) - 1 == 3
     assert [len(np.unique(frame)) - 1 for frame in after] == [4] * FRAMES
     assert (plain.repaired, repaired.repaired) == (0, 2)
+    assert (plain.record["repairs"], repaired.record["repairs"]) == ({"merged": 0, "cut": 0}, {"merged": 1, "cut": 0})
+    assert run_status(repaired.path).repairs == {"merged": 1, "cut": 0}
     assert repaired.tracks == 4
     np.testing.assert_array_equal(before > 0, after > 0)
     others = [t for t in range(FRAMES) if t != DIM]

@@ -40,6 +40,9 @@ def command(result: str, name: str, as_json: bool) -> None:
         click.echo(f"Networks: busy {100 * status.gpu_busy:.0f} % of the time.")
     if status.retries:
         click.echo(f"Regions done again: {status.retries}.")
+    if any(status.repairs.values()):
+        apart, joined = (status.repairs.get(kind, 0) for kind in ("merged", "cut"))
+        click.echo(f"Repairs: {apart} merged labels taken apart, {joined} nuclei cut in pieces joined.")
     if status.last_error:
         click.echo(f"Last error: {status.last_error}")
     for kind, ranges in status.viewable.items():

@@ -84,6 +84,14 @@ def lay_over(labels: NDArray[np.uint32], box: Box, patches: Iterable[Patch]) -> 
         here[parts > 0] = patch.labels[parts[parts > 0].astype(np.int64) - 1]
 
 
+def repairs_by_kind(patches: Iterable[Patch]) -> dict[str, int]:
+    """How many labels that held several nuclei were taken apart (`merged`), and nuclei in pieces joined (`cut`)."""
+    counts = {"merged": 0, "cut": 0}
+    for patch in patches:
+        counts["cut" if len(patch.labels) == 1 else "merged"] += 1
+    return counts
+
+
 def pack(patches: list[Patch]) -> dict[str, NDArray[Any]]:
     """Arrays that hold patches, end to end."""
     return {

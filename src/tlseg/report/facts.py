@@ -37,6 +37,9 @@ class Facts:
         How long the run took.
     audit : mapping or None
         The seam audit.
+    repairs : mapping of str to int
+        Labels that held several nuclei and were taken apart (`merged`), and nuclei in pieces that were joined (`cut`);
+        empty where the record does not say.
     given : bool
         Whether all labels came from elsewhere and were only linked.
     """
@@ -63,6 +66,7 @@ class Facts:
     version: str
     seconds: float | None
     audit: Mapping[str, Any] | None
+    repairs: Mapping[str, int]
     given: bool
 
     @property
@@ -75,6 +79,13 @@ class Facts:
         if not compared:
             return "0 of 0 voxels disagree: every frame was one block"
         return f"{wrong:,} of {compared:,} voxels disagree"
+
+    @property
+    def repaired_how(self) -> str:
+        """What repair did, in few words."""
+        if not any(self.repairs.values()):
+            return "merged or cut, put right"
+        return f"{self.repairs.get('merged', 0):,} labels taken apart, {self.repairs.get('cut', 0):,} joined"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -122,6 +133,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         version=str(record.get("tlseg", "")),
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         audit=audit if isinstance(audit, Mapping) else None,
+        repairs={kind: int(n) for kind, n in _mapping(record, "repairs").items() if isinstance(n, int)},
         given=bool(table["seed"].isin(["given", "repaired"]).all()) and bool((table["seed"] == "given").any()),
     )
 

@@ -118,7 +118,7 @@ def _header(content: Content) -> Raw:
         ),
         ("Tracks", f"{facts.tracks:,}", "a nucleus between divisions"),
         ("Divisions", f"{facts.divisions:,}", "forks of the tree below"),
-        ("Repaired", f"{facts.repaired:,}", "merged or cut, put right"),
+        ("Repaired", f"{facts.repaired:,}", facts.repaired_how),
         ("Fallback", f"{facts.fallback:,}", f"no centre detected; {share}"),
         ("At the edge", f"{facts.touching_edge:,}", "instances cut by the frame"),
     ]

@@ -17,7 +17,7 @@ from typing import Any
 from tlseg import __version__
 from tlseg.errors import RunError
 from tlseg.geometry import Shape
-from tlseg.label.patches import Patch
+from tlseg.label.patches import Patch, repairs_by_kind
 from tlseg.link.lineage import Lineage
 from tlseg.link.link import link_objects
 from tlseg.link.settings import LinkSettings
@@ -176,6 +176,7 @@ def _run(
             copy.finish()
         repaired = sum(len(patch.labels) for made in patches.values() for patch in made) if repair else None
         record = _record(source, lineage, settings, repaired, seconds=time.monotonic() - began)
+        record["repairs"] = repairs_by_kind(patch for made in patches.values() for patch in made)
         writer.finish(
             {key: record[key] for key in ("tlseg", "made", "fingerprint")},
             source="../../" if target.beside or target.image else None,

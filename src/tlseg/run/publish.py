@@ -17,10 +17,12 @@ import numpy as np
 import pandas as pd
 
 from tlseg import __version__
+from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
 from tlseg.run import finish
 from tlseg.run.checks import copied_image, image_record, is_copied
 from tlseg.run.context import Output
+from tlseg.run.repair import patches_of
 from tlseg.store.durable import flush, flush_tree
 from tlseg.store.image_writer import ImageCopy, copy_image
 from tlseg.store.labels import create_labels
@@ -79,6 +81,7 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
         "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
         "fallback": sum(int((frame["seed"] == "fallback").sum()) for frame in placed),
         "repaired": sum(int((frame["seed"] == "repaired").sum()) for frame in placed),
+        "repairs": repairs_by_kind(patch for frame in run.frames for patch in patches_of(run, frame)),
         "model": {k: v for k, v in run.spec.to_dict().items() if k != "provenance"},
         "machine": {"python": platform.python_version(), "system": platform.platform()},
         "plan": job.plan.to_dict(),

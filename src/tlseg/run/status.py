@@ -90,6 +90,9 @@ class RunStatus:
         Share of the time in which those that run networks had one to run, 0 to 1.
     retries : int
         Regions that had to be done again.
+    repairs : dict of str to int
+        Labels that held several nuclei and were taken apart (`merged`) and nuclei in pieces that were joined (`cut`);
+        empty until the run is complete.
     dashboard : str or None
         Address of Dask's dashboard.
     viewable : dict of str to list of (start, stop)
@@ -116,6 +119,7 @@ class RunStatus:
     seconds_left: float | None
     gpu_busy: float | None
     retries: int
+    repairs: Mapping[str, int]
     dashboard: str | None
     viewable: Mapping[Labels, Sequence[tuple[int, int]]]
     working_labels: str | None
@@ -173,6 +177,7 @@ def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
         seconds_left=max(left, default=None) if alive else None,
         gpu_busy=_busy(events),
         retries=sum(event["event"] == "retry" for event in events),
+        repairs=dict((record or {}).get("repairs", {})) if complete and not alive else {},
         dashboard=started.get("dashboard") if alive else None,
         viewable={} if unfinished is None else _viewable(unfinished),
         working_labels=None if unfinished is None else unfinished.working_labels,
