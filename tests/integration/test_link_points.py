@@ -169,3 +169,12 @@ def test_command_line(tmp_path: Path) -> None:
         assert bad.exit_code == 2
         assert words in bad.stderr
     assert "no file" in cli(tmp_path / "none.csv", "--out", tmp_path / "c").stderr
+
+
+def test_a_cycle_given_as_a_time_needs_the_interval(tmp_path: Path) -> None:
+    given = write(tmp_path, points())
+    refused = cli(given, "--out", tmp_path / "out", "--min-cycle", "12h")
+    assert refused.exit_code == 2
+    assert "--interval" in refused.stderr
+    assert not (tmp_path / "out").exists()
+    assert cli(given, "--out", tmp_path / "out", "--min-cycle", "12h", "--interval", 600).exit_code == 0

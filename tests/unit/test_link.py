@@ -272,6 +272,42 @@ def test_registration_finds_a_turn_of_many_nuclei() -> None:
     np.testing.assert_allclose(found.rotation, truth, atol=0.02)
 
 
+@pytest.mark.parametrize("wander", [0.5, 2.0, 3.0], ids=["a tenth", "0.4", "0.6"])
+def test_nuclei_that_wander_are_registered_without_trying_every_turn(
+    wander: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(3)
+    a = np.array(spread_points(generator, 150, 60, 10))
+    volume = 500 * np.exp(0.2 * generator.normal(size=len(a)))
+    truth = turn(generator, (3, 5))
+    b = a @ truth.T + generator.normal(0, wander / np.sqrt(3), a.shape)
+    monkeypatch.setattr("tlseg.link.register._search", None)
+    found = register((a, volume), (b, volume), cap_um=15.0, rotations=4000)
+    np.testing.assert_allclose(found.rotation, truth, atol=0.02)
+
+
+@pytest.mark.parametrize(("apart_um", "divides"), [(3.9, False), (8.0, True)], ids=["two halves", "two nuclei"])
+def test_halves_of_a_nucleus_are_no_daughters(apart_um: float, divides: bool) -> None:
+    # A ball of 5 um is 524 um3, and its halves lie 3.75 um apart.
+    rows = [(t, 1, 0.0, 0.0, 0.0, 524.0) for t in range(5)]
+    rows += [(t, k, 0.0, 0.0, (k - 1.5) * apart_um, 262.0) for t in range(5, 9) for k in (1, 2)]
+    rows += [(t, 9, 40.0, 40.0, 10.0, 524.0) for t in range(9)]
+    columns = ["t", "label", "z_um", "y_um", "x_um", "volume_um3"]
+    lineage = link_objects(pd.DataFrame(rows, columns=columns).assign(intensity_mean=100.0), NO_OVERLAPS)
+    assert bool(edges_of(lineage, "division")) == divides
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(1800.0, 3), (1801.0, 4), (1.0, 1)])
+def test_a_cycle_given_as_a_time_becomes_whole_frames(seconds: float, frames: int) -> None:
+    settings = LinkSettings(min_cycle_s=seconds)
+    assert settings.with_interval(600.0) == LinkSettings(min_cycle_frames=frames)
+    assert LinkSettings().with_interval(None) == LinkSettings()
+    with pytest.raises(LabelError, match="--interval"):
+        settings.with_interval(None)
+    with pytest.raises(LabelError, match="seconds lie between"):
+        link_objects(embryo(frames=2)[0], NO_OVERLAPS, settings=settings)
+
+
 def test_rotations_are_proper_distinct_and_even() -> None:
     grid = rotation_grid(2000)
     np.testing.assert_allclose(grid @ np.swapaxes(grid, 1, 2), np.broadcast_to(np.eye(3), grid.shape), atol=1e-12)
@@ -307,7 +343,7 @@ def test_overlaps_of_unknown_objects_are_named() -> None:
         link_objects(objects.assign(volume_voxels=100), overlaps)
 
 
-@pytest.mark.parametrize("wrong", [{"max_distance_um": 0.0}, {"neighbours": 0}, {"max_gap": -1}])
+@pytest.mark.parametrize("wrong", [{"max_distance_um": 0.0}, {"neighbours": 0}, {"max_gap": -1}, {"min_cycle_s": 0.0}])
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         LinkSettings(**wrong)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import pytest
 from tlseg.geometry import Box
 from tlseg.label.patches import Patch, lay_over, make_patch, pack, unpack
 from tlseg.label.reseed import take_apart
-from tlseg.link.repair import find_repairs
+from tlseg.link.repair import Repair, find_repairs
 from tlseg.measure.mended import measure_replacement, mend_objects, mend_overlaps
 from tlseg.measure.objects import measure_block, overlaps
 from tlseg.simulate import SimulationSettings
@@ -51,8 +51,13 @@ def tables(movie: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def mended(movie: np.ndarray) -> np.ndarray:
     """The movie with all repairs made."""
+    return mended_by(movie, find_repairs(*tables(movie)))
+
+
+def mended_by(movie: np.ndarray, repairs: list[Repair]) -> np.ndarray:
+    """The movie with these repairs made."""
     result = movie.copy()
-    for repair in find_repairs(*tables(movie)):
+    for repair in repairs:
         frame = result[repair.frame]
         patch = make_patch(
             frame,
@@ -102,6 +107,69 @@ def test_a_nucleus_cut_in_two_is_joined() -> None:
     assert (found.frame, found.kind, set(found.labels)) == (3, "cut", {3, 9})
     np.testing.assert_array_equal(mended(movie) > 0, movie > 0)
     assert len(np.unique(mended(movie)[3])) == 5
+
+
+@pytest.mark.parametrize("frames", [[2, 3], [2, 3, 4]], ids=["two frames", "three frames"])
+def test_a_nucleus_cut_for_several_frames_is_joined_in_each(frames: list[int]) -> None:
+    truth = four_nuclei()
+    movie = truth.copy()
+    for t in frames:
+        movie[t][(movie[t] == 3) & (np.indices(movie[t].shape)[2] > 14)] = 9
+    assert [(r.frame, r.kind) for r in find_repairs(*tables(movie))] == [(t, "cut") for t in frames]
+    assert same_partition(truth, mended(movie)) == 1
+
+
+BORN = 4
+
+
+def a_division() -> np.ndarray:
+    """A movie (t, z, y, x) of a mother, 1, who condenses and divides into 2 and 3; 4 lies beside 3, and 5 beside 1."""
+    shape = (18, 48, 60)
+    others = np.array([[12, 14, 45.5], [12, 26.5, 26], [14, 37, 30], [13, 37, 50.0]])
+    frames = []
+    for t in range(FRAMES + 2):
+        frame = balls(shape, others)
+        frame[frame > 0] += 3
+        radius = {BORN - 2: 5.3, BORN - 1: 4.6}.get(t, RADIUS_UM)
+        pair = balls(shape, np.array([[12, 14, 20], [12, 14, 32.5]]), radius_um=4.4)
+        frame += balls(shape, np.array([[12, 14, 26.0]]), radius_um=radius) if t < BORN else np.where(pair, pair + 1, 0)
+        frames.append(frame.astype(np.uint32))
+    return np.stack(frames)
+
+
+def found_in(movie: np.ndarray) -> list[Repair]:
+    """Repairs of the movie of a division, where those that divide shine."""
+    objects, shared = tables(movie)
+    condensed = objects["t"].between(BORN - 2, BORN) & (objects["label"] < 4)
+    objects.loc[condensed, "intensity_mean"] = 200.0
+    return find_repairs(objects, shared)
+
+
+def test_true_labels_of_a_division_are_left_alone() -> None:
+    assert found_in(a_division()) == []
+
+
+@pytest.mark.parametrize(
+    ("frame", "nucleus", "neighbour"),
+    [(BORN, 3, 4), (BORN - 1, 1, 5)],
+    ids=["a daughter", "the mother"],
+)
+def test_who_is_merged_where_she_divides_is_told_apart(frame: int, nucleus: int, neighbour: int) -> None:
+    truth = a_division()
+    movie = truth.copy()
+    movie[frame][movie[frame] == nucleus] = neighbour
+    found = found_in(movie)
+    assert [(r.frame, r.kind, r.labels) for r in found] == [(frame, "merged", (neighbour,))]
+    assert same_partition(truth[frame], mended_by(movie, found)[frame]) > 0.98
+
+
+def test_a_mother_cut_right_before_she_divides_is_joined() -> None:
+    truth = a_division()
+    movie = truth.copy()
+    movie[BORN - 1][(truth[BORN - 1] == 1) & (np.indices(truth.shape[1:])[2] > 26)] = 9
+    (found,) = found_in(movie)
+    assert (found.frame, found.kind, set(found.labels)) == (BORN - 1, "cut", {1, 9})
+    assert same_partition(truth, mended_by(movie, [found])) == 1
 
 
 def test_a_missing_nucleus_without_a_label_in_its_place_stays_a_gap() -> None:

@@ -8,6 +8,7 @@ import click
 
 from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
 from tlseg.cli.convert import SpacingType
+from tlseg.cli.link_options import link_options, link_settings
 
 if TYPE_CHECKING:
     from tlseg.run.linked import Linked
@@ -20,35 +21,7 @@ if TYPE_CHECKING:
 )
 @click.option("--name", help="Name of the tracked labels. [default: that of LABELS; beside them NAME-tracked]")
 @click.option("--labels", "labels_name", help="Label image of an OME-Zarr that has several.")
-@click.option(
-    "--max-distance",
-    type=click.FloatRange(0, min_open=True),
-    metavar="UM",
-    help="Farthest a nucleus moves between frames. [default: from the movie]",
-)
-@click.option(
-    "--max-gap",
-    type=click.IntRange(0),
-    default=3,
-    show_default=True,
-    help="Most frames in a row in which a nucleus may be missing.",
-)
-@click.option(
-    "--division-probability",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.5,
-    show_default=True,
-    help="Least probability of a division; less finds more of them, and more that are none.",
-)
-@click.option(
-    "--min-cycle",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    metavar="FRAMES",
-    help="Fewest frames between two divisions of one nucleus.",
-)
-@click.option("--no-divisions", is_flag=True, help="Do not look for divisions.")
+@link_options
 @click.option(
     "--repair/--no-repair",
     default=False,
@@ -70,16 +43,9 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
     Challenge folder. The numbers in it need not mean anything through time. Or it is a CSV or parquet table with columns
     t, z, y, x (frames and micrometres) and, if known, label, volume and intensity.
     """
-    from tlseg.link.settings import LinkSettings
     from tlseg.store.points import is_points
 
-    settings = LinkSettings(
-        max_distance_um=options["max_distance"],
-        max_gap=options["max_gap"],
-        divisions=not options["no_divisions"],
-        division_probability=options["division_probability"],
-        min_cycle_frames=options["min_cycle"],
-    )
+    settings = link_settings(options)
     done = _points(labels, settings, options) if is_points(labels) else _labels(labels, settings, options)
     if as_json:
         print_json(done.to_dict())

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.link_options import link_options, link_settings
 
 _PEM = click.Path(path_type=Path)
 
@@ -46,6 +47,7 @@ _PEM = click.Path(path_type=Path)
     show_default=True,
     help="Mend frames in which nuclei are merged or cut, where the frames around them show it.",
 )
+@link_options
 @click.option("--overwrite", is_flag=True, help="Replace labels of this name; forget an unfinished run.")
 @click.option("--keep-maps", is_flag=True, help="Keep the probability maps in tlseg/NAME/maps.")
 @click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
@@ -92,6 +94,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
             device=options["device"],
             method=options["method"],
             channel=channel,
+            link=link_settings(options),
             repair=options["repair"],
             overwrite=options["overwrite"],
             keep_maps=options["keep_maps"],

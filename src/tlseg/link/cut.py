@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from tlseg.link.chains import Chains
+from tlseg.link.divisions import separate
 from tlseg.link.link import Traced
 from tlseg.link.mistakes import LONGEST, STEADY, Repair
 
@@ -14,6 +15,8 @@ from tlseg.link.mistakes import LONGEST, STEADY, Repair
 _WHOLE, _SMALLER, _APART = 1.25, 0.85, 1.35
 # A nucleus that is cut for several frames has the same volume before and after, up to this factor: daughters have not.
 _SAME = 1.3
+# A nucleus that is cut right before it divides is condensed: this much smaller than it was.
+_CONDENSED = 0.85
 
 
 def find_cut(traced: Traced) -> list[Repair]:
@@ -36,6 +39,28 @@ def find_cut(traced: Traced) -> list[Repair]:
                 if found:
                     repairs.extend(found)
                     break
+    return repairs + _dividing(traced)
+
+
+def _dividing(traced: Traced) -> list[Repair]:
+    """Mothers that are cut right before they divide: daughters too near to be two nuclei, which part in the next frame."""
+    objects, chains, families = traced.objects, traced.chains, traced.families
+    position, volume = traced.placed.position_um, objects.volume_um3
+    near = np.flatnonzero(~separate(objects, traced.placed, families.child, families.sister))
+    repairs = []
+    for mother, one, two in zip(
+        *(rows[near].tolist() for rows in (families.mother, families.child, families.sister)), strict=True
+    ):
+        together = float(volume[one] + volume[two])
+        ends = min(int(chains.following[one]), int(chains.following[two])) < 0
+        if ends or objects.t[one] != objects.t[mother] + 1 or together > _CONDENSED * volume[mother]:
+            continue
+        frame = int(objects.t[one])
+        centre = (volume[one] * position[one] + volume[two] * position[two]) / together
+        if np.linalg.norm(centre - position[mother]) <= STEADY * objects.radius_um[mother]:
+            labels = sorted((int(objects.label[one]), int(objects.label[two])))
+            place = traced.placed.in_frame(frame - objects.first, centre[None])
+            repairs.append(Repair(frame, "cut", (labels[0], labels[1]), place, np.array([together])))
     return repairs
 
 

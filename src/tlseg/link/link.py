@@ -77,7 +77,8 @@ def link_objects(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: Lin
 
 def trace(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettings | None = None) -> Traced:
     """Join nuclei as `link_objects` does; the result is by row and not yet numbered."""
-    chosen = settings if settings is not None else LinkSettings()
+    # A table does not say how much time lies between frames: settings that are times must have been turned into frames.
+    chosen = (settings or LinkSettings()).with_interval(None)
     movie, order = read_objects(objects)
     shared = read_overlaps(overlaps, table=objects, objects=movie, order=order)
     if not len(movie):

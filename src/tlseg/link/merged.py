@@ -106,11 +106,12 @@ def _dividing(traced: Traced, walk: _Walk) -> Iterator[_Missing]:
     for mother, *pair in zip(families.mother.tolist(), families.child.tolist(), families.sister.tolist(), strict=True):
         first, second = sorted(pair, key=lambda row: (int(objects.t[row]), row))
         middle = np.average(position[[first, second]], axis=0, weights=volume[[first, second]])
+        between = float(np.sqrt(volume[mother] * (volume[first] + volume[second])))
         last, birth, late = (int(objects.t[row]) for row in (mother, first, second))
         for frame in range(last + 1, birth):
             share = (frame - last) / (birth - last)
             place = (1 - share) * position[mother] + share * middle
-            yield _Missing(frame, mother, first, place, float(volume[mother]), False)
+            yield _Missing(frame, mother, first, place, between, False)
         for frame in range(birth, late):
             beside = walk.at(first, frame)
             size = float(min(volume[second], volume[beside if beside >= 0 else second]))
@@ -200,22 +201,27 @@ def _own(traced: Traced, walk: _Walk, row: int, first: int, last: int) -> tuple[
     A label that holds two nuclei may be too unlike its own to be linked to it: then on that side its nucleus is the one that
     ends, or starts, where it is on the other.
     """
+    chains = traced.chains
     before, after = walk.at(row, first), walk.at(row, last)
+    if before < 0 and after < 0:
+        before = _open(traced, row, first, chains.following, ratios=(0.0, 1.0))
     if before < 0 <= after:
-        before = _open(traced, after, first, traced.chains.following)
+        before = _open(traced, after, first, chains.following)
     elif after < 0 <= before:
-        after = _open(traced, before, last, traced.chains.preceding)
+        after = _open(traced, before, last, chains.preceding)
     return before, after
 
 
-def _open(traced: Traced, like: int, frame: int, linked: Ints) -> int:
-    """Row of a frame that has no link and is where and as large as another; -1 where there is none."""
+def _open(
+    traced: Traced, like: int, frame: int, linked: Ints, *, ratios: tuple[float, float] = (1 / _SUM, _SUM)
+) -> int:
+    """Row of a frame that has no link, lies where another does, and is as large up to `ratios`; -1 where there is none."""
     objects, position = traced.objects, traced.placed.position_um
     span = objects.rows(frame - objects.first)
     rows = np.arange(span.start, span.stop, dtype=np.int64)
     ratio = objects.volume_um3[rows] / objects.volume_um3[like]
     distance = np.linalg.norm(position[rows] - position[like], axis=1)
-    near = (distance <= objects.radius_um[like]) & (ratio <= _SUM) & (ratio >= 1 / _SUM) & (linked[rows] < 0)
+    near = (distance <= objects.radius_um[like]) & (ratio >= ratios[0]) & (ratio <= ratios[1]) & (linked[rows] < 0)
     return int(rows[near][np.argmin(distance[near])]) if near.any() else -1
 
 

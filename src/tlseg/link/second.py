@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from tlseg.link.assign import ALONE, assign, confidence
 from tlseg.link.candidates import Pairs
 from tlseg.link.chains import Chains
-from tlseg.link.divisions import Families, features
+from tlseg.link.divisions import Families, features, part_ways
 from tlseg.link.families import Triples, of_two_starts, with_child
 from tlseg.link.fitted import division_odds
 from tlseg.link.gaps import gap_candidates
@@ -95,7 +95,8 @@ def _families(
     mother, child, sister = triples
     known = features(objects, placed, chains, mother, child, sister, revived=revived)
     cost = division_odds(objects).cost(known, least=settings.division_probability)
-    return Families(mother, child, sister, cost).take(np.flatnonzero(cost < ALONE))
+    likely = (cost < ALONE) & part_ways(objects, placed, chains, child, sister)
+    return Families(mother, child, sister, cost).take(np.flatnonzero(likely))
 
 
 def _assign(gaps: Pairs, kept_one: Families, kept_none: Families) -> Explained:

@@ -6,7 +6,9 @@ Costs have one scale: 1 is what leaving a nucleus unlinked costs, so every weigh
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from tlseg.errors import LabelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class LinkSettings:
         Most frames in which each daughter may be missed after the mother was last seen.
     min_cycle_frames
         Fewest frames between a nucleus's birth by division and its own division.
+    min_cycle_s
+        The same in seconds, instead of frames; `with_interval` turns it into frames.
     register
         Whether to take the rigid motion of the whole embryo out first.
     rotations
@@ -49,6 +53,7 @@ class LinkSettings:
     division_probability: float = 0.5
     division_gap: int = 2
     min_cycle_frames: int = 3
+    min_cycle_s: float | None = None
     register: bool = True
     rotations: int = 4000
 
@@ -60,6 +65,8 @@ class LinkSettings:
                 f"max_distance_um is {distance!r}: a nucleus must be allowed to move a positive, finite distance. Give "
                 f"micrometres, or None to take it from the movie."
             )
+        if self.min_cycle_s is not None and not (math.isfinite(self.min_cycle_s) and self.min_cycle_s > 0):
+            raise ValueError(f"min_cycle_s is {self.min_cycle_s!r}, expected a positive, finite number of seconds.")
         for name in ("neighbours", "min_cycle_frames", "rotations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected 1 or more.")
@@ -70,3 +77,23 @@ class LinkSettings:
         for name in ("max_gap", "division_gap", "overlap_weight", "volume_weight", "intensity_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected 0 or more.")
+
+    def with_interval(self, interval_s: float | None) -> LinkSettings:
+        """Settings for a movie of so many seconds between frames: times are turned into whole frames, rounded up.
+
+        Raises
+        ------
+        LabelError
+            If a time was given and the interval is not known.
+        """
+        if self.min_cycle_s is None:
+            return self
+        if interval_s is None:
+            raise LabelError(
+                "The shortest cell cycle was given as a time, and the movie does not say how many seconds lie between "
+                "frames. Give it in frames, or the interval when converting (tlseg convert --interval) or linking "
+                "(tlseg link --interval)."
+            )
+        # A cycle of exactly n frames must not become n + 1 by rounding.
+        frames = max(1, math.ceil(self.min_cycle_s / interval_s - 1e-9))
+        return replace(self, min_cycle_frames=frames, min_cycle_s=None)

@@ -142,7 +142,7 @@ def check(
         beside_movie=out is None,
         image=image and out is not None,
         keep_maps=keep_maps,
-        link=link or LinkSettings(),
+        link=(link or LinkSettings()).with_interval(source.interval_s),
         repair=repair,
     )
 

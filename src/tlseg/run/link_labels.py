@@ -96,6 +96,7 @@ def link_labels(
         interval_s=interval_s,
         channel=channel,
     )
+    chosen = (settings or LinkSettings()).with_interval(source.base.interval_s)
     if repair:
         check_repairable(source)
     target = destination(
@@ -106,7 +107,7 @@ def link_labels(
         lineage = _run(
             source,
             target,
-            settings or LinkSettings(),
+            chosen,
             block,
             Counters(listener),
             repair=repair,

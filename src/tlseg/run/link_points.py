@@ -49,7 +49,7 @@ def link_points(
     settings
         How to link.
     interval_s
-        Seconds between frames, for the graph.
+        Seconds between frames, for the graph and for settings that are times.
     overwrite
         Replace an earlier result in `out`.
 
@@ -59,6 +59,7 @@ def link_points(
         If the table lacks a column or holds what is no number, or `out` may not be written.
     """
     began = time.monotonic()
+    chosen = (settings or LinkSettings()).with_interval(interval_s)
     if is_url(out):
         raise LabelError(f"Tracks are written to a local folder, not to {out}. Write locally and copy the result.")
     table = read_points(points)
@@ -66,7 +67,7 @@ def link_points(
     target = Path(resolve(out))
     with publishing(target, overwrite=overwrite, replaceable=_is_ours, apart_from=resolve(points)) as part:
         lineage = link_objects(
-            objects, pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}), settings=settings
+            objects, pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}), settings=chosen
         )
         part.mkdir()
         _write(part, Path(points), table, objects, lineage, interval_s)

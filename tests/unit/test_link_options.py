@@ -1,0 +1,64 @@
+"""Options about linking mean the same in `tlseg link` and in `tlseg segment`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tlseg.cli.link_options import link_options, link_settings
+from tlseg.cli.segment import command as segment
+from tlseg.link.settings import LinkSettings
+
+
+@click.command()
+@link_options
+def asked(**options: Any) -> LinkSettings:
+    """Return what was asked for."""
+    return link_settings(options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        ([], LinkSettings()),
+        (["--min-cycle", "5"], LinkSettings(min_cycle_frames=5)),
+        (["--min-cycle", "90min"], LinkSettings(min_cycle_s=5400)),
+        (["--min-cycle", "1.5 h"], LinkSettings(min_cycle_s=5400)),
+        (["--min-cycle", "45s"], LinkSettings(min_cycle_s=45)),
+        (
+            ["--max-distance", "4", "--max-gap", "1", "--division-probability", "0.2", "--no-divisions"],
+            LinkSettings(max_distance_um=4, max_gap=1, division_probability=0.2, divisions=False),
+        ),
+    ],
+)
+def test_options_become_settings(arguments: list[str], settings: LinkSettings) -> None:
+    assert asked.main(arguments, standalone_mode=False) == settings
+
+
+@pytest.mark.parametrize("cycle", ["0", "0h", "-3", "soon", "3 days", "1.5"])
+def test_what_is_no_cycle_is_refused(cycle: str) -> None:
+    done = CliRunner().invoke(asked, ["--min-cycle", cycle])
+    assert done.exit_code == 2
+    assert "90min" in done.output
+
+
+def test_segment_passes_them_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reached(Exception):
+        pass
+
+    given: dict[str, Any] = {}
+
+    def stop(movie: str, **settings: Any) -> Callable[[], None]:
+        given.update(settings)
+        raise Reached
+
+    monkeypatch.setattr("tlseg.run.segment.segment", stop)
+    done = CliRunner().invoke(
+        segment, ["movie.ome.zarr", "--channel", "0", "--min-cycle", "2h", "--division-probability", "0.3"]
+    )
+    assert isinstance(done.exception, Reached)
+    assert given["link"] == LinkSettings(min_cycle_s=7200, division_probability=0.3)
