@@ -4,9 +4,9 @@
 
 The weights learned from real embryos; the movies are simulated, so every nucleus, link and division is known. *embryo* is
 8 nuclei that divide once, *crowd* 36 that touch, *tight* 60 in the same room and half the light, *blastocyst* 24 that
-divide while a cavity opens, with polar bodies, drift and jumps; *hard* is 24 that divide fast in a third of the light, wander
-2.5 um and turn 4 degrees a frame. Each is segmented without repair and with it, and scored as `tlseg evaluate` does. Frames
-*better* and *worse* are those whose SEG repair raises and lowers.
+divide while a cavity opens, with polar bodies, drift and jumps; *hard* is 24 that divide fast in a third of the light,
+wander 2.5 um and turn 4 degrees a frame. Each is segmented without repair and with it, and scored as `tlseg evaluate` does.
+Frames *better* and *worse* are those whose SEG repair raises and lowers.
 
 The networks see every window once: repair comes after them, so its run is given their answers again.
 """
@@ -86,7 +86,7 @@ def remember(folder: Path) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--movies", default="embryo,crowd,tight,blastocyst,hard")
     parser.add_argument("--keep", type=Path, help="folder in which movies, results and answers of networks stay")
     chosen = parser.parse_args()

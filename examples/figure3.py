@@ -32,7 +32,7 @@ from tlseg.models.unet import UNET3D, UNet
 from tlseg.predict.frame import predict_maps
 from tlseg.predict.infer import Predictor
 from tlseg.predict.maps import predict_frame
-from tlseg.report.overlay import grey_picture, label_colors
+from tlseg.report.pixels import grey_picture, label_colors
 from tlseg.store.pairs import find_pairs, read_pair
 
 mpl.use("agg")

@@ -9,8 +9,6 @@ import pytest
 from PIL import Image
 
 from tlseg.report.overlay import (
-    grey_window,
-    label_colors,
     overlay_frame,
     overlay_montage,
     overlay_movie,
@@ -18,6 +16,7 @@ from tlseg.report.overlay import (
     save_png,
     time_stamp,
 )
+from tlseg.report.pixels import grey_window, label_colors
 
 RNG = np.random.default_rng(0)
 

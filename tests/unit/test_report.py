@@ -18,8 +18,8 @@ from tlseg.report import charts
 from tlseg.report.attention import MOST_ROWS, listings
 from tlseg.report.generations import generation_sheet
 from tlseg.report.lineage_tree import MOST_LEAVES, hex_color, lineage_tree, rows_of
-from tlseg.report.overlay import grey_picture, label_colors, outline_picture
 from tlseg.report.pictures import Layout, spread
+from tlseg.report.pixels import grey_picture, label_colors, outline_picture
 from tlseg.report.svg import Scale, path, tag, tick_text, ticks
 from tlseg.report.timing import clock_for
 
@@ -123,11 +123,30 @@ def test_the_tree_draws_each_track_once_in_its_colour() -> None:
     assert (tree.shown, tree.families) == (2, 2)
 
 
-def test_the_tree_leaves_a_hole_where_a_track_was_not_seen() -> None:
+def drawn_lines(table: pd.DataFrame) -> dict[int, tuple[int, int]]:
+    """Strokes of each track where it is seen and where it is not."""
+    tree = lineage_tree(history.track_table(table), history.gaps(table), frames=10, clock=CLOCK)
+    drawn = ElementTree.fromstring(tree.drawing.text)
+    found = {}
+    for group in [e for e in drawn.iter("g") if e.get("data-track")]:
+        count = {"": 0, "unseen": 0}
+        for line in group.iter("path"):
+            count[line.get("class") or ""] += line.get("d", "").count("M")
+        found[int(group.get("data-track", "0"))] = (count[""], count["unseen"])
+    return found
+
+
+def test_the_tree_is_dashed_where_a_track_was_not_seen() -> None:
     table = history.complete(pd.DataFrame({"t": [0, 1, 4, 5], "label": 1}))
-    tree = lineage_tree(history.track_table(table), history.gaps(table), frames=6, clock=CLOCK)
-    (line,) = [e for e in ElementTree.fromstring(tree.drawing.text).iter("path") if e.get("stroke")]
-    assert line.get("d", "").count("M") == 2
+    assert drawn_lines(table) == {1: (2, 1)}
+
+
+def test_the_tree_joins_mothers_and_daughters_that_were_missed_at_their_division() -> None:
+    seen = {1: (range(3), 0), 2: (range(5, 8), 1), 3: (range(7, 9), 1)}
+    rows = [(t, label, parent) for label, (frames, parent) in seen.items() for t in frames]
+    table = history.complete(pd.DataFrame(rows, columns=["t", "label", "parent"]).assign(track=lambda d: d["label"]))
+    assert drawn_lines(table) == {1: (1, 1), 2: (1, 0), 3: (1, 1)}
+    assert all(unseen == 0 for _, unseen in drawn_lines(FAMILY).values())
 
 
 def test_a_huge_tree_keeps_whole_families() -> None:
@@ -330,7 +349,7 @@ def test_least_confident_links_come_first_with_their_place() -> None:
             "confidence": [0.9, 0.2, 1.0],
         }
     )
-    links = listings(table, edges)[0]
+    links = listings(table, edges, frames=range(10))[0]
     assert links.total == 2  # a certain link needs no look
     assert links.rows[["t", "track", "x", "sure"]].values.tolist() == [[1, 1, 1.0, "0.200"], [0, 1, 0.0, "0.900"]]
 
@@ -340,12 +359,31 @@ def test_listings_name_every_flag_once() -> None:
     table.loc[table.index[:3], "seed"] = "fallback"
     table.loc[table.index[5], "seed"] = "repaired"
     table.loc[table["track"] == 6, "touches_edge"] = True
-    found = {listing.key: listing for listing in listings(table, None)}
-    assert {k: v.total for k, v in found.items()} == {"fallback": 3, "repaired": 1, "gaps": 0, "edge": 1}
+    found = {listing.key: listing for listing in listings(table, None, frames=range(10))}
+    assert {k: v.total for k, v in found.items()} == {
+        "fallback": 3,
+        "repaired": 1,
+        "gaps": 0,
+        "loose": 0,
+        "edge": 1,
+    }
     assert found["edge"].rows["cut"].tolist() == ["10"]
     many = pd.concat([table.assign(label=table["label"] + 10 * i, track=table["track"] + 10 * i) for i in range(40)])
-    longest = next(v for v in listings(many, None) if v.key == "fallback")
+    longest = next(v for v in listings(many, None, frames=range(10)) if v.key == "fallback")
     assert (longest.total, len(longest.rows)) == (120, MOST_ROWS)
+
+
+def test_tracks_without_a_beginning_or_an_end_are_listed() -> None:
+    spans = {1: range(5), 2: range(3, 10), 3: range(5, 8), 4: range(5, 10)}  # 1 becomes 3 and 4
+    rows = [(t, label, 1 if label > 2 else 0) for label, frames in spans.items() for t in frames]
+    table = history.complete(pd.DataFrame(rows, columns=["t", "label", "parent"]).assign(track=lambda d: d["label"]))
+
+    def loose(table: pd.DataFrame) -> list[list[object]]:
+        (found,) = (v for v in listings(table, None, frames=range(10)) if v.key == "loose")
+        return list(found.rows[["t", "track", "what"]].to_numpy().tolist())
+
+    assert loose(table) == [[3, 2, "begins"], [7, 3, "ends"]]
+    assert loose(table.assign(touches_edge=True)) == []
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 160, 500])

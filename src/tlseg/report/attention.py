@@ -14,6 +14,8 @@ import pandas as pd
 from tlseg.measure.history import gaps
 
 MOST_ROWS = 60
+DOUBTFUL = 0.95
+"""Confidence below which a link is worth a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Listing:
     shown: Mapping[str, str]
 
 
-def listings(table: pd.DataFrame, edges: pd.DataFrame | None) -> list[Listing]:
+def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range) -> list[Listing]:
     """Everything worth checking, most doubtful first.
 
     Parameters
@@ -52,6 +54,8 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None) -> list[Listing]:
         A complete nucleus table.
     edges : DataFrame or None
         Links with their confidence, see `store.tracks.read_tracks`.
+    frames : range
+        Frames that were segmented: tracks begin in the first and end in the last without anything being wrong.
     """
     return [
         *([] if edges is None else [_links(table, edges)]),
@@ -63,12 +67,13 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None) -> list[Listing]:
             "Merged or cut in their frame, put right with what the frames before and after show.",
         ),
         _gaps(table),
+        _loose(table, frames),
         _edge(table),
     ]
 
 
 def _links(table: pd.DataFrame, edges: pd.DataFrame) -> Listing:
-    doubtful = edges[edges["confidence"] < 1].sort_values("confidence", kind="stable")
+    doubtful = edges[edges["confidence"] < DOUBTFUL].sort_values("confidence", kind="stable")
     first = doubtful.head(MOST_ROWS).rename(columns={"t_a": "t", "label_a": "label"})
     rows = first.merge(_places(table), on=["t", "label"], how="left")
     rows["track"] = rows["track"].fillna(rows["label"]).astype(np.int64)
@@ -77,8 +82,8 @@ def _links(table: pd.DataFrame, edges: pd.DataFrame) -> Listing:
     return Listing(
         "links",
         "Least confident links",
-        "Joins between frames, least confident first: a swap of two nuclei is most likely here. The position is that "
-        "of the earlier nucleus.",
+        f"Joins between frames of confidence below {DOUBTFUL:g}, least confident first: a swap of two nuclei is most likely "
+        "here. The position is that of the earlier nucleus.",
         len(doubtful),
         rows,
         {"becomes": "becomes", "kind": "kind", "sure": "confidence"},
@@ -103,6 +108,25 @@ def _gaps(table: pd.DataFrame) -> Listing:
         len(found),
         rows,
         {"missed": "missing frames"},
+    )
+
+
+def _loose(table: pd.DataFrame, frames: range) -> Listing:
+    """Tracks that begin without a mother or end without daughters within the movie, and not at the frame's edge."""
+    known = table.sort_values(["track", "t"])
+    begin, end = known.drop_duplicates("track"), known.drop_duplicates("track", keep="last")
+    appear = begin[(begin["t"] > frames[0]) & ~begin["parent"].isin(known["track"]) & ~begin["touches_edge"]]
+    vanish = end[(end["t"] < frames[-1]) & ~end["track"].isin(known["parent"]) & ~end["touches_edge"]]
+    found = pd.concat([appear.assign(what="begins"), vanish.assign(what="ends")])
+    found = found.sort_values(["t", "track", "what"], ignore_index=True)
+    return Listing(
+        "loose",
+        "Tracks that come from nowhere or go nowhere",
+        "They begin without a mother after the first frame, or end without daughters before the last: a division or a link "
+        "was missed, or the nucleus came into view, died, or is none.",
+        len(found),
+        _with_volume(found.head(MOST_ROWS)),
+        {"what": "here it", **_volume_column(table)},
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tlseg.report.overlay import label_colors
+from tlseg.report.pixels import label_colors
 from tlseg.report.svg import Frame, Raw, Scale, axes, figure, number, path, tag, ticks
 from tlseg.report.timing import Clock
 
@@ -34,6 +34,9 @@ def hex_color(track: int) -> str:
     """Colour of a label in all pictures, as in CSS."""
     red, green, blue = (int(v) for v in label_colors(np.array([track]))[0])
     return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+_USED = ["track", "parent", "first", "last", "divided"]
 
 
 def rows_of(tracks: pd.DataFrame) -> dict[int, float]:
@@ -72,7 +75,8 @@ def lineage_tree(
     tracks : DataFrame
         A track table, see `history.track_table`.
     missing : DataFrame
-        Frames in which tracks were not seen, see `history.gaps`; drawn as holes in the line.
+        Frames in which tracks were not seen, see `history.gaps`; drawn thin and dashed, as are mothers
+        and daughters that were not seen right at their division.
     frames : int
         Frames of the movie.
     clock : Clock
@@ -97,16 +101,24 @@ def lineage_tree(
     back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="nuclei", y_ticks=[], x_ticks=ticks(x.low, x.high))
     forks, lines, names = [], [], []
     children, holes = _children(chosen), _holes(missing)
+    born = dict(zip(chosen["track"].tolist(), chosen["divided"].tolist(), strict=True))
     numbered = pitch >= _NUMBERED
-    for track, first, last, divided in chosen[["track", "first", "last", "divided"]].itertuples(index=False):
+    for track, parent, first, last, divided in chosen[_USED].itertuples(index=False):
         level = y(rows[track])
         below = children.get(track, [])
         end = divided if below else last
+        seen, unseen = [first, *holes.get(track, []), last], list(holes.get(track, []))
+        if end == last + 1:
+            seen[-1] = end
+        elif end > last:
+            unseen += [last, end]
+        if parent > 0 and first > born[parent]:
+            unseen = [born[parent], first, *unseen]
         if below:
             at = number(x(clock.at(divided)))
             outer = (rows[below[0]], rows[below[-1]])
             forks.append(tag("line", x1=at, x2=at, y1=y(outer[0]), y2=y(outer[1]), class_="fork"))
-        lines.append(_line(track, level, [first, *holes.get(track, []), end], x, clock))
+        lines.append(_line(track, level, seen, unseen, x, clock))
         if numbered and not below:
             names.append(tag("text", track, x=x(clock.at(end)) + 6, y=level, dy=".33em", class_="name"))
         elif numbered:
@@ -119,16 +131,21 @@ def lineage_tree(
     return Tree(drawing, int((chosen["parent"] == 0).sum()), families)
 
 
-def _line(track: int, level: float, stops: list[int], x: Scale, clock: Clock) -> Raw:
-    """Line of a track from the first to the last of `stops`, with a hole between each pair in the middle."""
-    if len(stops) == 2 and stops[0] == stops[1]:
-        drawn = tag("circle", cx=x(clock.at(stops[0])), cy=level, r=3, fill=hex_color(track))
+def _line(track: int, level: float, seen: list[int], unseen: list[int], x: Scale, clock: Clock) -> Raw:
+    """Line of a track: solid between pairs of frames it is seen in, dashed between those it must have been there."""
+
+    def strokes(stops: list[int]) -> str:
+        pairs = zip(stops[::2], stops[1::2], strict=True)
+        return "".join(path([(x(clock.at(a)), level), (x(clock.at(b)), level)]) for a, b in pairs)
+
+    if len(seen) == 2 and seen[0] == seen[1]:
+        drawn = [tag("circle", cx=x(clock.at(seen[0])), cy=level, r=3, fill=hex_color(track))]
     else:
-        pieces = zip(stops[::2], stops[1::2], strict=True)
-        data = "".join(path([(x(clock.at(a)), level), (x(clock.at(b)), level)]) for a, b in pieces)
-        drawn = tag("path", d=data, stroke=hex_color(track))
-    about = f"track {track}: frames {stops[0]} to {stops[-1]}"
-    return tag("g", tag("title", about), drawn, data_track=track)
+        drawn = [tag("path", d=strokes(seen), stroke=hex_color(track))]
+    if unseen:
+        drawn.append(tag("path", d=strokes(unseen), stroke=hex_color(track), class_="unseen"))
+    about = f"track {track}: frames {seen[0]} to {seen[-1]}"
+    return tag("g", tag("title", about), *drawn, data_track=track)
 
 
 def _ring(track: int, t: int, x: float, y: float) -> Raw:

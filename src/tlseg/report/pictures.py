@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tlseg.geometry import Box, Spacing
-from tlseg.report.overlay import grey_picture, grey_window, outline_picture
+from tlseg.report.pixels import grey_picture, grey_window, outline_picture
 from tlseg.store.movie import MovieSource, open_source
 
 LEAST_PIXELS, MOST_PIXELS = 320, 640

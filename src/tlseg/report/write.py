@@ -125,7 +125,7 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
         tree=_tree(tracks, table, frames, clock),
         more=_more(table, tracks, divided, frames, clock),
         generations=generation_sheet(table, tracks, clock),
-        listings=listings(table, _edges(result)),
+        listings=listings(table, _edges(result), frames=seen),
     )
 
 
@@ -157,7 +157,9 @@ def _tree(tracks: pd.DataFrame, table: pd.DataFrame, frames: int, clock: Clock) 
     part = (
         "" if tree.shown == tree.families else f" The {tree.shown:,} largest of {tree.families:,} families are drawn."
     )
-    about = f"Each line is a track in the colour of its outlines, each fork a division; holes are gaps{rings}.{part}"
+    about = (
+        f"Each line is a track in the colour of its outlines, each fork a division; dashed where not seen{rings}.{part}"
+    )
     return Panel("Tracks and divisions", about, tree.drawing)
 
 
@@ -168,7 +170,7 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
     return [
         Panel(
             "Volume by generation",
-            "Generation 0 are the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames.",
+            "Generation 0 are nuclei without a known mother. Median, middle half, and 5 to 95 % of nuclei in all frames.",
             charts.volume_by_generation(table, rows),
             "The table has no volumes.",
         ),

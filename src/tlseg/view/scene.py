@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError
 from tlseg.geometry import Box, Spacing
-from tlseg.report.overlay import Window, grey_window, label_colors
+from tlseg.report.pixels import Window, grey_window, label_colors
 from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.result import Result, open_result
 from tlseg.store.unfinished import Unfinished
