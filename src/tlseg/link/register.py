@@ -29,8 +29,9 @@ _DOUBLING = 0.35
 # wrong motion more easily (eight in an embryo are nearly symmetric), so below _MANY it is less in proportion.
 _EXPLAINED, _CORE, _MANY = 0.02, 0.75, 32
 # Where nuclei wander on their own no motion fits that well, and then it explains a pair when it fits this much better than
-# chance: than the median of a few turns from all over, each matched and fitted in so many steps. In balls of 8 to 1000
-# nuclei that wandered by up to 0.7 radii, right motions had 0.005 to 0.28 of chance, wrong ones 0.46 and more.
+# chance: than the median of a few turns from all over, each matched and fitted in so many steps. In balls of 50 to 1000
+# nuclei that wandered by up to 0.7 radii, right motions had 0.006 to 0.21 of chance, wrong ones 0.60 and more. Fewer nuclei
+# than _MANY fit wrong turns too well for that.
 _OF_CHANCE, _CHANCES, _CHANCE_STEPS = 0.3, 9, 3
 # A rotation found by the wide search must be good by itself (same measure), and either twice as good as small motion
 # over all nuclei or four times as good over the better three quarters.
@@ -188,7 +189,7 @@ def _register(a: _Cloud, b: _Cloud, *, cap: float, planar: bool, rotations: int,
             best = fit
         if still or best.core <= explained or fewest < 4:
             return best.motion
-    if best.core <= _OF_CHANCE * min(1.0, fewest / _MANY) * _chance(a, b, cap=cap, planar=planar):
+    if fewest >= _MANY and best.core <= _OF_CHANCE * _chance(a, b, cap=cap, planar=planar):
         return best.motion
     wide = _search(a, b, cap=cap, planar=planar, rotations=rotations)
     better = wide.score <= _TWICE * free * best.score or wide.core <= _TWICE**2 * free * best.core
