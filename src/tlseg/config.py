@@ -30,6 +30,9 @@ class LabelSettings:
         Least mean of the centre map over the smoothing box at a seed.
     centre_smoothing_um, centre_distance_um
         Side of the smoothing box, and least distance of two seeds.
+    centre_saddle, centre_reach_um
+        Two maxima of the smoothed centre map are one nucleus where it stays above this share of the lower one all the
+        way between them, and they are no further apart than this; with 1 they never are.
     relief
         What is flooded: "distance" to background, or the "centre" map.
     minimum_volume_um3, minimum_volume_fraction
@@ -45,6 +48,8 @@ class LabelSettings:
     centre_threshold: int = 128
     centre_smoothing_um: float = 2.0
     centre_distance_um: float = 5.0
+    centre_saddle: float = 1.0
+    centre_reach_um: float = 14.0
     relief: Relief = "distance"
     minimum_volume_um3: float = 0.0
     minimum_volume_fraction: float = 0.0

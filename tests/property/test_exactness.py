@@ -23,7 +23,7 @@ from tlseg.geometry import Box, Grid, Shape, Spacing, spacing_nm
 from tlseg.label import block as block_module
 from tlseg.label import frame as frame_module
 from tlseg.label import watershed as watershed_module
-from tlseg.label.block import LabelledBlock
+from tlseg.label.block import LabelledBlock, saddle_rule
 from tlseg.label.frame import label_frame
 from tlseg.label.seeds import candidates, select_seeds, smoothing_window
 
@@ -143,6 +143,8 @@ def scenes(draw: st.DrawFn) -> Scene:
             relief=draw(st.sampled_from(["distance", "centre"])),
             centre_smoothing_um=draw(st.sampled_from([0.0, 2.0, 3.5])),
             centre_distance_um=draw(st.sampled_from([0.0, 3.0, 6.0])),
+            centre_saddle=draw(st.sampled_from([1.0, 0.8, 0.5])),
+            centre_reach_um=draw(st.sampled_from([4.0, 14.0])),
             minimum_volume_um3=draw(st.sampled_from([0.0, 30.0])),
             minimum_volume_fraction=draw(st.sampled_from([0.0, 0.3])),
             halo_um=draw(st.sampled_from([0.5, 2.0, 6.0])),
@@ -270,7 +272,16 @@ def reference(scene: Scene) -> NDArray[np.uint32]:
     if scene.settings.method == "qcanet":
         window = smoothing_window(scene.settings.centre_smoothing_um, scene.spacing_um)
         threshold = scene.settings.centre_threshold
-        found = candidates(scene.centres, foreground, crop=box, core=box, window=window, threshold=threshold)
+        found = candidates(
+            scene.centres,
+            foreground,
+            crop=box,
+            core=box,
+            window=window,
+            threshold=threshold,
+            spacing_um=scene.spacing_um,
+            rule=saddle_rule(scene.settings),
+        )
         seeds = select_seeds(found, spacing_um=scene.spacing_um, distance_um=scene.settings.centre_distance_um)
     relief = -scene.centres.astype(np.int64)
     if scene.settings.relief == "distance":

@@ -28,8 +28,8 @@ def found_in(
     for core in Grid(SHAPE, block):
         crop = core.grow(candidate_halo(window)).intersect(FRAME)
         here = (centres[crop.slices], foreground[crop.slices])
-        parts.append(candidates(*here, crop=crop, core=core, window=window, threshold=threshold))
-    return Candidates.joined(parts[::-1])
+        parts.append(candidates(*here, crop=crop, core=core, window=window, threshold=threshold, spacing_um=(1, 1, 1)))
+    return Candidates.of_blocks(parts[::-1])
 
 
 def naive_sums(centres: NDArray[np.uint8], window: Shape) -> NDArray[np.int64]:
@@ -84,7 +84,7 @@ def test_a_plateau_that_begins_outside_the_foreground_is_a_candidate_inside() ->
 def test_nothing_is_found_where_there_is_nothing() -> None:
     assert len(found_in(np.zeros(SHAPE, np.uint8), np.ones(SHAPE, bool), (4, 4, 4), (1, 3, 3), 0).position) == 0
     assert len(found_in(np.full(SHAPE, 255, np.uint8), np.zeros(SHAPE, bool), (4, 4, 4), (1, 3, 3), 0).position) == 0
-    assert select_seeds(Candidates.joined([]), spacing_um=(1, 1, 1), distance_um=3).shape == (0, 3)
+    assert select_seeds(Candidates.of_blocks([]), spacing_um=(1, 1, 1), distance_um=3).shape == (0, 3)
 
 
 @pytest.mark.parametrize("distance", [0.0, 1.0, 2.5, 6.0])

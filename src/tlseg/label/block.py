@@ -18,6 +18,7 @@ from tlseg.config import LabelSettings
 from tlseg.errors import RunError
 from tlseg.geometry import Box, Grid, Shape, Spacing, spacing_nm, voxels_for
 from tlseg.label.components import BlockComponents, FrameComponents, core_components, describe, join
+from tlseg.label.saddles import SaddleRule
 from tlseg.label.seeds import Candidates, candidate_halo, candidates, select_seeds, smoothing_window
 from tlseg.label.watershed import UNKNOWN, flood, flood_order, squared_distance
 
@@ -89,7 +90,14 @@ class LabelledBlock:
 
 def detect_halo(settings: LabelSettings, spacing_um: Spacing) -> Shape:
     """Voxels around a core that `detect` must see."""
-    return candidate_halo(smoothing_window(settings.centre_smoothing_um, spacing_um))
+    rule = saddle_rule(settings)
+    window = smoothing_window(settings.centre_smoothing_um, spacing_um)
+    return candidate_halo(window, rule.halo(spacing_um) if rule else (0, 0, 0))
+
+
+def saddle_rule(settings: LabelSettings) -> SaddleRule | None:
+    """When two centres are one nucleus; None where they never are."""
+    return SaddleRule(settings.centre_saddle, settings.centre_reach_um) if settings.centre_saddle < 1 else None
 
 
 def detect(
@@ -108,6 +116,8 @@ def detect(
         core=core,
         window=smoothing_window(settings.centre_smoothing_um, spacing_um),
         threshold=settings.centre_threshold,
+        spacing_um=spacing_um,
+        rule=saddle_rule(settings),
     )
     inside = core_components(foreground[core.inside(crop).slices])
     component = inside[tuple((found.position - np.array(core.start)).T)].astype(np.int64)
@@ -120,7 +130,7 @@ def number_frame(
     """Decide what is an instance and what it is called; `detections` are in the grid's order."""
     joined = join([d.components for d in detections], grid)
     seeds = select_seeds(
-        Candidates.joined([d.candidates for d in detections]),
+        Candidates.of_blocks([d.candidates for d in detections]),
         spacing_um=spacing_um,
         distance_um=settings.centre_distance_um,
     )

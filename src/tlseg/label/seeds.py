@@ -7,7 +7,7 @@ position. All arithmetic is in integers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -17,22 +17,35 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from tlseg.geometry import Box, Shape, Spacing
+from tlseg.label.saddles import SaddleRule, join_over_saddles
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Local maxima: `position` (n, 3) int64, global voxels (z, y, x) in C order; `height` (n,) int64, smoothed sums."""
+    """Local maxima of the smoothed centre map.
+
+    Parameters
+    ----------
+    position
+        Global voxels (n, 3), (z, y, x), in C order.
+    height
+        Smoothed sums (n,).
+    joined
+        Positions (k, 2, 3) of maxima that are one nucleus: the map hardly dips between them.
+    """
 
     position: NDArray[np.int64]
     height: NDArray[np.int64]
+    joined: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2, 3), np.int64))
 
     @classmethod
-    def joined(cls, parts: list[Candidates]) -> Candidates:
+    def of_blocks(cls, parts: list[Candidates]) -> Candidates:
         """Candidates of a whole frame, in C order of position, whatever the order of the blocks."""
         position = np.concatenate([np.zeros((0, 3), np.int64), *(p.position for p in parts)])
         height = np.concatenate([np.zeros(0, np.int64), *(p.height for p in parts)])
         order = np.lexsort(position.T[::-1])
-        return cls(position[order], height[order])
+        joined = np.concatenate([np.zeros((0, 2, 3), np.int64), *(p.joined for p in parts)])
+        return cls(position[order], height[order], joined[np.lexsort(joined.reshape(-1, 6).T[::-1])])
 
 
 def smoothing_window(side_um: float, spacing_um: Spacing) -> Shape:
@@ -41,14 +54,22 @@ def smoothing_window(side_um: float, spacing_um: Spacing) -> Shape:
     return (z, y, x)
 
 
-def candidate_halo(window: Shape) -> Shape:
-    """Voxels around a block that `candidates` must see: half the smoothing window and one neighbour."""
-    z, y, x = (w // 2 + 1 for w in window)
+def candidate_halo(window: Shape, beyond: Shape = (0, 0, 0)) -> Shape:
+    """Voxels around a block that `candidates` must see: half the smoothing window, one neighbour, and a rule's halo."""
+    z, y, x = (w // 2 + 1 + b for w, b in zip(window, beyond, strict=True))
     return (z, y, x)
 
 
 def candidates(
-    centres: NDArray[np.uint8], foreground: NDArray[np.bool_], *, crop: Box, core: Box, window: Shape, threshold: int
+    centres: NDArray[np.uint8],
+    foreground: NDArray[np.bool_],
+    *,
+    crop: Box,
+    core: Box,
+    window: Shape,
+    threshold: int,
+    spacing_um: Spacing,
+    rule: SaddleRule | None = None,
 ) -> Candidates:
     """Local maxima of the centre map in the core of a block.
 
@@ -63,6 +84,8 @@ def candidates(
         Smoothing box in voxels; a maximum is looked for in sums over it.
     threshold
         Least mean of the map over the box, 0..255.
+    spacing_um, rule
+        Voxel spacing (z, y, x), and when two maxima are one nucleus; None for never.
     """
     sums = centres.astype(np.int32)
     for axis, side in enumerate(window):
@@ -70,18 +93,24 @@ def candidates(
             sums = ndimage.convolve1d(sums, np.ones(side, np.int32), axis=axis, mode="nearest")
     least = threshold * int(np.prod(window))
     highest = (sums == ndimage.maximum_filter(sums, size=3, mode="nearest")) & (sums >= max(least, 1)) & foreground
-    inner = core.inside(crop)
+    seen = core if rule is None else core.grow(rule.halo(spacing_um)).intersect(crop)
     outside = np.ones(highest.shape, dtype=bool)
-    outside[inner.slices] = False
+    outside[seen.inside(crop).slices] = False
     highest[outside] = False
     local = _thin(np.argwhere(highest), np.where(foreground, sums, -1))
-    return Candidates(local + np.array(crop.start), sums[tuple(local.T)].astype(np.int64))
+    position, height = local + np.array(crop.start), sums[tuple(local.T)].astype(np.int64)
+    if rule is None:
+        return Candidates(position, height)
+    joined = join_over_saddles(position, height, sums, crop=crop, core=core, spacing_um=spacing_um, rule=rule)
+    own = ((position >= core.start) & (position < core.stop)).all(axis=1)
+    return Candidates(position[own], height[own], joined)
 
 
 def select_seeds(found: Candidates, *, spacing_um: Spacing, distance_um: float) -> NDArray[np.int64]:
     """Seeds of a frame: from the highest candidate down, each that is `distance_um` away from all taken before.
 
-    Ties go to the first position in C order. Returns positions (n, 3) in C order; a seed's name is its position.
+    A candidate that is one nucleus with a seed is none itself. Ties go to the first position in C order. Returns
+    positions (n, 3) in C order; a seed's name is its position.
     """
     n = len(found.position)
     if n == 0:
@@ -89,14 +118,29 @@ def select_seeds(found: Candidates, *, spacing_um: Spacing, distance_um: float) 
     points = found.position * np.array(spacing_um)
     tree = cKDTree(points)
     dropped = np.zeros(n, dtype=bool)
+    partners = _partners(found)
     kept = []
     for i in np.lexsort((np.arange(n), -found.height)):
         if dropped[i]:
             continue
         kept.append(i)
         dropped[tree.query_ball_point(points[i], distance_um)] = True
+        dropped[partners.get(int(i), [])] = True
     seeds: NDArray[np.int64] = found.position[np.sort(np.array(kept))]
     return seeds
+
+
+def _partners(found: Candidates) -> dict[int, list[int]]:
+    """For candidates that are one nucleus with others: numbers of those others."""
+    partners: dict[int, list[int]] = {}
+    if len(found.joined):
+        shape = tuple(found.position.max(axis=0) + 1)
+        flat = np.ravel_multi_index(tuple(found.position.T), shape)
+        numbers = np.searchsorted(flat, np.ravel_multi_index(tuple(np.moveaxis(found.joined, -1, 0)), shape))
+        for one, other in numbers.tolist():
+            partners.setdefault(one, []).append(other)
+            partners.setdefault(other, []).append(one)
+    return partners
 
 
 def _thin(points: NDArray[Any], sums: NDArray[np.int32]) -> NDArray[np.int64]:

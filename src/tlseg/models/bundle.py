@@ -62,6 +62,9 @@ class ModelSpec:
         Side of the box NDN's map is averaged over before maxima are looked for; 0 for none.
     centre_distance_um
         Two centres are at least this far apart; the brighter one stays.
+    centre_saddle, centre_reach_um
+        Two maxima of NDN's averaged map, no further apart than `centre_reach_um`, are one nucleus where it stays above this
+        share of the lower one between them; with 1 they never are.
     relief
         What the watershed floods: "distance" to background, or NDN's "centre" map.
     minimum_volume_um3, minimum_volume_fraction
@@ -83,6 +86,8 @@ class ModelSpec:
     centre_threshold: float = 0.4
     centre_smoothing_um: float = 4.0
     centre_distance_um: float = 5.0
+    centre_saddle: float = 1.0
+    centre_reach_um: float = 14.0
     relief: Literal["distance", "centre"] = "centre"
     minimum_volume_um3: float = 0.0
     minimum_volume_fraction: float = 0.0
@@ -110,6 +115,8 @@ class ModelSpec:
             centre_threshold=byte(self.centre_threshold),
             centre_smoothing_um=self.centre_smoothing_um,
             centre_distance_um=self.centre_distance_um,
+            centre_saddle=self.centre_saddle,
+            centre_reach_um=self.centre_reach_um,
             relief=self.relief,
             minimum_volume_um3=self.minimum_volume_um3,
             minimum_volume_fraction=self.minimum_volume_fraction,

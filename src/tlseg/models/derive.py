@@ -31,6 +31,7 @@ def rescaled(spec: ModelSpec, factor: float) -> ModelSpec:
         spacing_um=(z * factor, y * factor, x * factor),
         centre_smoothing_um=spec.centre_smoothing_um * factor,
         centre_distance_um=spec.centre_distance_um * factor,
+        centre_reach_um=spec.centre_reach_um * factor,
         minimum_volume_um3=spec.minimum_volume_um3 * factor**3,
         provenance={**spec.provenance, "rescaled": factor},
     )

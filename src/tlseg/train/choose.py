@@ -84,6 +84,7 @@ def values_to_try(examples: Sequence[Example]) -> Table:
         "centre_threshold": tuple(round(0.2 + 0.1 * i, 1) for i in range(7)),
         "centre_smoothing_um": tuple(round(f * diameter, 1) for f in (0.0, 0.1, 0.2, 0.3, 0.4)),
         "centre_distance_um": tuple(round(f * diameter, 1) for f in (0.2, 0.3, 0.4, 0.5, 0.6)),
+        "centre_saddle": (1.0, 0.9, 0.8, 0.7),
         "relief": ("distance", "centre"),
         "minimum_volume_um3": tuple(float(round(f * volume)) for f in (0.0, 0.02, 0.05, 0.1)),
         "minimum_volume_fraction": (0.0, 0.1, 0.15, 0.2, 0.25),

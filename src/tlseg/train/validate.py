@@ -90,6 +90,7 @@ def detect(heat: NDArray[np.uint8], *, spec: ModelSpec, spacing_um: Spacing) -> 
         core=box,
         window=smoothing_window(spec.centre_smoothing_um, spacing_um),
         threshold=byte(spec.centre_threshold),
+        spacing_um=spacing_um,
     )
     return select_seeds(peaks, spacing_um=spacing_um, distance_um=spec.centre_distance_um)
 
