@@ -1,6 +1,6 @@
 """How good are the labels on embryos the networks never saw, by stack, by embryo and by stage?
 
-    python benchmarks/accuracy.py --fold Emb11=embryo --fold Emb03,Emb08=runs/fold38 --out accuracy [--choose]
+    python benchmarks/accuracy.py --fold Emb11=embryo-without-emb11 --fold Emb03,Emb08=runs/fold38 --out accuracy [--choose]
         [--labels NAME=FOLDER ...]
 
 Every stack is predicted by the model it was held out of and labelled by the code of a run. The same maps are also labelled

@@ -1,6 +1,6 @@
 """How do the methods of the paper and tlseg compare, side by side, on embryos none of their networks saw?
 
-    python benchmarks/compare.py --fold Emb11=embryo --baselines Emb11=runs/emb11 --out compare [--stacks t001,t251,t501]
+    python benchmarks/compare.py --fold Emb11=embryo-without-emb11 --baselines Emb11=runs/emb11 --out compare
 
 `--fold` names tlseg's own model for some held-out embryos, as in accuracy.py; `--baselines` a folder with the other
 networks trained without them. What is not there is left out:

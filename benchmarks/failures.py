@@ -1,6 +1,6 @@
 """Where do labels go wrong? The worst held-out stacks as pictures.
 
-    python benchmarks/failures.py --fold Emb11=embryo --out accuracy [--count 3]
+    python benchmarks/failures.py --fold Emb11=embryo-without-emb11 --out accuracy [--count 3]
 
 Each row is one stack at the plane where most is wrong: the image, the truth and the labels. Nuclei that one object of the
 other side matches (IoU above 0.5) are drawn in green; the others in red, where nothing else than their outline is wrong, and

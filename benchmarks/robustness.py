@@ -1,6 +1,6 @@
 """Does another microscope change the answer?
 
-    python benchmarks/robustness.py --fold Emb11=embryo --fold Emb03,Emb08=runs/fold38 --out robustness [--stacks t201,t401]
+    python benchmarks/robustness.py --fold Emb11=embryo-without-emb11 --fold Emb03,Emb08=runs/fold38 --out robustness
 
 Every held-out stack is changed as another instrument or export would have recorded it, predicted anew and scored against
 the truth, changed alike where geometry is. The table gives the scores and how far they are from those of the stack as

@@ -1,4 +1,4 @@
-"""A real mouse embryo from files to scores: BBBC050's Emb11, which the bundled weights were not trained on.
+"""A real mouse embryo from files to scores: BBBC050's Emb11, which taught the bundled model embryo-without-emb11 nothing.
 
     python examples/emb11.py [--data DIR] [--out DIR]
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--embryo", default="Emb11")
-    parser.add_argument("--model", default="embryo")
+    parser.add_argument("--model", default="embryo-without-emb11")
     parser.add_argument("--out", type=Path, default=Path("emb11"))
     options = parser.parse_args()
     folder = options.data / "bbbc050"

@@ -1,6 +1,6 @@
 """Figure 3 of Tokuoka et al. 2020, redrawn from real runs: what each method makes of early and late embryos.
 
-    python examples/figure3.py [--stacks Emb11_t051,Emb11_t301,Emb11_t501] [--model embryo] [--unet3d best.pt] [--out DIR]
+    python examples/figure3.py [--stacks Emb11_t051,Emb11_t301,Emb11_t501] [--model MODEL] [--unet3d best.pt] [--out DIR]
 
 Columns are the image, the truth, the 3D U-Net with connected components, NSN alone (without NDN) with connected
 components, and the whole model. The 3D U-Net comes from `tlseg train unet3d`; without one its column is left out. Give
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--stacks", default="Emb11_t051,Emb11_t301,Emb11_t501")
-    parser.add_argument("--model", default="embryo", help="NSN and NDN: a model's name or folder")
+    parser.add_argument("--model", default="embryo-without-emb11", help="NSN and NDN: a model's name or folder")
     parser.add_argument("--unet3d", type=Path, help="best.pt of a training of the 3D U-Net without these embryos")
     parser.add_argument("--out", type=Path, default=Path("figure3"))
     options = parser.parse_args()

@@ -148,6 +148,7 @@ def test_a_slurm_job_that_reached_its_walltime_is_submitted_again(
     ):
         client.wait_for_workers(2, timeout=120)
         first = client.run(os.getpid)
+        time.sleep(4 * keepers.LOOK_S)  # it must have been seen to be missed
         os.killpg(int((tmp_path / "1.pid").read_text()), signal.SIGKILL)
         end = time.monotonic() + 120
         while time.monotonic() < end:

@@ -167,7 +167,7 @@ def separate(objects: Objects, placed: Stabilised, one: Ints, two: Ints) -> NDAr
 
     Pairs of different frames are; so is everything where there are no volumes, or no third dimension.
     """
-    if np.ptp(objects.volume_um3) == 0 or np.ptp(objects.position_um[:, 0]) == 0:
+    if len(objects) == 0 or np.ptp(objects.volume_um3) == 0 or np.ptp(objects.position_um[:, 0]) == 0:
         return np.ones(len(one), dtype=bool)
     radius = np.cbrt((objects.volume_um3[one] + objects.volume_um3[two]) * (3 / (4 * np.pi)))
     distance = np.linalg.norm(placed.position_um[one] - placed.position_um[two], axis=1)

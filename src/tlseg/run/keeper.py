@@ -2,7 +2,8 @@
 
 Dask begins no job again in a cluster of a fixed size, and takes one of several processes for there when it is long gone.
 Here a job whose workers have all left is ended, so that the cluster no longer counts it, and begun anew. One that waits
-in a queue was never here, and is left in its place.
+in a queue was never here, and is left in its place; so is one that was here for less than a look, or a job that cannot
+work would be begun again for ever.
 """
 
 from __future__ import annotations

@@ -41,7 +41,9 @@ def load_detection(scratch: Scratch, frame: int, block: int) -> Detection:
         low=(stored["low_0"], stored["low_1"], stored["low_2"]),
         high=(stored["high_0"], stored["high_1"], stored["high_2"]),
     )
-    return Detection(Candidates(stored["position"], stored["height"], stored["joined"]), stored["component"], components)
+    return Detection(
+        Candidates(stored["position"], stored["height"], stored["joined"]), stored["component"], components
+    )
 
 
 def save_numbers(scratch: Scratch, frame: int, numbers: FrameNumbers) -> None:
