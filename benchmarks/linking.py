@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,9 @@ def main() -> None:
     if options.only:
         link_alone(*options.only)
         return
-    print(machine(), "\n")
+    programs = options.programs.split(",") if options.programs else []
+    print(machine() + (f", laptrack {version('laptrack')}" if any("laptrack" in p for p in programs) else ""), "\n")
     with tempfile.TemporaryDirectory() as folder:
-        programs = options.programs.split(",") if options.programs else []
         if programs:
             compare(programs, options.frames, options.nuclei, options.wander, Path(folder))
         if options.curve:
@@ -65,8 +66,12 @@ def main() -> None:
 def compare(programs: list[str], frames: int, nuclei: int, wander_um: float, folder: Path) -> None:
     """Link the same points with each program, one after the other, and print a table."""
     points, truth = tissue(frames, nuclei, wander_um=wander_um)
-    measured = {program: measure(program, points, truth, folder) for program in programs}
-    print(f"{frames} frames, {len(points)} points, {len(truth)} true links\n")
+    print(f"{frames} frames, {len(points)} points, {len(truth)} true links\n", flush=True)
+    measured = {}
+    for program in programs:
+        measured[program] = measure(program, points, truth, folder)
+        print(f"{program}: {measured[program]['seconds']:.1f} s", flush=True)
+    print()
     first = measured[programs[0]]["cpu"]
     columns = ["program", "s", "CPU s", "times the CPU", "GiB", "links right", "links found", "division F1"]
     rows = [
