@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tlseg.errors import RunError
 from tlseg.label.small import large_enough
@@ -25,9 +26,13 @@ OBJECT_KEYS = ("t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um
 
 
 def frame_objects(run: RunContext, frame: int) -> pd.DataFrame:
-    """Nuclei of one frame under their provisional numbers, those too small left out; `t` is the frame of the movie."""
+    """Nuclei of one frame under their provisional numbers, those too small left out; `t` is the frame of the movie.
+
+    What is too small is decided once, on the nuclei as they were flooded. Repairs change the frame's median volume: asked
+    again, other labels would come and go, and parts that tracks say are nuclei would be lost.
+    """
     sums, repaired = repair.mended_sums(run, frame)
-    table = _table(run, frame, sums)
+    table = _table(run, frame, sums, dropped=_too_small(run, repair.certified_sums(run, frame)))
     table.loc[table["label"].isin(repaired), "seed"] = "repaired"
     return table
 
@@ -36,7 +41,10 @@ def decide_repairs(run: RunContext, *, settings: LinkSettings) -> None:
     """Store what is to be repaired in each frame, unless an earlier start did."""
     if repair.decided(run):
         return
-    tables = [_table(run, frame, repair.certified_sums(run, frame))[list(OBJECT_KEYS)] for frame in run.frames]
+    tables = []
+    for frame in run.frames:
+        sums = repair.certified_sums(run, frame)
+        tables.append(_table(run, frame, sums, dropped=_too_small(run, sums))[list(OBJECT_KEYS)])
     objects = pd.concat(tables, ignore_index=True)
     shared = _overlaps(run, objects, repair.certified_overlaps)
     found = find_repairs(objects, shared, settings=settings)
@@ -140,7 +148,12 @@ def write_record(place: Place, record: Mapping[str, Any]) -> None:
     place.write((json.dumps(record, indent=2, default=_plain) + "\n").encode())
 
 
-def _table(run: RunContext, frame: int, sums: ObjectSums) -> pd.DataFrame:
+def _too_small(run: RunContext, sums: ObjectSums) -> NDArray[np.int64]:
+    """Numbers of a frame's nuclei that are too small to be kept."""
+    return sums.label[~large_enough(sums.voxels, spacing_um=run.spacing_um, settings=run.settings)]
+
+
+def _table(run: RunContext, frame: int, sums: ObjectSums, *, dropped: NDArray[np.int64]) -> pd.DataFrame:
     table = object_table(
         sums,
         t=frame,
@@ -149,8 +162,7 @@ def _table(run: RunContext, frame: int, sums: ObjectSums) -> pd.DataFrame:
         dtype=run.source.dtype,
         fallback=_fallback_labels(run, frame),
     )
-    voxels = table["volume_voxels"].to_numpy()
-    return table[large_enough(voxels, spacing_um=run.spacing_um, settings=run.settings)].reset_index(drop=True)
+    return table[~table["label"].isin(dropped)].reset_index(drop=True)
 
 
 def _overlaps(run: RunContext, objects: pd.DataFrame, of: Callable[[RunContext, int], pd.DataFrame]) -> pd.DataFrame:
