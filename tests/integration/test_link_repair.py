@@ -10,10 +10,13 @@ import tifffile
 from click.testing import CliRunner
 
 import tlseg
+from handmade import write_movie
 from runs import essence, labels_of
 from tlseg.cli import main
 from tlseg.errors import LabelError
 from tlseg.run.link_labels import link_labels
+from tlseg.store.labels import create_labels
+from tlseg.store.movie import open_source
 
 SPACING_UM = (1.5, 1.0, 1.0)
 MERGED, CUT = 2, 4
@@ -71,3 +74,34 @@ def test_flat_labels_are_not_repaired(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="Only 3D labels can be repaired"):
         link_labels(tmp_path / "flat.tif", out=tmp_path / "out.ome.zarr", spacing_um=(1.0, 1.0), repair=True)
     assert not (tmp_path / "out.ome.zarr").exists()
+
+
+def test_one_plane_with_a_z_axis_is_flat(tmp_path: Path) -> None:
+    labels = np.zeros((2, 1, 16, 16), np.uint32)
+    labels[..., 4:9, 4:9] = 1
+    movie = write_movie(tmp_path / "plane.ome.zarr", labels.astype(np.uint16))
+    source = open_source(movie)
+    assert not source.is_2d
+    writer = create_labels(movie, name="nuclei", source=source)
+    for t, frame in enumerate(labels):
+        for number, box in enumerate(writer.regions):
+            writer.write(t, number, frame[box.slices])
+    writer.finish({}, source="../../")
+    with pytest.raises(LabelError, match="Only 3D labels can be repaired"):
+        link_labels(movie, out=tmp_path / "out.ome.zarr", repair=True)
+    assert link_labels(movie, out=tmp_path / "out.ome.zarr").tracks == 1
+
+
+GONE, LATE, NONE = [True, False, False], [False, False, True], [False] * 3
+
+
+@pytest.mark.parametrize("there", [GONE, LATE, NONE, [True]], ids=["vanish", "come late", "never", "one frame"])
+def test_repair_of_little_or_nothing_leaves_it_as_it_is(tmp_path: Path, there: list[bool]) -> None:
+    movie = np.zeros((len(there), 6, 16, 16), np.uint16)
+    movie[there, 1:5, 3:8, 3:8], movie[there, 1:5, 3:8, 8:13] = 1, 2
+    (tmp_path / "given").mkdir()
+    for t, frame in enumerate(movie):
+        tifffile.imwrite(tmp_path / "given" / f"mask{t}.tif", frame, photometric="minisblack")
+    done = link_labels(tmp_path / "given", out=tmp_path / "out.ome.zarr", spacing_um=SPACING_UM, repair=True)
+    assert (done.frames, done.nuclei, done.tracks) == (len(there), 2 * sum(there), 2 * sum(there))
+    np.testing.assert_array_equal(labels_of(tmp_path / "out.ome.zarr"), movie)

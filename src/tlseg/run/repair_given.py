@@ -25,8 +25,8 @@ Patches = Mapping[int, list[Patch]]
 
 
 def check_repairable(source: LabelInput) -> None:
-    """Raise `LabelError` for flat movies: volumes there are areas, and a nucleus below another is not seen."""
-    if source.base.is_2d:
+    """Raise `LabelError` for frames of one plane: volumes there are areas, and a nucleus below another is not seen."""
+    if source.base.frame_shape[0] == 1:
         raise LabelError("Only 3D labels can be repaired; these are flat. Leave --repair away.")
 
 
