@@ -20,16 +20,22 @@ Nucleus = tuple[np.ndarray, float]
 
 
 def repairs(
-    before: list[Nucleus], label: Nucleus, after: list[Nucleus], *, beside: Nucleus | None = None, shining: float = 1.0
+    before: list[Nucleus],
+    label: Nucleus,
+    after: list[Nucleus],
+    *,
+    beside: Nucleus | None = None,
+    shining: float = 1.0,
+    far: float = V,
 ) -> list[tuple[int, str, tuple[int, ...]]]:
-    """What is repaired where nuclei become one label in one frame; `beside` is there in all, as are four far away.
+    """What is repaired where nuclei become one label in one frame; `beside` is there in all, as are four of volume `far`.
 
-    From that frame on all of them are brighter by the factor `shining`.
+    From that frame on all but the others are brighter by the factor `shining`.
     """
     rows = []
     for t in range(FRAMES):
         here = before if t < WHEN else [label] if t == WHEN else after
-        others = [(place, V) for place in FAR] + ([beside] if beside else [])
+        others = [(place, far) for place in FAR] + ([beside] if beside else [])
         for number, (place, volume) in enumerate([*here, *others], start=1):
             bright = shining if t >= WHEN and number <= len(here) else 1.0
             rows.append((t, number, *place, volume, 100.0 * bright))
@@ -106,3 +112,10 @@ def test_a_nucleus_not_linked_to_its_merged_label_is_told_by_its_volume(
         shining=8.0,
     )
     assert found == (TAKEN_APART if apart else [])
+
+
+@pytest.mark.parametrize(("share", "apart"), [(1.0, True), (1.5, False)], ids=["both", "more than both"])
+def test_a_label_linked_to_none_of_its_nuclei_holds_each_of_them_once(share: float, apart: bool) -> None:
+    # Among small nuclei that lie still the reach is short: the label is too far from both, and both are bridged as gaps.
+    pair = [(LEFT, V), (RIGHT, V)]
+    assert repairs(pair, (centre(V, V), share * 2 * V), pair, far=50.0) == (TAKEN_APART if apart else [])

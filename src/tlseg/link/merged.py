@@ -171,7 +171,8 @@ def _take_apart(traced: Traced, walk: _Walk, row: int, missing: list[_Missing]) 
         max(int(objects.t[one.after]) for one in missing),
     )
     passing = [(one.before, one.after) for one in missing if one.passes]
-    if min(own) >= 0:
+    # Where its label is linked on neither side, its own nucleus may be one of those that are missing: it counts once.
+    if min(own) >= 0 and not any(own[0] == before or own[1] == after for before, after in passing):
         passing.insert(0, own)
     others = [one for one in missing if not one.passes]
     if len(passing) + len(others) < 2:
