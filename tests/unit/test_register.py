@@ -47,10 +47,13 @@ def test_one_nucleus_says_nothing_of_the_embryo(before: int, after: int) -> None
     np.testing.assert_array_equal(motion.shift, 0)
 
 
-@pytest.mark.parametrize("apart", [np.array([0, 4.0, 1.0]), np.array([0, -3.0, 2.0])], ids=["apart", "nearer"])
-def test_two_nuclei_that_part_or_meet_have_not_moved_as_one(apart: np.ndarray) -> None:
-    a = TRIANGLE[:2]
-    motion = found(a, a + np.stack([-apart, apart]))
+PARTING, MEETING, ALONE = [[0, -4.0, -1.0], [0, 4.0, 1.0]], [[0, 3.0, -2.0], [0, -3.0, 2.0]], [[0, 0, 0], [0, 5.0, 2.0]]
+
+
+@pytest.mark.parametrize("by", [PARTING, MEETING, ALONE, [*ALONE, [0, 0, 0]]])
+def test_few_nuclei_that_go_their_own_ways_have_not_moved_as_one(by: list[list[float]]) -> None:
+    a = TRIANGLE[: len(by)]
+    motion = found(a, a + np.array(by))
     np.testing.assert_array_equal(motion.apply(a), a)
 
 
