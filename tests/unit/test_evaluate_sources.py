@@ -239,6 +239,31 @@ def test_labels_of_a_part_of_a_movie_keep_its_frame_numbers(tmp_path: Path) -> N
     assert "paired in order" in in_order.notes[0]
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_an_image_is_not_taken_for_labels_and_its_array_is(version: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels" / "plain.zarr"  # no group of labels, only a folder of that name
+    root = zarr.open_group(path, mode="w", zarr_format=3 if version == "0.5" else 2)
+    write_ome(root, MOVIE, axes="tzyx", version=version)
+    attributes = root.attrs["ome"] if version == "0.5" else dict(root.attrs)
+    assert isinstance(attributes, dict)
+    assert np.array_equal(whole(open_label_movie(path)), MOVIE)
+    del attributes["image-label"]
+    root.attrs.put({"ome": attributes} if version == "0.5" else attributes)
+    with pytest.raises(LabelError, match=r"image without labels.*plain\.zarr/0\.$"):
+        open_label_movie(path)
+    assert np.array_equal(whole(open_label_movie(path / "0")), MOVIE)
+
+
+def test_labels_need_not_say_so_below_a_group_of_labels(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "movie.zarr", {"nuclei": MOVIE})
+    group = zarr.open_group(path / "labels" / "nuclei", mode="a")
+    ome = group.attrs["ome"]
+    assert isinstance(ome, dict)
+    del ome["image-label"]
+    group.attrs["ome"] = ome
+    assert np.array_equal(whole(open_label_movie(path / "labels" / "nuclei")), MOVIE)
+
+
 def bad_path(kind: str, folder: Path) -> Path:
     path = folder / "labels.tif"
     match kind:

@@ -46,9 +46,14 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
         raise LabelError(
             f"{path} is a zarr group without labels: no `labels/` and no `multiscales`. Give the group that holds them."
         )
-    if "omero" in attributes and "image-label" not in attributes:
-        raise LabelError(f"{path} is an image without labels. Segment it first, or give a group that holds labels.")
-    root, below, own_name = path.rpartition("/labels/")
+    root, _, own_name = path.rpartition("/labels/")
+    below = bool(root) and _is_group(Place(root) / "labels")
+    if "image-label" not in attributes and not below:
+        level = parse_image(dict(node.attrs), where=path).paths[0]
+        raise LabelError(
+            f"{path} is an image without labels: no `labels/`, and no `image-label` in its metadata. Segment it first, or "
+            f"give a group that holds labels. If its own numbers are labels, give the array: {path}/{level}."
+        )
     geff = _geff(root, own_name) if below else None
     return _movie_of_multiscale(node, path, geff)
 
@@ -111,6 +116,10 @@ def _is_array(folder: Path) -> bool:
         return True
     document = folder / "zarr.json"
     return document.is_file() and json.loads(document.read_text(encoding="utf-8")).get("node_type") == "array"
+
+
+def _is_group(folder: Place) -> bool:
+    return any((folder / document).exists() for document in ("zarr.json", ".zgroup"))
 
 
 def _ome(group: zarr.Group) -> Mapping[str, Any]:
