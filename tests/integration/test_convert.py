@@ -338,6 +338,15 @@ def test_a_killed_conversion_leaves_nothing_that_looks_complete(tmp_path: Path) 
     assert not part.exists()
 
 
+def test_numbers_that_only_overflow_in_the_output_are_refused(tmp_path: Path) -> None:
+    huge = np.zeros((2, 5, 40, 44), "f8")
+    huge[1, 2, 3, 4] = 1e300
+    out = tmp_path / "m.ome.zarr"
+    with pytest.raises(MovieError, match="beyond what float32 holds"):
+        convert([tiff(tmp_path / "huge.tif", huge, "TZYX")], out, spacing_um=SPACING)
+    assert not out.exists()
+
+
 def test_a_failed_conversion_cleans_up_and_keeps_the_old_movie(tmp_path: Path) -> None:
     out = tmp_path / "a.ome.zarr"
     convert([imagej(tmp_path / "a.tif", MOVIE[:, 0], "TZYX")], out)

@@ -268,8 +268,6 @@ def _target_dtype(source: Input) -> np.dtype[Any]:
 
 
 def _cast(voxels: npt.NDArray[np.generic], dtype: np.dtype[Any], where: str) -> npt.NDArray[np.generic]:
-    if dtype.kind == "f" and not np.isfinite(voxels).all():
-        raise MovieError(f"{where} holds NaN or infinite pixels. Expected numbers; replace them first.")
     if voxels.dtype.kind in "ui" and voxels.dtype.itemsize > 2 and voxels.size:
         low, high = int(voxels.min()), int(voxels.max())
         limits = np.iinfo(dtype)
@@ -279,7 +277,14 @@ def _cast(voxels: npt.NDArray[np.generic], dtype: np.dtype[Any], where: str) -> 
                 f"to {limits.max}, which "
                 f"fits {dtype}; rescale them first."
             )
-    return voxels.astype(dtype, copy=False)
+    with np.errstate(over="ignore"):
+        cast = voxels.astype(dtype, copy=False)
+    if dtype.kind == "f" and not np.isfinite(cast).all():
+        raise MovieError(
+            f"{where} holds NaN or infinite pixels, or some beyond what {dtype} holds. Expected numbers; replace or "
+            "rescale them first."
+        )
+    return cast
 
 
 def _notes(source: Input, dtype: np.dtype[Any], interval_s: float | None) -> tuple[str, ...]:
