@@ -1,9 +1,10 @@
 """How many regions a second can be handed to a cluster, and does anybody's memory grow with their number?
 
-    python benchmarks/scheduler.py [--regions 100000] [--workers 2] [--out FOLDER]
+    python benchmarks/scheduler.py [--regions 100000] [--workers 2] [--log-length 1000] [--out FOLDER]
 
 Empty regions go through what a run uses: its flows, its window, its pool and its context as argument; only the work is
-left out. Scheduler and workers are processes of their own, so that each one's memory can be watched. Written to FOLDER:
+left out. Scheduler and workers are processes of their own, so that each one's memory can be watched. --log-length is how
+many events of each topic the scheduler's diary keeps (`distributed.admin.low-level-log-length`). Written to FOLDER:
 `scheduler.csv` (memory over time) and `scheduler.png`.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import subprocess
 import sys
 import tempfile
@@ -46,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--regions", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--log-length", type=int, help="events of a topic in the scheduler's diary [default: Dask's]")
     parser.add_argument("--out", type=Path, default=Path("runs/scheduler"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -54,7 +57,7 @@ def main() -> None:
         movie = Path(folder) / "movie.ome.zarr"
         simulate(movie, SimulationSettings(frames=1, start_nuclei=2, shape=(32, 64, 64)))
         run = prepare(movie, out=Path(folder) / "out", workers=1, device="cpu").run
-        with cluster(options.workers) as (address, scheduler), Client(address) as client:
+        with cluster(options.workers, options.log_length) as (address, scheduler), Client(address) as client:
             hand_over(client, run, regions=2 * REGIONS_PER_FRAME)  # imports, connections, first allocations
             time.sleep(QUIET_S)
             with Memory({"client": psutil.Process(), "scheduler": psutil.Process(scheduler)}) as memory:
@@ -63,11 +66,13 @@ def main() -> None:
                 seconds = time.perf_counter() - began
                 spent = {name: after - before[name] for name, after in memory.cpu_seconds().items()}
     rows = memory.rows
+    grown = {name: rows[-1][column] - rows[0][column] for column, name in ((2, "client"), (3, "scheduler"))}
     write_csv(options.out / "scheduler.csv", rows)
     draw(options.out / "scheduler.png", rows)
     print(f"{done} regions in {seconds:.0f} s: {done / seconds:.0f} a second.\n")
     each = ", ".join(f"{name} {1e3 * s / done:.3f} ms" for name, s in spent.items())
     print(f"Processor time of a region: {each}.\n")
+    print(f"Grown by: {', '.join(f'{name} {mib:.1f} MiB' for name, mib in grown.items())}.\n")
     at = [rows[round((len(rows) - 1) * share)] for share in (0.1, 0.5, 1.0)]
     print(
         table(["regions done", "client MiB", "scheduler MiB"], [[str(r[1]), f"{r[2]:.0f}", f"{r[3]:.0f}"] for r in at])
@@ -99,15 +104,18 @@ def hand_over(client: Client, run: RunContext, *, regions: int, memory: Memory |
 
 
 @contextmanager
-def cluster(workers: int) -> Iterator[tuple[str, int]]:
+def cluster(workers: int, log_length: int | None) -> Iterator[tuple[str, int]]:
     """Scheduler and workers as processes, once they are there; yields the scheduler's address and process id."""
     with ExitStack() as stack:
         where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tlseg-dask-")))
         told = where / "scheduler.json"
         dask = [sys.executable, "-m", "dask"]
         here = ["--host", "127.0.0.1"]
+        diary = {} if log_length is None else {"DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": str(log_length)}
         scheduler = stack.enter_context(
-            running([*dask, "scheduler", *here, "--port", "0", "--no-dashboard", "--scheduler-file", str(told)])
+            running(
+                [*dask, "scheduler", *here, "--port", "0", "--no-dashboard", "--scheduler-file", str(told)], **diary
+            )
         )
         while not told.exists() or not told.read_text().strip():
             time.sleep(0.05)
@@ -121,9 +129,11 @@ def cluster(workers: int) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that ends with the block."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
+    )
     try:
         yield process
     finally:
@@ -144,6 +154,7 @@ class Memory:
 
     def __enter__(self) -> Memory:
         self.began = time.monotonic()
+        self._look()
         self.thread.start()
         return self
 
