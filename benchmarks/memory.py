@@ -39,8 +39,7 @@ LIMIT_BYTES = 4 * 2**30
 
 LENGTHS = (1, 2, 4, 8)
 WORKERS = (1, 2, 4)
-USUAL_FRAMES, USUAL_WORKERS = 4, 2
-"""What the series of workers and that of lengths keep; a larger frame is one frame, of more blocks than workers."""
+USUAL_WORKERS = 2
 
 COLUMNS = (
     *("frames", "frame", "workers", "block", "blocks", "nuclei", "planned_gib", "peak_gib", "client_gib", "seconds"),
@@ -57,7 +56,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to work [default: a temporary folder]")
     parser.add_argument("--series", action="store_true", help="three series, with a plot")
     parser.add_argument("--block", default="64,128,128", help="block of all series")
-    parser.add_argument("--sizes", nargs="+", default=["64,256,256", "128,256,256", "128,512,512"])
+    parser.add_argument("--sizes", nargs="+", default=["64,256,256", "128,256,256", "128,512,512"], help="two or more")
     parser.add_argument("--out", type=Path, default=Path("runs/memory"), help="where the series go")
     options = parser.parse_args()
     print(machine(), "\n", flush=True)
@@ -141,7 +140,7 @@ def run_series(sizes: list[Shape], block: Shape, *, out: Path, at: Path) -> None
     series = {
         "frames of a movie": [Case(n, sizes[0], USUAL_WORKERS, block) for n in LENGTHS],
         "frame, million voxels": [Case(1, size, USUAL_WORKERS, block) for size in sizes],
-        "workers": [Case(USUAL_FRAMES, sizes[0], n, block) for n in WORKERS],
+        "workers": [Case(1, sizes[1], n, block) for n in WORKERS],  # of more blocks than workers
     }
     cases = {case for cases in series.values() for case in cases}
     for case in sorted(cases, key=lambda c: (c.frames * c.shape[0] * c.shape[1] * c.shape[2], c.workers)):
