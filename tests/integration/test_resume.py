@@ -27,6 +27,8 @@ from tlseg.link.settings import LinkSettings
 from tlseg.run import components, finish, frames, publish, stages
 from tlseg.store.image_writer import ImageCopy
 from tlseg.store.labels import LabelWriter
+from tlseg.store.lock import held_lock
+from tlseg.store.place import Place
 from tlseg.store.result import open_result
 
 FIRST: dict[str, Any] = {"frames": "0:1", "block": (32, 48, 48)}
@@ -346,7 +348,8 @@ def test_overwriting_goes_on_when_it_is_repeated(base: Path, tmp_path: Path) -> 
 
 
 def lock_of(folder: Path, **owner: Any) -> Path:
-    lock = folder / "out.zarr/tlseg/nuclei/run.lock"
+    lock = folder / "out.zarr/tlseg/nuclei/run.lock/theirs"
+    lock.parent.mkdir()
     lock.write_text(json.dumps({"host": socket.gethostname(), **owner}))
     return lock
 
@@ -392,8 +395,10 @@ def test_killed_and_resumed(base: Path, tmp_path: Path) -> None:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
-            lock = json.loads((out / "tlseg/nuclei/run.lock").read_text())
-            assert lock["pid"] == process.pid
+            held = held_lock(Place(f"{out}/tlseg/nuclei"))
+            assert held is not None
+            assert held.owner is not None
+            assert held.owner.pid == process.pid
             with pytest.raises(RunError, match="Another run is writing"):
                 start(base, out)
         finally:

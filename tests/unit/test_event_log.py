@@ -138,7 +138,8 @@ def diary(folder: Path, *, over: str | None = None) -> None:
 
 def hold(folder: Path, *, pid: int | None = None) -> None:
     owner = this_process().to_dict() | ({"pid": pid, "started": 1.0} if pid else {})
-    (folder / LOCK).write_text(json.dumps(owner))
+    (folder / LOCK).mkdir()
+    (folder / LOCK / "mark").write_text(json.dumps(owner))
 
 
 def test_a_run_that_goes_on(tmp_path: Path, folder: Path) -> None:

@@ -1,23 +1,18 @@
-"""Working files: a table that is there means done, another fingerprint is told, one run at a time."""
+"""Working files: a table that is there means done, another fingerprint is told."""
 
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import socket
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from tlseg.errors import LabelError, ResumeError, RunError
-from tlseg.store import scratch as module
-from tlseg.store.owner import STALE_LOCK_S
-from tlseg.store.scratch import LostWorkError, RunLock, Scratch, write_atomically
+from tlseg.store.atomic import write_atomically
+from tlseg.store.scratch import LostWorkError, Scratch
 
 
 @pytest.fixture
@@ -240,105 +235,3 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LabelError, match=r"cannot be written to .*--out"):
         Scratch(str(tmp_path / "file/scratch")).begin({})
-    with pytest.raises(LabelError, match=r"cannot be written to .*--out"), RunLock(tmp_path / "file/run"):
-        pass
-
-
-# --- lock -----------------------------------------------------------------------------------------------------------
-
-
-def write_lock(folder: Path, text: str | dict[str, Any], *, age_s: float = 0.0) -> Path:
-    lock = folder / "run.lock"
-    lock.write_text(text if isinstance(text, str) else json.dumps(text))
-    os.utime(lock, (time.time() - age_s,) * 2)
-    return lock
-
-
-def here(pid: int, **more: Any) -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": pid, **more}
-
-
-def test_a_lock_keeps_others_out_until_it_is_left(tmp_path: Path) -> None:
-    with RunLock(tmp_path):
-        with pytest.raises(RunError, match=f"process {os.getpid()} on {socket.gethostname()}"), RunLock(tmp_path):
-            pass
-        assert (tmp_path / "run.lock").exists()
-    with RunLock(tmp_path):
-        pass
-    assert not (tmp_path / "run.lock").exists()
-
-
-def test_a_lock_is_left_when_the_run_fails(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), RunLock(tmp_path):
-        raise ZeroDivisionError
-    assert not (tmp_path / "run.lock").exists()
-
-
-def dead_pid() -> int:
-    import subprocess
-    import sys
-
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    return process.pid
-
-
-STALE: list[tuple[str, Any, float]] = [
-    ("a process that is gone", lambda: here(dead_pid()), 0),
-    ("its number given to another", lambda: here(os.getppid(), started=0.0), 0),
-    ("silent elsewhere", lambda: {"host": "elsewhere", "pid": 1}, STALE_LOCK_S + 5),
-    ("killed while writing the lock", lambda: "", module.UNREADABLE_LOCK_S + 5),
-    ("damaged", lambda: '{"host": "e', module.UNREADABLE_LOCK_S + 5),
-    ("not a lock", lambda: "[1]", module.UNREADABLE_LOCK_S + 5),
-]
-
-
-@pytest.mark.parametrize(("owner", "age"), [s[1:] for s in STALE], ids=[s[0] for s in STALE])
-def test_stale_locks_are_taken_over(tmp_path: Path, owner: Any, age: float) -> None:
-    write_lock(tmp_path, owner(), age_s=age)
-    with RunLock(tmp_path):
-        assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
-
-
-ALIVE: list[tuple[str, Any, float]] = [
-    ("alive", lambda: here(os.getppid(), started=psutil.Process(os.getppid()).create_time()), 10_000),
-    ("alive, older lock", lambda: here(os.getppid()), 10_000),
-    ("elsewhere", lambda: {"host": "elsewhere", "pid": 1}, STALE_LOCK_S - 60),
-    ("just being written", lambda: "", 0),
-]
-
-
-@pytest.mark.parametrize(("owner", "age"), [s[1:] for s in ALIVE], ids=[s[0] for s in ALIVE])
-def test_locks_of_the_living_are_kept(tmp_path: Path, owner: Any, age: float) -> None:
-    lock = write_lock(tmp_path, owner(), age_s=age)
-    before = lock.read_text()
-    with pytest.raises(RunError, match="Another run is writing") as caught, RunLock(tmp_path):
-        pass
-    assert "\n" not in str(caught.value)
-    assert lock.read_text() == before
-
-
-def test_a_beat_shows_that_the_run_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also while nothing is finished: a task may take longer than others wait."""
-    monkeypatch.setattr(module, "BEAT_S", 0.01)
-    with RunLock(tmp_path) as lock:
-        os.utime(lock.path, (0, 0))
-        until(lambda: time.time() - lock.path.stat().st_mtime < 60)
-        lock.beat()
-
-
-def test_a_lock_that_another_run_took_stops_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEAT_S", 0.01)
-    with RunLock(tmp_path) as lock:
-        write_lock(tmp_path, {"host": "elsewhere", "pid": 1})
-        until(lambda: lock.lost)
-        with pytest.raises(RunError, match=r"took .* over while this one was silent"):
-            lock.beat()
-    assert json.loads((tmp_path / "run.lock").read_text())["host"] == "elsewhere", "it is theirs now"
-
-
-def until(true: Any) -> None:
-    end = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -1,18 +1,23 @@
-"""Only one run at a time writes to an output, wherever it lies.
+"""One run at a time writes to an output, wherever it lies.
 
-In a folder the lock is a file that can be made only once. On an object store it is an object that is put on condition
-that there is none, and renewed on condition that nobody else did; where a store knows no conditions, the holder's mark
-is read back instead, so that of two runs at once at least one stops before it says that anything is complete.
+In a folder the lock is a folder of its own with one file in it, named by its holder's mark. On an object store it is an
+object that is put on condition that there is none, and renewed while it bears the holder's mark; where a store knows no
+conditions, the mark is read back, so that of two runs at once at least one stops before it says that anything is
+complete.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 from uuid import uuid4
@@ -22,11 +27,10 @@ from tlseg.store.location import one_line
 from tlseg.store.owner import Owner, parse_owner, this_process
 from tlseg.store.place import Place
 from tlseg.store.retry import again
-from tlseg.store.scratch import RunLock
 
 LOCK = "run.lock"
 BEAT_S = 30.0
-"""How often a lock in an object store is renewed."""
+"""How often a holder shows that it is alive, also while nothing is finished."""
 
 SETTLE_S = 1.0
 """How long a holder waits before it believes its own mark, on stores that know no conditions."""
@@ -58,7 +62,7 @@ class Held:
     last_sign : float
         When the holder last said that it is alive, seconds since the epoch.
     token : str
-        Mark of this holder, empty for folders.
+        Mark of this holder.
     """
 
     owner: Owner | None
@@ -73,18 +77,103 @@ class Held:
 
 def lock_of(folder: Place) -> Lock:
     """Lock of a run's folder, not yet taken."""
-    return ObjectLock(folder) if folder.remote else RunLock(folder.path)
+    return ObjectLock(folder) if folder.remote else FolderLock(folder)
 
 
 def held_lock(folder: Place) -> Held | None:
     """What the lock of a run's folder says now, None where there is none."""
     place = folder / LOCK
     try:
-        if not place.remote:
-            return Held(parse_owner(place.read_bytes()), place.path.stat().st_mtime)
-        return _read(place)
+        return _read_object(place) if place.remote else _read_folder(place.path)
     except FileNotFoundError:
         return None
+
+
+class FolderLock:
+    """A lock in a folder.
+
+    It is made beside its place and renamed, which no file system does over a folder that is not empty. A lock is given
+    back and taken over by removing the file of one mark, so who looked too long ago removes nobody else's.
+    """
+
+    def __init__(self, folder: Place) -> None:
+        self.folder = folder
+        self.token = uuid4().hex
+        self.left = threading.Event()
+        self.lost = False
+
+    def __enter__(self) -> FolderLock:
+        try:
+            self._take()
+        except OSError as error:
+            raise LabelError(
+                f"{self.folder} cannot be written to ({error.strerror}). Write elsewhere with --out."
+            ) from error
+        threading.Thread(target=self._keep_beating, name="tlseg-lock", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the lock back, unless somebody else has it; where that fails, the next run finds its owner gone."""
+        self.left.set()
+        with suppress(OSError):
+            self._remove(self.token)
+
+    def beat(self) -> None:
+        """Raise `RunError` where another run took the lock, since this one had been silent for too long."""
+        if self.lost:
+            raise RunError(
+                f"Another run took {self.folder} over while this one was silent. This one stops, so that nothing is mixed."
+            )
+
+    @property
+    def _path(self) -> Path:
+        return (self.folder / LOCK).path
+
+    def _take(self) -> None:
+        ready = (self.folder / f".{LOCK}.{self.token}").path
+        try:
+            ready.mkdir(parents=True)
+            (ready / self.token).write_text(json.dumps(this_process().to_dict()))
+            for _ in range(3):
+                if self._put(ready):
+                    return
+                held = held_lock(self.folder)
+                _yield_to_living(held, self.folder)
+                self._remove(held.token if held is not None else "")
+        finally:
+            shutil.rmtree(ready, ignore_errors=True)
+        raise RunError(f"Another run took {self.folder} at the same moment. Start again when it is done.")
+
+    def _put(self, ready: Path) -> bool:
+        """Rename the lock into its place; returns whether it is ours."""
+        try:
+            ready.rename(self._path)
+        except OSError as error:
+            # A network file system may ask twice and hear of the second time only: the mark says what became of it.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
+            return (self._path / self.token).exists()
+        return True
+
+    def _remove(self, token: str) -> None:
+        """Remove a holder's mark, and the folder of the lock unless it holds another one."""
+        if token:
+            (self._path / token).unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.rmdir()
+
+    def _keep_beating(self) -> None:
+        """Show that the run is alive, however long its tasks take."""
+        while not self.left.wait(BEAT_S):
+            try:
+                os.utime(self._path / self.token)
+            except FileNotFoundError:
+                self.lost = True
+                return
+            except OSError:  # a disk that answers again in time keeps the lock
+                continue
 
 
 class ObjectLock:
@@ -146,12 +235,7 @@ class ObjectLock:
 
     def _take_over(self) -> None:
         """Put ours in place of a lock whose owner is gone; raise where it is alive."""
-        held = held_lock(self.folder)
-        if held is not None and held.alive:
-            raise RunError(
-                f"Another run is writing to {self.folder} ({held.owner}). Wait for it, or choose another --name or "
-                "--out."
-            )
+        _yield_to_living(held_lock(self.folder), self.folder)
         self._place.write(self._document())
 
     def _settle(self) -> None:
@@ -178,6 +262,20 @@ class ObjectLock:
             )
 
 
-def _read(place: Place) -> Held:
+def _yield_to_living(held: Held | None, folder: Place) -> None:
+    if held is not None and held.alive:
+        raise RunError(
+            f"Another run is writing to {folder} ({held.owner}). Wait for it, or choose another --name or --out."
+        )
+
+
+def _read_folder(lock: Path) -> Held | None:
+    for file in lock.iterdir():
+        with suppress(FileNotFoundError):
+            return Held(parse_owner(file.read_bytes()), file.stat().st_mtime, file.name)
+    return None
+
+
+def _read_object(place: Place) -> Held:
     document: Any = json.loads(place.read_bytes())
     return Held(parse_owner(document), float(document.get("beat", 0.0)), str(document.get("token", "")))

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tlseg.store.atomic import write_atomically
 from tlseg.store.location import is_url, resolve
 from tlseg.store.retry import again
-from tlseg.store.scratch import write_atomically
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,10 @@ import io
 import json
 import os
 import shutil
-import threading
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
@@ -28,14 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, ResumeError, RunError
-from tlseg.store.owner import parse_owner, this_process
-
-BEAT_S = 30.0
-"""How often a run shows that it is alive, also while nothing is finished."""
-
-UNREADABLE_LOCK_S = 10.0
-"""A lock still without its owner's name after this long was left by a run that was killed while it wrote it."""
-
+from tlseg.store.atomic import write_atomically
 
 FINGERPRINT = "fingerprint.json"
 LABELS = "labels"
@@ -259,86 +248,6 @@ class Scratch:
 
     def _table(self, stage: str, frame: int, number: int) -> Path:
         return self.path / "tables" / stage / f"{frame:06d}" / f"{number:08d}.npz"
-
-
-class RunLock:
-    """Only one run at a time may write to an output; the lock of a process that is gone is taken over."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "run.lock"
-        self.mine = b""
-        self.left = threading.Event()
-        self.lost = False
-
-    def __enter__(self) -> RunLock:
-        mine = json.dumps(this_process().to_dict()).encode()
-        for _ in range(2):
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            except FileExistsError:
-                self._yield_or_raise()
-                continue
-            except OSError as error:
-                raise LabelError(
-                    f"{self.path.parent} cannot be written to ({error.strerror}). Write elsewhere with --out."
-                ) from error
-            with os.fdopen(handle, "wb") as file:
-                file.write(mine)
-            self.mine = mine
-            threading.Thread(target=self._keep_beating, name="tlseg-lock", daemon=True).start()
-            return self
-        raise RunError(f"Another run took {self.path.parent} at the same moment. Start again when it is done.")
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.left.set()
-        if not self.lost:
-            self.path.unlink(missing_ok=True)
-
-    def beat(self) -> None:
-        """Raise `RunError` where another run took the lock, since this one had been silent for too long."""
-        if self.lost:
-            raise RunError(
-                f"Another run took {self.path.parent} over while this one was silent. This one stops, so that nothing is "
-                "mixed."
-            )
-
-    def _keep_beating(self) -> None:
-        """Show that the run is alive, however long its tasks take."""
-        while not self.left.wait(BEAT_S):
-            with suppress(OSError):
-                if self.path.read_bytes() != self.mine:
-                    self.lost = True
-                    return
-                os.utime(self.path)
-
-    def _yield_or_raise(self) -> None:
-        """Remove a lock whose owner is gone; raise where it is alive."""
-        try:
-            owner = parse_owner(self.path.read_bytes())
-            last_sign = self.path.stat().st_mtime
-        except FileNotFoundError:
-            return
-        alive = time.time() - last_sign < UNREADABLE_LOCK_S if owner is None else owner.runs(last_sign=last_sign)
-        if alive:
-            raise RunError(
-                f"Another run is writing to {self.path.parent} ({owner or 'it has just begun'}). Wait for it, or choose "
-                "another --name or --out."
-            )
-        self.path.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside and rename, so that a reader sees the whole file or none."""
-    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -20,13 +20,14 @@ import numpy.typing as npt
 from tlseg.errors import MovieError, TlsegError
 from tlseg.geometry import Box, Grid, Shape
 from tlseg.store.arrays import PyramidArrays
+from tlseg.store.atomic import write_atomically
 from tlseg.store.labels import existing_labels, pyramid_beside
 from tlseg.store.location import open_store
 from tlseg.store.metadata import Json, image_axes, write_multiscales
 from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.place import Place
 from tlseg.store.pyramid import Pyramid, downsample_labels, plan_pyramid
-from tlseg.store.scratch import LABELS, Scratch, write_atomically
+from tlseg.store.scratch import LABELS, Scratch
 
 State = Literal["provisional", "final"]
 

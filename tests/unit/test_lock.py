@@ -1,0 +1,200 @@
+"""Locks in folders: one run at a time, whoever looks when; those of the dead are taken over, those of the living are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tlseg.errors import LabelError, RunError
+from tlseg.store import lock as module
+from tlseg.store.lock import FolderLock, Held, held_lock
+from tlseg.store.owner import STALE_LOCK_S
+from tlseg.store.place import Place
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Place:
+    return Place(str(tmp_path))
+
+
+def write_lock(folder: Place, text: str | dict[str, Any], *, age_s: float = 0.0) -> Path:
+    """Put a lock in place of the one that is there."""
+    lock = folder.path / "run.lock"
+    lock.mkdir(exist_ok=True)
+    for old in lock.iterdir():
+        old.unlink()
+    file = lock / "theirs"
+    file.write_text(text if isinstance(text, str) else json.dumps(text))
+    os.utime(file, (time.time() - age_s,) * 2)
+    return file
+
+
+def here(pid: int, **more: Any) -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": pid, **more}
+
+
+def dead_pid() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_a_lock_keeps_others_out_until_it_is_left(folder: Place) -> None:
+    with FolderLock(folder) as lock:
+        with pytest.raises(RunError, match=f"process {os.getpid()} on {socket.gethostname()}"), FolderLock(folder):
+            pass
+        held = held_lock(folder)
+        assert held is not None
+        assert (held.token, held.alive) == (lock.token, True)
+    with FolderLock(folder):
+        pass
+    assert not folder.names(), "nothing is left behind"
+
+
+def test_a_lock_is_left_when_the_run_fails(folder: Place) -> None:
+    with pytest.raises(ZeroDivisionError), FolderLock(folder):
+        raise ZeroDivisionError
+    assert not folder.names()
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LabelError, match=r"cannot be written to .*--out"), FolderLock(Place(f"{tmp_path}/file/run")):
+        pass
+
+
+STALE: list[tuple[str, Any, float]] = [
+    ("a process that is gone", lambda: here(dead_pid()), 0),
+    ("its number given to another", lambda: here(os.getppid(), started=0.0), 0),
+    ("silent elsewhere", lambda: {"host": "elsewhere", "pid": 1}, STALE_LOCK_S + 5),
+    ("emptied by a power cut", lambda: "", 0),
+    ("damaged", lambda: '{"host": "e', 0),
+    ("not a lock", lambda: "[1]", 0),
+]
+
+
+@pytest.mark.parametrize(("owner", "age"), [s[1:] for s in STALE], ids=[s[0] for s in STALE])
+def test_stale_locks_are_taken_over(folder: Place, owner: Any, age: float) -> None:
+    write_lock(folder, owner(), age_s=age)
+    with FolderLock(folder):
+        held = held_lock(folder)
+        assert held is not None
+        assert held.owner is not None
+        assert held.owner.pid == os.getpid()
+    assert not folder.names()
+
+
+def test_an_empty_lock_is_nobodys(folder: Place) -> None:
+    """Its holder was killed while he gave it back."""
+    (folder.path / "run.lock").mkdir()
+    assert held_lock(folder) is None
+    with FolderLock(folder) as lock:
+        lock.beat()
+
+
+ALIVE: list[tuple[str, Any, float]] = [
+    ("alive", lambda: here(os.getppid(), started=psutil.Process(os.getppid()).create_time()), 10_000),
+    ("alive, older lock", lambda: here(os.getppid()), 10_000),
+    ("elsewhere", lambda: {"host": "elsewhere", "pid": 1}, STALE_LOCK_S - 60),
+]
+
+
+@pytest.mark.parametrize(("owner", "age"), [s[1:] for s in ALIVE], ids=[s[0] for s in ALIVE])
+def test_locks_of_the_living_are_kept(folder: Place, owner: Any, age: float) -> None:
+    file = write_lock(folder, owner(), age_s=age)
+    before = file.read_text()
+    with pytest.raises(RunError, match="Another run is writing") as caught, FolderLock(folder):
+        pass
+    assert "\n" not in str(caught.value)
+    assert file.read_text() == before
+    assert folder.names() == ["run.lock"]
+
+
+def test_who_looked_too_long_ago_takes_nothing(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """He finds the lock of a dead run; before he takes it, another one does."""
+    write_lock(folder, here(dead_pid()))
+    quick, slow = FolderLock(folder), FolderLock(folder)
+    looks = []
+
+    def look(folder: Place) -> Held | None:
+        found = held_lock(folder)
+        looks.append(found)
+        if len(looks) == 1:
+            quick.__enter__()
+        return found
+
+    monkeypatch.setattr(module, "held_lock", look)
+    with pytest.raises(RunError, match="Another run is writing"):
+        slow.__enter__()
+    held = held_lock(folder)
+    assert held is not None
+    assert held.token == quick.token
+    quick.__exit__(None, None, None)
+
+
+def test_of_many_at_once_one_takes_the_lock_of_a_dead_run(folder: Place) -> None:
+    pid, many = dead_pid(), 8
+    together = threading.Barrier(many)
+
+    def enter(_: int) -> FolderLock | None:
+        lock = FolderLock(folder)
+        together.wait()
+        try:
+            return lock.__enter__()
+        except RunError:
+            return None
+
+    with ThreadPoolExecutor(many) as pool:
+        for _ in range(20):
+            write_lock(folder, here(pid))
+            (holder,) = (lock for lock in pool.map(enter, range(many)) if lock is not None)
+            held = held_lock(folder)
+            assert held is not None
+            assert held.token == holder.token
+            holder.__exit__(None, None, None)
+            assert not folder.names()
+
+
+def test_a_beat_shows_that_the_run_is_alive(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while nothing is finished: a task may take longer than others wait."""
+    monkeypatch.setattr(module, "BEAT_S", 0.01)
+    with FolderLock(folder) as lock:
+        file = folder.path / "run.lock" / lock.token
+        os.utime(file, (0, 0))
+        until(lambda: time.time() - file.stat().st_mtime < 60)
+        lock.beat()
+
+
+def test_a_lock_that_another_run_took_stops_this_one(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.01)
+    with FolderLock(folder) as lock:
+        write_lock(folder, {"host": "elsewhere", "pid": 1})
+        until(lambda: lock.lost)
+        with pytest.raises(RunError, match=r"took .* over while this one was silent"):
+            lock.beat()
+
+
+def test_a_lock_that_another_run_took_is_not_given_back(folder: Place) -> None:
+    """Also where the holder has not noticed yet."""
+    with FolderLock(folder) as lock:
+        theirs = write_lock(folder, {"host": "elsewhere", "pid": 1})
+        assert not lock.lost
+    assert theirs.exists(), "it is theirs now"
+
+
+def until(true: Any) -> None:
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
