@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -109,26 +110,29 @@ def writing(run: RunContext, output: Output) -> Iterator[Flow]:
 
 
 def seam_audit(run: RunContext) -> dict[str, Any]:
-    """Count how labels were certified: blocks, floods repeated, faces compared and voxels that disagree."""
-    tries: dict[int, int] = {}
+    """Count how labels were certified: blocks, floods repeated, faces compared and voxels that disagree.
+
+    Reads one small table of each frame, which its `summarise` made: what it costs goes with frames, not with blocks.
+    """
+    tries: Counter[int] = Counter()
+    batches: Counter[str] = Counter()
     compared = wrong = 0
     largest = (0, 0, 0)
     for frame in run.frames:
-        for block in run.scratch.done("flood", frame):
-            stored = run.scratch.get("flood", frame, block)
-            n = int(stored["tries"])
-            tries[n] = tries.get(n, 0) + 1
-            z, y, x = (int(v) for v in stored["halo"])
-            largest = (max(largest[0], z), max(largest[1], y), max(largest[2], x))
-        seam = run.scratch.get("objects", frame, 0)["seam"]
-        compared, wrong = compared + int(seam[0]), wrong + int(seam[1])
+        stored = run.scratch.get("audit", frame, 0)
+        tries.update({int(n): int(blocks) for n, blocks in stored["tries"]})
+        batches.update({str(size): int(windows) for size, windows in stored["batches"]})
+        z, y, x = (int(v) for v in stored["halo"])
+        largest = (max(largest[0], z), max(largest[1], y), max(largest[2], x))
+        compared, wrong = compared + int(stored["seam"][0]), wrong + int(stored["seam"][1])
     return {
-        "blocks": sum(tries.values()),
-        "certified_at_first_try": tries.get(1, 0),
+        "blocks": tries.total(),
+        "certified_at_first_try": tries[1],
         "halos_enlarged": sum(n for t, n in tries.items() if t > 1),
         "largest_halo_voxels": largest,
         "face_voxels_compared": compared,
         "face_voxels_that_disagree": wrong,
+        "windows_by_batch": dict(batches),
     }
 
 

@@ -131,17 +131,6 @@ def windows_per_frame(run: RunContext, role: Role) -> int:
     return len(lattice_for(run.spec, role, shape=run.source.frame_shape, spacing_um=run.spacing_um))
 
 
-def windows_by_batch(run: RunContext) -> dict[str, int]:
-    """Count windows by the size of the batch they were computed in; more than one size means that memory was short."""
-    counts: dict[str, int] = {}
-    for role in run.roles:
-        for frame in run.frames:
-            for window in run.scratch.done(predicted(role), frame):
-                batch = 1 if run.device == "cpu" else int(run.scratch.get(predicted(role), frame, window)["batch"])
-                counts[str(batch)] = counts.get(str(batch), 0) + 1
-    return counts
-
-
 def frames_per_group(run: RunContext) -> int:
     """Frames that go through the networks together: as many as fill a batch."""
     most = max(windows_per_frame(run, role) for role in run.roles)

@@ -152,7 +152,7 @@ def patches_of(run: RunContext, frame: int) -> list[Patch]:
 def certified_sums(run: RunContext, frame: int) -> ObjectSums:
     """Sums of a frame's nuclei as they were flooded."""
     stored = run.scratch.get("objects", frame, 0)
-    del stored["overlaps"], stored["seam"]
+    del stored["overlaps"]
     return ObjectSums(**stored)
 
 

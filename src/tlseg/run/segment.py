@@ -30,7 +30,7 @@ from tlseg.run.context import RunContext
 from tlseg.run.event_log import log_of
 from tlseg.run.events import Counters, Listener, silent
 from tlseg.run.flow import Finished, Flow, Pool, Task, drive
-from tlseg.run.frames import Frames, windows_by_batch
+from tlseg.run.frames import Frames
 from tlseg.run.job import Job, check, plan_job
 from tlseg.run.pools import open_pool
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
@@ -262,7 +262,7 @@ def _work(
     """Label, link and publish; returns the lineage, the seam audit and the record."""
     run = job.run
     _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
-    audit = {**finish.seam_audit(run), "windows_by_batch": windows_by_batch(run)}
+    audit = finish.seam_audit(run)
     finish.write_record(job.folder / "audit.json", audit)
     finish.check_audit(audit)
     if job.repair:

@@ -6,6 +6,7 @@ numbers, never pixels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -177,21 +178,37 @@ def measure(run: RunContext, frame: int, block: int) -> tuple[int, int]:
     shared = np.zeros((0, 3), dtype=np.int64)
     if frame + 1 in run.frames:
         shared = overlaps(mine, run.scratch.read("labels", (row + 1, *core.slices), frame=frame + 1))
-    compared, wrong = _compare_faces(run, frame, block)
-    run.scratch.put("measure", frame, block, overlaps=shared, seam=np.array([compared, wrong]), **sums.to_arrays())
+    # The flood's table holds whole planes; the audit of all blocks needs only these four numbers of it.
+    claims = run.scratch.get("flood", frame, block) if run.settings.method == "qcanet" else {}
+    compared, wrong = _compare_faces(run, frame, block, claims)
+    flooded = np.array([claims["tries"], *claims["halo"]] if claims else np.zeros(4), dtype=np.int64)
+    seam = np.array([compared, wrong])
+    run.scratch.put("measure", frame, block, overlaps=shared, seam=seam, flooded=flooded, **sums.to_arrays())
     return compared, wrong
 
 
 def summarise(run: RunContext, frame: int) -> int:
     """Add up the blocks of a frame; returns its number of nuclei."""
-    parts, shared, seam = [], [], np.zeros(2, dtype=np.int64)
+    parts, shared, flooded, seam = [], [], [], np.zeros(2, dtype=np.int64)
     for block in range(len(run.grid)):
         stored = run.scratch.get("measure", frame, block)
         shared.append(stored.pop("overlaps"))
+        flooded.append(stored.pop("flooded"))
         seam += stored.pop("seam")
         parts.append(ObjectSums(**stored))
     sums = add_sums(parts)
-    run.scratch.put("objects", frame, 0, overlaps=add_overlaps(shared), seam=seam, **sums.to_arrays())
+    tries, halos = np.split(np.stack(flooded), [1], axis=1)
+    # First the audit: a frame whose objects are there is not summarised again.
+    run.scratch.put(
+        "audit",
+        frame,
+        0,
+        seam=seam,
+        tries=_counted(tries[tries > 0]),
+        halo=halos.max(axis=0),
+        batches=_counted(np.array(_batches(run, frame), dtype=np.int64)),
+    )
+    run.scratch.put("objects", frame, 0, overlaps=add_overlaps(shared), **sums.to_arrays())
     return len(sums.label)
 
 
@@ -212,12 +229,25 @@ def write(run: RunContext, output: Output, frame: int, region: int) -> int:
     return int(box.size)
 
 
-def _compare_faces(run: RunContext, frame: int, block: int) -> tuple[int, int]:
-    """Compare what this block's flood says about its neighbours' first planes with what they say."""
+def _counted(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows (value, how often)."""
+    return np.stack(np.unique(values, return_counts=True), axis=1)
+
+
+def _batches(run: RunContext, frame: int) -> list[int]:
+    """Size of the batch in which each window of a frame was computed; on a CPU always 1, and not asked for."""
+    scratch = run.scratch
+    tables = [(f"predict-{role}", number) for role in run.roles for number in scratch.done(f"predict-{role}", frame)]
+    if run.device == "cpu":
+        return [1] * len(tables)
+    return [int(scratch.get(table, frame, number)["batch"]) for table, number in tables]
+
+
+def _compare_faces(run: RunContext, frame: int, block: int, claims: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
+    """Compare what this block's flood says (claims) about its neighbours' first planes with what they say."""
     grid, row = run.grid, run.row(frame)
     core = grid.core(grid.position(block))
-    floods = run.settings.method == "qcanet"
-    claims = run.scratch.get("flood", frame, block) if floods else {}
+    floods = bool(claims)
     fallback = run.scratch.get("numbers", frame, 0)["fallback_labels"] if floods else None
     compared = wrong = 0
     for axis, name in enumerate("zyx"):
