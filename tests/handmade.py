@@ -10,7 +10,8 @@ import torch
 from tlseg.config import Scaling
 from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, save_model
 from tlseg.models.unet import UNet, UNetConfig
-from tlseg.predict.normalise import FrameStatistics, histogram, statistics
+from tlseg.predict.brightness import measure_brightness
+from tlseg.predict.normalise import FrameStatistics
 from tlseg.store.image_writer import create_image
 from tlseg.store.pyramid import plan_pyramid
 
@@ -105,4 +106,12 @@ def moving_balls(frames: int, shape: tuple[int, int, int], *, count: int, seed: 
 
 def frame_statistics(image: np.ndarray, *, frame: int = 0, scaling: Scaling = "quantiles") -> FrameStatistics:
     """Statistics of a frame (z, y, x) that counts as a whole."""
-    return statistics(histogram(image), image.dtype.str, frame=frame, scaling=scaling)
+    return measure_brightness(
+        lambda box: image[box.slices],
+        shape=(image.shape[0], image.shape[1], image.shape[2]),
+        dtype=image.dtype.str,
+        spacing_um=(1.0, 1.0, 1.0),
+        grid_um=(1e6, 1e6, 1e6),
+        scaling=scaling,
+        frame=frame,
+    )

@@ -50,7 +50,6 @@ def movie_table(labels: list[NDArray[np.uint32]], image: NDArray[np.uint16], blo
             t=t,
             spacing_um=SPACING,
             origin_um=(0.0, 0.0, 0.0),
-            dtype="uint16",
             fallback=NOTHING,
         )
         for t, frame in enumerate(labels)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from random import Random
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from tlseg.geometry import Box, Grid, Shape
+from tlseg.measure.exact import as_floats, exact_sums
 from tlseg.measure.objects import ObjectSums, add_overlaps, add_sums, measure_block, overlaps
 
 FEW = settings(max_examples=40, deadline=None, derandomize=True)
@@ -49,3 +54,17 @@ def test_overlaps_do_not_depend_on_the_cut(scene: tuple[Shape, Shape, int, int])
     cut = add_overlaps([overlaps(before[c.slices], after[c.slices]) for c in Grid(shape, block)])
     assert np.array_equal(whole, cut)
     assert whole[:, 2].sum() == ((before > 0) & (after > 0)).sum()
+
+
+@FEW
+@given(
+    arrays(np.float32, st.integers(1, 60), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)),
+    st.randoms(use_true_random=False),
+)
+def test_sums_of_floats_are_exact_in_any_order_and_in_any_parts(values: NDArray[np.float32], random: Random) -> None:
+    rows = np.array([random.randrange(3) for _ in values], dtype=np.intp)
+    cut = random.randrange(len(values) + 1)
+    order = np.array(random.sample(range(len(values)), len(values)), dtype=np.intp)
+    parts = [exact_sums(rows[part], values[part], 3) for part in (order[:cut], order[cut:])]
+    expected = [math.fsum(values[rows == n].astype(np.float64).tolist()) for n in range(3)]
+    assert as_floats(parts[0] + parts[1]).tolist() == expected

@@ -1,4 +1,4 @@
-"""Grey values of a frame: counted in parts, the same however it was cut."""
+"""Grey values of a frame: exact, and the same however it was cut."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from handmade import frame_statistics
 from tlseg.errors import MovieError
 from tlseg.geometry import Grid
-from tlseg.predict.normalise import FrameStatistics, histogram, statistics
+from tlseg.predict.normalise import FrameStatistics
+from tlseg.predict.quantiles import quantiles
 
 SHAPE = (7, 20, 31)
 
@@ -31,40 +32,32 @@ def ranked(values: NDArray[np.generic], quantile: float) -> float:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
 @pytest.mark.parametrize("block", [(3, 7, 8), (1, 1, 31), (9, 9, 9)])
-def test_histograms_add_up_over_any_cut(dtype: str, block: tuple[int, int, int]) -> None:
+def test_quantiles_are_the_same_however_values_are_cut(dtype: str, block: tuple[int, int, int]) -> None:
     values = image(dtype)
-    parts = [histogram(values[core.slices]) for core in Grid(SHAPE, block)]
-    assert np.array_equal(sum(parts), histogram(values))
-    assert histogram(values).sum() == values.size
-    assert statistics(sum(parts), values.dtype.str, frame=0) == frame_statistics(values)
+    parts = [values[core.slices] for core in Grid(SHAPE, block)]
+    shares = np.linspace(0, 1, 41).tolist()
+    assert quantiles(lambda: parts, shares, dtype=dtype) == quantiles(lambda: [values], shares, dtype=dtype)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", ">u2", ">f4"])
 @pytest.mark.parametrize("seed", range(4))
-def test_quantiles_of_integers_are_those_of_numpy(dtype: str, seed: int) -> None:
+def test_quantiles_are_those_of_numpy(dtype: str, seed: int) -> None:
     values = image(dtype, seed)
-    found = frame_statistics(values)
-    assert found.low == ranked(values, 0.5)
-    assert found.high == ranked(values, 0.999)
+    shares = [0.0, 0.1, 0.5, 0.999, 1.0]
+    assert quantiles(lambda: [values], shares, dtype=dtype) == [ranked(values, share) for share in shares]
 
 
-@pytest.mark.parametrize("scale", [1e-20, 1.0, 3e30])
-def test_quantiles_of_floats_are_near(scale: float) -> None:
-    values = (image("float32") * scale).astype(np.float32)
+@pytest.mark.parametrize(("scale", "offset"), [(1e-20, 0), (1, 0), (3e30, 0), (1, 20000), (1e-3, -1e3), (1, 2**24)])
+def test_floats_are_scaled_as_finely_far_from_zero(scale: float, offset: float) -> None:
+    values = (image("float32").astype(np.float64) * scale + offset).astype(np.float32)
     found = frame_statistics(values)
-    for got, quantile in ((found.low, 0.5), (found.high, 0.999)):
-        expected = ranked(values, quantile)
-        assert abs(got - expected) <= abs(expected) / 128
+    assert (found.low, found.high) == (ranked(values, 0.5), ranked(values, 0.999))
 
 
 def test_negative_floats_come_before_positive_ones() -> None:
     ordered = np.array([-3e38, -5.0, -1.0, -1e-30, 0.0, 1e-30, 1.0, 5.0, 3e38], dtype=np.float32)
-    bins = [int(np.flatnonzero(histogram(v))[0]) for v in ordered.reshape(-1, 1, 1, 1)]
-    assert bins == sorted(set(bins))
-    below = np.linspace(-9, -1, 1001, dtype=np.float32).reshape(1, 1, -1)
-    found = frame_statistics(below)
-    assert found.low == pytest.approx(ranked(below, 0.5), rel=1 / 128)
-    assert found.high == pytest.approx(ranked(below, 0.999), rel=1 / 128)
+    shares = [(n + 1) / len(ordered) - 1e-6 for n in range(len(ordered))]
+    assert quantiles(lambda: [ordered[::-1]], shares, dtype="float32") == ordered.tolist()
 
 
 def test_the_median_becomes_zero_and_the_brightest_one() -> None:
@@ -86,9 +79,9 @@ def test_normalising_does_not_depend_on_the_cut() -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_values_that_are_no_numbers_are_refused(bad: float) -> None:
     values = image("float32")
-    values[3, 4, 5] = bad  # type: ignore[call-overload]
-    with pytest.raises(MovieError, match="NaN or infinite"):
-        histogram(values)
+    values[3, 4, 5] = bad
+    with pytest.raises(MovieError, match=r"Frame 4 holds NaN or infinite values, first in plane z = 3\."):
+        frame_statistics(values, frame=4)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
@@ -106,4 +99,4 @@ def test_a_frame_with_few_bright_voxels_has_contrast() -> None:
 @pytest.mark.parametrize("dtype", ["int64", "uint32", "float64", "bool"])
 def test_other_kinds_of_numbers_are_refused(dtype: str) -> None:
     with pytest.raises(MovieError, match=f"dtype {dtype}"):
-        histogram(np.zeros(SHAPE, dtype=dtype))
+        frame_statistics(np.zeros(SHAPE, dtype=dtype))

@@ -18,7 +18,6 @@ from tlseg.config import Scaling
 from tlseg.errors import ModelError
 from tlseg.models.pack import pack
 from tlseg.models.unet import UNet, UNetConfig
-from tlseg.predict.normalise import histogram, statistics
 from tlseg.store.stacks import PairPath
 from tlseg.train.recipe import recipe, spec_in_training
 from tlseg.train.samples import load_pair
@@ -50,12 +49,6 @@ def test_a_part_is_scaled_as_it_is_in_the_whole(image: np.ndarray, plane: int, c
     found = frame_statistics(image, scaling=scaling)
     whole = found.normalise(image)
     assert (found.normalise(image[plane:, :, column:]) == whole[plane:, :, column:]).all()
-
-
-@given(frames, st.sampled_from(get_args(Scaling)))
-def test_the_cut_changes_no_scaling(image: np.ndarray, scaling: Scaling) -> None:
-    counts = sum(histogram(plane) for plane in image)
-    assert statistics(counts, image.dtype.str, frame=0, scaling=scaling) == frame_statistics(image, scaling=scaling)
 
 
 def test_a_training_sees_what_its_model_will_see(tmp_path: Path) -> None:

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from skimage.measure import marching_cubes
 
 from tlseg.geometry import Box, Spacing
+from tlseg.measure.exact import as_floats, exact_sums
 
 SURFACE_UNIT_UM2 = 1e-6
-FLOAT_STEPS = 2.0**16
-"""Intensities of floating-point images are rounded to 1/65,536 before they are summed."""
 
 _CORNERS = tuple(product((0, 1), repeat=3))
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
@@ -31,7 +30,7 @@ class ObjectSums:
     """Sums over the voxels of each label; all arrays have one entry per label and are int64.
 
     `position` (n, 3) sums global voxel indices (z, y, x); `low`, `high` (n, 3) bound them, both inclusive. `intensity`
-    sums grey values (of a float image in steps of 1/65,536); `surface` counts square micrometres times 10^6; `edge` is
+    holds `tlseg.measure.exact` sums of grey values; `surface` counts square micrometres times 10^6; `edge` is
     1 where a voxel lies on the frame's edge. `product` (n, 6) sums products of indices: zz, zy, zx, yy, yx, xx.
     """
 
@@ -83,7 +82,7 @@ def measure_block(
         voxels=np.bincount(row, minlength=n).astype(np.int64),
         position=np.stack([_sum_by(row, place[:, axis], n) for axis in range(3)], axis=1),
         product=np.stack([_sum_by(row, place[:, a] * place[:, b], n) for a, b in _PAIRS], axis=1),
-        intensity=_sum_by(row, _whole(image[at]), n),
+        intensity=exact_sums(row, image[at], n),
         low=low,
         high=high,
         surface=area,
@@ -116,16 +115,16 @@ def add_sums(parts: list[ObjectSums]) -> ObjectSums:
 
 
 def object_table(
-    sums: ObjectSums, *, t: int, spacing_um: Spacing, origin_um: Spacing, dtype: str, fallback: NDArray[np.int64]
+    sums: ObjectSums, *, t: int, spacing_um: Spacing, origin_um: Spacing, fallback: NDArray[np.int64]
 ) -> pd.DataFrame:
     """Rows of one frame.
 
     Centroids are means of voxel indices (`z, y, x`), and the same in the movie's physical coordinates (`z_um, y_um,
     x_um`: index times spacing, plus `origin_um`, where voxel 0 is). `bbox_*` is half-open, in voxels. `elongation` is
-    that of the function of this name. `dtype` is that of the image.
+    that of the function of this name.
     """
     centre = sums.position / sums.voxels[:, None]
-    steps = FLOAT_STEPS if np.dtype(dtype).kind == "f" else 1.0
+    intensity = as_floats(sums.intensity)
     columns: dict[str, Any] = {"label": sums.label, "t": np.full(len(sums.label), t, dtype=np.int64)}
     for axis, name in enumerate("zyx"):
         columns[name] = centre[:, axis]
@@ -136,8 +135,8 @@ def object_table(
         "volume_um3": sums.voxels * float(np.prod(spacing_um)),
         "surface_um2": sums.surface * SURFACE_UNIT_UM2,
         "elongation": elongation(sums, spacing_um=spacing_um),
-        "intensity_mean": sums.intensity / sums.voxels / steps,
-        "intensity_sum": sums.intensity / steps,
+        "intensity_mean": intensity / sums.voxels,
+        "intensity_sum": intensity,
     }
     for axis, name in enumerate("zyx"):
         columns[f"bbox_{name}0"] = sums.low[:, axis]
@@ -234,13 +233,7 @@ def _surface(
 
 
 def _sum_by(row: NDArray[np.intp], values: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Sum integers by row, exactly."""
-    total = np.zeros(n, dtype=np.int64)
+    """Sum integers, or rows of them, by row."""
+    total = np.zeros((n, *values.shape[1:]), dtype=np.int64)
     np.add.at(total, row, values)
     return total
-
-
-def _whole(values: NDArray[Any]) -> NDArray[np.int64]:
-    if values.dtype.kind == "f":
-        return np.rint(values.astype(np.float64) * FLOAT_STEPS).astype(np.int64)
-    return values.astype(np.int64)

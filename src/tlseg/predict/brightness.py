@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tlseg.config import Scaling
+from tlseg.errors import MovieError
 from tlseg.geometry import Box, Grid, Shape, Spacing
-from tlseg.predict.normalise import BINS, FrameStatistics, histogram, quantile, statistics
+from tlseg.predict.normalise import QUANTILES, FrameStatistics
+from tlseg.predict.quantiles import quantiles
 
 TILE = 64
 """Side of a tile in voxels of the network's grid along x; a nucleus' neighbourhood is its tile and those around it."""
@@ -56,26 +58,49 @@ def measure_brightness(
     Raises
     ------
     MovieError
-        For NaN or infinite values, dtypes no histogram is made of, and constant or empty frames.
+        For NaN or infinite values, dtypes that cannot be normalised, and constant or empty frames.
     """
-    counts = np.zeros(BINS, dtype=np.int64)
-    for slab in _slabs(shape, dtype):
-        counts += histogram(read(slab))
-    side_um = TILE * grid_um[2]
-    whole = all(n * s <= WHOLE * side_um for n, s in zip(shape, spacing_um, strict=True))
-    if whole or scaling == "extremes":
-        return statistics(counts, dtype, frame=frame, scaling=scaling)
-    z, y, x = (max(1, round(side_um / s)) for s in spacing_um)
-    tiles = Grid(shape, (z, y, x))
+    checked = _finite(read, dtype=dtype, frame=frame)
+    dark, share = QUANTILES[scaling]
     voxels = NUCLEUS * math.prod(grid_um) / math.prod(spacing_um)
-    low, top = quantile(counts, 0.5, dtype), quantile(counts, max(0.5, 1 - voxels / math.prod(shape)), dtype)
-    near = _neighbourhood(read, tiles, dtype=dtype, above=low + STANDS_OUT * (top - low))
-    if near.all() or not near.any():
-        return statistics(counts, dtype, frame=frame, scaling=scaling)
-    bright = np.zeros(BINS, dtype=np.int64)
-    for position in np.argwhere(near):
-        bright += histogram(read(tiles.core((int(position[0]), int(position[1]), int(position[2])))))
-    return statistics(counts, dtype, frame=frame, scaling=scaling, bright=bright)
+    a_nucleus = max(0.5, 1 - voxels / math.prod(shape))
+    low, high, most, middle, top = quantiles(
+        lambda: map(checked, _slabs(shape, dtype)), (dark, share, 1.0, 0.5, a_nucleus), dtype=dtype
+    )
+    side_um = TILE * grid_um[2]
+    if scaling != "extremes" and any(n * s > WHOLE * side_um for n, s in zip(shape, spacing_um, strict=True)):
+        z, y, x = (max(1, round(side_um / s)) for s in spacing_um)
+        tiles = Grid(shape, (z, y, x))
+        near = _neighbourhood(read, tiles, dtype=dtype, above=middle + STANDS_OUT * (top - middle))
+        if near.any() and not near.all():
+            cores = [tiles.core((int(z), int(y), int(x))) for z, y, x in np.argwhere(near)]
+            (high,) = quantiles(lambda: map(read, cores), (share,), dtype=dtype)
+    # A frame in which few voxels are bright still has contrast.
+    high = high if high > low else most
+    if not high > low:
+        raise MovieError(
+            f"Frame {frame} is constant: every voxel is {low:g}. A frame needs contrast to be normalised; leave it out "
+            "with --frames A:B, or check the export of the movie."
+        )
+    return FrameStatistics(low, high, scaling)
+
+
+def _finite(read: Read, *, dtype: str, frame: int) -> Read:
+    """The same, but it refuses what is no number."""
+    if np.dtype(dtype).kind != "f":
+        return read
+
+    def checked(box: Box) -> NDArray[Any]:
+        values = read(box)
+        bad = ~np.isfinite(values).all(axis=(1, 2))
+        if bad.any():
+            raise MovieError(
+                f"Frame {frame} holds NaN or infinite values, first in plane z = {box.start[0] + int(bad.argmax())}. "
+                "Replace them before segmenting, or leave the frame out with --frames A:B."
+            )
+        return values
+
+    return checked
 
 
 def _neighbourhood(read: Read, tiles: Grid, *, dtype: str, above: float) -> NDArray[np.bool_]:

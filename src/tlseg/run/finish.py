@@ -163,7 +163,6 @@ def _table(run: RunContext, frame: int, sums: ObjectSums, *, dropped: NDArray[np
         t=frame,
         spacing_um=run.spacing_um,
         origin_um=run.source.translation_um,
-        dtype=run.source.dtype,
         fallback=_fallback_labels(run, frame),
     )
     return table[~table["label"].isin(dropped)].reset_index(drop=True)

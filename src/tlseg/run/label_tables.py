@@ -65,7 +65,6 @@ def table_of(source: LabelInput, sums: FrameSums) -> pd.DataFrame:
         t=sums.frame,
         spacing_um=source.base.spacing_um,
         origin_um=source.base.translation_um,
-        dtype=source.base.dtype,
         fallback=np.zeros(0, np.int64),
     )
     table["seed"] = GIVEN

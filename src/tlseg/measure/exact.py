@@ -1,0 +1,54 @@
+"""Sums of grey values that are the same in whatever order and in whatever parts they are added.
+
+Integers are added as they are. A float32 is a whole number of 24 bits times a power of two, so it is added as a whole
+number too, to the one of several sums that is near its power; nothing is rounded before all of them become one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BITS = 24
+_LEAST = -172
+"""Power of two of the last bit of the least float32, as `_split` writes it."""
+_STEP = 8
+"""Powers of two that share a sum; 2**32 voxels fit into one."""
+_SUMS = (128 - _BITS - _LEAST) // _STEP + 1
+
+
+def exact_sums(row: NDArray[np.intp], values: NDArray[Any], n: int) -> NDArray[np.int64]:
+    """Sums of finite grey values by row.
+
+    Parameters
+    ----------
+    row, values
+        The row (m,) of each value (m,), an integer of up to 32 bits or a float32.
+    n
+        Number of rows.
+
+    Returns
+    -------
+    (n, 1) of integers, (n, 35) of floats; those of several parts are added element by element, and `as_floats` reads them.
+    """
+    if values.dtype.kind != "f":
+        total = np.zeros((n, 1), dtype=np.int64)
+        np.add.at(total[:, 0], row, values.astype(np.int64))
+        return total
+    total = np.zeros((n, _SUMS), dtype=np.int64)
+    fraction, exponent = np.frexp(values.astype(np.float32).astype(np.float64))
+    power = exponent.astype(np.int64) - (_BITS + _LEAST)
+    whole = (fraction * 2**_BITS).astype(np.int64)
+    np.add.at(total, (row, power // _STEP), whole << power % _STEP)
+    return total
+
+
+def as_floats(sums: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The nearest double to each sum, shape (n,)."""
+    if sums.shape[1] == 1:
+        return sums[:, 0].astype(np.float64)
+    totals = (sum(int(part) << _STEP * i for i, part in enumerate(row) if part) for row in sums)
+    return np.array([math.ldexp(float(total), _LEAST) for total in totals], dtype=np.float64)
