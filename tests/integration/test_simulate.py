@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ import tifffile
 from click.testing import CliRunner
 
 import tlseg
+from runs import tree
 from tlseg.cli import main
 from tlseg.errors import MovieError
 from tlseg.geometry import Box
+from tlseg.simulate import api
 from tlseg.simulate.api import simulate, simulate_dense
 from tlseg.simulate.dense import DenseSettings, dense_frame
 from tlseg.simulate.movie import simulate_frames
@@ -118,6 +121,48 @@ def test_overwriting_never_removes_a_movie_that_was_not_simulated(tmp_path: Path
     with pytest.raises(MovieError, match="not simulated"):
         simulate(out, SMALL, overwrite=True)
     assert np.array_equal(open_source(out).read(0, Box.of_shape((4, 8, 8))), pixels)
+
+
+@pytest.mark.parametrize("stage", ["_write_image", "_write_labels", "write_table", "write_tracks"])
+def test_a_simulation_that_was_stopped_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    out, settings = tmp_path / "m.ome.zarr", dataclasses.replace(SMALL, frames=1)
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(api, stage, stop)
+        with pytest.raises(KeyboardInterrupt):
+            simulate(out, settings)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".m.ome.zarr.partial" / "0").mkdir(parents=True)  # as a kill leaves it
+    simulate(out, settings)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_stopped_overwrite_leaves_the_old_movie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, settings = tmp_path / "m.ome.zarr", dataclasses.replace(SMALL, frames=1)
+    simulate(out, settings)
+    before = tree(out)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(api, "write_tracks", full)
+    with pytest.raises(OSError, match="No space"):
+        simulate(out, dataclasses.replace(settings, seed=9), overwrite=True)
+    assert tree(out) == before
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_movie_too_small_for_any_voxel_of_a_nucleus_has_an_empty_truth(tmp_path: Path) -> None:
+    out = tmp_path / "one.ome.zarr"
+    made = simulate(out, SimulationSettings(frames=2, shape=(1, 1, 1)))
+    table, (nodes, edges) = read_table(out, "truth"), read_tracks(out)
+    assert (len(table), len(nodes), len(edges), made["tracks"], made["divisions"]) == (0, 0, 0, 0, 0)
+    assert {"label", "t", "track", "parent"} <= set(table.columns)
 
 
 def test_what_cannot_be_simulated_writes_nothing(tmp_path: Path) -> None:

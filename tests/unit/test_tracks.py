@@ -167,6 +167,26 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     assert [path.name for path in tmp_path.iterdir()] == [FOLDER]
 
 
+def test_tracks_that_cannot_take_their_place_leave_the_old_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path)
+    before, _ = read_tracks(tmp_path)
+    rename = Path.replace
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name.endswith(".partial"):
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        written(tmp_path, overwrite=True)
+    pd.testing.assert_frame_equal(read_tracks(tmp_path)[0], before)
+    assert [path.name for path in tmp_path.iterdir()] == [FOLDER]
+
+
 def test_errors_say_what_is_wrong(tmp_path: Path) -> None:
     nodes, edges = family()
     options: dict[str, Any] = {"spacing_um": SPACING_UM, "interval_s": 1.0}

@@ -1,10 +1,12 @@
-"""Write a simulated movie as OME-Zarr with its truth beside the pixels, one frame or region in memory at a time."""
+"""Write a simulated movie as OME-Zarr with its truth beside the pixels, one frame or region in memory at a time.
+
+It is written beside its final place and renamed when it is whole, so a simulation that was stopped is begun again.
+"""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,13 @@ from tlseg.simulate.dense import DenseSettings, dense_labels, simulate_large_fra
 from tlseg.simulate.movie import simulate_frames, simulate_truth
 from tlseg.simulate.settings import SimulationSettings
 from tlseg.simulate.truth import Row, frame_rows, truth_edges, truth_table
+from tlseg.store.arrays import read_json
 from tlseg.store.image_writer import ImageWriter, create_image
 from tlseg.store.labels import LabelWriter, create_labels
 from tlseg.store.movie import MovieSource, open_source
+from tlseg.store.place import Place, place_of
 from tlseg.store.pyramid import plan_pyramid
+from tlseg.store.swap import swap
 from tlseg.store.tables import write_table
 from tlseg.store.tracks import write_tracks
 
@@ -61,7 +66,7 @@ def simulate(
     SimulationError
         The egg is too small for its nuclei; nothing is written then.
     MovieError
-        There is a movie already, and it is not to be overwritten or was not simulated.
+        There is something already, and it is not to be overwritten or was not simulated.
     """
     settings = settings or SimulationSettings()
     # Truth is cheap beside pictures: a movie that cannot be must fail before a pixel is written.
@@ -75,30 +80,29 @@ def simulate(
             if progress is not None:
                 progress(frame.t + 1, settings.frames)
 
-    source = _write_image(
-        out,
-        pictures(),
-        n_frames=settings.frames,
-        shape=settings.shape,
-        spacing_um=settings.spacing_um,
-        interval_s=settings.interval_s,
-        overwrite=overwrite,
-    )
     whole = Box.of_shape(settings.shape)
-    _write_labels(out, ((t, whole, labels) for t, labels, _ in simulate_truth(settings)), source, settings, overwrite)
-    table = truth_table(rows)
-    edges = truth_edges(table)
-    write_table(out, NAME, (rows for _, rows in table.groupby("t")), overwrite=overwrite)
-    write_tracks(
-        out,
-        table,
-        edges,
-        spacing_um=settings.spacing_um,
-        interval_s=settings.interval_s,
-        name=NAME,
-        axes="tyx" if source.is_2d else "tzyx",
-        overwrite=overwrite,
-    )
+    with _publishing(out, overwrite=overwrite) as part:
+        source = _write_image(
+            part,
+            pictures(),
+            n_frames=settings.frames,
+            shape=settings.shape,
+            spacing_um=settings.spacing_um,
+            interval_s=settings.interval_s,
+        )
+        _write_labels(part, ((t, whole, labels) for t, labels, _ in simulate_truth(settings)), source, settings)
+        table = truth_table(rows)
+        edges = truth_edges(table)
+        write_table(part, NAME, (rows for _, rows in table.groupby("t")))
+        write_tracks(
+            part,
+            table,
+            edges,
+            spacing_um=settings.spacing_um,
+            interval_s=settings.interval_s,
+            name=NAME,
+            axes="tyx" if source.is_2d else "tzyx",
+        )
     return {
         "path": str(Path(out)),
         "frames": settings.frames,
@@ -153,16 +157,16 @@ def simulate_dense(
             if progress is not None:
                 progress(done, len(regions))
 
-    source = _write_image(
-        out,
-        pictures(),
-        n_frames=settings.frames,
-        shape=settings.shape,
-        spacing_um=spacing_um,
-        interval_s=interval_s,
-        overwrite=overwrite,
-    )
-    _write_labels(out, ((t, box, dense_labels(settings, box, t=t)) for t, box in regions), source, settings, overwrite)
+    with _publishing(out, overwrite=overwrite) as part:
+        source = _write_image(
+            part,
+            pictures(),
+            n_frames=settings.frames,
+            shape=settings.shape,
+            spacing_um=spacing_um,
+            interval_s=interval_s,
+        )
+        _write_labels(part, ((t, box, dense_labels(settings, box, t=t)) for t, box in regions), source, settings)
     return {
         "path": str(Path(out)),
         "frames": settings.frames,
@@ -172,18 +176,46 @@ def simulate_dense(
     }
 
 
+@contextmanager
+def _publishing(out: str | Path, *, overwrite: bool) -> Iterator[Place]:
+    """Give a place to write to, which takes the name `out` when it is whole; an object store is written to at once."""
+    target = place_of(out)
+    _check_target(target, overwrite=overwrite)
+    part = target if target.remote else target.parent / f".{target.name}.partial"
+    part.remove()
+    try:
+        yield part
+        if not part.remote:
+            swap(part.path, target.path)
+    finally:
+        if not part.remote:
+            part.remove()
+
+
+def _check_target(target: Place, *, overwrite: bool) -> None:
+    """Raise `MovieError` unless nothing is there, or a simulated movie that may go with the results beside it."""
+    if not (target.names() if target.is_dir() or target.remote else target.exists()):
+        return
+    truth = target / "labels" / NAME / "zarr.json"
+    attributes = read_json(truth).get("attributes", {}) if truth.exists() else {}
+    if attributes.get("tlseg", {}).get("made_by") != MADE_BY:
+        raise MovieError(
+            f"{target} is there and was not simulated. Expected a new path or a simulated movie; write elsewhere, or "
+            "remove it yourself."
+        )
+    if not overwrite:
+        raise MovieError(f"{target} exists. Use --overwrite to replace it, or choose another output.")
+
+
 def _write_image(
-    out: str | Path,
+    out: Place,
     pieces: Iterator[Piece],
     *,
     n_frames: int,
     shape: tuple[int, int, int],
     spacing_um: Spacing,
     interval_s: float | None,
-    overwrite: bool,
 ) -> MovieSource:
-    if overwrite:
-        _make_room(Path(out).expanduser().absolute())
     writer: ImageWriter = create_image(
         out,
         pyramid=plan_pyramid(shape, spacing_um=spacing_um),
@@ -192,43 +224,17 @@ def _write_image(
         channel_names=["nuclei"],
         is_2d=shape[0] == 1,
         interval_s=interval_s,
-        mode="overwrite" if overwrite else "new",
     )
     for t, box, voxels in pieces:
         writer.write(t, box, voxels)
     writer.finish()
-    return open_source(out)
-
-
-def _make_room(folder: Path) -> None:
-    """Remove a simulated movie, results beside it included; refuse to remove anything else."""
-    root = _attributes(folder / "zarr.json")
-    if "multiscales" not in root.get("ome", {}):
-        return
-    truth = _attributes(folder / "labels" / NAME / "zarr.json")
-    if truth.get("tlseg", {}).get("made_by") != MADE_BY:
-        raise MovieError(
-            f"{folder} holds a movie that was not simulated. Expected a new path or a simulated movie; "
-            "write elsewhere, or remove it yourself."
-        )
-    shutil.rmtree(folder)
-
-
-def _attributes(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    attributes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("attributes", {})
-    return attributes
+    return open_source(out.url)
 
 
 def _write_labels(
-    out: str | Path,
-    pieces: Iterator[Piece],
-    source: MovieSource,
-    settings: SimulationSettings | DenseSettings,
-    overwrite: bool,
+    out: Place, pieces: Iterator[Piece], source: MovieSource, settings: SimulationSettings | DenseSettings
 ) -> None:
-    writer: LabelWriter = create_labels(out, name=NAME, source=source, mode="overwrite" if overwrite else "new")
+    writer: LabelWriter = create_labels(out, name=NAME, source=source)
     for t, box, labels in pieces:
         writer.write(t, box, labels)
     writer.finish({"made_by": MADE_BY, "settings": asdict(settings)})

@@ -11,6 +11,7 @@ from scipy.ndimage import find_objects
 
 from tlseg.geometry import Spacing
 from tlseg.simulate.movie import Frame, Node
+from tlseg.store.tables import empty_table
 
 Row = dict[str, int | float | bool | str]
 
@@ -41,8 +42,9 @@ def frame_rows(frame: Frame, *, spacing_um: Spacing) -> list[Row]:
 
 
 def truth_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """Join rows of all frames; integers as int64, lengths as float64."""
-    return pd.DataFrame(list(rows))
+    """Join rows of all frames; integers as int64, lengths as float64. Without nuclei it has its columns all the same."""
+    table = pd.DataFrame(list(rows))
+    return table if len(table) else empty_table()
 
 
 def truth_edges(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from tlseg.store.inputs import Input, open_inputs
 from tlseg.store.location import can_list, one_line
 from tlseg.store.place import Place, place_of
 from tlseg.store.pyramid import Pyramid, plan_pyramid
+from tlseg.store.swap import swap
 from tlseg.store.tiff import Layout
 
 MARK = "converting.json"
@@ -143,7 +143,7 @@ def convert(
             if part.remote:
                 (part / MARK).remove()
             else:
-                _put(part.path, target.path)
+                swap(part.path, target.path)
         except OSError as error:
             raise RunError(
                 f"{target} cannot be written ({error.strerror or one_line(error)}). Free space or choose another place."
@@ -195,17 +195,6 @@ def _names_in(target: Place) -> list[str] | None:
         return target.names() or None
     except OSError as error:
         raise MovieError(f"{target} cannot be reached ({one_line(error)}). Check address and access.") from error
-
-
-def _put(part: Path, target: Path) -> None:
-    if not target.exists():
-        part.replace(target)
-        return
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    target.replace(old)
-    part.replace(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:

@@ -253,6 +253,12 @@ def read_table(
     return rows if frames is None or frames.step == 1 else rows[rows["t"].isin(list(frames))].reset_index(drop=True)
 
 
+def empty_table() -> pd.DataFrame:
+    """All columns of a nucleus table with their types, and no rows."""
+    rows: pd.DataFrame = _full_schema().empty_table().to_pandas()
+    return rows
+
+
 def list_tables(root: str | Path | Place) -> list[str]:
     """Names of the finished tables of a group, in the order they were listed.
 

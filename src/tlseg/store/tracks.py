@@ -19,6 +19,7 @@ from tlseg.errors import LabelError
 from tlseg.geometry import Spacing
 from tlseg.store.location import is_url, one_line, open_store
 from tlseg.store.place import Place, place_of
+from tlseg.store.swap import swap
 
 FOLDER = "tracks.geff"
 _METADATA = (".zattrs", ".zgroup", ".zmetadata")
@@ -44,8 +45,8 @@ def write_tracks(
     Tracks of other labels that are there (such as the truth of a simulated movie) move to `tracks-NAME.geff`.
 
     The graph is written beside its final place, checked with GEFF's own validator and then moved there, so a reader
-    sees the old tracks or the new ones; on an object store, the old ones, none for a moment, or the new ones. Zarr v2
-    inside, the default of GEFF, which all its readers open.
+    sees the old tracks, none for a moment, or the new ones. Zarr v2 inside, the default of GEFF, which all its readers
+    open.
 
     Parameters
     ----------
@@ -110,9 +111,7 @@ def _move(part: Path, folder: Path, *, aside: Path | None) -> None:
     if aside is not None:
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    swap(part, folder)
 
 
 def _send(part: Path, folder: Place, *, aside: Place | None) -> None:
