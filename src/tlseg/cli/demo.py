@@ -34,6 +34,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     movie, result, picture = folder / "movie.ome.zarr", folder / "result.ome.zarr", folder / "overlay.png"
+    check_result(result, movie)
     # Divisions every twenty frames or so: some fall into a movie of ten.
     settings = SimulationSettings(frames=frames, start_nuclei=nuclei, cycle_frames=20.0, seed=seed)
     click.echo(f"Simulating {frames} frames of an embryo of {nuclei} nuclei ...", err=True)
@@ -82,3 +83,21 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
         "  (in napari the labels start hidden: switch on the layer with the eye)\n"
         f"To score it:   tlseg evaluate {result} {movie}"
     )
+
+
+def check_result(result: Path, movie: Path) -> None:
+    """Raise `LabelError` where a result would be lost that was not made of the movie of this demo."""
+    from tlseg.errors import LabelError
+    from tlseg.store.arrays import read_json
+    from tlseg.store.place import place_of
+    from tlseg.store.scratch import Scratch
+    from tlseg.store.working import scratch_folder
+
+    root = place_of(result)
+    copied = root / "tlseg" / "image.json"
+    begun = read_json(copied) if copied.exists() else Scratch.at(scratch_folder(root, "nuclei", None)).fingerprint()
+    ours = (
+        not set(root.names()) - {"tlseg"} if begun is None else begun.get("input", {}).get("url") == place_of(movie).url
+    )
+    if not ours:
+        raise LabelError(f"{result} was not made by this demo, so it is not replaced. Choose another folder.")
