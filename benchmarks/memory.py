@@ -196,14 +196,14 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
 
 def series_table(name: str, cases: list[Case], rows: Rows) -> str:
     """Markdown table of one series."""
-    headers = [name, "frames", "frame", "workers", "blocks a frame", "nuclei", "heaviest worker, GiB", "client, GiB"]
+    headers = ["frames", "frame", "workers", "blocks a frame", "nuclei", "heaviest worker, GiB", "client, GiB"]
     lines = []
     for case in cases:
         row = rows.get(key_of(case))
         if row is not None:
             keys = ("frames", "frame", "workers", "blocks", "nuclei", "peak_gib", "client_gib", "seconds")
-            lines.append([f"{place(name, case):g}", *(row[key] for key in keys), row["seam_voxels_wrong"]])
-    return table([*headers, "s", "seam voxels wrong"], lines)
+            lines.append([*(row[key] for key in keys), row["seam_voxels_wrong"]])
+    return f"Against {name}:\n\n{table([*headers, 's', 'seam voxels wrong'], lines)}"
 
 
 def place(name: str, case: Case) -> float:
@@ -228,10 +228,12 @@ def draw(path: Path, series: dict[str, list[Case]], rows: Rows) -> None:
             axes.plot(
                 ticks, sizes, style, marker="o", markersize=3, color="0.6" if style == "--" else "C0", label=label
             )
-        axes.set(xlabel=name, xscale="log", ylim=(0, None))
+        axes.set(xlabel=name, xscale="log")
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
+    top = max(float(row["planned_gib"]) for row in rows.values())
+    figure.axes[0].set_ylim(0, 1.1 * top)  # the axis of all three
     figure.axes[0].set_ylabel("resident memory, GiB")
     figure.axes[0].legend(frameon=False)
     figure.savefig(path, dpi=150)
