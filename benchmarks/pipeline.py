@@ -1,11 +1,12 @@
 """How much of a run is not the networks, and how fast are labels made from maps?
 
     python benchmarks/pipeline.py [--frames 50] [--shape 51,120,122] [--label-frames 4] [--costs FILE.json]
+    python benchmarks/pipeline.py --sync [--frames 8] [--shape 51,120,122]
 
 A simulated embryo movie is segmented with the bundled model in this process, store to store; every second of wall time is
 given to the networks' forward passes, to a stage, or to what lies between tasks. Then maps of its last frames are turned
 into labels on one core, with both reliefs. With --costs FILE, processor seconds of a frame go into a JSON file that
-`benchmarks/scaling.py` reads.
+`benchmarks/scaling.py` reads. With --sync instead, the movie is segmented in turn with and without waiting for the disk.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -70,12 +72,16 @@ def main() -> None:
     parser.add_argument("--shape", default="51,120,122")
     parser.add_argument("--label-frames", type=int, default=4, help="frames whose maps are labelled on one core")
     parser.add_argument("--costs", type=Path, help="write processor seconds of a frame, as JSON")
+    parser.add_argument("--sync", action="store_true", help="only: what waiting for the disk costs")
     options = parser.parse_args()
     z, y, x = (int(n) for n in options.shape.split(","))
     print(machine(), "\n")
     with tempfile.TemporaryDirectory(prefix="tlseg-pipeline-") as folder:
         movie = Path(folder) / "movie.ome.zarr"
         simulate(movie, SimulationSettings(frames=options.frames, start_nuclei=8, shape=(z, y, x)))
+        if options.sync:
+            print_sync(movie, Path(folder))
+            return
         costs = print_shares(movie, Path(folder) / "result.ome.zarr")
         if options.costs:
             options.costs.write_text(json.dumps(costs, indent=2) + "\n")
@@ -128,6 +134,41 @@ def watched(spent: Spent) -> Iterator[None]:
         ]:
             patches.enter_context(mock.patch.object(owner, attribute, replacement))
         yield
+
+
+def print_sync(movie: Path, folder: Path, *, rounds: int = 3) -> None:
+    """Segment a movie with and without `fsync`, in turn, and print the medians of what each took."""
+    real, taken = os.fsync, {"waits": Spent(), "does not": Spent()}
+    walls: dict[str, list[float]] = {name: [] for name in taken}
+    counts: Counter[str] = Counter()
+    # What is loaded and compiled once must not count for whoever goes first.
+    segmenting.segment(movie, out=folder / "warm.ome.zarr", frames="0:1")
+    for turn in range(rounds):
+        for name, spent in taken.items():
+
+            def fsync(handle: int, name: str = name, spent: Spent = spent) -> None:
+                counts[name] += 1
+                with spent.on("waiting"):
+                    if name == "waits":
+                        real(handle)
+
+            began = time.perf_counter()
+            with mock.patch.object(os, "fsync", fsync), spent.on("all"):
+                segmenting.segment(movie, out=folder / f"{name}-{turn}.ome.zarr")
+            walls[name].append(time.perf_counter() - began)
+    rows = [
+        [
+            name,
+            f"{statistics.median(walls[name]):.2f}",
+            f"{spent.cpu['all'] / rounds:.2f}",
+            f"{counts[name] / rounds:.0f}",
+            f"{spent.wall['waiting'] / rounds:.3f}",
+            f"{100 * spent.wall['waiting'] / spent.wall['all']:.2f} %",
+        ]
+        for name, spent in taken.items()
+    ]
+    print(table(["the run", "s", "of a core, s", "files and folders", "waiting for them, s", "share"], rows))
+    print(f"\nWith, times without: {statistics.median(a / b for a, b in zip(*walls.values(), strict=True)):.3f}")
 
 
 def print_label_speed(movie: Path, frames: range) -> None:
