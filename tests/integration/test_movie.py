@@ -138,12 +138,30 @@ def test_identity_changes_with_what_matters_only(tmp_path: Path) -> None:
     assert open_source(tmp_path / "rechunked.ome.zarr").identity()["array_metadata"] != identity["array_metadata"]
 
 
-def test_a_movie_replaced_after_opening_is_not_read(tmp_path: Path) -> None:
-    source = open_source(write(tmp_path / "m.ome.zarr"))
-    (tmp_path / "m.ome.zarr").rename(tmp_path / "old")
-    write(tmp_path / "m.ome.zarr", pixels=PIXELS[:, :, :2])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("read_before", [False, True])
+@pytest.mark.parametrize("other", [PIXELS[:, :, :2], PIXELS.astype("i2")], ids=["shape", "type"])
+def test_a_movie_replaced_after_opening_is_not_read(
+    tmp_path: Path, version: str, read_before: bool, other: np.ndarray
+) -> None:
+    """Also by a process that has read from it, and still has it open."""
+    path, voxel = tmp_path / "m.ome.zarr", Box((0, 0, 0), (1, 1, 1))
+    source = open_source(write(path, version=version))
+    if read_before:
+        source.read(0, voxel)
+    path.rename(tmp_path / "old")
+    write(path, version=version, pixels=other)
     with pytest.raises(MovieError, match="replaced since it was opened"):
-        source.read(0, Box((0, 0, 0), (1, 1, 1)))
+        source.read(0, voxel)
+
+
+def test_a_movie_that_is_gone_is_told(tmp_path: Path) -> None:
+    path, voxel = tmp_path / "m.ome.zarr", Box((0, 0, 0), (1, 1, 1))
+    source = open_source(write(path))
+    source.read(0, voxel)
+    path.rename(tmp_path / "old")
+    with pytest.raises(MovieError, match="cannot be opened"):
+        source.read(0, voxel)
 
 
 def test_big_endian_pixels_come_native(tmp_path: Path) -> None:

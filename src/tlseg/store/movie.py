@@ -1,7 +1,8 @@
 """Movie in: open an OME-Zarr movie, local or remote, and read boxes of its frames.
 
 Nothing is read before it is asked for, and pixels are never written to. Workers open the movie themselves from a small
-`MovieSource`, which refuses to read a movie that was replaced since.
+`MovieSource`. It refuses to read an array that was replaced since by one of another shape, data type or layout: a local
+one at every read, a remote one, which costs a request, when a process opens it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -110,7 +112,7 @@ class MovieSource:
                 f"{self.url}: frame {frame}, voxels {_spell(box)} were asked for. Expected a place inside "
                 f"{self.n_frames} frames of {self.frame_shape}."
             )
-        array = _open_array(self)
+        array = _open_array(self, _stamp(self))
         places: dict[str, int | slice] = {"t": frame, "c": self.channel} | dict(zip("zyx", box.slices, strict=True))
         try:
             voxels = np.asarray(array[tuple(places[a] for a in self.axes)])
@@ -130,7 +132,7 @@ class MovieSource:
         """
         if not can_list(self.url):
             return []
-        array = _open_array(self)
+        array = _open_array(self, _stamp(self))
         size = array.shards or array.chunks
         counts = {a: -(-n // s) for a, n, s in zip(self.axes, array.shape, size, strict=True)}
         ranges: dict[str, Iterable[int]] = {a: range(n) for a, n in counts.items()}
@@ -266,7 +268,8 @@ def open_movie(path: str | Path, *, channel: int | str | None = None, level: int
 
 
 @lru_cache(maxsize=64)
-def _open_array(source: MovieSource) -> Array[Any]:
+def _open_array(source: MovieSource, stamp: tuple[int, ...]) -> Array[Any]:
+    """Open the array and compare it with what it was; done once for each `stamp`."""
     import zarr
 
     try:
@@ -276,6 +279,17 @@ def _open_array(source: MovieSource) -> Array[Any]:
     if _digest(array) != source.digest:
         raise MovieError(f"{source.url} was replaced since it was opened. Open it again.")
     return array
+
+
+def _stamp(source: MovieSource) -> tuple[int, ...]:
+    """What changes when a local array's metadata are written again; the same for all remote ones."""
+    if is_url(source.url):
+        return ()
+    for name in ("zarr.json", ".zarray"):
+        with suppress(OSError):
+            now = (Path(source.url) / source.array_path / name).stat()
+            return (now.st_mtime_ns, now.st_size, now.st_ino)
+    return ()
 
 
 def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
