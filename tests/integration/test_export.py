@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,42 @@ def test_what_is_no_export_is_never_replaced(result: Path, tmp_path: Path, kind:
     assert (other / "sub" / "zarr.json").is_file()
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_only_looks_like_an_export_is_never_replaced(result: Path, tmp_path: Path, kind: Any) -> None:
+    precious = tmp_path / "precious"
+    match kind:
+        case "csv" | "napari":
+            precious.write_text("label,t,z,y,x\n1,0,0,0,0\n")
+        case "geff":
+            shutil.copytree(result / "tracks.geff", precious)
+        case "ome-zarr-0.4":
+            zarr.create_group(precious, zarr_format=2, attributes={"multiscales": []})
+        case _:
+            export(result, kind, out=precious)
+            theirs = next(file for file in sorted(precious.iterdir()) if file.suffix == ".tif")
+            tifffile.imwrite(theirs, np.ones((4, 5), np.uint16))  # corrected by hand, and saved by another program
+    before = tree(precious) if precious.is_dir() else precious.read_bytes()
+    with pytest.raises(LabelError, match="is no export of this format"):
+        export(result, kind, out=precious, overwrite=True)
+    assert (tree(precious) if precious.is_dir() else precious.read_bytes()) == before
+
+
+@pytest.mark.parametrize("kind", ["geff", "ome-zarr-0.4"])
+@pytest.mark.parametrize("text", ["{", "[]", '{"geff": {"extra": 1}}'])
+def test_a_target_with_damaged_attributes_is_no_export(result: Path, tmp_path: Path, kind: Any, text: str) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / ".zattrs").write_text(text)
+    with pytest.raises(LabelError, match="is no export of this format"):
+        export(result, kind, out=tmp_path / "broken", overwrite=True)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_result_without_nuclei_is_exported(tmp_path: Path, kind: Any) -> None:
+    tifffile.imwrite(tmp_path / "none.tif", np.zeros((2, 5, 40, 50), np.uint16), imagej=True, metadata={"axes": "TZYX"})
+    link_labels(tmp_path / "none.tif", out=tmp_path / "empty.ome.zarr", spacing_um=(1.0, 0.5, 0.25))
+    assert export(tmp_path / "empty.ome.zarr", kind).frames == 2
+
+
 def test_a_failed_export_leaves_the_earlier_one(result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "stacks"
     export(result, "tiff", out=out)
@@ -308,6 +345,9 @@ def test_criteria_are_those_of_the_table_and_replace_only_criteria(result: Path,
 
     again = cli(result, "--format", "criteria", "--out", tmp_path / "c")
     assert again.exit_code == 2
+    assert cli(result, "--format", "criteria", "--out", tmp_path / "c", "--overwrite").exit_code == 0
+    (tmp_path / "c" / "tracks.csv").write_text("t,count\n")
+    assert cli(result, "--format", "criteria", "--out", tmp_path / "c", "--overwrite").exit_code == 2
     (tmp_path / "c" / "mine.csv").write_text("kept")
     assert cli(result, "--format", "criteria", "--out", tmp_path / "c", "--overwrite").exit_code == 2
     assert (tmp_path / "c" / "mine.csv").read_text() == "kept"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,12 @@ def test_only_an_earlier_result_is_replaced(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="--overwrite"):
         link_points(path, out=tmp_path / "out")
     link_points(path, out=tmp_path / "out", overwrite=True)
+    shutil.copytree(tmp_path / "out", tmp_path / "theirs")
+    attributes = json.loads((tmp_path / "theirs" / "tracks.geff" / ".zattrs").read_text())
+    attributes["geff"]["extra"] = {}
+    (tmp_path / "theirs" / "tracks.geff" / ".zattrs").write_text(json.dumps(attributes))
+    with pytest.raises(LabelError, match="not replaced"):
+        link_points(path, out=tmp_path / "theirs", overwrite=True)
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(LabelError, match="not replaced"):
         link_points(path, out=tmp_path / "out", overwrite=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from tlseg.measure.criteria import Criteria, measure_criteria
-from tlseg.store.export_target import only_files, publishing
-from tlseg.store.location import is_url
+from tlseg.store.export_target import beside, has_header, only_files, publishing
 from tlseg.store.movie import open_source
 from tlseg.store.result import open_result
 from tlseg.store.tables import read_table
@@ -58,11 +59,11 @@ def write_criteria(
     """
     result = open_result(path, name=name)
     source = open_source(f"{result.path}/labels/{name}")
-    target = Path(out).expanduser().absolute() if out is not None else _beside(result.path, name)
+    target = Path(out).expanduser().absolute() if out is not None else beside(result.path, name, "-criteria")
     table = read_table(result.path, name)
     found = measure_criteria(table, frames=source.n_frames, interval_s=source.interval_s).tables()
     with publishing(
-        target, overwrite=overwrite, replaceable=lambda at: only_files(at, FILES.__contains__), apart_from=result.path
+        target, overwrite=overwrite, replaceable=lambda at: _is_ours(at, found), apart_from=result.path
     ) as part:
         part.mkdir()
         for done, (kind, rows) in enumerate(found.items()):
@@ -72,7 +73,8 @@ def write_criteria(
     return target, {kind: len(rows) for kind, rows in found.items()}, source.n_frames
 
 
-def _beside(root: str, name: str) -> Path:
-    folder = Path.cwd() if is_url(root) else Path(root).parent
-    stem = root.rsplit("/", 1)[-1].removesuffix(".zarr").removesuffix(".ome") or "result"
-    return folder / f"{stem}-{name}-criteria"
+def _is_ours(folder: Path, tables: Mapping[str, pd.DataFrame]) -> bool:
+    """Whether a folder holds `FILES` alone, with the columns that these tables give them."""
+    return only_files(folder, FILES.__contains__) and all(
+        has_header(folder / f"{kind}.csv", rows.columns) for kind, rows in tables.items()
+    )

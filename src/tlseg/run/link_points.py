@@ -19,13 +19,14 @@ from tlseg.link.link import link_objects
 from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.link.settings import LinkSettings
 from tlseg.run.linked import Linked, count
-from tlseg.store.export_geff import detach
+from tlseg.store.export_geff import detach, is_detached
 from tlseg.store.export_target import only_entries, publishing
 from tlseg.store.location import is_url, resolve
-from tlseg.store.points import read_points, write_points
+from tlseg.store.points import SUFFIXES, read_points, write_points
 from tlseg.store.tracks import FOLDER, write_tracks
 
 TABLE = "points"
+_TABLES = tuple(f"{TABLE}{suffix}" for suffix in SUFFIXES)
 _PLACE = ("z", "y", "x")
 
 
@@ -142,4 +143,5 @@ def _write(
 
 
 def _is_ours(folder: Path) -> bool:
-    return only_entries(folder, lambda entry: entry == FOLDER or Path(entry).stem == TABLE)
+    named = only_entries(folder, lambda entry: entry == FOLDER or entry in _TABLES)
+    return named and is_detached(folder / FOLDER)

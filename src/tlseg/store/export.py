@@ -13,13 +13,12 @@ from typing import Literal, get_args
 
 from tlseg.errors import LabelError
 from tlseg.store.export_ctc import TRACK_FILE, write_ctc
-from tlseg.store.export_geff import copy_geff, is_geff
-from tlseg.store.export_tables import write_csv, write_napari
-from tlseg.store.export_target import only_files, publishing
-from tlseg.store.export_tiff import slabs, write_stacks
+from tlseg.store.export_geff import copy_geff, is_detached
+from tlseg.store.export_tables import csv_columns, napari_columns, write_csv, write_napari
+from tlseg.store.export_target import beside, has_header, only_files, publishing
+from tlseg.store.export_tiff import is_exported, slabs, write_stacks
 from tlseg.store.export_zarr import is_v04_export, write_v04
 from tlseg.store.images import open_label_movie
-from tlseg.store.location import is_url
 from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.result import open_result
 from tlseg.store.tables import list_tables, read_table
@@ -36,7 +35,7 @@ _ENDS: dict[Format, str] = {
     "napari": "-tracks.csv",
 }
 _TIFF_NAME = re.compile(r".+_t\d+(\.ome)?\.tif")
-_CTC_NAME = re.compile(rf"mask\d+\.tif|{re.escape(TRACK_FILE)}")
+_CTC_NAME = re.compile(r"mask\d+\.tif")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +106,12 @@ def export(
         raise LabelError(f"{format!r} is no format of export. Expected one of {', '.join(FORMATS)}.")
     found = open_result(result, name=name)
     labels = open_source(f"{found.path}/labels/{name}")
-    target = Path(out).expanduser().absolute() if out is not None else _beside(found.path, name, format)
+    target = Path(out).expanduser().absolute() if out is not None else beside(found.path, name, _ENDS[format])
     with publishing(
-        target, overwrite=overwrite, replaceable=lambda path: _is_export(path, format), apart_from=found.path
+        target,
+        overwrite=overwrite,
+        replaceable=lambda path: _is_export(path, format, found.path, name, labels),
+        apart_from=found.path,
     ) as part:
         items, unit, notes = _write(format, found.path, name, labels, part, progress)
     return Exported(str(target), format, labels.n_frames, items, unit, notes)
@@ -155,23 +157,27 @@ def _ctc_notes(pieces: int, tracks: int) -> tuple[str, ...]:
 def _greatest(root: str, name: str, labels: MovieSource) -> int:
     """Return the greatest label of the movie: from its table, or from the pixels where there is none."""
     if name in list_tables(root):
-        return int(read_table(root, name, columns=["t", "label"])["label"].max() or 0)
+        return int(read_table(root, name, columns=["label"])["label"].to_numpy().max(initial=0))
     boxes = slabs(labels)
     return max((int(labels.read(t, box).max()) for t in range(labels.n_frames) for box in boxes), default=0)
 
 
-def _beside(root: str, name: str, format: Format) -> Path:
-    folder = Path.cwd() if is_url(root) else Path(root).parent
-    stem = root.rsplit("/", 1)[-1].removesuffix(".zarr").removesuffix(".ome") or "result"
-    return folder / f"{stem}-{name}{_ENDS[format]}"
-
-
-def _is_export(path: Path, format: Format) -> bool:
-    """Whether what is there can have been written in this format, so that replacing it loses nothing else."""
-    if format in ("csv", "napari"):
-        return path.is_file() and path.suffix == ".csv"
+def _is_export(path: Path, format: Format, root: str, name: str, labels: MovieSource) -> bool:
+    """Whether what is there was written in this format by us, so that replacing it loses nothing else."""
+    if format == "csv":
+        return has_header(path, csv_columns(root, name, interval_s=labels.interval_s))
+    if format == "napari":
+        return has_header(path, napari_columns(is_2d=labels.is_2d))
     if format == "ctc":
-        return only_files(path, lambda file: _CTC_NAME.fullmatch(file) is not None)
+        return _holds_stacks(path, _CTC_NAME, TRACK_FILE)
     if format == "tiff":
-        return only_files(path, lambda file: _TIFF_NAME.fullmatch(file) is not None)
-    return is_geff(path) if format == "geff" else is_v04_export(path)
+        return _holds_stacks(path, _TIFF_NAME)
+    return is_detached(path) if format == "geff" else is_v04_export(path)
+
+
+def _holds_stacks(folder: Path, stack: re.Pattern[str], *others: str) -> bool:
+    """Whether a folder holds stacks that we wrote, and nothing but these `others`."""
+    if not only_files(folder, lambda name: name in others or stack.fullmatch(name) is not None):
+        return False
+    stacks = [file for file in folder.iterdir() if file.name not in others]
+    return bool(stacks) and all(is_exported(file) for file in stacks)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from tlseg.errors import LabelError
+from tlseg.store.export_target import attributes_of
 from tlseg.store.location import one_line
 from tlseg.store.place import Place
+
+MARK = "tlseg-export"
+"""Entry in the `extra` of a graph that tells an export, which may be replaced, from someone's graph."""
 
 
 def copy_geff(source: str, target: Path) -> int:
@@ -24,20 +28,21 @@ def copy_geff(source: str, target: Path) -> int:
     return detach(target)
 
 
-def is_geff(folder: Path) -> bool:
-    """Whether a folder is a GEFF graph."""
-    path = folder / ".zattrs"
-    return path.is_file() and "geff" in json.loads(path.read_text())
+def is_detached(folder: Path) -> bool:
+    """Whether a folder is a graph that `detach` has changed."""
+    geff = attributes_of(folder).get("geff")
+    extra = geff.get("extra") if isinstance(geff, Mapping) else None
+    return isinstance(extra, Mapping) and extra.get(MARK) is True
 
 
 def detach(graph: Path) -> int:
-    """Take the links to label images out of a graph, and check it; returns the number of its nodes."""
+    """Take the links to label images out of a graph, mark it, and check it; returns the number of its nodes."""
     from geff import GeffMetadata
     from geff.core_io import read_to_memory
 
     try:
         meta = GeffMetadata.read(graph)
-        meta.model_copy(update={"related_objects": None}).write(graph)
+        meta.model_copy(update={"related_objects": None, "extra": {**(meta.extra or {}), MARK: True}}).write(graph)
         return len(read_to_memory(graph)["node_ids"])
     except Exception as error:  # every backend and validator has errors of its own
         raise LabelError(f"{graph} cannot be read as a GEFF graph ({one_line(error)}). Make it again.") from error

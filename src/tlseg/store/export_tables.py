@@ -34,13 +34,21 @@ def write_csv(
     progress(0, frames)
     with path.open("w", newline="", encoding="utf-8") as file:
         for start in range(0, max(frames, 1), FRAMES_AT_ONCE):
-            part = read_table(root, name, frames=range(start, start + FRAMES_AT_ONCE))
-            if interval_s is not None:
-                part.insert(list(part.columns).index("t") + 1, "time_s", part["t"] * interval_s)
-            part.rename(columns=UNITS).to_csv(file, index=False, header=start == 0, lineterminator="\n")
+            part = _rows(root, name, range(start, start + FRAMES_AT_ONCE), interval_s)
+            part.to_csv(file, index=False, header=start == 0, lineterminator="\n")
             rows += len(part)
             progress(min(start + FRAMES_AT_ONCE, frames), frames)
     return rows
+
+
+def csv_columns(root: str, name: str, *, interval_s: float | None) -> list[str]:
+    """Header that `write_csv` gives a table."""
+    return list(_rows(root, name, range(0), interval_s).columns)
+
+
+def napari_columns(*, is_2d: bool) -> list[str]:
+    """Header that `write_napari` gives tracks."""
+    return ["track_id", "t", *("yx" if is_2d else "zyx"), "parent", "lineage"]
 
 
 def write_napari(root: str, name: str, path: Path, *, is_2d: bool) -> int:
@@ -49,8 +57,15 @@ def write_napari(root: str, name: str, path: Path, *, is_2d: bool) -> int:
     The first five columns (four in 2D) are the layer's data, in frames and voxels like the label layer's, whose scale
     and translation they take; `parent` makes its graph and `lineage` is a feature.
     """
-    columns = ["t", *("yx" if is_2d else "zyx")]
-    rows: pd.DataFrame = read_table(root, name, columns=["track", "parent", "lineage", *columns])
-    rows = rows.rename(columns={"track": "track_id"}).sort_values(["track_id", "t"], ignore_index=True)
-    rows[["track_id", *columns, "parent", "lineage"]].to_csv(path, index=False, lineterminator="\n")
+    first, *others = napari_columns(is_2d=is_2d)
+    rows: pd.DataFrame = read_table(root, name, columns=["track", *others])
+    rows = rows.rename(columns={"track": first}).sort_values([first, "t"], ignore_index=True)
+    rows[[first, *others]].to_csv(path, index=False, lineterminator="\n")
     return len(rows)
+
+
+def _rows(root: str, name: str, frames: range, interval_s: float | None) -> pd.DataFrame:
+    part = read_table(root, name, frames=frames)
+    if interval_s is not None:
+        part.insert(list(part.columns).index("t") + 1, "time_s", part["t"] * interval_s)
+    return part.rename(columns=UNITS)

@@ -5,13 +5,17 @@ A reader sees the old files or the new ones, and nothing that is no export of th
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tlseg.errors import LabelError, RunError
+from tlseg.store.location import is_url
+from tlseg.store.place import Place
+from tlseg.store.swap import swap
 
 
 @contextmanager
@@ -39,22 +43,18 @@ def publishing(
         If the disk does not take what is written.
     """
     _check(target, overwrite=overwrite, replaceable=replaceable, apart_from=apart_from)
-    part, old = (target.with_name(f".{target.name}.{kind}") for kind in ("partial", "old"))
+    part = Place(str(target.with_name(f".{target.name}.partial")))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove(part)
-        yield part
-        if os.path.lexists(target):
-            _remove(old)
-            target.replace(old)
-        part.replace(target)
-        _remove(old)
+        part.remove()
+        yield part.path
+        swap(part.path, target)
     except OSError as error:
         raise RunError(
             f"{target} cannot be written ({error.strerror or error}). Free space or choose another place with --out."
         ) from error
     finally:
-        _remove(part)
+        part.remove()
 
 
 def only_files(folder: Path, matches: Callable[[str], bool]) -> bool:
@@ -67,13 +67,37 @@ def only_entries(folder: Path, matches: Callable[[str], bool]) -> bool:
     return folder.is_dir() and all(matches(entry.name) for entry in folder.iterdir())
 
 
+def beside(root: str, name: str, ends: str) -> Path:
+    """Where an export lies if nobody says: beside the result, or in the working folder where that is remote."""
+    folder = Path.cwd() if is_url(root) else Path(root).parent
+    stem = root.rsplit("/", 1)[-1].removesuffix(".zarr").removesuffix(".ome") or "result"
+    return folder / f"{stem}-{name}{ends}"
+
+
+def has_header(file: Path, columns: Iterable[str]) -> bool:
+    """Whether a file is a CSV with exactly these columns."""
+    if not file.is_file():
+        return False
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        return lines.readline().rstrip("\n") == ",".join(columns)
+
+
+def attributes_of(folder: Path) -> Mapping[str, Any]:
+    """Attributes of a Zarr v2 group; none where there is no such group, or they are damaged."""
+    try:
+        found = json.loads((folder / ".zattrs").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
 def _check(target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool], apart_from: str) -> None:
     place, source = target.resolve(), Path(apart_from).resolve()
     if "://" not in apart_from and (place == source or source in place.parents or place in source.parents):
         raise LabelError(f"{target} and {apart_from} lie in each other. Write beside it with --out.")
     if not os.path.lexists(target):
         return
-    if not replaceable(target):
+    if not (_is_empty(target) or replaceable(target)):
         raise LabelError(
             f"{target} exists and is no export of this format, so it is not replaced. Choose another --out."
         )
@@ -81,8 +105,5 @@ def _check(target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool]
         raise LabelError(f"{target} exists. Use --overwrite to replace it, or choose another --out.")
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())

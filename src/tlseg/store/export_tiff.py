@@ -15,6 +15,9 @@ import tifffile
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.movie import MovieSource
 
+SOFTWARE = "tlseg"
+"""Tag of every file written here, which tells an export, which may be replaced, from someone's images."""
+
 MOST_UINT16 = int(np.iinfo(np.uint16).max)
 SLAB_BYTES = 64 * 2**20
 _IMAGEJ_BYTES = 2**32 - 2**20  # ImageJ's hyperstacks have 32-bit offsets
@@ -83,6 +86,7 @@ def write_stack(
             shape=target_shape,
             dtype=dtype,
             imagej=True,
+            software=SOFTWARE,
             compression="zlib",
             resolution=(1 / x, 1 / y),
             metadata={"axes": axes, "unit": "um", **depth, **time},
@@ -96,10 +100,20 @@ def write_stack(
         shape=target_shape,
         dtype=dtype,
         ome=True,
+        software=SOFTWARE,
         bigtiff=size > _IMAGEJ_BYTES,
         compression="zlib",
         metadata={"axes": axes, **known},
     )
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a file was written by `write_stack`, and by nothing else since."""
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return tif.pages.first.software == SOFTWARE
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def planes(

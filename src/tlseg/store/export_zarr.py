@@ -5,7 +5,6 @@ Levels are copied chunk by chunk as they are, so the values, the pyramid and its
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from math import prod
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tlseg.errors import MovieError
+from tlseg.store.export_target import attributes_of
 from tlseg.store.location import one_line, open_group
 from tlseg.store.metadata import Json, parse_image
 
@@ -66,8 +66,7 @@ def write_v04(source: str, name: str, target: Path, *, progress: Callable[[int, 
 
 def is_v04_export(folder: Path) -> bool:
     """Whether a folder was written by `write_v04`."""
-    path = folder / ".zattrs"
-    return path.is_file() and json.loads(path.read_text()).get("tlseg") == MARK["tlseg"]
+    return attributes_of(folder).get("tlseg") == MARK["tlseg"]
 
 
 def _copy(source: Any, group: Any, level: str, *, empty_chunks: bool) -> Iterator[None]:
