@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlseg.errors import PlanError
-from tlseg.geometry import Box
+from tlseg.geometry import Box, Grid
 from tlseg.store.pyramid import (
     Pyramid,
     downsample_image,
@@ -16,6 +16,7 @@ from tlseg.store.pyramid import (
     image_levels,
     plan_pyramid,
     pyramid_like,
+    slabs,
 )
 
 SIDE = st.integers(1, 3000)
@@ -138,3 +139,20 @@ def test_a_box_that_shares_a_shard_is_refused(box: tuple[tuple[int, int, int], t
     with pytest.raises(PlanError, match="multiple of 32"):
         pyramid.check_whole(Box(*box))
     pyramid.check_whole(Box((32, 64, 0), (48, 96, 96)))
+
+
+SMALL = st.tuples(*[st.integers(1, 40)] * 3)
+
+
+@given(SMALL, SMALL, st.integers(1, 20_000))
+def test_slabs_are_whole_regions_that_tile_the_frame_once_under_the_bound(
+    frame: tuple[int, int, int], region: tuple[int, int, int], most_voxels: int
+) -> None:
+    found = np.zeros(frame, np.uint8)
+    for box in slabs(Grid(frame, region), most_voxels=most_voxels):
+        found[box.slices] += 1
+        assert box.size <= max(most_voxels, int(np.prod(region)))
+        for a, b, n, r in zip(box.start, box.stop, frame, region, strict=True):
+            assert a % r == 0
+            assert b % r == 0 or b == n
+    assert (found == 1).all()

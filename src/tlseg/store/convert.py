@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tlseg.errors import MovieError, RunError
-from tlseg.geometry import Box, Grid, Spacing
+from tlseg.geometry import Box, Spacing
 from tlseg.store.image_writer import create_image
 from tlseg.store.inputs import Input, open_inputs
 from tlseg.store.location import can_list, one_line
 from tlseg.store.place import Place, place_of
-from tlseg.store.pyramid import Pyramid, plan_pyramid
+from tlseg.store.pyramid import plan_pyramid, slabs
 from tlseg.store.swap import swap
 from tlseg.store.tiff import Layout
 
@@ -132,9 +132,10 @@ def convert(
                 interval_s=interval,
                 start_s=source.start_s if interval_s is None else 0.0,
             )
-            slabs = list(_slabs(pyramid, max(dtype.itemsize, source.dtype.itemsize)))
-            total = source.n_frames * len(names) * len(slabs)
-            for done, (frame, channel, box) in enumerate(_places(source.n_frames, len(names), slabs)):
+            most = SLAB_BYTES // max(dtype.itemsize, source.dtype.itemsize)
+            boxes = list(slabs(pyramid.regions, most_voxels=most))
+            total = source.n_frames * len(names) * len(boxes)
+            for done, (frame, channel, box) in enumerate(_places(source.n_frames, len(names), boxes)):
                 progress(done, total)
                 voxels = _cast(source.read(frame, channel, box), dtype, f"{source.name}, frame {frame}")
                 writer.write(frame, box, voxels, channel=channel)
@@ -230,18 +231,8 @@ def _channel_names(source: Input, given: Sequence[str] | None) -> tuple[str, ...
     return tuple(given) if given is not None else source.channel_names
 
 
-def _slabs(pyramid: Pyramid, itemsize: int) -> Iterator[Box]:
-    """Boxes of whole regions, wide before tall, that stay under the memory bound."""
-    z, y, x = pyramid.region
-    most = max(1, SLAB_BYTES // (z * y * x * itemsize))
-    _, rows, columns = pyramid.regions.counts
-    wide = min(columns, most)
-    tall = min(rows, max(1, most // wide))
-    return iter(Grid(pyramid.shape, (z, y * tall, x * wide)))
-
-
-def _places(n_frames: int, n_channels: int, slabs: Sequence[Box]) -> Iterator[tuple[int, int, Box]]:
-    return ((t, c, box) for t in range(n_frames) for c in range(n_channels) for box in slabs)
+def _places(n_frames: int, n_channels: int, boxes: Sequence[Box]) -> Iterator[tuple[int, int, Box]]:
+    return ((t, c, box) for t in range(n_frames) for c in range(n_channels) for box in boxes)
 
 
 def _target_dtype(source: Input) -> np.dtype[Any]:

@@ -128,6 +128,16 @@ def pyramid_like(
     return Pyramid(shape, spacing_um, translation_um, tuple(factors), region)
 
 
+def slabs(regions: Grid, *, most_voxels: int) -> Iterator[Box]:
+    """Boxes of whole regions that tile a frame, wide before tall, of at most so many voxels unless one region has more."""
+    z, y, x = regions.block
+    most = max(1, most_voxels // (z * y * x))
+    _, rows, columns = regions.counts
+    wide = min(columns, most)
+    tall = min(rows, max(1, most // wide))
+    return iter(Grid(regions.frame, (z, y * tall, x * wide)))
+
+
 def downsample_labels(labels: npt.NDArray[np.generic], factor: Shape) -> npt.NDArray[np.generic]:
     """Keep every `factor`-th voxel (z, y, x) from the origin: values stay label values.
 
