@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from tlseg.errors import MovieError
 
 Method = Literal["qcanet", "components"]
 Relief = Literal["distance", "centre"]
@@ -14,6 +17,21 @@ Scaling = Literal["quantiles", "asinh", "extremes"]
 def byte(probability: float) -> int:
     """Least uint8 map value that counts as `probability` or more (255 is certain)."""
     return math.ceil(probability * 255 - 1e-9)
+
+
+def parse_frames(text: str) -> tuple[int | None, int | None]:
+    """First frame of `A:B` and the frame after its last; None for a side that is left out.
+
+    Raises
+    ------
+    MovieError
+        If it is anything else: frames count from 0, and there is at least one.
+    """
+    found = re.fullmatch(r"([0-9]*):([0-9]*)", text.strip())
+    first, stop = (int(side) if side else None for side in found.groups()) if found else (0, 0)
+    if stop is not None and stop <= (first or 0):
+        raise MovieError(f"{text!r} is not a range of frames. Expected A:B with 0 <= A < B, such as 0:10.")
+    return first, stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -526,7 +526,7 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, run: Run) -> None:
     assert result.exit_code == 0
     assert "3 frames, 1 channels, 5 x 40 x 44 voxels, uint16" in result.stdout
     assert "2 x 0.5 x 0.25 um (z, y, x), every 30 s" in result.stdout
-    assert "converted 3 of 3 slabs" in result.stderr
+    assert "convert: 3/3" in result.stderr
 
 
 def test_json_is_all_of_standard_output(tmp_path: Path, run: Run) -> None:

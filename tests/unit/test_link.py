@@ -326,6 +326,7 @@ def test_rotations_are_proper_distinct_and_even() -> None:
         (lambda o: o.assign(x_um=np.nan), "not finite"),
         (lambda o: o.assign(volume_um3=0.0), "not positive"),
         (lambda o: o.assign(label=1), "more than once in frame 0"),
+        (lambda o: o.assign(t=o["t"] * 10**12), "Expected t to count frames"),
     ],
 )
 def test_bad_objects_are_named(change: object, message: str) -> None:
@@ -343,7 +344,18 @@ def test_overlaps_of_unknown_objects_are_named() -> None:
         link_objects(objects.assign(volume_voxels=100), overlaps)
 
 
-@pytest.mark.parametrize("wrong", [{"max_distance_um": 0.0}, {"neighbours": 0}, {"max_gap": -1}, {"min_cycle_s": 0.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_distance_um": 0.0},
+        {"max_distance_um": np.nan},
+        {"neighbours": 0},
+        {"max_gap": -1},
+        {"min_cycle_s": 0.0},
+        {"division_probability": np.nan},
+        {"overlap_weight": np.inf},
+    ],
+)
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(LabelError, match=next(iter(wrong))):
         LinkSettings(**wrong)  # type: ignore[arg-type]

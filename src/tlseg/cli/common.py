@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
@@ -61,6 +62,30 @@ storage_option = click.option(
     expose_value=False,
     callback=_set_storage_options,
     help="How to reach s3:// (PROTOCOL.KEY=VALUE for others), such as endpoint_url=http://host:9000. No credentials.",
+)
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range; NaN and infinity, which click lets pass, are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse the text."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
+def _bytes(context: click.Context, parameter: click.Parameter, gib: float | None) -> int | None:
+    return None if gib is None else int(gib * 2**30)
+
+
+memory_option = click.option(
+    "--memory-limit",
+    type=FiniteRange(0, 2**20, min_open=True),
+    metavar="GIB",
+    callback=_bytes,
+    help="Memory of one worker.",
 )
 
 

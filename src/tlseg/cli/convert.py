@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import FiniteRange, json_option, one_line_errors, print_json, storage_option
 
 
 class SpacingType(click.ParamType):
@@ -36,7 +34,7 @@ class SpacingType(click.ParamType):
 @click.argument("inputs", nargs=-1, required=True, metavar="IN...")
 @click.argument("out", metavar="OUT.ome.zarr")
 @click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres; default: what the file says.")
-@click.option("--interval", type=click.FloatRange(min=0, min_open=True), help="Seconds between frames.")
+@click.option("--interval", type=FiniteRange(0, min_open=True), help="Seconds between frames.")
 @click.option("--axes", metavar="TZYX", help="What the pages of a plain TIFF are, slowest first: ZYX, TYX, TZYX, ...")
 @click.option("--planes", type=click.IntRange(min=1), help="Planes per time point of a plain multi-page TIFF.")
 @click.option("--channels", type=click.IntRange(min=1), help="Channels of a plain multi-page TIFF.")
@@ -66,10 +64,11 @@ def command(
     IN is one TIFF (a stack or a movie), several TIFFs or a folder of them with one time point each (in natural order:
     t2 before t10), or one OME-Zarr 0.4 or 0.5.
     """
+    from tlseg.cli.progress import counted
     from tlseg.store.convert import convert
     from tlseg.store.tiff import Layout
 
-    with _progress() as progress:
+    with counted("convert") as progress:
         done = convert(
             inputs,
             out,
@@ -90,26 +89,3 @@ def command(
     click.echo("spacing " + " x ".join(f"{s:g}" for s in done.spacing_um) + f" um (z, y, x), {every}")
     for note in done.notes:
         click.echo(f"Note: {note}")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Bar on a terminal, a line every tenth otherwise; both on standard error."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("Converting", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    told = -1
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        if (tenth := 10 * done // max(1, total)) > told:
-            told = tenth
-            click.echo(f"converted {done} of {total} slabs", err=True)
-
-    yield tell

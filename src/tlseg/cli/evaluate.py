@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import FiniteRange, TripleType, json_option, one_line_errors, print_json, storage_option
+from tlseg.config import parse_frames
+from tlseg.errors import MovieError
 
 if TYPE_CHECKING:
     from tlseg.evaluate.api import Evaluation
@@ -23,22 +25,24 @@ class FrameRange(click.ParamType):
         """Parse the text; a value that is already a tuple passes."""
         if isinstance(value, tuple):
             return value
-        first, colon, end = str(value).partition(":")
         try:
-            low, high = int(first) if first else None, int(end) if end else None
-        except ValueError:
-            self.fail(f"{value!r} is not a range of frames A:B", param, ctx)
-        if not colon or (low is not None and low < 0) or (high is not None and high <= (low or 0)):
-            self.fail(f"{value!r} is not a range of frames A:B with 0 <= A < B", param, ctx)
-        return low, high
+            return parse_frames(str(value))
+        except MovieError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command("evaluate")
 @click.argument("result")
 @click.argument("truth")
 @click.option("--name", help="Label image of RESULT inside an OME-Zarr [default: nuclei, or the only one].")
-@click.option("--iou", default=0.5, show_default=True, help="IoU from which two objects match.")
-@click.option("--tolerance-um", default=5.0, show_default=True, help="Distance up to which two centroids match.")
+@click.option("--iou", type=FiniteRange(0, 1), default=0.5, show_default=True, help="IoU from which two objects match.")
+@click.option(
+    "--tolerance-um",
+    type=FiniteRange(0),
+    default=5.0,
+    show_default=True,
+    help="Distance up to which two centroids match.",
+)
 @click.option("--division-tolerance", default=1, show_default=True, help="Frames a division may be early or late.")
 @click.option("--frames", type=FrameRange(), help="Frames to compare, A up to but without B.")
 @click.option("--spacing", type=TripleType(float), help="Micrometres per voxel, where the files do not say.")

@@ -40,15 +40,10 @@ def command(
     ome-zarr-0.4  image and labels for readers that do not know 0.5 yet
     napari        rows of a tracks layer, as CSV
     """
-    from tlseg.cli.progress import RunProgress
-    from tlseg.run.events import Event
+    from tlseg.cli.progress import counted
     from tlseg.store.export import export
 
-    with RunProgress() as shown:
-
-        def progress(done: int, total: int) -> None:
-            shown(Event("export", done, total))
-
+    with counted("export") as progress:
         if kind == "criteria":
             _export_criteria(result, out=out, name=name, overwrite=overwrite, as_json=as_json, progress=progress)
             return

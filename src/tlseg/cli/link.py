@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import FiniteRange, json_option, one_line_errors, print_json, storage_option
 from tlseg.cli.convert import SpacingType
 from tlseg.cli.link_options import link_options, link_settings
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     help="Mend nuclei merged or cut in single frames, as segment.",
 )
 @click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres; default: what the files say.")
-@click.option("--interval", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds between frames.")
+@click.option("--interval", type=FiniteRange(0, min_open=True), metavar="S", help="Seconds between frames.")
 @click.option("--channel", help="Channel of the image to measure, by number or name. [default: the first]")
 @click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
 @click.option("--overwrite", is_flag=True, help="Replace labels, table and tracks of this name.")
@@ -63,7 +63,6 @@ def _labels(labels: str, settings: Any, options: dict[str, Any]) -> Linked:
     from tlseg.cli.progress import RunProgress
     from tlseg.run.link_labels import link_labels
 
-    channel = options["channel"]
     with RunProgress() as progress:
         return link_labels(
             labels,
@@ -72,7 +71,7 @@ def _labels(labels: str, settings: Any, options: dict[str, Any]) -> Linked:
             labels_name=options["labels_name"],
             spacing_um=options["spacing"],
             interval_s=options["interval"],
-            channel=int(channel) if channel is not None and channel.isdecimal() else channel,
+            channel=options["channel"],
             image=not options["no_image"],
             settings=settings,
             repair=options["repair"],

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tlseg.cli.common import FiniteRange
+
 if TYPE_CHECKING:
     from tlseg.link.settings import LinkSettings
 
@@ -40,7 +42,7 @@ class CycleType(click.ParamType):
 _OPTIONS = (
     click.option(
         "--max-distance",
-        type=click.FloatRange(0, min_open=True),
+        type=FiniteRange(0, min_open=True),
         metavar="UM",
         help="Farthest a nucleus moves between frames. [default: from the movie]",
     ),
@@ -53,7 +55,7 @@ _OPTIONS = (
     ),
     click.option(
         "--division-probability",
-        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        type=FiniteRange(0, 1, min_open=True, max_open=True),
         default=0.5,
         show_default=True,
         help="Least probability of a division; less finds more of them, and more that are none.",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tlseg.cli.calibrate import command as calibrate
-from tlseg.cli.common import json_option, one_line_errors, print_json
+from tlseg.cli.common import FiniteRange, json_option, one_line_errors, print_json
 
 
 @click.group("models", invoke_without_command=True)
@@ -98,7 +98,12 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
 
 @command.command("rescale")
 @click.argument("name")
-@click.option("--factor", type=float, required=True, help="Width of the nuclei over that of those it learned from.")
+@click.option(
+    "--factor",
+    type=FiniteRange(0, min_open=True),
+    required=True,
+    help="Width of the nuclei over that of those it learned from.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the new model.")
 @json_option
 @one_line_errors

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import TripleType, json_option, memory_option, one_line_errors, print_json, storage_option
 
 
 @click.command("plan")
@@ -19,7 +19,7 @@ from tlseg.cli.common import TripleType, json_option, one_line_errors, print_jso
 @click.option("--workers", type=click.IntRange(0), default=0, help="Worker processes on this machine.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--channel", help="Channel by number or name. [default: the first]")
-@click.option("--memory-limit", type=click.FloatRange(0, min_open=True), metavar="GIB", help="Memory of one worker.")
+@memory_option
 @storage_option
 @json_option
 @one_line_errors
@@ -28,7 +28,6 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     from tlseg.plan import gib
     from tlseg.run.job import prepare
 
-    limit, channel = options["memory_limit"], options["channel"]
     job = prepare(
         movie,
         model=options["model"],
@@ -36,8 +35,8 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         block=options["block"],
         workers=options["workers"],
         device=options["device"],
-        channel=int(channel) if channel is not None and channel.isdecimal() else channel,
-        memory_limit=int(limit * 2**30) if limit else None,
+        channel=options["channel"],
+        memory_limit=options["memory_limit"],
         for_planning=True,
     )
     plan = job.plan

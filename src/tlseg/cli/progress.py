@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +104,15 @@ class RunProgress:
             left = "" if finished or not rate else f", {in_words((event.total - event.done) / rate)} left"
             click.echo(f"{event.stage}: {event.done}/{event.total} {note}{left}", err=True)
             self.spoken = now
+
+
+@contextmanager
+def counted(stage: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows (done, total) of one job, as a run shows a stage."""
+    from tlseg.run.events import Event
+
+    with RunProgress() as shown:
+        yield lambda done, total: shown(Event(stage, done, total))
 
 
 def _note(event: Event, rate: float) -> str:

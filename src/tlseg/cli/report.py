@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -24,13 +23,11 @@ from tlseg.cli.common import json_option, one_line_errors, print_json, storage_o
 @one_line_errors
 def command(result: str, name: str, out: Path | None, as_json: bool) -> None:
     """Write one self-contained HTML page about RESULT: pictures through time, lineage, volumes, divisions, doubts."""
+    from tlseg.cli.progress import counted
     from tlseg.report.write import write_report
 
-    def progress(done: int, total: int) -> None:
-        end = "\n" if done == total else ""
-        click.echo(f"\rDrawing frame {done} of {total} ...{end}", err=True, nl=False)
-
-    report = write_report(result, name=name, out=out, progress=progress if sys.stderr.isatty() else None)
+    with counted("report") as progress:
+        report = write_report(result, name=name, out=out, progress=progress)
     if as_json:
         print_json(report.to_dict())
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import TripleType, json_option, memory_option, one_line_errors, print_json, storage_option
 from tlseg.cli.link_options import link_options, link_settings
 
 _PEM = click.Path(path_type=Path)
@@ -52,7 +52,7 @@ _PEM = click.Path(path_type=Path)
 @click.option("--keep-maps", is_flag=True, help="Keep the probability maps in tlseg/NAME/maps.")
 @click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
 @click.option("--allow-missing-chunks", is_flag=True, help="Read chunks that are absent as their fill value.")
-@click.option("--memory-limit", type=click.FloatRange(0, min_open=True), metavar="GIB", help="Memory of one worker.")
+@memory_option
 @click.option(
     "--scratch", metavar="DIR", help="Folder for working files that all workers see. [default: with the result]"
 )
@@ -70,15 +70,12 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     from tlseg.run.segment import segment
     from tlseg.store.movie import open_source
 
-    channel = options["channel"]
-    channel = int(channel) if channel is not None and channel.isdecimal() else channel
-    if channel is None:
+    if options["channel"] is None:
         names = open_source(movie).channel_names
         if len(names) > 1:
             click.echo(
                 f"{len(names)} channels ({', '.join(names)}): taking the first. Choose with --channel.", err=True
             )
-    limit = options["memory_limit"]
     with RunProgress() as progress:
         summary = segment(
             movie,
@@ -93,7 +90,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
             tls=Tls(options["tls_ca"], options["tls_cert"], options["tls_key"]),
             device=options["device"],
             method=options["method"],
-            channel=channel,
+            channel=options["channel"],
             link=link_settings(options),
             repair=options["repair"],
             overwrite=options["overwrite"],
@@ -102,7 +99,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
             flips=int(options["flips"]) if options["flips"] else None,  # type: ignore[arg-type]
             image=not options["no_image"],
             allow_missing=options["allow_missing_chunks"],
-            memory_limit=int(limit * 2**30) if limit else None,
+            memory_limit=options["memory_limit"],
             listener=progress,
         )
     if as_json:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import FiniteRange, TripleType, json_option, one_line_errors, print_json
 
 SCENES = ("embryo", "blastocyst", "sheet", "tissue")
 
@@ -24,30 +24,40 @@ SCENES = ("embryo", "blastocyst", "sheet", "tissue")
 @click.option("--frames", type=int, help="Time points. [default: 10; blastocyst: 500; tissue: 1]")
 @click.option("--nuclei", type=int, help="Nuclei in the first frame. [default: 4; blastocyst: 2; sheet: 200]")
 @click.option(
-    "--cycle", type=float, metavar="FRAMES", help="Mean frames between two divisions. [default: of the scene]"
+    "--cycle",
+    type=FiniteRange(0, min_open=True),
+    metavar="FRAMES",
+    help="Mean frames between two divisions. [default: of the scene]",
 )
 @click.option("--shape", type=TripleType(int), help="Voxels of a frame. [default: 51,128,128; sheet: 15,256,256]")
 @click.option(
     "--spacing", type=TripleType(float), default=(1.75, 0.8, 0.8), help="Voxel size in um. [default: 1.75,0.8,0.8]"
 )
-@click.option("--interval", type=float, default=600.0, show_default=True, help="Seconds between frames.")
+@click.option(
+    "--interval", type=FiniteRange(0, min_open=True), default=600.0, show_default=True, help="Seconds between frames."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same movie.")
 @click.option("--overwrite", is_flag=True, help="Replace a simulated movie that is there already.")
 @json_option
 @one_line_errors
 def command(out: str, scene: str, overwrite: bool, as_json: bool, **options: Any) -> None:
     """Write a synthetic movie with exact labels (`labels/truth`) and lineage (`tracks.geff`)."""
-    if scene == "tissue":
-        result = _tissue(out, options, overwrite=overwrite)
-    else:
-        result = _movie(out, scene, options, overwrite=overwrite)
+    from tlseg.cli.progress import counted
+
+    with counted("simulate") as progress:
+        if scene == "tissue":
+            result = _tissue(out, options, overwrite=overwrite, progress=progress)
+        else:
+            result = _movie(out, scene, options, overwrite=overwrite, progress=progress)
     if as_json:
         print_json(result)
     else:
         click.echo(_sentence(result))
 
 
-def _movie(out: str, scene: Any, options: dict[str, Any], *, overwrite: bool) -> dict[str, Any]:
+def _movie(
+    out: str, scene: Any, options: dict[str, Any], *, overwrite: bool, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
     from tlseg.simulate.api import simulate
     from tlseg.simulate.scenes import scene_settings
 
@@ -61,10 +71,12 @@ def _movie(out: str, scene: Any, options: dict[str, Any], *, overwrite: bool) ->
         "seed": options["seed"],
     }
     settings = scene_settings(scene, **{name: value for name, value in fields.items() if value is not None})
-    return simulate(out, settings, overwrite=overwrite, progress=_report)
+    return simulate(out, settings, overwrite=overwrite, progress=progress)
 
 
-def _tissue(out: str, options: dict[str, Any], *, overwrite: bool) -> dict[str, Any]:
+def _tissue(
+    out: str, options: dict[str, Any], *, overwrite: bool, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
     from tlseg.simulate.api import simulate_dense
     from tlseg.simulate.dense import DenseSettings
 
@@ -82,14 +94,8 @@ def _tissue(out: str, options: dict[str, Any], *, overwrite: bool) -> dict[str, 
         spacing_um=options["spacing"],
         interval_s=options["interval"],
         overwrite=overwrite,
-        progress=_report,
+        progress=progress,
     )
-
-
-def _report(done: int, whole: int) -> None:
-    """Count frames, or regions, on one line of a terminal; say nothing where nobody watches."""
-    if sys.stderr.isatty():
-        click.echo(f"\rSimulating {done} of {whole}", nl=done == whole, err=True)
 
 
 def _sentence(result: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import FiniteRange, TripleType, json_option, one_line_errors, print_json
 from tlseg.errors import MissingExtraError, TlsegError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _as_typed(value: Any) -> Any:
 @click.option("--fold", type=click.IntRange(1), metavar="K", help="Hold out the K-th group.")
 @click.option("--folds", metavar="all|GROUP,...", help="Hold out one group after the other, each into OUT/GROUP.")
 @click.option("--init", metavar="MODEL|FILE", help="Start from the weights of a model, or of a training's best.pt.")
-@click.option("--simulate", type=click.FloatRange(0, 1), default=0.0, help="Share of crops from simulated embryos.")
+@click.option("--simulate", type=FiniteRange(0, 1), default=0.0, help="Share of crops from simulated embryos.")
 @click.option("--steps", type=click.IntRange(1), default=3000, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Crops per step (and GPU).")
 @click.option("--crop", type=TripleType(int), default="32,64,64", show_default=True, help="Crop in voxels of the grid.")
@@ -96,7 +96,7 @@ def _as_typed(value: Any) -> Any:
 @click.option("--target", type=click.Choice(["mask", "centre", "ball"]), help="[default: mask; ndn: centre]")
 @click.option("--loss", help="Sum of bce, ce, dice, focal, mse. [default: bce+dice; ndn: bce]")
 @click.option("--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True)
-@click.option("--rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--rate", type=FiniteRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
 @click.option("--warmup", type=click.IntRange(0), default=50, show_default=True, help="Steps until it is reached.")
 @click.option(
     "--schedule", type=click.Choice(["cosine", "constant", "linear", "poly"]), default="cosine", show_default=True
@@ -131,12 +131,11 @@ def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) 
     if sum(options[name] is not None for name in ("hold_out", "fold", "folds")) > 1:
         raise TrainingError("Give one of --hold-out, --fold and --folds: each says what is held out.")
     settings = settings_of(network, options, click.get_current_context().obj or {})
-    channel = options["channel"]
     paths = find_pairs(
         data,
         spacing_um=options["spacing"],
         labels=options["labels"],
-        channel=int(channel) if channel is not None and str(channel).isdecimal() else channel,
+        channel=options["channel"],
     )
     if options["folds"] is None:
         _train_once(network, settings, paths, options, out=out, as_json=as_json)

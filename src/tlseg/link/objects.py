@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 REQUIRED = ("t", "label", "z_um", "y_um", "x_um", "volume_um3", "intensity_mean")
+MOST_EMPTY_FRAMES = 1_000_000
+"""More frames without an object are a mistake: longer than any movie."""
+
 OVERLAP_COLUMNS = ("t", "label_a", "label_b", "voxels")
 
 
@@ -100,7 +103,8 @@ def read_objects(objects: pd.DataFrame) -> tuple[Objects, Ints]:
     Raises
     ------
     LabelError
-        If a column is missing, a value is not finite, a volume is not positive, or a label occurs twice in a frame.
+        If a column is missing, a value is not finite, a volume is not positive, a label occurs twice in a frame, or the
+        numbers of frames cannot be those of a movie.
     """
     _require(objects, REQUIRED, "object table")
     numbers = objects.loc[:, list(REQUIRED)].to_numpy(dtype=np.float64)
@@ -118,6 +122,11 @@ def read_objects(objects: pd.DataFrame) -> tuple[Objects, Ints]:
     _require_unique(t, label)
     first = int(t[0]) if len(t) else 0
     frames = int(t[-1]) - first + 1 if len(t) else 0
+    if frames > len(t) + MOST_EMPTY_FRAMES:
+        raise LabelError(
+            f"Frames reach from {first} to {int(t[-1])}, and there are {len(t)} objects. Expected t to count frames; it "
+            "is no time in seconds or on a clock."
+        )
     starts = np.searchsorted(t, first + np.arange(frames + 1)).astype(np.int64)
     return Objects(t, label, numbers[:, 2:5].copy(), numbers[:, 5].copy(), numbers[:, 6].copy(), starts, first), order
 

@@ -41,6 +41,11 @@ class LinkSettings:
         Whether to take the rigid motion of the whole embryo out first.
     rotations
         Rotations tried over all of SO(3) where small motion does not explain a pair of frames.
+
+    Raises
+    ------
+    LabelError
+        If no movie can be linked with them.
     """
 
     max_distance_um: float | None = None
@@ -60,23 +65,23 @@ class LinkSettings:
     def __post_init__(self) -> None:
         """Refuse settings that no movie can be linked with."""
         distance = self.max_distance_um
-        if distance is not None and not (math.isfinite(distance) and distance > 0):
-            raise ValueError(
+        if distance is not None and not 0 < distance < math.inf:
+            raise LabelError(
                 f"max_distance_um is {distance!r}: a nucleus must be allowed to move a positive, finite distance. Give "
                 f"micrometres, or None to take it from the movie."
             )
-        if self.min_cycle_s is not None and not (math.isfinite(self.min_cycle_s) and self.min_cycle_s > 0):
-            raise ValueError(f"min_cycle_s is {self.min_cycle_s!r}, expected a positive, finite number of seconds.")
+        if self.min_cycle_s is not None and not 0 < self.min_cycle_s < math.inf:
+            raise LabelError(f"min_cycle_s is {self.min_cycle_s!r}, expected a positive, finite number of seconds.")
         for name in ("neighbours", "min_cycle_frames", "rotations"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected 1 or more.")
+                raise LabelError(f"{name} is {getattr(self, name)!r}, expected 1 or more.")
         if not 0 < self.division_probability < 1:
-            raise ValueError(
+            raise LabelError(
                 f"division_probability is {self.division_probability!r}, expected a number between 0 and 1."
             )
         for name in ("max_gap", "division_gap", "overlap_weight", "volume_weight", "intensity_weight"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected 0 or more.")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise LabelError(f"{name} is {getattr(self, name)!r}, expected 0 or more.")
 
     def with_interval(self, interval_s: float | None) -> LinkSettings:
         """Settings for a movie of so many seconds between frames: times are turned into whole frames, rounded up.

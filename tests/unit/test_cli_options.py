@@ -1,0 +1,66 @@
+"""Options that mean one thing everywhere take the same values everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from tlseg.cli import main
+from tlseg.cli.evaluate import FrameRange
+from tlseg.config import parse_frames
+from tlseg.errors import MovieError
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "link labels --max-distance",
+        "link labels --division-probability",
+        "link labels --interval",
+        "segment movie --memory-limit",
+        "plan movie --memory-limit",
+        "convert in.tif out.ome.zarr --interval",
+        "simulate out.ome.zarr --interval",
+        "simulate out.ome.zarr --cycle",
+        "evaluate a b --iou",
+        "evaluate a b --tolerance-um",
+        "models rescale embryo --out new --factor",
+        "train nsn data --out new --rate",
+    ],
+)
+def test_numbers_that_are_none_are_bad_usage(arguments: str, number: str) -> None:
+    done = CliRunner().invoke(main, [*arguments.split(), number])
+    assert done.exit_code == 2
+    assert f"Invalid value for '{arguments.split()[-1]}'" in done.output
+
+
+def test_memory_is_passed_on_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reached(Exception):
+        pass
+
+    given: dict[str, Any] = {}
+
+    def stop(movie: str, **settings: Any) -> None:
+        given.update(settings)
+        raise Reached
+
+    monkeypatch.setattr("tlseg.run.job.prepare", stop)
+    done = CliRunner().invoke(main, ["plan", "movie.ome.zarr", "--memory-limit", "1.5", "--channel", "1"])
+    assert isinstance(done.exception, Reached)
+    assert (given["memory_limit"], given["channel"]) == (3 * 2**29, "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"), [("2:5", (2, 5)), (":5", (None, 5)), ("2:", (2, None)), (":", (None, None))]
+)
+def test_frames_are_half_open(text: str, frames: tuple[int | None, int | None]) -> None:
+    assert parse_frames(text) == FrameRange().convert(text, None, None) == frames
+
+
+@pytest.mark.parametrize("text", ["3", "", "5:2", "2:2", ":0", "-2:", ":-1", "1:2:3", "a:b", "1_0:20"])
+def test_what_is_no_range_of_frames_is_refused(text: str) -> None:
+    with pytest.raises(MovieError, match="is not a range of frames"):
+        parse_frames(text)
