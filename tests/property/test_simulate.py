@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from tlseg.geometry import Box, Grid
-from tlseg.simulate.dense import DenseSettings, dense_frame, dense_slabs, simulate_large_frame
+from tlseg.geometry import Box
+from tlseg.simulate.dense import DenseSettings, dense_frame, simulate_large_frame
 from tlseg.simulate.lineage import grow_lineage
 from tlseg.simulate.movie import Frame, simulate_frames, simulate_truth
 from tlseg.simulate.settings import SimulationSettings
@@ -146,16 +146,6 @@ def test_a_dense_frame_is_the_same_however_boxed(data: st.DataObject) -> None:
     part = simulate_large_frame(DENSE, box)
     assert np.array_equal(part[0], image[box.slices])
     assert np.array_equal(part[1], labels[box.slices])
-
-
-def test_dense_slabs_and_blocks_make_the_same_frame() -> None:
-    whole = np.zeros(DENSE.shape, np.uint32)
-    for box, _, labels in dense_slabs(DENSE, planes=7):
-        whole[box.slices] = labels
-    blocks = np.zeros(DENSE.shape, np.uint32)
-    for box in Grid(DENSE.shape, (8, 16, 16)):
-        blocks[box.slices] = simulate_large_frame(DENSE, box)[1]
-    assert np.array_equal(whole, blocks)
 
 
 @pytest.mark.parametrize("radius", [3.0, 8.0, (4.0, 9.0, 7.0)])

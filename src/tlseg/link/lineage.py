@@ -17,7 +17,6 @@ from scipy.sparse.csgraph import connected_components
 from tlseg.link.objects import Floats, Ints
 
 NODE_COLUMNS = ("t", "label", "track", "lineage", "parent", "generation")
-EDGE_COLUMNS = ("t_a", "label_a", "t_b", "label_b", "kind", "confidence")
 LINK, GAP, DIVISION = "link", "gap", "division"
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-TRACK_COLUMNS = ("track", "first", "last", "frames", "parent", "lineage", "generation")
-
 
 def complete(table: pd.DataFrame) -> pd.DataFrame:
     """Nucleus table with the columns a history needs; where they are missing, a label is a track without a mother.

@@ -28,7 +28,6 @@ DEFAULT = "embryo"
 
 Role = Literal["nsn", "ndn"]
 Flips = Literal[1, 4, 8]
-ROLES: tuple[Role, ...] = ("nsn", "ndn")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ time each ball wanders to and fro about its place on the lattice and keeps its n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -113,16 +112,6 @@ def dense_frame(
     """
     radii = (radius_voxels,) * 3 if isinstance(radius_voxels, int | float) else radius_voxels
     return simulate_large_frame(DenseSettings(shape, radii, seed), Box.of_shape(shape))
-
-
-def dense_slabs(
-    settings: DenseSettings, *, planes: int = 16
-) -> Iterator[tuple[Box, NDArray[np.uint16], NDArray[np.uint32]]]:
-    """Yield (box, image, labels) of a frame in slabs of `planes` along z, one in memory at a time."""
-    nz, ny, nx = settings.shape
-    for z in range(0, nz, planes):
-        box = Box((z, 0, 0), (min(nz, z + planes), ny, nx))
-        yield (box, *simulate_large_frame(settings, box))
 
 
 def simulate_large_frame(

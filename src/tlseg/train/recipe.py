@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from tlseg.config import Scaling
 from tlseg.errors import TrainingError
@@ -17,7 +17,6 @@ from tlseg.models.unet import NDN, NSN, UNET3D, Activation, Output, UNetConfig
 from tlseg.train.settings import SampleSettings, Target, TrainSettings
 
 Network = Literal["nsn", "ndn", "unet3d"]
-NETWORKS: tuple[Network, ...] = get_args(Network)
 ARCHITECTURES: Mapping[Network, UNetConfig] = {"nsn": NSN, "ndn": NDN, "unet3d": UNET3D}
 
 AUGMENTATIONS = tuple(
