@@ -25,6 +25,7 @@ from runs import essence, inputs, run, small_movie, tree
 from tlseg.errors import LabelError, ResumeError, RunError, TlsegError
 from tlseg.link.settings import LinkSettings
 from tlseg.run import components, finish, frames, publish, stages
+from tlseg.store import protect
 from tlseg.store.image_writer import ImageCopy
 from tlseg.store.labels import LabelWriter
 from tlseg.store.lock import held_lock
@@ -131,13 +132,16 @@ def test_stopped_in_a_stage(base: Path, tmp_path: Path, wanted: Counter[Any], st
     assert before + after == wanted
 
 
-def test_stopped_in_statistics_leaves_nothing(base: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.zarr"
-    with stopping(stages, "find_statistics", after=1), pytest.raises(RunError, match="Stage statistics"):
-        start(base, out)
-    assert not out.exists()
-    assert not start(base, out).resumed
-    assert_undisturbed(base, out)
+def test_stopped_in_statistics(tmp_path: Path) -> None:
+    movie, model = inputs(tmp_path, frames=3)
+    out, undisturbed = tmp_path / "out.zarr", tmp_path / "undisturbed.zarr"
+    run(movie, model, out=undisturbed)
+    with stopping(stages, "find_statistics", after=2), pytest.raises(RunError, match="Stage statistics .* frame 2"):
+        run(movie, model, out=out)
+    with stopping(stages, "find_statistics", after=2) as calls:  # the first frame, to see that it is the same movie
+        assert run(movie, model, out=out).resumed
+    assert [frame for _, frame in calls] == [0, 2]
+    assert essence(out) == essence(undisturbed)
 
 
 def test_statistics_are_not_taken_again(base: Path, tmp_path: Path) -> None:
@@ -186,7 +190,7 @@ def test_components_go_on_too(base: Path, tmp_path: Path) -> None:
 PUBLISHING: list[tuple[str, Any, str, int]] = [
     ("link", finish, "link_objects", 0),
     ("final numbers", finish, "link_frames", 0),
-    ("image arrays", publish, "copy_image", 0),
+    ("image arrays", protect, "copy_image", 0),
     ("label arrays", publish, "create_labels", 0),
     ("table", publish, "write_table", 0),
     ("tracks", publish, "write_tracks", 0),

@@ -1,13 +1,15 @@
 """Segment a movie, from the check of its input to `complete: true`.
 
-Bad input stops before anything is written. What is written before the end lies in a scratch folder; labels, tables and
-tracks are listed only when they are whole; a second start goes on where the first was stopped.
+Bad input leaves nothing behind: every frame is looked at before the first is labelled. What is written before the end lies
+in a scratch folder; labels, tables and tracks are listed only when they are whole; a second start goes on where the first
+was stopped.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlseg.config import Method
-from tlseg.errors import ResumeError, RunError
+from tlseg.errors import MovieError, ResumeError, RunError
 from tlseg.geometry import Shape
 from tlseg.link.lineage import Lineage
 from tlseg.link.settings import LinkSettings
@@ -35,7 +37,7 @@ from tlseg.run.job import Job, check, plan_job
 from tlseg.run.pools import open_pool
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
 from tlseg.run.publish import open_output, publish
-from tlseg.store.labels import prepare_root
+from tlseg.store.labels import absent, clear, prepare_root
 from tlseg.store.location import one_line
 from tlseg.store.lock import Lock, lock_of
 from tlseg.store.scratch import LostWorkError
@@ -220,16 +222,15 @@ def _run(
     """Do all the work; returns the lineage, the seam audit, the record and whether the run was resumed."""
     run, fingerprint = job.run, job.fingerprint()
     resumed = run.scratch.continues(fingerprint, overwrite=overwrite)
-    limits = stored_statistics(run) if resumed else None
-    if limits is not None and stages.find_statistics(run, run.frames[0]) != limits[run.frames[0]]:
+    first = stages.find_statistics(run, run.frames[0])
+    if resumed and stored_statistics(run).get(run.frames[0], first) != first:
         if not overwrite:
             raise ResumeError(
                 f"The pixels of {run.source.url} are not those that the unfinished run in {run.scratch.folder} began with. "
                 "Start anew with --overwrite."
             )
-        resumed, limits = False, None
-    if limits is None:
-        limits = _statistics(run, pool, counters)
+        resumed = False
+    new = absent(job.root, job.folder)
     prepare_root(job.root)
     with lock_of(job.folder) as lock, log_of(job.folder, run.scratch.folder) as counters.log:
         if not resumed:
@@ -238,7 +239,14 @@ def _run(
             job = replace(job, run=run)
         run.scratch.hold()
         say_started(job, pool, counters, resumed=resumed)
-        _store_statistics(run, limits)
+        _store_statistics(run, run.frames[0], first)
+        try:
+            limits = _statistics(run, pool, counters, lock)
+        except MovieError:
+            if not resumed:
+                run.scratch.remove()
+                clear(new)
+            raise
         _create_arrays(run)
         try:
             lineage, audit, record = _work(job, pool, counters, limits, lock=lock, began=began)
@@ -276,33 +284,31 @@ def _work(
     return lineage, audit, publish(job, output, lineage, audit, seconds=time.monotonic() - began)
 
 
-def stored_statistics(run: RunContext) -> dict[int, tuple[float, float]] | None:
-    """Statistics of the unfinished run, None where it did not get that far."""
-    if not run.scratch.done("statistics", 0):
-        return None
-    try:
-        stored = run.scratch.get("statistics", 0, 0)
-    except ResumeError:
-        return None
-    columns = (stored[name] for name in ("t", "low", "high"))
-    return {int(t): (float(low), float(high)) for t, low, high in zip(*columns, strict=True)}
-
-
-def _statistics(run: RunContext, pool: Pool, counters: Counters) -> dict[int, tuple[float, float]]:
-    found: dict[int, tuple[float, float]] = {}
-    counters.expect("statistics", len(run.frames))
-
-    def flow(frame: int) -> Flow:
-        (limits,) = yield [Task("statistics", frame, 0, stages.find_statistics, (run, frame))]
-        found[frame] = limits
-
-    _drive((flow(frame) for frame in run.frames).__next__, pool, counters, None)
+def stored_statistics(run: RunContext) -> dict[int, tuple[float, float]]:
+    """Statistics of the frames that the unfinished run has read, by frame."""
+    found = {}
+    for frame in run.frames:
+        if run.scratch.done("statistics", frame):
+            with suppress(ResumeError):  # what is damaged is found again
+                stored = run.scratch.get("statistics", frame, 0)
+                found[frame] = (float(stored["low"]), float(stored["high"]))
     return found
 
 
-def _store_statistics(run: RunContext, limits: dict[int, tuple[float, float]]) -> None:
-    low, high = (np.array([limits[f][i] for f in run.frames]) for i in (0, 1))
-    run.scratch.put("statistics", 0, 0, t=np.array(run.frames), low=low, high=high)
+def _statistics(run: RunContext, pool: Pool, counters: Counters, lock: Lock) -> dict[int, tuple[float, float]]:
+    found = stored_statistics(run)
+    counters.expect("statistics", len(run.frames), done=len(found))
+
+    def flow(frame: int) -> Flow:
+        (found[frame],) = yield [Task("statistics", frame, 0, stages.find_statistics, (run, frame))]
+        _store_statistics(run, frame, found[frame])
+
+    _drive((flow(frame) for frame in run.frames if frame not in found).__next__, pool, counters, lock)
+    return found
+
+
+def _store_statistics(run: RunContext, frame: int, limits: tuple[float, float]) -> None:
+    run.scratch.put("statistics", frame, 0, low=np.array(limits[0]), high=np.array(limits[1]))
 
 
 def _create_arrays(run: RunContext) -> None:
@@ -350,7 +356,7 @@ def _repair(job: Job, pool: Pool, counters: Counters, lock: Lock) -> None:
     _drive(repairs.measuring(run).__next__, pool, counters, lock)
 
 
-def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: Lock | None) -> None:
+def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: Lock) -> None:
     def following() -> Flow | None:
         try:
             flow: Flow | None = next_flow()
@@ -360,7 +366,6 @@ def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: Lock | None) ->
 
     def on_done(task: Task, finished: Finished) -> None:
         counters.finished(task, finished, hands=pool.hands(task.needs))
-        if lock is not None:
-            lock.beat()
+        lock.beat()
 
     drive(following, pool, open_flows=OPEN_FLOWS, on_done=on_done)

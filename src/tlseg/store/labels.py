@@ -220,6 +220,18 @@ def prepare_root(root: Path | Place) -> None:
         raise LabelError(f"{root} cannot be written to ({one_line(error)}). Write elsewhere with --out.") from error
 
 
+def absent(root: Place, folder: Place) -> list[Place]:
+    """What of an output is not there yet, outermost first: `root`, its groups, and the `folder` of a run's record."""
+    return [place for place in (root, root / "labels", root / "tlseg", folder) if not place.exists()]
+
+
+def clear(places: list[Place]) -> None:
+    """Remove the last of `places`, and of those around it what then holds no more than an empty group's metadata."""
+    for i, place in enumerate(reversed(places)):
+        if i == 0 or set(place.names()) <= {"zarr.json"}:
+            place.remove()
+
+
 def check_root(root: Place) -> None:
     """Raise `LabelError` unless `root` is an OME-Zarr 0.5 group, or nothing is there and it can be made."""
     names = root.names()

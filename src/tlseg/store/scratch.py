@@ -31,7 +31,7 @@ LABELS = "labels"
 """Array of provisional labels."""
 
 OF_THE_RUN = ("statistics", "arrays", "output")
-"""Tables that speak of the whole run."""
+"""Tables that stay when a frame is done again: they speak of the movie or of the whole run."""
 
 
 class LostWorkError(ResumeError):
