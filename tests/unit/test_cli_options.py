@@ -11,6 +11,7 @@ from tlseg.cli import main
 from tlseg.cli.evaluate import FrameRange
 from tlseg.config import parse_frames
 from tlseg.errors import MovieError
+from tlseg.run.job import frames_of
 
 
 @pytest.mark.parametrize("number", ["nan", "inf"])
@@ -58,6 +59,15 @@ def test_memory_is_passed_on_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_frames_are_half_open(text: str, frames: tuple[int | None, int | None]) -> None:
     assert parse_frames(text) == FrameRange().convert(text, None, None) == frames
+
+
+def test_frames_lie_within_the_movie() -> None:
+    assert (frames_of(None, 9), frames_of("3:", 9), frames_of(range(2, 9), 9)) == (range(9), range(3, 9), range(2, 9))
+    for outside in ("3:10", "9:", range(10), range(-1, 4), range(4, 4)):
+        with pytest.raises(MovieError, match="within 0:9"):
+            frames_of(outside, 9)
+    with pytest.raises(MovieError, match="one by one"):
+        frames_of(range(0, 9, 2), 9)
 
 
 @pytest.mark.parametrize("text", ["3", "", "5:2", "2:2", ":0", "-2:", ":-1", "1:2:3", "a:b", "1_0:20"])

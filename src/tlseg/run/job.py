@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tlseg import __version__
-from tlseg.config import LabelSettings, Method
+from tlseg.config import LabelSettings, Method, parse_frames
 from tlseg.errors import ModelError, MovieError
 from tlseg.geometry import Shape, voxels_for
 from tlseg.link.settings import LinkSettings
@@ -115,7 +115,7 @@ def check(
     """
     check_name(name)
     source = open_source(movie, channel=channel)
-    chosen = parse_frames(frames, source.n_frames)
+    chosen = frames_of(frames, source.n_frames)
     if not (for_planning and source.is_2d):
         check_segmentable(source, chosen, allow_missing=allow_missing)
     loaded = load_model(model)
@@ -200,22 +200,20 @@ def model_location(model: Model) -> str:
     return folder.name if folder.parent == BUNDLED.absolute() else str(folder)
 
 
-def parse_frames(frames: str | range | None, count: int) -> range:
-    """Frames of a movie of `count` from "A:B", with the meaning of a Python slice; both ends may be left out."""
+def frames_of(frames: str | range | None, count: int) -> range:
+    """Frames of a movie of `count`: all, a range, or `A:B` (see `parse_frames`), which must lie within the movie."""
     if frames is None:
         return range(count)
     if isinstance(frames, range):
-        if frames.step != 1:
-            raise MovieError(f"Frames go one by one; got a step of {frames.step}.")
-        return frames
-    try:
-        first, last = frames.split(":")
-        start, stop = int(first or 0), int(last or count)
-    except ValueError:
-        raise MovieError(f"{frames!r} is not a range of frames. Expected A:B, such as 0:10.") from None
-    if not 0 <= start < stop <= count:
+        chosen = frames
+    else:
+        first, last = parse_frames(frames)
+        chosen = range(first or 0, count if last is None else last)
+    if chosen.step != 1:
+        raise MovieError(f"Frames go one by one; got a step of {chosen.step}.")
+    if not 0 <= chosen.start < chosen.stop <= count:
         raise MovieError(f"Frames {frames} were asked for, and the movie has {count}. Use a range within 0:{count}.")
-    return range(start, stop)
+    return chosen
 
 
 def most_voxels(limit_bytes: int) -> int:
