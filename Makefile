@@ -26,16 +26,12 @@ imports: $(VENV)/.dev
 docs: $(VENV)/.dev                ## every command, path and link that the docs name must exist
 	$(BIN)/python docs/check.py
 
-bench: $(VENV)/.tests             ## figures the README quotes; needs the real embryos in TLSEG_DATA
+bench: $(VENV)/.tests             ## what the README says of exactness, time and memory (docs name the other commands)
 	$(BIN)/python benchmarks/cost.py
-	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/memory.py --shape 256,512,512
+	$(BIN)/python benchmarks/memory.py --frames 1
 	$(BIN)/python benchmarks/exactness.py
-	$(BIN)/python benchmarks/flood.py
-	mkdir -p runs
-	$(BIN)/python benchmarks/pipeline.py --costs runs/costs.json
-	$(BIN)/python benchmarks/scheduler.py
-	$(BIN)/python benchmarks/scaling.py --measure
-	$(BIN)/python benchmarks/scaling.py --costs runs/costs.json
+	$(BIN)/python benchmarks/tracking.py
 
 chaos: $(VENV)/.tests            ## kill workers, client and scheduler in every stage: the labels stay the same
 	PYTHONPATH=tests $(BIN)/python benchmarks/chaos.py

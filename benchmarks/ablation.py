@@ -37,7 +37,7 @@ from tlseg.train.recipe import recipe
 from tlseg.train.session import open_session
 from tlseg.train.settings import TrainSettings
 
-DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[2] / "shared" / "data")) / "bbbc050"
+DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[1] / "data")) / "bbbc050"
 REFERENCE = "reference"
 CHOICES: Mapping[str, Mapping[str, Any]] = {
     REFERENCE: {},

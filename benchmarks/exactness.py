@@ -21,7 +21,7 @@ from tlseg.run.segment import segment
 from tlseg.store.convert import convert
 from tlseg.store.images import open_label_movie
 
-DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[1] / "data"))
 CUTS: list[tuple[Shape, int]] = [
     ((64, 144, 128), 0),
     ((64, 64, 64), 0),

@@ -31,7 +31,7 @@ from tlseg.store.stacks import PairPath
 from tlseg.train.choose import Example
 
 ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("TLSEG_DATA", ROOT.parent / "shared" / "data")) / "bbbc050"
+DATA = Path(os.environ.get("TLSEG_DATA", ROOT / "data")) / "bbbc050"
 SETTINGS = ROOT / "docs" / "embryo-model-settings.json"
 NAMES = ", ".join(name for name in LabelSettings.__dataclass_fields__ if name in ModelSpec.__dataclass_fields__)
 

@@ -49,7 +49,7 @@ from tlseg.store.pairs import find_pairs
 from tlseg.store.stacks import PairPath, read_stack
 from tlseg.train.targets import ball_target
 
-DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[2] / "shared" / "data")) / "bbbc050"
+DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[1] / "data")) / "bbbc050"
 
 SIDE, STRIDE = 96, 48
 Z_FACTOR = 2.18

@@ -20,7 +20,7 @@ from tlseg.store.convert import convert
 from tlseg.store.images import open_label_movie
 from tlseg.store.movie import open_source
 
-DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[1] / "data"))
 SPACING = (1.75, 0.8, 0.8)
 
 
@@ -35,6 +35,11 @@ def main() -> None:
     folder = options.data / "bbbc050"
     stacks = sorted((folder / "Images/train/Images").glob(f"{options.embryo}_t*.tif"))
     truth = sorted((folder / "GroundTruth/train/GroundTruth_QCANet").glob(f"{options.embryo}_t*.tif"))
+    if not stacks or len(stacks) != len(truth):
+        raise SystemExit(
+            f"{folder} does not hold {options.embryo} with its truth. Unpack Images/ and GroundTruth/ of BBBC050 "
+            "(https://bbbc.broadinstitute.org/BBBC050) there, or name the folder around bbbc050/ with --data."
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     movie, result = options.out / "movie.ome.zarr", options.out / "result.ome.zarr"
     linked = options.out / "truth"

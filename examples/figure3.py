@@ -38,7 +38,7 @@ from tlseg.store.pairs import find_pairs, read_pair
 mpl.use("agg")
 from matplotlib import pyplot as plt
 
-DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[2] / "shared" / "data")) / "bbbc050"
+DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[1] / "data")) / "bbbc050"
 ZOOM = 3
 LEAST_IOU = 0.1
 WHITE = 255

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[1] / "data"))
 
 
 @pytest.fixture(scope="session")
