@@ -6,18 +6,16 @@ copied not even with it.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tlseg.errors import LabelError, PlanError, TlsegError
-from tlseg.store.image_writer import image_levels_in
-from tlseg.store.labels import check_root, existing_labels
+from tlseg.store.labels import check_root
 from tlseg.store.location import is_url, one_line
 from tlseg.store.movie import MovieSource
 from tlseg.store.place import Place, place_of
-from tlseg.store.tables import list_tables
+from tlseg.store.protect import check_unused
 
 if TYPE_CHECKING:
     from tlseg.run.job import Order
@@ -53,14 +51,9 @@ def check_existing(order: Order, *, overwrite: bool) -> None:
     """Raise `LabelError` when the run would replace what it did not make and was not told to replace."""
     going_on = bool(order.scratch.done("output", 0))
     if order.image:
-        _check_image(order, may_replace=overwrite or going_on)
-    if overwrite or going_on:
-        return
-    root, name = order.root, order.name
-    if name in existing_labels(root) or (root / "labels" / name).exists():
-        raise LabelError(f"{root} already has labels {name!r}. Use --overwrite to replace them, or another --name.")
-    if (root / "zarr.json").exists() and name in list_tables(root):
-        raise LabelError(f"{root} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
+        order.copied_image.check(may_replace=overwrite or going_on)
+    if not (overwrite or going_on):
+        check_unused(order.root, order.name)
 
 
 def check_scratch(root: Place, scratch: str | Path | None, *, elsewhere: bool) -> None:
@@ -69,39 +62,6 @@ def check_scratch(root: Place, scratch: str | Path | None, *, elsewhere: bool) -
         raise PlanError(
             f"{root} is an object store, where working files cannot lie, and workers may run on other machines. Name a "
             "folder that all of them see with --scratch DIR."
-        )
-
-
-def image_record(order: Order) -> Place:
-    """File that says of which movie and frames the image of a result is a copy; where it is absent, it is no copy."""
-    return order.root / "tlseg" / "image.json"
-
-
-def copied_image(order: Order) -> dict[str, Any]:
-    """Name the movie and frames that the image of this run's result is a copy of."""
-    frames = [order.frames.start, order.frames.stop]
-    copied: dict[str, Any] = json.loads(json.dumps({"input": order.source.identity(), "frames": frames}))
-    return copied
-
-
-def is_copied(order: Order) -> bool:
-    """Whether the image of the result is, or is to be, a copy of this run's movie and frames."""
-    return bool(json.loads(image_record(order).read_text()) == copied_image(order))
-
-
-def _check_image(order: Order, *, may_replace: bool) -> None:
-    if not image_levels_in(order.root):
-        return
-    record = image_record(order)
-    if not record.exists():
-        raise LabelError(
-            f"{order.root} holds an image that is no copy made by a run, so it is not replaced. Add the labels beside it "
-            "with --no-image, or write elsewhere with --out."
-        )
-    if not may_replace and not is_copied(order):
-        raise LabelError(
-            f"{order.root} holds the copy of another movie or of other frames. Use --overwrite to replace it, or write "
-            "elsewhere with --out."
         )
 
 

@@ -23,6 +23,7 @@ from tlseg.store.labels import pyramid_beside
 from tlseg.store.location import check_name
 from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.place import Place
+from tlseg.store.protect import CopiedImage
 from tlseg.store.scratch import Scratch
 from tlseg.store.segmentable import check_segmentable
 from tlseg.store.working import scratch_folder
@@ -52,6 +53,11 @@ class Order:
     def folder(self) -> Place:
         """Record, audit and event log of this run."""
         return self.root / "tlseg" / self.name
+
+    @property
+    def copied_image(self) -> CopiedImage:
+        """Image of the result, where `image` says that it has one."""
+        return CopiedImage(self.root, self.source, self.frames)
 
 
 @dataclass(frozen=True, slots=True)

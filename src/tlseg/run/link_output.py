@@ -5,28 +5,26 @@ Nothing that linking did not make is replaced, unless it was asked for; the give
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, RunError
-from tlseg.geometry import Box, Grid
 from tlseg.link.lineage import Lineage, relabelled
 from tlseg.run.label_input import LabelInput
 from tlseg.run.label_tables import FrameSums, table_of
 from tlseg.run.repair_given import Patches, read_mended
-from tlseg.store.arrays import read_json, replace_json
-from tlseg.store.image_writer import ImageCopy, copy_image, image_levels_in
+from tlseg.store.image_writer import ImageCopy
 from tlseg.store.labels import LabelWriter
 from tlseg.store.location import can_list, check_name, is_url
 from tlseg.store.place import Place, place_of
-from tlseg.store.tables import list_tables, write_table
+from tlseg.store.protect import CopiedImage, check_unused
+from tlseg.store.pyramid import slabs
+from tlseg.store.tables import write_table
 from tlseg.store.tracks import write_tracks
 
 SLAB_VOXELS = 2**25
@@ -118,27 +116,15 @@ def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> 
         )
     may_replace = overwrite or target.unfinished.exists()
     if target.image:
-        _check_image(source, target, may_replace=may_replace)
-    if may_replace:
-        return
-    if place.exists():
-        raise LabelError(f"{root} already has labels {name!r}. Use --overwrite to replace them, or another --name.")
-    if (root / "zarr.json").exists() and name in list_tables(root):
-        raise LabelError(f"{root} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
+        CopiedImage(root, source.base, source.frames).check(may_replace=may_replace)
+    if not may_replace:
+        check_unused(root, name)
 
 
 def open_copy(source: LabelInput, target: LinkOutput) -> ImageCopy | None:
     """Start the copy of the image; None where none is wanted, or it is there already."""
-    if not target.image:
-        return None
-    record, claim, levels = _image_record(target), _claim(source), image_levels_in(target.root)
-    if levels and json.loads(record.read_text()) == claim and _is_image(target.root):
-        return None
-    if not levels:
-        replace_json(record, claim)
-    copy = copy_image(source.base, target.root, frames=source.frames, mode="overwrite" if levels else "new")
-    replace_json(record, claim)
-    return copy
+    copied = CopiedImage(target.root, source.base, source.frames)
+    return None if not target.image or copied.is_whole() else copied.open()
 
 
 def write_pixels(
@@ -148,7 +134,7 @@ def write_pixels(
     nodes = lineage.nodes
     here = nodes.iloc[slice(*np.searchsorted(nodes["t"].to_numpy(), [frame, frame + 1]))]
     old, new = here["label"].to_numpy(dtype=np.int64), here["track"].to_numpy(dtype=np.uint32)
-    for box in _slabs(writer.regions):
+    for box in slabs(writer.regions, most_voxels=SLAB_VOXELS):
         if len(old):
             writer.write(frame, box, _renumber(read_mended(source, frame, box, patches), old, new))
         if copy is not None:
@@ -205,47 +191,6 @@ def _renumber(labels: NDArray[np.uint32], old: NDArray[np.int64], new: NDArray[n
     return labels
 
 
-def _slabs(regions: Grid) -> Iterator[Box]:
-    """Boxes of whole regions under the memory bound, whole planes where they fit."""
-    z, y, x = regions.block
-    most = max(1, SLAB_VOXELS // (z * y * x))
-    _, rows, columns = regions.counts
-    wide = min(columns, most)
-    tall = min(rows, max(1, most // wide))
-    return iter(Grid(regions.frame, (z, y * tall, x * wide)))
-
-
-def _check_image(source: LabelInput, target: LinkOutput, *, may_replace: bool) -> None:
-    if not image_levels_in(target.root):
-        return
-    record = _image_record(target)
-    if not record.exists():
-        raise LabelError(
-            f"{target.root} holds an image that is no copy made by a run, so it is not replaced. Add the labels beside "
-            "it with --no-image, or write elsewhere with --out."
-        )
-    if not may_replace and json.loads(record.read_text()) != _claim(source):
-        raise LabelError(
-            f"{target.root} holds the copy of another movie or of other frames. Use --overwrite to replace it, or write "
-            "elsewhere with --out."
-        )
-
-
-def _image_record(target: LinkOutput) -> Place:
-    """File that says of which movie and frames the image of a result is a copy, as `tlseg segment` writes it."""
-    return target.root / "tlseg" / "image.json"
-
-
-def _claim(source: LabelInput) -> dict[str, Any]:
-    frames = [source.frames.start, source.frames.stop]
-    claim: dict[str, Any] = json.loads(json.dumps({"input": source.base.identity(), "frames": frames}))
-    return claim
-
-
 def _real(location: str) -> str:
     """Return the one name of a place: links of a file system followed, a URL as it is."""
     return location if is_url(location) else str(Path(location).resolve())
-
-
-def _is_image(root: Place) -> bool:
-    return "multiscales" in read_json(root / "zarr.json").get("attributes", {}).get("ome", {})

@@ -20,11 +20,9 @@ from tlseg import __version__
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
 from tlseg.run import finish
-from tlseg.run.checks import copied_image, image_record, is_copied
 from tlseg.run.context import Output
 from tlseg.run.repair import patches_of
 from tlseg.store.durable import flush, flush_tree
-from tlseg.store.image_writer import ImageCopy, copy_image
 from tlseg.store.labels import create_labels
 from tlseg.store.tables import write_table
 from tlseg.store.tracks import FOLDER, write_tracks
@@ -45,7 +43,7 @@ def open_output(job: Job) -> Output:
         for made_of_old_labels in ("run.json", "report.html"):
             (job.folder / made_of_old_labels).remove()
         (job.folder / "maps").remove()
-    image = _open_image(job) if job.image else None
+    image = job.copied_image.open() if job.image else None
     labels = create_labels(
         job.root,
         name=job.name,
@@ -114,18 +112,7 @@ def _flush(job: Job, output: Output) -> None:
     groups = [Path(a.group) / str(level) for a in arrays for level in range(len(a.pyramid.factors))]
     groups += [root, root / "labels", root / "labels" / job.name, root / "tables"]
     flush((group / "zarr.json" for group in groups), below=root)
-    flush([(job.folder / "audit.json").path, image_record(job).path], below=root)
-
-
-def _open_image(job: Job) -> ImageCopy:
-    """Create the copy, or go on with it; the copy of another movie keeps its record until it is gone."""
-    source, frames, path = job.run.source, job.run.frames, image_record(job)
-    if path.exists() and not is_copied(job):
-        copy = copy_image(source, job.root, frames=frames, mode="overwrite")
-        finish.write_record(path, copied_image(job))
-        return copy
-    finish.write_record(path, copied_image(job))
-    return copy_image(source, job.root, frames=frames, mode="resume")
+    flush([(job.folder / "audit.json").path, job.copied_image.record.path], below=root)
 
 
 def _write_tracks(job: Job, lineage: Lineage, placed: list[pd.DataFrame], *, first: int) -> None:
