@@ -17,7 +17,7 @@ from tlseg.geometry import Box
 from tlseg.report.overlay import overlay_montage, overlay_movie, save_png
 from tlseg.run.segment import segment
 from tlseg.store.convert import convert
-from tlseg.store.images import open_label_movie
+from tlseg.store.label_movie import open_label_movie
 from tlseg.store.movie import open_source
 
 DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[1] / "data"))

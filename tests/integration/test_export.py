@@ -20,7 +20,7 @@ from tlseg.cli.export import command
 from tlseg.errors import LabelError, MovieError, RunError
 from tlseg.run.link_labels import link_labels
 from tlseg.store.export import FORMATS, export
-from tlseg.store.images import open_label_movie
+from tlseg.store.label_movie import open_label_movie
 from tlseg.store.labels import create_labels
 from tlseg.store.movie import open_source
 from tlseg.store.tables import read_table, write_table

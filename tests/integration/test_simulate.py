@@ -23,7 +23,7 @@ from tlseg.simulate.dense import DenseSettings, dense_frame
 from tlseg.simulate.movie import simulate_frames
 from tlseg.simulate.settings import SimulationError, SimulationSettings
 from tlseg.store.image_writer import create_image
-from tlseg.store.images import open_label_movie
+from tlseg.store.label_movie import open_label_movie
 from tlseg.store.labels import existing_labels
 from tlseg.store.movie import open_source
 from tlseg.store.pyramid import plan_pyramid

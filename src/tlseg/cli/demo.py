@@ -28,7 +28,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     from tlseg.run.segment import segment
     from tlseg.simulate.api import simulate
     from tlseg.simulate.settings import SimulationSettings
-    from tlseg.store.images import open_label_movie
+    from tlseg.store.label_movie import open_label_movie
     from tlseg.store.movie import open_source
 
     began = time.monotonic()

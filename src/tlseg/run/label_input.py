@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing
-from tlseg.store.images import LabelMovie, open_label_movie
 from tlseg.store.inputs import is_zarr
+from tlseg.store.label_movie import LabelMovie, open_label_movie
 from tlseg.store.location import is_url, open_group, resolve
 from tlseg.store.movie import MovieSource, open_source
 

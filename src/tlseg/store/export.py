@@ -18,7 +18,7 @@ from tlseg.store.export_tables import csv_columns, napari_columns, write_csv, wr
 from tlseg.store.export_target import beside, has_header, only_files, publishing
 from tlseg.store.export_tiff import is_exported, slabs, write_stacks
 from tlseg.store.export_zarr import is_v04_export, write_v04
-from tlseg.store.images import open_label_movie
+from tlseg.store.label_movie import open_label_movie
 from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.result import open_result
 from tlseg.store.tables import list_tables, read_table

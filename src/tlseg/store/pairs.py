@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from tlseg.errors import TrainingError
 from tlseg.geometry import Box, Spacing
-from tlseg.store.images import LabelMovie, open_label_movie
 from tlseg.store.inputs import is_zarr
+from tlseg.store.label_movie import LabelMovie, open_label_movie
 from tlseg.store.movie import open_source
 from tlseg.store.stacks import PairPath, bbbc050_pairs, ctc_pairs, folder_pairs, read_stack
 

@@ -82,7 +82,7 @@ class LabelMovie:
         """Return the graph's edges as columns frame, label, next_frame, next_label; None where there is no graph."""
         if self.geff is None:
             return None
-        from tlseg.store.images_zarr import read_geff_links
+        from tlseg.store.label_movie_zarr import read_geff_links
 
         links = read_geff_links(self.geff)
         return links.assign(frame=links["frame"] + self.frames[0], next_frame=links["next_frame"] + self.frames[0])
@@ -120,7 +120,7 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
     """
     text, place = str(path), Path(path)
     if is_zarr(path) or place.suffix == ".zarr":
-        from tlseg.store.images_zarr import open_zarr_labels
+        from tlseg.store.label_movie_zarr import open_zarr_labels
 
         return open_zarr_labels(text, name=name, prefer=prefer)
     if not place.exists():

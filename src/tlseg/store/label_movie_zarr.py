@@ -12,7 +12,7 @@ import pandas as pd
 import zarr
 
 from tlseg.errors import LabelError
-from tlseg.store.images import LabelMovie, movie_of_axes
+from tlseg.store.label_movie import LabelMovie, movie_of_axes
 from tlseg.store.location import is_url, one_line, open_group, resolve
 from tlseg.store.metadata import ImageMetadata, parse_image
 from tlseg.store.place import Place
