@@ -136,7 +136,7 @@ def test_stopped_in_statistics(tmp_path: Path) -> None:
     movie, model = inputs(tmp_path, frames=3)
     out, undisturbed = tmp_path / "out.zarr", tmp_path / "undisturbed.zarr"
     run(movie, model, out=undisturbed)
-    with stopping(stages, "find_statistics", after=2), pytest.raises(RunError, match="Stage statistics .* frame 2"):
+    with stopping(stages, "find_statistics", after=2), pytest.raises(RunError, match=r"Stage statistics .* frame 2"):
         run(movie, model, out=out)
     with stopping(stages, "find_statistics", after=2) as calls:  # the first frame, to see that it is the same movie
         assert run(movie, model, out=out).resumed
