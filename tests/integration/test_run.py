@@ -460,8 +460,9 @@ def test_the_plan_is_what_happens(
     events: list[Event] = []
     planned = dict(prepare(base / "movie.ome.zarr", **settings).plan.tasks)
     segment(base / "movie.ome.zarr", **settings, listener=events.append)
-    assert planned.pop("link") == 1
-    assert counted == planned
     last = {event.stage: event for event in events}
-    assert all(event.done == event.total == {**planned, "link": 1}[stage] for stage, event in last.items())
+    assert all(event.done == event.total == planned[stage] for stage, event in last.items())
+    assert planned.pop("link") == 1
+    planned["statistics"] -= 1  # the first frame is read before there are workers
+    assert counted == planned
     assert {"statistics", "predict", "detect", "flood", "measure", "link"} <= set(last)
