@@ -94,7 +94,7 @@ def test_frames_and_thresholds_are_obeyed(movies: tuple[Path, Path]) -> None:
         (["--frames", "3"], "not a range"),
         (["--frames", "3:1"], "not a range"),
         (["--frames", "7:9"], "No frame"),
-        (["--iou", "2"], "expected 0 to 1"),
+        (["--iou", "2"], "not in the range 0<=x<=1"),
         (["--spacing", "1,2"], "three numbers"),
     ],
 )

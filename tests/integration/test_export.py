@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 import tifffile
 import zarr
-from click.testing import CliRunner, Result
+from click.testing import Result
 
+from commandline import invoke
 from runs import inputs, labels_of, run, tree
 from tlseg.cli.export import FORMATS as OFFERED
 from tlseg.cli.export import command
@@ -30,11 +31,7 @@ FRAMES = 3
 
 
 def cli(*arguments: object) -> Result:
-    try:
-        runner = CliRunner(mix_stderr=False)
-    except TypeError:  # click 8.2 keeps the streams apart
-        runner = CliRunner()
-    return runner.invoke(command, [str(a) for a in arguments])
+    return invoke(command, *arguments)
 
 
 @pytest.fixture(scope="module")

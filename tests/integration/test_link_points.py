@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
+from commandline import invoke
 from tlseg.cli.link import command
 from tlseg.errors import LabelError
 from tlseg.link.settings import LinkSettings
@@ -19,11 +20,7 @@ from tlseg.store.tracks import read_tracks
 
 
 def cli(*arguments: object) -> Result:
-    try:
-        runner = CliRunner(mix_stderr=False)
-    except TypeError:  # click 8.2 keeps the streams apart
-        runner = CliRunner()
-    return runner.invoke(command, [str(a) for a in arguments])
+    return invoke(command, *arguments)
 
 
 def points(frames: int = 6, *, seed: int = 0) -> pd.DataFrame:

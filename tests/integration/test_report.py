@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from browser import Browser, find_browser
+from commandline import invoke
 from runs import inputs, run
 from tlseg.cli import main
 from tlseg.errors import LabelError, MovieError
@@ -49,14 +49,14 @@ def embryo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(*words: object) -> Any:
-    return CliRunner().invoke(main, [str(word) for word in words])
+    return invoke(main, *words)
 
 
 def test_the_report_says_what_the_run_said(segmented: tuple[Path, Summary]) -> None:
     path, summary = segmented
     answer = call("report", path, "--json")
     assert answer.exit_code == 0, answer.output
-    said = json.loads(answer.output)
+    said = json.loads(answer.stdout)
     facts, audit = said["facts"], summary.audit
     assert (facts["frames"], facts["instances"], facts["tracks"], facts["divisions"], facts["fallback"]) == (
         summary.frames,

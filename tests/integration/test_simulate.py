@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from click.testing import CliRunner
 
 import tlseg
+from commandline import invoke
 from runs import tree
 from tlseg.cli import main
 from tlseg.errors import MovieError
@@ -191,17 +191,17 @@ def test_one_plane_is_written_as_2d(tmp_path: Path) -> None:
 def test_command_line(tmp_path: Path) -> None:
     out = str(tmp_path / "m.ome.zarr")
     args = ["simulate", out, "--frames", "2", "--nuclei", "3", "--shape", "12,32,32", "--spacing", "2,1,1"]
-    done = CliRunner().invoke(main, [*args, "--interval", "30", "--seed", "5", "--json"])
+    done = invoke(main, *args, "--interval", "30", "--seed", "5", "--json")
     assert done.exit_code == 0, done.output
-    result = json.loads(done.output)
+    result = json.loads(done.stdout)
     assert (result["frames"], result["shape"], result["spacing_um"]) == (2, [12, 32, 32], [2.0, 1.0, 1.0])
     assert (result["interval_s"], result["nuclei"]) == (30.0, [3, 3])
-    again = CliRunner().invoke(main, args)
+    again = invoke(main, *args)
     assert again.exit_code == 2
-    assert again.output.startswith("Error: ")
-    assert "--overwrite" in again.output
-    assert CliRunner().invoke(main, [*args, "--overwrite"]).exit_code == 0
-    assert CliRunner().invoke(main, ["simulate", out, "--frames", "0"]).exit_code == 2
+    assert again.stderr.startswith("Error: ")
+    assert "--overwrite" in again.stderr
+    assert invoke(main, *args, "--overwrite").exit_code == 0
+    assert invoke(main, "simulate", out, "--frames", "0").exit_code == 2
 
 
 @pytest.mark.parametrize(("nuclei", "t"), [(2, 151), (8, 301), (16, 351)])
