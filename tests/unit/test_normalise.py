@@ -57,7 +57,7 @@ def test_floats_are_scaled_as_finely_far_from_zero(scale: float, offset: float) 
 def test_negative_floats_come_before_positive_ones() -> None:
     ordered = np.array([-3e38, -5.0, -1.0, -1e-30, 0.0, 1e-30, 1.0, 5.0, 3e38], dtype=np.float32)
     shares = [(n + 1) / len(ordered) - 1e-6 for n in range(len(ordered))]
-    assert quantiles(lambda: [ordered[::-1]], shares, dtype="float32") == ordered.tolist()
+    assert quantiles(lambda: [ordered[::-1].reshape(1, 3, 3)], shares, dtype="float32") == ordered.tolist()
 
 
 def test_the_median_becomes_zero_and_the_brightest_one() -> None:
