@@ -165,7 +165,7 @@ def test_bad_input_is_one_line(segmented: tuple[Path, Summary], tmp_path: Path) 
         write_report(tmp_path / "nothing.ome.zarr")
     answer = call("report", segmented[0], "--name", "cells")
     assert answer.exit_code == 2
-    assert len(answer.output.strip().splitlines()) == 1
+    assert len(answer.stderr.strip().splitlines()) == 1
     with pytest.raises(LabelError, match="is a folder"):
         write_report(segmented[0], out=tmp_path)
     (tmp_path / "file").touch()
