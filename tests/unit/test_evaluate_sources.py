@@ -239,6 +239,24 @@ def test_labels_of_a_part_of_a_movie_keep_its_frame_numbers(tmp_path: Path) -> N
     assert "paired in order" in in_order.notes[0]
 
 
+def test_links_follow_frames_that_are_paired_with_every_second_one(tmp_path: Path) -> None:
+    movie = np.zeros((3, 1, 2, 4), dtype=np.uint16)
+    movie[..., :2], movie[1:, ..., 2:] = 1, 2
+    path = write_image(tmp_path / "movie.zarr", {"nuclei": movie})
+    edges = [(0, 1, 1, 1), (1, 1, 2, 1), (1, 2, 2, 2)]
+    write_geff(path / "tracks.geff", movie, edges, "../labels/nuclei")
+    truth = tmp_path / "TRA"
+    truth.mkdir()
+    for t, frame in enumerate(movie):
+        tifffile.imwrite(truth / f"man_track{2 * t + 2:03d}.tif", frame, photometric="minisblack")
+    (truth / "man_track.txt").write_text("1 2 6 0\n2 4 6 0\n")
+    for one, other in ((path, truth), (truth, path)):
+        found = evaluate(one, other)
+        assert [r.t for r in found.frames] == ([2, 4, 6] if other == truth else [0, 1, 2])
+        assert found.tracking is not None
+        assert (found.tracking.tra, found.tracking.lnk, found.tracking.ct) == (1, 1, 1)
+
+
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_an_image_is_not_taken_for_labels_and_its_array_is(version: str, tmp_path: Path) -> None:
     path = tmp_path / "labels" / "plain.zarr"  # no group of labels, only a folder of that name

@@ -84,8 +84,11 @@ class LabelMovie:
             return None
         from tlseg.store.label_movie_zarr import read_geff_links
 
-        links = read_geff_links(self.geff)
-        return links.assign(frame=links["frame"] + self.frames[0], next_frame=links["next_frame"] + self.frames[0])
+        links, ends = read_geff_links(self.geff), ["frame", "next_frame"]
+        # A graph counts frames from 0, whatever they are called here; it may reach beyond them.
+        links = links[links[ends].isin(range(len(self.frames))).all(axis=1)]
+        numbers = np.asarray(self.frames, dtype=np.int64)
+        return links.assign(**{end: numbers[links[end]] for end in ends})
 
     def numbered_as(self, frames: Sequence[int]) -> LabelMovie:
         """Return the same movie under other frame numbers, as many as it has."""
