@@ -331,6 +331,16 @@ def test_command_line_says_what_it_wrote(result: Path, tmp_path: Path) -> None:
     assert (missing.exit_code, "does not exist" in missing.stderr) == (2, True)
 
 
+def test_criteria_leave_out_frames_that_were_not_segmented(result: Path, tmp_path: Path) -> None:
+    part = shutil.copytree(result, tmp_path / "part.ome.zarr")
+    record = part / "tlseg" / "nuclei" / "run.json"
+    said = json.loads(record.read_text())
+    said["fingerprint"]["frames"] = [1, FRAMES]
+    record.write_text(json.dumps(said))
+    assert cli(part, "--format", "criteria", "--out", tmp_path / "c").exit_code == 0
+    assert pd.read_csv(tmp_path / "c" / "frames.csv")["t"].tolist() == list(range(1, FRAMES))
+
+
 def test_criteria_are_those_of_the_table_and_replace_only_criteria(result: Path, tmp_path: Path) -> None:
     said = cli(result, "--format", "criteria", "--out", tmp_path / "c", "--json")
     assert said.exit_code == 0

@@ -99,3 +99,10 @@ def test_labels_without_tracks_and_empty_movies() -> None:
     nothing = measure_criteria(FAMILY.iloc[:0], frames=3)
     assert nothing.frames["count"].tolist() == [0, 0, 0]
     assert not any(len(nothing.tables()[name]) for name in ("tracks", "divisions", "generations"))
+
+
+def test_frames_that_were_not_segmented_have_no_row() -> None:
+    part = measure_criteria(FAMILY[FAMILY["t"].between(3, 5)], frames=range(2, 6), interval_s=60.0).frames
+    assert part["t"].tolist() == [2, 3, 4, 5]
+    assert part["t_s"].tolist() == [120, 180, 240, 300]
+    assert (part["count"] > 0).tolist() == [False, True, True, True]

@@ -27,7 +27,8 @@ class Criteria:
     Attributes
     ----------
     frames : DataFrame
-        One row per frame, empty ones too: `t`, `count`, and `*_sum`, `*_mean`, `*_std` (population) of every quantity.
+        One row per frame that was looked at, empty ones too: `t`, `count`, and `*_sum`, `*_mean`, `*_std` (population)
+        of every quantity.
     tracks : DataFrame
         One row per track: `track`, `first`, `last`, `frames` (in which it was seen), `parent`, `lineage`, `generation`,
         `divided` (first frame of its daughters, -1: never), `*_mean` of every quantity, `volume_um3_per_frame` (slope of
@@ -52,15 +53,16 @@ class Criteria:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def measure_criteria(table: pd.DataFrame, *, frames: int, interval_s: float | None = None) -> Criteria:
+def measure_criteria(table: pd.DataFrame, *, frames: int | range, interval_s: float | None = None) -> Criteria:
     """Criteria of a movie.
 
     Parameters
     ----------
     table : DataFrame
         A nucleus table: at least `t` and `label`; without tracks, each label is a track without a mother.
-    frames : int
-        Frames of the movie.
+    frames : int or range
+        Frames of the movie, or those of them that were segmented: of the others nothing is known, not even that they
+        are empty.
     interval_s : float, optional
         Seconds from frame to frame; with it, columns in seconds stand beside those in frames.
     """
@@ -74,9 +76,9 @@ def measure_criteria(table: pd.DataFrame, *, frames: int, interval_s: float | No
     )
 
 
-def frame_criteria(table: pd.DataFrame, *, frames: int) -> pd.DataFrame:
+def frame_criteria(table: pd.DataFrame, *, frames: int | range) -> pd.DataFrame:
     """Count, and sum, mean and standard deviation of every quantity, frame by frame; see `Criteria.frames`."""
-    every = pd.RangeIndex(frames, name="t")
+    every = pd.RangeIndex(frames if isinstance(frames, range) else range(frames), name="t")
     groups = table.groupby("t")
     columns: dict[str, pd.Series] = {"count": groups.size().reindex(every, fill_value=0).astype(np.int64)}
     for name in _known(table):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tlseg.measure.criteria import Criteria, measure_criteria
+from tlseg.report.facts import segmented_frames
 from tlseg.store.export_target import beside, has_header, only_files, publishing
 from tlseg.store.movie import open_source
 from tlseg.store.result import open_result
@@ -46,7 +47,7 @@ def write_criteria(
     rows : dict of str to int
         Rows of each table.
     frames : int
-        Frames of the movie.
+        Frames that were segmented.
 
     Raises
     ------
@@ -61,7 +62,8 @@ def write_criteria(
     source = open_source(f"{result.path}/labels/{name}")
     target = Path(out).expanduser().absolute() if out is not None else beside(result.path, name, "-criteria")
     table = read_table(result.path, name)
-    found = measure_criteria(table, frames=source.n_frames, interval_s=source.interval_s).tables()
+    frames = segmented_frames(result, source)
+    found = measure_criteria(table, frames=frames, interval_s=source.interval_s).tables()
     with publishing(
         target, overwrite=overwrite, replaceable=lambda at: _is_ours(at, found), apart_from=result.path
     ) as part:
@@ -70,7 +72,7 @@ def write_criteria(
             progress(done, len(found))
             rows.to_csv(part / f"{kind}.csv", index=False, lineterminator="\n")
         progress(len(found), len(found))
-    return target, {kind: len(rows) for kind, rows in found.items()}, source.n_frames
+    return target, {kind: len(rows) for kind, rows in found.items()}, len(frames)
 
 
 def _is_ours(folder: Path, tables: Mapping[str, pd.DataFrame]) -> bool:
