@@ -21,6 +21,7 @@ from tlseg.models.unet import UNet, UNetConfig
 from tlseg.store.pairs import find_pairs
 from tlseg.train import trainee
 from tlseg.train.loop import MOST_SKIPPED, Progress, train
+from tlseg.train.recipe import recipe
 from tlseg.train.samples import Pair, load_pair
 from tlseg.train.settings import SampleSettings, TrainSettings, learning_rate
 
@@ -329,3 +330,28 @@ def test_the_learning_rate_rises_and_falls(schedule: Any) -> None:
 def test_a_constant_rate_stays() -> None:
     settings = replace(SETTINGS, steps=100, warmup=10, rate=0.5, schedule="constant")
     assert {learning_rate(step, settings) for step in range(10, 101)} == {0.5}
+
+
+def test_the_average_soon_forgets_what_a_training_began_with() -> None:
+    average = torch.optim.swa_utils.AveragedModel(
+        torch.nn.Linear(1, 1, bias=False), multi_avg_fn=trainee._averaging(0.995)
+    )
+    weights = torch.nn.Linear(1, 1, bias=False)
+    kept = []
+    for step in range(300):
+        torch.nn.init.constant_(weights.weight, 1.0 if step else 0.0)
+        average.update_parameters(weights)
+        kept.append(1 - average.module.weight.item())
+    assert kept[30] < 0.01
+    assert (np.diff(kept) <= 0).all()
+
+
+@pytest.mark.parametrize("wrong", [{"clip": -1}, {"clip": 0}, {"average": 2}, {"average": "a"}, {"momentum": 5}])
+def test_settings_that_no_training_can_be_done_with(wrong: dict[str, Any]) -> None:
+    with pytest.raises(TrainingError, match=f"^{next(iter(wrong))} is "):
+        replace(SETTINGS, **wrong).check()
+
+
+def test_only_ndn_learns_in_float32_unless_told_otherwise() -> None:
+    assert [recipe(name).precision for name in ("nsn", "unet3d", "ndn")] == ["bfloat16", "bfloat16", "float32"]
+    assert recipe("ndn", precision="bfloat16").precision == "bfloat16"

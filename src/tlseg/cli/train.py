@@ -101,7 +101,7 @@ def _as_typed(value: Any) -> Any:
 @click.option(
     "--schedule", type=click.Choice(["cosine", "constant", "linear", "poly"]), default="cosine", show_default=True
 )
-@click.option("--precision", type=click.Choice(["bfloat16", "float32"]), default="bfloat16", show_default=True)
+@click.option("--precision", type=click.Choice(["bfloat16", "float32"]), help="[default: bfloat16; ndn: float32]")
 @click.option("--validate-every", type=click.IntRange(1), default=500, show_default=True, help="Steps.")
 @click.option("--save-every", type=click.IntRange(1), default=100, show_default=True, help="Steps.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads. [default: all cores]")

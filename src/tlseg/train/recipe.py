@@ -14,7 +14,7 @@ from tlseg.errors import TrainingError
 from tlseg.geometry import Shape, Spacing
 from tlseg.models.bundle import ModelSpec, NetworkSpec, Role
 from tlseg.models.unet import NDN, NSN, UNET3D, Activation, Output, UNetConfig
-from tlseg.train.settings import SampleSettings, Target, TrainSettings
+from tlseg.train.settings import Precision, SampleSettings, Target, TrainSettings
 
 Network = Literal["nsn", "ndn", "unet3d"]
 ARCHITECTURES: Mapping[Network, UNetConfig] = {"nsn": NSN, "ndn": NDN, "unet3d": UNET3D}
@@ -39,6 +39,7 @@ def recipe(
     crop: Shape | None = None,
     grid_um: Spacing | None = None,
     scaling: Scaling = "quantiles",
+    precision: Precision | None = None,
     simulated: float = 0.0,
     augment: Mapping[str, Any] | None = None,
     **others: Any,
@@ -61,6 +62,8 @@ def recipe(
         Voxels of a crop, and the voxel spacing (z, y, x) the network learns at.
     scaling
         Intensities of a frame that become 0 and 1: "quantiles", or "extremes" as published.
+    precision
+        By default "bfloat16", and "float32" for ndn: on CPUs, PyTorch 2.13 gets bfloat16 gradients of its kernels wrong.
     simulated
         Share of crops from simulated embryos.
     augment
@@ -84,6 +87,7 @@ def recipe(
         architecture=replace(architecture, base=base) if base else architecture,
         target=target,
         loss=loss or ("bce+dice" if regions else "bce"),
+        precision=precision or ("bfloat16" if regions else "float32"),
         samples=replace(samples, crop=crop or samples.crop, spacing_um=grid_um or samples.spacing_um),
         **others,
     )

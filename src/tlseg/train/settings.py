@@ -110,7 +110,7 @@ class TrainSettings:
     precision
         "bfloat16" uses autocast. A step with a gradient that is not finite is skipped and counted.
     average
-        What is validated and kept is a moving average of the weights that forgets by this each step.
+        What is validated and kept is a moving average of the weights that forgets by this each step, and faster at first.
     batch
         Crops per step, on each process of a training on several GPUs.
     """
@@ -137,6 +137,16 @@ class TrainSettings:
     def check(self) -> None:
         """Raise a `TrainingError` for settings no training can be done with."""
         loss_of(self.loss, outputs=self.architecture.outputs)
+        for name, low, high in (
+            ("clip", math.ulp(0.0), math.inf),
+            ("average", 0.0, 1.0),
+            ("momentum", 0.0, 1.0),
+            ("weight_decay", 0.0, math.inf),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not low <= value < high:
+                wanted = "a number from 0 to less than 1" if high == 1 else "a positive number"
+                raise TrainingError(f"{name} is {value!r}; give {wanted}.")
         crop, multiple = self.samples.crop, self.architecture.multiple
         if any(n % multiple for n in crop):
             raise TrainingError(
@@ -155,7 +165,7 @@ class TrainSettings:
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, then the schedule; zero (or the full rate, if constant) at the last step."""
+    """Linear warm-up, then the schedule; next to zero (or the full rate, if constant) at the last step."""
     if step < settings.warmup:
         return settings.rate * (step + 1) / settings.warmup
     done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
