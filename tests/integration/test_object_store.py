@@ -34,7 +34,7 @@ from tlseg.store.lock import ObjectLock, held_lock
 from tlseg.store.movie import open_source
 from tlseg.store.place import Place, place_of
 from tlseg.store.result import open_result
-from tlseg.view.files import Bucket, FileServer, byte_range
+from tlseg.view.files import Bucket, FileServer
 
 pytest.importorskip("moto")
 
@@ -165,8 +165,8 @@ def test_a_browser_reads_the_store_through_this_process(remote: str, local: Path
 
     try:
         assert ask(f"{server.url}/{key}") == (200, data)
-        for header in ("bytes=2-9", "bytes=10-", "bytes=-4"):
-            assert ask(f"{server.url}/{key}", Range=header) == (206, data[slice(*byte_range(header))])
+        for header, part in (("bytes=2-9", data[2:10]), ("bytes=10-", data[10:]), ("bytes=-4", data[-4:])):
+            assert ask(f"{server.url}/{key}", Range=header) == (206, part)
         assert ask(f"{server.url}/none")[0] == 404
         assert ask(f"{server.url.rsplit('/', 1)[0]}/guess/{key}")[0] == 404
         assert ask(f"{server.url}/../movie.ome.zarr/zarr.json")[0] == 404

@@ -62,14 +62,28 @@ class Bucket:
         return (self.place / key).read_range(start, stop)
 
 
-def byte_range(header: str | None) -> tuple[int | None, int | None]:
-    """Start and stop of `bytes=a-b` (b included), `bytes=a-` or `bytes=-n`; all where there is no such header."""
+class RangeError(ValueError):
+    """A file has no such bytes."""
+
+
+def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """Start and stop of `bytes=a-b` (b included), `bytes=a-` or `bytes=-n`; None, the whole file, for any other header.
+
+    Raises
+    ------
+    RangeError
+        If no byte of a file of `size` bytes is in it.
+    """
     if not header or not header.startswith("bytes=") or "," in header:
-        return None, None
-    first, _, last = header.removeprefix("bytes=").partition("-")
-    if not first:
-        return -int(last), None
-    return int(first), int(last) + 1 if last else None
+        return None
+    first, dash, last = header.removeprefix("bytes=").strip().partition("-")
+    if not dash or not (first or last) or not all(part.isdecimal() for part in (first, last) if part):
+        raise RangeError(f"{header!r} is no range of bytes.")
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
+    if stop <= start:
+        raise RangeError(f"{header!r} holds none of {size} bytes.")
+    return start, stop
 
 
 def _handler(files: Files, prefix: str) -> type[BaseHTTPRequestHandler]:
@@ -99,20 +113,20 @@ def _handler(files: Files, prefix: str) -> type[BaseHTTPRequestHandler]:
             wanted = key.removeprefix(prefix)
             try:
                 size = files.size(wanted)
-                start, stop, _ = slice(*byte_range(self.headers.get("Range"))).indices(size)
+                span = byte_range(self.headers.get("Range"), size)
+                start, stop = span or (0, size)
                 data = files.read(wanted, start, stop) if with_body and stop > start else b""
             except FileNotFoundError:
                 self._reply(HTTPStatus.NOT_FOUND, b"", {})
                 return
-            except ValueError:
-                self._reply(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", {})
+            except RangeError:
+                self._reply(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", {"Content-Range": f"bytes */{size}"})
                 return
-            except OSError:
+            except (OSError, ValueError):
                 self._reply(HTTPStatus.BAD_GATEWAY, b"", {})
                 return
-            part = "Range" in self.headers
-            headers = {"Content-Range": f"bytes {start}-{stop - 1}/{size}"} if part else {}
-            self._reply(HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK, data, headers, size=stop - start)
+            headers = {"Content-Range": f"bytes {start}-{stop - 1}/{size}"} if span else {}
+            self._reply(HTTPStatus.PARTIAL_CONTENT if span else HTTPStatus.OK, data, headers, size=stop - start)
 
         def _reply(self, status: HTTPStatus, data: bytes, headers: dict[str, str], *, size: int | None = None) -> None:
             self.send_response(status)

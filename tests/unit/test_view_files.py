@@ -1,0 +1,72 @@
+"""What is served to a browser: the bytes that were asked for, or the word that there are none."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from tlseg.view.files import FileServer
+
+DATA = {"ten": b"0123456789", "empty": b""}
+
+
+class Shelf:
+    """Files in memory."""
+
+    def size(self, key: str) -> int:
+        if key not in DATA:
+            raise FileNotFoundError(key)
+        return len(DATA[key])
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        return DATA[key][start:stop]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = FileServer(Shelf(), host="127.0.0.1")
+    yield server.url
+    server.stop()
+
+
+def ask(url: str, header: str | None) -> tuple[int, bytes, str | None]:
+    """Status, content and `Content-Range` of an answer."""
+    request = urllib.request.Request(url, headers={"Range": header} if header else {})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, answer.read(), answer.headers["Content-Range"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read(), error.headers["Content-Range"]
+
+
+@pytest.mark.parametrize(
+    ("header", "part", "said"),
+    [
+        ("bytes=2-4", b"234", "bytes 2-4/10"),
+        ("bytes=7-", b"789", "bytes 7-9/10"),
+        ("bytes=-3", b"789", "bytes 7-9/10"),
+        ("bytes=8-20", b"89", "bytes 8-9/10"),
+        ("bytes=-20", b"0123456789", "bytes 0-9/10"),
+    ],
+)
+def test_a_range_is_answered_with_its_bytes(url: str, header: str, part: bytes, said: str) -> None:
+    assert ask(f"{url}/ten", header) == (206, part, said)
+
+
+@pytest.mark.parametrize("header", [None, "lines=1-2", "bytes=0-1,4-5"])
+def test_other_headers_ask_for_the_whole_file(url: str, header: str | None) -> None:
+    assert ask(f"{url}/ten", header) == (200, DATA["ten"], None)
+
+
+@pytest.mark.parametrize("header", ["bytes=5-2", "bytes=20-30", "bytes=10-", "bytes=-0", "bytes=-", "bytes=a-b"])
+def test_a_range_without_bytes_is_refused_with_the_size(url: str, header: str) -> None:
+    assert ask(f"{url}/ten", header) == (416, b"", "bytes */10")
+
+
+def test_an_empty_file_is_served_whole_and_has_no_ranges(url: str) -> None:
+    assert ask(f"{url}/empty", None) == (200, b"", None)
+    assert ask(f"{url}/empty", "bytes=0-") == (416, b"", "bytes */0")
