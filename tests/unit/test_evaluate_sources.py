@@ -339,6 +339,20 @@ def test_bad_track_files_name_the_line(tmp_path: Path) -> None:
             read_track_file(path)
 
 
+def test_a_track_file_that_is_no_text_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "res_track.txt"
+    path.write_bytes("1 0 2 0\n".encode("utf-16"))
+    with pytest.raises(LabelError, match=r"res_track\.txt cannot be read as text"):
+        read_track_file(path)
+
+
+def test_a_damaged_chunk_is_one_clear_error(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "movie.zarr", {"nuclei": MOVIE})
+    (path / "labels" / "nuclei" / "0" / "c" / "1" / "2" / "0" / "0").write_bytes(b"damaged")
+    with pytest.raises(LabelError, match=r"labels/nuclei: frame 1, .* cannot be read .* damaged or cut short"):
+        evaluate(path, MOVIE)
+
+
 @pytest.mark.parametrize(("axes", "shape"), [("tzy", (1, 2, 3)), ("qyx", (1, 2, 3)), ("cyx", (2, 2, 3))])
 def test_axes_that_are_no_labels_are_refused(axes: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(LabelError, match="array has"):

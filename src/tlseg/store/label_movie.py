@@ -20,6 +20,7 @@ import pandas as pd
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.inputs import is_zarr
+from tlseg.store.location import one_line
 from tlseg.store.tiff import Layout, TiffInfo, TiffReader, describe_tiff, natural_key
 
 Labels = npt.NDArray[np.generic]
@@ -180,7 +181,13 @@ def movie_of_axes(
 
     def read(frame: int, box: Box) -> Labels:
         cut: dict[str, int | slice] = {"t": frame - first_frame, "c": 0, **dict(zip("zyx", box.slices, strict=True))}
-        part = np.asarray(array[tuple(cut[letter] for letter in axes)])
+        try:
+            part = np.asarray(array[tuple(cut[letter] for letter in axes)])
+        except Exception as error:  # every store and codec has errors of its own
+            raise LabelError(
+                f"{source}: frame {frame}, voxels {list(box.start)} to {list(box.stop)} cannot be read "
+                f"({one_line(error)}). A chunk is damaged or cut short; copy the labels again, or make them again."
+            ) from error
         part = part.transpose([order.index(letter) for letter in "zyx" if letter in order])
         return part if "z" in order else part[None]
 
@@ -198,8 +205,15 @@ def movie_of_axes(
 
 def read_track_file(path: Path) -> pd.DataFrame:
     """Read a Cell Tracking Challenge track file: columns track, start, end, parent (0: none), all int64."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelError(
+            f"{path} cannot be read as text ({one_line(error)}). Expected lines of four whole numbers: track, start, end, "
+            "parent."
+        ) from error
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             values = [int(part) for part in line.split()]
         except ValueError:
