@@ -15,6 +15,7 @@ import tlseg
 from commandline import invoke
 from runs import tree
 from tlseg.cli import main
+from tlseg.cli.simulate import SCENES
 from tlseg.errors import MovieError
 from tlseg.geometry import Box
 from tlseg.simulate import api
@@ -202,6 +203,15 @@ def test_command_line(tmp_path: Path) -> None:
     assert "--overwrite" in again.stderr
     assert invoke(main, *args, "--overwrite").exit_code == 0
     assert invoke(main, "simulate", out, "--frames", "0").exit_code == 2
+
+
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("option", ["--frames", "--nuclei"])
+def test_none_at_all_is_refused_in_every_scene(scene: str, option: str, tmp_path: Path) -> None:
+    done = invoke(main, "simulate", str(tmp_path / "m.ome.zarr"), "--scene", scene, option, "0")
+    assert done.exit_code == 2
+    assert "Error: " in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("nuclei", "t"), [(2, 151), (8, 301), (16, 351)])

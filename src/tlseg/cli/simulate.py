@@ -63,7 +63,7 @@ def _movie(
 
     fields = {
         "frames": options["frames"],
-        "start_nuclei": options["nuclei"] if scene != "sheet" else options["nuclei"] or 200,
+        "start_nuclei": 200 if scene == "sheet" and options["nuclei"] is None else options["nuclei"],
         "cycle_frames": options["cycle"],
         "shape": options["shape"] if scene != "sheet" else options["shape"] or (15, 256, 256),
         "spacing_um": options["spacing"],
