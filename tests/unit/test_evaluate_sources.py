@@ -257,6 +257,24 @@ def test_links_follow_frames_that_are_paired_with_every_second_one(tmp_path: Pat
         assert (found.tracking.tra, found.tracking.lnk, found.tracking.ct) == (1, 1, 1)
 
 
+def test_frames_that_the_run_left_out_are_no_misses(tmp_path: Path) -> None:
+    done = MOVIE.copy()
+    done[0] = 0
+    path = write_image(tmp_path / "movie.zarr", {"nuclei": done})
+    record = path / "tlseg" / "nuclei" / "run.json"
+    record.parent.mkdir(parents=True)
+    for text in ("", "[]", '{"fingerprint": {"frames": [0, 3]}}', '{"fingerprint": {"frames": [1, 4]}}'):
+        record.write_text(text)
+        assert [r.t for r in evaluate(path, MOVIE).frames] == [0, 1, 2]
+    record.write_text('{"fingerprint": {"frames": [1, 3]}}')
+    found = evaluate(path, MOVIE)
+    assert ([r.t for r in found.frames], found.misses, found.pooled.pq) == ([1, 2], 0, 1)
+    assert "The run segmented 2 frames (1 to 2) of 3; the others were left out." in found.notes
+    assert [r.t for r in evaluate(path, MOVIE, frames=(0, 2)).frames] == [0, 1]
+    renumbered = open_label_movie(path).numbered_as((4, 6, 8))
+    assert renumbered.segmented == (6, 8)
+
+
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_an_image_is_not_taken_for_labels_and_its_array_is(version: str, tmp_path: Path) -> None:
     path = tmp_path / "labels" / "plain.zarr"  # no group of labels, only a folder of that name

@@ -44,7 +44,11 @@ class FrameRange(click.ParamType):
     help="Distance up to which two centroids match.",
 )
 @click.option("--division-tolerance", default=1, show_default=True, help="Frames a division may be early or late.")
-@click.option("--frames", type=FrameRange(), help="Frames to compare, A up to but without B.")
+@click.option(
+    "--frames",
+    type=FrameRange(),
+    help="Frames to compare, A up to but without B [default: all, or those that the run segmented].",
+)
 @click.option("--spacing", type=TripleType(float), help="Micrometres per voxel, where the files do not say.")
 @click.option(
     "--tracking/--no-tracking",

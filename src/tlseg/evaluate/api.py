@@ -68,7 +68,8 @@ def evaluate(
     division_tolerance : int
         Largest number of frames a division may be early or late.
     frames : (first, end), optional
-        Half-open range of frames to compare; None at either side leaves it open.
+        Half-open range of frames to compare; None at either side leaves it open. By default all, or those that the run
+        segmented.
     spacing_um : (z, y, x) float, optional
         Micrometres per voxel; by default what the truth says, or else the result.
     tracking : {"auto", "always", "never"}
@@ -194,6 +195,11 @@ def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> La
 def _frames_to_compare(
     result: LabelMovie, truth: LabelMovie, frames: tuple[int | None, int | None] | None, notes: list[str]
 ) -> list[int]:
+    if frames is None and result.segmented:
+        frames = (result.segmented[0], result.segmented[-1] + 1)
+        notes.append(
+            f"The run segmented {_listed(result.segmented)} of {len(result.frames)}; the others were left out."
+        )
     low, high = frames or (None, None)
     wanted = [
         [t for t in movie.frames if (low is None or t >= low) and (high is None or t < high)]

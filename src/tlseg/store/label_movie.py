@@ -6,6 +6,7 @@ frames of (z, y, x) labels that are read box by box, so that no movie has to fit
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.inputs import is_zarr
 from tlseg.store.location import one_line
+from tlseg.store.place import Place
 from tlseg.store.tiff import Layout, TiffInfo, TiffReader, describe_tiff, natural_key
 
 Labels = npt.NDArray[np.generic]
@@ -53,6 +55,8 @@ class LabelMovie:
         Cell Tracking Challenge track file.
     geff : str or None
         Graph of the same objects.
+    segmented : tuple of int
+        Frames that the run segmented where it left out others, which are empty; none where all of them count.
     """
 
     source: str
@@ -65,6 +69,7 @@ class LabelMovie:
     planes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     track_file: Path | None = None
     geff: str | None = None
+    segmented: tuple[int, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -100,6 +105,7 @@ class LabelMovie:
             frame_shape=lambda frame: self.frame_shape(old[frame]),
             read_box=lambda frame, box: self.read_box(old[frame], box),
             planes={new: self.planes[t] for new, t in old.items() if t in self.planes},
+            segmented=tuple(new for new, t in old.items() if t in self.segmented),
         )
 
 
@@ -126,7 +132,8 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
     if is_zarr(path) or place.suffix == ".zarr":
         from tlseg.store.label_movie_zarr import open_zarr_labels
 
-        return open_zarr_labels(text, name=name, prefer=prefer)
+        movie = open_zarr_labels(text, name=name, prefer=prefer)
+        return replace(movie, segmented=_segmented(movie))
     if not place.exists():
         raise LabelError(f"There is nothing at {text}. Check the path.")
     if place.is_dir():
@@ -224,6 +231,18 @@ def read_track_file(path: Path) -> pd.DataFrame:
             )
         rows += [values] if values else []
     return pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 4), columns=["track", "start", "end", "parent"])
+
+
+def _segmented(movie: LabelMovie) -> tuple[int, ...]:
+    """Frames that the run record beside an OME-Zarr's labels names; none where it names all, or there is no record."""
+    root, _, name = movie.source.rpartition("/labels/")
+    try:
+        record = json.loads((Place(root) / "tlseg" / name / "run.json").read_text()) if root else {}
+        first, stop = map(int, record["fingerprint"]["frames"])
+    except (OSError, ValueError, KeyError, TypeError):  # labels of anyone's have no record, or one of another kind
+        return ()
+    part = 0 <= first < stop <= len(movie.frames) and stop - first < len(movie.frames)
+    return movie.frames[first:stop] if part else ()
 
 
 def _open_tiff(path: Path) -> LabelMovie:
