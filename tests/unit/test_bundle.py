@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,60 @@ def test_a_description_that_says_something_else_is_one_line(model: Model, key: s
     with pytest.raises(ModelError) as caught:
         load_model(model.folder)
     assert "model.json" in line_of(caught)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("format", 99),
+        ("format", True),
+        ("name", 5),
+        ("scaling", "bogus"),
+        ("precision", "int8"),
+        ("region_threshold", 7),
+        ("region_threshold", "x"),
+        ("centre_saddle", math.nan),
+        ("centre_distance_um", 10**400),
+        ("spacing_um", [0, -1, 2]),
+        ("relief", "nope"),
+        ("relief", []),
+        ("flips", True),
+        ("batch", -1),
+        ("provenance", None),
+        ("surprise", 1),
+    ],
+)
+def test_a_value_that_cannot_be_meant_names_file_and_field(model: Model, key: str, value: object) -> None:
+    path = model.folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(ModelError) as caught:
+        load_model(model.folder)
+    assert str(path) in line_of(caught)
+    assert key in line_of(caught)
+    assert "Error(" not in line_of(caught)
+    if key not in ("format", "surprise"):
+        with pytest.raises(ModelError, match=f"^{key} is "):
+            replace(model.spec, **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("window", [1.5, 8, 8]), ("overlap", [-1, 0, 0]), ("file", 3), ("architecture", {"levels": "x"})]
+)
+def test_a_network_that_cannot_be_meant_is_named(model: Model, key: str, value: object) -> None:
+    path = model.folder / "model.json"
+    values = json.loads(path.read_text())
+    network = values["networks"]["ndn"]
+    network[key] = network[key] | value if isinstance(value, dict) else value
+    path.write_text(json.dumps(values))
+    with pytest.raises(ModelError, match=r"model\.json: In the network ndn, ") as caught:
+        load_model(model.folder)
+    line_of(caught)
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_bundled_models_are_what_their_descriptions_say(name: str) -> None:
+    model = load_model(name)
+    assert load_model(model.folder).spec.spacing_um == (1.6, 0.8, 0.8)
 
 
 def test_a_model_without_its_weights_is_one_line(model: Model) -> None:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from safetensors import SafetensorError
 
-from tlseg.config import LabelSettings, Method, Scaling, byte
+from tlseg.config import LabelSettings, Method, Relief, Scaling, byte
 from tlseg.errors import ModelError
 from tlseg.geometry import Shape, Spacing
+from tlseg.models.rules import Rule, at_least_0, between, mapping, one_of, positive, text, three, whole
 from tlseg.models.unet import UNet, UNetConfig
 
 if TYPE_CHECKING:
@@ -28,6 +29,30 @@ DEFAULT = "embryo"
 
 Role = Literal["nsn", "ndn"]
 Flips = Literal[1, 4, 8]
+Precision = Literal["bfloat16", "float16", "float32"]
+
+RULES: Mapping[str, Rule] = {
+    "name": text(),
+    "networks": mapping(),
+    "spacing_um": three(positive()),
+    "scaling": one_of(*get_args(Scaling)),
+    "precision": one_of(*get_args(Precision)),
+    "region_threshold": between(0, 1),
+    "centre_threshold": between(0, 1),
+    "centre_smoothing_um": at_least_0(),
+    "centre_distance_um": at_least_0(),
+    "centre_saddle": between(0, 1),
+    "centre_reach_um": at_least_0(),
+    "relief": one_of(*get_args(Relief)),
+    "minimum_volume_um3": at_least_0(),
+    "minimum_volume_fraction": at_least_0(),
+    "flips": one_of(*get_args(Flips)),
+    "batch": whole(1),
+    "description": text(),
+    "licence": text(),
+    "provenance": mapping(),
+}
+"""What each field of `ModelSpec` may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +63,11 @@ class NetworkSpec:
     file: str
     window: Shape
     overlap: Shape
+
+    def __post_init__(self) -> None:
+        text().check("file", self.file)
+        three(whole(1)).check("window", self.window)
+        three(whole(0)).check("overlap", self.overlap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +110,14 @@ class ModelSpec:
     networks: Mapping[Role, NetworkSpec]
     spacing_um: Spacing
     scaling: Scaling = "quantiles"
-    precision: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    precision: Precision = "bfloat16"
     region_threshold: float = 0.5
     centre_threshold: float = 0.4
     centre_smoothing_um: float = 4.0
     centre_distance_um: float = 5.0
     centre_saddle: float = 1.0
     centre_reach_um: float = 14.0
-    relief: Literal["distance", "centre"] = "centre"
+    relief: Relief = "centre"
     minimum_volume_um3: float = 0.0
     minimum_volume_fraction: float = 0.0
     flips: Flips = 1
@@ -97,8 +127,10 @@ class ModelSpec:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.flips not in get_args(Flips):
-            raise ModelError(f"Windows can be seen 1, 4 or 8 times (flips), not {self.flips!r}.")
+        for name, rule in RULES.items():
+            rule.check(name, getattr(self, name))
+        for role in self.networks:
+            one_of(*get_args(Role)).check("A role in networks", role)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as written to `model.json`."""
@@ -127,19 +159,20 @@ class ModelSpec:
     def from_dict(cls, values: Mapping[str, Any], *, where: str) -> ModelSpec:
         """Inverse of `to_dict`; `where` names the file in errors."""
         try:
-            known = {k: v for k, v in values.items() if k != "format"}
-            known["networks"] = {
-                role: NetworkSpec(
-                    architecture=UNetConfig(**network["architecture"]),
-                    file=str(network["file"]),
-                    window=_shape(network["window"]),
-                    overlap=_shape(network["overlap"]),
-                )
-                for role, network in values["networks"].items()
-            }
-            z, y, x = values["spacing_um"]
+            known = dict(values)
+            # Files without a format are of the first one.
+            one_of(FORMAT).check("format", known.pop("format", FORMAT))
+            unknown = sorted(known.keys() - RULES.keys())
+            if unknown:
+                raise ModelError(f"{unknown[0]!r} is no field of a model.")
+            for name in known:
+                RULES[name].check(name, known[name])
+            known["networks"] = {role: _network(role, network) for role, network in known["networks"].items()}
+            z, y, x = known["spacing_um"]
             known["spacing_um"] = (float(z), float(y), float(x))
             spec = cls(**known)
+        except ModelError as error:
+            raise ModelError(f"{where}: {error}") from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{where} is not a tlseg model description: {error!r}.") from error
         if "nsn" not in spec.networks:
@@ -231,6 +264,19 @@ def save_model(
     return load_model(folder)
 
 
-def _shape(values: Any) -> Shape:
-    z, y, x = (int(v) for v in values)
-    return (z, y, x)
+def _network(role: str, values: Mapping[str, Any]) -> NetworkSpec:
+    """One network of `model.json`."""
+    try:
+        return NetworkSpec(
+            architecture=UNetConfig(**values["architecture"]),
+            file=values["file"],
+            window=_tuple(values["window"]),
+            overlap=_tuple(values["overlap"]),
+        )
+    except ModelError as error:
+        raise ModelError(f"In the network {role}, {error}") from error
+
+
+def _tuple(values: Any) -> Any:
+    """JSON knows lists alone; what is none is left for the rules to refuse."""
+    return tuple(values) if isinstance(values, list) else values

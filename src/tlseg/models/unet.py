@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tlseg.errors import ModelError
+from tlseg.models.rules import one_of, whole
 
 Activation = Literal["relu", "sigmoid"]
 Output = Literal["sigmoid", "softmax"]
@@ -36,12 +37,14 @@ class UNetConfig:
     output: Output = "sigmoid"
 
     def __post_init__(self) -> None:
-        if self.levels < 1 or self.base < 1 or self.kernel < 1 or self.kernel % 2 == 0:
+        one_of(True, False).check("skip", self.skip)
+        sides = (self.levels, self.base, self.kernel)
+        if not all(whole(1).holds(n) for n in sides) or self.kernel % 2 == 0:
             raise ModelError(
-                f"A network needs levels >= 1, base >= 1 and an odd kernel; got levels={self.levels}, base={self.base}, "
-                f"kernel={self.kernel}."
+                f"A network needs levels >= 1, base >= 1 and an odd kernel; got levels={self.levels!r}, "
+                f"base={self.base!r}, kernel={self.kernel!r}."
             )
-        if self.activation not in _ACTIVATIONS or self.output not in ("sigmoid", "softmax"):
+        if self.activation not in tuple(_ACTIVATIONS) or self.output not in ("sigmoid", "softmax"):
             raise ModelError(
                 f"activation must be one of {sorted(_ACTIVATIONS)} and output sigmoid or softmax; got "
                 f"{self.activation!r} and {self.output!r}."
