@@ -74,14 +74,17 @@ def show(name: str, as_json: bool) -> None:
 def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
     """Make the model FOLDER from the checkpoints of two trainings."""
     from tlseg.errors import ModelError
-    from tlseg.models.pack import pack
+    from tlseg.models.derive import check_new
+    from tlseg.models.pack import check_settings, pack
 
+    check_new(folder)
     settings: dict[str, Any] = {}
     if options["settings"]:
         try:
             settings = json.loads(options["settings"].read_text())
         except (OSError, ValueError) as error:
             raise ModelError(f"{options['settings']} cannot be read as JSON: {error}.") from error
+        check_settings(settings, where=str(options["settings"]))
     model = pack(
         folder,
         name=options["name"],

@@ -5,7 +5,6 @@ Loading runs no code that the file brings along.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,20 +36,44 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path} is not a checkpoint of a training: {str(error).splitlines()[0]}.") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or 'the system gives no reason'}.") from error
+    # Other bytes make the reader fail in any way it has, and its advice is to let files run code.
+    except Exception as error:
+        raise _refusal(path, "it is empty, damaged or something else") from error
     if not isinstance(state, Mapping):
-        raise ModelError(f"{path} is not a checkpoint of a training: it holds a {type(state).__name__}.")
+        raise _refusal(path, f"it holds a {type(state).__name__}")
     facts = {k: v for k, v in state.items() if k not in ("network", "averaged", "optimizer")}
-    weights: Mapping[str, Tensor]
+    weights: Any
     if "averaged" in state:
-        named = state["averaged"].items()
-        weights = {k.removeprefix("module."): v for k, v in named if k.startswith("module.")}
+        weights = state["averaged"]
+        if _are_weights(weights):
+            weights = {k.removeprefix("module."): v for k, v in weights.items() if k.startswith("module.")}
     elif "network" in state:
         weights = state["network"]
     else:
         weights, facts = state, {}
-    if not weights or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise ModelError(f"{path} holds no weights of a network; give the best.pt or last.pt of a training.")
-    stated = facts.get("architecture")
-    return Checkpoint(weights, UNetConfig(**stated) if stated else None, facts)
+    if not weights or not _are_weights(weights):
+        raise _refusal(path, "it holds no weights of a network")
+    return Checkpoint(weights, _architecture(path, facts.get("architecture")), facts)
+
+
+def _architecture(path: str | Path, stated: Any) -> UNetConfig | None:
+    """Architecture that a checkpoint states, if it does."""
+    if not stated:
+        return None
+    try:
+        return UNetConfig(**stated)
+    except ModelError as error:
+        raise _refusal(path, f"its architecture is none: {error}") from error
+    except TypeError as error:
+        raise _refusal(path, "its architecture is not described as in this version") from error
+
+
+def _are_weights(values: Any) -> bool:
+    return isinstance(values, Mapping) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in values.items())
+
+
+def _refusal(path: str | Path, why: str) -> ModelError:
+    why = why.rstrip(".")
+    return ModelError(f"{path} is not a checkpoint of a training: {why}. Give the best.pt or last.pt of one.")

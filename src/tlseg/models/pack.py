@@ -7,19 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from tlseg.config import Scaling
 from tlseg.errors import ModelError
 from tlseg.geometry import Spacing
-from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, Role, save_model
-from tlseg.models.checkpoint import read_checkpoint
-from tlseg.models.unet import NDN, NSN, UNetConfig
+from tlseg.models.bundle import RULES, Model, ModelSpec, NetworkSpec, Role, save_model
+from tlseg.models.checkpoint import Checkpoint, read_checkpoint
+from tlseg.models.unet import NDN, NSN, UNet, UNetConfig
 
 WINDOW = (64, 160, 160)
 OVERLAP = (16, 16, 16)
 DEFAULT_SPACING_UM = (1.6, 0.8, 0.8)
 """Of checkpoints that do not say so themselves."""
+
+OWN_FIELDS = ("name", "networks")
+"""Fields of `ModelSpec` that are no settings: packing decides them."""
+
+_TARGETS: dict[Role, tuple[str, ...]] = {"nsn": ("mask",), "ndn": ("centre", "ball")}
 
 
 def pack(
@@ -46,20 +51,25 @@ def pack(
     Raises
     ------
     ModelError
-        When a file is no checkpoint, or the two networks learned at different voxel spacings or scalings.
+        When a file is no checkpoint, a network learned the other one's target or its weights are of another architecture,
+        or the two learned at different voxel spacings or scalings.
     """
     architectures: dict[Role, UNetConfig] = {"nsn": NSN, "ndn": replace(NDN, base=ndn_base)}
     weights: dict[Role, Mapping[str, Tensor]] = {}
     checkpoints: dict[Role, Path] = {"nsn": nsn, "ndn": ndn}
-    scaled: dict[Role, Scaling] = {}
+    scaled: dict[Role, Any] = {}
     grids: set[Spacing] = set()
     for role, path in checkpoints.items():
         checkpoint = read_checkpoint(path)
-        weights[role] = checkpoint.weights
         architectures[role] = checkpoint.architecture or architectures[role]
+        _check_network(role, path, checkpoint, architectures[role])
+        weights[role] = checkpoint.weights
         scaled[role] = checkpoint.facts.get("scaling", "quantiles")
+        RULES["scaling"].check(f"{path}: scaling", scaled[role])
         if "spacing_um" in checkpoint.facts:
-            grids.add(checkpoint.facts["spacing_um"])
+            RULES["spacing_um"].check(f"{path}: spacing_um", checkpoint.facts["spacing_um"])
+            z, y, x = checkpoint.facts["spacing_um"]
+            grids.add((z, y, x))
     if len(grids) > 1:
         raise ModelError(
             f"{nsn} and {ndn} learned at different voxel spacings, {sorted(grids)} um; a model has one. Train both with the "
@@ -82,3 +92,39 @@ def pack(
         **settings,
     )
     return save_model(folder, spec, weights=weights)
+
+
+def check_settings(settings: Any, *, where: str) -> None:
+    """Raise `ModelError` where these are no further fields of `model.json`; `where` names the file."""
+    if not isinstance(settings, Mapping):
+        raise ModelError(
+            f"{where} holds a {type(settings).__name__}; an object with fields of model.json was expected."
+        )
+    for name, value in settings.items():
+        if name in OWN_FIELDS:
+            raise ModelError(f"{where} sets {name}, which follows from the command itself. Leave it out.")
+        if name not in RULES:
+            known = ", ".join(rule for rule in RULES if rule not in OWN_FIELDS)
+            raise ModelError(f"{where} sets {name!r}, which is no field of model.json. There are {known}.")
+        RULES[name].check(f"{where}: {name}", value)
+
+
+def _check_network(role: Role, path: Path, checkpoint: Checkpoint, architecture: UNetConfig) -> None:
+    """Raise `ModelError` where this is no network for the role."""
+    target = checkpoint.facts.get("target")
+    if target is not None and target not in _TARGETS[role]:
+        raise ModelError(
+            f"{path} learned the target {target!r}; as {role.upper()} it must be {' or '.join(_TARGETS[role])}. Were "
+            "NSN and NDN swapped?"
+        )
+    try:
+        # Without memory for weights that are replaced at once.
+        with torch.device("meta"):
+            network = UNet(architecture)
+        network.load_state_dict(checkpoint.weights, assign=True)
+    except RuntimeError as error:
+        unstated = " Give the --ndn-base it was trained with." if role == "ndn" and not checkpoint.architecture else ""
+        raise ModelError(
+            f"The weights in {path} are not those of {role.upper()}, a network of {architecture.levels} levels, base "
+            f"{architecture.base} and kernel {architecture.kernel}.{unstated}"
+        ) from error

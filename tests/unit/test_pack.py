@@ -1,0 +1,135 @@
+"""From checkpoints to a model: what does not belong together is refused before anything is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from commandline import invoke
+from tlseg.cli.models import command
+from tlseg.errors import ModelError
+from tlseg.models.bundle import load_model
+from tlseg.models.checkpoint import read_checkpoint
+from tlseg.models.unet import UNet, UNetConfig
+
+CONFIG = UNetConfig(levels=2, kernel=3, base=2)
+
+
+def checkpoint(path: Path, **facts: object) -> Path:
+    """What a training leaves, in short."""
+    torch.save({"architecture": CONFIG.to_dict(), "network": UNet(CONFIG).state_dict(), **facts}, path)
+    return path
+
+
+def pack(folder: Path, *words: object, nsn: str = "nsn.pt", ndn: str = "ndn.pt") -> str:
+    """Pack two files beside the folder; what is said, and nothing is left where it is an error."""
+    place = folder.parent
+    there = folder.exists()
+    result = invoke(command, "pack", folder, "--name", "m", "--nsn", place / nsn, "--ndn", place / ndn, *words)
+    if result.exit_code == 0:
+        return result.stdout
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert folder.exists() == there
+    return result.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    checkpoint(tmp_path / "nsn.pt", target="mask")
+    checkpoint(tmp_path / "ndn.pt", target="centre")
+    return tmp_path / "model"
+
+
+def test_a_model_is_packed_once(folder: Path) -> None:
+    assert "sha256" in pack(folder)
+    before = load_model(folder).digest
+    checkpoint(folder.parent / "nsn.pt", target="mask")
+    assert "is there already" in pack(folder)
+    assert load_model(folder).digest == before
+
+
+def test_swapped_networks_are_refused(folder: Path) -> None:
+    assert "ndn.pt learned the target 'centre'; as NSN it must be mask" in pack(folder, nsn="ndn.pt", ndn="nsn.pt")
+    assert "as NDN it must be centre or ball" in pack(folder, ndn="nsn.pt")
+
+
+@pytest.mark.parametrize("facts", [{}, {"architecture": None}])
+def test_other_weights_are_refused(folder: Path, facts: dict[str, object]) -> None:
+    checkpoint(folder.parent / "ndn.pt", network={"a": torch.zeros(3)}, **facts)
+    said = pack(folder)
+    assert "ndn.pt are not those of NDN" in said
+    assert ("--ndn-base" in said) == bool(facts)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"name": "other"}, "sets name, which follows"),
+        ({"networks": {}}, "sets networks, which follows"),
+        ({"nsn": "x"}, "'nsn', which is no field of model.json"),
+        ([1], "holds a list"),
+        (3, "holds a int"),
+        ({"region_threshold": 7}, "region_threshold is 7; expected is a number from 0 to 1"),
+    ],
+)
+def test_settings_that_are_none_are_named(folder: Path, settings: object, said: str) -> None:
+    path = folder.parent / "settings.json"
+    path.write_text(json.dumps(settings))
+    answer = pack(folder, "--settings", path)
+    assert said in answer
+    assert str(path) in answer
+
+
+def test_settings_are_taken_over(folder: Path) -> None:
+    path = folder.parent / "settings.json"
+    path.write_text(json.dumps({"spacing_um": [2, 1, 1], "flips": 4}))
+    pack(folder, "--settings", path)
+    assert (load_model(folder).spec.spacing_um, load_model(folder).spec.flips) == ((2.0, 1.0, 1.0), 4)
+
+
+@pytest.mark.parametrize("facts", [{"spacing_um": [1, 2]}, {"scaling": ["quantiles"]}, {"target": ["mask"]}])
+def test_facts_that_cannot_be_meant_are_named(folder: Path, facts: dict[str, object]) -> None:
+    checkpoint(folder.parent / "nsn.pt", **facts)
+    answer = pack(folder)
+    assert "nsn.pt" in answer
+    assert next(iter(facts)) in answer
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00", b"garbage", b"g\x00\xff" * 99, b"\x80\x02.", b"PK\x03\x04", b"(lp0\n"]
+)
+def test_bytes_that_are_no_checkpoint_are_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(ModelError, match=r"a\.pt is not a checkpoint of a training: [^\n]*\.$") as caught:
+        read_checkpoint(tmp_path / "a.pt")
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        5,
+        {},
+        {"network": 5},
+        {"averaged": 5},
+        {"averaged": {3: torch.zeros(1)}},
+        {3: torch.zeros(1)},
+        {"network": {"a": torch.zeros(1)}, "architecture": {"levels": 2, "kernel": 3, "base": 2, "surprise": 1}},
+        {"network": {"a": torch.zeros(1)}, "architecture": {"levels": "x", "kernel": 3, "base": 2}},
+        {"network": {"a": torch.zeros(1)}, "architecture": 5},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_something_else_is_one_line(tmp_path: Path, state: object) -> None:
+    torch.save(state, tmp_path / "a.pt")
+    with pytest.raises(ModelError, match=r"a\.pt is not a checkpoint of a training: [^\n]*\.$"):
+        read_checkpoint(tmp_path / "a.pt")
+
+
+def test_a_checkpoint_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"a\.pt cannot be read: No such file"):
+        read_checkpoint(tmp_path / "a.pt")
