@@ -142,6 +142,15 @@ def test_labels_that_are_no_numbers_are_named(tmp_path: Path) -> None:
         read_pair(path)
 
 
+def test_labels_below_0_are_named(tmp_path: Path) -> None:
+    for name in ("images", "labels"):
+        write_stacks(tmp_path / name, ["a_1"])
+    tifffile.imwrite(tmp_path / "labels/a_1.tif", labels().astype(np.int16) - 1)
+    (path,) = find_pairs(tmp_path, spacing_um=SPACING)
+    with pytest.raises(TrainingError, match="a_1: labels go down to -1"):
+        read_pair(path)
+
+
 def test_nothing_to_learn_from_says_what_was_expected(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(TrainingError, match=r"holds no training pairs.*OME-Zarr.*Cell Tracking"):

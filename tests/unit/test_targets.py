@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 from scipy import ndimage
 
@@ -43,6 +44,14 @@ def test_each_nucleus_has_a_one_at_its_deepest_voxel_and_none_outside() -> None:
         assert target[inside].max() == 1.0
         assert np.allclose(target[inside], (depth / depth.max())[inside])
         assert (target == 1.0)[inside & (depth == depth.max())].all()
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [(np.uint32, 4_000_000_000), (np.uint64, 2**64 - 1), (np.int64, 2**62)])
+def test_numbers_of_nuclei_are_names_and_no_sizes(dtype: type, largest: int) -> None:
+    few = two_touching()
+    many = np.where(few == 2, dtype(largest), few.astype(dtype))
+    assert np.array_equal(centre_target(many, SPACING), centre_target(few, SPACING))
+    assert (centre_target(np.where(few == 0, dtype(largest), dtype(1)), SPACING) > 0).all()
 
 
 def test_touching_nuclei_stay_apart() -> None:

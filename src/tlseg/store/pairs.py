@@ -70,7 +70,7 @@ def read_pair(pair: PairPath) -> tuple[NDArray[Any], NDArray[Any]]:
     Raises
     ------
     TrainingError
-        When they differ in shape, or labels are no whole numbers.
+        When they differ in shape, or labels are no whole numbers or below 0.
     """
     if is_zarr(pair.image):
         source, movie = open_source(pair.image, channel=pair.channel), open_label_movie(pair.labels)
@@ -82,6 +82,11 @@ def read_pair(pair: PairPath) -> tuple[NDArray[Any], NDArray[Any]]:
         raise TrainingError(f"{pair.name}: the image is {image.shape} and its labels are {labels.shape}.")
     if labels.dtype.kind not in "iu":
         raise TrainingError(f"{pair.name}: labels are {labels.dtype}; whole numbers are expected, 0 for background.")
+    if labels.size and labels.min() < 0:
+        raise TrainingError(
+            f"{pair.name}: labels go down to {labels.min()}; 0 is background and nuclei count from 1. Write what is no "
+            "nucleus as 0."
+        )
     return image, labels
 
 

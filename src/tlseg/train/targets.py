@@ -42,11 +42,13 @@ def centre_target(labels: NDArray[Any], spacing_um: Spacing) -> NDArray[np.float
     The frame's edge is not an outside: a nucleus cut by it keeps its depth.
     """
     heat = np.zeros(labels.shape, dtype=np.float32)
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None:
-            continue
+    # Numbered from 1 without gaps: memory follows the nuclei there are, not the largest number.
+    nuclei = labels > 0
+    numbered = np.zeros(labels.shape, dtype=np.int32)
+    numbered[nuclei] = np.unique(labels[nuclei], return_inverse=True)[1] + 1
+    for number, box in enumerate(ndimage.find_objects(numbered), start=1):
         wide = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
-        inside = labels[wide] == number
+        inside = numbered[wide] == number
         if inside.all():
             heat[wide] = 1.0
             continue
