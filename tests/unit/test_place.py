@@ -47,6 +47,13 @@ def test_what_is_written_is_read_listed_and_removed(place: Place) -> None:
     assert pickle.loads(pickle.dumps(file)) == file
 
 
+def test_nothing_is_removed_below_a_file(tmp_path: Path) -> None:
+    file = place_of(tmp_path / "file")
+    file.write(b"one")
+    (file / "below").remove()
+    assert file.read_text() == "one"
+
+
 def test_a_folder_goes_there_and_back(place: Place, tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "deep/er").mkdir(parents=True)

@@ -7,6 +7,7 @@ store. The value travels to workers and into records, so it never holds a creden
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -130,7 +131,9 @@ class Place:
             if self.path.is_dir() and not self.path.is_symlink():
                 shutil.rmtree(self.path, ignore_errors=True)
             else:
-                self.path.unlink(missing_ok=True)
+                # Below a file there is nothing either, and whoever tidies up has a better error to tell.
+                with suppress(NotADirectoryError):
+                    self.path.unlink(missing_ok=True)
             return
         fs, path = self.file_system()
         try:
