@@ -355,3 +355,12 @@ def test_settings_that_no_training_can_be_done_with(wrong: dict[str, Any]) -> No
 def test_only_ndn_learns_in_float32_unless_told_otherwise() -> None:
     assert [recipe(name).precision for name in ("nsn", "unet3d", "ndn")] == ["bfloat16", "bfloat16", "float32"]
     assert recipe("ndn", precision="bfloat16").precision == "bfloat16"
+
+
+@pytest.mark.parametrize("stop", [8, None])
+def test_best_weights_that_are_gone_are_named(pairs: list[Pair], tmp_path: Path, stop: int | None) -> None:
+    settings = replace(SETTINGS, steps=9 if stop else 3)
+    run(pairs, tmp_path, settings, stop_after=stop)
+    (tmp_path / "best.pt").unlink()
+    with pytest.raises(TrainingError, match=r"best\.pt is gone.*last\.pt"):
+        run(pairs, tmp_path, settings)

@@ -78,7 +78,8 @@ def train(
     Raises
     ------
     TrainingError
-        When there are no pairs, settings make no sense, or `out` holds a training with other settings or data.
+        When there are no pairs, settings make no sense, or `out` holds a training with other settings or data, or
+        has lost its best weights.
     RunError
         When gradients stay without numbers.
     """
@@ -91,6 +92,7 @@ def train(
     last, best = out / "last.pt", out / "best.pt"
     if last.is_file():
         trainee.resume(last)
+        _check_best(trainee, best)
     if trainee.ended:
         return best
     if is_first():
@@ -139,6 +141,15 @@ def _judge(trainee: Trainee, validate: Validate | None, best: Path) -> float | N
         trainee.score = score
         trainee.save_average(best)
     return score
+
+
+def _check_best(trainee: Trainee, best: Path) -> None:
+    """Weights that were better than all since cannot be made again; an average of the end would pass for them."""
+    if (trainee.ended or trainee.score is not None) and not best.is_file():
+        raise TrainingError(
+            f"{best.parent} holds a training up to step {trainee.step}, but its {best.name} is gone. Put it back, go on "
+            f"from {best.parent / 'last.pt'} (--init) into another --out, or delete {best.parent} and train again."
+        )
 
 
 def _check_numbers(trainee: Trainee) -> None:
