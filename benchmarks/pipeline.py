@@ -78,7 +78,8 @@ def main() -> None:
     print(machine(), "\n")
     with tempfile.TemporaryDirectory(prefix="tlseg-pipeline-") as folder:
         movie = Path(folder) / "movie.ome.zarr"
-        simulate(movie, SimulationSettings(frames=options.frames, start_nuclei=8, shape=(z, y, x)))
+        cycle = max(6.0, options.frames / 2)  # however long the movie is, every nucleus divides twice
+        simulate(movie, SimulationSettings(frames=options.frames, start_nuclei=8, shape=(z, y, x), cycle_frames=cycle))
         if options.sync:
             print_sync(movie, Path(folder))
             return

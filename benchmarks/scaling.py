@@ -255,7 +255,8 @@ def print_measured() -> None:
     stages = ("detect", "flood", "measure", "write")
     with tempfile.TemporaryDirectory(prefix="tlseg-scaling-") as folder:
         movie = Path(folder) / "movie.ome.zarr"
-        simulate(movie, SimulationSettings(frames=2, start_nuclei=8, shape=(64, 256, 256)))
+        # One frame: the stages of several overlap.
+        simulate(movie, SimulationSettings(frames=1, start_nuclei=32, shape=(96, 320, 320)))
         spans = {}
         for workers in (1, 2):
             watch = Spans()
