@@ -104,7 +104,7 @@ def hand_over(client: Client, run: RunContext, *, regions: int, memory: Memory |
 
 
 @contextmanager
-def cluster(workers: int, log_length: int | None) -> Iterator[tuple[str, int]]:
+def cluster(workers: int, log_length: int | None = None) -> Iterator[tuple[str, int]]:
     """Scheduler and workers as processes, once they are there; yields the scheduler's address and process id."""
     with ExitStack() as stack:
         where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tlseg-dask-")))

@@ -278,7 +278,7 @@ CALLS: list[tuple[str, Callable[[Path], None], list[str], str]] = [
         "--workers and --scheduler",
     ),
     ("channel", as_is, ["--channel", "blue"], "channel 'blue' was asked for"),
-    ("channel number", as_is, ["--channel", "3"], "channel 3 was asked for"),
+    ("channel number", as_is, ["--channel", "3"], "channel '3' was asked for"),
     ("name", as_is, ["--name", "../nuclei"], "is no name for labels"),
 ]
 
