@@ -14,12 +14,12 @@ import os
 import shutil
 import threading
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Self
 from uuid import uuid4
 
 from tlseg.errors import LabelError, RunError
@@ -34,21 +34,6 @@ BEAT_S = 30.0
 
 SETTLE_S = 1.0
 """How long a holder waits before it believes its own mark, on stores that know no conditions."""
-
-
-class Lock(Protocol):
-    """What a run holds while it writes."""
-
-    def __enter__(self) -> Lock:
-        """Take it, or raise `RunError`."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give it back."""
-
-    def beat(self) -> None:
-        """Raise `RunError` where the lock was lost to another run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +60,64 @@ class Held:
         return self.owner is not None and self.owner.runs(last_sign=self.last_sign)
 
 
+class Lock(ABC):
+    """What a run holds while it writes: taken on entering, shown to be alive from a thread, given back on leaving."""
+
+    def __init__(self, folder: Place) -> None:
+        self.folder = folder
+        self.token = uuid4().hex
+        self.left = threading.Event()
+        self.lost = ""
+
+    def __enter__(self) -> Self:
+        """Take it.
+
+        Raises
+        ------
+        RunError
+            When another run has it.
+        LabelError
+            When the folder cannot be written to.
+        """
+        try:
+            self._take()
+        except OSError as error:
+            raise LabelError(
+                f"{self.folder} cannot be written to ({error.strerror or one_line(error)}). Write elsewhere with --out."
+            ) from error
+        threading.Thread(target=self._keep_beating, name="tlseg-lock", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back, unless somebody else has it; where that fails, the next run finds its owner gone."""
+        self.left.set()
+        with suppress(Exception):
+            self._give_back()
+
+    def beat(self) -> None:
+        """Raise `RunError` where another run took the lock, since this one had been silent for too long."""
+        if self.lost:
+            raise RunError(self.lost)
+
+    @abstractmethod
+    def _take(self) -> None:
+        """Take the lock, or raise."""
+
+    @abstractmethod
+    def _show(self) -> None:
+        """Show that the run is alive, or say in `lost` that the lock is another's."""
+
+    @abstractmethod
+    def _give_back(self) -> None:
+        """Remove the lock where it is ours."""
+
+    def _keep_beating(self) -> None:
+        """Show that the run is alive, however long its tasks take; a disk or store that answers in time keeps the lock."""
+        while not self.lost and not self.left.wait(BEAT_S):
+            with suppress(Exception):
+                self._show()
+
+
 def lock_of(folder: Place) -> Lock:
     """Lock of a run's folder, not yet taken."""
     return ObjectLock(folder) if folder.remote else FolderLock(folder)
@@ -89,43 +132,12 @@ def held_lock(folder: Place) -> Held | None:
         return None
 
 
-class FolderLock:
+class FolderLock(Lock):
     """A lock in a folder.
 
     It is made beside its place and renamed, which no file system does over a folder that is not empty. A lock is given
     back and taken over by removing the file of one mark, so who looked too long ago removes nobody else's.
     """
-
-    def __init__(self, folder: Place) -> None:
-        self.folder = folder
-        self.token = uuid4().hex
-        self.left = threading.Event()
-        self.lost = False
-
-    def __enter__(self) -> FolderLock:
-        try:
-            self._take()
-        except OSError as error:
-            raise LabelError(
-                f"{self.folder} cannot be written to ({error.strerror}). Write elsewhere with --out."
-            ) from error
-        threading.Thread(target=self._keep_beating, name="tlseg-lock", daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give the lock back, unless somebody else has it; where that fails, the next run finds its owner gone."""
-        self.left.set()
-        with suppress(OSError):
-            self._remove(self.token)
-
-    def beat(self) -> None:
-        """Raise `RunError` where another run took the lock, since this one had been silent for too long."""
-        if self.lost:
-            raise RunError(
-                f"Another run took {self.folder} over while this one was silent. This one stops, so that nothing is mixed."
-            )
 
     @property
     def _path(self) -> Path:
@@ -157,6 +169,15 @@ class FolderLock:
             return (self._path / self.token).exists()
         return True
 
+    def _show(self) -> None:
+        try:
+            os.utime(self._path / self.token)
+        except FileNotFoundError:
+            self.lost = _lost(self.folder, None)
+
+    def _give_back(self) -> None:
+        self._remove(self.token)
+
     def _remove(self, token: str) -> None:
         """Remove a holder's mark, and the folder of the lock unless it holds another one."""
         if token:
@@ -164,52 +185,9 @@ class FolderLock:
         with suppress(OSError):
             self._path.rmdir()
 
-    def _keep_beating(self) -> None:
-        """Show that the run is alive, however long its tasks take."""
-        while not self.left.wait(BEAT_S):
-            try:
-                os.utime(self._path / self.token)
-            except FileNotFoundError:
-                self.lost = True
-                return
-            except OSError:  # a disk that answers again in time keeps the lock
-                continue
 
-
-class ObjectLock:
+class ObjectLock(Lock):
     """A lock in an object store."""
-
-    def __init__(self, folder: Place) -> None:
-        self.folder = folder
-        self.token = uuid4().hex
-        self.left = threading.Event()
-        self.lost: str = ""
-
-    def __enter__(self) -> ObjectLock:
-        try:
-            if not self._create():
-                self._take_over()
-            self._settle()
-        except OSError as error:
-            raise LabelError(
-                f"{self.folder} cannot be written to ({one_line(error)}). Write elsewhere with --out."
-            ) from error
-        threading.Thread(target=self._keep_beating, name="tlseg-lock", daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give the lock back, unless somebody else has it; where the store fails, it runs out."""
-        self.left.set()
-        with suppress(Exception):
-            if (held := held_lock(self.folder)) is not None and held.token == self.token:
-                self._place.remove()
-
-    def beat(self) -> None:
-        """Raise `RunError` where another run has the lock now, since this one was silent for too long."""
-        if self.lost:
-            raise RunError(self.lost)
 
     @property
     def _place(self) -> Place:
@@ -217,6 +195,14 @@ class ObjectLock:
 
     def _document(self) -> bytes:
         return json.dumps({**this_process().to_dict(), "beat": time.time(), "token": self.token}).encode()
+
+    def _take(self) -> None:
+        if not self._create():
+            _yield_to_living(held_lock(self.folder), self.folder)
+            self._place.write(self._document())
+        time.sleep(SETTLE_S)
+        self._check_mine()
+        self.beat()
 
     def _create(self) -> bool:
         """Put the lock where there is none; returns whether it is ours."""
@@ -233,39 +219,33 @@ class ObjectLock:
             return held.token == self.token
         return True
 
-    def _take_over(self) -> None:
-        """Put ours in place of a lock whose owner is gone; raise where it is alive."""
-        _yield_to_living(held_lock(self.folder), self.folder)
-        self._place.write(self._document())
-
-    def _settle(self) -> None:
-        time.sleep(SETTLE_S)
+    def _show(self) -> None:
         self._check_mine()
-        if self.lost:
-            raise RunError(self.lost)
-
-    def _keep_beating(self) -> None:
-        """Show that the run is alive, however long its tasks take."""
-        while not self.lost and not self.left.wait(BEAT_S):
-            with suppress(Exception):  # a store that fails for long enough loses the lock
-                self._check_mine()
-                if not self.lost and not self.left.is_set():
-                    self._place.write(self._document())
+        if not self.lost and not self.left.is_set():
+            self._place.write(self._document())
 
     def _check_mine(self) -> None:
         held = held_lock(self.folder)
         if held is None or held.token != self.token:
-            who = f" ({held.owner})" if held is not None and held.owner is not None else ""
-            self.lost = (
-                f"Another run took {self.folder}{who}. This one stops, so that nothing is mixed; what it did is kept in its "
-                "scratch folder."
-            )
+            self.lost = _lost(self.folder, held)
+
+    def _give_back(self) -> None:
+        if (held := held_lock(self.folder)) is not None and held.token == self.token:
+            self._place.remove()
+
+
+def _lost(folder: Place, held: Held | None) -> str:
+    who = f" ({held.owner})" if held is not None and held.owner is not None else ""
+    return (
+        f"Another run took {folder}{who} over while this one was silent. This one stops, so that nothing is mixed; what it "
+        "did is kept."
+    )
 
 
 def _yield_to_living(held: Held | None, folder: Place) -> None:
     if held is not None and held.alive:
         raise RunError(
-            f"Another run is writing to {folder} ({held.owner}). Wait for it, or choose another --name or --out."
+            f"Another run is writing to {folder} ({held.owner}). Wait for it, or write elsewhere with --out."
         )
 
 
