@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +89,46 @@ def test_a_second_start_finds_the_work_done(pairs: Path, tmp_path: Path) -> None
     assert "best.pt" in result.stdout
     assert (tmp_path / "out" / "last.pt").read_bytes() == before
     assert "other settings: rate was 0.001 and is 0.5" in one_line(train(*arguments, "--rate", 0.5))
+
+
+@pytest.mark.slow
+def test_while_it_runs_another_start_is_refused_and_once_killed_it_goes_on(pairs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "folds"
+    options = ["--out", out, "--steps", 60, "--save-every", 1, *QUICK, "--folds", "Emb11"]
+    command = [sys.executable, "-m", "tlseg", "train", "nsn", pairs, *options]
+    with subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + 120
+            while not (out / "Emb11/last.pt").exists():
+                assert process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            process.send_signal(signal.SIGSTOP)
+            refused = train("nsn", pairs, *options)
+        finally:
+            process.kill()
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert f"Error: Another run is writing to {out / 'Emb11'} (process {process.pid} " in refused.stderr
+    done = int(read_checkpoint(out / "Emb11/last.pt").facts["step"])
+    assert 0 < done < 60
+    result = train("nsn", pairs, *options)
+    assert result.exit_code == 0, result.stderr
+    rows = [row["step"] for row in csv.DictReader((out / "Emb11/log.csv").read_text().splitlines())]
+    assert rows == [str(step) for step in range(1, 61)]
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_training_and_one_lock(pairs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ["nsn", pairs, "--out", out, "--steps", 3, *QUICK]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m", "tlseg"]
+    command = [str(part) for part in [*torchrun, "train", *options]]
+    for _ in range(2):  # the second start finds the work done
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.count("Best weights") == 1
+        assert not (out / "run.lock").exists()
+    assert "another number of processes" in one_line(train(*options))
 
 
 def test_data_that_is_not_there_is_one_line(tmp_path: Path) -> None:

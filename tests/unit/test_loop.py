@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import re
+import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ import torch
 from tlseg.errors import RunError, TrainingError
 from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.unet import UNet, UNetConfig
+from tlseg.store import lock
 from tlseg.store.pairs import find_pairs
 from tlseg.train import trainee
 from tlseg.train.loop import MOST_SKIPPED, Progress, train
@@ -131,6 +134,35 @@ def test_resumed_equals_uninterrupted(
             assert same(before.pop(part), after.pop(part)), (file, part)
         assert before == after
     assert log(tmp_path) == log(uninterrupted)
+
+
+def test_a_second_training_in_one_folder_is_refused(pairs: list[Pair], uninterrupted: Path, tmp_path: Path) -> None:
+    refused = []
+
+    def report(progress: Progress) -> None:
+        if progress.step == 5:
+            with pytest.raises(RunError, match=r"Another run is writing to .*--out") as caught:
+                run(pairs, tmp_path)
+            refused.append(caught.value)
+
+    train(pairs, SETTINGS, out=tmp_path, validate=None, report=report)
+    assert refused
+    assert not (tmp_path / "run.lock").exists()
+    assert same(state(tmp_path / "last.pt")["network"], state(uninterrupted / "last.pt")["network"])
+
+
+def test_a_training_whose_folder_was_taken_stops(
+    pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "BEAT_S", 0.01)
+
+    def report(progress: Progress) -> None:
+        shutil.rmtree(tmp_path / "run.lock")
+        time.sleep(0.5)
+
+    with pytest.raises(RunError, match="This one stops"):
+        train(pairs, SETTINGS, out=tmp_path, validate=None, report=report)
+    assert [row["step"] for row in log(tmp_path)] == ["1"]
 
 
 def test_training_changes_weights(uninterrupted: Path) -> None:

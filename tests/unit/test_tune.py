@@ -82,6 +82,20 @@ def test_a_stopped_search_goes_on_in_the_middle_of_a_training(tmp_path: Path) ->
     assert third.folders == []
 
 
+def test_a_second_search_in_one_folder_is_refused(tmp_path: Path) -> None:
+    refused = []
+
+    def train(values: Mapping[str, Any], folder: Path, report: Report) -> float:
+        with pytest.raises(RunError, match=r"Another run is writing to .*--out") as caught:
+            search(tmp_path, Trainings())
+        refused.append(caught.value)
+        return 0.5
+
+    tried = tune(SPACE, train, out=tmp_path, trials=2, fixed={"steps": STEPS})
+    assert [t.outcome for t in tried] == ["finished"] * len(refused) == ["finished"] * 2
+    assert not (tmp_path / "run.lock").exists()
+
+
 def test_a_search_without_a_score_says_why_and_keeps_its_folder(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"None of 1 trainings .* no numbers"):
         search(tmp_path, Trainings(fail_at=1), trials=1)

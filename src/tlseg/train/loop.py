@@ -15,8 +15,9 @@ from torch import Tensor
 
 from tlseg.errors import RunError, TrainingError
 from tlseg.models.unet import UNet
+from tlseg.store.lock import Lock
 from tlseg.train.logs import TrainingLog
-from tlseg.train.processes import is_first, wait_for_all
+from tlseg.train.processes import first_holds, wait_for_all
 from tlseg.train.samples import Pair, fingerprint
 from tlseg.train.settings import TrainSettings
 from tlseg.train.trainee import Trainee, new_trainee
@@ -81,7 +82,7 @@ def train(
         When there are no pairs, settings make no sense, or `out` holds a training with other settings or data, or
         has lost its best weights.
     RunError
-        When gradients stay without numbers.
+        When gradients stay without numbers, or another training writes to `out`.
     """
     if not pairs:
         raise TrainingError(
@@ -90,18 +91,19 @@ def train(
     settings.check()
     trainee = new_trainee(settings, data=fingerprint(pairs), start=start, device=device)
     last, best = out / "last.pt", out / "best.pt"
-    if last.is_file():
-        trainee.resume(last)
-        _check_best(trainee, best)
-    if trainee.ended:
-        return best
-    if is_first():
-        _lead(trainee, pairs, out=out, validate=validate, report=report, score_name=score_name)
-    else:
-        while not trainee.ended:
-            trainee.learn(pairs)
-            _check_numbers(trainee)
-    wait_for_all()
+    with first_holds(out) as lock:
+        if last.is_file():
+            trainee.resume(last)
+            _check_best(trainee, best)
+        if trainee.ended:
+            return best
+        if lock is not None:
+            _lead(trainee, pairs, out=out, validate=validate, report=report, score_name=score_name, lock=lock)
+        else:
+            while not trainee.ended:
+                trainee.learn(pairs)
+                _check_numbers(trainee)
+        wait_for_all()
     return best
 
 
@@ -113,10 +115,10 @@ def _lead(
     validate: Validate | None,
     report: Callable[[Progress], None],
     score_name: str,
+    lock: Lock,
 ) -> None:
     """Learn to the end; judge, save and report on the way."""
     settings, best = trainee.settings, out / "best.pt"
-    out.mkdir(parents=True, exist_ok=True)
     with TrainingLog(out, step=trainee.step, score_name=score_name) as log:
         while not trainee.ended:
             loss = trainee.learn(pairs)
@@ -129,6 +131,7 @@ def _lead(
                 log.draw()
             report(Progress(trainee.step, settings.steps, loss, trainee.skipped, score, trainee.score))
             _check_numbers(trainee)
+            lock.beat()
 
 
 def _judge(trainee: Trainee, validate: Validate | None, best: Path) -> float | None:

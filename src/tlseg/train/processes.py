@@ -6,12 +6,15 @@ Processes are started by `accelerate launch` or `torchrun`; without either there
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Literal
 
 from accelerate import PartialState
 
 from tlseg.errors import RunError
+from tlseg.store.lock import Lock, lock_of
+from tlseg.store.place import place_of
 
 
 def join(device: Literal["cpu", "cuda"]) -> None:
@@ -30,6 +33,11 @@ def join(device: Literal["cpu", "cuda"]) -> None:
 def is_first() -> bool:
     """Whether this is the process that writes and speaks."""
     return bool(PartialState().is_main_process)
+
+
+def first_holds(folder: Path) -> AbstractContextManager[Lock | None]:
+    """Keep other trainings out of a folder: the first process holds the lock for all, which see None."""
+    return lock_of(place_of(folder)) if is_first() else nullcontext()
 
 
 def wait_for_all() -> None:

@@ -16,7 +16,10 @@ import numpy as np
 
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
+from tlseg.store.atomic import write_atomically
+from tlseg.store.lock import lock_of
 from tlseg.store.pairs import find_pairs
+from tlseg.store.place import place_of
 from tlseg.store.stacks import PairPath
 
 EMBRYOS = 24
@@ -49,14 +52,14 @@ def simulated_pairs(
     record = folder / "settings.json"
     described = json.loads(json.dumps([asdict(s) for s in wanted]))
     if _read(record) != described:
-        folder.mkdir(parents=True, exist_ok=True)
-        record.unlink(missing_ok=True)
-        for number, settings in enumerate(wanted):
-            path = folder / f"sim{number:02d}.ome.zarr"
-            simulate(path, settings, overwrite=path.exists())
-            report(number + 1, len(wanted))
-        # Last: a folder without it was interrupted and is made again.
-        record.write_text(json.dumps(described) + "\n")
+        with lock_of(place_of(folder)):
+            record.unlink(missing_ok=True)
+            for number, settings in enumerate(wanted):
+                path = folder / f"sim{number:02d}.ome.zarr"
+                simulate(path, settings, overwrite=path.exists())
+                report(number + 1, len(wanted))
+            # Last: a folder without it was interrupted and is made again.
+            write_atomically(record, f"{json.dumps(described)}\n".encode())
     return find_pairs(folder)
 
 

@@ -16,6 +16,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tlseg.errors import RunError, TrainingError
+from tlseg.store.lock import lock_of
+from tlseg.store.place import place_of
 from tlseg.train.loop import Progress
 from tlseg.train.space import Between, Dimension
 
@@ -78,12 +80,16 @@ def tune(
     ------
     TrainingError
         When `out` holds another search, or not one training succeeded.
+    RunError
+        When another search writes to `out`.
     """
-    study = _open(space, out=out, fixed=fixed, seed=seed)
-    _take_up(study)
-    while len(tried := _ended(study, space)) < trials:
-        _try(study, space, train, out=out)
-        report(_ended(study, space))
+    with lock_of(place_of(out)) as lock:
+        study = _open(space, out=out, fixed=fixed, seed=seed)
+        _take_up(study)
+        while len(tried := _ended(study, space)) < trials:
+            _try(study, space, train, out=out)
+            report(_ended(study, space))
+            lock.beat()
     if best_of(tried) is None:
         reasons = next((t.error for t in tried if t.error), "no validation")
         raise TrainingError(f"None of {len(tried)} trainings came to a score. The first said: {reasons}")
@@ -122,7 +128,6 @@ def _try(study: optuna.Study, space: Sequence[Dimension], train: Train, *, out: 
 
 
 def _open(space: Sequence[Dimension], *, out: Path, fixed: Mapping[str, Any], seed: int) -> optuna.Study:
-    out.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = f"sqlite:///{(out / 'study.db').absolute()}"
     study = optuna.create_study(
