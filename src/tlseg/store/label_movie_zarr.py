@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import zarr
+from numpy.typing import NDArray
 
 from tlseg.errors import LabelError
+from tlseg.store.graph import AGAIN, read_graph, read_metadata
 from tlseg.store.label_movie import LabelMovie, movie_of_axes
-from tlseg.store.location import is_url, one_line, open_group, resolve
+from tlseg.store.location import is_url, open_group, resolve
 from tlseg.store.metadata import ImageMetadata, parse_image
 from tlseg.store.place import Place
-from tlseg.store.tracks import FOLDER, geff_store, graph_of
+from tlseg.store.tracks import FOLDER, graph_of
 
 _LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
 
@@ -74,11 +76,10 @@ def read_geff_links(path: str) -> pd.DataFrame:
     Raises
     ------
     LabelError
-        When nodes have no time in whole frames or no label.
+        When the graph is damaged, or its nodes have no time in whole frames or no label.
     """
-    from geff import GeffMetadata, GeffReader
-
-    meta = GeffMetadata.read(geff_store(path))
+    place = Place(path)
+    meta = read_metadata(place)
     time = next((axis.name for axis in meta.axes or [] if axis.type == "time"), None)
     related = [r.model_dump() for r in meta.related_objects or [] if r.type == "labels"]
     named = [r.get("node_prop") or r.get("label_prop") for r in related]  # geff-spec renamed it in 1.2.1
@@ -89,20 +90,24 @@ def read_geff_links(path: str) -> pd.DataFrame:
             f"{path} does not say which label its nodes have in which frame: found properties {sorted(known)}, "
             f"expected a time axis and one of {', '.join(_LABEL_PROPERTIES)}."
         )
-    reader = GeffReader(geff_store(path), validate=False)
-    reader.read_node_props([time, label])
-    graph = reader.build()
-    frames, labels = (np.asarray(graph["node_props"][p]["values"]) for p in (time, label))
-    if not np.array_equal(frames, np.round(frames)):
-        raise LabelError(f"{path} has times that are not frame numbers along {time}. Store the frame of each node.")
-    ids = pd.Index(np.asarray(graph["node_ids"]))
-    edges = np.asarray(graph["edge_ids"]).reshape(-1, 2)
-    rows = [ids.get_indexer(pd.Index(column)) for column in edges.T]
+    graph = read_graph(place, time=time, nodes=[time, label], edges=[])
+    labels = graph.nodes[label]
+    if len(labels) and not _are_labels(labels):
+        raise LabelError(
+            f"{path} has {label}s that are no labels, such as {labels[-1]} ({labels.dtype}); expected "
+            f"whole numbers, 0 for background. {AGAIN}"
+        )
     columns = {}
-    for prefix, row in zip(("", "next_"), rows, strict=True):
-        columns[f"{prefix}frame"] = frames[row].astype(np.int64)
+    for prefix, row in zip(("", "next_"), graph.ends.T, strict=True):
+        columns[f"{prefix}frame"] = graph.nodes[time][row]
         columns[f"{prefix}label"] = labels[row].astype(np.uint64)
     return pd.DataFrame(columns)
+
+
+def _are_labels(values: NDArray[Any]) -> bool:
+    """Whether values are whole numbers from 0, and not all of them background, as those of a lost chunk are."""
+    whole = values.dtype.kind in "iuf" and np.array_equal(values, np.round(values))
+    return whole and bool(values.min() >= 0 and values.max() > 0)
 
 
 def _open(path: str) -> zarr.Group | zarr.Array[Any]:
@@ -201,13 +206,6 @@ def _geff(root: str, name: str) -> str | None:
         return None
     if place.name != FOLDER:
         return place.url
-    from geff import GeffMetadata
-
-    try:
-        related = GeffMetadata.read(geff_store(place.url)).related_objects or []
-    except Exception as error:  # every backend and validator has errors of its own
-        raise LabelError(
-            f"{place} cannot be read as a GEFF ({one_line(error)}). Remove it, or copy it again."
-        ) from error
+    related = read_metadata(place).related_objects or []
     labels = [r.path.rstrip("/") for r in related if r.type == "labels" and r.path]
     return place.url if not labels or any(f"/{p}".endswith(f"/labels/{name}") for p in labels) else None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError
 from tlseg.geometry import Spacing
-from tlseg.store.location import is_url, one_line, open_store
+from tlseg.store.graph import read_graph, read_metadata
 from tlseg.store.place import Place, place_of
 from tlseg.store.swap import swap
 
@@ -129,13 +129,11 @@ def _send(part: Path, folder: Place, *, aside: Place | None) -> None:
 
 def _labels_of(folder: Place) -> str | None:
     """Name of the labels a graph says it belongs to; None where it does not say."""
-    from geff import GeffMetadata
-
     if not folder.exists():
         return None
     try:
-        related = GeffMetadata.read(geff_store(folder.url)).related_objects or []
-    except Exception:  # a damaged graph belongs to nobody
+        related = read_metadata(folder).related_objects or []
+    except LabelError:  # a damaged graph belongs to nobody
         return None
     return next((r.path.rsplit("/", 1)[-1] for r in related if r.type == "labels"), None)
 
@@ -166,29 +164,23 @@ def read_tracks(root: str | Path | Place) -> tuple[pd.DataFrame, pd.DataFrame]:
     LabelError
         If there are no tracks, or they were not written in this layout.
     """
-    from geff.core_io import read_to_memory
-
     place = place_of(root)
     place = place if place.url.endswith(".geff") else place / FOLDER
     if not place.exists():
         raise LabelError(f"{place} does not exist. Expected tracks of a finished run; make them with tlseg link.")
-    try:
-        graph = read_to_memory(geff_store(place.url))
-    except Exception as error:  # every backend and validator has errors of its own
-        raise LabelError(f"{place} cannot be read as a GEFF graph ({one_line(error)}).") from error
-    props = {key: prop["values"] for key, prop in graph["node_props"].items()}
-    missing = [key for key in ("t", "label", "track", "lineage") if key not in props]
-    if missing:
-        raise LabelError(f"The nodes of {place} lack {', '.join(missing)}. Expected tracks written by tlseg.")
-    nodes = pd.DataFrame({_POSITION.get(key, key): values for key, values in props.items()})
-    ends = np.searchsorted(graph["node_ids"], graph["edge_ids"], sorter=(order := np.argsort(graph["node_ids"])))
-    rows = order[ends]
+    metadata = read_metadata(place)
+    for kind, expected in (("node", ("t", *_WHOLE[:3])), ("edge", ("kind", "confidence"))):
+        missing = [key for key in expected if key not in getattr(metadata, f"{kind}_props_metadata")]
+        if missing:
+            raise LabelError(f"The {kind}s of {place} lack {', '.join(missing)}. Expected tracks written by tlseg.")
+    graph = read_graph(place, time="t")
+    nodes = pd.DataFrame({_POSITION.get(key, key): values for key, values in graph.nodes.items()})
     columns: dict[str, Any] = {}
-    for side, at in (("a", 0), ("b", 1)):
-        columns[f"t_{side}"] = nodes["t"].to_numpy()[rows[:, at]]
-        columns[f"label_{side}"] = nodes["label"].to_numpy()[rows[:, at]]
-    for key, prop in sorted(graph["edge_props"].items(), reverse=True):  # kind, then confidence
-        columns[key] = prop["values"].astype(object) if key == "kind" else prop["values"]
+    for side, rows in zip("ab", graph.ends.T, strict=True):
+        columns[f"t_{side}"] = nodes["t"].to_numpy()[rows]
+        columns[f"label_{side}"] = nodes["label"].to_numpy()[rows]
+    for key, values in sorted(graph.edges.items(), reverse=True):  # kind, then confidence
+        columns[key] = values.astype(object) if key == "kind" else values
     first = [key for key in ("t", *_WHOLE, "z_um", "y_um", "x_um") if key in nodes.columns]
     nodes = nodes[[*first, *(key for key in nodes.columns if key not in first)]]
     return (
@@ -294,12 +286,3 @@ def _edge_props(edges: pd.DataFrame) -> dict[str, Any]:
 
 def _prop(values: NDArray[Any]) -> dict[str, Any]:
     return {"values": values, "missing": None}
-
-
-def geff_store(url: str) -> Any:
-    """What the GEFF library opens for a graph: a path, or a remote store, which it wants to be writable."""
-    if not is_url(url):
-        return url
-    from tlseg.store.remote import GuardedStore
-
-    return GuardedStore(open_store(url))
