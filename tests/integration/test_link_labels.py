@@ -121,6 +121,15 @@ def test_regions_of_many_shards_make_no_difference(
     )
 
 
+@pytest.mark.parametrize("interval_s", [0.0, np.nan])
+def test_an_interval_that_is_no_time_stops_before_anything_is_written(
+    given: Path, tmp_path: Path, interval_s: float
+) -> None:
+    with pytest.raises(LabelError, match="interval_s is"):
+        link_labels(given, out=tmp_path / "out.ome.zarr", interval_s=interval_s)
+    assert not list(tmp_path.iterdir())
+
+
 def as_label_image(folder: Path, movie: np.ndarray) -> Path:
     return write_labels(folder / "m.ome.zarr", movie) / "labels" / "cells"
 

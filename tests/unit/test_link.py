@@ -297,6 +297,12 @@ def test_halves_of_a_nucleus_are_no_daughters(apart_um: float, divides: bool) ->
     assert bool(edges_of(lineage, "division")) == divides
 
 
+@pytest.mark.parametrize("interval_s", [0.0, -60.0, np.nan, np.inf])
+def test_an_interval_is_a_time(interval_s: float) -> None:
+    with pytest.raises(LabelError, match="interval_s is"):
+        LinkSettings().with_interval(interval_s)
+
+
 @pytest.mark.parametrize(("seconds", "frames"), [(1800.0, 3), (1801.0, 4), (1.0, 1)])
 def test_a_cycle_given_as_a_time_becomes_whole_frames(seconds: float, frames: int) -> None:
     settings = LinkSettings(min_cycle_s=seconds)

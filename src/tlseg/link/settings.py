@@ -89,8 +89,12 @@ class LinkSettings:
         Raises
         ------
         LabelError
-            If a time was given and the interval is not known.
+            If the interval is no time, or a time was given and it is not known.
         """
+        if interval_s is not None and not 0 < interval_s < math.inf:
+            raise LabelError(
+                f"interval_s is {interval_s!r}, expected a positive, finite number of seconds between frames."
+            )
         if self.min_cycle_s is None:
             return self
         if interval_s is None:

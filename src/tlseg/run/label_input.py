@@ -119,7 +119,8 @@ def open_labels(
         movie = movie.numbered_as(range(layout.n_frames))
     base = image or layout or _made_up(movie)
     spacing = _spacing(base, spacing_um, where=movie.source)
-    base = replace(base, spacing_um=spacing, spacing_problem=None, interval_s=interval_s or base.interval_s)
+    interval = base.interval_s if interval_s is None else interval_s
+    base = replace(base, spacing_um=spacing, spacing_problem=None, interval_s=interval)
     writable = image is not None and image.writable and not is_url(root)
     return LabelInput(
         movie=movie,
