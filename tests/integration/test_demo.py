@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from runs import tree
-from tlseg.cli.demo import check_result, command
+from tlseg.cli.demo import MADE_BY, check_picture, check_result, command
 from tlseg.errors import LabelError
+from tlseg.report.overlay import save_png
 from tlseg.store.place import Place
 from tlseg.store.scratch import FINGERPRINT
 from tlseg.store.working import scratch_folder
@@ -25,6 +27,27 @@ def test_a_result_of_another_movie_is_not_replaced(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "was not made by this demo" in done.output
     assert tree(tmp_path) == before, "nor is anything written beside it"
+
+
+def test_only_a_picture_of_a_demo_is_replaced(tmp_path: Path) -> None:
+    picture, rgb = tmp_path / "overlay.png", np.zeros((4, 5, 3), np.uint8)
+    check_picture(picture)
+    save_png(picture, rgb, made_by=MADE_BY)
+    check_picture(picture)
+    save_png(picture, rgb)
+    before = tree(tmp_path)
+    done = CliRunner().invoke(command, [str(tmp_path)])
+    assert done.exit_code == 2
+    assert "overlay.png was not made by tlseg demo" in done.output
+    assert tree(tmp_path) == before, "nor is anything written beside it"
+    for other in (b"", b"not a picture", b"\x89PNG\r\n\x1a\nsomething else"):
+        picture.write_bytes(other)
+        with pytest.raises(LabelError, match="not made by tlseg demo"):
+            check_picture(picture)
+    picture.unlink()
+    picture.mkdir()
+    with pytest.raises(LabelError, match="not made by tlseg demo"):
+        check_picture(picture)
 
 
 @pytest.mark.parametrize("stopped", [True, False])

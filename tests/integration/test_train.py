@@ -244,7 +244,7 @@ def test_a_file_says_what_the_command_line_does_not(pairs: Path, tmp_path: Path)
     [
         ("a.toml", "setps = 3", "a key 'setps' that is no setting: did you mean steps?"),
         ("a.yaml", "hold-ot: Emb01", "did you mean hold_out?"),
-        ("a.yaml", "- 1\n- 2", "holds a list"),
+        ("a.yaml", "- 1\n- 2", "holds a value of type list"),
         ("a.toml", "steps = ", "cannot be read as a configuration"),
         ("a.ini", "steps = 3", "neither .toml nor .yaml"),
         ("a.toml", "[augment]\nzom = [1, 1]", "no augmentation 'zom'"),

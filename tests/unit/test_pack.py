@@ -71,8 +71,8 @@ def test_other_weights_are_refused(folder: Path, facts: dict[str, object]) -> No
         ({"name": "other"}, "sets name, which follows"),
         ({"networks": {}}, "sets networks, which follows"),
         ({"nsn": "x"}, "'nsn', which is no field of model.json"),
-        ([1], "holds a list"),
-        (3, "holds a int"),
+        ([1], "holds a value of type list"),
+        (3, "holds a value of type int"),
         ({"region_threshold": 7}, "region_threshold is 7; expected is a number from 0 to 1"),
     ],
 )

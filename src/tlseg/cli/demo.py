@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import click
 
 from tlseg.cli.common import json_option, one_line_errors, print_json
+
+MADE_BY = "tlseg demo"
 
 
 @click.command("demo")
@@ -35,6 +38,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     folder.mkdir(parents=True, exist_ok=True)
     movie, result, picture = folder / "movie.ome.zarr", folder / "result.ome.zarr", folder / "overlay.png"
     check_result(result, movie)
+    check_picture(picture)
     # Divisions every twenty frames or so: some fall into a movie of ten.
     settings = SimulationSettings(frames=frames, start_nuclei=nuclei, cycle_frames=20.0, seed=seed)
     click.echo(f"Simulating {frames} frames of an embryo of {nuclei} nuclei ...", err=True)
@@ -47,7 +51,8 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     shown = sorted({round(i * (frames - 1) / min(9, max(1, frames - 1))) for i in range(min(10, frames))})
     whole = Box.of_shape(source.frame_shape)
     pictures: Any = ((t, source.read(t, whole), labels.read(t, whole)) for t in shown)
-    save_png(picture, overlay_movie(pictures, spacing_um=source.spacing_um, interval_s=source.interval_s))
+    drawn = overlay_movie(pictures, spacing_um=source.spacing_um, interval_s=source.interval_s)
+    save_png(picture, drawn, made_by=MADE_BY)
 
     report = write_report(result)
     seconds = time.monotonic() - began
@@ -88,16 +93,24 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
 def check_result(result: Path, movie: Path) -> None:
     """Raise `LabelError` where a result would be lost that was not made of the movie of this demo."""
     from tlseg.errors import LabelError
-    from tlseg.store.arrays import read_json
     from tlseg.store.place import place_of
+    from tlseg.store.protect import read_claim
     from tlseg.store.scratch import Scratch
     from tlseg.store.working import scratch_folder
 
     root = place_of(result)
-    copied = root / "tlseg" / "image.json"
-    begun = read_json(copied) if copied.exists() else Scratch.at(scratch_folder(root, "nuclei", None)).fingerprint()
+    begun = read_claim(root) or Scratch.at(scratch_folder(root, "nuclei", None)).fingerprint()
     ours = (
         not set(root.names()) - {"tlseg"} if begun is None else begun.get("input", {}).get("url") == place_of(movie).url
     )
     if not ours:
         raise LabelError(f"{result} was not made by this demo, so it is not replaced. Choose another folder.")
+
+
+def check_picture(picture: Path) -> None:
+    """Raise `LabelError` where a picture would be lost that no demo drew."""
+    from tlseg.errors import LabelError
+    from tlseg.report.overlay import maker_of
+
+    if os.path.lexists(picture) and maker_of(picture) != MADE_BY:
+        raise LabelError(f"{picture} was not made by tlseg demo, so it is not replaced. Choose another folder.")

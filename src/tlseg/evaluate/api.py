@@ -175,7 +175,7 @@ def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ..
     if isinstance(source, str | Path):
         return open_label_movie(source, name=name, prefer=prefer)
     if not hasattr(source, "shape"):
-        raise EvaluationError(f"{side} is a {type(source).__name__}; expected a path or an array of labels.")
+        raise EvaluationError(f"{side} is of type {type(source).__name__}; expected a path or an array of labels.")
     return movie_of_array(source, source=side)
 
 

@@ -42,7 +42,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except Exception as error:
         raise _refusal(path, "it is empty, damaged or something else") from error
     if not isinstance(state, Mapping):
-        raise _refusal(path, f"it holds a {type(state).__name__}")
+        raise _refusal(path, f"it holds a value of type {type(state).__name__}")
     facts = {k: v for k, v in state.items() if k not in ("network", "averaged", "optimizer")}
     weights: Any
     if "averaged" in state:

@@ -98,7 +98,7 @@ def check_settings(settings: Any, *, where: str) -> None:
     """Raise `ModelError` where these are no further fields of `model.json`; `where` names the file."""
     if not isinstance(settings, Mapping):
         raise ModelError(
-            f"{where} holds a {type(settings).__name__}; an object with fields of model.json was expected."
+            f"{where} holds a value of type {type(settings).__name__}; an object with fields of model.json was expected."
         )
     for name, value in settings.items():
         if name in OWN_FIELDS:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from tlseg.geometry import Spacing
 from tlseg.report.pixels import RGB, Window, grey_picture, grey_window, indexed, label_colors, outline
+from tlseg.store.atomic import write_atomically
 
 _GAP = 6  # pixels between panels
 _PAPER = (24, 24, 28)
 _INK = (235, 235, 235)
+_MAKER = "Software"
+"""Keyword of the PNG standard for what created a picture."""
 
 
 def overlay_slice(
@@ -214,9 +219,22 @@ def time_stamp(t: int, *, interval_s: float | None = None) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def save_png(path: str | Path, rgb: RGB) -> None:
-    """Write a picture (y, x, 3) as PNG."""
-    Image.fromarray(rgb).save(path, format="PNG", optimize=True)
+def save_png(path: str | Path, rgb: RGB, *, made_by: str = "tlseg") -> None:
+    """Write a picture (y, x, 3) as PNG that says what made it (`maker_of`), whole or not at all."""
+    said, data = PngInfo(), BytesIO()
+    said.add_text(_MAKER, made_by)
+    Image.fromarray(rgb).save(data, format="PNG", optimize=True, pnginfo=said)
+    write_atomically(Path(path), data.getvalue())
+
+
+def maker_of(path: str | Path) -> str | None:
+    """What made a PNG, as `save_png` wrote it; None where nothing says so."""
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            maker = picture.info.get(_MAKER)
+    except (OSError, ValueError, SyntaxError):  # a folder, another kind of file, or a damaged one
+        return None
+    return str(maker) if maker is not None else None
 
 
 def _nearest(labels: NDArray[np.integer] | None) -> NDArray[np.integer] | None:

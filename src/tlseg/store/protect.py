@@ -27,6 +27,12 @@ def check_unused(root: Place, name: str) -> None:
         raise LabelError(f"{root} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
 
 
+def read_claim(root: Place) -> Json | None:
+    """Of which movie (`input`) and `frames` the image of a group is a copy; None where it is none."""
+    record = _record_in(root)
+    return read_json(record) if record.exists() else None
+
+
 @dataclass(frozen=True, slots=True)
 class CopiedImage:
     """The image of a result, which is a copy of frames of a movie or is to become one.
@@ -48,7 +54,7 @@ class CopiedImage:
     @property
     def record(self) -> Place:
         """File that says of which movie and frames the image is a copy; where it is absent, it is no copy."""
-        return self.root / "tlseg" / "image.json"
+        return _record_in(self.root)
 
     def check(self, *, may_replace: bool) -> None:
         """Raise `LabelError` where the group holds an image that may not be replaced.
@@ -93,4 +99,8 @@ class CopiedImage:
         return claim
 
     def _is_recorded(self) -> bool:
-        return read_json(self.record) == self._claim()
+        return read_claim(self.root) == self._claim()
+
+
+def _record_in(root: Place) -> Place:
+    return root / "tlseg" / "image.json"

@@ -35,7 +35,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, yaml.YAMLError) as error:
         raise TrainingError(f"{path} cannot be read as a configuration: {' '.join(str(error).split())}.") from error
     if not isinstance(values, Mapping):
-        raise TrainingError(f"{path} holds a {type(values).__name__}; names with values are expected.")
+        raise TrainingError(f"{path} holds a value of type {type(values).__name__}; names with values are expected.")
     return {str(key).replace("-", "_"): value for key, value in values.items()}
 
 
