@@ -6,6 +6,7 @@ import json
 import urllib.request
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec.config
@@ -24,6 +25,8 @@ from tlseg.run.job import prepare
 from tlseg.run.link_labels import link_labels
 from tlseg.run.segment import segment
 from tlseg.run.status import run_status
+from tlseg.simulate.api import simulate
+from tlseg.simulate.settings import SimulationSettings
 from tlseg.store import lock, options, retry
 from tlseg.store.convert import convert
 from tlseg.store.export import export
@@ -319,6 +322,30 @@ def test_a_movie_converted_into_a_store_is_that_on_disk(
     with pytest.raises(MovieError, match="no OME-Zarr"):
         convert([MOVIE], f"s3://{BUCKET}/other.zarr", overwrite=True)
     assert convert([MOVIE], there, overwrite=True).levels == len(open_source(there).level_shapes)
+
+
+@pytest.mark.parametrize("stage", ["write_tracks", "LabelWriter.finish", "ImageWriter.finish"])
+def test_a_simulation_into_a_store_is_no_movie_before_it_is_whole(
+    proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    here, there = tmp_path / "sim.ome.zarr", f"s3://{BUCKET}/{stage}/sim.ome.zarr"
+    settings = SimulationSettings(frames=2, shape=(8, 24, 24), seed=3)
+    simulate(here, settings)
+    for again in (False, True):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"tlseg.simulate.api.{stage}", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                simulate(there, replace(settings, seed=4), overwrite=again)
+        with pytest.raises(MovieError, match="no multiscales"):
+            open_source(there)
+        simulate(there, settings)  # what was begun is begun again, without being told to overwrite
+        assert tree(fetched(there, tmp_path / f"copy{again}")) == tree(here)
+        with pytest.raises(MovieError, match="--overwrite"):
+            simulate(there, settings)
+
+
+def stopped(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_other_protocols_fall_out_of_the_same_design(local: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from commandline import invoke
 from runs import tree
 from tlseg.cli import main
 from tlseg.cli.simulate import SCENES
-from tlseg.errors import MovieError
+from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Box
 from tlseg.simulate import api
 from tlseg.simulate.api import simulate, simulate_dense
@@ -124,7 +124,7 @@ def test_overwriting_never_removes_a_movie_that_was_not_simulated(tmp_path: Path
     assert np.array_equal(open_source(out).read(0, Box.of_shape((4, 8, 8))), pixels)
 
 
-@pytest.mark.parametrize("stage", ["_write_image", "_write_labels", "write_table", "write_tracks"])
+@pytest.mark.parametrize("stage", ["_Movie.write_image", "_Movie.write_labels", "write_table", "write_tracks"])
 def test_a_simulation_that_was_stopped_is_begun_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -134,7 +134,7 @@ def test_a_simulation_that_was_stopped_is_begun_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(api, stage, stop)
+        patch.setattr(f"tlseg.simulate.api.{stage}", stop)
         with pytest.raises(KeyboardInterrupt):
             simulate(out, settings)
     assert list(tmp_path.iterdir()) == []
@@ -152,7 +152,7 @@ def test_a_stopped_overwrite_leaves_the_old_movie(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(api, "write_tracks", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(RunError, match=r"m\.ome\.zarr cannot be written \(No space left"):
         simulate(out, dataclasses.replace(settings, seed=9), overwrite=True)
     assert tree(out) == before
     assert [path.name for path in tmp_path.iterdir()] == [out.name]

@@ -1,13 +1,13 @@
 """Write a simulated movie as OME-Zarr with its truth beside the pixels, one frame or region in memory at a time.
 
-It is written beside its final place and renamed when it is whole, so a simulation that was stopped is begun again.
+It looks like a movie once all of it is there, so a simulation that was stopped is begun again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,17 @@ from tlseg.simulate.truth import Row, frame_rows, truth_edges, truth_table
 from tlseg.store.arrays import read_json
 from tlseg.store.image_writer import ImageWriter, create_image
 from tlseg.store.labels import LabelWriter, create_labels
-from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.place import Place, place_of
 from tlseg.store.pyramid import plan_pyramid
-from tlseg.store.swap import swap
 from tlseg.store.tables import write_table
 from tlseg.store.tracks import write_tracks
+from tlseg.store.whole import written_whole
 
 NAME = "truth"
 MADE_BY = "tlseg simulate"
+MARK = "simulating.json"
+"""Object that is in an object store's OME-Zarr as long as a simulation writes it, or was stopped."""
+
 Progress = Callable[[int, int], None]
 Piece = tuple[int, Box, NDArray[np.integer[Any]]]
 
@@ -81,27 +83,20 @@ def simulate(
                 progress(frame.t + 1, settings.frames)
 
     whole = Box.of_shape(settings.shape)
-    with _publishing(out, overwrite=overwrite) as part:
-        source = _write_image(
-            part,
-            pictures(),
-            n_frames=settings.frames,
-            shape=settings.shape,
-            spacing_um=settings.spacing_um,
-            interval_s=settings.interval_s,
-        )
-        _write_labels(part, ((t, whole, labels) for t, labels, _ in simulate_truth(settings)), source, settings)
+    with _publishing(out, settings, settings.spacing_um, settings.interval_s, overwrite=overwrite) as movie:
+        movie.write_image(pictures())
+        movie.write_labels((t, whole, labels) for t, labels, _ in simulate_truth(settings))
         table = truth_table(rows)
         edges = truth_edges(table)
-        write_table(part, NAME, (rows for _, rows in table.groupby("t")))
+        write_table(movie.place, NAME, (rows for _, rows in table.groupby("t")))
         write_tracks(
-            part,
+            movie.place,
             table,
             edges,
             spacing_um=settings.spacing_um,
             interval_s=settings.interval_s,
             name=NAME,
-            axes="tyx" if source.is_2d else "tzyx",
+            axes="tyx" if movie.image.source.is_2d else "tzyx",
         )
     return {
         "path": str(Path(out)),
@@ -157,16 +152,9 @@ def simulate_dense(
             if progress is not None:
                 progress(done, len(regions))
 
-    with _publishing(out, overwrite=overwrite) as part:
-        source = _write_image(
-            part,
-            pictures(),
-            n_frames=settings.frames,
-            shape=settings.shape,
-            spacing_um=spacing_um,
-            interval_s=interval_s,
-        )
-        _write_labels(part, ((t, box, dense_labels(settings, box, t=t)) for t, box in regions), source, settings)
+    with _publishing(out, settings, spacing_um, interval_s, overwrite=overwrite) as movie:
+        movie.write_image(pictures())
+        movie.write_labels((t, box, dense_labels(settings, box, t=t)) for t, box in regions)
     return {
         "path": str(Path(out)),
         "frames": settings.frames,
@@ -176,25 +164,56 @@ def simulate_dense(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Movie:
+    """A movie that is being written: its arrays are there, and what makes it a movie is not yet."""
+
+    place: Place
+    image: ImageWriter
+    labels: LabelWriter
+
+    def write_image(self, pieces: Iterable[Piece]) -> None:
+        for t, box, voxels in pieces:
+            self.image.write(t, box, voxels)
+
+    def write_labels(self, pieces: Iterable[Piece]) -> None:
+        for t, box, labels in pieces:
+            self.labels.write(t, box, labels)
+
+
 @contextmanager
-def _publishing(out: str | Path, *, overwrite: bool) -> Iterator[Place]:
-    """Give a place to write to, which takes the name `out` when it is whole; an object store is written to at once."""
+def _publishing(
+    out: str | Path,
+    settings: SimulationSettings | DenseSettings,
+    spacing_um: Spacing,
+    interval_s: float | None,
+    *,
+    overwrite: bool,
+) -> Iterator[_Movie]:
+    """Give a movie to fill, which is at `out` and can be read when it is whole."""
     target = place_of(out)
     _check_target(target, overwrite=overwrite)
-    part = target if target.remote else target.parent / f".{target.name}.partial"
-    part.remove()
-    try:
-        yield part
-        if not part.remote:
-            swap(part.path, target.path)
-    finally:
-        if not part.remote:
-            part.remove()
+    with written_whole(target, mark=MARK) as part:
+        image = create_image(
+            part,
+            pyramid=plan_pyramid(settings.shape, spacing_um=spacing_um),
+            n_frames=settings.frames,
+            dtype="uint16",
+            channel_names=["nuclei"],
+            is_2d=settings.shape[0] == 1,
+            interval_s=interval_s,
+        )
+        movie = _Movie(part, image, create_labels(part, name=NAME, source=image.source))
+        yield movie
+        movie.labels.finish({"made_by": MADE_BY, "settings": asdict(settings)})
+        image.finish()
 
 
 def _check_target(target: Place, *, overwrite: bool) -> None:
     """Raise `MovieError` unless nothing is there, or a simulated movie that may go with the results beside it."""
-    if not (target.names() if target.is_dir() or target.remote else target.exists()):
+    names = target.names()
+    empty = not names and (target.is_dir() or not target.exists())
+    if empty or (target.remote and MARK in names):
         return
     truth = target / "labels" / NAME / "zarr.json"
     attributes = read_json(truth).get("attributes", {}) if truth.exists() else {}
@@ -205,36 +224,3 @@ def _check_target(target: Place, *, overwrite: bool) -> None:
         )
     if not overwrite:
         raise MovieError(f"{target} exists. Use --overwrite to replace it, or choose another output.")
-
-
-def _write_image(
-    out: Place,
-    pieces: Iterator[Piece],
-    *,
-    n_frames: int,
-    shape: tuple[int, int, int],
-    spacing_um: Spacing,
-    interval_s: float | None,
-) -> MovieSource:
-    writer: ImageWriter = create_image(
-        out,
-        pyramid=plan_pyramid(shape, spacing_um=spacing_um),
-        n_frames=n_frames,
-        dtype="uint16",
-        channel_names=["nuclei"],
-        is_2d=shape[0] == 1,
-        interval_s=interval_s,
-    )
-    for t, box, voxels in pieces:
-        writer.write(t, box, voxels)
-    writer.finish()
-    return open_source(out.url)
-
-
-def _write_labels(
-    out: Place, pieces: Iterator[Piece], source: MovieSource, settings: SimulationSettings | DenseSettings
-) -> None:
-    writer: LabelWriter = create_labels(out, name=NAME, source=source)
-    for t, box, labels in pieces:
-        writer.write(t, box, labels)
-    writer.finish({"made_by": MADE_BY, "settings": asdict(settings)})

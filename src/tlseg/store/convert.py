@@ -1,7 +1,6 @@
 """Make an OME-Zarr 0.5 movie of TIFFs or of another OME-Zarr, once, whatever the size.
 
-One slab of planes is in memory at a time. A conversion that was stopped never looks complete: in a folder the movie is
-written beside its final place and renamed when it is whole, on an object store what makes it a movie is written last.
+One slab of planes is in memory at a time. A conversion that was stopped never looks complete (`whole`).
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlseg.errors import MovieError, RunError
+from tlseg.errors import MovieError
 from tlseg.geometry import Box, Spacing
 from tlseg.store.image_writer import create_image
 from tlseg.store.inputs import Input, open_inputs
 from tlseg.store.location import can_list, one_line
 from tlseg.store.place import Place, place_of
 from tlseg.store.pyramid import plan_pyramid, slabs
-from tlseg.store.swap import swap
 from tlseg.store.tiff import Layout
+from tlseg.store.whole import written_whole
 
 MARK = "converting.json"
 """Object that is in an object store's OME-Zarr as long as a conversion writes it, or was stopped."""
@@ -117,11 +116,7 @@ def convert(
         names = _channel_names(source, channel_names)
         pyramid = plan_pyramid(source.frame_shape, spacing_um=spacing, translation_um=source.translation_um)
         dtype = _target_dtype(source)
-        part = target if target.remote else target.parent / f".{target.name}.partial"
-        try:
-            part.remove()
-            if part.remote:
-                (part / MARK).write(b"{}\n")
+        with written_whole(target, mark=MARK) as part:
             writer = create_image(
                 part,
                 pyramid=pyramid,
@@ -141,17 +136,6 @@ def convert(
                 writer.write(frame, box, voxels, channel=channel)
             progress(total, total)
             writer.finish()
-            if part.remote:
-                (part / MARK).remove()
-            else:
-                swap(part.path, target.path)
-        except OSError as error:
-            raise RunError(
-                f"{target} cannot be written ({error.strerror or one_line(error)}). Free space or choose another place."
-            ) from error
-        finally:
-            if not part.remote:
-                part.remove()
     finally:
         source.close()
     return Converted(

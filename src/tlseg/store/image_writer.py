@@ -56,6 +56,31 @@ class ImageWriter:
         """Regions of a frame: each is a whole number of shards at every level, so one owner can write it alone."""
         return self.arrays.pyramid.regions
 
+    @property
+    def source(self) -> MovieSource:
+        """The movie that can be read once it is finished: its first channel, for labels that are to lie beside it."""
+        pyramid = self.arrays.pyramid
+        shapes = tuple(pyramid.level_shape(level) for level in range(len(pyramid.factors)))
+        return MovieSource(
+            url=self.root,
+            array_path="0",
+            axes=self.arrays.axes,
+            channel=0,
+            shape=(self.arrays.n_frames, *shapes[0]),
+            dtype=self.arrays.dtype,
+            spacing_um=pyramid.level_spacing_um(0),
+            translation_um=pyramid.level_translation_um(0),
+            spacing_problem=None,
+            interval_s=self.interval_s,
+            start_s=self.start_s,
+            channel_names=self.channel_names,
+            version="0.5",
+            is_2d="z" not in self.arrays.axes,
+            writable=not Place(self.root).remote,
+            level_shapes=shapes,
+            digest="",
+        )
+
     def write(self, frame: int, box: Box, voxels: npt.NDArray[np.generic], *, channel: int = 0) -> None:
         """Write the voxels (z, y, x) of a box of whole regions, at every level; `frame` counts from 0 in the arrays."""
         self.arrays.write(frame, box, voxels, channel=channel)
