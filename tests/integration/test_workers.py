@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import dask
 import psutil
@@ -152,6 +153,20 @@ def test_a_worker_that_takes_long_to_come_back_is_waited_for() -> None:
         os.kill(pid, signal.SIGKILL)
         assert client.submit(os.getpid, pure=False).result(timeout=60) != pid
         assert worker not in client.nthreads()
+
+
+@pytest.mark.parametrize(("chosen", "trim"), [({}, str(64 << 20)), ({clusters.TRIM: 4096}, "4096")])
+def test_workers_keep_the_memory_of_one_array_for_the_next(chosen: dict[str, int], trim: str) -> None:
+    """Unless somebody chose otherwise."""
+    given = dask.config.get(clusters.BEFORE_SPAWN) | chosen
+    with (
+        mock.patch.dict(os.environ),
+        dask.config.set({clusters.BEFORE_SPAWN: given}),
+        clusters.local_cluster(1, gpus=0, memory_bytes=2**30) as made,
+        Client(made) as client,
+    ):
+        (found,) = client.run(os.environ.get, clusters.TRIM).values()
+    assert found == trim
 
 
 @pytest.mark.usefixtures("no_remains")

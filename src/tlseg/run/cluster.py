@@ -57,6 +57,13 @@ BACK_S = 120.0
 """How long a worker that was lost may take to come back before its nanny, or its job, is ended and another begun. Dask's
 15 s are shorter than a worker takes to start on a busy machine; a run itself waits for 300 s where no worker is left."""
 
+BEFORE_SPAWN = "distributed.nanny.pre-spawn-environ"
+TRIM = "MALLOC_TRIM_THRESHOLD_"
+DASKS_TRIM = 65536
+KEPT = {TRIM: 64 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
+"""What a worker's allocator (glibc) keeps for the next array, in bytes. Dask has it give back all but 64 KiB, so that each
+array is fetched from the system page by page, and cleared: 1.8 times the processor time of all stages but the networks."""
+
 SETTLE_S = 60.0
 """How long the end of a cluster waits for processes that are being started."""
 
@@ -194,10 +201,14 @@ class ClusterSpec:
 def tended(start: Callable[[], Cluster]) -> Iterator[Cluster]:
     """Start a cluster that waits for workers it lost and then replaces them; end it once none is being started again.
 
-    How long to wait is configured for the process, and read when a worker is lost; a longer time that somebody chose holds.
+    How long to wait is configured for the process, and read when a worker is lost; a longer time that somebody chose holds,
+    and so does what somebody chose for the allocator.
     """
     patience_s = max(parse_timedelta(dask.config.get(GIVEN_UP)), BACK_S)
-    with dask.config.set({GIVEN_UP: f"{patience_s}s"}), start() as cluster:
+    environment = dict(dask.config.get(BEFORE_SPAWN))
+    if environment.get(TRIM) == DASKS_TRIM:
+        environment |= KEPT
+    with dask.config.set({GIVEN_UP: f"{patience_s}s", BEFORE_SPAWN: environment}), start() as cluster:
         try:
             with kept(cluster, patience_s=patience_s):
                 yield cluster
