@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
 from tlseg.link import Lineage, LinkSettings, link_objects, relabelled, with_tracks
 from tlseg.link.assign import ALONE, assign, confidence
+from tlseg.link.chains import Chains
 from tlseg.link.rotations import Rigid, kabsch, planar_grid, rotation_grid
 
 NO_OVERLAPS = pd.DataFrame({"t": [], "label_a": [], "label_b": [], "voxels": []}, dtype=np.int64)
@@ -165,6 +167,35 @@ def test_assignment_is_the_cheapest_of_all(rows: int, columns: int, seed: int) -
     assert ((sure > 0) & (sure <= 1)).all()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_problems_side_by_side_are_solved_as_each_alone(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    parts, pairs = [], 0
+    for number in range(150):
+        row, column = (part.ravel() for part in np.indices(generator.integers(1, 7, 2)))
+        keep = generator.random(len(row)) < 0.6
+        cost = generator.uniform(-0.5, 1.2, int(keep.sum()))
+        parts.append((row[keep] + 10 * number, column[keep] + 10 * number, cost, pairs))
+        pairs += len(cost)
+    row, column, cost = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    alone = [assign(*part[:3]) + part[3] for part in parts]
+    order = generator.permutation(pairs)
+    together = order[assign(row[order], column[order], cost[order])]
+    np.testing.assert_array_equal(np.sort(together), np.concatenate(alone))
+
+
+@pytest.mark.parametrize("crowd", [0.5, 1.0, 3.0], ids=["hardly contested", "contested", "one problem"])
+def test_crowded_nuclei_are_assigned_as_a_dense_solver_does(crowd: float) -> None:
+    generator = np.random.default_rng(1)
+    a, b = generator.uniform(0, 12, (2, 300, 2))
+    squared = ((a[:, None] - b[None]) ** 2).sum(axis=2) / crowd**2
+    row, column = np.nonzero(squared < 1.5 * ALONE)
+    chosen = assign(row, column, squared[row, column])
+    dense = linear_sum_assignment(np.minimum(squared, ALONE))
+    taken = squared[dense] < ALONE
+    np.testing.assert_array_equal(np.stack([row[chosen], column[chosen]]), np.stack(dense)[:, taken])
+
+
 def _cheapest(row: np.ndarray, column: np.ndarray, cost: np.ndarray) -> float:
     """Least sum of cost - ALONE over all ways to pair, by trying them."""
 
@@ -178,6 +209,18 @@ def _cheapest(row: np.ndarray, column: np.ndarray, cost: np.ndarray) -> float:
         return float(min(options))
 
     return best(0, frozenset())
+
+
+@given(st.integers(1, 60), st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_rows_of_one_chain_and_no_others_share_its_head(length: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    chain = np.sort(generator.integers(0, 4, length))
+    rows = generator.permutation(length)
+    joined = np.flatnonzero(np.diff(chain) == 0)
+    heads = Chains.of(length, rows[joined], rows[joined + 1]).heads()
+    first = np.searchsorted(chain, chain)
+    np.testing.assert_array_equal(heads[rows], rows[first])
 
 
 @given(st.integers(0, 2**31), st.booleans())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
 from tlseg.link.objects import Floats, Ints
 
@@ -15,6 +15,8 @@ from tlseg.link.objects import Floats, Ints
 ALONE = 1.0
 # Difference of cost that makes a pair e times as likely as its alternative.
 TEMPERATURE = 0.25
+# Pairs solved at once, roughly: enough to be worth a call of the solver.
+_PROBLEM = 1000
 
 
 def assign(row: Ints, column: Ints, cost: Floats) -> Ints:
@@ -23,7 +25,7 @@ def assign(row: Ints, column: Ints, cost: Floats) -> Ints:
     Parameters
     ----------
     row, column
-        Ends of the candidate pairs, any numbers, each pair at most once, shape (m,).
+        Ends of the candidate pairs, numbers from 0 on, each pair at most once, shape (m,).
     cost
         Cost of each pair, shape (m,); a row left alone costs `ALONE`, so pairs of that cost or more are never taken.
 
@@ -33,14 +35,49 @@ def assign(row: Ints, column: Ints, cost: Floats) -> Ints:
         Indices of the chosen pairs, ascending.
     """
     useful = np.flatnonzero(cost < ALONE)
-    if not len(useful):
-        return np.asarray(useful, dtype=np.int64)
-    rows, row_of = np.unique(row[useful], return_inverse=True)
-    columns, column_of = np.unique(column[useful], return_inverse=True)
+    row, column, cost = row[useful], column[useful], cost[useful]
+    certain = _certain(row, column, cost)
+    contested = np.flatnonzero(~np.isin(row, row[certain]) & ~np.isin(column, column[certain]))
+    chosen = [certain]
+    for part in _whole_components(row[contested], column[contested]):
+        pairs = contested[part]
+        chosen.append(pairs[_cheapest(row[pairs], column[pairs], cost[pairs])])
+    return np.asarray(useful[np.sort(np.concatenate(chosen))], dtype=np.int64)
+
+
+def _certain(row: Ints, column: Ints, cost: Floats) -> Ints:
+    """Pairs that every optimum takes, most of them where nuclei move less than they lie apart.
+
+    Whatever a solution without the pair does, taking it must be cheaper: it frees its row of the next best choice r, and its
+    column of the next best o, whose row is then left alone. So `cost < r` and `cost + ALONE < r + o`.
+    """
+    in_row = np.minimum(_best_other(row, cost), ALONE)
+    in_column = _best_other(column, cost)
+    return np.flatnonzero((cost < in_row) & (cost + ALONE < in_row + in_column))
+
+
+def _whole_components(row: Ints, column: Ints) -> list[Ints]:
+    """Split pairs into problems that share no row and no column; the solver's time grows with the square of one."""
+    if not len(row):
+        return []
+    rows, row_of = np.unique(row, return_inverse=True)
+    columns, column_of = np.unique(column, return_inverse=True)
+    size = len(rows) + len(columns)
+    joined = coo_array((np.ones(len(row)), (row_of, len(rows) + column_of)), shape=(size, size))
+    component = connected_components(joined, directed=False)[1][row_of]
+    order = np.argsort(component, kind="stable").astype(np.int64)
+    first = np.flatnonzero(np.diff(component[order])) + 1
+    return np.split(order, first[np.flatnonzero(np.diff(first // _PROBLEM)) + 1])
+
+
+def _cheapest(row: Ints, column: Ints, cost: Floats) -> Ints:
+    """Indices of the pairs of least total cost, all of them below `ALONE`; m >= 1."""
+    rows, row_of = np.unique(row, return_inverse=True)
+    columns, column_of = np.unique(column, return_inverse=True)
     n, m = len(rows), len(columns)
     # Every row is matched once, to a column or to a dummy of its own, so a constant added to all costs changes nothing;
     # it keeps them positive, since a sparse zero would be no edge.
-    weight = np.concatenate([cost[useful], np.full(n, ALONE)])
+    weight = np.concatenate([cost, np.full(n, ALONE)])
     weight += 1.0 - min(0.0, float(weight.min()))
     graph = coo_array(
         (weight, (np.concatenate([row_of, np.arange(n)]), np.concatenate([column_of, m + np.arange(n)]))),
@@ -49,7 +86,7 @@ def assign(row: Ints, column: Ints, cost: Floats) -> Ints:
     matched_rows, matched_columns = min_weight_full_bipartite_matching(graph.tocsr())
     partner = np.full(n, -1, dtype=np.int64)
     partner[matched_rows] = matched_columns
-    return np.asarray(useful[partner[row_of] == column_of], dtype=np.int64)
+    return np.flatnonzero(partner[row_of] == column_of)
 
 
 def confidence(row: Ints, column: Ints, cost: Floats, chosen: Ints) -> Floats:
@@ -73,14 +110,11 @@ def confidence(row: Ints, column: Ints, cost: Floats, chosen: Ints) -> Floats:
 
 def _best_other(group: Ints, cost: Floats) -> Floats:
     """Least cost among the other members of each pair's group, infinite where it is the only one; shape (m,)."""
-    if not len(group):
-        return np.empty(0)
-    order = np.lexsort((cost, group))
-    sorted_group, sorted_cost = group[order], cost[order]
-    first = np.append(True, np.diff(sorted_group) != 0)
-    leader = np.flatnonzero(first)[np.cumsum(first) - 1]
-    has_second = np.append(~first[1:], False)
-    second = np.where(has_second, np.append(sorted_cost[1:], np.inf), np.inf)
-    other = np.empty(len(group))
-    other[order] = np.where(np.arange(len(order)) == leader, second[leader], sorted_cost[leader])
-    return other
+    groups, pairs = int(group.max(initial=-1)) + 1, np.arange(len(group))
+    best, second, leader = np.full(groups, np.inf), np.full(groups, np.inf), np.full(groups, -1)
+    np.minimum.at(best, group, cost)
+    cheapest = np.flatnonzero(cost == best[group])
+    leader[group[cheapest]] = cheapest
+    leads = leader[group] == pairs
+    np.minimum.at(second, group[~leads], cost[~leads])
+    return np.where(leads, second[group], best[group])

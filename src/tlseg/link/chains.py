@@ -41,6 +41,13 @@ class Chains:
         following[a], preceding[b] = b, a
         return Chains(following, preceding)
 
+    def heads(self) -> Ints:
+        """First row of the chain that each row is in, shape (n,)."""
+        earlier = np.where(self.preceding >= 0, self.preceding, np.arange(len(self.preceding)))
+        while (self.preceding[earlier] >= 0).any():
+            earlier = earlier[earlier]  # twice as far back each time
+        return earlier
+
     def at_rest(self, values: Floats, rows: Ints) -> Floats:
         """Median of what a nucleus was before it condensed; its own value where it has no past, shape (m,)."""
         return _median(values, rows, self.preceding)

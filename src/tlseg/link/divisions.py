@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from tlseg.link.candidates import log_ratio_squared
 from tlseg.link.chains import Chains
@@ -197,9 +195,7 @@ def keep_grown_mothers(objects: Objects, same_a: Ints, same_b: Ints, found: Fami
     frames
         Fewest frames from a nucleus's birth by division to its own division; nuclei whose birth was not seen pass.
     """
-    n = len(objects)
-    joined = coo_array((np.ones(len(same_a)), (same_a, same_b)), shape=(n, n))
-    _, chain = connected_components(joined, directed=False)
+    chain = Chains.of(len(objects), same_a, same_b).heads()
     divided: dict[int, list[int]] = {}
     kept = []
     for index in np.lexsort((found.sister, found.mother, found.cost)).tolist():

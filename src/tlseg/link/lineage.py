@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from tlseg.link.chains import Chains
 from tlseg.link.objects import Floats, Ints
 
 NODE_COLUMNS = ("t", "label", "track", "lineage", "parent", "generation")
@@ -72,36 +71,41 @@ def build_lineage(t: Ints, label: Ints, edges: Edges) -> Lineage:
     """
     n = len(t)
     division = edges.kind == DIVISION
-    same = ~division
-    joined = coo_array((np.ones(int(same.sum())), (edges.a[same], edges.b[same])), shape=(n, n))
-    track = _number(t, label, connected_components(joined, directed=False)[1] if n else np.empty(0, np.int64))
-    parent_of = np.zeros(int(track.max(initial=0)) + 1, dtype=np.int64)
+    chains = Chains.of(n, edges.a[~division], edges.b[~division])
+    by_label = np.lexsort((label, t))
+    heads = by_label[chains.preceding[by_label] < 0]
+    number = np.zeros(n, dtype=np.int64)
+    number[heads] = np.arange(1, len(heads) + 1)
+    track = number[chains.heads()]
+    parent_of = np.zeros(len(heads) + 1, dtype=np.int64)
     parent_of[track[edges.b[division]]] = track[edges.a[division]]
     lineage_of, generation_of = _families(parent_of)
+    own = track[by_label]
     nodes = pd.DataFrame(
         {
-            "t": t,
-            "label": label,
-            "track": track,
-            "lineage": lineage_of[track],
-            "parent": parent_of[track],
-            "generation": generation_of[track],
+            "t": t[by_label],
+            "label": label[by_label],
+            "track": own,
+            "lineage": lineage_of[own],
+            "parent": parent_of[own],
+            "generation": generation_of[own],
         }
     )
+    place = np.empty(n, dtype=np.int64)
+    place[by_label] = np.arange(n)
+    order = np.argsort(place[edges.a] * n + place[edges.b])
+    a, b = edges.a[order], edges.b[order]
     joins = pd.DataFrame(
         {
-            "t_a": t[edges.a],
-            "label_a": label[edges.a],
-            "t_b": t[edges.b],
-            "label_b": label[edges.b],
-            "kind": edges.kind.astype(object),
-            "confidence": edges.confidence,
+            "t_a": t[a],
+            "label_a": label[a],
+            "t_b": t[b],
+            "label_b": label[b],
+            "kind": edges.kind[order].astype(object),
+            "confidence": edges.confidence[order],
         }
     )
-    return Lineage(
-        nodes.sort_values(["t", "label"], ignore_index=True),
-        joins.sort_values(["t_a", "label_a", "t_b", "label_b"], ignore_index=True),
-    )
+    return Lineage(nodes, joins)
 
 
 def with_tracks(objects: pd.DataFrame, lineage: Lineage) -> pd.DataFrame:
@@ -135,17 +139,6 @@ def relabelled(lineage: Lineage) -> Lineage:
         nodes.sort_values(["t", "label"], ignore_index=True),
         edges.sort_values(["t_a", "label_a", "t_b", "label_b"], ignore_index=True),
     )
-
-
-def _number(t: Ints, label: Ints, component: NDArray[np.integer]) -> Ints:
-    """Give components numbers from 1 by the (t, label) of their first nucleus."""
-    order = np.lexsort((label, t))
-    _, first, inverse = np.unique(component[order], return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(1, len(first) + 1)
-    track = np.empty(len(t), dtype=np.int64)
-    track[order] = rank[inverse]
-    return track
 
 
 def _families(parent_of: Ints) -> tuple[Ints, Ints]:

@@ -90,7 +90,8 @@ def trace(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettin
     trees = frame_trees(movie, placed)
     reach = reach_um(movie, placed, trees, settings=chosen)
     pairs = link_candidates(movie, placed, trees, shared, reach=reach, settings=chosen)
-    linked, sure = _per_frame(movie, pairs)
+    linked = assign(pairs.a, pairs.b, pairs.cost)
+    sure = confidence(pairs.a, pairs.b, pairs.cost, linked)
     a, b = pairs.a[linked], pairs.b[linked]
     chains = Chains.of(len(movie), a, b)
     found = explain_ends(movie, placed, trees, chains, reach=reach, settings=chosen)
@@ -104,17 +105,6 @@ def trace(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettin
     families = found.families.take(grown)
     edges = _edges((a, b, sure), (found.gaps.a, found.gaps.b, found.gap_sure), families, found.family_sure[grown])
     return Traced(movie, placed, chains, found.gaps, families, edges)
-
-
-def _per_frame(movie: Objects, pairs: Pairs) -> tuple[Ints, Floats]:
-    """Chosen candidates of all pairs of frames, ascending, and their confidence."""
-    bounds = np.searchsorted(pairs.a, movie.starts)
-    chosen = [np.empty(0, np.int64)]
-    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        part = slice(start, stop)
-        chosen.append(assign(pairs.a[part], pairs.b[part], pairs.cost[part]) + start)
-    linked = np.concatenate(chosen)
-    return linked, confidence(pairs.a, pairs.b, pairs.cost, linked)
 
 
 def _edges(
