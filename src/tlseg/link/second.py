@@ -95,8 +95,8 @@ def _families(
     mother, child, sister = triples
     known = features(objects, placed, chains, mother, child, sister, revived=revived)
     cost = division_odds(objects).cost(known, least=settings.division_probability)
-    likely = (cost < ALONE) & part_ways(objects, placed, chains, child, sister)
-    return Families(mother, child, sister, cost).take(np.flatnonzero(likely))
+    likely = Families(mother, child, sister, cost).take(np.flatnonzero(cost < ALONE))
+    return likely.take(np.flatnonzero(part_ways(objects, placed, chains, likely.child, likely.sister)))
 
 
 def _assign(gaps: Pairs, kept_one: Families, kept_none: Families) -> Explained:
