@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -165,6 +169,25 @@ def test_flat_movies_turn_in_their_plane() -> None:
         objects.loc[rows, "y_um"] = np.cos(angle) * y - np.sin(angle) * x
         objects.loc[rows, "x_um"] = np.sin(angle) * y + np.cos(angle) * x
     assert edges_of(link_objects(objects, NO_OVERLAPS)) == truth
+
+
+def test_links_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
+    objects, _, _ = embryo(seed=8, count=30, degrees=(2, 5), motion=1.5, frames=8)
+    objects.to_parquet(tmp_path / "objects.parquet")
+    program = (
+        "import pandas as pd\n"
+        "from tlseg.link import link_objects\n"
+        "none = pd.DataFrame({name: [] for name in ('t', 'label_a', 'label_b', 'voxels')}, dtype='int64')\n"
+        "link_objects(pd.read_parquet('objects.parquet'), none).edges.to_parquet('edges.parquet')\n"
+    )
+    edges = []
+    for threads in ("1", "2", "4"):
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env=environment)
+        edges.append(pd.read_parquet(tmp_path / "edges.parquet"))
+    assert len(edges[0]) > 150
+    pd.testing.assert_frame_equal(edges[0], edges[1], check_exact=True)
+    pd.testing.assert_frame_equal(edges[0], edges[2], check_exact=True)
 
 
 @pytest.mark.parametrize("missing", [1, 2, 3])
