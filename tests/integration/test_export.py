@@ -113,6 +113,17 @@ def test_ctc_division_and_gap_reach_traccuracy(family: Path, tmp_path: Path) -> 
     assert edges == {(1, 3), (2, 2), (2, 4), (2, 5)}
 
 
+@pytest.mark.parametrize("kind", OFFERED)
+def test_a_url_is_no_place_for_an_export(
+    result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = cli(result, "--format", kind, "--out", "s3://bucket/out")
+    assert done.exit_code == 2
+    assert "not to s3://bucket/out" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_ctc_refuses_labels_its_table_does_not_know(family: Path, tmp_path: Path) -> None:
     table = read_table(family, "nuclei")
     write_table(family, "nuclei", [table[table["label"] != 3]], overwrite=True)

@@ -130,6 +130,12 @@ def test_an_interval_that_is_no_time_stops_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_complex_numbers_are_no_labels(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "c.tif", np.ones((4, 5, 6), np.complex64), photometric="minisblack")
+    with pytest.raises(LabelError, match="values of type complex64"):
+        link_labels(tmp_path / "c.tif", out=tmp_path / "out.ome.zarr", spacing_um=(1, 1, 1))
+
+
 def as_label_image(folder: Path, movie: np.ndarray) -> Path:
     return write_labels(folder / "m.ome.zarr", movie) / "labels" / "cells"
 

@@ -39,6 +39,15 @@ def write(folder: Path, table: pd.DataFrame, name: str = "points.csv") -> Path:
     return path
 
 
+@pytest.mark.parametrize(("column", "value"), [("t", 1e30), ("label", 2.0**64), ("t", -(2.0**63))])
+def test_numbers_too_large_to_count_with_are_one_line(tmp_path: Path, column: str, value: float) -> None:
+    table = points().assign(label=range(72)).astype(float)
+    table.loc[3, column] = value
+    with pytest.raises(LabelError, match=f"{column} must be whole numbers"):
+        link_points(write(tmp_path, table), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def agrees(table: pd.DataFrame) -> bool:
     pairs = table[["true", "track"]].drop_duplicates()
     return len(pairs) == pairs["true"].nunique() == pairs["track"].nunique()

@@ -158,6 +158,18 @@ def test_labels_without_an_image_have_a_report(tmp_path: Path) -> None:
     assert report.facts.divisions == 0
 
 
+def test_only_reports_are_replaced(segmented: tuple[Path, Summary], tmp_path: Path) -> None:
+    result, page = segmented[0], tmp_path / "page.html"
+    page.write_text("<!doctype html><title>mine</title>")
+    refused = call("report", result, "--out", page)
+    assert refused.exit_code == 2
+    assert "page.html exists and is no report of tlseg" in refused.stderr
+    assert "mine" in page.read_text()
+    page.unlink()
+    for _ in range(2):
+        assert call("report", result, "--out", page).exit_code == 0
+
+
 def test_bad_input_is_one_line(segmented: tuple[Path, Summary], tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="no finished labels 'cells'"):
         write_report(segmented[0], name="cells")

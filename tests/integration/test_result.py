@@ -48,6 +48,10 @@ def test_a_result_holds_image_labels_and_record(tmp_path: Path) -> None:
     assert result.labels.isel(t=1).values.max() == 2
     np.testing.assert_array_equal(result.image["z"].values, result.labels["z"].values)
     assert result.record == {"complete": True}
+    for text in ("null", "[1]", '{"complete'):
+        (path / "tlseg" / "nuclei" / "run.json").write_text(text)
+        with pytest.raises(LabelError, match=r"run\.json is no run record"):
+            open_result(path)
 
 
 def test_labels_in_the_making_do_not_open(tmp_path: Path) -> None:

@@ -131,6 +131,14 @@ def test_two_processes_share_a_training_and_one_lock(pairs: Path, tmp_path: Path
     assert "another number of processes" in one_line(train(*options))
 
 
+def test_a_url_is_no_folder_to_train_into(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = train("nsn", pairs, "--out", "s3://bucket/out", *QUICK)
+    assert result.exit_code == 2
+    assert "'s3://bucket/out' is a URL; give a path of this machine" in result.stderr
+    assert not list(tmp_path.glob("s3*"))
+
+
 def test_data_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     text = one_line(train("nsn", tmp_path / "nowhere", "--out", tmp_path / "out", *QUICK))
     assert "holds no training pairs" in text

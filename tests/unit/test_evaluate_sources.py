@@ -351,10 +351,48 @@ def test_what_holds_no_labels_says_so(kind: str, words: str, tmp_path: Path) -> 
 
 def test_bad_track_files_name_the_line(tmp_path: Path) -> None:
     path = tmp_path / "man_track.txt"
-    for text in ("1 0 2 0\n1 2 3\n", "1 0 2 0\na b c d\n"):
-        path.write_text(text)
-        with pytest.raises(LabelError, match="line 2"):
+    wrong = ("2 2 3", "a b c d", "2 0 nan 0", "2 0 -1 0", f"2 0 {2**63} 0", "1 3 4 0", "2 2 1 0", "2,0,1,0")
+    for line in wrong:
+        path.write_text(f"1 0 2 0\n{line}\n")
+        with pytest.raises(LabelError, match=r"man_track\.txt, line 2"):
             read_track_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "no line for 1"), ("1 0 2 0\n", "no line for 2"), ("1 0 2 2\n2 0 2 1\n", "2 the parent of 1")],
+)
+def test_a_track_file_that_does_not_fit_its_images_is_named(tmp_path: Path, text: str, said: str) -> None:
+    movie = np.zeros((3, 1, 4, 4), np.uint16)
+    movie[..., :2], movie[..., 2:] = 1, 2
+    for t, frame in enumerate(movie):
+        tifffile.imwrite(tmp_path / f"man_track{t:03d}.tif", frame, photometric="minisblack")
+    (tmp_path / "man_track.txt").write_text(text)
+    for pair in ((movie, tmp_path), (tmp_path, movie)):
+        with pytest.raises(TlsegError, match=said) as caught:
+            evaluate(*pair, tracking="always")
+        assert str(tmp_path / "man_track.txt") in str(caught.value)
+        assert evaluate(*pair, tracking="never").pooled.pq == 1
+
+
+@pytest.mark.parametrize("change", [lambda m: m * 0.5, lambda m: -m.astype(np.int16), lambda m: m.astype(np.complex64)])
+def test_images_that_are_no_labels_are_named(tmp_path: Path, change: Any) -> None:
+    for t, frame in enumerate(change(MOVIE)):
+        tifffile.imwrite(tmp_path / f"man_track{t:03d}.tif", frame, photometric="minisblack")
+    with pytest.raises(TlsegError, match="frame 0: labels") as caught:
+        evaluate(tmp_path, MOVIE)
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("node", ["", "labels", "labels/nuclei", "labels/nuclei/0"])
+@pytest.mark.parametrize("text", ['{"zarr_for', "null"])
+def test_damaged_metadata_of_any_node_are_one_line(tmp_path: Path, node: str, text: str) -> None:
+    path = write_image(tmp_path / "movie.zarr", {"nuclei": MOVIE})
+    (path / node / "zarr.json").write_text(text)
+    with pytest.raises(TlsegError) as caught:
+        open_label_movie(path)
+    assert str(path / node) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_track_file_that_is_no_text_is_one_clear_error(tmp_path: Path) -> None:

@@ -157,3 +157,7 @@ def test_errors_say_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "tables" / "n" / FILE).write_bytes(b"cut short")
     with pytest.raises(LabelError, match="cannot be read"):
         read_table(tmp_path, "n")
+    for text in ('{"zarr', "null", "{}"):
+        (tmp_path / "tables" / "zarr.json").write_text(text)
+        with pytest.raises(LabelError, match="tables: its Zarr metadata cannot be read"):
+            read_table(tmp_path, "n")

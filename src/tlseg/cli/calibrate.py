@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import LocalPath, TripleType, json_option, one_line_errors, print_json
 
 
 @click.command("calibrate")
 @click.argument("model")
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the new model.")
+@click.argument("data", type=LocalPath())
+@click.option("--out", type=LocalPath(), required=True, help="Folder of the new model.")
 @click.option("--groups", help="Groups of DATA to choose on, separated by commas. [default: all]")
 @click.option("--spacing", type=TripleType(float), help="Voxels of DATA, um. [default: as the files say]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -87,6 +88,19 @@ memory_option = click.option(
     callback=_bytes,
     help="Memory of one worker.",
 )
+
+
+class LocalPath(click.Path):
+    """A path of this machine; a URL, of which pathlib would make a folder, is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse the text."""
+        if "://" in str(value):
+            self.fail(f"{value!r} is a URL; give a path of this machine", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class TripleType(click.ParamType):

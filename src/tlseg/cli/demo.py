@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json
+from tlseg.cli.common import LocalPath, json_option, one_line_errors, print_json
 
 MADE_BY = "tlseg demo"
 
 
 @click.command("demo")
-@click.argument("folder", type=click.Path(path_type=Path), default="tlseg-demo", metavar="[DIR]")
+@click.argument("folder", type=LocalPath(), default="tlseg-demo", metavar="[DIR]")
 @click.option("--frames", type=click.IntRange(1), default=10, show_default=True, help="Time points to simulate.")
 @click.option("--nuclei", type=click.IntRange(1), default=8, show_default=True, help="Nuclei in the first frame.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same movie.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tlseg.cli.calibrate import command as calibrate
-from tlseg.cli.common import FiniteRange, json_option, one_line_errors, print_json
+from tlseg.cli.common import FiniteRange, LocalPath, json_option, one_line_errors, print_json
 
 
 @click.group("models", invoke_without_command=True)
@@ -61,14 +61,14 @@ def show(name: str, as_json: bool) -> None:
 
 
 @command.command("pack")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=LocalPath())
 @click.option("--name", required=True, help="Name of the model.")
-@click.option("--nsn", type=click.Path(path_type=Path), required=True, help="best.pt of the NSN training.")
-@click.option("--ndn", type=click.Path(path_type=Path), required=True, help="best.pt of the NDN training.")
+@click.option("--nsn", type=LocalPath(), required=True, help="best.pt of the NSN training.")
+@click.option("--ndn", type=LocalPath(), required=True, help="best.pt of the NDN training.")
 @click.option(
     "--ndn-base", type=click.IntRange(1), default=12, show_default=True, help="Base width of an NDN that does not say."
 )
-@click.option("--settings", type=click.Path(path_type=Path), help="JSON file with further fields of model.json.")
+@click.option("--settings", type=LocalPath(), help="JSON file with further fields of model.json.")
 @json_option
 @one_line_errors
 def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
@@ -107,7 +107,7 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
     required=True,
     help="Width of the nuclei over that of those it learned from.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the new model.")
+@click.option("--out", type=LocalPath(), required=True, help="Folder of the new model.")
 @json_option
 @one_line_errors
 def rescale(name: str, factor: float, out: Path, as_json: bool) -> None:
@@ -128,11 +128,9 @@ def rescale(name: str, factor: float, out: Path, as_json: bool) -> None:
 
 
 @command.command("import")
-@click.argument("nsn", type=click.Path(path_type=Path))
-@click.argument("ndn", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--out", type=click.Path(path_type=Path), default="qcanet", show_default=True, help="Folder of the model."
-)
+@click.argument("nsn", type=LocalPath())
+@click.argument("ndn", type=LocalPath(), required=False)
+@click.option("--out", type=LocalPath(), default="qcanet", show_default=True, help="Folder of the model.")
 @click.option("--name", help="Name of the model. [default: that of the folder]")
 @json_option
 @one_line_errors

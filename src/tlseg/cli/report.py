@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
@@ -14,14 +12,13 @@ from tlseg.cli.common import json_option, one_line_errors, print_json, storage_o
 @click.option("--name", default="nuclei", show_default=True, help="Name of the labels.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.html",
     help="Where to write it [default: RESULT/tlseg/NAME/report.html].",
 )
 @storage_option
 @json_option
 @one_line_errors
-def command(result: str, name: str, out: Path | None, as_json: bool) -> None:
+def command(result: str, name: str, out: str | None, as_json: bool) -> None:
     """Write one self-contained HTML page about RESULT: pictures through time, lineage, volumes, divisions, doubts."""
     from tlseg.cli.progress import counted
     from tlseg.report.write import write_report

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import FiniteRange, LocalPath, TripleType, json_option, one_line_errors, print_json
 from tlseg.errors import MissingExtraError, TlsegError
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def _as_typed(value: Any) -> Any:
 
 @click.command("train")
 @click.argument("network", type=click.Choice(["nsn", "ndn", "unet3d"]))
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints, log and weights.")
+@click.argument("data", type=LocalPath())
+@click.option("--out", type=LocalPath(), required=True, help="Folder for checkpoints, log and weights.")
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     is_eager=True,
     callback=_configured,
     help="TOML or YAML file with any of these options; the command line wins.",

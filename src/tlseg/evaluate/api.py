@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from tlseg.errors import EvaluationError
 from tlseg.evaluate.divisions import DivisionScores, score_divisions
 from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks
 from tlseg.evaluate.matching import count_detections, count_matches, match_objects
-from tlseg.evaluate.overlap import Ids, Ints, Overlap, add_up, count_overlap, overlap_of
+from tlseg.evaluate.overlap import Ids, Ints, Overlap, add_up, as_labels, count_overlap, overlap_of
 from tlseg.evaluate.report import Detection, FrameRow
 from tlseg.evaluate.report import Evaluation as Evaluation
 from tlseg.evaluate.scores import (
@@ -146,10 +147,14 @@ class _Tally:
 
 def _overlap(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | None) -> Overlap:
     parts = (
-        count_overlap(truth.read(frame, box), result.read(frame, box), origin=box.start)
+        count_overlap(_read(truth, frame, box), _read(result, frame, box), origin=box.start)
         for box in _boxes(result, truth, frame, block)
     )
     return overlap_of(add_up(parts))
+
+
+def _read(movie: LabelMovie, frame: int, box: Box) -> npt.NDArray[np.generic]:
+    return as_labels(movie.read(frame, box), where=f"{movie.source}, frame {frame}: labels")
 
 
 def _boxes(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | None) -> Iterable[Box]:
@@ -289,7 +294,7 @@ def _tracking(
 
 def _graph(movie: LabelMovie, frame: Ints, label: Ids) -> TrackGraph:
     if (tracks := movie.tracks()) is not None:
-        return graph_of_tracks(frame, label, tracks)
+        return graph_of_tracks(frame, label, tracks, where=str(movie.track_file))
     if (links := movie.links()) is not None:
         return graph_of_links(frame, label, links)
     return graph_of_labels(frame, label)

@@ -70,7 +70,7 @@ def graph_of_labels(frame: Ints, label: Ids) -> TrackGraph:
     return _graph(frame, label, _same_label(*_sorted(frame, label)))
 
 
-def graph_of_tracks(frame: Ints, label: Ids, tracks: pd.DataFrame) -> TrackGraph:
+def graph_of_tracks(frame: Ints, label: Ids, tracks: pd.DataFrame, *, where: str = "The track file") -> TrackGraph:
     """Link each label to its next appearance, and the last of a parent to the first of its children.
 
     Parameters
@@ -79,8 +79,21 @@ def graph_of_tracks(frame: Ints, label: Ids, tracks: pd.DataFrame) -> TrackGraph
         Objects that were seen in the label images.
     tracks : DataFrame
         Columns `track` and `parent` (0: none); the frames are taken from the images.
+    where : str
+        The file they are from, for messages.
+
+    Raises
+    ------
+    EvaluationError
+        When a label has no track, or a parent outlives the birth of its child.
     """
     frame, label = _sorted(frame, label)
+    unknown = np.flatnonzero(~np.isin(label, tracks["track"].to_numpy().astype(np.uint64)))
+    if len(unknown):
+        raise EvaluationError(
+            f"{where} has no line for {label[unknown[0]]}, which is in the image of frame {frame[unknown[0]]}. Correct the "
+            "track file, or compare without tracks (--no-tracking)."
+        )
     labels, first = np.unique(label, return_index=True)  # nodes are ascending by frame
     last = len(label) - 1 - np.unique(label[::-1], return_index=True)[1]
     child, parent = (tracks[name].to_numpy().astype(np.uint64) for name in ("track", "parent"))
@@ -91,7 +104,7 @@ def graph_of_tracks(frame: Ints, label: Ids, tracks: pd.DataFrame) -> TrackGraph
     if not forward.all():
         wrong = int(np.flatnonzero(~forward)[0])
         raise EvaluationError(
-            f"The track file makes {parent[known][wrong]} the parent of {child[known][wrong]}, but in the images the "
+            f"{where} makes {parent[known][wrong]} the parent of {child[known][wrong]}, but in the images the "
             f"parent lasts until frame {frame[source][wrong]} and the child starts in frame {frame[target][wrong]}. "
             "Correct the track file."
         )

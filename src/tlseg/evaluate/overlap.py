@@ -115,7 +115,7 @@ def count_overlap(truth: npt.NDArray[np.generic], result: npt.NDArray[np.generic
         raise EvaluationError(
             f"The blocks to compare have shapes {result.shape} and {truth.shape}; both must be the same (z, y, x)."
         )
-    a, b = _as_labels(truth), _as_labels(result)
+    a, b = (np.ascontiguousarray(as_labels(side)).reshape(-1) for side in (truth, result))
     width = truth.shape[2]
     starts = _run_starts(a, b, width)
     if not len(starts):
@@ -164,17 +164,23 @@ def overlap_of(table: Contingency) -> Overlap:
     )
 
 
-def _as_labels(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def as_labels(array: npt.NDArray[np.generic], *, where: str = "Labels") -> npt.NDArray[np.generic]:
+    """Return labels as integers, yes and no as 1 and 0.
+
+    Raises
+    ------
+    EvaluationError
+        When they are something else, or below 0; `where` names them.
+    """
     if array.dtype == np.bool_:
-        array = array.view(np.uint8)
+        return array.view(np.uint8)
     if array.dtype.kind not in "iu":
         raise EvaluationError(
-            f"Labels have dtype {array.dtype}, expected integers. Give label images, not probabilities or intensities."
+            f"{where} have dtype {array.dtype}, expected integers. Give label images, not probabilities or intensities."
         )
-    flat: npt.NDArray[np.generic] = np.ascontiguousarray(array).reshape(-1)
-    if array.dtype.kind == "i" and flat.size and int(flat.min()) < 0:
-        raise EvaluationError(f"Labels must not be negative, found {flat.min()}. Use 0 for background.")
-    return flat
+    if array.dtype.kind == "i" and array.size and int(array.min()) < 0:
+        raise EvaluationError(f"{where} must not be negative, found {array.min()}. Use 0 for background.")
+    return array
 
 
 def _run_starts(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic], width: int) -> Ints:

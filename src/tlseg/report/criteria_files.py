@@ -9,7 +9,7 @@ import pandas as pd
 
 from tlseg.measure.criteria import Criteria, measure_criteria
 from tlseg.report.facts import segmented_frames
-from tlseg.store.export_target import beside, has_header, only_files, publishing
+from tlseg.store.export_target import beside, has_header, local_target, only_files, publishing
 from tlseg.store.movie import open_source
 from tlseg.store.result import open_result
 from tlseg.store.tables import read_table
@@ -58,9 +58,10 @@ def write_criteria(
     RunError
         If the disk does not take what is written.
     """
+    chosen = local_target(out) if out is not None else None
     result = open_result(path, name=name)
     source = open_source(f"{result.path}/labels/{name}")
-    target = Path(out).expanduser().absolute() if out is not None else beside(result.path, name, "-criteria")
+    target = chosen or beside(result.path, name, "-criteria")
     table = read_table(result.path, name)
     frames = segmented_frames(result, source)
     found = measure_criteria(table, frames=frames, interval_s=source.interval_s).tables()

@@ -74,6 +74,10 @@ class Content:
     listings: Sequence[Listing]
 
 
+MARK = '<meta name="generator" content="tlseg report">'
+"""Text near the beginning of every report, which tells it from a page that may not be replaced."""
+
+
 def build_page(content: Content) -> str:
     """HTML of the whole page."""
     title = f"{_stem(content.facts)}: {content.facts.name}"
@@ -81,6 +85,7 @@ def build_page(content: Content) -> str:
         "head",
         Raw('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
         Raw(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
+        Raw(MARK),
         tag("title", f"{title} - tlseg report"),
         tag("style", Raw(_asset("page.css"))),
     )

@@ -18,7 +18,7 @@ from tlseg.report.attention import listings
 from tlseg.report.facts import Facts, gather_facts, segmented_frames
 from tlseg.report.generations import generation_sheet
 from tlseg.report.lineage_tree import lineage_tree
-from tlseg.report.page import Content, Panel, build_page
+from tlseg.report.page import MARK, Content, Panel, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
 from tlseg.report.timing import Clock, clock_for
 from tlseg.store.location import one_line
@@ -26,6 +26,9 @@ from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.place import Place, place_of
 from tlseg.store.result import Result, open_result
 from tlseg.store.tables import read_table
+
+_HEAD_BYTES = 2000
+"""Bytes of a report that hold its mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,18 @@ def _target(result: Result, out: str | Path | None) -> Path | Place:
     target = chosen if chosen.remote else chosen.path
     if target.is_dir():
         raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
+    if target.exists() and not _is_report(chosen):
+        raise LabelError(f"{target} exists and is no report of tlseg, so it is not replaced. Choose another --out.")
     return target
+
+
+def _is_report(file: Place) -> bool:
+    if file.remote:
+        head = file.read_range(0, _HEAD_BYTES)
+    else:
+        with file.path.open("rb") as opened:
+            head = opened.read(_HEAD_BYTES)
+    return MARK.encode() in head
 
 
 def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progress: Progress | None) -> Content:

@@ -142,6 +142,8 @@ def as_labels(values: NDArray[np.generic], *, where: str) -> NDArray[np.uint32]:
     """
     if values.dtype == np.uint32:
         return values.astype(np.uint32, copy=False)
+    if values.dtype.kind not in "buif":
+        raise LabelError(f"{where} has values of type {values.dtype}. Labels are whole numbers; give label images.")
     if values.size:
         low, high = float(values.min()), float(values.max())
         if not (low >= 0 and high <= np.iinfo(np.uint32).max):

@@ -20,8 +20,8 @@ from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.link.settings import LinkSettings
 from tlseg.run.linked import Linked, count
 from tlseg.store.export_geff import detach, is_detached
-from tlseg.store.export_target import only_entries, publishing
-from tlseg.store.location import is_url, resolve
+from tlseg.store.export_target import local_target, only_entries, publishing
+from tlseg.store.location import resolve
 from tlseg.store.points import SUFFIXES, read_points, write_points
 from tlseg.store.tracks import FOLDER, write_tracks
 
@@ -61,11 +61,9 @@ def link_points(
     """
     began = time.monotonic()
     chosen = (settings or LinkSettings()).with_interval(interval_s)
-    if is_url(out):
-        raise LabelError(f"Tracks are written to a local folder, not to {out}. Write locally and copy the result.")
+    target = local_target(out)
     table = read_points(points)
     objects = objects_of(table, where=str(points))
-    target = Path(resolve(out))
     with publishing(target, overwrite=overwrite, replaceable=_is_ours, apart_from=resolve(points)) as part:
         lineage = link_objects(
             objects, pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}), settings=chosen
@@ -100,7 +98,7 @@ def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
             "or columns out."
         )
     for name in ("t", "label"):
-        if name in numbers and not (numbers[name] == numbers[name].round()).all():
+        if name in numbers and not _are_whole(numbers[name]):
             raise LabelError(f"{where}: {name} must be whole numbers; t counts frames, it is no time in seconds.")
     objects = pd.DataFrame({"t": numbers["t"].astype(np.int64)})
     objects["label"] = numbers["label"].astype(np.int64) if "label" in numbers else objects.groupby("t").cumcount() + 1
@@ -109,6 +107,11 @@ def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     objects["volume_um3"] = numbers["volume"] if "volume" in numbers else _typical_volume(objects)
     objects["intensity_mean"] = numbers.get("intensity", 0.0)
     return objects
+
+
+def _are_whole(values: pd.Series[float]) -> bool:
+    """Whether these are whole numbers, each one told from the next."""
+    return bool(((values == values.round()) & (values.abs() < 2**53)).all())
 
 
 def _typical_volume(objects: pd.DataFrame) -> float:

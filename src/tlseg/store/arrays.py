@@ -203,9 +203,11 @@ def replace_json(place: Place, document: Json) -> None:
 
 
 def read_json(place: Place | Path) -> Json:
-    """Read the metadata file of a Zarr node."""
+    """Read the metadata file of a Zarr node, or another JSON object."""
     try:
         document: Json = json.loads(place.read_bytes())
+        if not isinstance(document, dict):
+            raise ValueError("it is no JSON object")
     except (OSError, ValueError) as error:
         raise LabelError(
             f"{place} cannot be read ({type(error).__name__}): {error}. Restore it or write elsewhere with --out."

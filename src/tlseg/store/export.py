@@ -15,7 +15,7 @@ from tlseg.errors import LabelError
 from tlseg.store.export_ctc import TRACK_FILE, write_ctc
 from tlseg.store.export_geff import copy_geff, is_detached
 from tlseg.store.export_tables import csv_columns, napari_columns, write_csv, write_napari
-from tlseg.store.export_target import beside, has_header, only_files, publishing
+from tlseg.store.export_target import beside, has_header, local_target, only_files, publishing
 from tlseg.store.export_tiff import is_exported, slabs, write_stacks
 from tlseg.store.export_zarr import is_v04_export, write_v04
 from tlseg.store.label_movie import open_label_movie
@@ -104,9 +104,10 @@ def export(
     """
     if format not in FORMATS:
         raise LabelError(f"{format!r} is no format of export. Expected one of {', '.join(FORMATS)}.")
+    chosen = local_target(out) if out is not None else None
     found = open_result(result, name=name)
     labels = open_source(f"{found.path}/labels/{name}")
-    target = Path(out).expanduser().absolute() if out is not None else beside(found.path, name, _ENDS[format])
+    target = chosen or beside(found.path, name, _ENDS[format])
     with publishing(
         target,
         overwrite=overwrite,

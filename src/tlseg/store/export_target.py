@@ -57,6 +57,19 @@ def publishing(
         part.remove()
 
 
+def local_target(out: str | Path) -> Path:
+    """Absolute path to write to.
+
+    Raises
+    ------
+    LabelError
+        If it is a URL.
+    """
+    if is_url(out):
+        raise LabelError(f"This is written to a local folder, not to {out}. Write locally and copy the result.")
+    return Path(out).expanduser().absolute()
+
+
 def only_files(folder: Path, matches: Callable[[str], bool]) -> bool:
     """Whether a folder holds files alone, all of them with names that match."""
     return only_entries(folder, matches) and all(entry.is_file() for entry in folder.iterdir())

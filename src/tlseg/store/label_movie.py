@@ -28,6 +28,7 @@ from tlseg.store.tiff import Layout, TiffInfo, TiffReader, describe_tiff, natura
 Labels = npt.NDArray[np.generic]
 
 TRACK_FILES = ("man_track.txt", "res_track.txt")
+_MOST = 2**63 - 1
 _CTC_NAME = re.compile(r"(?:man_track|man_seg|mask)_?(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)
 
 
@@ -220,15 +221,20 @@ def read_track_file(path: Path) -> pd.DataFrame:
             "parent."
         ) from error
     rows = []
+    seen: set[int] = set()
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             values = [int(part) for part in line.split()]
         except ValueError:
             values = [-1]
-        if values and (len(values) != 4 or min(values) < 0):
+        if values and (len(values) != 4 or min(values) < 0 or max(values) > _MOST):
             raise LabelError(
                 f"{path}, line {number}: found {line!r}, expected four whole numbers: track, start, end, parent."
             )
+        if values and (values[0] in seen or values[1] > values[2]):
+            wrong = "is there twice" if values[0] in seen else "ends before it starts"
+            raise LabelError(f"{path}, line {number}: track {values[0]} {wrong}. Correct the track file.")
+        seen.update(values[:1])
         rows += [values] if values else []
     return pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 4), columns=["track", "start", "end", "parent"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ import zarr
 from numpy.typing import NDArray
 
 from tlseg.errors import LabelError
+from tlseg.store.arrays import read_json
 from tlseg.store.graph import AGAIN, read_graph, read_metadata
 from tlseg.store.label_movie import LabelMovie, movie_of_axes
-from tlseg.store.location import is_url, open_group, resolve
+from tlseg.store.location import child_of, is_url, open_group, resolve
 from tlseg.store.metadata import ImageMetadata, parse_image
 from tlseg.store.place import Place
 from tlseg.store.tracks import FOLDER, graph_of
@@ -120,7 +120,7 @@ def _is_array(folder: Path) -> bool:
     if (folder / ".zarray").is_file():
         return True
     document = folder / "zarr.json"
-    return document.is_file() and json.loads(document.read_text(encoding="utf-8")).get("node_type") == "array"
+    return document.is_file() and read_json(Place(str(document))).get("node_type") == "array"
 
 
 def _is_group(folder: Place) -> bool:
@@ -134,15 +134,15 @@ def _ome(group: zarr.Group) -> Mapping[str, Any]:
 
 
 def _label_names(group: zarr.Group) -> list[str]:
-    if "labels" not in group:
+    labels = child_of(group, "labels")
+    if not isinstance(labels, zarr.Group):
         return []
-    labels = _group(group, "labels")
     listed = _ome(labels).get("labels")
     return [str(n) for n in listed] if isinstance(listed, Sequence) else sorted(labels.group_keys())
 
 
 def _group(parent: zarr.Group, name: str) -> zarr.Group:
-    child = parent.get(name)
+    child = child_of(parent, name)
     if not isinstance(child, zarr.Group):
         raise LabelError(f"{parent.store_path} names {name}, but there is no such group. Check that the copy is whole.")
     return child
@@ -160,7 +160,7 @@ def _choose(names: list[str], name: str | None, prefer: Sequence[str], path: str
 
 def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None) -> LabelMovie:
     image = parse_image(dict(group.attrs), where=source)
-    array = group.get(image.paths[0])
+    array = child_of(group, image.paths[0])
     if not isinstance(array, zarr.Array):
         raise LabelError(
             f"{source} names level {image.paths[0]}, but there is no such array. Check that the copy is whole."

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tlseg.errors import LabelError, MissingExtraError, MovieError
 from tlseg.store.options import assume_public
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
+    from zarr.core.array import Array
     from zarr.core.group import Group
 
     from tlseg.store.place import Place
@@ -101,6 +102,23 @@ def open_group(url: str) -> Group:
         raise
     except Exception as error:  # every backend and codec has errors of its own
         raise MovieError(_explain(url, error)) from error
+
+
+def child_of(group: Group, name: str) -> Group | Array[Any] | None:
+    """Group or array inside a group; None where there is none.
+
+    Raises
+    ------
+    LabelError
+        If its metadata are damaged.
+    """
+    try:
+        return group.get(name)
+    except Exception as error:  # every backend and codec has errors of its own
+        raise LabelError(
+            f"{group.store_path}/{name}: its Zarr metadata cannot be read ({one_line(error)}). They are damaged or cut "
+            "short; copy it again."
+        ) from error
 
 
 def writable_group(url: str) -> Group:

@@ -99,13 +99,13 @@ def _finished(group: Any) -> list[str]:
 def _record(place: str, name: str) -> dict[str, Any]:
     path = Place(place) / "tlseg" / name / "run.json"
     try:
-        text = path.read_text()
+        record: Any = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise MovieError(f"{path} cannot be read ({one_line(error)}).") from error
-    try:
-        record = json.loads(text)
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise LabelError(f"{path} is no run record ({one_line(error)}). It is damaged; run again.") from error
-    return dict(record)
+    if not isinstance(record, dict):
+        raise LabelError(f"{path} is no run record (it holds no object). It is damaged; run again.")
+    return record

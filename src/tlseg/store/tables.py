@@ -17,7 +17,7 @@ import pandas as pd
 
 from tlseg.errors import LabelError, MovieError
 from tlseg.store.arrays import refresh_consolidated
-from tlseg.store.location import check_name, one_line, open_group, writable_group
+from tlseg.store.location import check_name, child_of, one_line, open_group, writable_group
 from tlseg.store.place import Place, place_of
 from tlseg.store.retry import again
 
@@ -271,7 +271,7 @@ def list_tables(root: str | Path | Place) -> list[str]:
         group = open_group(place_of(root).url)
     except MovieError as error:
         raise LabelError(str(error)) from error
-    tables = group.get("tables")
+    tables = child_of(group, "tables")
     return _listed(tables) if tables is not None else []
 
 
