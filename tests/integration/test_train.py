@@ -213,6 +213,8 @@ def test_folds_leave_one_group_out_and_go_on_where_they_were(pairs: Path, tmp_pa
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--grid", "0.0016,0.0008,0.0008"], "0.0016, 0.0008, 0.0008) um: 1.09e+03 times apart, where 50 are the most"),
+        (["--spacing", "1750,800,800"], "Check --spacing"),
         (["--fold", 4], "3 groups make folds 1 to 3"),
         (["--folds", "Emb01,Emb07"], "no group 'Emb07' (--folds); there are Emb01, Emb02, Emb11"),
         (["--fold", 1, "--folds", "all"], "one of --hold-out, --fold and --folds"),

@@ -18,6 +18,7 @@ from tlseg.predict.frame import predict_maps
 from tlseg.store.pairs import read_pair
 from tlseg.store.stacks import PairPath
 from tlseg.train.choose import Choice, Example
+from tlseg.train.samples import check_grid
 
 
 def predict_examples(
@@ -46,6 +47,7 @@ def predict_examples(
             raise TrainingError(
                 f"{pair.labels} marks where nuclei are, not their outlines, and settings need outlines."
             )
+        check_grid(pair, model.spec.spacing_um)
         image, truth = read_pair(pair)
         maps = predict_maps(image, pair.spacing_um, model=model, device=device)
         examples.append(Example(maps["nsn"], maps["ndn"], truth, pair.spacing_um))

@@ -30,6 +30,9 @@ from tlseg.train.targets import centroids, target_of
 
 Origin = Literal["real", "simulated"]
 
+MOST_RESAMPLED = 50
+"""Times that voxels of a stack and of the grid may differ along an axis; a slip of units makes a thousand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -94,6 +97,17 @@ def load_pair(
         spacing_um=held,
         origin=origin,
     )
+
+
+def check_grid(path: PairPath, grid_um: Spacing) -> None:
+    """Raise a `TrainingError` where voxels of a stack are so unlike those of the grid that one of the two is mistaken."""
+    ratios = [max(s / g, g / s) for s, g in zip(path.spacing_um, grid_um, strict=True)]
+    if max(ratios) > MOST_RESAMPLED:
+        raise TrainingError(
+            f"{path.name} has voxels of {path.spacing_um} um (z, y, x) and the grid {tuple(grid_um)} um: "
+            f"{max(ratios):.3g} times apart, where {MOST_RESAMPLED} are the most. Check --spacing, the unit in the files, "
+            "and --grid."
+        )
 
 
 def fingerprint(pairs: Sequence[Pair]) -> str:

@@ -17,7 +17,7 @@ from tlseg.store.stacks import PairPath
 from tlseg.train.loop import Progress, train
 from tlseg.train.processes import is_first, join
 from tlseg.train.recipe import Network, role_of, spec_in_training
-from tlseg.train.samples import Origin, Pair, load_pair
+from tlseg.train.samples import Origin, Pair, check_grid, load_pair
 from tlseg.train.settings import TrainSettings
 from tlseg.train.validate import SCORE_NAMES, load_frame, validator
 
@@ -114,6 +114,8 @@ def open_session(
         When data cannot be read or used, or a group to hold out is not there.
     """
     check_groups(paths, always_held)
+    for path in paths:
+        check_grid(path, settings.samples.spacing_um)
     if settings.target == "mask" and any(p.truth == "markers" for p in paths):
         marked = next(p for p in paths if p.truth == "markers")
         raise TrainingError(
