@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from tlseg.cli import main
+from tlseg.cli.common import one_line_errors
 from tlseg.cli.evaluate import FrameRange
 from tlseg.config import parse_frames
 from tlseg.errors import MovieError
@@ -74,3 +76,33 @@ def test_frames_lie_within_the_movie() -> None:
 def test_what_is_no_range_of_frames_is_refused(text: str) -> None:
     with pytest.raises(MovieError, match="is not a range of frames"):
         parse_frames(text)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["simulate out", "demo", "train nsn data --out o", "tune data --out o --config c"]
+)
+@pytest.mark.parametrize("seed", [-1, 2**70])
+def test_seeds_that_no_generator_takes_are_refused(arguments: str, seed: int) -> None:
+    result = CliRunner().invoke(main, [*arguments.split(), "--seed", str(seed)])
+    assert result.exit_code == 2
+    assert "0<=x<=2147483647" in result.output
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "/data/out"), "Error: /data/out: No space left on device."),
+        (OSError("the network is gone"), "Error: OSError: the network is gone."),
+        (MemoryError(), "Error: Memory is used up"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(error: Exception, said: str) -> None:
+    @click.command()
+    @one_line_errors
+    def command() -> None:
+        raise error
+
+    result = CliRunner().invoke(command)
+    assert result.exit_code == 1
+    assert result.output.startswith(said)
+    assert result.output.count("\n") == 1

@@ -256,6 +256,52 @@ def test_a_checkpoint_of_an_earlier_version_is_not_resumed(pairs: list[Pair], tm
         run(pairs, tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"text"])
+def test_a_damaged_checkpoint_is_named(pairs: list[Pair], tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"last\.pt is damaged, .*Delete it to begin again"):
+        run(pairs, tmp_path)
+    torch.save([1], tmp_path / "last.pt")
+    with pytest.raises(TrainingError, match="another version of tlseg"):
+        run(pairs, tmp_path)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("unexpected pos 64 vs 0"), OSError(28, "No space left on device")])
+def test_a_full_disk_leaves_the_checkpoint_before(
+    pairs: list[Pair], uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    run(pairs, tmp_path, stop_after=4)
+    saved = torch.save
+
+    def full(state: dict[str, Any], path: Path) -> None:
+        if state["step"] > 5:
+            path.write_bytes(b"half")
+            raise error
+        saved(state, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(RunError, match=r"\.pt cannot be written .*Free space; the same command goes on"):
+            run(pairs, tmp_path)
+    assert not list(tmp_path.glob("*.part"))
+    assert state(tmp_path / "last.pt")["step"] == 4
+    run(pairs, tmp_path)
+    assert log(tmp_path) == log(uninterrupted)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 TB")])
+def test_memory_that_is_used_up_is_one_line(
+    pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def learn(*_: Any) -> float:
+        raise error
+
+    monkeypatch.setattr(trainee.Trainee, "learn", learn)
+    with pytest.raises(RunError, match="smaller --crop, --batch or --base"):
+        run(pairs, tmp_path)
+    assert not (tmp_path / "run.lock").exists()
+
+
 def test_a_training_without_usable_gradients_ends(
     pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

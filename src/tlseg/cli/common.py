@@ -12,14 +12,15 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from tlseg.errors import TlsegError
+from tlseg.errors import RunError, TlsegError
+from tlseg.store.location import one_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn a `TlsegError` into `Error: ...` on standard error and its exit code, never a traceback."""
+    """Turn a `TlsegError`, or what the machine refuses, into `Error: ...` on standard error and an exit code."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -28,9 +29,22 @@ def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
         except TlsegError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(error.exit_code)
+        except BrokenPipeError:  # who read the output has gone, which click knows how to end
+            raise
+        except OSError as error:
+            # Whatever a disk or network may refuse at any moment; what needs more words is a `TlsegError`.
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"Error: {where}{error.strerror or one_line(error)}. Start again when that is mended.", err=True)
+            sys.exit(RunError.exit_code)
+        except MemoryError as error:
+            click.echo(f"Error: Memory is used up ({one_line(error)}). Ask for less at once.", err=True)
+            sys.exit(RunError.exit_code)
 
     return wrapped
 
+
+SEED = click.IntRange(0, 2**31 - 1)
+"""Seeds that every generator of random numbers takes."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 

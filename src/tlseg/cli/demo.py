@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import LocalPath, json_option, one_line_errors, print_json
+from tlseg.cli.common import SEED, LocalPath, json_option, one_line_errors, print_json
 
 MADE_BY = "tlseg demo"
 
@@ -18,7 +18,7 @@ MADE_BY = "tlseg demo"
 @click.argument("folder", type=LocalPath(), default="tlseg-demo", metavar="[DIR]")
 @click.option("--frames", type=click.IntRange(1), default=10, show_default=True, help="Time points to simulate.")
 @click.option("--nuclei", type=click.IntRange(1), default=8, show_default=True, help="Nuclei in the first frame.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same movie.")
+@click.option("--seed", type=SEED, default=1, show_default=True, help="Same seed, same movie.")
 @json_option
 @one_line_errors
 def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) -> None:

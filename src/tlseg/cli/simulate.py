@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import SEED, FiniteRange, TripleType, json_option, one_line_errors, print_json
 
 SCENES = ("embryo", "blastocyst", "sheet", "tissue")
 
@@ -36,7 +36,7 @@ SCENES = ("embryo", "blastocyst", "sheet", "tissue")
 @click.option(
     "--interval", type=FiniteRange(0, min_open=True), default=600.0, show_default=True, help="Seconds between frames."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same movie.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Same seed, same movie.")
 @click.option("--overwrite", is_flag=True, help="Replace a simulated movie that is there already.")
 @json_option
 @one_line_errors

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, LocalPath, TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import SEED, FiniteRange, LocalPath, TripleType, json_option, one_line_errors, print_json
 from tlseg.errors import MissingExtraError, TlsegError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _as_typed(value: Any) -> Any:
 @click.option("--save-every", type=click.IntRange(1), default=100, show_default=True, help="Steps.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads. [default: all cores]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @json_option
 @one_line_errors
 def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlseg.cli import train as training
-from tlseg.cli.common import LocalPath, json_option, one_line_errors, print_json
+from tlseg.cli.common import SEED, LocalPath, json_option, one_line_errors, print_json
 from tlseg.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ EXTRA = ("accelerate", "matplotlib", "optuna", "tensorboard")
 @click.option("--out", type=LocalPath(), required=True, help="Folder for the search and its trainings.")
 @click.option("--config", type=LocalPath(), required=True, help="TOML or YAML file with a table [search].")
 @click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="Trainings, with earlier ones.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the search.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the search.")
 @json_option
 @one_line_errors
 def command(data: Path, out: Path, config: Path, trials: int, seed: int, as_json: bool) -> None:

@@ -6,11 +6,13 @@ best score on the held-out groups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from tlseg.errors import RunError, TrainingError
@@ -40,6 +42,19 @@ class Progress:
     best: float | None
 
 
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn what is raised where memory is used up into one line that says what takes less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On a CPU, torch has no class of its own for it.
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise RunError("Memory does not hold this training. Give a smaller --crop, --batch or --base.") from error
+
+
+@enough_memory()
 def train(
     pairs: Sequence[Pair],
     settings: TrainSettings,
@@ -82,7 +97,7 @@ def train(
         When there are no pairs, settings make no sense, or `out` holds a training with other settings or data, or
         has lost its best weights.
     RunError
-        When gradients stay without numbers, or another training writes to `out`.
+        When gradients stay without numbers, memory is used up, or another training writes to `out`.
     """
     if not pairs:
         raise TrainingError(

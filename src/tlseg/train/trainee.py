@@ -17,8 +17,9 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tlseg.errors import TrainingError
+from tlseg.errors import RunError, TrainingError
 from tlseg.models.unet import UNet
+from tlseg.store.location import one_line
 from tlseg.train.losses import Loss, loss_of
 from tlseg.train.processes import join
 from tlseg.train.samples import Pair, batch
@@ -123,11 +124,17 @@ class Trainee:
         Raises
         ------
         TrainingError
-            When it was another training: other settings, data or weights to start from.
+            When the file is damaged, or it was another training: other settings, data or weights to start from.
         """
         elsewhere = f"Choose another --out, or delete {path.parent}."
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        if saved.get("format") != FORMAT:
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # other bytes make the reader fail in any way it has
+            raise TrainingError(
+                f"{path} is damaged, so the training cannot go on. Delete it to begin again, or start from best.pt (--init) "
+                "into another --out."
+            ) from error
+        if not isinstance(saved, Mapping) or saved.get("format") != FORMAT:
             raise TrainingError(f"{path} was made by another version of tlseg and cannot be resumed. {elsewhere}")
         changed = difference(saved["settings"], self.described["settings"])
         if changed:
@@ -166,10 +173,16 @@ def new_trainee(
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write beside and rename, so that a kill leaves the checkpoint before."""
+    """Write beside and rename, so that a kill or a full disk leaves the checkpoint before."""
     beside = path.with_suffix(".part")
-    torch.save(dict(state), beside)
-    beside.replace(path)
+    try:
+        torch.save(dict(state), beside)
+        beside.replace(path)
+    except (OSError, RuntimeError) as error:  # torch has no class of its own for a disk that is full
+        beside.unlink(missing_ok=True)
+        raise RunError(
+            f"{path} cannot be written ({one_line(error)}). Free space; the same command goes on from the last checkpoint."
+        ) from error
 
 
 def _optimizer(network: UNet, settings: TrainSettings) -> torch.optim.Optimizer:
