@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from safetensors import SafetensorError
 
 from handmade import bright_balls, save_threshold_model
+from runs import tree
 from tlseg.cli.models import command
-from tlseg.errors import ModelError
+from tlseg.errors import ModelError, RunError
 from tlseg.label.frame import label_frame
-from tlseg.models.bundle import load_model
+from tlseg.models.bundle import load_model, save_model
 from tlseg.models.derive import rescaled, save_derived
 from tlseg.predict.frame import predict_maps
 
@@ -57,3 +59,35 @@ def test_the_command_writes_a_model_and_refuses_in_one_line(tmp_path: Path) -> N
     assert "already" in again.output
     with pytest.raises(ModelError, match="positive"):
         rescaled(model.spec, 0.0)
+
+
+@pytest.mark.parametrize("error", [SafetensorError("I/O error: No space left"), OSError(28, "No space left")])
+def test_a_model_that_the_disk_does_not_take_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    model = save_threshold_model(tmp_path / "model")
+    before = tree(tmp_path)
+
+    def full(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", full)
+        patch.setattr("shutil.copyfile", full)
+        for save in (
+            lambda: save_model(tmp_path / "new", model.spec, weights={"nsn": {}}),
+            lambda: save_derived(tmp_path / "new", model, model.spec),
+        ):
+            with pytest.raises(RunError, match=r"new cannot be written \(.*No space left"):
+                save()
+    assert tree(tmp_path) == before
+    assert save_derived(tmp_path / "new", model, model.spec).digest == model.digest
+
+
+def test_a_model_is_written_to_the_working_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = save_threshold_model(tmp_path / "model")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    save_derived(Path(), model, model.spec)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["here", "model"]
+    assert load_model(tmp_path / "here").digest == model.digest

@@ -261,6 +261,9 @@ def test_a_damaged_checkpoint_is_named(pairs: list[Pair], tmp_path: Path, conten
     (tmp_path / "last.pt").write_bytes(content)
     with pytest.raises(TrainingError, match=r"last\.pt is damaged, .*Delete it to begin again"):
         run(pairs, tmp_path)
+    torch.save({"format": trainee.FORMAT, "settings": {}}, tmp_path / "last.pt")
+    with pytest.raises(TrainingError, match=r"last\.pt is damaged"):
+        run(pairs, tmp_path)
     torch.save([1], tmp_path / "last.pt")
     with pytest.raises(TrainingError, match="another version of tlseg"):
         run(pairs, tmp_path)

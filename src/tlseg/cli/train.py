@@ -104,7 +104,7 @@ def _as_typed(value: Any) -> Any:
 @click.option("--precision", type=click.Choice(["bfloat16", "float32"]), help="[default: bfloat16; ndn: float32]")
 @click.option("--validate-every", type=click.IntRange(1), default=500, show_default=True, help="Steps.")
 @click.option("--save-every", type=click.IntRange(1), default=100, show_default=True, help="Steps.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads. [default: all cores]")
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads. [default: all cores]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @json_option

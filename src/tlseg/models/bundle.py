@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from safetensors import SafetensorError
 
 from tlseg.config import LabelSettings, Method, Relief, Scaling, byte
-from tlseg.errors import ModelError
+from tlseg.errors import ModelError, RunError
 from tlseg.geometry import Shape, Spacing
 from tlseg.models.rules import Rule, at_least_0, between, mapping, one_of, positive, text, three, whole
 from tlseg.models.unet import UNet, UNetConfig
@@ -249,19 +251,49 @@ def save_model(
     weights: Mapping[Role, Mapping[str, Tensor]],
     storage: Literal["float16", "float32"] = "float16",
 ) -> Model:
-    """Write a model folder: safetensors in the number format `storage` for each network in `weights`, then `model.json`."""
+    """Write a model folder: safetensors in the number format `storage` for each network in `weights`, and `model.json`.
+
+    Raises
+    ------
+    RunError
+        When the disk does not take it.
+    """
     import torch
     from safetensors.torch import save_file
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     dtype = torch.float16 if storage == "float16" else torch.float32
-    for role, state in weights.items():
-        stored = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in state.items()}
-        save_file(stored, folder / spec.networks[role].file)
-        (folder / spec.networks[role].file).chmod(0o644)
-    (folder / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
+    with written_whole(Path(folder), spec) as part:
+        for role, state in weights.items():
+            stored = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in state.items()}
+            save_file(stored, part / spec.networks[role].file)
+            (part / spec.networks[role].file).chmod(0o644)
     return load_model(folder)
+
+
+@contextmanager
+def written_whole(folder: Path, spec: ModelSpec) -> Iterator[Path]:
+    """Give a folder for the weights of a model, which are in `folder` with its `model.json` when all could be written.
+
+    Raises
+    ------
+    RunError
+        When the disk does not take it; nothing is left then.
+    """
+    part = folder.absolute().with_name(f".{folder.absolute().name}.partial")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        (part / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
+        folder.mkdir(exist_ok=True)
+        # Last what makes it a model.
+        for file in sorted(part.iterdir(), key=lambda file: file.name == "model.json"):
+            file.replace(folder / file.name)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RunError(f"{folder} cannot be written ({reason}). Free space, or choose another folder.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _network(role: str, values: Mapping[str, Any]) -> NetworkSpec:

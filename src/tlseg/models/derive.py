@@ -5,14 +5,13 @@ Weights are copied byte by byte, so what a derived model answers on its grid is 
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from tlseg.errors import ModelError
-from tlseg.models.bundle import Model, ModelSpec, load_model
+from tlseg.models.bundle import Model, ModelSpec, load_model, written_whole
 
 
 def rescaled(spec: ModelSpec, factor: float) -> ModelSpec:
@@ -44,12 +43,13 @@ def save_derived(folder: Path, model: Model, spec: ModelSpec) -> Model:
     ------
     ModelError
         When something is there already.
+    RunError
+        When the disk does not take it.
     """
     check_new(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for network in model.spec.networks.values():
-        shutil.copyfile(model.folder / network.file, folder / network.file)
-    (folder / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
+    with written_whole(folder, spec) as part:
+        for network in model.spec.networks.values():
+            shutil.copyfile(model.folder / network.file, part / network.file)
     return load_model(folder)
 
 

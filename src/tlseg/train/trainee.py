@@ -28,6 +28,8 @@ from tlseg.train.settings import TrainSettings, difference, learning_rate
 FORMAT = 2
 _SAME = {"start": "from other weights", "data": "on other data", "processes": "on another number of processes"}
 
+_SAVED = {"settings", *_SAME, "network", "averaged", "optimizer", "step", "score", "skipped", "in_a_row"}
+
 
 @dataclass(slots=True)
 class Trainee:
@@ -130,12 +132,11 @@ class Trainee:
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # other bytes make the reader fail in any way it has
-            raise TrainingError(
-                f"{path} is damaged, so the training cannot go on. Delete it to begin again, or start from best.pt (--init) "
-                "into another --out."
-            ) from error
+            raise TrainingError(_damaged(path)) from error
         if not isinstance(saved, Mapping) or saved.get("format") != FORMAT:
             raise TrainingError(f"{path} was made by another version of tlseg and cannot be resumed. {elsewhere}")
+        if not saved.keys() >= _SAVED:
+            raise TrainingError(_damaged(path))
         changed = difference(saved["settings"], self.described["settings"])
         if changed:
             raise TrainingError(f"{path.parent} holds a training with other settings: {changed}. {elsewhere}")
@@ -183,6 +184,13 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
         raise RunError(
             f"{path} cannot be written ({one_line(error)}). Free space; the same command goes on from the last checkpoint."
         ) from error
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"{path} is damaged, so the training cannot go on. Delete it to begin again, or start from best.pt (--init) into "
+        "another --out."
+    )
 
 
 def _optimizer(network: UNet, settings: TrainSettings) -> torch.optim.Optimizer:
