@@ -131,7 +131,6 @@ def settings_of(choice: str, options: argparse.Namespace, *, seed: int) -> Train
         batch=options.batch,
         rate=options.sgd_rate if sgd else options.rate,
         warmup=min(50, options.steps // 10),
-        average=min(0.995, 1 - 5 / options.steps),
         seed=seed,
         validate_every=options.validate_every,
         **CHOICES[choice],

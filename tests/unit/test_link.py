@@ -204,6 +204,15 @@ def test_a_missed_nucleus_keeps_its_number_up_to_the_longest_gap(missing: int) -
     assert link_objects(seen, NO_OVERLAPS, settings=LinkSettings(max_gap=missing - 1)).tracks == 9
 
 
+def test_a_gap_may_be_as_long_as_the_movie_and_no_longer() -> None:
+    """Whatever is asked for: nobody waits for frames that are not there."""
+    objects, _, _ = embryo(frames=6, missed=0.2)
+    endless, whole = LinkSettings(max_gap=10**12, division_gap=10**12), LinkSettings(max_gap=6, division_gap=6)
+    found = link_objects(objects, NO_OVERLAPS, settings=endless)
+    assert edges_of(found, "gap")
+    assert found.edges.equals(link_objects(objects, NO_OVERLAPS, settings=whole).edges)
+
+
 def test_many_missed_detections() -> None:
     objects, truth, _ = embryo(seed=5, missed=0.05, cycle=None, frames=25, count=20)
     found = edges_of(link_objects(objects, NO_OVERLAPS))

@@ -86,6 +86,7 @@ def trace(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettin
         nothing = Edges(none, none, np.empty(0, "U8"), np.empty(0))
         placed = Stabilised(movie.position_um, np.empty(0))
         return Traced(movie, placed, Chains(none, none), Pairs(none, none, np.empty(0)), Families.none(), nothing)
+    chosen = chosen.within(movie.frames)
     placed = stabilise(movie, shared, settings=chosen)
     trees = frame_trees(movie, placed)
     reach = reach_um(movie, placed, trees, settings=chosen)

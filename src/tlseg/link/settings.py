@@ -83,6 +83,10 @@ class LinkSettings:
             if not 0 <= getattr(self, name) < math.inf:
                 raise LabelError(f"{name} is {getattr(self, name)!r}, expected 0 or more.")
 
+    def within(self, frames: int) -> LinkSettings:
+        """Settings for a movie of so many frames, which no gap is longer than."""
+        return replace(self, max_gap=min(self.max_gap, frames), division_gap=min(self.division_gap, frames))
+
     def with_interval(self, interval_s: float | None) -> LinkSettings:
         """Settings for a movie of so many seconds between frames: times are turned into whole frames, rounded up.
 
