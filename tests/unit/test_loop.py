@@ -141,7 +141,7 @@ def test_a_second_training_in_one_folder_is_refused(pairs: list[Pair], uninterru
 
     def report(progress: Progress) -> None:
         if progress.step == 5:
-            with pytest.raises(RunError, match=r"Another run is writing to .*--out") as caught:
+            with pytest.raises(RunError, match=r"Another run is writing to .*write elsewhere") as caught:
                 run(pairs, tmp_path)
             refused.append(caught.value)
 
@@ -266,6 +266,32 @@ def test_a_damaged_checkpoint_is_named(pairs: list[Pair], tmp_path: Path, conten
         run(pairs, tmp_path)
     torch.save([1], tmp_path / "last.pt")
     with pytest.raises(TrainingError, match="another version of tlseg"):
+        run(pairs, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (PermissionError(13, "Permission denied"), TrainingError, r"last\.pt cannot be read"),
+        (MemoryError(), RunError, "Memory does not hold"),
+    ],
+)
+def test_what_only_cannot_be_read_now_is_not_called_damaged(
+    pairs: list[Pair],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    kind: type[Exception],
+    said: str,
+) -> None:
+    """Whoever believes it deletes a training."""
+
+    def load(*_: Any, **__: Any) -> None:
+        raise error
+
+    (tmp_path / "last.pt").touch()
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(kind, match=said):
         run(pairs, tmp_path)
 
 

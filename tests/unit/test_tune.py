@@ -86,7 +86,7 @@ def test_a_second_search_in_one_folder_is_refused(tmp_path: Path) -> None:
     refused = []
 
     def train(values: Mapping[str, Any], folder: Path, report: Report) -> float:
-        with pytest.raises(RunError, match=r"Another run is writing to .*--out") as caught:
+        with pytest.raises(RunError, match=r"Another run is writing to .*write elsewhere") as caught:
             search(tmp_path, Trainings())
         refused.append(caught.value)
         return 0.5

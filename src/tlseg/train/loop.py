@@ -137,6 +137,7 @@ def _lead(
     with TrainingLog(out, step=trainee.step, score_name=score_name) as log:
         while not trainee.ended:
             loss = trainee.learn(pairs)
+            lock.beat()  # before anything is written: what is there may be another's by now
             interval = trainee.step % settings.validate_every == 0 or trainee.ended
             score = _judge(trainee, validate, best) if interval else None
             log.write(trainee.step, loss=loss, rate=trainee.rate, score=score)
@@ -146,7 +147,6 @@ def _lead(
                 log.draw()
             report(Progress(trainee.step, settings.steps, loss, trainee.skipped, score, trainee.score))
             _check_numbers(trainee)
-            lock.beat()
 
 
 def _judge(trainee: Trainee, validate: Validate | None, best: Path) -> float | None:

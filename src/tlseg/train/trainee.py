@@ -126,11 +126,17 @@ class Trainee:
         Raises
         ------
         TrainingError
-            When the file is damaged, or it was another training: other settings, data or weights to start from.
+            When it cannot be read or is damaged, or was another training: other settings, data or weights to start from.
         """
         elsewhere = f"Choose another --out, or delete {path.parent}."
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except OSError as error:
+            raise TrainingError(
+                f"{path} cannot be read ({one_line(error)}). See to the disk, and start again."
+            ) from error
         except Exception as error:  # other bytes make the reader fail in any way it has
             raise TrainingError(_damaged(path)) from error
         if not isinstance(saved, Mapping) or saved.get("format") != FORMAT:
