@@ -325,14 +325,14 @@ def test_a_killed_conversion_leaves_nothing_that_looks_complete(tmp_path: Path) 
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     part = tmp_path / ".a.ome.zarr.partial"
     deadline = time.monotonic() + 30
-    while not (part / "0" / "c").exists() and time.monotonic() < deadline:
+    while not (part / out.name / "0" / "c").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert part.exists()
     assert not out.exists()
     with pytest.raises(MovieError, match="no multiscales"):
-        open_source(part)
+        open_source(part / out.name)
     convert([folder], out, spacing_um=(2, 1, 1))
     assert open_source(out).n_frames == 60
     assert not part.exists()

@@ -143,6 +143,21 @@ def test_a_simulation_that_was_stopped_is_begun_again(
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+def test_a_second_start_on_one_output_is_refused(tmp_path: Path) -> None:
+    out, refused = tmp_path / "m.ome.zarr", []
+
+    def progress(*_: int) -> None:
+        with pytest.raises(RunError, match=r"Another run is writing to .*m\.ome\.zarr") as caught:
+            simulate(out, settings)
+        refused.append(caught.value)
+
+    settings = dataclasses.replace(SMALL, frames=1)
+    simulate(out, settings, progress=progress)
+    assert refused
+    assert open_source(out).n_frames == 1
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
 def test_a_stopped_overwrite_leaves_the_old_movie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, settings = tmp_path / "m.ome.zarr", dataclasses.replace(SMALL, frames=1)
     simulate(out, settings)

@@ -27,7 +27,7 @@ from tlseg.store.place import Place, place_of
 from tlseg.store.pyramid import plan_pyramid
 from tlseg.store.tables import write_table
 from tlseg.store.tracks import write_tracks
-from tlseg.store.whole import written_whole
+from tlseg.store.whole import names_in, written_whole
 
 NAME = "truth"
 MADE_BY = "tlseg simulate"
@@ -211,9 +211,8 @@ def _publishing(
 
 def _check_target(target: Place, *, overwrite: bool) -> None:
     """Raise `MovieError` unless nothing is there, or a simulated movie that may go with the results beside it."""
-    names = target.names()
-    empty = not names and (target.is_dir() or not target.exists())
-    if empty or (target.remote and MARK in names):
+    names = names_in(target)
+    if names is None or (not names and target.is_dir()) or (target.remote and MARK in names):
         return
     truth = target / "labels" / NAME / "zarr.json"
     attributes = read_json(truth).get("attributes", {}) if truth.exists() else {}

@@ -6,7 +6,6 @@ One slab of planes is in memory at a time. A conversion that was stopped never l
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,10 @@ from tlseg.errors import MovieError
 from tlseg.geometry import Box, Spacing
 from tlseg.store.image_writer import create_image
 from tlseg.store.inputs import Input, open_inputs
-from tlseg.store.location import can_list, one_line
 from tlseg.store.place import Place, place_of
 from tlseg.store.pyramid import plan_pyramid, slabs
 from tlseg.store.tiff import Layout
-from tlseg.store.whole import written_whole
+from tlseg.store.whole import names_in, written_whole
 
 MARK = "converting.json"
 """Object that is in an object store's OME-Zarr as long as a conversion writes it, or was stopped."""
@@ -105,7 +103,7 @@ def convert(
     MovieError
         If the input is not what it claims to be or does not say enough; one line.
     RunError
-        If the output cannot be written.
+        If the output cannot be written, or another start writes it.
     """
     target = place_of(out)
     _check_target(target, overwrite)
@@ -155,31 +153,13 @@ def _check_target(target: Place, overwrite: bool) -> None:
         raise MovieError(
             f"{target.name} is the last argument, so it is the output. Expected a name that ends in .ome.zarr."
         )
-    names = _names_in(target)
+    names = names_in(target)
     if names is None or (target.remote and MARK in names):
         return
     if not {"zarr.json", ".zgroup", ".zattrs", ".zarray"} & set(names):
         raise MovieError(f"{target} exists and is no OME-Zarr, so it is not replaced. Choose another output.")
     if not overwrite:
         raise MovieError(f"{target} exists. Use --overwrite to replace it, or choose another output.")
-
-
-def _names_in(target: Place) -> list[str] | None:
-    """Names of what lies in the output, None where there is nothing.
-
-    Raises
-    ------
-    MovieError
-        If a store cannot be reached, or is only read.
-    """
-    if not target.remote:
-        return target.names() if os.path.lexists(target.url) else None
-    if not can_list(target.url):
-        raise MovieError(f"{target} can only be read. Expected a local path or an object store, such as s3://.")
-    try:
-        return target.names() or None
-    except OSError as error:
-        raise MovieError(f"{target} cannot be reached ({one_line(error)}). Check address and access.") from error
 
 
 def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:

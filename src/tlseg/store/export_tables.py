@@ -60,7 +60,7 @@ def write_napari(root: str, name: str, path: Path, *, is_2d: bool) -> int:
     first, *others = napari_columns(is_2d=is_2d)
     rows: pd.DataFrame = read_table(root, name, columns=["track", *others])
     rows = rows.rename(columns={"track": first}).sort_values([first, "t"], ignore_index=True)
-    rows[[first, *others]].to_csv(path, index=False, lineterminator="\n")
+    rows[[first, *others]].to_csv(path, index=False, compression=None, lineterminator="\n")
     return len(rows)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from tlseg.errors import LabelError, RunError
 from tlseg.store.location import is_url
 from tlseg.store.place import Place
-from tlseg.store.swap import swap
+from tlseg.store.whole import staged
 
 
 @contextmanager
@@ -40,21 +40,16 @@ def publishing(
     LabelError
         If there is something that may not be replaced.
     RunError
-        If the disk does not take what is written.
+        If the disk does not take what is written, or another start writes it.
     """
     _check(target, overwrite=overwrite, replaceable=replaceable, apart_from=apart_from)
-    part = Place(str(target.with_name(f".{target.name}.partial")))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.remove()
-        yield part.path
-        swap(part.path, target)
+        with staged(Place(str(target))) as part:
+            yield part.path
     except OSError as error:
         raise RunError(
             f"{target} cannot be written ({error.strerror or error}). Free space or choose another place with --out."
         ) from error
-    finally:
-        part.remove()
 
 
 def local_target(out: str | Path) -> Path:

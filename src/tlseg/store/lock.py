@@ -244,9 +244,7 @@ def _lost(folder: Place, held: Held | None) -> str:
 
 def _yield_to_living(held: Held | None, folder: Place) -> None:
     if held is not None and held.alive:
-        raise RunError(
-            f"Another run is writing to {folder} ({held.owner}). Wait for it, or write elsewhere with --out."
-        )
+        raise RunError(f"Another run is writing to {folder} ({held.owner}). Wait for it, or write elsewhere.")
 
 
 def _read_folder(lock: Path) -> Held | None:

@@ -1,23 +1,27 @@
-"""Write an OME-Zarr that never looks whole before it is.
+"""Write what never looks whole before it is, and only one start at a time.
 
-In a folder it is written beside its place and renamed when it is whole. On an object store nothing can be renamed: an
-object in it says that it is being written, or was stopped, and what makes it a movie is written last.
+On a file system it is written in a folder beside its place and renamed when it is whole. On an object store nothing can
+be renamed: an object in it says that it is being written, or was stopped, and what makes it a movie is written last.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from tlseg.errors import RunError
-from tlseg.store.location import one_line
+from tlseg.errors import MovieError, RunError
+from tlseg.store.location import can_list, one_line
+from tlseg.store.lock import LOCK, lock_of
 from tlseg.store.place import Place
 from tlseg.store.swap import swap
 
 
 @contextmanager
 def written_whole(target: Place, *, mark: str) -> Iterator[Place]:
-    """Give a place to write to, which is `target` once the block was left without an error; what was there is dropped.
+    """Give a place to write an OME-Zarr to, which is `target` once the block was left without an error.
+
+    What was there is dropped.
 
     Parameters
     ----------
@@ -30,31 +34,79 @@ def written_whole(target: Place, *, mark: str) -> Iterator[Place]:
     Raises
     ------
     RunError
-        If it cannot be written.
+        If it cannot be written, or another start writes it.
     """
-    part = target if target.remote else target.parent / f".{target.name}.partial"
     try:
-        _begin(part, mark)
-        yield part
-        if part.remote:
-            (part / mark).remove()
-        else:
-            swap(part.path, target.path)
+        with _in_place(target, mark) if target.remote else staged(target) as part:
+            yield part
     except OSError as error:
         raise RunError(
             f"{target} cannot be written ({error.strerror or one_line(error)}). Free space or choose another place."
         ) from error
+
+
+@contextmanager
+def staged(target: Place) -> Iterator[Place]:
+    """Give a local path beside `target`, which takes its name once the block was left without an error.
+
+    What was there is dropped then; if the block fails, nothing remains.
+
+    Raises
+    ------
+    OSError
+        If the file system does not take it.
+    RunError
+        If another start writes it.
+    """
+    work = target.parent / f".{target.name}.partial"
+    part = work / target.name
+    work.path.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock_of(work) as lock:
+            _clear(work)
+            try:
+                yield part
+                lock.beat()
+                swap(part.path, target.path)
+            finally:
+                if not lock.lost:
+                    part.remove()
     finally:
-        if not part.remote:
-            part.remove()
+        with suppress(OSError):  # another start is in it
+            work.path.rmdir()
 
 
-def _begin(part: Place, mark: str) -> None:
-    if not part.remote:
-        part.remove()
-        return
-    (part / mark).write(b"{}\n")
-    # What makes it a movie goes first.
-    for name in ("zarr.json", *part.names()):
-        if name != mark:
-            (part / name).remove()
+def names_in(target: Place) -> list[str] | None:
+    """Names of what lies in an output, None where there is nothing.
+
+    Raises
+    ------
+    MovieError
+        If a store cannot be reached, or is only read.
+    """
+    if not target.remote:
+        return target.names() if os.path.lexists(target.url) else None
+    if not can_list(target.url):
+        raise MovieError(f"{target} can only be read. Expected a local path or an object store, such as s3://.")
+    try:
+        return [name for name in target.names() if name != LOCK] or None
+    except OSError as error:
+        raise MovieError(f"{target} cannot be reached ({one_line(error)}). Check address and access.") from error
+
+
+@contextmanager
+def _in_place(target: Place, mark: str) -> Iterator[Place]:
+    with lock_of(target) as lock:
+        (target / mark).write(b"{}\n")
+        (target / "zarr.json").remove()  # what makes it a movie goes first
+        _clear(target, mark)
+        yield target
+        lock.beat()
+        (target / mark).remove()
+
+
+def _clear(place: Place, *kept: str) -> None:
+    """Remove what an earlier start left, but no lock, and none that is being made."""
+    for name in place.names():
+        if name not in kept and not name.lstrip(".").startswith(LOCK):
+            (place / name).remove()
