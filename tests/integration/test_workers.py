@@ -155,18 +155,21 @@ def test_a_worker_that_takes_long_to_come_back_is_waited_for() -> None:
         assert worker not in client.nthreads()
 
 
-@pytest.mark.parametrize(("chosen", "trim"), [({}, str(64 << 20)), ({clusters.TRIM: 4096}, "4096")])
-def test_workers_keep_the_memory_of_one_array_for_the_next(chosen: dict[str, int], trim: str) -> None:
+@pytest.mark.parametrize("chosen", [{}, {clusters.TRIM: 4096}, {"MALLOC_MMAP_THRESHOLD_": 8 << 20}])
+def test_workers_keep_the_memory_of_one_array_for_the_next(chosen: dict[str, int]) -> None:
     """Unless somebody chose otherwise."""
     given = dask.config.get(clusters.BEFORE_SPAWN) | chosen
-    with (
-        mock.patch.dict(os.environ),
-        dask.config.set({clusters.BEFORE_SPAWN: given}),
-        clusters.local_cluster(1, gpus=0, memory_bytes=2**30) as made,
-        Client(made) as client,
-    ):
-        (found,) = client.run(os.environ.get, clusters.TRIM).values()
-    assert found == trim
+    expected = clusters.KEPT | chosen if clusters.TRIM not in chosen else chosen
+    with mock.patch.dict(os.environ):
+        for name in clusters.KEPT:  # nannies leave theirs in this process
+            os.environ.pop(name, None)
+        with (
+            dask.config.set({clusters.BEFORE_SPAWN: given}),
+            clusters.local_cluster(1, gpus=0, memory_bytes=2**30) as made,
+            Client(made) as client,
+        ):
+            (found,) = client.run(lambda: dict(os.environ)).values()
+    assert {name: found.get(name) for name in expected} == {name: str(value) for name, value in expected.items()}
 
 
 @pytest.mark.usefixtures("no_remains")

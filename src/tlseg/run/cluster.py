@@ -207,7 +207,7 @@ def tended(start: Callable[[], Cluster]) -> Iterator[Cluster]:
     patience_s = max(parse_timedelta(dask.config.get(GIVEN_UP)), BACK_S)
     environment = dict(dask.config.get(BEFORE_SPAWN))
     if environment.get(TRIM) == DASKS_TRIM:
-        environment |= KEPT
+        environment = KEPT | environment | {TRIM: KEPT[TRIM]}
     with dask.config.set({GIVEN_UP: f"{patience_s}s", BEFORE_SPAWN: environment}), start() as cluster:
         try:
             with kept(cluster, patience_s=patience_s):
