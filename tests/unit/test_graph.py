@@ -119,3 +119,29 @@ def test_edges_without_a_kind_are_not_ours(graph: Path) -> None:
     (graph / ".zattrs").write_text(json.dumps(attributes))
     with pytest.raises(LabelError, match=r"edges of .* lack kind"):
         read_tracks(str(graph))
+
+
+def test_a_graph_of_another_tool_may_be_undirected_and_know_few_labels(tmp_path: Path) -> None:
+    from geff.core_io import write_arrays
+    from geff_spec import Axis, GeffMetadata
+
+    def prop(values: list[Any], missing: list[int] | None = None) -> dict[str, Any]:
+        return {"values": np.array(values), "missing": None if missing is None else np.array(missing, dtype=bool)}
+
+    write_arrays(
+        tmp_path / "theirs.geff",
+        np.array([4, 7, 9, 11], dtype=np.uint64),
+        {
+            "frame": prop([0.0, 1.0, 2.0, 2.0]),
+            "seg_id": prop([3.0, 5.0, 6.0, np.nan], missing=[0, 0, 0, 1]),
+            "comment": prop(["a", "b", "c", "d"]),
+            "place": prop([[0.5, 1.5]] * 4),
+        },
+        np.array([[7, 4], [7, 9], [11, 7]], dtype=np.uint64),
+        {"score": prop([0.1, 0.2, 0.3])},
+        GeffMetadata(
+            directed=False, axes=[Axis(name="frame", type="time")], node_props_metadata={}, edge_props_metadata={}
+        ),
+    )
+    links = read_geff_links(str(tmp_path / "theirs.geff"))
+    assert links.to_numpy().tolist() == [[0, 3, 1, 5], [1, 5, 2, 6]]

@@ -29,12 +29,15 @@ class Graph:
     ----------
     nodes, edges : mapping of str to arrays
         Properties, (n,) and (m,); the time of nodes as int64 frame numbers.
+    missing : mapping of str to (n,) bool
+        Nodes without a value, of properties that are optional; what stands in their place means nothing.
     ends : (m, 2) int64
         Rows of the nodes that each edge joins, the earlier one first.
     """
 
     nodes: Mapping[str, NDArray[Any]]
     edges: Mapping[str, NDArray[Any]]
+    missing: Mapping[str, NDArray[np.bool_]]
     ends: NDArray[np.int64]
 
 
@@ -85,12 +88,16 @@ def read_graph(
     except Exception as error:  # every backend and validator has errors of its own
         raise LabelError(f"{place} cannot be read as a GEFF graph ({one_line(error)}). {AGAIN}") from error
     ids, pairs = np.asarray(found["node_ids"]), np.asarray(found["edge_ids"])
-    props = {name: _values(found[name]) for name in ("node_props", "edge_props")}
-    _check_lengths(place, ids, pairs, props)
+    props = {name: _arrays(found[name], "values") for name in ("node_props", "edge_props")}
+    missing = _arrays(found["node_props"], "missing")
+    _check_lengths(place, ids, pairs, {**props, "missing": missing})
     ends = _ends(place, ids, pairs)
-    frames = _frames(place, props["node_props"][time], time)
+    frames = _frames(place, props["node_props"][time], time, missing=missing.get(time))
+    if not reader.metadata.directed:
+        back = frames[ends[:, 0]] > frames[ends[:, 1]]
+        ends[back] = ends[back, ::-1]
     _check_forward(place, ids, frames, ends)
-    return Graph({**props["node_props"], time: frames}, props["edge_props"], ends)
+    return Graph({**props["node_props"], time: frames}, props["edge_props"], missing, ends)
 
 
 def geff_store(url: str) -> Any:
@@ -102,8 +109,8 @@ def geff_store(url: str) -> Any:
     return GuardedStore(open_store(url))
 
 
-def _values(props: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    return {name: np.asarray(prop["values"]) for name, prop in props.items()}
+def _arrays(props: Mapping[str, Any], part: str) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(prop[part]) for name, prop in props.items() if prop[part] is not None}
 
 
 def _check_lengths(
@@ -114,8 +121,12 @@ def _check_lengths(
             f"{place} has node numbers of shape {ids.shape} and edges of shape {pairs.shape}; expected (n,) and (m, 2). "
             f"{AGAIN}"
         )
-    for kind, whole in (("node", len(ids)), ("edge", len(pairs))):
-        for name, values in props[f"{kind}_props"].items():
+    for part, kind, whole in (
+        ("node_props", "node", len(ids)),
+        ("missing", "node", len(ids)),
+        ("edge_props", "edge", len(pairs)),
+    ):
+        for name, values in props[part].items():
             if len(values) != whole:
                 raise LabelError(f"{place} has {whole} {kind}s, but their {name} has {len(values)} values. {AGAIN}")
 
@@ -131,7 +142,9 @@ def _ends(place: Place, ids: NDArray[Any], pairs: NDArray[Any]) -> NDArray[np.in
     return ends
 
 
-def _frames(place: Place, times: NDArray[Any], name: str) -> NDArray[np.int64]:
+def _frames(place: Place, times: NDArray[Any], name: str, *, missing: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    if times.dtype.kind not in "iuf" or (missing is not None and missing.any()):
+        raise LabelError(f"{place} has nodes without a frame number along {name}. Store the frame of each node.")
     with np.errstate(invalid="ignore"):
         frames: NDArray[np.int64] = times.astype(np.int64)
     wrong = frames != times

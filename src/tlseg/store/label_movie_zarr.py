@@ -71,7 +71,7 @@ def read_geff_links(path: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns frame, label, next_frame, next_label; one row per edge.
+        Columns frame, label, next_frame, next_label; one row per edge between nodes that have a label.
 
     Raises
     ------
@@ -92,13 +92,14 @@ def read_geff_links(path: str) -> pd.DataFrame:
         )
     graph = read_graph(place, time=time, nodes=[time, label], edges=[])
     labels = graph.nodes[label]
-    if len(labels) and not _are_labels(labels):
+    labelled = ~graph.missing.get(label, np.zeros(len(labels), dtype=bool))
+    if labelled.any() and not _are_labels(labels[labelled]):
         raise LabelError(
-            f"{path} has {label}s that are no labels, such as {labels[-1]} ({labels.dtype}); expected "
+            f"{path} has {label}s that are no labels, such as {labels[labelled][-1]} ({labels.dtype}); expected "
             f"whole numbers, 0 for background. {AGAIN}"
         )
     columns = {}
-    for prefix, row in zip(("", "next_"), graph.ends.T, strict=True):
+    for prefix, row in zip(("", "next_"), graph.ends[labelled[graph.ends].all(axis=1)].T, strict=True):
         columns[f"{prefix}frame"] = graph.nodes[time][row]
         columns[f"{prefix}label"] = labels[row].astype(np.uint64)
     return pd.DataFrame(columns)
