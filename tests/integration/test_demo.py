@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from runs import tree
-from tlseg.cli.demo import MADE_BY, check_picture, check_result, command
+from tlseg.cli.demo import MADE_BY, check_movie, check_picture, check_result, command
 from tlseg.errors import LabelError
 from tlseg.report.overlay import save_png
+from tlseg.simulate.api import simulate
+from tlseg.simulate.settings import SimulationSettings
 from tlseg.store.place import Place
 from tlseg.store.scratch import FINGERPRINT
 from tlseg.store.working import scratch_folder
@@ -48,6 +50,19 @@ def test_only_a_picture_of_a_demo_is_replaced(tmp_path: Path) -> None:
     picture.mkdir()
     with pytest.raises(LabelError, match="not made by tlseg demo"):
         check_picture(picture)
+
+
+def test_a_movie_that_somebody_simulated_is_not_replaced(tmp_path: Path) -> None:
+    movie, settings = tmp_path / "movie.ome.zarr", SimulationSettings(frames=1, start_nuclei=1, shape=(8, 24, 24))
+    check_movie(movie)
+    simulate(movie, settings)
+    before = tree(tmp_path)
+    done = CliRunner().invoke(command, [str(tmp_path)])
+    assert done.exit_code == 2
+    assert "movie.ome.zarr was not made by tlseg demo" in done.output
+    assert tree(tmp_path) == before, "nor is anything written beside it"
+    simulate(movie, settings, overwrite=True, made_by=MADE_BY)
+    check_movie(movie)
 
 
 @pytest.mark.parametrize("stopped", [True, False])

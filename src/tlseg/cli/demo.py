@@ -37,12 +37,13 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     movie, result, picture = folder / "movie.ome.zarr", folder / "result.ome.zarr", folder / "overlay.png"
+    check_movie(movie)
     check_result(result, movie)
     check_picture(picture)
     # Divisions every twenty frames or so: some fall into a movie of ten.
     settings = SimulationSettings(frames=frames, start_nuclei=nuclei, cycle_frames=20.0, seed=seed)
     click.echo(f"Simulating {frames} frames of an embryo of {nuclei} nuclei ...", err=True)
-    made = simulate(movie, settings, overwrite=True)
+    made = simulate(movie, settings, overwrite=True, made_by=MADE_BY)
     with RunProgress() as progress:
         summary = segment(movie, out=result, overwrite=True, listener=progress)
     scores = evaluate(result, movie, tracking="always").to_dict()
@@ -88,6 +89,16 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
         "  (in napari the labels start hidden: switch on the layer with the eye)\n"
         f"To score it:   tlseg evaluate {result} {movie}"
     )
+
+
+def check_movie(movie: Path) -> None:
+    """Raise `MovieError` where a movie would be lost that no demo simulated."""
+    from tlseg.errors import MovieError
+    from tlseg.simulate.api import simulated_by
+    from tlseg.store.place import place_of
+
+    if os.path.lexists(movie) and simulated_by(place_of(movie)) != MADE_BY:
+        raise MovieError(f"{movie} was not made by tlseg demo, so it is not replaced. Choose another folder.")
 
 
 def check_result(result: Path, movie: Path) -> None:

@@ -43,6 +43,7 @@ def simulate(
     settings: SimulationSettings | None = None,
     *,
     overwrite: bool = False,
+    made_by: str = MADE_BY,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write a movie of a growing embryo: pixels, `labels/truth`, `tables/truth` and `tracks.geff`.
@@ -55,6 +56,8 @@ def simulate(
         What to simulate; ten frames of a mouse embryo by default.
     overwrite : bool, default: False
         Replace a simulated movie that is there already, with all that lies beside its pixels.
+    made_by : str
+        What simulates it, for `simulated_by`.
     progress : callable, optional
         Called with (frames done, frames) after each.
 
@@ -83,7 +86,9 @@ def simulate(
                 progress(frame.t + 1, settings.frames)
 
     whole = Box.of_shape(settings.shape)
-    with _publishing(out, settings, settings.spacing_um, settings.interval_s, overwrite=overwrite) as movie:
+    with _publishing(
+        out, settings, settings.spacing_um, settings.interval_s, overwrite=overwrite, made_by=made_by
+    ) as movie:
         movie.write_image(pictures())
         movie.write_labels((t, whole, labels) for t, labels, _ in simulate_truth(settings))
         table = truth_table(rows)
@@ -189,6 +194,7 @@ def _publishing(
     interval_s: float | None,
     *,
     overwrite: bool,
+    made_by: str = MADE_BY,
 ) -> Iterator[_Movie]:
     """Give a movie to fill, which is at `out` and can be read when it is whole."""
     target = place_of(out)
@@ -205,8 +211,15 @@ def _publishing(
         )
         movie = _Movie(part, image, create_labels(part, name=NAME, source=image.source))
         yield movie
-        movie.labels.finish({"made_by": MADE_BY, "settings": asdict(settings)})
+        movie.labels.finish({"made_by": made_by, "settings": asdict(settings)})
         image.finish()
+
+
+def simulated_by(movie: Place) -> str | None:
+    """What simulated a movie, as its truth says; None where nothing says so."""
+    truth = movie / "labels" / NAME / "zarr.json"
+    made_by = read_json(truth).get("attributes", {}).get("tlseg", {}).get("made_by") if truth.exists() else None
+    return None if made_by is None else str(made_by)
 
 
 def _check_target(target: Place, *, overwrite: bool) -> None:
@@ -214,9 +227,7 @@ def _check_target(target: Place, *, overwrite: bool) -> None:
     names = names_in(target)
     if names is None or (not names and target.is_dir()) or (target.remote and MARK in names):
         return
-    truth = target / "labels" / NAME / "zarr.json"
-    attributes = read_json(truth).get("attributes", {}) if truth.exists() else {}
-    if attributes.get("tlseg", {}).get("made_by") != MADE_BY:
+    if simulated_by(target) is None:
         raise MovieError(
             f"{target} is there and was not simulated. Expected a new path or a simulated movie; write elsewhere, or "
             "remove it yourself."
