@@ -156,6 +156,8 @@ def test_labels_without_an_image_have_a_report(tmp_path: Path) -> None:
     report = write_report(tmp_path / "o.ome.zarr")
     assert report.pictures == 1
     assert report.facts.divisions == 0
+    Path(str(report.path)).write_text("<!doctype html><title>of an earlier version</title>")
+    assert write_report(tmp_path / "o.ome.zarr").nbytes == report.nbytes
 
 
 def test_only_reports_are_replaced(segmented: tuple[Path, Summary], tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _target(result: Result, out: str | Path | None) -> Path | Place:
     target = chosen if chosen.remote else chosen.path
     if target.is_dir():
         raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
-    if target.exists() and not _is_report(chosen):
+    if out is not None and target.exists() and not _is_report(chosen):
         raise LabelError(f"{target} exists and is no report of tlseg, so it is not replaced. Choose another --out.")
     return target
 

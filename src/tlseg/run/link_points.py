@@ -99,7 +99,9 @@ def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
         )
     for name in ("t", "label"):
         if name in numbers and not _are_whole(numbers[name]):
-            raise LabelError(f"{where}: {name} must be whole numbers; t counts frames, it is no time in seconds.")
+            raise LabelError(
+                f"{where}: {name} must be whole numbers below 2**53; t counts frames, it is no time in seconds."
+            )
     objects = pd.DataFrame({"t": numbers["t"].astype(np.int64)})
     objects["label"] = numbers["label"].astype(np.int64) if "label" in numbers else objects.groupby("t").cumcount() + 1
     for axis in _PLACE:

@@ -47,16 +47,22 @@ def simulated_pairs(
         Seed of the training.
     report
         Called with (stacks done, stacks).
+
+    Raises
+    ------
+    RunError
+        If another training simulates them now.
     """
     wanted = simulated_settings(seed)
     record = folder / "settings.json"
     described = json.loads(json.dumps([asdict(s) for s in wanted]))
     if _read(record) != described:
-        with lock_of(place_of(folder)):
+        with lock_of(place_of(folder)) as lock:
             record.unlink(missing_ok=True)
             for number, settings in enumerate(wanted):
                 path = folder / f"sim{number:02d}.ome.zarr"
                 simulate(path, settings, overwrite=path.exists())
+                lock.beat()
                 report(number + 1, len(wanted))
             # Last: a folder without it was interrupted and is made again.
             write_atomically(record, f"{json.dumps(described)}\n".encode())
