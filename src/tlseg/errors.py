@@ -51,3 +51,7 @@ class RunError(TlsegError, RuntimeError):
     """The run itself failed: a region, a seam or a worker."""
 
     exit_code = 1
+
+
+class FailedTrainingError(RunError):
+    """A training came to nothing with its settings, and would again."""

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tlseg.errors import RunError, TrainingError
+from tlseg.errors import FailedTrainingError, RunError, TrainingError
 from tlseg.train.loop import Progress
 from tlseg.train.space import Between, Choices, read_space, with_values
-from tlseg.train.tune import Report, Tried, best_of, tune
+from tlseg.train.tune import Report, Train, Tried, best_of, tune
 from tlseg.train.tune_record import write_search
 
 pytest.importorskip("optuna")
@@ -34,7 +34,7 @@ class Trainings:
     def __call__(self, values: Mapping[str, Any], folder: Path, report: Report) -> float:
         self.folders.append(folder.name)
         if self.fail_at == len(self.folders):
-            raise RunError("no numbers")
+            raise FailedTrainingError("no numbers")
         folder.mkdir(exist_ok=True)
         last = folder / "last.pt"
         done = int(last.read_text()) if last.exists() else 0
@@ -50,7 +50,7 @@ class Trainings:
         return score
 
 
-def search(out: Path, trainings: Trainings, trials: int = 4, **changes: Any) -> list[Tried]:
+def search(out: Path, trainings: Train, trials: int = 4, **changes: Any) -> list[Tried]:
     return tune(changes.pop("space", SPACE), trainings, out=out, trials=trials, fixed={"steps": STEPS}, **changes)
 
 
@@ -94,6 +94,20 @@ def test_a_second_search_in_one_folder_is_refused(tmp_path: Path) -> None:
     tried = tune(SPACE, train, out=tmp_path, trials=2, fixed={"steps": STEPS})
     assert [t.outcome for t in tried] == ["finished"] * len(refused) == ["finished"] * 2
     assert not (tmp_path / "run.lock").exists()
+
+
+def test_a_disk_that_is_full_ends_the_search_and_costs_no_trial(tmp_path: Path) -> None:
+    trainings = Trainings()
+
+    def train(values: Mapping[str, Any], folder: Path, report: Report) -> float:
+        trainings(values, folder, report)
+        raise RunError("last.pt cannot be written")
+
+    with pytest.raises(RunError, match="cannot be written"):
+        search(tmp_path, train, trials=1)
+    assert list(tmp_path.glob("*/last.pt"))
+    assert [t.outcome for t in search(tmp_path, trainings, trials=1)] == ["finished"]
+    assert len(set(trainings.folders)) == 1
 
 
 def test_a_search_without_a_score_says_why_and_keeps_its_folder(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ class _Trainings:
         import torch
 
         from tlseg.cli.progress import StepProgress
-        from tlseg.errors import RunError, TrainingError
+        from tlseg.errors import FailedTrainingError, TrainingError
         from tlseg.models.checkpoint import read_checkpoint
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ class _Trainings:
             settings = training.settings_of(self.network, options, further)
         except TrainingError as error:
             # Values that do not go together are a trial that failed; anything else that is wrong ends the search.
-            raise RunError(str(error)) from error
+            raise FailedTrainingError(str(error)) from error
         session = self._session(settings, options, held=held)
         self.score_name = session.score_name
         with StepProgress(folder.name, session.settings.steps) as shown:

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tlseg.errors import RunError, TrainingError
+from tlseg.errors import FailedTrainingError, TrainingError
 from tlseg.models.unet import UNet
 from tlseg.store.lock import Lock
 from tlseg.train.logs import TrainingLog
@@ -51,7 +51,9 @@ def enough_memory() -> Iterator[None]:
         # On a CPU, torch has no class of its own for it.
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
-        raise RunError("Memory does not hold this training. Give a smaller --crop, --batch or --base.") from error
+        raise FailedTrainingError(
+            "Memory does not hold this training. Give a smaller --crop, --batch or --base."
+        ) from error
 
 
 @enough_memory()
@@ -96,8 +98,10 @@ def train(
     TrainingError
         When there are no pairs, settings make no sense, or `out` holds a training with other settings or data, or
         has lost its best weights.
+    FailedTrainingError
+        When gradients stay without numbers, or memory is used up.
     RunError
-        When gradients stay without numbers, memory is used up, or another training writes to `out`.
+        When another training writes to `out`, or the disk does not take a checkpoint.
     """
     if not pairs:
         raise TrainingError(
@@ -172,7 +176,7 @@ def _check_best(trainee: Trainee, best: Path) -> None:
 
 def _check_numbers(trainee: Trainee) -> None:
     if trainee.in_a_row >= MOST_SKIPPED:
-        raise RunError(
+        raise FailedTrainingError(
             f"{MOST_SKIPPED} steps in a row, up to step {trainee.step}, had gradients that are no numbers. Train with "
             "--precision float32 or a lower --rate, into another --out."
         )

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tlseg.errors import RunError, TrainingError
+from tlseg.errors import FailedTrainingError, TrainingError
 from tlseg.store.lock import lock_of
 from tlseg.store.place import place_of
 from tlseg.train.loop import Progress
@@ -66,7 +66,8 @@ def tune(
     space
         What is searched over.
     train
-        Trains once; a `RunError` is a trial that failed, any other error ends the search, which another call takes up.
+        Trains once; a `FailedTrainingError` is a trial that failed, any other error ends the search, which another call
+        takes up.
     out
         Folder of the search: `study.db`, and a folder for each trial.
     fixed
@@ -118,7 +119,7 @@ def _try(study: optuna.Study, space: Sequence[Dimension], train: Train, *, out: 
         score = train(values, out / folder, watch)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
-    except RunError as error:
+    except FailedTrainingError as error:
         trial.set_user_attr("error", str(error))
         study.tell(trial, state=TrialState.FAIL)
     else:
