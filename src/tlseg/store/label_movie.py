@@ -214,7 +214,7 @@ def movie_of_axes(
 def read_track_file(path: Path) -> pd.DataFrame:
     """Read a Cell Tracking Challenge track file: columns track, start, end, parent (0: none), all int64."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise LabelError(
             f"{path} cannot be read as text ({one_line(error)}). Expected lines of four whole numbers: track, start, end, "
