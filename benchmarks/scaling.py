@@ -37,7 +37,7 @@ from machine import machine, table
 
 from tlseg.geometry import Shape
 from tlseg.run.batch import MOST, WORTH_SENDING_S
-from tlseg.run.cluster import BEFORE_SPAWN, DASKS_TRIM, TRIM
+from tlseg.run.cluster import BEFORE_SPAWN, DASKS_TRIM, KEPT, TRIM
 from tlseg.run.events import Event
 from tlseg.run.segment import segment
 from tlseg.simulate.api import simulate
@@ -291,6 +291,8 @@ def print_measured(shape: Shape, block: Shape) -> None:
                 shutil.copytree(predicted, out)
                 environment = dask.config.get(BEFORE_SPAWN) | chosen
                 with mock.patch.dict(os.environ), dask.config.set({BEFORE_SPAWN: environment}):
+                    for name in KEPT:  # what is set there would hold in every case
+                        os.environ.pop(name, None)
                     run(out=out, workers=workers, listener=watch)
                 shutil.rmtree(out)
                 found = {stage: watch.seconds(stage) for stage in ON_CORES}
