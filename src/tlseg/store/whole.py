@@ -69,7 +69,7 @@ def staged(target: Place) -> Iterator[Place]:
                 lock.beat()
                 swap(part.path, target.path)
             finally:
-                if not lock.lost:
+                if not lock.lost:  # else it is of who took it
                     part.remove()
     finally:
         with suppress(OSError):  # another start is in it
