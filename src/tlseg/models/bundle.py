@@ -262,7 +262,7 @@ def save_model(
     from safetensors.torch import save_file
 
     dtype = torch.float16 if storage == "float16" else torch.float32
-    with written_whole(Path(folder), spec) as part:
+    with writing_model(Path(folder), spec) as part:
         for role, state in weights.items():
             stored = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in state.items()}
             save_file(stored, part / spec.networks[role].file)
@@ -271,7 +271,7 @@ def save_model(
 
 
 @contextmanager
-def written_whole(folder: Path, spec: ModelSpec) -> Iterator[Path]:
+def writing_model(folder: Path, spec: ModelSpec) -> Iterator[Path]:
     """Give a folder for the weights of a model, which are in `folder` with its `model.json` when all could be written.
 
     Raises

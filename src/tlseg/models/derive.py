@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tlseg.errors import ModelError
-from tlseg.models.bundle import Model, ModelSpec, load_model, written_whole
+from tlseg.models.bundle import Model, ModelSpec, load_model, writing_model
 
 
 def rescaled(spec: ModelSpec, factor: float) -> ModelSpec:
@@ -47,7 +47,7 @@ def save_derived(folder: Path, model: Model, spec: ModelSpec) -> Model:
         When the disk does not take it.
     """
     check_new(folder)
-    with written_whole(folder, spec) as part:
+    with writing_model(folder, spec) as part:
         for network in model.spec.networks.values():
             shutil.copyfile(model.folder / network.file, part / network.file)
     return load_model(folder)
