@@ -62,7 +62,8 @@ TRIM = "MALLOC_TRIM_THRESHOLD_"
 DASKS_TRIM = 65536
 KEPT = {TRIM: 64 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
 """What a worker's allocator (glibc) keeps for the next array, in bytes. Dask has it give back all but 64 KiB, so that each
-array is fetched from the system page by page, and cleared: 1.8 times the processor time of all stages but the networks."""
+array is fetched from the system page by page, and cleared: all stages but the networks take 1.7 times as long
+(`benchmarks/scaling.py --measure`)."""
 
 SETTLE_S = 60.0
 """How long the end of a cluster waits for processes that are being started."""
