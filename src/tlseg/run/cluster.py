@@ -63,7 +63,7 @@ DASKS_TRIM = 65536
 KEPT = {TRIM: 32 << 20, "MALLOC_MMAP_THRESHOLD_": 16 << 20, "MALLOC_ARENA_MAX": 1}
 """What a worker's allocator (glibc) keeps for the next array, in bytes, and in how many places. Dask has it give back all
 but 64 KiB, so that each array is fetched from the system page by page, and cleared, which makes all stages but the networks
-take nearly twice as long (`benchmarks/scaling.py --measure`). Keeping more is hardly faster, and leaves gaps that add up."""
+take 1.6 times as long (`benchmarks/scaling.py --measure`). Keeping more is hardly faster, and leaves gaps that add up."""
 
 SETTLE_S = 60.0
 """How long the end of a cluster waits for processes that are being started."""
