@@ -39,6 +39,7 @@ from unittest import mock
 import dask
 import numpy as np
 from machine import machine, table
+from memory import shape_of
 from scipy import ndimage
 
 from tlseg.geometry import Shape
@@ -191,7 +192,7 @@ def main() -> None:
     options = parser.parse_args()
     print(machine(), "\n", flush=True)
     if options.measure:
-        print_measured(triple(options.shape), triple(options.block))
+        print_measured(shape_of(options.shape), shape_of(options.block))
         return
     given = json.loads(options.costs.read_text()) if options.costs else {}
     small = replace(Costs(), **given)
@@ -273,12 +274,6 @@ CASES: dict[str, tuple[int, dict[str, int]]] = {
     "2 workers": (2, {}),
     "2 workers, Dask's allocator": (2, {TRIM: DASKS_TRIM - 1}),  # one less: that somebody chose
 }
-
-
-def triple(text: str) -> Shape:
-    """Z,Y,X."""
-    z, y, x = (int(n) for n in text.split(","))
-    return (z, y, x)
 
 
 def print_measured(shape: Shape, block: Shape) -> None:

@@ -20,15 +20,20 @@ from tlseg.store.scratch import FINGERPRINT
 from tlseg.store.working import scratch_folder
 
 
+def refuses(folder: Path, said: str) -> None:
+    """The demo says so, and writes nothing."""
+    before = tree(folder)
+    done = CliRunner().invoke(command, [str(folder)])
+    assert done.exit_code == 2
+    assert said in done.output
+    assert tree(folder) == before
+
+
 def test_a_result_of_another_movie_is_not_replaced(tmp_path: Path) -> None:
     result = tmp_path / "result.ome.zarr"
     (result / "labels").mkdir(parents=True)
     (result / "zarr.json").write_text("{}")
-    before = tree(tmp_path)
-    done = CliRunner().invoke(command, [str(tmp_path)])
-    assert done.exit_code == 2
-    assert "was not made by this demo" in done.output
-    assert tree(tmp_path) == before, "nor is anything written beside it"
+    refuses(tmp_path, "was not made by this demo")
 
 
 def test_only_a_picture_of_a_demo_is_replaced(tmp_path: Path) -> None:
@@ -37,11 +42,7 @@ def test_only_a_picture_of_a_demo_is_replaced(tmp_path: Path) -> None:
     save_png(picture, rgb, made_by=MADE_BY)
     check_picture(picture)
     save_png(picture, rgb)
-    before = tree(tmp_path)
-    done = CliRunner().invoke(command, [str(tmp_path)])
-    assert done.exit_code == 2
-    assert "overlay.png was not made by tlseg demo" in done.output
-    assert tree(tmp_path) == before, "nor is anything written beside it"
+    refuses(tmp_path, "overlay.png was not made by tlseg demo")
     for other in (b"", b"not a picture", b"\x89PNG\r\n\x1a\nsomething else"):
         picture.write_bytes(other)
         with pytest.raises(LabelError, match="not made by tlseg demo"):
@@ -56,11 +57,7 @@ def test_a_movie_that_somebody_simulated_is_not_replaced(tmp_path: Path) -> None
     movie, settings = tmp_path / "movie.ome.zarr", SimulationSettings(frames=1, start_nuclei=1, shape=(8, 24, 24))
     check_movie(movie)
     simulate(movie, settings)
-    before = tree(tmp_path)
-    done = CliRunner().invoke(command, [str(tmp_path)])
-    assert done.exit_code == 2
-    assert "movie.ome.zarr was not made by tlseg demo" in done.output
-    assert tree(tmp_path) == before, "nor is anything written beside it"
+    refuses(tmp_path, "movie.ome.zarr was not made by tlseg demo")
     simulate(movie, settings, overwrite=True, made_by=MADE_BY)
     check_movie(movie)
 
