@@ -130,7 +130,7 @@ def cluster(workers: int, log_length: int | None = None) -> Iterator[tuple[str, 
 
 @contextmanager
 def running(command: list[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with the block."""
+    """A process that ends with the block; killed where it does not (a worker's own close may wait half a minute)."""
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
     )
@@ -138,7 +138,11 @@ def running(command: list[str], **environment: str) -> Iterator[subprocess.Popen
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 class Memory:

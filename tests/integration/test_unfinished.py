@@ -264,7 +264,7 @@ def test_the_command_shows_a_run_and_says_what_it_is(halted: Path) -> None:
         with urllib.request.urlopen(process.stdout.readline().strip()) as answer:
             assert b"<html" in answer.read().lower()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
     finally:
         process.kill()
         _, errors = process.communicate()

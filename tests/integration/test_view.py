@@ -177,7 +177,7 @@ def test_the_command_serves_until_it_is_interrupted(result: Path) -> None:
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(f"{url}no-such-file")
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
     finally:
         process.kill()
         _, errors = process.communicate()
@@ -197,7 +197,7 @@ def test_the_command_says_in_json_what_it_serves(embryo: Path) -> None:
         with urllib.request.urlopen(said.pop("url")) as answer:
             assert answer.status == 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
         assert process.stdout.read() == ""
     finally:
         process.kill()
