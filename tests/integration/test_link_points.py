@@ -39,8 +39,10 @@ def write(folder: Path, table: pd.DataFrame, name: str = "points.csv") -> Path:
     return path
 
 
-@pytest.mark.parametrize(("column", "value"), [("t", 1e30), ("label", 2.0**64), ("t", -(2.0**63))])
-def test_numbers_too_large_to_count_with_are_one_line(tmp_path: Path, column: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("column", "value"), [("t", 1e30), ("label", 2.0**64), ("t", -(2.0**63)), ("t", -1), ("label", -3), ("t", 0.5)]
+)
+def test_numbers_that_count_nothing_are_one_line(tmp_path: Path, column: str, value: float) -> None:
     table = points().assign(label=range(72)).astype(float)
     table.loc[3, column] = value
     with pytest.raises(LabelError, match=f"{column} must be whole numbers"):

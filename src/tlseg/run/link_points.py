@@ -100,7 +100,7 @@ def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     for name in ("t", "label"):
         if name in numbers and not _are_whole(numbers[name]):
             raise LabelError(
-                f"{where}: {name} must be whole numbers below 2**53; t counts frames, it is no time in seconds."
+                f"{where}: {name} must be whole numbers from 0 to 2**53; t counts frames, it is no time in seconds."
             )
     objects = pd.DataFrame({"t": numbers["t"].astype(np.int64)})
     objects["label"] = numbers["label"].astype(np.int64) if "label" in numbers else objects.groupby("t").cumcount() + 1
@@ -112,8 +112,8 @@ def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
 
 
 def _are_whole(values: pd.Series[float]) -> bool:
-    """Whether these are whole numbers, each one told from the next."""
-    return bool(((values == values.round()) & (values.abs() < 2**53)).all())
+    """Whether these are whole numbers that count, each one told from the next."""
+    return bool(((values == values.round()) & (values >= 0) & (values < 2**53)).all())
 
 
 def _typical_volume(objects: pd.DataFrame) -> float:
