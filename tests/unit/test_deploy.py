@@ -150,13 +150,9 @@ def test_workers_offer_what_the_run_asks_for() -> None:
 
 
 def test_commands_exist() -> None:
-    """Each `tlseg` line in a comment, script or manifest names a command and options that are there."""
-    lines = {line for path in DEPLOY.rglob("*") if path.is_file() for line in commands(path.read_text())}
-    (job,) = manifests("Job")
-    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
-    lines.add(" ".join(arguments))
-    assert len(lines) >= 4
-    for line in lines:
+    """They and their options are there."""
+    assert len(all_commands()) >= 4
+    for line in all_commands():
         words = line.split()[1:]
         command = main.get_command(click.Context(main), words[0])
         assert command is not None, line
@@ -164,8 +160,35 @@ def test_commands_exist() -> None:
         assert {w.split("=")[0] for w in words if w.startswith("--")} <= known, line
 
 
+def test_results_in_a_store_have_a_folder_for_working_files() -> None:
+    """Where workers are elsewhere, a run whose result is in an object store refuses to start without one."""
+    remote = [line for line in all_commands() if "://" in option(line, "--out") and elsewhere(line)]
+    assert remote, "the compose file with a store shows such a command"
+    for line in remote:
+        assert option(line, "--scratch").startswith("/data/"), line
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    assert all(volume.endswith(":/data") for service in services.values() for volume in service["volumes"])
+
+
+def all_commands() -> set[str]:
+    """Each `tlseg` line in a comment, script or manifest."""
+    lines = {line for path in DEPLOY.rglob("*") if path.is_file() for line in commands(path.read_text())}
+    (job,) = manifests("Job")
+    return {*lines, " ".join(job["spec"]["template"]["spec"]["containers"][0]["args"])}
+
+
 def commands(text: str) -> list[str]:
     """`tlseg ...` as it stands in a shell line or comment, lines that go on joined."""
-    joined = re.sub(r"\\\n[# ]*", " ", text)
+    joined = re.sub(r" *\\\n[# ]*", " ", text)
     found = re.findall(r"\btlseg (?:segment|demo|status|plan)\b[^\n&)]*", joined)
     return [line.split("  #")[0] for line in found]
+
+
+def option(line: str, name: str) -> str:
+    """What a command gives an option, empty where nothing."""
+    found = re.search(rf"{name}[= ]+(\S+)", line)
+    return found[1] if found else ""
+
+
+def elsewhere(line: str) -> bool:
+    return bool(option(line, "--scheduler") or option(line, "--cluster"))
