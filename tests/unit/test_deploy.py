@@ -160,6 +160,16 @@ def test_commands_exist() -> None:
         assert {w.split("=")[0] for w in words if w.startswith("--")} <= known, line
 
 
+def test_no_variable_means_two_things() -> None:
+    """What names the volume here must not be what names the folder with real embryos elsewhere."""
+    root = DEPLOY.parent
+    python = [path for folder in ("src", "tests", "examples", "benchmarks") for path in (root / folder).rglob("*.py")]
+    read = {name for path in python for name in re.findall(r"TLSEG_[A-Z]+", path.read_text())}
+    here = {name for p in DEPLOY.rglob("*") if p.is_file() for name in re.findall(r"TLSEG_[A-Z]+", p.read_text())}
+    assert here
+    assert not here & read
+
+
 def test_results_in_a_store_have_a_folder_for_working_files() -> None:
     """Where workers are elsewhere, a run whose result is in an object store refuses to start without one."""
     remote = [line for line in all_commands() if "://" in option(line, "--out") and elsewhere(line)]
