@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,12 +14,13 @@ import pytest
 from click.testing import CliRunner
 
 from tlseg.cli import main
-from tlseg.errors import MovieError, PlanError
+from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.store import retry
 from tlseg.store.location import resolve
 from tlseg.store.options import check_options, parse_options
 from tlseg.store.place import Place, place_of
 from tlseg.store.retry import again, is_passing
+from tlseg.store.scratch import Scratch
 from tlseg.store.working import scratch_folder
 
 
@@ -186,3 +189,59 @@ def test_working_files_of_one_output_lie_in_one_folder(tmp_path: Path) -> None:
     chosen = {scratch_folder(root, name, tmp_path) for root in (local, remote) for name in ("a", "b")}
     assert len(chosen) == 4
     assert {Path(folder).parent for folder in chosen} == {tmp_path}
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of this user in a temporary folder; not there yet."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"tlseg-{os.getuid()}"
+
+
+def test_working_files_of_a_remote_result_are_this_users_alone(temporary: Path) -> None:
+    old = os.umask(0)
+    try:
+        for _ in range(2):
+            scratch = Scratch(scratch_folder(place_of("s3://bucket/out.zarr"), "nuclei", None)).begin({})
+    finally:
+        os.umask(old)
+    assert scratch.path.parent.parent == temporary
+    assert temporary.stat().st_mode & 0o777 == 0o700
+
+
+def planted_link(folder: Path) -> None:
+    (folder.parent / "elsewhere").mkdir()
+    folder.symlink_to(folder.parent / "elsewhere")
+
+
+def planted_file(folder: Path) -> None:
+    folder.write_text("")
+
+
+def open_to_all(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+def open_to_the_group(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o720)
+
+
+@pytest.mark.parametrize("plant", [planted_link, planted_file, open_to_all, open_to_the_group])
+def test_what_others_put_there_is_not_used(temporary: Path, plant: Callable[[Path], None]) -> None:
+    root = place_of("s3://bucket/out.zarr")
+    before = Scratch(scratch_folder(root, "nuclei", None))
+    plant(temporary)
+    for act in (lambda: scratch_folder(root, "nuclei", None), lambda: before.begin({})):
+        with pytest.raises(LabelError, match=r"not a folder of this user .* --scratch"):
+            act()
+    assert scratch_folder(root, "nuclei", temporary.parent / "mine")
+
+
+def test_what_another_user_owns_is_not_used(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    temporary.with_name(f"tlseg-{other}").mkdir(mode=0o700)
+    with pytest.raises(LabelError, match="not a folder of this user"):
+        scratch_folder(place_of("s3://bucket/out.zarr"), "nuclei", None)

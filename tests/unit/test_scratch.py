@@ -179,6 +179,26 @@ def test_a_lease_is_found_again(scratch: Scratch) -> None:
     assert Scratch.at(scratch.folder + "-other").done("flood", 0) == set()
 
 
+def test_a_run_deletes_runs_and_nothing_else(scratch: Scratch) -> None:
+    folder, outside = Path(scratch.folder), Path(scratch.folder).parent / "outside"
+    for kept in (folder / "photos", folder / "0123456789abc", outside):
+        kept.mkdir()
+        (kept / "file").write_text("")
+    (folder / "0123456789ab").symlink_to(outside)
+    scratch.begin({"a": 2})
+    assert not scratch.path.exists()
+    assert all((kept / "file").exists() for kept in (folder / "photos", folder / "0123456789abc", outside))
+
+
+def test_nothing_is_deleted_behind_a_link(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs/0123456789ab"
+    theirs.mkdir(parents=True)
+    (tmp_path / "scratch").symlink_to(theirs.parent)
+    with pytest.raises(LabelError, match=r"is a link.*--scratch"):
+        Scratch(str(tmp_path / "scratch")).begin({})
+    assert theirs.exists()
+
+
 # --- fingerprint ----------------------------------------------------------------------------------------------------
 
 

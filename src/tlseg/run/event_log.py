@@ -18,6 +18,7 @@ from typing import Any
 
 from tlseg.store.location import one_line
 from tlseg.store.place import Place
+from tlseg.store.working import make_private
 
 FILE = "events.jsonl"
 
@@ -132,6 +133,7 @@ def quiet() -> EventLog:
 def log_of(folder: Place, scratch: str) -> EventLog:
     """Event log of a run whose record lies in `folder` and whose working files lie in `scratch`."""
     if folder.remote:
+        make_private(scratch)
         return EventLog(Path(f"{scratch}.{FILE}"), copy=folder / FILE)
     return EventLog((folder / FILE).path)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -201,9 +202,10 @@ def unfinished_run(path: str | Path | Place, *, name: str = "nuclei") -> Unfinis
     """
     check_name(name)
     root = place_of(path)
-    beside = find_unfinished(root.url, name, folder=scratch_folder(root, name, None))
-    if beside is not None:
-        return beside
+    with suppress(LabelError):  # in a folder that is not ours lies nothing of ours
+        usual = scratch_folder(root, name, None)
+        if (beside := find_unfinished(root.url, name, folder=usual)) is not None:
+            return beside
     told = _first(_last_run(read_events(root / "tlseg" / name)), "run_started").get("working_files")
     return find_unfinished(root.url, name, folder=str(told)) if told else None
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,10 +26,14 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, ResumeError, RunError
 from tlseg.store.atomic import write_atomically
+from tlseg.store.working import make_private
 
 FINGERPRINT = "fingerprint.json"
 LABELS = "labels"
 """Array of provisional labels."""
+
+LEASE = re.compile(r"[0-9a-f]{12}")
+"""Names of the folders of runs."""
 
 OF_THE_RUN = ("statistics", "arrays", "output")
 """Tables that stay when a frame is done again: they speak of the movie or of the whole run."""
@@ -101,21 +106,28 @@ class Scratch:
         return True
 
     def begin(self, fingerprint: Mapping[str, Any], *, overwrite: bool = False) -> Scratch:
-        """Start a run under a new lease; what an earlier one left is deleted.
+        """Start a run under a new lease; what an earlier one left is deleted, and nothing else.
 
         Raises
         ------
         LabelError
-            When the folder cannot be written.
+            When the folder cannot be written, or is a link.
         """
+        if Path(self.folder).is_symlink():
+            raise LabelError(
+                f"{self.folder}, where working files would lie, is a link, and nothing is deleted behind links. Name the "
+                "folder itself with --scratch."
+            )
         new = Scratch(self.folder, uuid4().hex[:12])
         document = {"lease": new.lease, "overwrite": overwrite, "fingerprint": dict(fingerprint)}
         try:
+            make_private(self.folder)
             new.path.mkdir(parents=True)
             # From here on, tasks of earlier runs find that their lease is over.
             write_atomically(Path(self.folder) / FINGERPRINT, json.dumps(document, indent=2).encode())
             for entry in os.scandir(self.folder):
-                if entry.is_dir() and entry.name != new.lease:
+                ours = entry.is_dir(follow_symlinks=False) and LEASE.fullmatch(entry.name)
+                if ours and entry.name != new.lease:
                     shutil.rmtree(entry.path, ignore_errors=True)
         except OSError as error:
             raise LabelError(
