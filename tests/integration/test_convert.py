@@ -381,6 +381,28 @@ def test_an_input_is_never_the_output(tmp_path: Path) -> None:
     assert open_source(old).n_frames == 3
 
 
+@pytest.mark.parametrize("written", ["x/../old.zarr", "link.zarr", "x/link.zarr"])
+def test_an_input_is_never_the_output_however_it_is_written(tmp_path: Path, written: str) -> None:
+    old = zarr_movie(tmp_path / "old.zarr", 3)
+    (tmp_path / "x").mkdir()
+    for link in (tmp_path / "link.zarr", tmp_path / "x" / "link.zarr"):
+        link.symlink_to(old)
+    for given, out in ((tmp_path / written, old), (old, tmp_path / written)):
+        with pytest.raises(MovieError, match="both input and output"):
+            convert([given], out, overwrite=True)
+    assert open_source(old).n_frames == 3
+
+
+def test_an_input_inside_the_output_is_found_through_links(tmp_path: Path) -> None:
+    old = zarr_movie(tmp_path / "old.zarr", 3)
+    (old / "extra").mkdir()
+    stack = imagej(old / "extra" / "a.tif", axes_order("ZYX"), "ZYX")
+    (tmp_path / "link").symlink_to(old)
+    with pytest.raises(MovieError, match="holds an input, which would be lost"):
+        convert([tmp_path / "link" / "extra" / "a.tif"], old, overwrite=True)
+    assert stack.exists()
+
+
 def test_a_full_disk_is_one_line_and_exit_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tlseg.errors import LabelError, PlanError, TlsegError
 from tlseg.store.labels import check_root
-from tlseg.store.location import is_url, one_line
+from tlseg.store.location import one_line, real
 from tlseg.store.movie import MovieSource
 from tlseg.store.place import Place, place_of
 from tlseg.store.protect import check_unused
@@ -38,7 +38,7 @@ def destination(source: MovieSource, out: str | Path | None, *, for_planning: bo
             )
         return Place(source.url)
     root = place_of(out)
-    here, movie = (place if is_url(place) else str(Path(place).resolve()) for place in (root.url, source.url))
+    here, movie = real(root), real(source.url)
     if here == movie:
         raise LabelError(f"--out is the movie itself. {_instead(root)}")
     if here.startswith(f"{movie}/"):

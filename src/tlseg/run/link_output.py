@@ -20,7 +20,7 @@ from tlseg.run.label_tables import FrameSums, table_of
 from tlseg.run.repair_given import Patches, read_mended
 from tlseg.store.image_writer import ImageCopy
 from tlseg.store.labels import LabelWriter
-from tlseg.store.location import can_list, check_name, is_url
+from tlseg.store.location import can_list, check_name, real
 from tlseg.store.place import Place, place_of
 from tlseg.store.protect import CopiedImage, check_unused
 from tlseg.store.pyramid import slabs
@@ -89,7 +89,7 @@ def destination(
     root = place_of(out if out is not None else str(source.home))
     if not can_list(root.url):
         raise LabelError(f"{root} can only be read. Expected a local path or an object store, such as s3://.")
-    if source.home is not None and _real(root.url) == _real(str(source.home)):
+    if source.home is not None and real(root) == real(source.home):
         if overridden:
             raise LabelError(f"{root} has its own spacing and interval. To change them, write elsewhere with --out.")
         return LinkOutput(place_of(source.home), name or f"{own}-tracked", beside=True, image=False)
@@ -100,8 +100,8 @@ def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> 
     """Raise `LabelError` when the run would write into its input, or replace what it may not."""
     root, name = target.root, target.name
     check_name(name)
-    place, given, out = root / "labels" / name, _real(source.movie.source), _real(root.url)
-    if _real(place.url) == given:
+    place, given, out = root / "labels" / name, real(source.movie.source), real(root)
+    if real(place) == given:
         raise LabelError(f"{place} are the labels to be linked, and they are only read. Choose another --name.")
     whole = given.rsplit("/", 2)[0] if source.own_name else given
     if given == out or out.startswith(f"{whole}/"):
@@ -189,8 +189,3 @@ def _renumber(labels: NDArray[np.uint32], old: NDArray[np.int64], new: NDArray[n
         raise RunError("The labels were changed while they were read. Start again when nobody writes to them.")
     labels[inside] = new[at]
     return labels
-
-
-def _real(location: str) -> str:
-    """Return the one name of a place: links of a file system followed, a URL as it is."""
-    return location if is_url(location) else str(Path(location).resolve())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tlseg.errors import LabelError, RunError
-from tlseg.store.location import is_url
+from tlseg.store.location import is_url, real
 from tlseg.store.place import Place
 from tlseg.store.whole import staged
 
@@ -100,8 +100,8 @@ def attributes_of(folder: Path) -> Mapping[str, Any]:
 
 
 def _check(target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool], apart_from: str) -> None:
-    place, source = target.resolve(), Path(apart_from).resolve()
-    if "://" not in apart_from and (place == source or source in place.parents or place in source.parents):
+    place, source = f"{real(target)}/", f"{real(apart_from)}/"
+    if place.startswith(source) or source.startswith(place):
         raise LabelError(f"{target} and {apart_from} lie in each other. Write beside it with --out.")
     if not os.path.lexists(target):
         return

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Grid
 from tlseg.store.arrays import PyramidArrays, ensure_arrays, read_json, refresh_consolidated, replace_json
-from tlseg.store.location import open_group, writable_group
+from tlseg.store.location import open_group, real, writable_group
 from tlseg.store.metadata import Json, image_axes, omero_channels, parse_image, write_multiscales
 from tlseg.store.movie import MovieSource
 from tlseg.store.place import Place, place_of
@@ -232,7 +232,7 @@ def copy_image(
         What to do where the group already has levels.
     """
     frames = frames if frames is not None else range(source.n_frames)
-    if place_of(out_root).url == source.url:
+    if real(out_root) == real(source.url):
         raise MovieError(f"{source.url} cannot be copied onto itself. Give another path with --out.")
     pyramid = plan_pyramid(source.frame_shape, spacing_um=source.spacing_um, translation_um=source.translation_um)
     writer = create_image(

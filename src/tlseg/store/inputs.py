@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Shape, Spacing
-from tlseg.store.location import is_url, resolve
+from tlseg.store.location import is_url, real
 from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.tiff import Layout, MaybeSpacing, TiffInfo, TiffReader, describe_tiff, natural_key
 
@@ -64,9 +64,10 @@ def open_inputs(inputs: Sequence[str | Path], *, target: str, layout: Layout, al
     """
     if not inputs:
         raise MovieError("Nothing to convert was given. Expected TIFF files, a folder of them, or an OME-Zarr movie.")
-    if any(resolve(path) == target for path in inputs):
+    out, given = real(target), [real(path) for path in inputs]
+    if out in given:
         raise MovieError(f"{target} is both input and output. Give another output; inputs are never written to.")
-    if any(resolve(path).startswith(f"{target}/") for path in inputs):
+    if any(path.startswith(f"{out}/") for path in given):
         raise MovieError(f"{target} is the output and holds an input, which would be lost. Give another output.")
     zarrs = [path for path in inputs if is_zarr(path)]
     if zarrs and len(inputs) > 1:

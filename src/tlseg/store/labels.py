@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tlseg.errors import LabelError
 from tlseg.geometry import Box, Grid
 from tlseg.store.arrays import PyramidArrays, ensure_arrays, read_json, refresh_consolidated, replace_json
-from tlseg.store.location import check_name, one_line, resolve, writable_group
+from tlseg.store.location import check_name, one_line, real, writable_group
 from tlseg.store.metadata import Json, image_axes, write_multiscales
 from tlseg.store.movie import MovieSource
 from tlseg.store.place import Place, place_of
@@ -178,7 +178,7 @@ def pyramid_beside(source: MovieSource, root: str | Path | Place) -> Pyramid:
     """Layout of labels for `source` in `root`: as many levels as the image there, our own where it is to be copied."""
     own = plan_pyramid(source.frame_shape, spacing_um=source.spacing_um, translation_um=source.translation_um)
     shapes = tuple(own.level_shape(k) for k in range(len(own.factors)))
-    if resolve(root) != source.url or source.level_shapes == shapes:
+    if real(root) != real(source.url) or source.level_shapes == shapes:
         return own
     return pyramid_like(source.level_shapes, spacing_um=source.spacing_um, translation_um=source.translation_um)
 

@@ -5,6 +5,7 @@ Local paths never import an optional dependency; a URL whose file system is not 
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,6 +48,15 @@ def resolve(path: str | Path | Place) -> str:
             "the environment or the configuration of fsspec."
         )
     return text.rstrip("/")
+
+
+def real(path: str | Path | Place) -> str:
+    """Return the one name of a place, whichever way it was written: links and `..` followed, a URL as `resolve` gives it.
+
+    Two paths that differ may be one place: ask this before anything is replaced.
+    """
+    place = resolve(path)
+    return place if is_url(place) else os.path.realpath(place)
 
 
 def check_name(name: str) -> None:
