@@ -137,7 +137,7 @@ def diary(folder: Path, *, over: str | None = None) -> None:
 
 
 def hold(folder: Path, *, pid: int | None = None) -> None:
-    owner = this_process().to_dict() | ({"pid": pid, "started": 1.0} if pid else {})
+    owner = this_process().to_dict() | ({"pid": pid, "birth": "another boot:1"} if pid else {})
     (folder / LOCK).mkdir()
     (folder / LOCK / "mark").write_text(json.dumps(owner))
 

@@ -18,6 +18,7 @@ import pytest
 
 from tlseg.errors import LabelError, RunError
 from tlseg.store import lock as module
+from tlseg.store import owner
 from tlseg.store.lock import FolderLock, Held, held_lock
 from tlseg.store.owner import STALE_LOCK_S
 from tlseg.store.place import Place
@@ -50,6 +51,10 @@ def dead_pid() -> int:
     return process.pid
 
 
+def began() -> float:
+    return float(psutil.Process(os.getppid()).create_time())
+
+
 def test_a_lock_keeps_others_out_until_it_is_left(folder: Place) -> None:
     with FolderLock(folder) as lock:
         with pytest.raises(RunError, match=f"process {os.getpid()} on {socket.gethostname()}"), FolderLock(folder):
@@ -76,7 +81,8 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 STALE: list[tuple[str, Any, float]] = [
     ("a process that is gone", lambda: here(dead_pid()), 0),
-    ("its number given to another", lambda: here(os.getppid(), started=0.0), 0),
+    ("its number given to another", lambda: here(os.getppid(), birth="a boot:7", started=began()), 0),
+    ("its number given to another, older lock", lambda: here(os.getppid(), started=0.0), STALE_LOCK_S + 5),
     ("silent elsewhere", lambda: {"host": "elsewhere", "pid": 1}, STALE_LOCK_S + 5),
     ("emptied by a power cut", lambda: "", 0),
     ("damaged", lambda: '{"host": "e', 0),
@@ -84,9 +90,9 @@ STALE: list[tuple[str, Any, float]] = [
 ]
 
 
-@pytest.mark.parametrize(("owner", "age"), [s[1:] for s in STALE], ids=[s[0] for s in STALE])
-def test_stale_locks_are_taken_over(folder: Place, owner: Any, age: float) -> None:
-    write_lock(folder, owner(), age_s=age)
+@pytest.mark.parametrize(("who", "age"), [s[1:] for s in STALE], ids=[s[0] for s in STALE])
+def test_stale_locks_are_taken_over(folder: Place, who: Any, age: float) -> None:
+    write_lock(folder, who(), age_s=age)
     with FolderLock(folder):
         held = held_lock(folder)
         assert held is not None
@@ -104,21 +110,49 @@ def test_an_empty_lock_is_nobodys(folder: Place) -> None:
 
 
 ALIVE: list[tuple[str, Any, float]] = [
-    ("alive", lambda: here(os.getppid(), started=psutil.Process(os.getppid()).create_time()), 10_000),
+    ("alive", lambda: here(os.getppid(), started=began()), 10_000),
+    ("the clock was set, older lock", lambda: here(os.getppid(), started=began() - 3600), 60),
     ("alive, older lock", lambda: here(os.getppid()), 10_000),
     ("elsewhere", lambda: {"host": "elsewhere", "pid": 1}, STALE_LOCK_S - 60),
 ]
 
 
-@pytest.mark.parametrize(("owner", "age"), [s[1:] for s in ALIVE], ids=[s[0] for s in ALIVE])
-def test_locks_of_the_living_are_kept(folder: Place, owner: Any, age: float) -> None:
-    file = write_lock(folder, owner(), age_s=age)
+@pytest.mark.parametrize(("who", "age"), [s[1:] for s in ALIVE], ids=[s[0] for s in ALIVE])
+def test_locks_of_the_living_are_kept(folder: Place, who: Any, age: float) -> None:
+    file = write_lock(folder, who(), age_s=age)
     before = file.read_text()
     with pytest.raises(RunError, match="Another run is writing") as caught, FolderLock(folder):
         pass
     assert "\n" not in str(caught.value)
     assert file.read_text() == before
     assert folder.names() == ["run.lock"]
+
+
+@pytest.mark.parametrize("step", [-86_400.0, -5.0, 5.0, 86_400.0])
+def test_a_clock_that_is_set_costs_nobody_the_lock(folder: Place, monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+    """Linux tells when a process began by the clock as it stands now: the first process begins at another time."""
+    with FolderLock(folder):
+        true = owner._began
+        monkeypatch.setattr(owner, "_began", lambda pid: (true(pid) or 0.0) + step)
+        os.utime(next((folder.path / "run.lock").iterdir()), (0, 0))
+        with pytest.raises(RunError, match="Another run is writing"), FolderLock(folder):
+            pass
+
+
+def test_where_the_system_tells_no_boot_the_start_and_the_beat_count(
+    folder: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, "PROC", folder.path / "none")
+    with FolderLock(folder):
+        file = next((folder.path / "run.lock").iterdir())
+        document = json.loads(file.read_text())
+        assert document["birth"] is None
+        file.write_text(json.dumps(document | {"started": document["started"] - 3600}))
+        for age, alive in ((60, True), (STALE_LOCK_S + 5, False)):
+            os.utime(file, (time.time() - age,) * 2)
+            held = held_lock(folder)
+            assert held is not None
+            assert held.alive is alive
 
 
 def test_who_looked_too_long_ago_takes_nothing(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
