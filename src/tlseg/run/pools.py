@@ -107,7 +107,8 @@ class ClientPool:
             raise RunError("The Dask scheduler has no workers. Start some and try again.")
         # Roles that were there stay: networks do not move to CPU workers while GPU workers are started again.
         self.roles = self.crew.roles()
-        self.looked = self.fit = time.monotonic()
+        self.looked = time.monotonic()
+        self.absent_since: float | None = None
 
     def site(self, device: Device) -> Site:
         """Device and memory of the workers."""
@@ -275,8 +276,10 @@ class ClientPool:
         self.roles |= self.crew.roles()
         absent = [lane for lane in self._lanes() if not self.hands(lane)]
         if not absent:
-            self.fit = now
-        elif now - self.fit > PATIENCE_S:
+            self.absent_since = None
+        elif self.absent_since is None:
+            self.absent_since = now
+        elif now - self.absent_since > PATIENCE_S:
             which = f" with {RESOURCE[absent[0]]}" if absent[0] in self.roles else ""
             raise RunError(f"For {PATIENCE_S:.0f} s the Dask cluster had no worker{which}. Start some. {GOES_ON}")
 
