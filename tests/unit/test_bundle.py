@@ -139,7 +139,18 @@ def test_a_value_that_cannot_be_meant_names_file_and_field(model: Model, key: st
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("window", [1.5, 8, 8]), ("overlap", [-1, 0, 0]), ("file", 3), ("architecture", {"levels": "x"})]
+    ("key", "value"),
+    [
+        ("window", [1.5, 8, 8]),
+        ("overlap", [-1, 0, 0]),
+        ("file", 3),
+        # What is copied with a model lies in its folder: else another's description would write beside a new one.
+        ("file", "../ndn.safetensors"),
+        ("file", "/etc/hostname"),
+        ("file", "weights\\ndn.safetensors"),
+        ("file", ".."),
+        ("architecture", {"levels": "x"}),
+    ],
 )
 def test_a_network_that_cannot_be_meant_is_named(model: Model, key: str, value: object) -> None:
     path = model.folder / "model.json"

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from accelerate.state import AcceleratorState
 
 from tlseg.errors import RunError, TrainingError
 from tlseg.models.checkpoint import read_checkpoint
@@ -170,6 +171,16 @@ def test_training_changes_weights(uninterrupted: Path) -> None:
     start, end = UNet(SETTINGS.architecture).state_dict(), state(uninterrupted / "last.pt")["network"]
     assert not torch.equal(start["head.weight"], end["head.weight"])
     assert end["encoder.0.1.num_batches_tracked"] == SETTINGS.steps
+
+
+def test_a_launcher_decides_devices_and_no_number_formats(
+    pairs: list[Pair], uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    AcceleratorState._reset_state()  # what the processes before were told stays otherwise
+    run(pairs, tmp_path / "launched")
+    assert same(state(tmp_path / "launched" / "last.pt"), state(uninterrupted / "last.pt"))
 
 
 def test_the_log_has_every_step_once(uninterrupted: Path) -> None:
@@ -453,7 +464,22 @@ def test_the_average_soon_forgets_what_a_training_began_with() -> None:
     assert (np.diff(kept) <= 0).all()
 
 
-@pytest.mark.parametrize("wrong", [{"clip": -1}, {"clip": 0}, {"average": 2}, {"average": "a"}, {"momentum": 5}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(
+            {"clip": -1},
+            {"clip": 0},
+            {"average": 1},
+            {"average": "a"},
+            {"momentum": 5},
+            {"rate": math.nan},
+            {"rate": 0},
+        ),
+        *({"steps": 0}, {"batch": 1.5}, {"save_every": 0}, {"validate_every": 0}, {"warmup": -5}, {"seed": -1}),
+        *({"schedule": "cosin"}, {"optimizer": "lion"}, {"precision": "float16"}, {"target": "border"}),
+    ],
+)
 def test_settings_that_no_training_can_be_done_with(wrong: dict[str, Any]) -> None:
     with pytest.raises(TrainingError, match=f"^{next(iter(wrong))} is "):
         replace(SETTINGS, **wrong).check()

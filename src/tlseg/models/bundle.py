@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from tlseg.config import LabelSettings, Method, Relief, Scaling, byte
 from tlseg.errors import ModelError, RunError
 from tlseg.geometry import Shape, Spacing
-from tlseg.models.rules import Rule, at_least_0, between, mapping, one_of, positive, text, three, whole
+from tlseg.models.rules import Rule, at_least_0, between, file_name, mapping, one_of, positive, text, three, whole
 from tlseg.models.unet import UNet, UNetConfig
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class NetworkSpec:
     overlap: Shape
 
     def __post_init__(self) -> None:
-        text().check("file", self.file)
+        file_name().check("file", self.file)
         three(whole(1)).check("window", self.window)
         three(whole(0)).check("overlap", self.overlap)
 

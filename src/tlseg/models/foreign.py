@@ -7,7 +7,6 @@ Files are read as data and never run: NumPy archives without pickles, HDF5, and 
 
 from __future__ import annotations
 
-import pickle
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -152,11 +151,11 @@ def _read_torch(path: Path) -> dict[str, Any]:
             )
         with torch.serialization.safe_globals([(_Shell, name) for name in named]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, TypeError, ValueError, pickle.UnpicklingError) as error:
-        if isinstance(error, ModelError):
-            raise
+        named_arrays = dict(_attributes(content)) if isinstance(content, _Shell) else content
+    except (ModelError, MemoryError):
+        raise
+    except Exception as error:  # other bytes, and other objects, make the reader fail in any way it has
         raise ModelError(f"{path} cannot be read as PyTorch weights: {_first_line(error)}") from error
-    named_arrays = dict(_attributes(content)) if isinstance(content, _Shell) else content
     if not isinstance(named_arrays, Mapping) or not all(isinstance(v, torch.Tensor) for v in named_arrays.values()):
         raise ModelError(f"{path} holds {type(content).__name__}, and a network or its state_dict() was expected.")
     return {name: tensor.detach().numpy() for name, tensor in named_arrays.items()}

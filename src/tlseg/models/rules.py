@@ -42,6 +42,11 @@ def between(low: float, high: float) -> Rule:
     return Rule(lambda v: _is_number(v) and low <= v <= high, f"a number from {low:g} to {high:g}")
 
 
+def below_1() -> Rule:
+    """A number from 0 on that is less than 1."""
+    return Rule(lambda v: _is_number(v) and 0 <= v < 1, "a number from 0 to less than 1")
+
+
 def at_least_0() -> Rule:
     """A number that is no less than 0."""
     return Rule(lambda v: _is_number(v) and 0 <= v <= MOST, "a number of at least 0")
@@ -69,6 +74,13 @@ def three(rule: Rule) -> Rule:
 def text() -> Rule:
     """Any text."""
     return Rule(lambda v: isinstance(v, str), "a text")
+
+
+def file_name() -> Rule:
+    """A file in the same folder, or "" where there is none: no path that leads elsewhere."""
+    return Rule(
+        lambda v: isinstance(v, str) and v not in (".", "..") and not set(v) & set("/\\\0"), "the name of a file"
+    )
 
 
 def mapping() -> Rule:

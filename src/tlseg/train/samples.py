@@ -117,6 +117,7 @@ def fingerprint(pairs: Sequence[Pair]) -> str:
         digest.update(repr((pair.name, pair.group, pair.spacing_um, pair.origin, tuple(pair.image.shape))).encode())
         for tensor in (pair.image, pair.target):
             digest.update(tensor.contiguous().numpy().data)
+        digest.update(np.ascontiguousarray(pair.centres).data)
     return digest.hexdigest()
 
 

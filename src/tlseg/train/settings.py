@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tlseg.config import Scaling
 from tlseg.errors import TrainingError
 from tlseg.geometry import Shape, Spacing
+from tlseg.models.rules import Rule, at_least_0, below_1, one_of, positive, text, whole
 from tlseg.models.unet import UNetConfig
 from tlseg.train.losses import loss_of
 
@@ -22,6 +23,26 @@ Schedule = Literal["cosine", "constant", "linear", "poly"]
 Precision = Literal["bfloat16", "float32"]
 Target = Literal["mask", "centre", "ball"]
 Range = tuple[float, float]
+
+RULES: Mapping[str, Rule] = {
+    "target": one_of(*get_args(Target)),
+    "steps": whole(1),
+    "batch": whole(1),
+    "loss": text(),
+    "optimizer": one_of(*get_args(Optimizer)),
+    "rate": positive(),
+    "warmup": whole(0),
+    "schedule": one_of(*get_args(Schedule)),
+    "momentum": below_1(),
+    "weight_decay": at_least_0(),
+    "clip": positive(),
+    "average": below_1(),
+    "precision": one_of(*get_args(Precision)),
+    "seed": whole(0),
+    "save_every": whole(1),
+    "validate_every": whole(1),
+}
+"""What each field of `TrainSettings` may hold."""
 
 POLY_POWER = 0.9
 """Exponent of the "poly" schedule (as in nnU-Net, Isensee et al. 2021)."""
@@ -90,7 +111,7 @@ class SampleSettings:
                 raise TrainingError(f"{name} is {low}, {high}; give two positive numbers, the smaller one first.")
         for name in ("blur_z_voxels", "blur_xy_voxels", "attenuation", "offset", "noise", "shot_noise"):
             low, high = getattr(self, name)
-            if not low <= high or (name != "offset" and low < 0):
+            if not -math.inf < low <= high < math.inf or (name != "offset" and low < 0):
                 raise TrainingError(f"{name} is {low}, {high}; give the smaller number first, none below 0.")
 
 
@@ -136,17 +157,11 @@ class TrainSettings:
 
     def check(self) -> None:
         """Raise a `TrainingError` for settings no training can be done with."""
-        loss_of(self.loss, outputs=self.architecture.outputs)
-        for name, low, high in (
-            ("clip", math.ulp(0.0), math.inf),
-            ("average", 0.0, 1.0),
-            ("momentum", 0.0, 1.0),
-            ("weight_decay", 0.0, math.inf),
-        ):
+        for name, rule in RULES.items():
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not low <= value < high:
-                wanted = "a number from 0 to less than 1" if high == 1 else "a positive number"
-                raise TrainingError(f"{name} is {value!r}; give {wanted}.")
+            if not rule.holds(value):
+                raise TrainingError(f"{name} is {value!r}; expected is {rule.expected}.")
+        loss_of(self.loss, outputs=self.architecture.outputs)
         crop, multiple = self.samples.crop, self.architecture.multiple
         if any(n % multiple for n in crop):
             raise TrainingError(

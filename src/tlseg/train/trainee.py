@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType, GradientAccumulationPlugin
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -25,7 +26,7 @@ from tlseg.train.processes import join
 from tlseg.train.samples import Pair, batch
 from tlseg.train.settings import TrainSettings, difference, learning_rate
 
-FORMAT = 2
+FORMAT = 3
 _SAME = {"start": "from other weights", "data": "on other data", "processes": "on another number of processes"}
 
 _SAVED = {"settings", *_SAME, "network", "averaged", "optimizer", "step", "score", "skipped", "in_a_row"}
@@ -161,7 +162,7 @@ def new_trainee(
 ) -> Trainee:
     """Network with random weights from the seed, or with `start`, at step 0; `data` is the data's fingerprint."""
     join(device)
-    accelerator = Accelerator(cpu=device == "cpu")
+    accelerator = _accelerator(device)
     torch.manual_seed(settings.seed)
     network = UNet(settings.architecture)
     if start is not None:
@@ -177,6 +178,26 @@ def new_trainee(
     model, optimizer = accelerator.prepare(network, _optimizer(network, settings))
     loss = loss_of(settings.loss, outputs=settings.architecture.outputs)
     return Trainee(settings, accelerator, network, model, averaged, optimizer, loss, described)
+
+
+def _accelerator(device: Literal["cpu", "cuda"]) -> Accelerator:
+    """Devices and processes as they were launched, and nothing else: the rest is decided by the settings.
+
+    `accelerate launch` hands a user's number format, accumulation and compiler on through the environment.
+    """
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        dynamo_backend="no",
+    )
+    kind = accelerator.distributed_type
+    if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
+        raise RunError(
+            f"accelerate was told to train by {kind.value}, and data parallelism alone is known. Run `accelerate config` again, or "
+            "launch with torchrun."
+        )
+    return accelerator
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
