@@ -194,7 +194,7 @@ def _accelerator(device: Literal["cpu", "cuda"]) -> Accelerator:
     kind = accelerator.distributed_type
     if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise RunError(
-            f"accelerate was told to train by {kind.value}, and data parallelism alone is known. Run `accelerate config` again, or "
+            f"accelerate was told to train by {kind.value}; expected is data parallelism. Run `accelerate config` again, or "
             "launch with torchrun."
         )
     return accelerator
