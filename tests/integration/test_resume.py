@@ -31,6 +31,7 @@ from tlseg.store.labels import LabelWriter
 from tlseg.store.lock import held_lock
 from tlseg.store.place import Place
 from tlseg.store.result import open_result
+from tlseg.store.scratch import LostWorkError
 
 FIRST: dict[str, Any] = {"frames": "0:1", "block": (32, 48, 48)}
 STAGES = ["predict", "detect", "number", "flood", "measure", "summarise", "write"]
@@ -327,10 +328,11 @@ def test_what_a_power_cut_took_is_done_again(unfinished: Path, lost: str) -> Non
     file = next((out / "tlseg/nuclei/scratch").rglob(lost))
     file.write_bytes(bytes(file.stat().st_size))
     with pytest.raises(
-        ResumeError, match=r"damaged or gone\. The same command goes on and does frame 0 again"
+        LostWorkError, match=r"damaged or gone\. The same command goes on and does frame 0 again"
     ) as caught:
         run(movie, model, out=out)
     assert str(file).startswith(str(caught.value).split(",")[0])
+    assert caught.value.exit_code == 1
     assert run(movie, model, out=out).resumed
     run(movie, model, out=unfinished / "whole.zarr")
     assert essence(out) == essence(unfinished / "whole.zarr")
@@ -368,7 +370,7 @@ def test_a_run_that_is_alive_is_not_disturbed(unfinished: Path) -> None:
 
 def test_the_lock_of_a_process_that_is_gone_is_taken_over(unfinished: Path) -> None:
     """Also where its number was given to another process since, this one included."""
-    lock = lock_of(unfinished, pid=os.getpid(), started=psutil.Process().create_time() - 1000)
+    lock = lock_of(unfinished, pid=os.getpid(), birth="another boot:1")
     assert run(unfinished / "movie.ome.zarr", unfinished / "model", out=unfinished / "out.zarr").resumed
     assert not lock.exists()
 

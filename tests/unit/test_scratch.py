@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ def test_a_damaged_table_costs_its_frame(scratch: Scratch, keep: int) -> None:
     ) as caught:
         scratch.get("flood", 3, 0)
     assert str(path) in str(caught.value)
+    assert (caught.value.exit_code, isinstance(caught.value, ResumeError)) == (1, False), "nothing was asked for badly"
     again = pickle.loads(pickle.dumps(caught.value))  # as it comes from a worker
     assert (str(again), again.frame) == (str(caught.value), 3)
     assert scratch.done("detect", 3), "only who holds the lock forgets"
@@ -123,7 +125,7 @@ def test_pixels_that_are_lost_are_no_zeros(scratch: Scratch, damage: Any, shards
     create(scratch, shards, 5)
     assert (scratch.read("maps", (0,), frame=7) == 5).all()
     damage(next(path for path in sorted((scratch.path / "maps/c/0").rglob("*")) if path.is_file()))
-    with pytest.raises(ResumeError, match="does frame 7 again"):
+    with pytest.raises(LostWorkError, match="does frame 7 again"):
         scratch.read("maps", (0,), frame=7)
     assert (scratch.read("maps", (1,), frame=8) == 5).all()
 
@@ -135,7 +137,7 @@ def test_a_dropped_frame_frees_its_files(scratch: Scratch) -> None:
     scratch.drop("maps", 0)
     assert not scratch.holds("maps", 0)
     assert not (scratch.path / "maps/c/0").exists()
-    with pytest.raises(ResumeError):
+    with pytest.raises(LostWorkError):
         scratch.read("maps", (0,), frame=0)
     assert (scratch.read("maps", (1,), frame=1) == 5).all()
 
@@ -166,9 +168,22 @@ def test_what_is_left_of_another_run_writes_nothing(scratch: Scratch) -> None:
 
 def test_a_run_that_ended_lets_nothing_be_written(scratch: Scratch) -> None:
     scratch.remove()
-    with pytest.raises(RunError, match="is over"):
+    with pytest.raises(
+        RunError, match=rf"not there on {gethostname()}.*--scratch must name a folder that all workers see"
+    ):
         scratch.put("flood", 0, 0)
     assert not Path(scratch.folder).exists()
+
+
+def test_a_worker_that_does_not_see_the_folder_says_so(scratch: Scratch) -> None:
+    elsewhere = Scratch(f"{scratch.folder}-on-another-machine", scratch.lease)
+    for act in (
+        lambda: elsewhere.put("flood", 0, 0),
+        lambda: elsewhere.get("flood", 0, 0),
+        lambda: elsewhere.read("maps", (0,), frame=0),
+    ):
+        with pytest.raises(RunError, match=f"{elsewhere.folder} .* is not there on {gethostname()}"):
+            act()
 
 
 def test_a_lease_is_found_again(scratch: Scratch) -> None:

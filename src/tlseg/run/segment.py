@@ -289,7 +289,7 @@ def stored_statistics(run: RunContext) -> dict[int, tuple[float, float]]:
     found = {}
     for frame in run.frames:
         if run.scratch.done("statistics", frame):
-            with suppress(ResumeError):  # what is damaged is found again
+            with suppress(LostWorkError):  # what is damaged is found again
                 stored = run.scratch.get("statistics", frame, 0)
                 found[frame] = (float(stored["low"]), float(stored["high"]))
     return found

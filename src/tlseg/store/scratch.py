@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 from uuid import uuid4
 
@@ -39,7 +40,7 @@ OF_THE_RUN = ("statistics", "arrays", "output")
 """Tables that stay when a frame is done again: they speak of the movie or of the whole run."""
 
 
-class LostWorkError(ResumeError):
+class LostWorkError(RunError):
     """A working file is damaged or gone; whoever holds the run's lock forgets its frame, so that it is done again."""
 
     def __init__(self, path: str, frame: int) -> None:
@@ -137,8 +138,14 @@ class Scratch:
 
     def hold(self) -> None:
         """Raise `RunError` when the run whose lease this is, is over: nothing may be written for it any more."""
-        if Scratch.at(self.folder).lease != self.lease:
+        if Scratch.at(self.folder).lease == self.lease:
+            return
+        if Path(self.folder).is_dir():
             raise RunError(f"The run in {self.folder} that this task belongs to is over, so it writes nothing.")
+        raise RunError(
+            f"{self.folder}, with the working files of a run, is not there on {gethostname()}, so a task of it writes "
+            "nothing. While the run goes on, --scratch must name a folder that all workers see."
+        )
 
     def folder_of(self, name: str) -> Path:
         """Folder of an array; labels lie in a group of their own, which is an image that readers open."""
