@@ -42,9 +42,10 @@ def test_a_gpu_that_runs_out_of_memory_gets_smaller_batches(most: int) -> None:
     windows = np.arange(13 * 8, dtype=np.float32).reshape(13, 2, 2, 2)
     tried: list[int] = []
 
-    def run(part: np.ndarray) -> np.ndarray:
+    def run(part: np.ndarray, batch: int) -> np.ndarray:
+        assert len(part) <= batch
         tried.append(len(part))
-        if len(part) > most:
+        if batch > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return part.astype(np.uint8)
 
@@ -54,8 +55,25 @@ def test_a_gpu_that_runs_out_of_memory_gets_smaller_batches(most: int) -> None:
     assert sum(n for n in tried if n <= most) == 13
 
 
+def test_all_windows_are_computed_in_batches_of_the_size_that_is_returned() -> None:
+    """Memory that is gone after a while: what was computed in larger batches is computed again."""
+    windows = np.zeros((6, 2, 2, 2), np.float32)
+    calls: list[int] = []
+
+    def run(part: np.ndarray, batch: int) -> np.ndarray:
+        calls.append(batch)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return np.full(part.shape, batch, np.uint8)
+
+    maps, batch = in_batches(run, windows, batch=4)
+    assert calls == [4, 4, 2, 2, 2]
+    assert batch == 2
+    assert (maps == 2).all()
+
+
 def test_a_window_that_does_not_fit_is_an_error() -> None:
-    def run(part: np.ndarray) -> np.ndarray:
+    def run(part: np.ndarray, batch: int) -> np.ndarray:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(RunError, match=r"does not fit into the memory of the GPU.*--device cpu"):

@@ -105,6 +105,53 @@ def test_flips_are_averaged() -> None:
     assert np.abs(found - np.mean(back, axis=0)).max() <= 1.0
 
 
+class Crowded(torch.nn.Module):
+    """A network that fits into memory with this many windows at once, and keeps the shapes it was given."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        self.seen.append(tuple(windows.shape))
+        if len(windows) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return windows
+
+    @staticmethod
+    def probability(answer: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(answer[:, 0])
+
+
+def in_full_batches(network: torch.nn.Module, *, batch: int) -> Predictor:
+    """A predictor that works as on a GPU, on a CPU."""
+    predictor = Predictor(UNet(SMALL).eval(), precision="float32", device="cpu", batch=1)
+    predictor.alone, predictor.batch, predictor.network = False, batch, network
+    return predictor
+
+
+@pytest.mark.parametrize(
+    ("most", "tried"), [(8, [8]), (7, [8, 4, 4]), (2, [8, 4, 2, 2, 2]), (1, [8, 4, 2, 1, 1, 1, 1, 1])]
+)
+def test_a_network_that_runs_out_of_memory_is_given_fewer_windows(most: int, tried: list[int]) -> None:
+    some, crowded = windows(5), Crowded(most)
+    predictor = in_full_batches(crowded, batch=8)
+    maps = predictor(some)
+    assert [n for n, *_ in crowded.seen] == tried
+    assert predictor.batch == tried[-1]
+    assert maps.tobytes() == in_full_batches(Crowded(8), batch=8)(some).tobytes()
+    predictor(some[:1])
+    assert crowded.seen[-1] == (tried[-1], 1, *some.shape[1:]), "later batches are as small, and full"
+
+
+def test_a_network_that_cannot_hold_one_window_is_an_error() -> None:
+    crowded = Crowded(0)
+    with pytest.raises(RunError, match="does not fit into the memory of the GPU"):
+        in_full_batches(crowded, batch=4)(windows(3))
+    assert [n for n, *_ in crowded.seen] == [4, 2, 1]
+
+
 def test_asking_for_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == "cpu"

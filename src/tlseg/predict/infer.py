@@ -45,35 +45,33 @@ def gpu_count() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def in_batches(
-    run: Callable[[NDArray[np.float32]], NDArray[np.uint8]], windows: NDArray[np.float32], *, batch: int
-) -> tuple[NDArray[np.uint8], int]:
+Run = Callable[[NDArray[np.float32], int], NDArray[np.uint8]]
+"""Maps of some windows (n, z, y, x), computed as a batch of this many: what is missing is filled up."""
+
+
+def in_batches(run: Run, windows: NDArray[np.float32], *, batch: int) -> tuple[NDArray[np.uint8], int]:
     """Run windows (n, z, y, x) in batches, halved each time the GPU runs out of memory.
 
-    Returns the maps, and the batch size that fits: it belongs to what decides the last bits, so a run records it.
+    Returns the maps, and the batch size that fits. It belongs to what decides the last bits, so all windows are computed
+    with this one, and a run records it.
 
     Raises
     ------
     RunError
         When not even one window fits.
     """
-    maps: list[NDArray[np.uint8]] = []
-    done = 0
-    while done < len(windows):
+    while True:
         try:
-            maps.append(run(windows[done : done + batch]))
+            return np.concatenate([run(windows[i : i + batch], batch) for i in range(0, len(windows), batch)]), batch
         except torch.OutOfMemoryError as error:
-            # What other programs and earlier tasks left in pieces is given back before a smaller batch is tried.
-            torch.cuda.empty_cache()
             if batch == 1:
                 raise RunError(
                     f"A window of {windows.shape[1:]} voxels does not fit into the memory of the GPU. Use a GPU with more, "
                     "a model of smaller windows, or --device cpu."
                 ) from error
-            batch //= 2
-            continue
-        done += len(maps[-1])
-    return np.concatenate(maps), batch
+        # Only here: the error holds on to the tensors of the batch that failed.
+        torch.cuda.empty_cache()
+        batch //= 2
 
 
 class Predictor:
@@ -84,12 +82,12 @@ class Predictor:
     network
         Network in evaluation mode.
     precision
-        "bfloat16", "float16" or "float32". On a CPU float16 runs as bfloat16's sibling only where PyTorch offers it.
+        "bfloat16", "float16" or "float32": number format of weights and forward pass, on any device.
     device
         "cpu" or "cuda".
     batch
-        Windows per call on a GPU, fewer from the first time that memory does not suffice; on a CPU windows are always
-        computed one by one.
+        Windows per call on a GPU, always filled up; fewer from the first time that memory does not suffice, which may change
+        the last bit of a probability. On a CPU windows are always computed one by one.
     flips
         Mirrored copies of each window whose probabilities are averaged, always in the same order.
     """
@@ -99,7 +97,8 @@ class Predictor:
     ) -> None:
         self.device = torch.device(device)
         self.dtype = _DTYPES[precision]
-        self.batch = 1 if device == "cpu" else batch
+        self.alone = device == "cpu"
+        self.batch = 1 if self.alone else batch
         self.mirrored = MIRRORED[:flips]
         folded = fold_batch_norm(network).to(device=self.device, dtype=self.dtype)
         self.network = folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -113,18 +112,18 @@ class Predictor:
 
         `threads` windows are computed at once on a CPU; it does not change the result.
         """
-        if self.device.type == "cpu":
+        if self.alone:
             parts = [windows[i : i + 1] for i in range(len(windows))]
             with (
                 _one_thread_each(),
                 ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
             ):
-                return np.concatenate(list(pool.map(self._run, parts)))
+                return np.concatenate(list(pool.map(lambda part: self._run(part, 1), parts)))
         maps, self.batch = in_batches(self._run, windows, batch=self.batch)
         return maps
 
-    def _run(self, part: NDArray[np.float32]) -> NDArray[np.uint8]:
-        missing = self.batch - len(part)
+    def _run(self, part: NDArray[np.float32], batch: int) -> NDArray[np.uint8]:
+        missing = batch - len(part)
         full = np.pad(part, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else part
         with torch.inference_mode():
             tensor = torch.from_numpy(full[:, None]).to(
