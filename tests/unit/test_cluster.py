@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from distributed import LocalCluster
+from distributed.core import Status
 from distributed.security import Security
 
 from tlseg.errors import MissingExtraError, PlanError, RunError
@@ -36,13 +38,27 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("{class: LocalCluster, worker: 3}", "worker is unknown"),
         ("{class: LocalCluster, workers: many}", "whole number"),
         ("{class: LocalCluster, workers: 1, adapt: {minimum: 1}}", "not both"),
-        ("{class: LocalCluster, adapt: {maximum: 3}}", "minimum from 1"),
+        ("{class: LocalCluster, adapt: {maximum: 3}}", "minimum, a whole number from 1"),
         ("{class: LocalCluster, options: 3}", "mappings"),
+        ("{class: LocalCluster, workers: true}", "whole number"),
+        ("{class: LocalCluster, wait_s: 1h}", "wait_s is '1h'. Expected seconds"),
+        ("{class: LocalCluster, wait_s: [1]}", "Expected seconds"),
+        ("{class: LocalCluster, wait_s: null}", "Expected seconds"),
+        ("{class: LocalCluster, wait_s: .nan}", "Expected seconds"),
+        ("{class: LocalCluster, wait_s: -1}", "Expected seconds"),
+        ("{class: LocalCluster, wait_s: 2024-13-41}", "is not YAML"),
+        ("{class: LocalCluster, adapt: {minimum: many}}", "minimum, a whole number from 1"),
+        ("{class: LocalCluster, adapt: {minimum: null}}", "minimum, a whole number from 1"),
+        ("{class: LocalCluster, adapt: {minimum: 1.5}}", "minimum, a whole number from 1"),
+        ("{class: LocalCluster, adapt: {minimum_jobs: many}}", "minimum, a whole number from 1"),
+        ("{class: LocalCluster, adapt: {}}", "minimum, a whole number from 1"),
+        (b"class: \xff\xfe\xfd", "is not YAML"),
+        ("class: a\0b", "is not YAML"),
     ],
 )
-def test_a_file_that_is_none(tmp_path: Path, content: str, said: str) -> None:
+def test_a_file_that_is_none(tmp_path: Path, content: str | bytes, said: str) -> None:
     path = tmp_path / "cluster.yaml"
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(PlanError, match=said) as caught:
         ClusterSpec.read(path)
     assert str(path) in str(caught.value)
@@ -62,15 +78,43 @@ def test_a_missing_package_names_its_extra(name: str, monkeypatch: pytest.Monkey
         ClusterSpec(name).open()
 
 
-@pytest.mark.parametrize("name", ["os.path", "pathlib.Path", "Nothing", "no.such.Cluster"])
+@pytest.mark.parametrize("name", ["os.path", "pathlib.Path", "Nothing", "no.such.Cluster", ".x.Y", "x..Y", "."])
 def test_a_class_that_is_no_cluster(name: str) -> None:
-    with pytest.raises(PlanError, match=name):
+    with pytest.raises(PlanError, match=re.escape(name)):
         ClusterSpec(name).open()
 
 
 def test_options_that_the_class_does_not_take() -> None:
     with pytest.raises(RunError, match="Check the options in the cluster file"):
         ClusterSpec("LocalCluster", {"host": "256.0.0.1", "n_workers": 0, "dashboard_address": "127.0.0.1:0"}).open()
+
+
+@pytest.mark.parametrize(
+    "more", [{"adapt": {"minimum": 1, "interval": "often"}}, {"workers": 1}], ids=["adapt", "scale"]
+)
+def test_a_cluster_that_fails_after_it_was_made_is_closed(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    made = []
+
+    class Watched(LocalCluster):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            made.append(self)
+
+        def scale(self, n: int = 0, **more: Any) -> Any:
+            if n:
+                raise ValueError("no quota")
+            return super().scale(n, **more)
+
+        def adapt(self, **_: Any) -> None:  # one of Dask that fails half made also complains when it is collected
+            raise ValueError("no such time: often")
+
+    monkeypatch.setattr("distributed.LocalCluster", Watched)
+    options = {"n_workers": 0, "processes": False, "dashboard_address": "127.0.0.1:0"}
+    with pytest.raises(RunError, match="LocalCluster does not start"):
+        ClusterSpec("LocalCluster", options, **more).open()
+    assert [cluster.status for cluster in made] == [Status.closed]
 
 
 def test_any_class_by_its_path() -> None:

@@ -16,9 +16,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,10 @@ class ClusterSpec:
             When it is no such file.
         """
         try:
-            values = yaml.safe_load(Path(path).read_text())
+            values = yaml.safe_load(Path(path).read_bytes())
         except OSError as error:
             raise PlanError(f"The cluster file {path} cannot be read ({error.strerror}).") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
             raise PlanError(f"The cluster file {path} is not YAML ({one_line(error)}).") from error
         return cls.parse(values, where=str(path))
 
@@ -140,22 +141,25 @@ class ClusterSpec:
         if unknown := sorted(set(map(str, values)) - known):
             raise PlanError(f"{where}: {', '.join(unknown)} is unknown. Expected {', '.join(sorted(known))}.")
         options, adapt, workers = values.get("options") or {}, values.get("adapt"), values.get("workers")
+        wait_s = values.get("wait_s", WAIT_S)
         if not isinstance(options, Mapping) or not isinstance(adapt, Mapping | None):
             raise PlanError(f"{where}: options and adapt are mappings, such as `adapt: {{minimum: 1, maximum: 8}}`.")
-        if workers is not None and (not isinstance(workers, int) or workers < 1):
+        if workers is not None and not _is_count(workers):
             raise PlanError(f"{where}: workers is {workers!r}. Expected a whole number from 1.")
         if workers is not None and adapt is not None:
             raise PlanError(f"{where}: give either workers or adapt, not both.")
-        made = cls(values["class"], dict(options), workers, adapt, float(values.get("wait_s", WAIT_S)))
-        if made.least < 1:
-            raise PlanError(f"{where}: adapt needs a minimum from 1: the first worker tells what workers have.")
-        return made
+        if not (isinstance(wait_s, int | float) and 0 < wait_s < inf) or isinstance(wait_s, bool):
+            raise PlanError(f"{where}: wait_s is {wait_s!r}. Expected seconds, such as `wait_s: 3600`.")
+        if adapt is not None and not _is_count(_minimum(adapt)):
+            raise PlanError(
+                f"{where}: adapt needs a minimum, a whole number from 1: the first worker tells what workers have."
+            )
+        return cls(values["class"], dict(options), workers, adapt, float(wait_s))
 
     @property
     def least(self) -> int:
         """Workers that must be there before the run starts."""
-        adapt = self.adapt or {"minimum": 1}
-        return int(adapt.get("minimum", adapt.get("minimum_jobs", 0)))
+        return 1 if self.adapt is None else int(_minimum(self.adapt))
 
     def open(self) -> Cluster:
         """Start the cluster with its workers, or with scaling that adapts.
@@ -169,11 +173,14 @@ class ClusterSpec:
         """
         made = self._class()
         try:
-            cluster = made(**self.options)
-            if self.adapt is not None:
-                cluster.adapt(**self.adapt)
-            elif self.workers is not None:
-                cluster.scale(self.workers)
+            with ExitStack() as undo:
+                cluster = made(**self.options)
+                undo.callback(cluster.close)
+                if self.adapt is not None:
+                    cluster.adapt(**self.adapt)
+                elif self.workers is not None:
+                    cluster.scale(self.workers)
+                undo.pop_all()
         except Exception as error:  # every kind of cluster has errors of its own
             raise RunError(
                 f"{self.name} does not start ({one_line(_first_cause(error))}). Check the options in the cluster file."
@@ -185,8 +192,8 @@ class ClusterSpec:
         known = KNOWN.get(self.name)
         try:
             found = getattr(import_module(known[0] if known else module or "distributed"), name, None)
-        except ImportError as error:
-            if known and known[1]:
+        except Exception as error:  # what is imported may fail in its own way
+            if known and known[1] and isinstance(error, ImportError):
                 raise MissingExtraError(f"A cluster of class {self.name}", known[1]) from error
             raise PlanError(
                 f"The class {self.name} cannot be imported ({one_line(error)}). Install its package."
@@ -196,6 +203,15 @@ class ClusterSpec:
                 f"{self.name} is no class of Dask clusters. Expected {', '.join(KNOWN)}, or package.module.Class."
             )
         return found
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _minimum(adapt: Mapping[str, Any]) -> Any:
+    """Fewest workers, which dask-jobqueue also takes as jobs."""
+    return adapt.get("minimum", adapt.get("minimum_jobs"))
 
 
 @contextmanager
