@@ -7,7 +7,7 @@ projection with what workers really used.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ FLOOD_BYTES_PER_VOXEL = 70
 """Per voxel of core, halo and margin: maps, three int32 of nearest positions, distances, order, and the watershed."""
 
 BLEND_BYTES_PER_VOXEL = 40
-"""Per voxel of a block: sums and weights in float32 on the model's grid and the passes of resampling."""
+"""Per voxel of a block and what its detection sees around it: sums and weights on the model's grid, and resampling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +61,45 @@ def check_block(block: Shape) -> None:
             )
 
 
-def choose_block(frame: Shape, *, halo: Shape, limit_bytes: int) -> Shape:
-    """Largest block up to 128 x 256 x 256 voxels whose flood fits; equal parts, so that the last is not a sliver."""
-    target = list(TARGET_BLOCK)
-    while True:
-        block = _even_parts(frame, (target[0], target[1], target[2]))
-        fits = flood_bytes(frame, block, halo) <= limit_bytes
-        if fits or max(target) <= 2 * SHARD:
-            return block
-        axis = target.index(max(target))
-        target[axis] //= 2
+def choose_cut(
+    frame: Shape, *, halos: Sequence[Shape], seen: Shape, limit_bytes: int, block: Shape | None = None
+) -> tuple[Shape, int]:
+    """Largest block up to 128 x 256 x 256 voxels, and the first of some halos, with which a block's tasks fit.
+
+    Blocks are equal parts of the frame, so that the last is not a sliver. A smaller halo comes before a smaller block: it
+    grows where it must, while small blocks with wide halos flood the same voxels again and again.
+
+    Parameters
+    ----------
+    frame
+        Voxels of a frame (z, y, x).
+    halos
+        Halos in voxels, the widest first.
+    seen
+        Voxels around a block that its detection sees.
+    limit_bytes
+        Memory a worker may use.
+    block
+        A block that is given; only its halo is chosen.
+
+    Returns
+    -------
+    Shape
+        The block; the least one where none fits.
+    int
+        Which of the halos.
+    """
+    cuts = [(b, n) for b in ([block] if block else _blocks(frame)) for n in range(len(halos))]
+    return next(
+        (cut for cut in cuts if block_bytes(frame, cut[0], halo=halos[cut[1]], seen=seen) <= limit_bytes), cuts[-1]
+    )
 
 
-def flood_bytes(frame: Shape, block: Shape, halo: Shape) -> int:
-    """Memory of labelling one block: its core, halo and margin, and the loaded worker."""
-    crop = [min(n, b + 4 * h) for n, b, h in zip(frame, block, halo, strict=True)]
-    core = [min(n, b) for n, b in zip(frame, block, strict=True)]
-    return BASE_BYTES + max(FLOOD_BYTES_PER_VOXEL * math.prod(crop), BLEND_BYTES_PER_VOXEL * math.prod(core))
+def block_bytes(frame: Shape, block: Shape, *, halo: Shape, seen: Shape) -> int:
+    """Memory of a worker with one block: of its detection, which sees `seen` voxels around it, or of its flood."""
+    flood = [min(n, b + 4 * h) for n, b, h in zip(frame, block, halo, strict=True)]
+    blend = [min(n, b + 2 * s) for n, b, s in zip(frame, block, seen, strict=True)]
+    return BASE_BYTES + max(FLOOD_BYTES_PER_VOXEL * math.prod(flood), BLEND_BYTES_PER_VOXEL * math.prod(blend))
 
 
 def make_plan(
@@ -86,6 +108,7 @@ def make_plan(
     frame_shape: Shape,
     block: Shape,
     halo: Shape,
+    seen: Shape,
     windows: Mapping[str, int],
     window_bytes: int,
     windows_at_once: int,
@@ -96,8 +119,8 @@ def make_plan(
 
     Parameters
     ----------
-    frames, frame_shape, block, halo
-        Number of frames, and shapes in voxels.
+    frames, frame_shape, block, halo, seen
+        Number of frames, and shapes in voxels; `seen` is what detection sees around a block.
     windows
         Windows per frame for each network.
     window_bytes, windows_at_once
@@ -126,7 +149,7 @@ def make_plan(
         "write": frames * write_regions,
     }
     voxels = math.prod(frame_shape)
-    memory = max(flood_bytes(frame_shape, block, halo), BASE_BYTES + window_bytes * windows_at_once)
+    memory = max(block_bytes(frame_shape, block, halo=halo, seen=seen), BASE_BYTES + window_bytes * windows_at_once)
     plan = Plan(
         frames=frames,
         frame_shape=frame_shape,
@@ -152,6 +175,16 @@ def make_plan(
 def gib(size: float) -> str:
     """Bytes as GiB with one decimal."""
     return f"{size / 2**30:.1f} GiB"
+
+
+def _blocks(frame: Shape) -> list[Shape]:
+    """Blocks of a frame, from the largest to the least."""
+    target, blocks = list(TARGET_BLOCK), []
+    while True:
+        blocks.append(_even_parts(frame, (target[0], target[1], target[2])))
+        if max(target) <= 2 * SHARD:
+            return blocks
+        target[target.index(max(target))] //= 2
 
 
 def _even_parts(frame: Shape, target: Shape) -> Shape:

@@ -11,9 +11,10 @@ import pytest
 
 from tlseg.errors import PlanError
 from tlseg.geometry import Grid, Shape
-from tlseg.plan import SHARD, check_block, choose_block, flood_bytes, make_plan
+from tlseg.plan import SHARD, block_bytes, check_block, choose_cut, make_plan
 
 GIB = 2**30
+SEEN: Shape = (10, 20, 20)
 FRAMES: tuple[Shape, ...] = (
     (1, 512, 512),
     (51, 140, 139),
@@ -30,6 +31,7 @@ def plan(**changes: Any) -> Any:
         "frame_shape": (50, 200, 300),
         "block": (64, 112, 160),
         "halo": (12, 25, 25),
+        "seen": (10, 20, 20),
         "windows": {"nsn": 6, "ndn": 4},
         "window_bytes": GIB,
         "windows_at_once": 2,
@@ -41,7 +43,7 @@ def plan(**changes: Any) -> Any:
 
 @pytest.mark.parametrize(("frame", "limit"), list(itertools.product(FRAMES, (GIB, 4 * GIB, 64 * GIB))))
 def test_a_chosen_block_is_whole_shards_and_no_longer_than_needed(frame: Shape, limit: int) -> None:
-    block = choose_block(frame, halo=(12, 25, 25), limit_bytes=limit)
+    block, _ = choose_cut(frame, halos=[(12, 25, 25)], seen=SEEN, limit_bytes=limit)
     check_block(block)
     for n, b in zip(frame, block, strict=True):
         assert b <= -(-n // SHARD) * SHARD
@@ -50,18 +52,38 @@ def test_a_chosen_block_is_whole_shards_and_no_longer_than_needed(frame: Shape, 
 def test_the_last_block_is_not_a_sliver_where_memory_allows() -> None:
     for n in range(1, 2500, 7):
         frame = (n, n, n)
-        block = choose_block(frame, halo=(8, 8, 8), limit_bytes=1000 * GIB)
+        block, _ = choose_cut(frame, halos=[(8, 8, 8)], seen=SEEN, limit_bytes=1000 * GIB)
         for b, parts in zip(block, Grid(frame, block).counts, strict=True):
             assert parts == 1 or n - (parts - 1) * b >= b / 4
 
 
 def test_a_chosen_block_fits_or_is_the_least() -> None:
     for frame, limit in itertools.product(FRAMES, (2 * GIB, 4 * GIB, 8 * GIB)):
-        block = choose_block(frame, halo=(8, 8, 8), limit_bytes=limit)
-        assert flood_bytes(frame, block, (8, 8, 8)) <= limit or max(block) <= 48
-    small = choose_block((200, 2048, 2048), halo=(12, 25, 25), limit_bytes=2 * GIB)
-    large = choose_block((200, 2048, 2048), halo=(12, 25, 25), limit_bytes=64 * GIB)
+        block, _ = choose_cut(frame, halos=[(8, 8, 8)], seen=SEEN, limit_bytes=limit)
+        assert block_bytes(frame, block, halo=(8, 8, 8), seen=SEEN) <= limit or max(block) <= 48
+    small, large = (
+        choose_cut((200, 2048, 2048), halos=[(12, 25, 25)], seen=SEEN, limit_bytes=limit)[0]
+        for limit in (2 * GIB, 64 * GIB)
+    )
     assert math.prod(small) < math.prod(large)
+
+
+def test_halos_shrink_before_blocks_do() -> None:
+    """Voxels of 0.5 x 0.2 x 0.2 um make 20 um wide: a block would be a hundredth of what it reads."""
+    frame, halos, seen = (600, 2048, 2048), [(40, 100, 100), (20, 50, 50), (10, 25, 25)], (32, 80, 80)
+    block, chosen = choose_cut(frame, halos=halos, seen=seen, limit_bytes=4 * GIB)
+    assert block_bytes(frame, block, halo=halos[chosen], seen=seen) <= 4 * GIB
+    assert chosen > 0
+    assert math.prod(block) >= 128 * 256 * 256 // 2
+    assert choose_cut(frame, halos=halos, seen=seen, limit_bytes=64 * GIB) == ((160, 256, 256), 0)
+    given, chosen = choose_cut(frame, halos=halos, seen=seen, limit_bytes=4 * GIB, block=(64, 128, 128))
+    assert (given, chosen) == ((64, 128, 128), 1)
+
+
+def test_detection_counts_where_it_sees_far() -> None:
+    frame, block = (600, 2048, 2048), (128, 256, 256)
+    near, far = (block_bytes(frame, block, halo=(2, 2, 2), seen=seen) for seen in (SEEN, (64, 160, 160)))
+    assert far > near
 
 
 @pytest.mark.parametrize("block", [(8, 16, 16), (16, 24, 16), (16, 16, 0), (16, 16, -16)])
@@ -81,7 +103,9 @@ def test_the_tasks_of_a_plan_add_up() -> None:
 
 def test_memory_is_that_of_the_hungriest_task() -> None:
     few, many = plan(windows_at_once=1), plan(windows_at_once=12)
-    assert few.memory_per_worker_bytes >= flood_bytes((50, 200, 300), (64, 112, 160), (12, 25, 25))
+    assert few.memory_per_worker_bytes >= block_bytes(
+        (50, 200, 300), (64, 112, 160), halo=(12, 25, 25), seen=(10, 20, 20)
+    )
     assert many.memory_per_worker_bytes - 12 * GIB >= 0
     assert many.memory_per_worker_bytes > few.memory_per_worker_bytes
 

@@ -10,9 +10,10 @@ from tlseg import __version__
 from tlseg.config import LabelSettings, Method, parse_frames
 from tlseg.errors import ModelError, MovieError
 from tlseg.geometry import Shape, voxels_for
+from tlseg.label.block import detect_halo
 from tlseg.link.settings import LinkSettings
 from tlseg.models.bundle import BUNDLED, Flips, Model, ModelSpec, load_model
-from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, check_block, choose_block, make_plan
+from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, check_block, choose_cut, make_plan
 from tlseg.predict.infer import Device, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
 from tlseg.run.checks import destination
@@ -27,6 +28,9 @@ from tlseg.store.protect import CopiedImage
 from tlseg.store.scratch import Scratch
 from tlseg.store.segmentable import check_segmentable
 from tlseg.store.working import scratch_folder
+
+HALO_OVER = (1, 2, 4)
+"""What the halo and margin of the settings may be divided by where memory is short; both grow where they must."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,12 @@ def plan_job(order: Order, site: Site) -> Job:
     limit = order.memory_limit or site.memory_bytes
     if order.settings.method == "components":
         check_components(shape, limit_bytes=limit)
-    halo = voxels_for(order.settings.halo_um, source.spacing_um)
+    settings = [_with_halo_over(order.settings, n) for n in HALO_OVER]
+    halos = [voxels_for(s.halo_um, source.spacing_um) for s in settings]
+    seen = detect_halo(order.settings, source.spacing_um)
+    block, chosen = choose_cut(
+        shape, halos=halos, seen=seen, limit_bytes=limit, block=order.block or _block_of_unfinished(order.scratch)
+    )
     roles = network_roles(order.settings)
     for role in roles:
         order.model.network(role)  # damaged weights are found before any work
@@ -180,8 +189,8 @@ def plan_job(order: Order, site: Site) -> Job:
         model_folder=model_location(order.model),
         model_digest=order.model.digest,
         spec=spec,
-        settings=order.settings,
-        block=order.block or _block_of_unfinished(order.scratch) or choose_block(shape, halo=halo, limit_bytes=limit),
+        settings=settings[chosen],
+        block=block,
         device=site.device,
         threads=min(site.threads, max(1, (limit - BASE_BYTES) // one_window)),
         most_voxels=most_voxels(limit),
@@ -189,8 +198,9 @@ def plan_job(order: Order, site: Site) -> Job:
     plan = make_plan(
         frames=len(order.frames),
         frame_shape=shape,
-        block=run.block,
-        halo=halo,
+        block=block,
+        halo=halos[chosen],
+        seen=seen,
         windows={role: len(lattice) for role, lattice in lattices.items()},
         window_bytes=one_window,
         windows_at_once=run.threads if run.device == "cpu" else 1,
@@ -225,6 +235,10 @@ def frames_of(frames: str | range | None, count: int) -> range:
 def most_voxels(limit_bytes: int) -> int:
     """Largest crop a block may grow to within a worker's memory."""
     return max(2**20, (limit_bytes - BASE_BYTES) // FLOOD_BYTES_PER_VOXEL)
+
+
+def _with_halo_over(settings: LabelSettings, divisor: int) -> LabelSettings:
+    return replace(settings, halo_um=settings.halo_um / divisor, margin_um=settings.margin_um / divisor)
 
 
 def _block_of_unfinished(scratch: Scratch) -> Shape | None:
