@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 AXES = ("z", "y", "x")
 
 Shape = tuple[int, int, int]
@@ -120,6 +123,11 @@ def spacing_nm(spacing_um: Spacing) -> Shape:
 def voxels_for(distance_um: float, spacing_um: Spacing) -> Shape:
     """Fewest voxels along each axis that span at least `distance_um`."""
     return _three(tuple(math.ceil(distance_um / s - 1e-9) for s in spacing_um))
+
+
+def ball_radius(volume: ArrayLike) -> NDArray[np.float64]:
+    """Radius of the ball of this volume, in the unit of which the volume is the cube; of the shape of `volume`."""
+    return np.asarray(np.cbrt(np.asarray(volume, dtype=np.float64) * (3 / (4 * np.pi))))
 
 
 def _three(values: tuple[int, ...]) -> Shape:

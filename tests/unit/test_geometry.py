@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tlseg.geometry import Box, Grid, spacing_nm, voxels_for
+from tlseg.geometry import Box, Grid, ball_radius, spacing_nm, voxels_for
 
 
 def test_a_box_cuts_what_it_says() -> None:
@@ -43,3 +43,9 @@ def test_voxels_for_a_distance(distance: float, expected: tuple[int, int, int]) 
 
 def test_no_spacing_rounds_to_nothing() -> None:
     assert spacing_nm((1e-5, 0.8, 1.7501)) == (1, 800, 1750)
+
+
+def test_a_ball_has_the_volume_its_radius_says() -> None:
+    radius = np.array([0.0, 0.5, 3.0, 1e4])
+    np.testing.assert_allclose(ball_radius(4 / 3 * np.pi * radius**3), radius)
+    assert float(ball_radius(4 / 3 * np.pi * 8)) == pytest.approx(2)

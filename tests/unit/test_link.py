@@ -397,3 +397,11 @@ def test_overlaps_of_unknown_objects_are_named() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(LabelError, match=next(iter(wrong))):
         LinkSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_radii_are_worked_out_once() -> None:
+    # Repair asks for the radius of one nucleus at a time: to work out those of the movie for it costs their square.
+    table = pd.DataFrame({"t": 0, "label": [1, 2], "z_um": 0.0, "y_um": 0.0, "x_um": [0.0, 9.0]})
+    objects, _ = read_objects(table.assign(volume_um3=[100.0, 800.0], intensity_mean=1.0))
+    assert objects.radius_um is objects.radius_um
+    assert objects.radius_um[1] == pytest.approx(2 * objects.radius_um[0])

@@ -119,6 +119,20 @@ def test_a_nucleus_cut_for_several_frames_is_joined_in_each(frames: list[int]) -
     assert same_partition(truth, mended(movie)) == 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_order_of_rows_changes_no_repair(seed: int) -> None:
+    movie = four_nuclei()
+    movie[2][movie[2] == 2] = 1
+    movie[4][(movie[4] == 3) & (np.indices(movie[4].shape)[2] > 14)] = 9
+    objects, shared = tables(movie)
+    found = find_repairs(objects, shared)
+    assert [(r.frame, r.kind) for r in found] == [(2, "merged"), (4, "cut")]
+    again = find_repairs(objects.sample(frac=1, random_state=seed), shared.sample(frac=1, random_state=seed))
+    assert [(r.frame, r.kind, r.labels) for r in again] == [(r.frame, r.kind, r.labels) for r in found]
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_array_equal(one.position_um, other.position_um)
+
+
 BORN = 4
 
 

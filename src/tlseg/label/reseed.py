@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Shape, Spacing, spacing_nm
+from tlseg.geometry import Box, Shape, Spacing, ball_radius, spacing_nm
 from tlseg.label.watershed import flood, flood_order, squared_distance
 
 _CORE = 0.6
@@ -45,7 +45,7 @@ def take_apart(
     places = np.argwhere(mask)
     if len(places) < len(centres_um):
         return None
-    radii = np.cbrt(volumes_um3 * (3 / (4 * np.pi)))
+    radii = ball_radius(volumes_um3)
     at_um = places * np.array(spacing_um)
     power = ((at_um[:, None] - centres_um[None]) ** 2).sum(axis=2) - radii**2
     nearest = np.argmin(power, axis=1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from tlseg.geometry import ball_radius
 from tlseg.link.chains import Chains
 from tlseg.link.divisions import separate
 from tlseg.link.link import Traced
@@ -25,17 +25,18 @@ def find_cut(traced: Traced) -> list[Repair]:
     continued = np.zeros(len(objects), dtype=bool)
     continued[traced.gaps.b] = True
     joined = chains.joined(traced.gaps.a, traced.gaps.b)
+    mothers = frozenset(traced.families.mother.tolist())
     repairs = []
     for frame in range(1, objects.frames - 1):
         rows = np.arange(*objects.starts[frame : frame + 2])
         pieces = rows[(chains.preceding[rows] < 0) & ~continued[rows]]
-        if len(rows) < 2 or not len(pieces):
+        tree = traced.trees[frame]
+        if tree is None or len(rows) < 2 or not len(pieces):
             continue
-        tree = cKDTree(position[rows])
         for piece in pieces.tolist():
             _, near = tree.query(position[piece], k=np.arange(1, min(4, len(rows)) + 1))
             for other in rows[np.asarray(near)[1:]].tolist():
-                found = _once(traced, joined, piece, other) or _lasting(traced, joined, piece, other)
+                found = _once(traced, joined, piece, other) or _lasting(traced, joined, mothers, piece, other)
                 if found:
                     repairs.extend(found)
                     break
@@ -87,7 +88,7 @@ def _once(traced: Traced, chains: Chains, piece: int, other: int) -> list[Repair
     return [] if repair is None else [repair]
 
 
-def _lasting(traced: Traced, chains: Chains, piece: int, other: int) -> list[Repair]:
+def _lasting(traced: Traced, chains: Chains, mothers: frozenset[int], piece: int, other: int) -> list[Repair]:
     """Repairs of a few frames in a row, where both halves are seen in each and one of them ends."""
     objects = traced.objects
     before = int(chains.preceding[other])
@@ -100,8 +101,7 @@ def _lasting(traced: Traced, chains: Chains, piece: int, other: int) -> list[Rep
         piece, other = following
         halves.append((piece, other))
     ends = int(chains.following[piece]), int(chains.following[other])
-    mothers = traced.families.mother
-    if before < 0 or len(halves) < 2 or min(ends) >= 0 or max(ends) < 0 or np.isin((piece, other), mothers).any():
+    if before < 0 or len(halves) < 2 or min(ends) >= 0 or max(ends) < 0 or mothers & {piece, other}:
         return []
     after = max(ends)
     same = objects.volume_um3[after] / objects.volume_um3[before]
@@ -116,7 +116,7 @@ def _join(traced: Traced, halves: tuple[int, int], before: int, after: int) -> R
     objects, position, volume = traced.objects, traced.placed.position_um, traced.objects.volume_um3
     piece, other = halves
     whole = float(np.sqrt(volume[before] * volume[after]))
-    radius = float(np.cbrt(whole * 3 / (4 * np.pi)))
+    radius = float(ball_radius(whole))
     together = float(volume[piece] + volume[other])
     fits = 1 / _WHOLE <= together / whole <= _WHOLE and max(volume[piece], volume[other]) < _SMALLER * whole
     if not fits or np.linalg.norm(position[piece] - position[other]) > _APART * radius:
@@ -140,8 +140,8 @@ def _stranger(traced: Traced, half: int, after: int) -> bool:
     """Whether what a half goes on as is rather a nucleus that ended shortly before."""
     objects, position = traced.objects, traced.placed.position_um
     frame = int(objects.t[half]) - objects.first
-    rows = np.arange(int(objects.starts[max(0, frame - LONGEST)]), int(objects.starts[frame]), dtype=np.int64)
+    reach = min(float(np.linalg.norm(position[half] - position[after])), float(objects.radius_um[after]))
+    shortly = range(max(0, frame - LONGEST), frame)
+    rows = np.concatenate([traced.near(position[after], frame=earlier, reach=reach) for earlier in shortly])
     rows = rows[traced.chains.following[rows] < 0]
-    nearest = np.linalg.norm(position[rows] - position[after], axis=1).min(initial=np.inf)
-    own = np.linalg.norm(position[half] - position[after])
-    return bool(nearest < min(own, objects.radius_um[after]))
+    return bool((np.linalg.norm(position[rows] - position[after], axis=1) < reach).any())

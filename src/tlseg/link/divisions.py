@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tlseg.geometry import ball_radius
 from tlseg.link.candidates import log_ratio_squared
 from tlseg.link.chains import Chains
 from tlseg.link.objects import Floats, Ints, Objects
@@ -126,7 +127,7 @@ def features(
     p, v, i = placed.position_um, objects.volume_um3, objects.intensity
     t = objects.t
     rest = chains.at_rest(v, mother)
-    radius = np.cbrt(rest * (3 / (4 * np.pi)))
+    radius = ball_radius(rest)
     to_one, to_two = p[one] - p[mother], p[two] - p[mother]
     middle = (v[one, None] * to_one + v[two, None] * to_two) / (v[one] + v[two])[:, None]
     length = np.linalg.norm(to_one, axis=1) * np.linalg.norm(to_two, axis=1)
@@ -167,7 +168,7 @@ def separate(objects: Objects, placed: Stabilised, one: Ints, two: Ints) -> NDAr
     """
     if len(objects) == 0 or np.ptp(objects.volume_um3) == 0 or np.ptp(objects.position_um[:, 0]) == 0:
         return np.ones(len(one), dtype=bool)
-    radius = np.cbrt((objects.volume_um3[one] + objects.volume_um3[two]) * (3 / (4 * np.pi)))
+    radius = ball_radius(objects.volume_um3[one] + objects.volume_um3[two])
     distance = np.linalg.norm(placed.position_um[one] - placed.position_um[two], axis=1)
     return np.asarray((objects.t[one] != objects.t[two]) | (distance > _SEPARATE * radius))
 

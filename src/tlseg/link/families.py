@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from tlseg.geometry import ball_radius
 from tlseg.link.candidates import neighbours
 from tlseg.link.chains import Chains
 from tlseg.link.objects import Ints, Objects
@@ -91,12 +92,11 @@ def of_two_starts(
 
 def _reach(objects: Objects, missing: int) -> float:
     """Farthest that any daughter is sought."""
-    largest = np.cbrt(float(objects.volume_um3.max(initial=0.0)) * (3 / (4 * np.pi)))
-    return _REACH_RADII * float(largest) * float(np.sqrt(1 + missing))
+    return _REACH_RADII * float(objects.radius_um.max(initial=0.0)) * float(np.sqrt(1 + missing))
 
 
 def _near(objects: Objects, placed: Stabilised, chains: Chains, mother: Ints, daughter: Ints) -> NDArray[np.bool_]:
-    radius = np.cbrt(chains.at_rest(objects.volume_um3, mother) * (3 / (4 * np.pi)))
+    radius = ball_radius(chains.at_rest(objects.volume_um3, mother))
     passed = objects.t[daughter] - objects.t[mother]
     distance = np.linalg.norm(placed.position_um[daughter] - placed.position_um[mother], axis=1)
     return np.asarray(distance <= _REACH_RADII * radius * np.sqrt(passed))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from tlseg.link.assign import assign, confidence
 from tlseg.link.candidates import Pairs, frame_trees, link_candidates, reach_um
@@ -29,8 +30,8 @@ class Traced:
 
     Parameters
     ----------
-    objects, placed
-        Nuclei and their stabilised positions.
+    objects, placed, trees
+        Nuclei, their stabilised positions, and a tree of these per frame.
     chains
         Links from frame to frame.
     gaps, families
@@ -41,10 +42,17 @@ class Traced:
 
     objects: Objects
     placed: Stabilised
+    trees: list[cKDTree | None]
     chains: Chains
     gaps: Pairs
     families: Families
     edges: Edges
+
+    def near(self, place: Floats, *, frame: int, reach: float) -> Ints:
+        """Rows of a frame, counted from the first, within `reach` of a stabilised position; ascending, shape (k,)."""
+        tree = self.trees[frame]
+        found = [] if tree is None else tree.query_ball_point(place, reach, return_sorted=True)
+        return int(self.objects.starts[frame]) + np.asarray(found, dtype=np.int64)
 
 
 def link_objects(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettings | None = None) -> Lineage:
@@ -85,7 +93,7 @@ def trace(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettin
         none = np.empty(0, np.int64)
         nothing = Edges(none, none, np.empty(0, "U8"), np.empty(0))
         placed = Stabilised(movie.position_um, np.empty(0))
-        return Traced(movie, placed, Chains(none, none), Pairs(none, none, np.empty(0)), Families.none(), nothing)
+        return Traced(movie, placed, [], Chains(none, none), Pairs(none, none, np.empty(0)), Families.none(), nothing)
     chosen = chosen.within(movie.frames)
     placed = stabilise(movie, shared, settings=chosen)
     trees = frame_trees(movie, placed)
@@ -105,7 +113,7 @@ def trace(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettin
     )
     families = found.families.take(grown)
     edges = _edges((a, b, sure), (found.gaps.a, found.gaps.b, found.gap_sure), families, found.family_sure[grown])
-    return Traced(movie, placed, chains, found.gaps, families, edges)
+    return Traced(movie, placed, trees, chains, found.gaps, families, edges)
 
 
 def _edges(

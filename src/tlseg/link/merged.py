@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from tlseg.link.link import Traced
 from tlseg.link.mistakes import LONGEST, STEADY, Repair
@@ -50,40 +49,14 @@ class _Missing:
     passes: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
-    """Rows of each chain by frame."""
-
-    chain: Ints
-    row_of: dict[tuple[int, int], int]
-
-    @classmethod
-    def along(cls, traced: Traced) -> _Walk:
-        chain = np.arange(len(traced.objects), dtype=np.int64)
-        for row, before in enumerate(traced.chains.preceding.tolist()):
-            if before >= 0:  # rows are ordered by frame, so that of the row before is known
-                chain[row] = chain[before]
-        times = traced.objects.t.tolist()
-        return cls(chain, {(c, t): row for row, (c, t) in enumerate(zip(chain.tolist(), times, strict=True))})
-
-    def at(self, row: int, frame: int) -> int:
-        """Row of the same chain in another frame; -1 where it is not there."""
-        return self.row_of.get((int(self.chain[row]), frame), -1)
-
-
 def find_merged(traced: Traced) -> list[Repair]:
     """Labels that hold a nucleus of their own chain and one that is missing for these frames."""
-    objects, walk = traced.objects, _Walk.along(traced)
     claims: dict[int, list[_Missing]] = {}
-    trees: dict[int, cKDTree | None] = {}
-    for missing in (*_passing(traced), *_dividing(traced, walk)):
-        if missing.frame not in trees:
-            rows = objects.rows(missing.frame - objects.first)
-            trees[missing.frame] = cKDTree(traced.placed.position_um[rows]) if rows.stop > rows.start else None
-        row = _holder(traced, trees[missing.frame], missing)
+    for missing in (*_passing(traced), *_dividing(traced)):
+        row = _holder(traced, missing)
         if row >= 0:
             claims.setdefault(row, []).append(missing)
-    found = (_take_apart(traced, walk, row, missing) for row, missing in sorted(claims.items()))
+    found = (_take_apart(traced, row, missing) for row, missing in sorted(claims.items()))
     return [repair for repair in found if repair is not None]
 
 
@@ -99,7 +72,7 @@ def _passing(traced: Traced) -> Iterator[_Missing]:
                 yield _Missing(frame, a, b, (1 - share) * position[a] + share * position[b], volume, True)
 
 
-def _dividing(traced: Traced, walk: _Walk) -> Iterator[_Missing]:
+def _dividing(traced: Traced) -> Iterator[_Missing]:
     """Mothers that are missing before their daughters are seen, and daughters that are seen later than their sister."""
     objects, position, volume = traced.objects, traced.placed.position_um, traced.objects.volume_um3
     families = traced.families
@@ -113,7 +86,7 @@ def _dividing(traced: Traced, walk: _Walk) -> Iterator[_Missing]:
             place = (1 - share) * position[mother] + share * middle
             yield _Missing(frame, mother, first, place, between, False)
         for frame in range(birth, late):
-            beside = walk.at(first, frame)
+            beside = _along(traced, first, frame)
             size = float(min(volume[second], volume[beside if beside >= 0 else second]))
             yield _Missing(frame, mother, second, position[second], size, False)
 
@@ -126,6 +99,8 @@ def _reborn(traced: Traced) -> list[tuple[int, int]]:
     objects, position = traced.objects, traced.placed.position_um
     open_end = (traced.chains.following < 0) & (objects.t < objects.first + objects.frames - 1)
     open_end[traced.gaps.a] = open_end[traced.families.mother] = False
+    ended = np.flatnonzero(open_end)
+    parts = np.searchsorted(ended, objects.starts)
     found = []
     families = traced.families
     for mother, sister in zip(families.mother.tolist(), families.sister.tolist(), strict=True):
@@ -133,8 +108,7 @@ def _reborn(traced: Traced) -> list[tuple[int, int]]:
             continue
         last = int(objects.t[mother]) - objects.first
         for frame in range(last - 1, max(-1, last - 1 - LONGEST), -1):
-            rows = np.arange(*objects.starts[frame : frame + 2])
-            rows = rows[open_end[rows]]
+            rows = ended[parts[frame] : parts[frame + 1]]
             if not len(rows):
                 continue
             distance = np.linalg.norm(position[rows] - position[sister], axis=1)
@@ -145,12 +119,13 @@ def _reborn(traced: Traced) -> list[tuple[int, int]]:
     return found
 
 
-def _holder(traced: Traced, tree: cKDTree | None, missing: _Missing) -> int:
+def _holder(traced: Traced, missing: _Missing) -> int:
     """Row of the label in whose reach a missing nucleus lies; -1 where there is none."""
+    objects = traced.objects
+    frame = missing.frame - objects.first
+    start, tree = int(objects.starts[frame]), traced.trees[frame]
     if tree is None:
         return -1
-    objects = traced.objects
-    start = int(objects.starts[missing.frame - objects.first])
     distance, index = tree.query(missing.place, k=np.arange(1, min(4, tree.n) + 1))
     rows = start + np.asarray(index)
     relative = np.asarray(distance) / objects.radius_um[rows]
@@ -159,13 +134,12 @@ def _holder(traced: Traced, tree: cKDTree | None, missing: _Missing) -> int:
     return int(rows[best]) if relative[best] <= _WITHIN else -1
 
 
-def _take_apart(traced: Traced, walk: _Walk, row: int, missing: list[_Missing]) -> Repair | None:
+def _take_apart(traced: Traced, row: int, missing: list[_Missing]) -> Repair | None:
     """Repair of a label that holds all of `missing`, and the nucleus of its own chain where that is seen on both sides."""
     objects, size = traced.objects, traced.objects.volume_um3
     frame = int(objects.t[row])
     own = _own(
         traced,
-        walk,
         row,
         min(int(objects.t[one.before]) for one in missing),
         max(int(objects.t[one.after]) for one in missing),
@@ -196,14 +170,14 @@ def _take_apart(traced: Traced, walk: _Walk, row: int, missing: list[_Missing]) 
     )
 
 
-def _own(traced: Traced, walk: _Walk, row: int, first: int, last: int) -> tuple[int, int]:
+def _own(traced: Traced, row: int, first: int, last: int) -> tuple[int, int]:
     """Rows of a label's own nucleus in a frame before and one after; -1 where it is not seen.
 
     A label that holds two nuclei may be too unlike its own to be linked to it: then on that side its nucleus is the one that
     ends, or starts, where it is on the other.
     """
     chains = traced.chains
-    before, after = walk.at(row, first), walk.at(row, last)
+    before, after = _along(traced, row, first), _along(traced, row, last)
     if before < 0 and after < 0:
         before = _open(traced, row, first, chains.following, ratios=(0.0, 1.0))
     if before < 0 <= after:
@@ -213,17 +187,25 @@ def _own(traced: Traced, walk: _Walk, row: int, first: int, last: int) -> tuple[
     return before, after
 
 
+def _along(traced: Traced, row: int, frame: int) -> int:
+    """Row of the same chain in another frame; -1 where it is not there."""
+    passed = frame - int(traced.objects.t[row])
+    step = traced.chains.following if passed > 0 else traced.chains.preceding
+    for _ in range(abs(passed)):
+        row = int(step[row]) if row >= 0 else -1
+    return row
+
+
 def _open(
     traced: Traced, like: int, frame: int, linked: Ints, *, ratios: tuple[float, float] = (1 / _SUM, _SUM)
 ) -> int:
     """Row of a frame that has no link, lies where another does, and is as large up to `ratios`; -1 where there is none."""
     objects, position = traced.objects, traced.placed.position_um
-    span = objects.rows(frame - objects.first)
-    rows = np.arange(span.start, span.stop, dtype=np.int64)
+    rows = traced.near(position[like], frame=frame - objects.first, reach=float(objects.radius_um[like]))
     ratio = objects.volume_um3[rows] / objects.volume_um3[like]
+    rows = rows[(ratio >= ratios[0]) & (ratio <= ratios[1]) & (linked[rows] < 0)]
     distance = np.linalg.norm(position[rows] - position[like], axis=1)
-    near = (distance <= objects.radius_um[like]) & (ratio >= ratios[0]) & (ratio <= ratios[1]) & (linked[rows] < 0)
-    return int(rows[near][np.argmin(distance[near])]) if near.any() else -1
+    return int(rows[np.argmin(distance)]) if len(rows) else -1
 
 
 def _between(traced: Traced, passing: list[tuple[int, int]], frame: int) -> Floats:

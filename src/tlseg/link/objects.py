@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tlseg.errors import LabelError
+from tlseg.geometry import ball_radius
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,8 +35,8 @@ class Objects:
         Frame and provisional label, shape (n,).
     position_um
         Centroids (z, y, x), shape (n, 3), in micrometres.
-    volume_um3, intensity
-        Volume and mean intensity, shape (n,).
+    volume_um3, radius_um, intensity
+        Volume, radius of the ball of that volume, and mean intensity, shape (n,).
     starts
         Row at which each frame from `first` on begins, with the number of rows at the end, shape (frames + 1,).
     first
@@ -46,6 +47,7 @@ class Objects:
     label: Ints
     position_um: Floats
     volume_um3: Floats
+    radius_um: Floats
     intensity: Floats
     starts: Ints
     first: int
@@ -57,11 +59,6 @@ class Objects:
     def frames(self) -> int:
         """Frames from the first with an object to the last, empty ones included."""
         return len(self.starts) - 1
-
-    @property
-    def radius_um(self) -> Floats:
-        """Radius of the ball of equal volume, shape (n,)."""
-        return np.cbrt(self.volume_um3 * (3 / (4 * np.pi)))
 
     def rows(self, frame: int) -> slice:
         """Rows of a frame, counted from `first`."""
@@ -130,7 +127,7 @@ def read_objects(objects: pd.DataFrame) -> tuple[Objects, Ints]:
         )
     starts = np.searchsorted(t, first + np.arange(frames + 1)).astype(np.int64)
     volume, intensity = numbers["volume_um3"][order], numbers["intensity_mean"][order]
-    return Objects(t, label, position[order], volume, intensity, starts, first), order
+    return Objects(t, label, position[order], volume, ball_radius(volume), intensity, starts, first), order
 
 
 def read_overlaps(overlaps: pd.DataFrame, *, table: pd.DataFrame, objects: Objects, order: Ints) -> Overlaps:
