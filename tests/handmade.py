@@ -61,19 +61,27 @@ def save_threshold_model(folder: Path, *, window: tuple[int, int, int] = (32, 48
 
 def write_movie(path: Path, frames: np.ndarray, *, spacing_um: tuple[float, float, float] = (1.6, 0.8, 0.8)) -> Path:
     """Write an OME-Zarr 0.5 movie from an array (t, z, y, x) held in memory."""
-    shape = frames.shape[1:]
+    return write_channels(path, {"nuclei": frames}, spacing_um=spacing_um)
+
+
+def write_channels(
+    path: Path, channels: dict[str, np.ndarray], *, spacing_um: tuple[float, float, float] = (1.6, 0.8, 0.8)
+) -> Path:
+    """Write an OME-Zarr 0.5 movie from arrays (t, z, y, x), one for each channel."""
+    first = next(iter(channels.values()))
     writer = create_image(
         path,
-        pyramid=plan_pyramid(shape, spacing_um=spacing_um),
-        n_frames=len(frames),
-        dtype=frames.dtype.str,
-        channel_names=["nuclei"],
+        pyramid=plan_pyramid(first.shape[1:], spacing_um=spacing_um),
+        n_frames=len(first),
+        dtype=first.dtype.str,
+        channel_names=list(channels),
         is_2d=False,
         interval_s=60.0,
     )
-    for t, frame in enumerate(frames):
-        for box in writer.regions:
-            writer.write(t, box, frame[box.slices])
+    for c, frames in enumerate(channels.values()):
+        for t, frame in enumerate(frames):
+            for box in writer.regions:
+                writer.write(t, box, frame[box.slices].copy(), channel=c)
     writer.finish()
     return path
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray
 import zarr
 
 import tlseg
@@ -16,7 +18,7 @@ from tlseg.store.image_writer import create_image
 from tlseg.store.labels import LabelWriter, create_labels
 from tlseg.store.movie import open_source
 from tlseg.store.pyramid import plan_pyramid
-from tlseg.store.result import open_result
+from tlseg.store.result import Result, open_result
 
 SHAPE = (4, 20, 20)
 
@@ -96,3 +98,13 @@ def test_what_is_no_result_is_one_line(tmp_path: Path) -> None:
     (path / "tlseg" / "nuclei" / "run.json").write_text("{")
     with pytest.raises(LabelError, match=r"run\.json is no run record"):
         open_result(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "channel"),
+    [({"input": {"channel": 1}}, 1), ({"input": {"channel": 2}}, 0), ({"input": None}, 0), ({"input": {}}, 0), ({}, 0)],
+)
+def test_the_channel_of_the_image_is_the_one_that_was_segmented(given: dict[str, Any], channel: int) -> None:
+    image = xarray.DataArray(np.zeros((1, 2, 3, 4, 4)), dims=list("tczyx"))
+    assert Result("r", "nuclei", image, image[:, 0], {"fingerprint": given}).image_channel == channel
+    assert Result("r", "nuclei", image[:, 0], image[:, 0], {"fingerprint": given}).image_channel == 0

@@ -13,7 +13,7 @@ import pytest
 import zarr
 from scipy import ndimage
 
-from handmade import save_threshold_model, write_movie
+from handmade import save_threshold_model, write_channels, write_movie
 from runs import (
     SHAPE,
     SPACING_UM,
@@ -35,8 +35,6 @@ from tlseg.run import finish, stages
 from tlseg.run.events import Event
 from tlseg.run.job import prepare
 from tlseg.run.segment import segment
-from tlseg.store.image_writer import create_image
-from tlseg.store.pyramid import plan_pyramid
 from tlseg.store.result import Result, open_result
 from tlseg.store.tables import COLUMNS
 
@@ -311,19 +309,7 @@ def test_data_types(base: Path, tmp_path: Path, dtype: str) -> None:
 @pytest.mark.parametrize("channel", [1, "red"])
 def test_choice_of_channel(base: Path, tmp_path: Path, channel: int | str) -> None:
     image = small_movie(1)
-    writer = create_image(
-        tmp_path / "movie.ome.zarr",
-        pyramid=plan_pyramid(SHAPE, spacing_um=SPACING_UM),
-        n_frames=1,
-        dtype="uint16",
-        channel_names=["green", "red"],
-        is_2d=False,
-        interval_s=60.0,
-    )
-    for box in writer.regions:
-        writer.write(0, box, image[0][::-1][box.slices].copy(), channel=0)
-        writer.write(0, box, image[0][box.slices], channel=1)
-    writer.finish()
+    write_channels(tmp_path / "movie.ome.zarr", {"green": image[:, ::-1], "red": image})
     run(tmp_path / "movie.ome.zarr", base / "model", channel=channel, out=tmp_path / "out.zarr")
     assert same_up_to_numbers(labels_of(tmp_path / "out.zarr")[0], reference(image[0], base / "model"))
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "out.zarr/0", mode="r")[0, 0], image[0])

@@ -24,7 +24,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from browser import Browser, find_browser, wait_until
-from runs import inputs, run
+from handmade import save_threshold_model, write_channels
+from runs import inputs, run, small_movie
 from tlseg.cli import main
 from tlseg.errors import LabelError, MissingExtraError, RunError
 from tlseg.geometry import Box
@@ -120,6 +121,33 @@ def test_flat_labels_have_trails_too(tmp_path: Path) -> None:
     state = ng.build_state(scene, image_url="http://127.0.0.1", labels_url="http://127.0.0.1/labels").to_json()
     assert state["displayDimensions"] == ["x", "y"]
     assert [len(line["points"][0]) for line in state["layers"][2]["annotations"]] == [2] * len(scene.trails) != []
+
+
+@pytest.fixture(scope="module")
+def third_channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A movie that is black in all channels but the third, which was segmented; a viewer would choose another."""
+    folder = tmp_path_factory.mktemp("channels")
+    save_threshold_model(folder / "model")
+    nuclei = small_movie(1)
+    black = np.zeros_like(nuclei)
+    movie = write_channels(folder / "movie.ome.zarr", {"a": black, "b": black, "nuclei": nuclei})
+    run(movie, folder / "model", channel="nuclei")
+    run(movie, folder / "model", channel="nuclei", out=folder / "copy.ome.zarr")
+    return movie
+
+
+def test_what_was_segmented_is_shown(third_channel: Path) -> None:
+    scene = open_scene(third_channel)
+    assert scene.image is not None
+    assert scene.image.channel == 2
+    assert scene.window is not None
+    assert scene.window[1] > 500, "grey values of the nuclei"
+    (image, *_) = ng.build_state(scene, image_url="http://127.0.0.1", labels_url="http://127.0.0.1").to_json()["layers"]
+    assert (image["localDimensions"], image["localPosition"]) == ({"c'": [1, ""]}, [2])
+    copy = open_scene(third_channel.with_name("copy.ome.zarr"))
+    assert copy.image is not None
+    assert copy.image.channel == 0, "a copy has this channel alone"
+    assert copy.window == scene.window
 
 
 def test_only_this_machine_is_served(served: tuple[Scene, ng.Served]) -> None:
@@ -283,9 +311,14 @@ def _vivid(path: Path) -> int:
     return len(_coloured(path))
 
 
+def _middle(path: Path) -> np.ndarray:
+    """Pixels (y, x, 3) in the middle of a picture."""
+    return np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("RGB")).astype(int)[80:660, 20:680]
+
+
 def _coloured(path: Path) -> np.ndarray:
     """Clearly coloured pixels (n, 3) in the middle of a picture."""
-    pixels = np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("RGB")).astype(int)[80:660, 20:680]
+    pixels = _middle(path)
     coloured: np.ndarray = pixels[(pixels.max(axis=-1) - pixels.min(axis=-1) > 40)]
     return coloured
 
@@ -313,3 +346,22 @@ def test_napari_gets_pyramids_and_a_lineage(embryo: Path) -> None:
     mothers = table[table["parent"] > 0].drop_duplicates("track").set_index("track")["parent"]
     assert {int(k): [int(v) for v in vs] for k, vs in tracks.graph.items()} == graph
     assert graph == {int(k): [int(v)] for k, v in mothers.items()}
+
+
+def test_a_browser_draws_the_channel_that_was_segmented(third_channel: Path, tmp_path: Path) -> None:
+    # Last, since the end of one viewer ends all of this process.
+    find_browser()
+    with ng.serve(open_scene(third_channel)) as running, Browser(width=700, height=700, webgl=True) as browser:
+        with running.viewer.txn() as state:
+            state.layout = "xy"
+            state.layers["nuclei"].visible = False
+            state.layers["tracks"].visible = False
+            state.show_axis_lines = False
+        browser.open(running.url)
+        if not browser.ask("!!document.createElement('canvas').getContext('webgl2')"):
+            pytest.skip("this Chromium has no WebGL 2, not even in software")
+        wait_until(
+            lambda: (_middle(browser.screenshot(tmp_path / "view.png")).min(axis=-1) > 60).sum() > 5000,
+            "neuroglancer did not draw bright nuclei",
+            seconds=60,
+        )

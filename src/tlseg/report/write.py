@@ -223,8 +223,4 @@ def footage_of(result: Result, source: MovieSource) -> Footage:
     labels, frames = f"{result.path}/labels/{result.name}", segmented_frames(result, source)
     if result.image is None:
         return open_footage(labels, None, frames=frames)
-    made_of = result.record.get("fingerprint", {})
-    channel = int(made_of.get("input", {}).get("channel", 0))
-    # A copy of the image holds only the channel that was segmented.
-    channels = result.image.sizes.get("c", 1)
-    return open_footage(labels, result.path, channel=channel if channel < channels else 0, frames=frames)
+    return open_footage(labels, result.path, channel=result.image_channel, frames=frames)

@@ -44,6 +44,15 @@ class Result:
     labels: xarray.DataArray
     record: dict[str, Any]
 
+    @property
+    def image_channel(self) -> int:
+        """Channel of the image that was segmented, the first where nothing says which."""
+        made_of = self.record.get("fingerprint", {}).get("input") or {}
+        channel = int(made_of.get("channel", 0))
+        # A copy of the image holds this channel alone.
+        channels = 1 if self.image is None else self.image.sizes.get("c", 1)
+        return channel if channel < channels else 0
+
     def table(self) -> pd.DataFrame:
         """One row per nucleus per frame."""
         from tlseg.store.tables import read_table

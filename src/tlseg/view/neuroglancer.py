@@ -15,6 +15,7 @@ from typing import Any
 
 from tlseg.errors import MissingExtraError, RunError
 from tlseg.store.location import is_url
+from tlseg.store.movie import MovieSource
 from tlseg.store.place import Place
 from tlseg.store.unfinished import Unfinished
 from tlseg.view.files import Bucket, FileServer
@@ -180,6 +181,7 @@ def build_state(scene: Scene, *, image_url: str, labels_url: str) -> Any:
             source=f"zarr://{image_url}/",
             shader=_GREY,
             shader_controls={"normalized": {"range": list(scene.window)}},
+            **_channel(scene.image),
         )
     state.layers[scene.title] = ng.SegmentationLayer(
         source=f"zarr://{labels_url}/", segment_colors=scene.colors, selected_alpha=0.35
@@ -187,6 +189,14 @@ def build_state(scene: Scene, *, image_url: str, labels_url: str) -> Any:
     if scene.trails:
         state.layers["tracks"] = _track_layer(scene)
     return state
+
+
+def _channel(image: MovieSource) -> dict[str, Any]:
+    """Where a layer stands along c, which neuroglancer calls c' since each layer has its own; it begins in the middle."""
+    if "c" not in image.axes:
+        return {}
+    axis = _load().CoordinateSpace(names=["c'"], scales=[1], units=[""])
+    return {"local_dimensions": axis, "local_position": [image.channel]}
 
 
 def _track_layer(scene: Scene) -> Any:

@@ -55,6 +55,7 @@ class Scene:
     labels : MovieSource
         Labels at the finest level.
     image : MovieSource or None
+        The channel that was segmented.
     window : (low, high) or None
         Grey values shown black and white.
     trails : list of Trail
@@ -109,7 +110,7 @@ def open_scene(path: str | Path, *, name: str = "nuclei") -> Scene:
     """
     result = open_result(path, name=name)
     labels = open_source(f"{result.path}/labels/{name}")
-    image = None if result.image is None else open_source(result.path)
+    image = None if result.image is None else open_source(result.path, channel=result.image_channel)
     nodes = _nodes(result)
     numbers = np.unique(nodes["label"].to_numpy(dtype=np.int64)) if len(nodes) else np.zeros(0, np.int64)
     few = numbers if len(numbers) <= MOST_COLORS else numbers[:0]
