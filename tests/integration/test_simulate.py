@@ -18,6 +18,7 @@ from tlseg.cli import main
 from tlseg.cli.simulate import SCENES
 from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Box
+from tlseg.measure import history
 from tlseg.simulate import api
 from tlseg.simulate.api import simulate, simulate_dense
 from tlseg.simulate.dense import DenseSettings, dense_frame
@@ -78,6 +79,28 @@ def test_tracks_join_the_nuclei_of_the_table(written: Path) -> None:
     assert sorted(divisions["label_b"]) == sorted(born["track"])
     first = table["t"].min()
     assert len(edges) == len(table) - (table["t"] == first).sum(), "every later nucleus has one past"
+
+
+def test_divisions_at_the_edge_of_the_frame_are_counted_as_a_history_counts_them(tmp_path: Path) -> None:
+    """The egg is larger than the frame: of one mother a single daughter is seen, another mother never was."""
+    out = tmp_path / "crop.ome.zarr"
+    large = SimulationSettings(
+        frames=9,
+        shape=(6, 24, 24),
+        spacing_um=(3.5, 1.6, 1.6),
+        embryo_um=(40.0, 60.0, 60.0),
+        cycle_frames=5.0,
+        seed=6,
+    )
+    made = simulate(out, large)
+    table = read_table(out, "truth")
+    divided = history.divisions(history.track_table(history.complete(table)))
+    assert {len(daughters) for daughters in divided["daughters"]} == {1, 2}
+    assert made["divisions"] == len(divided)
+    begun = table.drop_duplicates("track")
+    assert ((begun["parent"] == 0) & (begun["generation"] > 0)).any(), "a mother that was never seen"
+    for nodes in (table, read_tracks(out)[0]):
+        assert set(nodes["parent"]) <= {0, *nodes["track"]}
 
 
 def test_same_seed_same_pixels_on_disk(written: Path, tmp_path: Path) -> None:

@@ -42,9 +42,14 @@ def frame_rows(frame: Frame, *, spacing_um: Spacing) -> list[Row]:
 
 
 def truth_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """Join rows of all frames; integers as int64, lengths as float64. Without nuclei it has its columns all the same."""
+    """Join rows of all frames; integers as int64, lengths as float64. Without nuclei it has its columns all the same.
+
+    A mother that was in no frame is none, as in a segmented movie; `generation` and `lineage` tell that there was one.
+    """
     table = pd.DataFrame(list(rows))
-    return table if len(table) else empty_table()
+    if not len(table):
+        return empty_table()
+    return table.assign(parent=table["parent"].where(table["parent"].isin(table["track"]), 0))
 
 
 def truth_edges(table: pd.DataFrame) -> pd.DataFrame:
