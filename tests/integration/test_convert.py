@@ -374,6 +374,24 @@ def test_overwrite_replaces_only_what_is_an_ome_zarr(tmp_path: Path) -> None:
     assert (thesis / "chapter1.txt").exists()
 
 
+def test_a_conversion_that_another_finished_first_is_not_replaced_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, out = imagej(tmp_path / "a.tif", axes_order("TZYX"), "TZYX"), tmp_path / "out.ome.zarr"
+    open_inputs = convert_module.open_inputs
+
+    def slowly(*args: Any, **settings: Any) -> Any:
+        monkeypatch.setattr(convert_module, "open_inputs", open_inputs)
+        convert([stack], out, spacing_um=(9.0, 9.0, 9.0))
+        return open_inputs(*args, **settings)
+
+    monkeypatch.setattr(convert_module, "open_inputs", slowly)
+    with pytest.raises(MovieError, match=r"exists\. Use --overwrite"):
+        convert([stack], out)
+    assert open_source(out).spacing_um == (9.0, 9.0, 9.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "out.ome.zarr"]
+
+
 def test_an_input_is_never_the_output(tmp_path: Path) -> None:
     old = zarr_movie(tmp_path / "old.zarr", 3)
     with pytest.raises(MovieError, match="both input and output"):

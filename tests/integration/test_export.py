@@ -20,6 +20,7 @@ from tlseg.cli.export import FORMATS as OFFERED
 from tlseg.cli.export import command
 from tlseg.errors import LabelError, MovieError, RunError
 from tlseg.run.link_labels import link_labels
+from tlseg.store import export as module
 from tlseg.store.export import FORMATS, export
 from tlseg.store.label_movie import open_label_movie
 from tlseg.store.labels import create_labels
@@ -326,6 +327,22 @@ def test_a_failed_export_leaves_the_earlier_one(result: Path, tmp_path: Path, mo
         export(result, "tiff", out=out, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["stacks"]
     assert tree(out) == before
+
+
+def test_what_came_while_an_export_was_written_is_not_replaced(
+    result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "table.csv"
+    write = module._write
+
+    def slowly(*args: Any) -> Any:
+        out.write_text("mine")
+        return write(*args)
+
+    monkeypatch.setattr(module, "_write", slowly)
+    with pytest.raises(LabelError, match="is no export of this format"):
+        export(result, "csv", out=out, overwrite=True)
+    assert out.read_text() == "mine"
 
 
 def test_command_line_says_what_it_wrote(result: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from runs import essence, inputs, run, small_movie, tree
 from tlseg.errors import LabelError, ResumeError, RunError, TlsegError
 from tlseg.link.settings import LinkSettings
 from tlseg.run import components, finish, frames, publish, stages
+from tlseg.run import segment as segment_module
 from tlseg.store import protect
 from tlseg.store.image_writer import ImageCopy
 from tlseg.store.labels import LabelWriter
@@ -373,6 +374,80 @@ def test_the_lock_of_a_process_that_is_gone_is_taken_over(unfinished: Path) -> N
     lock = lock_of(unfinished, pid=os.getpid(), birth="another boot:1")
     assert run(unfinished / "movie.ome.zarr", unfinished / "model", out=unfinished / "out.zarr").resumed
     assert not lock.exists()
+
+
+def test_a_run_that_is_alive_is_seen_before_any_work(unfinished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither are workers waited for nor pixels read."""
+    lock_of(unfinished, pid=os.getppid(), started=psutil.Process(os.getppid()).create_time())
+    for owner, name in ((segment_module, "open_pool"), (stages, "find_statistics")):
+        monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("work was begun"))
+    with pytest.raises(RunError, match="Another run is writing to "):
+        run(unfinished / "movie.ome.zarr", unfinished / "model", out=unfinished / "out.zarr")
+
+
+@contextmanager
+def while_workers_are_awaited(meanwhile: Callable[[], Any]) -> Iterator[None]:
+    """Let another start do something while the next run waits for its workers."""
+    open_pool = segment_module.open_pool
+
+    @contextmanager
+    def awaiting(**settings: Any) -> Iterator[Any]:
+        patch.setattr(segment_module, "open_pool", open_pool)
+        meanwhile()
+        with open_pool(**settings) as pool:
+            yield pool
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segment_module, "open_pool", awaiting)
+        yield
+
+
+def while_statistics_are_found(meanwhile: Callable[[], Any]) -> Any:
+    """As above, while the next run reads its first frame."""
+    find = stages.find_statistics
+
+    @contextmanager
+    def awaiting() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+
+            def slowly(*args: Any) -> Any:
+                patch.setattr(stages, "find_statistics", find)
+                meanwhile()
+                return find(*args)
+
+            patch.setattr(stages, "find_statistics", slowly)
+            yield
+
+    return awaiting()
+
+
+@pytest.mark.parametrize("waiting", [while_workers_are_awaited, while_statistics_are_found])
+def test_a_start_that_waited_replaces_nothing_unasked(base: Path, tmp_path: Path, waiting: Any) -> None:
+    """What another start finished in the meantime stays as it is, its event log too."""
+    out = tmp_path / "out.zarr"
+    made: dict[str, str] = {}
+
+    def finish_first() -> None:
+        start(base, out, **FIRST)
+        made.update(tree(out))
+
+    with waiting(finish_first), pytest.raises(LabelError, match="already has labels"):
+        start(base, out, **FIRST)
+    assert tree(out) == made
+
+
+@pytest.mark.parametrize("waiting", [while_workers_are_awaited, while_statistics_are_found])
+def test_a_start_that_waited_goes_on_where_another_was_stopped(base: Path, tmp_path: Path, waiting: Any) -> None:
+    out = tmp_path / "out.zarr"
+
+    def stop() -> None:
+        with stopping(publish, "write_table", after=0), pytest.raises(Stopped):
+            start(base, out, **FIRST)
+
+    with counting() as calls, waiting(stop):
+        assert start(base, out, **FIRST).resumed
+    assert max(calls.values()) == 1
+    assert_undisturbed(base, out, like="first.zarr")
 
 
 KILLED = """

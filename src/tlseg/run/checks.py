@@ -16,6 +16,7 @@ from tlseg.store.location import one_line, real
 from tlseg.store.movie import MovieSource
 from tlseg.store.place import Place, place_of
 from tlseg.store.protect import check_unused
+from tlseg.store.scratch import Scratch
 
 if TYPE_CHECKING:
     from tlseg.run.job import Order
@@ -48,8 +49,11 @@ def destination(source: MovieSource, out: str | Path | None, *, for_planning: bo
 
 
 def check_existing(order: Order, *, overwrite: bool) -> None:
-    """Raise `LabelError` when the run would replace what it did not make and was not told to replace."""
-    going_on = bool(order.scratch.done("output", 0))
+    """Raise `LabelError` when the run would replace what it did not make and was not told to replace.
+
+    The answer holds for as long as nobody else writes there: it is asked for early, and again by who holds the lock.
+    """
+    going_on = bool(Scratch.at(order.scratch.folder).done("output", 0))
     if order.image:
         order.copied_image.check(may_replace=overwrite or going_on)
     if not (overwrite or going_on):

@@ -39,8 +39,8 @@ from tlseg.run.progress import expect_label, expect_repair, expect_write, say_fi
 from tlseg.run.publish import open_output, publish
 from tlseg.store.labels import absent, clear, prepare_root
 from tlseg.store.location import one_line
-from tlseg.store.lock import Lock, lock_of
-from tlseg.store.scratch import LostWorkError
+from tlseg.store.lock import Lock, check_free, lock_of
+from tlseg.store.scratch import LostWorkError, Scratch
 from tlseg.store.unfinished import describe
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ def segment(
         scratch=scratch,
     )
     check_scratch(order.root, scratch, elsewhere=any(place is not None for place in (scheduler, client, cluster)))
+    check_free(order.folder)
     check_existing(order, overwrite=overwrite)
     try:
         with open_pool(
@@ -220,42 +221,74 @@ def _run(
     job: Job, pool: Pool, counters: Counters, *, overwrite: bool, began: float
 ) -> tuple[Lineage, dict[str, Any], dict[str, Any], bool]:
     """Do all the work; returns the lineage, the seam audit, the record and whether the run was resumed."""
-    run, fingerprint = job.run, job.fingerprint()
-    resumed = run.scratch.continues(fingerprint, overwrite=overwrite)
-    first = stages.find_statistics(run, run.frames[0])
-    if resumed and stored_statistics(run).get(run.frames[0], first) != first:
-        if not overwrite:
-            raise ResumeError(
-                f"The pixels of {run.source.url} are not those that the unfinished run in {run.scratch.folder} began with. "
-                "Start anew with --overwrite."
-            )
-        resumed = False
+    check_free(job.folder)
+    job = _as_it_is(job)
+    job.run.scratch.continues(job.fingerprint(), overwrite=overwrite)  # other settings are told before pixels are read
+    first = stages.find_statistics(job.run, job.run.frames[0])
+    _goes_on(_as_it_is(job), first, overwrite=overwrite)
     new = absent(job.root, job.folder)
     prepare_root(job.root)
-    with lock_of(job.folder) as lock, log_of(job.folder, run.scratch.folder) as counters.log:
-        if not resumed:
-            run.scratch.continues(fingerprint, overwrite=overwrite)  # another run may have begun since
-            run = replace(run, scratch=run.scratch.begin(fingerprint, overwrite=overwrite))
-            job = replace(job, run=run)
-        run.scratch.hold()
-        say_started(job, pool, counters, resumed=resumed)
-        _store_statistics(run, run.frames[0], first)
-        try:
-            limits = _statistics(run, pool, counters, lock)
-        except MovieError:
-            if not resumed:
-                run.scratch.remove()
-                clear(new)
-            raise
-        _create_arrays(run)
-        try:
-            lineage, audit, record = _work(job, pool, counters, limits, lock=lock, began=began)
-        except LostWorkError as lost:
-            run.scratch.forget(lost.frame)
-            raise
-        run.scratch.remove()
-        say_finished(record, counters)
+    with lock_of(job.folder) as lock:
+        job, resumed = _begin(job, first, overwrite=overwrite)
+        run = job.run
+        with log_of(job.folder, run.scratch.folder) as counters.log:
+            say_started(job, pool, counters, resumed=resumed)
+            _store_statistics(run, run.frames[0], first)
+            try:
+                limits = _statistics(run, pool, counters, lock)
+            except MovieError:
+                if not resumed:
+                    run.scratch.remove()
+                    clear(new)
+                raise
+            _create_arrays(run)
+            try:
+                lineage, audit, record = _work(job, pool, counters, limits, lock=lock, began=began)
+            except LostWorkError as lost:
+                run.scratch.forget(lost.frame)
+                raise
+            run.scratch.remove()
+            say_finished(record, counters)
     return lineage, audit, record, resumed
+
+
+def _begin(job: Job, first: tuple[float, float], *, overwrite: bool) -> tuple[Job, bool]:
+    """Go on with an unfinished run or begin anew; returns the job with its working files, and whether it goes on.
+
+    Another start may have begun, been stopped or come to its end since this one looked, so all is asked again.
+    """
+    check_existing(job, overwrite=overwrite)
+    job = _as_it_is(job)
+    if _goes_on(job, first, overwrite=overwrite):
+        return job, True
+    scratch = job.run.scratch.begin(job.fingerprint(), overwrite=overwrite)
+    return replace(job, run=replace(job.run, scratch=scratch)), False
+
+
+def _as_it_is(job: Job) -> Job:
+    """Return the job with the unfinished run that is there now, if there is one."""
+    return replace(job, run=replace(job.run, scratch=Scratch.at(job.run.scratch.folder)))
+
+
+def _goes_on(job: Job, first: tuple[float, float], *, overwrite: bool) -> bool:
+    """Whether there is an unfinished run to go on with; `first` are the statistics of the first frame as it is now.
+
+    Raises
+    ------
+    ResumeError
+        Without `overwrite`, where there is one of other settings or other pixels.
+    """
+    run = job.run
+    if not run.scratch.continues(job.fingerprint(), overwrite=overwrite):
+        return False
+    if stored_statistics(run).get(run.frames[0], first) == first:
+        return True
+    if overwrite:
+        return False
+    raise ResumeError(
+        f"The pixels of {run.source.url} are not those that the unfinished run in {run.scratch.folder} began with. "
+        "Start anew with --overwrite."
+    )
 
 
 def _work(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,8 +199,9 @@ def _publishing(
 ) -> Iterator[_Movie]:
     """Give a movie to fill, which is at `out` and can be read when it is whole."""
     target = place_of(out)
-    _check_target(target, overwrite=overwrite)
-    with written_whole(target, mark=MARK) as part:
+    check = partial(_check_target, target, overwrite=overwrite)
+    check()
+    with written_whole(target, mark=MARK, check=check) as part:
         image = create_image(
             part,
             pyramid=plan_pyramid(settings.shape, spacing_um=spacing_um),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,8 @@ def convert(
         If the output cannot be written, or another start writes it.
     """
     target = place_of(out)
-    _check_target(target, overwrite)
+    check = partial(_check_target, target, overwrite)
+    check()
     source = open_inputs(inputs, target=target.url, layout=layout or Layout(), allow_missing=allow_missing)
     try:
         spacing = _spacing(source, spacing_um)
@@ -114,7 +116,7 @@ def convert(
         names = _channel_names(source, channel_names)
         pyramid = plan_pyramid(source.frame_shape, spacing_um=spacing, translation_um=source.translation_um)
         dtype = _target_dtype(source)
-        with written_whole(target, mark=MARK) as part:
+        with written_whole(target, mark=MARK, check=check) as part:
             writer = create_image(
                 part,
                 pyramid=pyramid,

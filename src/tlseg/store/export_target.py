@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,10 @@ def publishing(
     RunError
         If the disk does not take what is written, or another start writes it.
     """
-    _check(target, overwrite=overwrite, replaceable=replaceable, apart_from=apart_from)
+    check = partial(_check, target, overwrite=overwrite, replaceable=replaceable, apart_from=apart_from)
+    check()
     try:
-        with staged(Place(str(target))) as part:
+        with staged(Place(str(target)), check=check) as part:
             yield part.path
     except OSError as error:
         raise RunError(

@@ -132,6 +132,11 @@ def held_lock(folder: Place) -> Held | None:
         return None
 
 
+def check_free(folder: Place) -> None:
+    """Raise `RunError` where a run that is alive holds the lock of a folder; asked before work that would be in vain."""
+    _yield_to_living(held_lock(folder), folder)
+
+
 class FolderLock(Lock):
     """A lock in a folder.
 

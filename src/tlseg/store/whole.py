@@ -7,7 +7,7 @@ be renamed: an object in it says that it is being written, or was stopped, and w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from tlseg.errors import MovieError, RunError
@@ -18,7 +18,7 @@ from tlseg.store.swap import swap
 
 
 @contextmanager
-def written_whole(target: Place, *, mark: str) -> Iterator[Place]:
+def written_whole(target: Place, *, mark: str, check: Callable[[], None]) -> Iterator[Place]:
     """Give a place to write an OME-Zarr to, which is `target` once the block was left without an error.
 
     What was there is dropped.
@@ -30,6 +30,9 @@ def written_whole(target: Place, *, mark: str) -> Iterator[Place]:
     mark
         Name of the object that is in an object store's group as long as it is not whole. What was begun may be begun
         again without being told to overwrite.
+    check : callable
+        Raises where what is at `target` may not be replaced. Asked by who alone may write there, since another start may
+        have come to its end in the meantime.
 
     Raises
     ------
@@ -37,7 +40,7 @@ def written_whole(target: Place, *, mark: str) -> Iterator[Place]:
         If it cannot be written, or another start writes it.
     """
     try:
-        with _in_place(target, mark) if target.remote else staged(target) as part:
+        with _in_place(target, mark, check) if target.remote else staged(target, check=check) as part:
             yield part
     except OSError as error:
         raise RunError(
@@ -46,10 +49,11 @@ def written_whole(target: Place, *, mark: str) -> Iterator[Place]:
 
 
 @contextmanager
-def staged(target: Place) -> Iterator[Place]:
+def staged(target: Place, *, check: Callable[[], None]) -> Iterator[Place]:
     """Give a local path beside `target`, which takes its name once the block was left without an error.
 
-    What was there is dropped then; if the block fails, nothing remains.
+    What was there is dropped then; if the block fails, nothing remains. `check` raises where it may not be dropped, and is
+    asked before the block and after it.
 
     Raises
     ------
@@ -63,10 +67,12 @@ def staged(target: Place) -> Iterator[Place]:
     work.path.mkdir(parents=True, exist_ok=True)
     try:
         with lock_of(work) as lock:
+            check()
             _clear(work)
             try:
                 yield part
                 lock.beat()
+                check()
                 swap(part.path, target.path)
             finally:
                 if not lock.lost:  # else it is of who took it
@@ -95,8 +101,9 @@ def names_in(target: Place) -> list[str] | None:
 
 
 @contextmanager
-def _in_place(target: Place, mark: str) -> Iterator[Place]:
+def _in_place(target: Place, mark: str, check: Callable[[], None]) -> Iterator[Place]:
     with lock_of(target) as lock:
+        check()
         (target / mark).write(b"{}\n")
         (target / "zarr.json").remove()  # what makes it a movie goes first
         _clear(target, mark)
