@@ -69,6 +69,13 @@ def test_truth_is_exact_in_every_scene(scene: SceneName) -> None:
     assert most >= 40
 
 
+@pytest.mark.parametrize("scene", ["embryo", "sheet", "blastocyst"])
+def test_only_a_blastocysts_pace_follows_from_the_number_of_frames(scene: SceneName) -> None:
+    short, long = (scene_settings(scene, frames=frames) for frames in (20, 200))
+    differing = {f.name for f in dataclasses.fields(short) if getattr(short, f.name) != getattr(long, f.name)}
+    assert differing - {"frames"} == ({"cycle_frames", "bleach"} if scene == "blastocyst" else set())
+
+
 def test_a_blastocyst_is_the_start_of_a_longer_one_with_the_same_cycle() -> None:
     short = scene_settings("blastocyst", frames=20, cycle_frames=6.0, start_nuclei=8, bleach=0.0)
     whole = dataclasses.replace(short, frames=26)

@@ -21,7 +21,8 @@ def scene_settings(scene: SceneName, **given: Any) -> SimulationSettings:
         `embryo`: the defaults, a ball of nuclei that divide fast. `blastocyst`: an embryo of 2 nuclei that grows to 64
         and more over the movie, whatever its length (500 frames of 10 minutes are those of a mouse), with polar bodies,
         drift, jumps, lineages of unequal pace and, from 32 nuclei on, a cavity. `sheet`: one layer of nuclei across the
-        frame, as many as `start_nuclei` says.
+        frame, as many as `start_nuclei` says. A longer embryo or sheet begins with the frames of a shorter one; a
+        blastocyst does so only where `cycle_frames` and `bleach` are given, since they follow from `frames`.
     **given
         Fields of `SimulationSettings`; they overrule those of the scene.
 
