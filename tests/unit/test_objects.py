@@ -118,6 +118,18 @@ def test_seams_are_not_edges() -> None:
     assert rows["surface_um2"][0] == table(labels, grey("uint8"))["surface_um2"][0]
 
 
+def test_one_plane_has_no_edge_across_it() -> None:
+    plane = scene()[SHAPE[0] // 2][None]
+    everything = Box.of_shape((1, *SHAPE[1:]))
+    sums = measure_block(
+        plane, np.ones(plane.shape), crop=everything, core=everything, frame=everything, spacing_um=SPACING
+    )
+    rim = np.concatenate([plane[0, [0, -1]].ravel(), plane[0, :, [0, -1]].ravel()])
+    touching = set(np.unique(rim).tolist()) - {0}
+    assert set(sums.label[sums.edge > 0].tolist()) == touching
+    assert 0 < len(touching) < len(sums.label)
+
+
 def test_fallbacks_are_named() -> None:
     sums = measured(scene(), grey("uint8"), SHAPE)
     rows = object_table(sums, t=0, spacing_um=SPACING, origin_um=(0.0, 0.0, 0.0), fallback=np.array([7, 100]))

@@ -74,7 +74,9 @@ def measure_block(
     high = np.full((n, 3), -1, dtype=np.int64)
     np.minimum.at(low, row, place)
     np.maximum.at(high, row, place)
-    on_edge = ((place == np.array(frame.start)) | (place == np.array(frame.stop) - 1)).any(axis=1)
+    at_end = (place == np.array(frame.start)) | (place == np.array(frame.stop) - 1)
+    # A frame of one plane has no edge along z: every nucleus would touch it.
+    on_edge = (at_end & (np.array(frame.shape) > 1)).any(axis=1)
     area = np.zeros(n, dtype=np.int64)
     np.add.at(area, np.searchsorted(numbers, surface_labels), surface)
     return ObjectSums(
