@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from handmade import frame_statistics
-from tlseg.geometry import Box, Shape, Spacing
+from tlseg.geometry import Box, Grid, Shape, Spacing
 from tlseg.predict import brightness
 from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.normalise import FrameStatistics
@@ -78,6 +78,52 @@ def test_how_much_is_read_at_once_changes_nothing(dtype: str, monkeypatch: pytes
     expected = measured(image)
     monkeypatch.setattr(brightness, "SLAB_BYTES", 1)
     assert measured(image) == expected
+
+
+def share_of(values: NDArray[np.generic], share: float) -> float:
+    return float(np.sort(values.ravel())[max(0, int(np.ceil(share * values.size)) - 1)])
+
+
+def brightest_around_nuclei(image: NDArray[np.uint16]) -> float:
+    """The brightest thousandth of tiles in or beside which a hundredth stands out, tile by tile."""
+    tiles = Grid((image.shape[0], image.shape[1], image.shape[2]), (13, 26, 26))
+    middle, top = share_of(image, 0.5), share_of(image, 1 - 4096 * np.prod(GRID) / np.prod(SPACING) / image.size)
+    bright = image > middle + 0.3 * (top - middle)
+    full = np.array([bright[core.slices].mean() > 0.01 for core in tiles]).reshape(tiles.counts)
+    near = [
+        full[tuple(slice(max(0, i - 1), i + 2) for i in tiles.position(number))].any() for number in range(len(tiles))
+    ]
+    cores = [core for core, chosen in zip(tiles, near, strict=True) if chosen]
+    assert 0 < len(cores) < len(tiles)
+    return share_of(np.concatenate([image[core.slices].ravel() for core in cores]), 0.999)
+
+
+@pytest.mark.parametrize("at", [(0, 0, 0), (3, 9, 70), (14, 100, 131)])
+@pytest.mark.parametrize("slab_planes", [1, 5, 40])
+def test_a_wide_field_is_scaled_by_the_tiles_around_what_is_in_it(
+    at: Shape, slab_planes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = wide(embryo(), (40, 190, 200), at)
+    monkeypatch.setattr(brightness, "SLAB_BYTES", slab_planes * image[0].nbytes)
+    assert measured(image).high == brightest_around_nuclei(image)
+
+
+def test_planes_are_read_once_for_each_question_and_not_for_each_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Movies are often stored by the plane: reading any part of it decodes all of it."""
+    image = wide(embryo(), (60, 200, 200), (3, 9, 70))
+    monkeypatch.setattr(brightness, "SLAB_BYTES", 8 * image[0].nbytes)
+    times = np.zeros(len(image), dtype=int)
+
+    def read(box: Box) -> NDArray[np.uint16]:
+        assert box.shape[0] <= 8
+        times[box.start[0] : box.stop[0]] += 1
+        return image[box.slices]
+
+    options = {"dtype": "<u2", "spacing_um": SPACING, "grid_um": GRID, "scaling": "quantiles"}
+    found = measure_brightness(read, shape=(60, 200, 200), **options)
+    assert found == measured(image)
+    assert times.max() == 3, "quantiles of the frame, what stands out in it, quantiles of that"
+    assert times.min() == 2, "planes far from all nuclei are not read a third time"
 
 
 def test_nuclei_a_quarter_as_wide_have_neighbourhoods_a_quarter_as_wide() -> None:

@@ -45,7 +45,8 @@ def measure_brightness(
     Parameters
     ----------
     read
-        Reads a box of the frame; it is asked for slabs of whole planes, so that little is held in memory.
+        Reads a box of the frame. It is asked for nothing but slabs of whole planes, one after the other and a few times
+        over, so that little is held in memory and no chunk is decoded for each of its tiles.
     shape, dtype, spacing_um
         Of the frame: voxels (z, y, x), numpy dtype, micrometres (z, y, x).
     grid_um
@@ -73,8 +74,7 @@ def measure_brightness(
         tiles = Grid(shape, (z, y, x))
         near = _neighbourhood(read, tiles, dtype=dtype, above=middle + STANDS_OUT * (top - middle))
         if near.any() and not near.all():
-            cores = [tiles.core((int(z), int(y), int(x))) for z, y, x in np.argwhere(near)]
-            (high,) = quantiles(lambda: map(read, cores), (share,), dtype=dtype)
+            (high,) = quantiles(lambda: _within(read, tiles, near, dtype=dtype), (share,), dtype=dtype)
     # A frame in which few voxels are bright still has contrast.
     high = high if high > low else most
     if not high > low:
@@ -122,6 +122,17 @@ def _neighbourhood(read: Read, tiles: Grid, *, dtype: str, above: float) -> NDAr
         standing > SHARE * voxels, structure=np.ones((3, 3, 3), dtype=bool)
     )
     return near
+
+
+def _within(read: Read, tiles: Grid, near: NDArray[np.bool_], *, dtype: str) -> Iterator[NDArray[Any]]:
+    """Grey values (1, n) of the chosen tiles in each plane; slabs without any are not read."""
+    _, high, wide = tiles.frame
+    _, tall, broad = tiles.block
+    for slab in _slabs(tiles.frame, dtype):
+        rows = [z // tiles.block[0] for z in range(slab.start[0], slab.stop[0])]
+        if near[rows].any():
+            for plane, row in zip(read(slab), rows, strict=True):
+                yield plane[near[row].repeat(tall, axis=0)[:high].repeat(broad, axis=1)[:, :wide]][None]
 
 
 def _slabs(shape: Shape, dtype: str) -> Iterator[Box]:
