@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import pickle
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -21,7 +24,12 @@ import zarr
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Box
-from tlseg.store.movie import open_movie, open_source
+from tlseg.store import movie
+from tlseg.store.chunks import missing_keys, told
+from tlseg.store.location import open_store
+from tlseg.store.movie import MovieSource, open_movie, open_source
+from tlseg.store.place import place_of
+from tlseg.store.remote import RetryingStore
 from tlseg.store.segmentable import check_segmentable
 
 SIZES = {"t": 3, "c": 2, "z": 4, "y": 6, "x": 5}
@@ -202,14 +210,122 @@ def test_a_damaged_chunk_names_the_frame_and_the_box(tmp_path: Path, damage: str
 def test_missing_chunks_are_those_of_the_frames_and_the_channel(tmp_path: Path, version: str) -> None:
     path = write(tmp_path / "m.ome.zarr", version=version)
     source = open_source(path, channel=1)
-    assert source.missing_chunks(range(3)) == []
+    assert list(source.missing_chunks(range(3))) == []
     keys = ["1/1/0/0/1", "2/0/0/0/0", "2/1/1/1/0"]  # the middle one is another channel
     names = [f"0/c/{k}" if version == "0.5" else "0/" + k.replace("/", ".") for k in keys]
     for name in names:
         (path / name).unlink()
-    assert source.missing_chunks(range(3)) == [names[0], names[2]]
-    assert source.missing_chunks(range(1)) == []
-    assert source.missing_chunks(range(2, 3)) == [names[2]]
+    assert list(source.missing_chunks(range(3))) == [names[0], names[2]]
+    assert list(source.missing_chunks(range(1))) == []
+    assert list(source.missing_chunks(range(2, 3))) == [names[2]]
+
+
+def source_of(array: Any, url: str, path: str, axes: str, *, channel: int = 0) -> MovieSource:
+    """Return the movie that an array is, whatever the order of its axes."""
+    sizes = dict(zip(axes, array.shape, strict=True))
+    return MovieSource(
+        url=url,
+        array_path=path,
+        axes=axes,
+        channel=channel,
+        shape=tuple(sizes.get(a, 1) for a in "tzyx"),
+        dtype=array.dtype.str,
+        spacing_um=(1.0, 1.0, 1.0),
+        translation_um=(0.0, 0.0, 0.0),
+        spacing_problem=None,
+        interval_s=None,
+        start_s=0.0,
+        channel_names=(),
+        version="0.5",
+        is_2d="z" not in axes,
+        writable=False,
+        level_shapes=(),
+        digest=movie._digest(array),
+    )
+
+
+@pytest.mark.parametrize("axes", ["tczyx", "ctzyx", "zyx", "tyx", "zctyx"])
+@pytest.mark.parametrize("kind", ["folders", "points", "shards", "0.4 folders", "0.4 points"])
+@pytest.mark.parametrize("where", ["local", "remote"])
+def test_missing_chunks_are_found_however_they_are_named(tmp_path: Path, axes: str, kind: str, where: str) -> None:
+    """In every layout the chunks that were taken away, each once and in order."""
+    grid = {"t": 2, "c": 2, "z": 3, "y": 2, "x": 2}
+    url = str(tmp_path / "m") if where == "local" else f"memory://{uuid4().hex}/m"
+    old = kind.startswith("0.4")
+    array = zarr.create_array(
+        open_store(url, access="write"),
+        name="a/0",
+        shape=tuple(2 * grid[a] for a in axes),
+        dtype="u2",
+        chunks=(1 if kind == "shards" else 2,) * len(axes),
+        shards=(2,) * len(axes) if kind == "shards" else None,
+        chunk_key_encoding={"name": "v2" if old else "default", "separator": "." if "points" in kind else "/"},
+        zarr_format=2 if old else 3,
+    )
+    array[...] = 1
+    source = source_of(array, url, "a/0", axes, channel=1 if "c" in axes else 0)
+    assert list(source.missing_chunks(range(4))) == []
+    places = list(itertools.product(*(range(grid[a]) for a in axes)))
+    lost = places[::3]
+    for place in lost:
+        (place_of(url) / f"a/0/{array.metadata.encode_chunk_key(place)}").remove()
+    of_channel = [p for p in lost if "c" not in axes or p[axes.index("c")] == 0]
+    of_frame = [p for p in of_channel if "t" not in axes or p[axes.index("t")] == 1]
+    source = replace(source, channel=0)
+    for frames, expected in ((range(4), of_channel), (range(2, 3), of_frame), (range(0), of_frame[:0])):
+        if "t" in axes or frames:
+            keys_of = [f"a/0/{array.metadata.encode_chunk_key(place)}" for place in expected]
+            assert list(source.missing_chunks(frames)) == keys_of
+
+
+def test_the_first_missing_chunks_of_many_are_found_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten million, none is there: a folder or two are looked into, and no file is asked for."""
+    array = zarr.create_array(
+        tmp_path, name="0", shape=(1000, 2, 100, 1000, 1000), dtype="u1", chunks=(1, 1, 10, 100, 100)
+    )
+    source = source_of(array, str(tmp_path), "0", "tczyx")
+    looks: list[Any] = []
+    for name, look in (("scandir", os.scandir), ("path.exists", os.path.exists)):
+        monkeypatch.setattr(
+            f"tlseg.store.chunks.os.{name}", lambda path, look=look: (looks.append(path), look(path))[1]
+        )
+    assert next(source.missing_chunks(range(1000))) == "0/c/0/0/0/0/0"
+    assert told(source.missing_chunks(range(1000))) == "at least 100 chunks are missing, the first is 0/c/0/0/0/0/0"
+    assert len(looks) < 5
+
+
+def test_a_link_that_leads_nowhere_is_no_chunk(tmp_path: Path) -> None:
+    """As copies leave them that fetch files when they are asked for."""
+    path = write(tmp_path / "m.ome.zarr")
+    for victim, target in (("1/0/0/0/0", "nowhere"), ("1/0/0/0/1", "../../../../0/0/0/0/0")):
+        chunk(path, victim).unlink()
+        chunk(path, victim).symlink_to(target)
+    assert list(open_source(path).missing_chunks(range(3))) == ["0/c/1/0/0/0/0"]
+
+
+def test_a_remote_store_is_asked_for_the_frames_that_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"memory://{uuid4().hex}/m"
+    array = zarr.create_array(
+        open_store(url, access="write"), name="0", shape=(4, 2, 20, 20), dtype="u1", chunks=(1, 1, 2, 2)
+    )
+    array[...] = 1
+    (place_of(url) / "0/c/2/1/9/9").remove()
+    asked: list[str] = []
+    listed = RetryingStore.list_prefix
+    monkeypatch.setattr(
+        RetryingStore, "list_prefix", lambda self, prefix: (asked.append(prefix), listed(self, prefix))[1]
+    )
+    for frames, expected, found in (((1,), ["0/c/1/1/"], []), ((2, 3), ["0/c/2/1/"], ["0/c/2/1/9/9"])):
+        asked.clear()
+        missing = missing_keys(
+            url,
+            lambda place: f"0/{array.metadata.encode_chunk_key(place)}",
+            axes="tcyx",
+            grid=(4, 2, 10, 10),
+            wanted=(frames, (1,), range(10), range(10)),
+        )
+        assert list(itertools.islice(missing, len(found) or 1)) == found
+        assert asked == expected
 
 
 def segmentable_error(path: Path, frames: range = range(3), **more: Any) -> str:
@@ -393,7 +509,7 @@ def test_the_same_call_reads_over_http(tmp_path: Path, server: str, version: str
     np.testing.assert_array_equal(open_movie(url).values, PIXELS)
     source = pickle.loads(pickle.dumps(open_source(url)))
     np.testing.assert_array_equal(source.read(1, Box.of_shape(source.frame_shape)), PIXELS[1, 0])
-    assert (source.writable, source.missing_chunks(range(3))) == (False, [])
+    assert (source.writable, list(source.missing_chunks(range(3)))) == (False, [])
     with pytest.raises(MovieError, match=r"cannot be opened as an OME-Zarr group|no multiscales"):
         open_source(f"{server}/nowhere")
 
@@ -411,10 +527,10 @@ def test_the_same_call_reads_from_s3(tmp_path: Path, server: str, monkeypatch: p
     source = open_source("s3://bucket/m.ome.zarr")
     np.testing.assert_array_equal(source.read(1, Box.of_shape(source.frame_shape)), PIXELS[1, 0])
     np.testing.assert_array_equal(open_movie("s3://bucket/m.ome.zarr", channel=0).values, PIXELS[:, 0])
-    assert source.missing_chunks(range(3)) == []
+    assert list(source.missing_chunks(range(3))) == []
     chunk(tmp_path / "bucket" / "m.ome.zarr", "1/0/0/0/0").unlink()
     s3fs.S3FileSystem.clear_instance_cache()
-    assert source.missing_chunks(range(3)) == ["0/c/1/0/0/0/0"]
+    assert list(source.missing_chunks(range(3))) == ["0/c/1/0/0/0/0"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Shape, Spacing
+from tlseg.store.chunks import told
 from tlseg.store.location import is_url, real
 from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.tiff import Layout, MaybeSpacing, TiffInfo, TiffReader, describe_tiff, natural_key
@@ -133,12 +134,9 @@ class _ZarrMovie:
         self.is_2d = source.is_2d
 
     def check_complete(self) -> None:
-        missing = [key for c in self._channels for key in c.missing_chunks(range(self.n_frames))]
-        if missing:
+        if missing := told(key for c in self._channels for key in c.missing_chunks(range(self.n_frames))):
             raise MovieError(
-                f"{self.name}: {len(missing)} chunks are missing, the first is {missing[0]}. Copy "
-                "the movie again, or use "
-                "--allow-missing if empty chunks were never written."
+                f"{self.name}: {missing}. Copy the movie again, or use --allow-missing if empty chunks were never written."
             )
 
     def read(self, frame: int, channel: int, box: Box) -> npt.NDArray[np.generic]:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ import numpy.typing as npt
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Shape, Spacing
+from tlseg.store.chunks import missing_keys
 from tlseg.store.location import can_list, is_url, one_line, open_group, read_only_store, resolve
 from tlseg.store.metadata import ImageMetadata, Json, parse_image
 
@@ -125,29 +125,28 @@ class MovieSource:
         voxels = voxels.transpose([space.index(a) for a in "zyx" if a in space]).reshape(box.shape)
         return np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("="))
 
-    def missing_chunks(self, frames: Iterable[int]) -> list[str]:
-        """Return the keys of chunks (or shards) of `frames` that the store does not hold.
+    def missing_chunks(self, frames: Iterable[int]) -> Iterator[str]:
+        """Yield the keys of chunks (or shards) of `frames` that the store does not hold, as they are asked for.
 
-        A reader sees the fill value there. The list is empty for stores that cannot be listed (http).
+        A reader sees the fill value there. There are none for stores that cannot be listed (http).
         """
         if not can_list(self.url):
-            return []
+            return
         array = _open_array(self, _stamp(self))
-        size = array.shards or array.chunks
-        counts = {a: -(-n // s) for a, n, s in zip(self.axes, array.shape, size, strict=True)}
-        ranges: dict[str, Iterable[int]] = {a: range(n) for a, n in counts.items()}
-        if "t" in ranges:
-            ranges["t"] = sorted({f // size[self.axes.index("t")] for f in frames})
-        if "c" in ranges:
-            ranges["c"] = [self.channel // size[self.axes.index("c")]]
-        keys = [
-            f"{self.array_path}/{array.metadata.encode_chunk_key(place)}"
-            for place in product(*(ranges[a] for a in self.axes))
-        ]
-        if not is_url(self.url):
-            return [key for key in keys if not os.path.exists(f"{self.url}/{key}")]  # noqa: PTH110, a Path per chunk is slow
-        present = set(_list_keys(self.url, self.array_path))
-        return [key for key in keys if key not in present]
+        size = dict(zip(self.axes, array.shards or array.chunks, strict=True))
+        grid = {a: -(-n // size[a]) for a, n in zip(self.axes, array.shape, strict=True)}
+        wanted: dict[str, Sequence[int]] = {a: range(n) for a, n in grid.items()}
+        if "t" in wanted:
+            wanted["t"] = sorted({f // size["t"] for f in frames})
+        if "c" in wanted:
+            wanted["c"] = [self.channel // size["c"]]
+        yield from missing_keys(
+            self.url,
+            lambda place: f"{self.array_path}/{array.metadata.encode_chunk_key(place)}",
+            axes=self.axes,
+            grid=tuple(grid.values()),
+            wanted=tuple(wanted.values()),
+        )
 
     def identity(self) -> Json:
         """Everything that makes this the same input again, ready for JSON."""
@@ -363,17 +362,6 @@ def _space(axes: tuple[str, ...], shape: tuple[int, ...]) -> Shape:
 def _digest(array: Array[Any]) -> str:
     metadata = {k: v for k, v in array.metadata.to_dict().items() if k != "attributes"}
     return hashlib.sha256(json.dumps(metadata, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _list_keys(url: str, array_path: str) -> list[str]:
-    from zarr.core.sync import sync
-
-    store = read_only_store(url)
-
-    async def collect() -> list[str]:
-        return [key async for key in store.list_prefix(f"{array_path}/")]
-
-    return sync(collect())
 
 
 def _spell(box: Box) -> str:
