@@ -3,7 +3,7 @@
     python examples/hdf5_pairs.py STACK.h5 OUT [--image raw] [--labels label] [--parts 2] [--axis y]
 
 Spacing is taken from the attribute `element_size_um` (z, y, x) of the image, as in the GoNuclear data sets. `tlseg train`
-reads OUT: every part is a group. Nuclei on a cut are in both parts, cut.
+reads OUT: every part is a group. Nuclei on a cut are in both parts, cut. Needs `pip install 'tlseg[hdf5]'`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import h5py
 import numpy as np
 import tifffile
+
+try:
+    import h5py
+except ImportError:
+    raise SystemExit("Reading HDF5 needs h5py. Install it with: pip install 'tlseg[hdf5]'") from None
 
 
 def main() -> None:
