@@ -19,6 +19,8 @@ from tlseg.store.labels import LabelWriter, create_labels
 from tlseg.store.movie import open_source
 from tlseg.store.pyramid import plan_pyramid
 from tlseg.store.result import Result, open_result
+from tlseg.store.tracks import write_tracks
+from tlseg.view.scene import open_scene
 
 SHAPE = (4, 20, 20)
 
@@ -81,9 +83,28 @@ def test_tables_and_tracks_come_from_beside_the_labels(tmp_path: Path, monkeypat
     frame = pd.DataFrame({"t": [0]})
     monkeypatch.setattr("tlseg.store.tables.read_table", lambda root, name: frame.assign(root=root, name=name))
     monkeypatch.setattr("tlseg.store.tracks.read_tracks", lambda root: (frame.assign(root=str(root)), frame))
+    (path / "tracks.geff").mkdir()
     result = open_result(path)
     assert result.table()[["root", "name"]].to_numpy().tolist() == [[str(path), "nuclei"]]
     assert result.tracks()[0]["root"].tolist() == [str(path / "tracks.geff")]
+
+
+def test_tracks_of_other_labels_are_not_taken_for_these(tmp_path: Path) -> None:
+    path = tmp_path / "m.ome.zarr"
+    movie_with_labels(path).finish()
+    cells = create_labels(path, name="cells", source=open_source(path))
+    cells.finish()
+    nodes = pd.DataFrame({c: [0] for c in ("t", "lineage", "z", "y", "x")} | {"label": [1], "track": [1]})
+    edges = pd.DataFrame({c: [] for c in ("t_a", "label_a", "t_b", "label_b", "kind", "confidence")})
+    with pytest.raises(LabelError, match="has no tracks of 'nuclei'"):
+        open_result(path).tracks()
+    write_tracks(path, nodes, edges, spacing_um=(2.0, 1.0, 1.0), interval_s=None, name="cells")
+    assert len(open_result(path, name="cells").tracks()[0]) == 1
+    with pytest.raises(LabelError, match="has no tracks of 'nuclei'"):
+        open_result(path).tracks()
+    assert open_scene(path).trails == []
+    write_tracks(path, pd.concat([nodes, nodes.assign(t=1)]), edges, spacing_um=(2.0, 1.0, 1.0), interval_s=None)
+    assert [len(open_result(path, name=name).tracks()[0]) for name in ("nuclei", "cells")] == [2, 1]
 
 
 def test_what_is_no_result_is_one_line(tmp_path: Path) -> None:

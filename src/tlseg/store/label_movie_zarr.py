@@ -18,7 +18,7 @@ from tlseg.store.label_movie import LabelMovie, movie_of_axes
 from tlseg.store.location import child_of, is_url, open_group, resolve
 from tlseg.store.metadata import ImageMetadata, parse_image
 from tlseg.store.place import Place
-from tlseg.store.tracks import FOLDER, graph_of
+from tlseg.store.tracks import graph_of
 
 _LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
 
@@ -197,16 +197,6 @@ def _movie_of_array(array: zarr.Array[Any], source: str) -> LabelMovie:
 
 
 def _geff(root: str, name: str) -> str | None:
-    """Path of the tracks of these labels, None where there are none.
-
-    `tracks.geff` holds the tracks written last, `tracks-NAME.geff` those of labels written before. They are looked up by
-    path: a graph is Zarr v2, and invisible from a v3 group.
-    """
-    place = graph_of(Place(root), name)
-    if not place.exists():
-        return None
-    if place.name != FOLDER:
-        return place.url
-    related = read_metadata(place).related_objects or []
-    labels = [r.path.rstrip("/") for r in related if r.type == "labels" and r.path]
-    return place.url if not labels or any(f"/{p}".endswith(f"/labels/{name}") for p in labels) else None
+    """Path of the tracks of these labels, None where there are none; a graph is Zarr v2, and invisible from a v3 group."""
+    graph = graph_of(Place(root), name)
+    return None if graph is None else graph.url

@@ -60,10 +60,19 @@ class Result:
         return read_table(self.path, self.name)
 
     def tracks(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Nodes (nucleus per frame) and edges (same nucleus, or mother to daughter)."""
+        """Nodes (nucleus per frame) and edges (same nucleus, or mother to daughter).
+
+        Raises
+        ------
+        LabelError
+            If there are no tracks of these labels.
+        """
         from tlseg.store.tracks import graph_of, read_tracks
 
-        return read_tracks(graph_of(Place(self.path), self.name))
+        graph = graph_of(Place(self.path), self.name)
+        if graph is None:
+            raise LabelError(f"{self.path} has no tracks of {self.name!r}. Make them with tlseg link.")
+        return read_tracks(graph)
 
 
 def open_result(path: str | Path | Place, *, name: str = "nuclei") -> Result:

@@ -80,15 +80,16 @@ def write_tracks(
     """
     place = place_of(root)
     folder = place / FOLDER
-    owner, exists = _labels_of(folder), folder.exists()
-    if exists and owner in (name, None) and not overwrite:
+    owners, exists = _labels_of(folder), folder.exists()
+    others = owners[0] if owners and name not in owners else None
+    if exists and others is None and not overwrite:
         raise LabelError(f"{folder} exists. Use --overwrite to replace it.")
     rows = _sorted_nodes(nodes)
     identity, joined = np.arange(1, len(rows) + 1, dtype=np.uint64), _edge_ids(rows, edges)
     beside = Path(tempfile.gettempdir()) if place.remote else place.path
     part = beside / f".{FOLDER}.{uuid.uuid4().hex}.partial"
     part.parent.mkdir(parents=True, exist_ok=True)
-    aside = place / f"tracks-{owner}.geff" if exists and owner not in (name, None) else None
+    aside = None if others is None else place / f"tracks-{others}.geff"
     try:
         _write(
             part,
@@ -127,21 +128,28 @@ def _send(part: Path, folder: Place, *, aside: Place | None) -> None:
     folder.put(part, last=_METADATA)
 
 
-def _labels_of(folder: Place) -> str | None:
-    """Name of the labels a graph says it belongs to; None where it does not say."""
+def _labels_of(folder: Place) -> list[str]:
+    """Names of the labels a graph says it belongs to; none where it does not say."""
     if not folder.exists():
-        return None
+        return []
     try:
         related = read_metadata(folder).related_objects or []
     except LabelError:  # a damaged graph belongs to nobody
-        return None
-    return next((r.path.rsplit("/", 1)[-1] for r in related if r.type == "labels"), None)
+        return []
+    return [r.path.rstrip("/").rsplit("/", 1)[-1] for r in related if r.type == "labels" and r.path]
 
 
-def graph_of(root: Place, name: str) -> Place:
-    """Where the tracks of some labels are: those written last in `tracks.geff`, others beside."""
-    aside = root / f"tracks-{name}.geff"
-    return aside if aside.is_dir() else root / FOLDER
+def graph_of(root: Place, name: str) -> Place | None:
+    """Where the tracks of some labels are, None where there are none.
+
+    `tracks.geff` holds those written last, `tracks-NAME.geff` those of labels written before. A graph that does not say
+    whose it is may be anybody's.
+    """
+    aside, last = root / f"tracks-{name}.geff", root / FOLDER
+    if aside.is_dir():
+        return aside
+    owners = _labels_of(last)
+    return last if last.exists() and (not owners or name in owners) else None
 
 
 def read_tracks(root: str | Path | Place) -> tuple[pd.DataFrame, pd.DataFrame]:
