@@ -72,6 +72,21 @@ def test_stacks_of_the_same_names(tmp_path: Path) -> None:
     assert np.array_equal(truth, labels(4))
 
 
+def test_frames_of_one_movie_are_one_group(tmp_path: Path) -> None:
+    groups = {
+        "Emb07_t201": "Emb07",
+        "Emb07_left_t1": "Emb07",
+        "embryo-t000": "embryo",
+        "e2T10": "e2",
+        "t003": "movie",
+        "left": "left",
+    }
+    for name in ("images", "labels"):
+        write_stacks(tmp_path / "movie" / name, list(groups))
+    pairs = find_pairs(tmp_path / "movie", spacing_um=SPACING)
+    assert {p.name: p.group for p in pairs} == groups
+
+
 def test_a_spacing_nobody_states_is_asked_for(tmp_path: Path) -> None:
     for name in ("images", "labels"):
         write_stacks(tmp_path / name, ["a_1"])

@@ -25,6 +25,7 @@ Truth = Literal["outlines", "markers"]
 
 _SEQUENCE = re.compile(r"\d{2,3}")
 _FRAME = re.compile(r"t(\d+)\.tiff?", re.IGNORECASE)
+_FRAME_MARK = re.compile(r"[-_. ]?t\d+$", re.IGNORECASE)
 _TRUTH = re.compile(r"man_(?:seg|track)_?(\d+)\.tiff?", re.IGNORECASE)
 
 
@@ -82,7 +83,8 @@ def bbbc050_pairs(folder: Path, *, spacing_um: Spacing | None) -> list[PairPath]
 def folder_pairs(folder: Path, *, spacing_um: Spacing | None) -> list[PairPath]:
     """Pairs of the same name in `images/` and `labels/`. Empty where `folder` has no such folders.
 
-    A group is the part of the name before the first underscore (`Emb07_t201` belongs to `Emb07`).
+    A group is the part of the name before the first underscore and before the number of a frame: `Emb07_t201`, `Emb07-t201` and
+    `Emb07_left_t201` belong to `Emb07`, and `t201` to the folder.
     """
     return _named_alike(folder / "images", folder / "labels", spacing_um=spacing_um)
 
@@ -128,7 +130,11 @@ def _named_alike(images: Path, labels: Path, *, spacing_um: Spacing | None) -> l
     missing = [f.stem for f in found if not (labels / f.name).is_file()]
     if missing:
         raise TrainingError(f"{len(missing)} images in {images} have no labels of the same name, first {missing[0]}.")
-    return [PairPath(f.stem, f.stem.split("_")[0], f, labels / f.name, spacing_um or _stated_spacing(f)) for f in found]
+    groups = [_FRAME_MARK.sub("", f.stem).split("_")[0] or images.parent.name for f in found]
+    return [
+        PairPath(f.stem, group, f, labels / f.name, spacing_um or _stated_spacing(f))
+        for f, group in zip(found, groups, strict=True)
+    ]
 
 
 def _stated_spacing(path: Path) -> Spacing:
