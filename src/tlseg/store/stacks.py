@@ -83,8 +83,8 @@ def bbbc050_pairs(folder: Path, *, spacing_um: Spacing | None) -> list[PairPath]
 def folder_pairs(folder: Path, *, spacing_um: Spacing | None) -> list[PairPath]:
     """Pairs of the same name in `images/` and `labels/`. Empty where `folder` has no such folders.
 
-    A group is the part of the name before the first underscore and before the number of a frame: `Emb07_t201`, `Emb07-t201` and
-    `Emb07_left_t201` belong to `Emb07`, and `t201` to the folder.
+    A group is the part of the name before the first underscore and before the number of a frame: `Emb07_t201`,
+    `Emb07-t201` and `Emb07_left_t201` belong to `Emb07`, and `t201` to the folder.
     """
     return _named_alike(folder / "images", folder / "labels", spacing_um=spacing_um)
 
