@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from importlib.resources import files
 from pathlib import PurePosixPath
 
@@ -200,7 +201,7 @@ def _thumb(shot: Shot, text: str, printed: bool) -> Raw:
 def _image(uri: str, alt: str, *, id_: str | None = None, class_: str | None = None) -> Raw:
     name = "" if id_ is None else f' id="{id_}"'
     kind = "" if class_ is None else f' class="{class_}"'
-    return Raw(f'<img{name}{kind} alt="{tag("i", alt).text[3:-4]}" src="{uri}" decoding="async">')
+    return Raw(f'<img{name}{kind} alt="{escape(alt)}" src="{uri}" decoding="async">')
 
 
 def _shot_text(shot: Shot, count: int, facts: Facts) -> str:
