@@ -149,6 +149,20 @@ def test_the_tree_joins_mothers_and_daughters_that_were_missed_at_their_division
     assert all(unseen == 0 for _, unseen in drawn_lines(FAMILY).values())
 
 
+def test_a_tree_is_as_high_as_it_has_leaves() -> None:
+    """A mother on the row of her only daughter is no leaf: 20 families are as high whether they divide or not."""
+    plain = nuclei(dict.fromkeys(range(1, 21), (0, 9)))
+    divided = nuclei(
+        dict.fromkeys(range(1, 21), (0, 4)) | {20 + n: (5, 9) for n in range(1, 21)},
+        parents={20 + n: n for n in range(1, 21)},
+    )
+    heights = set()
+    for table in (plain, divided):
+        tree = lineage_tree(history.track_table(table), history.gaps(table), frames=10, clock=CLOCK)
+        heights.add(ElementTree.fromstring(tree.drawing.text).get("viewBox"))
+    assert len(heights) == 1
+
+
 def test_a_huge_tree_keeps_whole_families() -> None:
     table = random_family(1, founders=150)
     tracks = history.track_table(table)

@@ -92,7 +92,7 @@ def lineage_tree(
     families = int((tracks["parent"] == 0).sum())
     chosen = _largest_families(tracks)
     rows = rows_of(chosen)
-    leaves = sum(1 for row in rows.values() if row == int(row))
+    leaves = int((chosen["divided"] < 0).sum())
     pitch = next((p for most, p in _PITCH if leaves <= most), _PITCH[-1][1])
     last_row = max(rows.values(), default=0.0)
     frame = Frame(width=960, height=last_row * pitch + 84, left=26, right=52, top=20, bottom=44)
