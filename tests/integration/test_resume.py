@@ -21,11 +21,12 @@ import pytest
 import zarr
 
 from handmade import save_threshold_model, write_movie
-from runs import essence, inputs, run, small_movie, tree
+from runs import BLOCK, essence, inputs, run, small_movie, tree
 from tlseg.errors import LabelError, ResumeError, RunError, TlsegError
 from tlseg.link.settings import LinkSettings
 from tlseg.run import components, finish, frames, publish, stages
 from tlseg.run import segment as segment_module
+from tlseg.run.job import prepare
 from tlseg.store import protect
 from tlseg.store.image_writer import ImageCopy
 from tlseg.store.labels import LabelWriter
@@ -337,6 +338,15 @@ def test_what_a_power_cut_took_is_done_again(unfinished: Path, lost: str) -> Non
     assert run(movie, model, out=out).resumed
     run(movie, model, out=unfinished / "whole.zarr")
     assert essence(out) == essence(unfinished / "whole.zarr")
+
+
+def test_the_block_of_another_movie_is_not_taken_over(unfinished: Path) -> None:
+    """It says how much memory a run takes, and another movie has other blocks; the same one goes on with its own."""
+    settings: dict[str, Any] = {"model": unfinished / "model", "out": unfinished / "out.zarr", "device": "cpu"}
+    movie = unfinished / "movie.ome.zarr"
+    assert prepare(movie, **settings).run.block == BLOCK
+    movie.rename(unfinished / "other.ome.zarr")
+    assert prepare(unfinished / "other.ome.zarr", **settings).run.block != BLOCK
 
 
 def test_overwriting_goes_on_when_it_is_repeated(base: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from tlseg.cli import main
 from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.store import retry
-from tlseg.store.location import resolve
+from tlseg.store.location import check_name, resolve
 from tlseg.store.options import check_options, parse_options
 from tlseg.store.place import Place, place_of
 from tlseg.store.retry import again, is_passing
@@ -48,6 +48,43 @@ def test_what_is_written_is_read_listed_and_removed(place: Place) -> None:
     (place / "nothing").remove()
     assert place.names() == ["c"]
     assert pickle.loads(pickle.dumps(file)) == file
+
+
+def test_a_child_may_have_the_name_of_its_folder(place: Place) -> None:
+    """As the first image of a series that is called 0."""
+    for parts in ("0/0/zarr.json", "0/1/zarr.json"):
+        (place / parts).write(b"")
+    assert (place / "0").names() == ["0", "1"]
+    assert (place / "0" / "0").names() == ["zarr.json"]
+
+
+class Listing:
+    """A file system that lists folders as object stores do that hold a mark of the folder itself."""
+
+    def __init__(self, *found: str) -> None:
+        self.found = list(found)
+
+    def ls(self, path: str, *, detail: bool) -> list[str]:
+        return self.found
+
+
+def test_the_mark_of_a_folder_is_none_of_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    fs = Listing("bucket/0/0", "bucket/0/0/", "bucket/0/0/0/", "bucket/0/0/a")
+    monkeypatch.setattr(Place, "file_system", lambda place: (fs, "bucket/0/0"))
+    assert place_of("s3://bucket/0/0").names() == ["0", "a"]
+
+
+@pytest.mark.parametrize(
+    "name", ["zarr.json", "ZARR.JSON", "image.json", "x.json", ".zattrs", "__x", "a/b", "..", "", "a\n", "a.json\n"]
+)
+def test_what_would_clash_with_documents_is_no_name(name: str) -> None:
+    with pytest.raises(LabelError, match="is no name for labels"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["nuclei", "0", "a.jsonl", "json", "my-nuclei_2.1", "a.json.b"])
+def test_what_is_a_name(name: str) -> None:
+    check_name(name)
 
 
 def test_nothing_is_removed_below_a_file(tmp_path: Path) -> None:

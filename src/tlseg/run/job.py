@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,11 @@ def plan_job(order: Order, site: Site) -> Job:
     halos = [voxels_for(s.halo_um, source.spacing_um) for s in settings]
     seen = detect_halo(order.settings, source.spacing_um)
     block, chosen = choose_cut(
-        shape, halos=halos, seen=seen, limit_bytes=limit, block=order.block or _block_of_unfinished(order.scratch)
+        shape,
+        halos=halos,
+        seen=seen,
+        limit_bytes=limit,
+        block=order.block or _block_of_unfinished(order.scratch, source),
     )
     roles = network_roles(order.settings)
     for role in roles:
@@ -241,10 +246,10 @@ def _with_halo_over(settings: LabelSettings, divisor: int) -> LabelSettings:
     return replace(settings, halo_um=settings.halo_um / divisor, margin_um=settings.margin_um / divisor)
 
 
-def _block_of_unfinished(scratch: Scratch) -> Shape | None:
-    """Block of a run that was stopped here: free memory may have changed since, and the run goes on as it began."""
-    stored = scratch.fingerprint()
-    if stored is None or "block" not in stored:
+def _block_of_unfinished(scratch: Scratch, source: MovieSource) -> Shape | None:
+    """Block of a run of this movie that was stopped here: free memory may have changed since, and it goes on as it began."""
+    stored = scratch.fingerprint() or {}
+    if stored.get("input") != json.loads(json.dumps(source.identity())) or "block" not in stored:
         return None
     z, y, x = stored["block"]
     return (z, y, x)

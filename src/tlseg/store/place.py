@@ -79,7 +79,9 @@ class Place:
             found = again(partial(fs.ls, path, detail=False))
         except FileNotFoundError:
             return []
-        return sorted({str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in found} - {"", self.name})
+        # Some stores list the folder itself too; a child may have its name.
+        paths = {str(entry).strip("/") for entry in found} - {path.strip("/")}
+        return sorted({entry.rsplit("/", 1)[-1] for entry in paths} - {""})
 
     def read_bytes(self) -> bytes:
         """Content of a file.
