@@ -236,6 +236,19 @@ CASES: dict[str, Case] = {
         },
         {2: 1, 3: 1},
     ),
+    "one daughter": Case(
+        "The truth names a mother of one: for the challenge two tracks, and a link of the wrong kind; no division, though.",
+        movie("11.. 11.. 22.. 22..", "11.. 11.. 22.. 22.."),
+        movie("11.. 11.. 11.. 11..", "11.. 11.. 11.. 11.."),
+        {
+            "tracking.errors.ec": 1,
+            "tracking.lnk": 1 - 1 / 4.5,
+            "tracking.ct": 0,
+            "tracking.hota": 0.5**0.5,
+            "tracking.complete_lineages": 1,
+        },
+        {2: 1},
+    ),
     "division that is none": Case(
         "An object that enters is called a daughter: a link too many, and one of the wrong kind.",
         _MISSED,

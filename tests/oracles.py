@@ -24,6 +24,7 @@ def by_py_ctcmetrics(truth: Array, result: Array, parents: Parents, kept: Parent
     first label of a frame that has no background.
     """
     from ctc_metrics.metrics import cca, ct, det, hota, lnk, seg, tf, tra
+    from ctc_metrics.metrics.biological.tf import calculate_fractions_fo_computed_tracks
     from ctc_metrics.utils.representations import count_acyclic_graph_correction_operations, match
 
     (truth, parents), (result, kept) = (_numbered(*side) for side in ((truth, parents), (result, kept)))
@@ -50,8 +51,11 @@ def by_py_ctcmetrics(truth: Array, result: Array, parents: Parents, kept: Parent
     # It cannot index by the labels of a frame that has none.
     if all(map(len, [*labels_ref, *labels_comp])):
         scores["hota"] = hota(labels_ref, labels_comp, mapped_ref, mapped_comp)["HOTA"]
-    # An object over two true ones is nobody's partner for us; for its track fractions py-ctcmetrics takes it for both.
-    if all(len(set(frame)) == len(frame) for frame in mapped_comp):
+    # An object over two true ones is nobody's partner for us; for its track fractions py-ctcmetrics takes it for both. And
+    # where a result track holds one true track wholly, it leaves out some others that it holds in part, by their numbers.
+    shares = calculate_fractions_fo_computed_tracks(ref, labels_ref, mapped_ref, mapped_comp).values()
+    whole = any(1 in held.values() and len(held) > 1 for held in shares)
+    if not whole and all(len(set(frame)) == len(frame) for frame in mapped_comp):
         scores["tf"] = tf(ref, labels_ref, mapped_ref, mapped_comp)
     return scores
 
@@ -61,12 +65,13 @@ def by_traccuracy(truth: Array, result: Array, parents: Parents, kept: Parents) 
     from traccuracy.matchers import Matched
     from traccuracy.metrics import CompleteTracks, CTCMetrics, DivisionMetrics
 
-    def matched(pairs: list[tuple[Any, Any]], kind: str) -> Matched:
-        sides = (_graph(truth, parents), _graph(result, kept))
+    def matched(pairs: list[tuple[Any, Any]], kind: str, **parent_lines: bool) -> Matched:
+        sides = (_graph(truth, parents, parent_lines), _graph(result, kept, parent_lines))
         return Matched(*sides, pairs, {"name": "ours", "matching type": kind})
 
     majority, strong = _pairs(truth, result)
-    graph = CTCMetrics().compute(matched(majority, "many-to-one")).results
+    # It takes links out of divisions for those between tracks, and has to be told of those to an only daughter.
+    graph = CTCMetrics().compute(matched(majority, "many-to-one", intertrack_edge=True)).results
     whole = CompleteTracks(error_type="ctc").compute(matched(majority, "many-to-one")).results
     divisions = DivisionMetrics(max_frame_buffer=1).compute(matched(strong, "one-to-one")).results
     names = {"ns": "ns_nodes", "fn": "fn_nodes", "fp": "fp_nodes", "ed": "fp_edges", "ea": "fn_edges", "ec": "ws_edges"}
@@ -84,7 +89,7 @@ def by_traccuracy(truth: Array, result: Array, parents: Parents, kept: Parents) 
     return scores
 
 
-def _graph(labels: Array, parents: Parents) -> Any:
+def _graph(labels: Array, parents: Parents, parent_lines: Mapping[str, bool]) -> Any:
     import networkx as nx
     from traccuracy import TrackingGraph
 
@@ -97,7 +102,7 @@ def _graph(labels: Array, parents: Parents) -> Any:
     for track, start, _, parent in rows.tolist():
         if parent:
             last = rows[rows[:, 0] == parent][0, 2]
-            graph.add_edge(_node(int(last), parent), _node(start, track))
+            graph.add_edge(_node(int(last), parent), _node(start, track), **parent_lines)
     return TrackingGraph(graph, label_key=None)
 
 

@@ -38,13 +38,13 @@ def without_gaps(labels: Array) -> Array:
 
 
 def families(labels: Array, rng: np.random.Generator) -> Mapping[int, int]:
-    """Give some tracks that end two of those that begin in the next frame as daughters."""
+    """Give some tracks that end one or two of those that begin in the next frame as daughters."""
     rows = track_rows(labels, {})
     parents: dict[int, int] = {}
     for track, _, end, _ in rows.tolist():
         born = [k for k, start, _, _ in rows.tolist() if start == end + 1 and k not in parents]
-        if len(born) >= 2 and rng.random() < 0.7:
-            parents |= {int(k): track for k in rng.choice(born, 2, replace=False)}
+        if born and rng.random() < 0.7:
+            parents |= {int(k): track for k in rng.permutation(born)[: rng.integers(1, 3)]}
     return parents
 
 

@@ -78,8 +78,7 @@ def _one_label_for_each_run(movie: Array, parents: Tracks) -> tuple[Array, Track
     for mother in set(parents.values()):
         daughters = [d for d, m in parents.items() if m == mother and d in first]
         starts = [min(t for t in range(len(movie)) if (movie[t] == d).any()) for d in daughters]
-        # A mother with one daughter is one track here, and two there; both are right, so leave them out.
-        if len(daughters) == 2 and mother in ends and ends[mother][1] < min(starts):
+        if daughters and mother in ends and ends[mother][1] < min(starts):
             kept |= {first[d]: ends[mother][0] for d in daughters}
     return result, kept
 
@@ -143,8 +142,10 @@ def forest(rng: np.random.Generator) -> tuple[list[int], set[tuple[int, int]]]:
 
 
 def graph(frame: list[int], edges: set[tuple[int, int]]) -> TrackGraph:
-    table = np.array(sorted(edges), dtype=np.int64).reshape(-1, 2)
-    return TrackGraph(np.array(frame), np.arange(1, len(frame) + 1, dtype=np.uint64), table)
+    times, labels = np.array(frame), np.arange(1, len(frame) + 1, dtype=np.uint64)
+    source, target = np.array(sorted(edges), dtype=np.int64).reshape(-1, 2).T
+    links = {"frame": times[source], "label": labels[source], "next_frame": times[target], "next_label": labels[target]}
+    return graph_of_links(times, labels, pd.DataFrame(links))
 
 
 def random_graphs(seed: int) -> tuple[TrackGraph, TrackGraph, tuple[Array, Array]]:

@@ -1,8 +1,9 @@
 """Which object of one frame is which object of the next: a track graph as plain arrays.
 
 Nodes are objects of single frames, numbered by (frame, label); edges point forward in time. A gap is one edge over
-several frames. A node with two or more edges out of it divides; a *track* runs from a birth or a division to the next
-division or the end, whatever numbers the labels carry.
+several frames. A node with two or more edges out of it divides. A *track* is what edges join that are not between tracks:
+between tracks are the parents of a track file, of a mother with one daughter too; where there is no file, the edges that
+leave a division or enter a merge.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from scipy.sparse.csgraph import connected_components
 from tlseg.errors import EvaluationError
 from tlseg.evaluate.overlap import Ids, Ints
 
+Flags = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True, slots=True)
 class TrackGraph:
@@ -30,11 +33,14 @@ class TrackGraph:
         Nodes, ascending by (frame, label).
     edges : (m, 2) int64
         Rows of source and target node, ascending, no edge twice.
+    between : (m,) bool
+        Whether each edge is between tracks.
     """
 
     frame: Ints
     label: Ids
     edges: Ints
+    between: Flags
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -45,20 +51,14 @@ class TrackGraph:
         return np.bincount(self.edges[:, 0], minlength=len(self)).astype(np.int64)
 
     @property
-    def in_degree(self) -> Ints:
-        """Edges into each node, shape (n,)."""
-        return np.bincount(self.edges[:, 1], minlength=len(self)).astype(np.int64)
-
-    @property
-    def between_tracks(self) -> npt.NDArray[np.bool_]:
+    def branching(self) -> Flags:
         """Whether each edge leaves a division or enters a merge, shape (m,)."""
-        source, target = self.edges.T
-        return np.asarray((self.out_degree[source] > 1) | (self.in_degree[target] > 1))
+        return _branching(self.edges)
 
     @property
     def track(self) -> Ints:
         """Track number of each node, shape (n,), counting from 0."""
-        inside = self.edges[~self.between_tracks]
+        inside = self.edges[~self.between]
         graph = coo_array((np.ones(len(inside), dtype=np.int8), (inside[:, 0], inside[:, 1])), shape=(len(self),) * 2)
         if not len(self):
             return np.empty(0, dtype=np.int64)
@@ -108,8 +108,10 @@ def graph_of_tracks(frame: Ints, label: Ids, tracks: pd.DataFrame, *, where: str
             f"parent lasts until frame {frame[source][wrong]} and the child starts in frame {frame[target][wrong]}. "
             "Correct the track file."
         )
-    links = np.stack([source, target], axis=1)
-    return _graph(frame, label, np.concatenate([_same_label(frame, label), links]))
+    same, links = _same_label(frame, label), np.stack([source, target], axis=1)
+    edges, between = np.concatenate([same, links]), np.repeat([False, True], [len(same), len(links)])
+    order = np.lexsort(edges.T[::-1])
+    return TrackGraph(frame, label, edges[order], between[order])
 
 
 def graph_of_links(frame: Ints, label: Ids, links: pd.DataFrame) -> TrackGraph:
@@ -148,4 +150,10 @@ def _graph(frame: Ints, label: Ids, edges: Ints) -> TrackGraph:
     edges = edges.reshape(-1, 2)
     if (frame[edges[:, 0]] >= frame[edges[:, 1]]).any():
         raise EvaluationError("The track graph has a link that does not point forward in time. Correct its edges.")
-    return TrackGraph(frame, label, np.unique(edges, axis=0))
+    edges = np.unique(edges, axis=0)
+    return TrackGraph(frame, label, edges, _branching(edges))
+
+
+def _branching(edges: Ints) -> Flags:
+    source, target = edges.T
+    return np.asarray((np.bincount(source)[source] > 1) | (np.bincount(target)[target] > 1))

@@ -2,7 +2,7 @@
 
 DET, TRA and LNK are the Cell Tracking Challenge's: weighted counts of corrections to the graph (Matula et al. 2015),
 here on arrays, so that a movie of a million objects needs no graph library. CT and TF are those of Ulman et al. 2017,
-on tracks that run from division to division.
+on tracks as `TrackGraph` has them.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def count_errors(truth: TrackGraph, result: TrackGraph, holder: Ints) -> GraphEr
     wanted = truth.edges[:, 0] * max(len(truth), 1) + truth.edges[:, 1]
     present = mapped[inner, 0] * max(len(truth), 1) + mapped[inner, 1]
     shared, at_truth, at_result = np.intersect1d(wanted, present, assume_unique=True, return_indices=True)
-    differs = truth.between_tracks[at_truth] != result.between_tracks[inner][at_result]
+    differs = truth.between[at_truth] != result.between[inner][at_result]
     return GraphErrors(
         ns=int(np.maximum(held - 1, 0).sum()),
         fn=int((holder < 0).sum()),

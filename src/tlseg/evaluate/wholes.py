@@ -19,8 +19,9 @@ from tlseg.evaluate.overlap import Ints
 def complete_lineages(truth: TrackGraph, result: TrackGraph, partner: Ints) -> tuple[int, int]:
     """Count lineages (an object of the truth and all that came of it) that the result has without a mistake.
 
-    Each object must have a partner of its own, each link be there, and be a division exactly where it is one. What the
-    result adds before, after or elsewhere is not held against it (`CompleteTracks` of traccuracy, by its CTC errors).
+    Each object must have a partner of its own, each link be there, and be a division exactly where it is one; a mother with
+    one daughter and a nucleus that goes on are the same. What the result adds before, after or elsewhere is not held
+    against it (`CompleteTracks` of traccuracy, by its CTC errors).
 
     Parameters
     ----------
@@ -40,13 +41,13 @@ def complete_lineages(truth: TrackGraph, result: TrackGraph, partner: Ints) -> t
     # One more row and column, so that -1 (no partner) meets no link.
     width = len(result) + 1
     ours = result.edges[:, 0] * width + result.edges[:, 1]
-    kinds = dict(zip(ours.tolist(), result.between_tracks.tolist(), strict=True))
+    kinds = dict(zip(ours.tolist(), result.branching.tolist(), strict=True))
     wanted = partner[source] * width + partner[target]
     found = (partner[source] >= 0) & (partner[target] >= 0)
     right = np.array(
         [
             there and kinds.get(edge) is kind
-            for there, edge, kind in zip(found.tolist(), wanted.tolist(), truth.between_tracks.tolist(), strict=True)
+            for there, edge, kind in zip(found.tolist(), wanted.tolist(), truth.branching.tolist(), strict=True)
         ],
         dtype=np.bool_,
     )
@@ -59,7 +60,7 @@ def complete_lineages(truth: TrackGraph, result: TrackGraph, partner: Ints) -> t
 def cell_cycle_accuracy(truth: TrackGraph, result: TrackGraph) -> float | None:
     """Return CCA: 1 minus the largest gap between the two cumulative distributions of cell-cycle lengths.
 
-    A cycle is a track from a division to the next (Ulman et al. 2017). None where the truth has none, 0 where the result
+    A cycle is a track from one division to another (Ulman et al. 2017). None where the truth has none, 0 where the result
     has none.
     """
     theirs, ours = _cycle_lengths(truth), _cycle_lengths(result)
