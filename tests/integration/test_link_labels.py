@@ -20,8 +20,10 @@ from tlseg.cli.link import command
 from tlseg.errors import LabelError, MovieError
 from tlseg.evaluate.api import evaluate
 from tlseg.link.settings import LinkSettings
+from tlseg.report.write import write_report
 from tlseg.run import link_labels as module
 from tlseg.run.link_labels import link_labels
+from tlseg.run.status import run_status
 from tlseg.store.labels import create_labels, existing_labels
 from tlseg.store.movie import open_source
 from tlseg.store.result import open_result
@@ -322,6 +324,40 @@ def test_finished_work_is_replaced_only_when_asked(given: Path, linked: Path, tm
         link_labels(other, out=out, name="third")
     with pytest.raises(LabelError, match="no copy made by a run"):
         link_labels(given, out=other, name="third", overwrite=True)
+
+
+def test_nothing_is_left_that_speaks_of_replaced_labels(given: Path, tmp_path: Path) -> None:
+    """Neither what a run said and showed of them, nor, after a run, that they are still being linked."""
+    movie, model = inputs(tmp_path, frames=2)
+    out, folder = tmp_path / "out.ome.zarr", tmp_path / "out.ome.zarr/tlseg/nuclei"
+    run(movie, model, out=out, keep_maps=True, image=False)
+    write_report(out)
+    assert {p.name for p in folder.iterdir()} == {"run.json", "audit.json", "events.jsonl", "report.html", "maps"}
+    link_labels(given, out=out, name="nuclei", image=False, overwrite=True)
+    assert {p.name for p in folder.iterdir()} == {"run.json"}
+    status = run_status(out)
+    assert (status.state, status.stages, status.frames_done) == ("complete", (), 7)
+    (folder / "linking.json").write_text("{}")
+    run(movie, model, out=out, image=False, overwrite=True)
+    assert {p.name for p in folder.iterdir()} == {"run.json", "audit.json", "events.jsonl"}
+
+
+def test_a_result_that_came_before_the_lock_stays(
+    given: Path, linked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, lock_of = tmp_path / "out.ome.zarr", module.lock_of
+    made: dict[str, str] = {}
+
+    def late(folder: Any) -> Any:
+        monkeypatch.setattr(module, "lock_of", lock_of)
+        link_labels(given, out=out)
+        made.update(tree(out))
+        return lock_of(folder)
+
+    monkeypatch.setattr(module, "lock_of", late)
+    with pytest.raises(LabelError, match="already has labels 'cells'"):
+        link_labels(given, out=out)
+    assert tree(out) == made
 
 
 @pytest.mark.parametrize("step", ["create_labels", "open_copy", "write_pixels", "write_tables", "_record"])

@@ -21,12 +21,14 @@ from tlseg.label.patches import Patch, repairs_by_kind
 from tlseg.link.lineage import Lineage
 from tlseg.link.link import link_objects
 from tlseg.link.settings import LinkSettings
+from tlseg.run.event_log import FILE as EVENTS
 from tlseg.run.events import Counters, Listener, silent
 from tlseg.run.label_input import LabelInput, open_labels
 from tlseg.run.label_tables import measure_frame, tables_to_link
 from tlseg.run.link_output import LinkOutput, check_target, destination, open_copy, write_pixels, write_tables
 from tlseg.run.linked import Linked, count
 from tlseg.run.repair_given import check_repairable, repair_given
+from tlseg.run.replaced import forget_made_of
 from tlseg.store.labels import create_labels, prepare_root
 from tlseg.store.location import one_line
 from tlseg.store.lock import lock_of
@@ -143,6 +145,7 @@ def _run(
     """Measure, link and write; `complete: true` comes last."""
     prepare_root(target.root)
     with lock_of(target.folder) as lock:
+        check_target(source, target, overwrite=overwrite)  # another run may have come to its end since
         counters.expect("measure", len(source.movie.frames))
         frames = []
         for frame in source.movie.frames:
@@ -158,7 +161,7 @@ def _run(
 
         again = overwrite or target.unfinished.exists()
         target.unfinished.write(b"{}\n")
-        target.record.remove()
+        forget_made_of(target.folder, "audit.json", EVENTS)
         writer = create_labels(
             target.root,
             name=target.name,

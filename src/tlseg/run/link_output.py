@@ -30,6 +30,9 @@ from tlseg.store.tracks import write_tracks
 SLAB_VOXELS = 2**25
 """Most voxels of labels in memory while they are written, unless one region has more."""
 
+UNFINISHED = "linking.json"
+"""Mark of a run that has begun to write and has not come to its end."""
+
 _PLACE = ["t", "label", "z_um", "y_um", "x_um", "volume_um3"]
 
 
@@ -67,7 +70,7 @@ class LinkOutput:
     @property
     def unfinished(self) -> Place:
         """Mark of a run that has begun to write and has not come to its end."""
-        return self.folder / "linking.json"
+        return self.folder / UNFINISHED
 
 
 def destination(

@@ -21,7 +21,9 @@ from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
 from tlseg.run import finish
 from tlseg.run.context import Output
+from tlseg.run.link_output import UNFINISHED
 from tlseg.run.repair import patches_of
+from tlseg.run.replaced import forget_made_of
 from tlseg.store.durable import flush, flush_tree
 from tlseg.store.labels import create_labels
 from tlseg.store.tables import write_table
@@ -40,9 +42,7 @@ def open_output(job: Job) -> Output:
     created = CREATED in run.scratch.done("output", 0)
     run.scratch.put("output", 0, BEGUN)
     if not created:
-        for made_of_old_labels in ("run.json", "report.html"):
-            (job.folder / made_of_old_labels).remove()
-        (job.folder / "maps").remove()
+        forget_made_of(job.folder, UNFINISHED)  # the audit is this run's own
     image = job.copied_image.open() if job.image else None
     labels = create_labels(
         job.root,

@@ -1,0 +1,19 @@
+"""What was made of labels goes when they are replaced, so that nothing is said of some that are gone."""
+
+from __future__ import annotations
+
+from tlseg.store.place import Place
+
+
+def forget_made_of(folder: Place, *others: str) -> None:
+    """Remove record, report and maps of labels that are about to be replaced.
+
+    Parameters
+    ----------
+    folder
+        Where they lie, `tlseg/<name>`.
+    *others
+        Further files there that are of the old labels, and not of the run that replaces them.
+    """
+    for name in ("run.json", "report.html", "maps", *others):
+        (folder / name).remove()
