@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from chainer_files import Arrays, Change, forward, random_snapshot, save_npz, torch_names
 from tlseg.cli import main
-from tlseg.errors import ModelError
+from tlseg.errors import MissingExtraError, ModelError
 from tlseg.models.bundle import Model, Role
 from tlseg.models.imported import import_model
 from tlseg.models.unet import UNetConfig
@@ -180,6 +181,13 @@ def test_chainers_hdf5_files_are_read(snapshots: dict[Role, Arrays], model: Mode
     imported = import_model(tmp_path / "model", nsn=tmp_path / "learned_nsn.model")
     theirs, ours = model.network("nsn").state_dict(), imported.network("nsn").state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_hdf5_without_its_reader_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "learned_nsn.model").write_bytes(b"\x89HDF\r\n\x1a\nwhatever")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingExtraError, match=r"tlseg\[hdf5\]"):
+        import_model(tmp_path / "model", nsn=tmp_path / "learned_nsn.model")
 
 
 def test_the_command_makes_a_model_that_runs_know(snapshots: dict[Role, Arrays], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tlseg.errors import ModelError
+from tlseg.errors import MissingExtraError, ModelError
 
 Origin = Literal["chainer", "pytorch"]
 
@@ -111,9 +111,7 @@ def _read_hdf5(path: Path) -> dict[str, Any]:
     try:
         import h5py
     except ImportError as error:
-        raise ModelError(
-            f"{path} is an HDF5 file, and reading it needs h5py. Install it with: pip install h5py"
-        ) from error
+        raise MissingExtraError(f"Reading the HDF5 file {path}", "hdf5") from error
     found: dict[str, Any] = {}
 
     def keep(name: str, node: Any) -> None:
