@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from tlseg.config import LabelSettings, byte
 from tlseg.errors import RunError
-from tlseg.geometry import Box, Grid, Shape
+from tlseg.geometry import Box, Grid, Shape, Spacing, voxels_for
 from tlseg.label.block import FrameNumbers, detect, detect_halo, label_block, number_frame
 from tlseg.label.frame import label_frame
 
@@ -72,6 +73,78 @@ def test_a_block_that_cannot_be_certified_in_memory_gives_up_with_a_remedy() -> 
     with pytest.raises(RunError, match="Check the region threshold") as caught:
         label(*bar(4), PLAIN, 4, most_voxels=1000)
     assert "\n" not in str(caught.value)
+
+
+def full(*seeds: int) -> tuple[Map, Map]:
+    """Foreground everywhere."""
+    regions, centres = bar(*seeds)
+    return np.full_like(regions, 255), centres
+
+
+@pytest.mark.parametrize("relief", ["distance", "centre"])
+@pytest.mark.parametrize("maps", [bar(4), bar(4, 12, 20, 28, 36), full(2), full(2, 18, 36)])
+@pytest.mark.parametrize("halo_um", [1.0, 4.0])
+def test_no_more_is_read_than_allowed_for_halo_and_margin(maps: tuple[Map, Map], relief: Any, halo_um: float) -> None:
+    settings = replace(PLAIN, relief=relief, halo_um=halo_um)
+    free = sizes_read(*maps, settings)
+    needed = max(free)
+    assert sizes_read(*maps, settings, most_voxels=needed) == free, "what fits is not refused"
+    reads: list[int] = []
+    with pytest.raises(RunError, match=rf"more than memory allows \({needed - 1}\)"):
+        sizes_read(*maps, settings, most_voxels=needed - 1, reads=reads)
+    assert reads == free[: free.index(needed)]
+
+
+def sizes_read(
+    regions: Map, centres: Map, settings: LabelSettings, *, reads: list[int] | None = None, **options: Any
+) -> list[int]:
+    """Voxels of every crop that the middle block of a frame reads to be labelled."""
+    sizes = [] if reads is None else reads
+    numbers = numbers_of(regions, centres, (6, 8, 8), settings)
+
+    def read(box: Box) -> tuple[Map, Map]:
+        sizes.append(box.size)
+        return regions[box.slices], centres[box.slices]
+
+    label_block(
+        read,
+        core=Grid(SHAPE, (6, 8, 8)).core((0, 0, 2)),
+        frame=FRAME,
+        spacing_um=SPACING,
+        seeds=numbers.seeds,
+        labels=numbers.labels,
+        fallback=numbers.fallback[2],
+        seedless=numbers.seedless[2],
+        settings=settings,
+        **options,
+    )
+    return sizes
+
+
+@pytest.mark.parametrize("spacing_um", [(1.0, 1.0, 1.0), (6.0, 0.5, 0.5), (2.0, 0.4, 0.8)])
+@pytest.mark.parametrize("halo_um", [2.5, 5.0, 20.0])
+def test_the_first_crop_is_no_larger_than_planned(spacing_um: Spacing, halo_um: float) -> None:
+    """A plan counts four halos along each axis; the margin of settings is half a halo."""
+    frame, core = Box.of_shape((90, 200, 200)), Box((40, 90, 90), (48, 98, 98))
+    first: list[Box] = []
+
+    def read(box: Box) -> tuple[Map, Map]:
+        first.append(box)
+        return np.zeros(box.shape, np.uint8), np.zeros(box.shape, np.uint8)
+
+    label_block(
+        read,
+        core=core,
+        frame=frame,
+        spacing_um=spacing_um,
+        seeds=np.zeros((0, 3), np.int64),
+        labels=np.zeros(0, np.int64),
+        fallback=np.zeros(0, np.int64),
+        seedless=np.zeros(0, bool),
+        settings=LabelSettings(halo_um=halo_um, margin_um=halo_um / 2),
+    )
+    planned = (b + 4 * h for b, h in zip(core.shape, voxels_for(halo_um, spacing_um), strict=True))
+    assert all(n <= most for n, most in zip(first[0].shape, planned, strict=True))
 
 
 @pytest.mark.parametrize("relief", ["distance", "centre"])

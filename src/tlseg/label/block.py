@@ -51,6 +51,8 @@ class FrameNumbers:
         Seed positions (m, 3) in the frame and the numbers of their instances.
     fallback
         Per block: number for each component of its core, 0 where the component has a seed or is too small to keep.
+    seedless
+        Per block: whether each component of its core has no seed, in all of the frame.
     total
         Number of instances, n.
     fallback_labels
@@ -177,13 +179,14 @@ def label_block(
     fallback, seedless
         For each component of this core: its number if it is a fallback instance, and whether it has no seed at all.
     most_voxels
-        Largest crop to try; past it the block is given up.
+        Largest crop to read, halo and margin and all; past it the block is given up.
 
     Raises
     ------
     RunError
         When the core cannot be certified within `most_voxels`.
     """
+    read = read if most_voxels is None else _at_most(most_voxels, read, core=core)
 
     def flood_outer(outer: Box) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         return _flood_outer(
@@ -210,11 +213,6 @@ def label_block(
         for patch in _patches(known[owned] == UNKNOWN):
             box = patch.shift(core.start).grow((1, 1, 1)).intersect(wanted)
             outer = box.grow(halo).intersect(frame)
-            if most_voxels is not None and outer.size > most_voxels:
-                raise RunError(
-                    f"The block at {core.start} needs a halo of {halo} voxels, more than memory allows: foreground hangs "
-                    "together over a distance that holds no seed. Check the region threshold, or allow more memory."
-                )
             wider = flood_outer(outer)[0][box.inside(outer).slices]
             here = known[box.inside(wanted).slices]
             here[here == UNKNOWN] = wider[here == UNKNOWN]
@@ -225,6 +223,21 @@ def label_block(
         halo=halo,
         tries=tries,
     )
+
+
+def _at_most(voxels: int, read: ReadMaps, *, core: Box) -> ReadMaps:
+    """The same, but it refuses what memory does not allow, before it is read."""
+
+    def checked(crop: Box) -> tuple[Map, Map]:
+        if crop.size > voxels:
+            raise RunError(
+                f"The block at {core.start} needs {crop.shape} voxels at once, more than memory allows ({voxels}): "
+                "foreground hangs together over a distance that holds no seed, or is as thick. Check the region "
+                "threshold, or allow more memory."
+            )
+        return read(crop)
+
+    return checked
 
 
 def _flood_outer(
@@ -255,7 +268,8 @@ def _relief(
         regions, centres = read(outer)
         return -centres.astype(np.int64), regions >= settings.region_threshold
     nm = spacing_nm(spacing_um)
-    margin = voxels_for(max(settings.margin_um, *spacing_um), spacing_um)
+    z, y, x = voxels_for(settings.margin_um, spacing_um)
+    margin = (max(1, z), max(1, y), max(1, x))
     while True:
         crop = outer.grow(margin).intersect(frame)
         foreground = read(crop)[0] >= settings.region_threshold
