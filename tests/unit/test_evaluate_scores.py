@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from tlseg.errors import EvaluationError
+from tlseg.evaluate import matching
 from tlseg.evaluate.api import evaluate
 from tlseg.evaluate.matching import count_detections, count_matches, match_objects
 from tlseg.evaluate.overlap import Overlap, count_overlap, overlap_of
@@ -92,8 +94,12 @@ def test_curve_is_the_size_of_the_best_matching_and_never_rises(seed: int) -> No
     assert sizes == sorted(sizes, reverse=True)
 
 
+@pytest.mark.parametrize("dense", [True, False], ids=["dense", "sparse"])
 @pytest.mark.parametrize("seed", range(5))
-def test_matching_has_the_largest_total_iou_among_the_largest(seed: int) -> None:
+def test_matching_has_the_largest_total_iou_among_the_largest(
+    seed: int, dense: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "_DENSE", 10**6 if dense else 0)
     truth, result = noisy_pair(seed)
     matrix, pair = iou_matrix(truth, result), overlap(truth, result)
     value = np.where(matrix >= 0.05, matrix + 100, 0)
@@ -101,6 +107,19 @@ def test_matching_has_the_largest_total_iou_among_the_largest(seed: int) -> None
     i, j = match_objects(pair, 0.05)
     best = matrix[rows, columns][matrix[rows, columns] >= 0.05]
     assert matrix[i, j].sum() == pytest.approx(best.sum())
+
+
+def test_labels_that_all_touch_each_other_need_no_table_of_all_pairs() -> None:
+    # Touching squares, shifted by half a square along y and x: each meets four, so they are one group of pairs.
+    side = 40
+    truth = np.kron(np.arange(1, side**2 + 1, dtype=np.uint32).reshape(side, side), np.ones((4, 4), np.uint32))[None]
+    pair = overlap(truth, np.roll(truth, (2, 2), (1, 2)))
+    tracemalloc.start()
+    i, j = match_objects(pair, 0.05)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(i) == len(set(i)) == len(set(j)) == side**2
+    assert peak < side**4 * 8 / 4  # of a float for each pair
 
 
 def row(*values: int) -> Array:

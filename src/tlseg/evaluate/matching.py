@@ -12,8 +12,12 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
 from scipy.spatial import KDTree
 
+from tlseg.assignment import cheapest_pairs
 from tlseg.evaluate.overlap import Ints, Overlap
 from tlseg.geometry import Spacing
+
+_DENSE = 1_000_000
+"""Largest table of rows times columns that is filled for a group of pairs; below an IoU of 0.2 a frame may be one group."""
 
 
 def count_matches(overlap: Overlap, threshold: float) -> int:
@@ -70,7 +74,7 @@ def _largest(i: npt.NDArray[np.integer], j: npt.NDArray[np.integer], shape: tupl
 
 
 def _best_by_component(i: Ints, j: Ints, iou: npt.NDArray[np.float64]) -> list[Ints]:
-    """Rows of the best matching of each connected group of pairs; groups are small, so each is solved densely."""
+    """Rows of the best matching of each connected group of pairs."""
     n, m = int(i.max()) + 1, int(j.max()) + 1
     graph = coo_array((np.ones(len(i), dtype=np.int8), (i, j + n)), shape=(n + m, n + m))
     _, component = connected_components(graph, directed=False)
@@ -83,8 +87,11 @@ def _best_pairs(i: Ints, j: Ints, iou: npt.NDArray[np.float64]) -> Ints:
     rows, r = np.unique(i, return_inverse=True)
     columns, c = np.unique(j, return_inverse=True)
     # One more pair outweighs any gain in IoU: no matching has a total IoU above the smaller side.
+    worth = iou + min(len(rows), len(columns)) + 1
+    if len(rows) * len(columns) > _DENSE:
+        return cheapest_pairs(r, c, -worth, alone=0.0)
     value = np.zeros((len(rows), len(columns)))
-    value[r, c] = iou + min(len(rows), len(columns)) + 1
+    value[r, c] = worth
     pick_r, pick_c = linear_sum_assignment(value, maximize=True)
     number = np.full(value.shape, -1, dtype=np.int64)
     number[r, c] = np.arange(len(i))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
+from scipy.sparse.csgraph import connected_components
 
+from tlseg.assignment import cheapest_pairs
 from tlseg.link.objects import Floats, Ints
 
 # Cost at which a pair is no better than both staying alone; the unit of all costs.
@@ -41,7 +42,7 @@ def assign(row: Ints, column: Ints, cost: Floats) -> Ints:
     chosen = [certain]
     for part in _whole_components(row[contested], column[contested]):
         pairs = contested[part]
-        chosen.append(pairs[_cheapest(row[pairs], column[pairs], cost[pairs])])
+        chosen.append(pairs[cheapest_pairs(row[pairs], column[pairs], cost[pairs], alone=ALONE)])
     return np.asarray(useful[np.sort(np.concatenate(chosen))], dtype=np.int64)
 
 
@@ -68,25 +69,6 @@ def _whole_components(row: Ints, column: Ints) -> list[Ints]:
     order = np.argsort(component, kind="stable").astype(np.int64)
     first = np.flatnonzero(np.diff(component[order])) + 1
     return np.split(order, first[np.flatnonzero(np.diff(first // _PROBLEM)) + 1])
-
-
-def _cheapest(row: Ints, column: Ints, cost: Floats) -> Ints:
-    """Indices of the pairs of least total cost, all of them below `ALONE`; m >= 1."""
-    rows, row_of = np.unique(row, return_inverse=True)
-    columns, column_of = np.unique(column, return_inverse=True)
-    n, m = len(rows), len(columns)
-    # Every row is matched once, to a column or to a dummy of its own, so a constant added to all costs changes nothing;
-    # it keeps them positive, since a sparse zero would be no edge.
-    weight = np.concatenate([cost, np.full(n, ALONE)])
-    weight += 1.0 - min(0.0, float(weight.min()))
-    graph = coo_array(
-        (weight, (np.concatenate([row_of, np.arange(n)]), np.concatenate([column_of, m + np.arange(n)]))),
-        shape=(n, m + n),
-    )
-    matched_rows, matched_columns = min_weight_full_bipartite_matching(graph.tocsr())
-    partner = np.full(n, -1, dtype=np.int64)
-    partner[matched_rows] = matched_columns
-    return np.flatnonzero(partner[row_of] == column_of)
 
 
 def confidence(row: Ints, column: Ints, cost: Floats, chosen: Ints) -> Floats:
