@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from tlseg.errors import MovieError, PlanError, RunError
 from tlseg.run import pools
 from tlseg.run.batch import run_batch
 from tlseg.run.crew import Crew, Worker, cores, memory_per_worker
-from tlseg.run.flow import Finished, Task
+from tlseg.run.flow import Finished, Needs, Task
 from tlseg.run.pools import LOOK_S, PATIENCE_S, TRIES, ClientPool, SerialPool, explained, open_pool
 
 
@@ -193,13 +194,17 @@ def test_workers_that_come_back_are_waited_for(cluster: FakeCluster) -> None:
         assert pool.capacity
 
 
-def test_a_lane_without_workers_is_named(cluster: FakeCluster) -> None:
+@pytest.mark.parametrize("left", ["network", "core"])
+def test_a_lane_without_workers_is_named_where_tasks_wait_for_it(cluster: FakeCluster, left: Needs) -> None:
+    """Networks that wait end a run; GPUs that are given back when none is left do not."""
     cluster.workers = {"a": Worker("a", 1, 2**30, {"GPU": 1}), "b": Worker("b", 1, 2**30, {})}
     pool = ClientPool(cluster)
     del cluster.workers["a"]
+    pool._submit(left, [(0, task(0))])
+    pool.arrived.clear()  # the batch is not done
     pool._arrivals()
     cluster.now += PATIENCE_S
-    with pytest.raises(RunError, match="had no worker with GPU"):
+    with pytest.raises(RunError, match="had no worker with GPU") if left == "network" else nullcontext():
         pool._arrivals()
 
 

@@ -274,7 +274,8 @@ class ClientPool:
             # While the client connects again; a client that gives up says so by its status.
             return
         self.roles |= self.crew.roles()
-        absent = [lane for lane in self._lanes() if not self.hands(lane)]
+        waiting = {lane for lane, _ in self.flying.values()}  # GPUs may be given back when no network is left to run
+        absent = [lane for lane in self._lanes() if lane in waiting and not self.hands(lane)]
         if not absent:
             self.absent_since = None
         elif self.absent_since is None:
