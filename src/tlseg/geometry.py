@@ -115,6 +115,17 @@ class Grid:
         return [self.index(_three(p)) for p in product(*ranges)]
 
 
+def slab(shape: Shape, *, unit: Shape, most: int) -> Shape:
+    """Block of whole units, one at least, with at most `most` voxels otherwise; cut along z first, then y, then x."""
+    block = list(shape)
+    for axis in range(3):
+        rest = math.prod(n for other, n in enumerate(block) if other != axis)
+        fits = most // max(1, rest)
+        if fits < block[axis]:
+            block[axis] = min(block[axis], max(1, fits // unit[axis]) * unit[axis])
+    return _three(tuple(block))
+
+
 def spacing_nm(spacing_um: Spacing) -> Shape:
     """Voxel spacing in whole nanometres, so that squared distances are integers and agree bit for bit between crops."""
     return _three(tuple(max(1, round(s * 1000)) for s in spacing_um))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tlseg.geometry import Box, Grid, ball_radius, spacing_nm, voxels_for
+from tlseg.geometry import Box, Grid, Shape, ball_radius, slab, spacing_nm, voxels_for
 
 
 def test_a_box_cuts_what_it_says() -> None:
@@ -39,6 +39,24 @@ def test_a_box_outside_the_frame_touches_no_block() -> None:
 )
 def test_voxels_for_a_distance(distance: float, expected: tuple[int, int, int]) -> None:
     assert voxels_for(distance, (1.75, 0.8, 0.8)) == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "most", "expected"),
+    [
+        ((1, 1, 1), 1000, (5, 6, 7)),
+        ((1, 1, 1), 100, (2, 6, 7)),
+        ((1, 1, 1), 30, (1, 4, 7)),
+        ((1, 1, 1), 5, (1, 1, 5)),
+        ((1, 6, 7), 5, (1, 6, 7)),  # a unit is never cut
+        ((2, 4, 4), 200, (4, 6, 7)),
+        ((2, 4, 4), 60, (2, 4, 7)),
+        ((2, 4, 4), 50, (2, 4, 4)),
+        ((8, 8, 8), 1, (5, 6, 7)),
+    ],
+)
+def test_a_slab_is_whole_units_and_no_more_than_it_may_be(unit: Shape, most: int, expected: Shape) -> None:
+    assert slab((5, 6, 7), unit=unit, most=most) == expected
 
 
 def test_no_spacing_rounds_to_nothing() -> None:

@@ -31,11 +31,11 @@ from tlseg.evaluate.scores import (
     scores_of,
 )
 from tlseg.evaluate.tracking import TrackScores, score_tracks
-from tlseg.geometry import Box, Grid, Shape, Spacing
+from tlseg.geometry import Box, Grid, Shape, Spacing, slab
 from tlseg.store.label_movie import LabelMovie, movie_of_array, open_label_movie
 
 BLOCK_VOXELS = 2**25
-"""Most voxels of one side in memory at a time, unless one plane has more."""
+"""Most voxels of one side in memory at a time, unless one chunk has more."""
 
 
 def evaluate(
@@ -161,17 +161,7 @@ def _boxes(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | Non
     shape = result.frame_shape(frame)
     if planes := truth.planes.get(frame):
         return (Box((z, 0, 0), (z + 1, *shape[1:])) for z in planes)
-    return iter(Grid(shape, block or _block(shape, result.chunk or truth.chunk or (1, 1, 1))))
-
-
-def _block(frame: Shape, chunk: Shape) -> Shape:
-    """Slab of whole chunks with at most `BLOCK_VOXELS`; cut along z first, then y, then x."""
-    block = list(frame)
-    for axis in range(3):
-        rest = int(np.prod(block)) // block[axis]
-        fits = max(1, BLOCK_VOXELS // max(1, rest) // chunk[axis]) * chunk[axis]
-        block[axis] = max(1, min(block[axis], fits))
-    return (block[0], block[1], block[2])
+    return iter(Grid(shape, block or slab(shape, unit=result.chunk or truth.chunk or (1, 1, 1), most=BLOCK_VOXELS)))
 
 
 def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ...]) -> LabelMovie:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Grid, Shape
+from tlseg.geometry import Box, Grid, Shape, slab
 from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.measure.objects import ObjectSums, add_overlaps, add_sums, measure_block, object_table, overlaps
 from tlseg.run.label_input import LabelInput
@@ -39,7 +39,8 @@ def measure_frame(source: LabelInput, frame: int, *, block: Shape | None = None)
     shape = source.base.frame_shape
     everything = Box.of_shape(shape)
     sums, shared = [], []
-    for core in Grid(shape, block or choose_block(shape, chunk=source.movie.chunk)):
+    unit = source.movie.chunk or (1, shape[1], shape[2])
+    for core in Grid(shape, block or slab(shape, unit=unit, most=BLOCK_VOXELS)):
         z, y, x = (max(0, a - 1) for a in core.start)
         crop = Box((z, y, x), core.stop)
         labels = source.labels(frame, crop)
@@ -86,14 +87,3 @@ def tables_to_link(source: LabelInput, frames: list[FrameSums]) -> tuple[pd.Data
         objects["volume_um3"] = 4 / 3 * np.pi * (area / np.pi) ** 1.5
     shared = [pd.DataFrame(sums.shared, columns=list(OVERLAP_COLUMNS[1:])).assign(t=sums.frame) for sums in frames]
     return objects, pd.concat(shared, ignore_index=True)
-
-
-def choose_block(shape: Shape, *, chunk: Shape | None) -> Shape:
-    """Whole chunks (whole planes where there are none) of about `BLOCK_VOXELS`, cut along z first, then y, then x."""
-    unit = chunk or (1, shape[1], shape[2])
-    block = list(shape)
-    for axis in range(3):
-        rest = int(np.prod(block)) // block[axis]
-        fits = max(1, BLOCK_VOXELS // max(1, rest) // unit[axis]) * unit[axis]
-        block[axis] = min(block[axis], fits)
-    return (block[0], block[1], block[2])
