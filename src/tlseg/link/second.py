@@ -105,7 +105,7 @@ def _assign(gaps: Pairs, kept_one: Families, kept_none: Families) -> Explained:
     starts, ends = np.concatenate([twins.child, twins.sister]), twins.mother
     open_gap = ~np.isin(gaps.b, starts) & ~np.isin(gaps.a, ends)
     gaps = Pairs(gaps.a[open_gap], gaps.b[open_gap], gaps.cost[open_gap])
-    kept_one = kept_one.take(np.flatnonzero(~np.isin(kept_one.sister, starts) & ~np.isin(kept_one.child, starts)))
+    kept_one = kept_one.take(np.flatnonzero(~np.isin(kept_one.sister, starts)))
     # A start is the row, the node it may continue or come from the column. An end takes one continuation and a linked
     # mother one more daughter, so both are columns of their own.
     row, column = np.concatenate([gaps.b, kept_one.sister]), np.concatenate([gaps.a, kept_one.mother])
