@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,19 @@ def test_a_track_file_that_does_not_fit_its_images_is_named(tmp_path: Path, text
             evaluate(*pair, tracking="always")
         assert str(tmp_path / "man_track.txt") in str(caught.value)
         assert evaluate(*pair, tracking="never").pooled.pq == 1
+
+
+def test_a_label_without_a_track_is_refused_in_the_first_frame_that_shows_it(tmp_path: Path) -> None:
+    movie = np.zeros((6, 1, 4, 4), np.uint16)
+    movie[..., :2], movie[2:, ..., 2:] = 1, 2
+    for t, frame in enumerate(movie):
+        tifffile.imwrite(tmp_path / f"mask{t:03d}.tif", frame, photometric="minisblack")
+    (tmp_path / "res_track.txt").write_text("1 0 5 0\n")
+    opened, frames = open_label_movie(tmp_path), []
+    noted = replace(opened, read_box=lambda frame, box: (frames.append(frame), opened.read(frame, box))[1])
+    with pytest.raises(TlsegError, match="no line for 2, which is in the image of frame 2"):
+        evaluate(noted, movie, tracking="always")
+    assert frames == [0, 1, 2]
 
 
 @pytest.mark.parametrize("change", [lambda m: m * 0.5, lambda m: -m.astype(np.int16), lambda m: m.astype(np.complex64)])

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from tlseg.errors import EvaluationError
 from tlseg.evaluate.divisions import DivisionScores, score_divisions
-from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks
+from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks, require_tracks
 from tlseg.evaluate.matching import count_detections, count_matches, match_objects
 from tlseg.evaluate.overlap import Ids, Ints, Overlap, add_up, as_labels, count_overlap, overlap_of
 from tlseg.evaluate.report import Detection, FrameRow
@@ -98,11 +99,36 @@ def evaluate(
     ours = _same_numbers(ours, theirs, notes)
     chosen = _frames_to_compare(ours, theirs, frames, notes)
     spacing = spacing_um or _spacing(ours, theirs, notes)
+    tracked = (theirs, ours) if _are_tracked(ours, theirs, len(chosen), tracking, notes) else ()
+    sides = [_Tracked(side, side.tracks()) for side in tracked]
     tally = _Tally(iou, tolerance_um, spacing)
     for t in chosen:
-        tally.add(t, _overlap(ours, theirs, t, block))
-    tracks, divisions = _tracking(ours, theirs, tally, tracking, division_tolerance, notes)
+        overlap = _overlap(ours, theirs, t, block)
+        for side, objects in zip(sides, (overlap.truth, overlap.result), strict=False):
+            side.check(t, objects.labels)
+        tally.add(t, overlap)
+    tracks, divisions = _tracking(sides, tally, division_tolerance)
     return _evaluation(tally, tracks, divisions, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tracked:
+    """One side and its track file, where it has one."""
+
+    movie: LabelMovie
+    tracks: pd.DataFrame | None
+
+    def check(self, frame: int, labels: Ids) -> None:
+        """Refuse a label without a track in the first frame that shows it, not after all of them were read."""
+        if self.tracks is not None:
+            require_tracks(np.full(len(labels), frame), labels, self.tracks, where=str(self.movie.track_file))
+
+    def graph(self, frame: Ints, label: Ids) -> TrackGraph:
+        if self.tracks is not None:
+            return graph_of_tracks(frame, label, self.tracks, where=str(self.movie.track_file))
+        if (links := self.movie.links()) is not None:
+            return graph_of_links(frame, label, links)
+        return graph_of_labels(frame, label)
 
 
 @dataclass(slots=True)
@@ -256,38 +282,37 @@ def _spacing(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> Spacing
     return spacing
 
 
-def _tracking(
+def _are_tracked(
     result: LabelMovie,
     truth: LabelMovie,
-    tally: _Tally,
+    n_frames: int,
     wanted: Literal["auto", "always", "never"],
-    tolerance: int,
     notes: list[str],
-) -> tuple[TrackScores | None, list[DivisionScores]]:
-    if wanted == "never" or (wanted == "auto" and len(tally.frames) < 2):
-        return None, []
+) -> bool:
+    """Whether tracks are to be compared; where they were expected and are not, a note says why."""
+    if wanted == "never" or (wanted == "auto" and n_frames < 2):
+        return False
     if truth.planes:
         notes.append("Tracks were not compared: the truth labels single planes.")
-        return None, []
+        return False
     silent = [side for side, m in (("result", result), ("truth", truth)) if m.track_file is None and m.geff is None]
     if silent and wanted == "auto":
         notes.append(
             f"Tracks were not compared: no track file or graph with the {' and the '.join(silent)}. If its labels are "
             "track numbers, ask with --tracking."
         )
+        return False
+    return True
+
+
+def _tracking(sides: list[_Tracked], tally: _Tally, tolerance: int) -> tuple[TrackScores | None, list[DivisionScores]]:
+    if not sides:
         return None, []
-    theirs, ours = _graph(truth, *tally.nodes(tally.truth_labels)), _graph(result, *tally.nodes(tally.result_labels))
+    labels = (tally.truth_labels, tally.result_labels)
+    theirs, ours = (side.graph(*tally.nodes(part)) for side, part in zip(sides, labels, strict=True))
     pairs = (np.concatenate([i for i, _ in tally.pairs]), np.concatenate([j for _, j in tally.pairs]))
     scores = score_tracks(theirs, ours, np.concatenate(tally.holders))
     return scores, score_divisions(theirs, ours, pairs, tolerance_frames=tolerance)
-
-
-def _graph(movie: LabelMovie, frame: Ints, label: Ids) -> TrackGraph:
-    if (tracks := movie.tracks()) is not None:
-        return graph_of_tracks(frame, label, tracks, where=str(movie.track_file))
-    if (links := movie.links()) is not None:
-        return graph_of_links(frame, label, links)
-    return graph_of_labels(frame, label)
 
 
 def _evaluation(

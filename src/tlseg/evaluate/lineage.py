@@ -88,12 +88,7 @@ def graph_of_tracks(frame: Ints, label: Ids, tracks: pd.DataFrame, *, where: str
         When a label has no track, or a parent outlives the birth of its child.
     """
     frame, label = _sorted(frame, label)
-    unknown = np.flatnonzero(~np.isin(label, tracks["track"].to_numpy().astype(np.uint64)))
-    if len(unknown):
-        raise EvaluationError(
-            f"{where} has no line for {label[unknown[0]]}, which is in the image of frame {frame[unknown[0]]}. Correct the "
-            "track file, or compare without tracks (--no-tracking)."
-        )
+    require_tracks(frame, label, tracks, where=where)
     labels, first = np.unique(label, return_index=True)  # nodes are ascending by frame
     last = len(label) - 1 - np.unique(label[::-1], return_index=True)[1]
     child, parent = (tracks[name].to_numpy().astype(np.uint64) for name in ("track", "parent"))
@@ -112,6 +107,16 @@ def graph_of_tracks(frame: Ints, label: Ids, tracks: pd.DataFrame, *, where: str
     edges, between = np.concatenate([same, links]), np.repeat([False, True], [len(same), len(links)])
     order = np.lexsort(edges.T[::-1])
     return TrackGraph(frame, label, edges[order], between[order])
+
+
+def require_tracks(frame: Ints, label: Ids, tracks: pd.DataFrame, *, where: str) -> None:
+    """Raise `EvaluationError` where a label has no track; arguments as for `graph_of_tracks`."""
+    unknown = np.flatnonzero(~np.isin(label, tracks["track"].to_numpy().astype(np.uint64)))
+    if len(unknown):
+        raise EvaluationError(
+            f"{where} has no line for {label[unknown[0]]}, which is in the image of frame {frame[unknown[0]]}. Correct the "
+            "track file, or compare without tracks (--no-tracking)."
+        )
 
 
 def graph_of_links(frame: Ints, label: Ids, links: pd.DataFrame) -> TrackGraph:
