@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ import zarr
 
 from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.geometry import Box
+from tlseg.store import labels as module
 from tlseg.store import pyramid as layout
 from tlseg.store.image_writer import ImageWriter, copy_image, create_image
 from tlseg.store.labels import LabelWriter, create_labels, existing_labels
@@ -137,6 +139,28 @@ def test_labels_show_only_when_finished(tmp_path: Path) -> None:
     assert existing_labels(path) == ["a", "b"]
     create_labels(path, name="a", source=source, mode="overwrite")
     assert existing_labels(path) == ["b"]
+
+
+def test_labels_that_are_finished_at_the_same_time_are_all_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One finds what is listed, and another lists itself before the first one does."""
+    path = tmp_path / "m.ome.zarr"
+    source = make_movie(path)
+    one, other = (write_all(create_labels(path, name=name, source=source)) for name in "ab")
+    at_once, found = threading.Thread(target=other.finish), existing_labels
+
+    def slowly(root: Any) -> list[str]:
+        names = found(root)
+        if not at_once.ident:
+            at_once.start()
+            at_once.join(timeout=1)
+        return names
+
+    monkeypatch.setattr(module, "existing_labels", slowly)
+    one.finish()
+    at_once.join()
+    assert sorted(found(path)) == ["a", "b"]
 
 
 def test_finished_labels_are_not_replaced_unasked(tmp_path: Path) -> None:

@@ -161,8 +161,8 @@ def test_who_looked_too_long_ago_takes_nothing(folder: Place, monkeypatch: pytes
     quick, slow = FolderLock(folder), FolderLock(folder)
     looks = []
 
-    def look(folder: Place) -> Held | None:
-        found = held_lock(folder)
+    def look(folder: Place, name: str) -> Held | None:
+        found = held_lock(folder, name)
         looks.append(found)
         if len(looks) == 1:
             quick.__enter__()

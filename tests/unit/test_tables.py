@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ import pytest
 import zarr
 
 from tlseg.errors import LabelError
+from tlseg.store import tables as module
 from tlseg.store.tables import COLUMNS, FILE, create_table, list_tables, read_table, write_table
 
 
@@ -110,6 +113,35 @@ def test_a_failed_write_leaves_what_was_there(root: str | Path) -> None:
     with pytest.raises(KeyError):
         write_table(root, "n", breaking_off(frame(1)), overwrite=True)
     pd.testing.assert_frame_equal(read_table(root, "n"), frame(0))
+
+
+def test_tables_that_are_finished_at_the_same_time_are_all_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One finds what is listed, and another lists itself before the first one does."""
+    other, found = threading.Thread(target=write_table, args=(tmp_path, "b", frame(1))), module._listed
+    one = create_table(tmp_path, "a")
+
+    def slowly(tables: Any) -> list[str]:
+        names = found(tables)
+        if not other.ident:
+            other.start()
+            other.join(timeout=1)
+        return names
+
+    with one:
+        one.write(frame(0))
+        monkeypatch.setattr(module, "_listed", slowly)
+    other.join()
+    assert sorted(list_tables(tmp_path)) == ["a", "b"]
+
+
+def test_what_a_killed_start_left_of_a_table_goes(tmp_path: Path) -> None:
+    killed = create_table(tmp_path, "n")
+    killed.write(frame(0))
+    write_table(tmp_path, "n", frame(1))
+    assert sorted(path.name for path in (tmp_path / "tables" / "n").iterdir()) == [FILE, "zarr.json"]
+    pd.testing.assert_frame_equal(read_table(tmp_path, "n"), frame(1))
 
 
 def test_nothing_is_left_of_a_failed_table(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from geff.validate.data import ValidationConfig
 
 from tlseg.errors import LabelError
 from tlseg.link.lineage import DIVISION, GAP, LINK, Edges, build_lineage, relabelled
-from tlseg.store.tracks import FOLDER, read_tracks, write_tracks
+from tlseg.store import tracks as module
+from tlseg.store.place import Place
+from tlseg.store.tracks import FOLDER, graph_of, read_tracks, write_tracks
 
 SPACING_UM = (1.75, 0.8, 0.8)
 
@@ -132,6 +134,57 @@ def test_tracks_are_replaced_only_when_told(tmp_path: Path) -> None:
     nodes, edges = family()
     write_tracks(tmp_path, nodes[:1], edges[:0], spacing_um=SPACING_UM, interval_s=1.0, overwrite=True)
     assert len(read_tracks(tmp_path)[0]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [FOLDER]
+
+
+def test_tracks_that_came_while_others_were_written_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels `b` get theirs while those of `a` are written; those of `c` were there before."""
+    nodes, edges = family()
+    written(tmp_path, name="c")
+    write = module._write
+
+    def slowly(*args: Any) -> None:
+        monkeypatch.setattr(module, "_write", write)
+        write_tracks(tmp_path, nodes[:1], edges[:0], spacing_um=SPACING_UM, interval_s=1.0, name="b")
+        write(*args)
+
+    monkeypatch.setattr(module, "_write", slowly)
+    written(tmp_path, name="a")
+    sizes = {}
+    for name in "abc":
+        graph = graph_of(Place(str(tmp_path)), name)
+        assert graph is not None
+        sizes[name] = len(read_tracks(graph)[0])
+    assert sizes == {"a": len(nodes), "b": 1, "c": len(nodes)}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tracks-b.geff", "tracks-c.geff", FOLDER]
+
+
+def test_tracks_that_came_meanwhile_are_replaced_only_when_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes, edges = family()
+    write = module._write
+
+    def slowly(*args: Any) -> None:
+        monkeypatch.setattr(module, "_write", write)
+        write_tracks(tmp_path, nodes[:1], edges[:0], spacing_um=SPACING_UM, interval_s=1.0, name="nuclei")
+        write(*args)
+
+    monkeypatch.setattr(module, "_write", slowly)
+    with pytest.raises(LabelError, match="--overwrite"):
+        written(tmp_path)
+    assert len(read_tracks(tmp_path)[0]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [FOLDER]
+
+
+def test_what_a_killed_start_left_of_tracks_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, "rmtree", lambda *_, **__: None)  # who is killed tidies up nothing
+        patch.setattr(module, "turn", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            written(tmp_path)
+    assert list(tmp_path.iterdir())
+    written(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [FOLDER]
 
 

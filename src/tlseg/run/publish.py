@@ -27,7 +27,8 @@ from tlseg.run.replaced import forget_made_of
 from tlseg.store.durable import flush, flush_tree
 from tlseg.store.labels import create_labels
 from tlseg.store.tables import write_table
-from tlseg.store.tracks import FOLDER, write_tracks
+from tlseg.store.tracks import graph_of, write_tracks
+from tlseg.store.turn import turn
 
 if TYPE_CHECKING:
     from tlseg.run.job import Job
@@ -107,7 +108,9 @@ def _flush(job: Job, output: Output) -> None:
         return
     root = job.root.path
     flush_tree(root / "tables" / job.name)
-    flush_tree(root / FOLDER)
+    with turn(job.root):  # else another run may move the tracks
+        if (graph := graph_of(job.root, job.name)) is not None:
+            flush_tree(graph.path)
     arrays = [output.labels.arrays, *([] if output.image is None else [output.image.writer.arrays])]
     groups = [Path(a.group) / str(level) for a in arrays for level in range(len(a.pyramid.factors))]
     groups += [root, root / "labels", root / "labels" / job.name, root / "tables"]

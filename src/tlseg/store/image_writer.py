@@ -21,6 +21,7 @@ from tlseg.store.metadata import Json, image_axes, omero_channels, parse_image, 
 from tlseg.store.movie import MovieSource
 from tlseg.store.place import Place, place_of
 from tlseg.store.pyramid import Pyramid, plan_pyramid
+from tlseg.store.turn import turn
 
 ImageMode = Literal["new", "resume", "overwrite"]
 _SAMPLED_FRAMES = 3
@@ -94,15 +95,16 @@ class ImageWriter:
             `omero` channels of the source, whose colours are kept.
         """
         windows = [self._window(channel) for channel in range(self.arrays.n_channels)]
-        write_multiscales(
-            writable_group(self.root),
-            name=Place(self.root).name.lstrip(".").split(".")[0] or "movie",
-            axes=image_axes(self.arrays.axes, interval_known=self.interval_s is not None),
-            datasets=self.arrays.datasets(interval_s=self.interval_s, start_s=self.start_s),
-            kind="local mean",
-            omero=omero_channels(self.channel_names, windows, like=like),
-        )
-        refresh_consolidated(Place(self.root))
+        with turn(Place(self.root)):
+            write_multiscales(
+                writable_group(self.root),
+                name=Place(self.root).name.lstrip(".").split(".")[0] or "movie",
+                axes=image_axes(self.arrays.axes, interval_known=self.interval_s is not None),
+                datasets=self.arrays.datasets(interval_s=self.interval_s, start_s=self.start_s),
+                kind="local mean",
+                omero=omero_channels(self.channel_names, windows, like=like),
+            )
+            refresh_consolidated(Place(self.root))
 
     def _window(self, channel: int) -> tuple[float, float, float, float]:
         coarsest = len(self.arrays.pyramid.factors) - 1

@@ -21,6 +21,7 @@ from tlseg.store.metadata import Json, image_axes, write_multiscales
 from tlseg.store.movie import MovieSource
 from tlseg.store.place import Place, place_of
 from tlseg.store.pyramid import Pyramid, plan_pyramid, pyramid_like
+from tlseg.store.turn import turn
 
 LabelMode = Literal["new", "resume", "overwrite"]
 MAX_LABEL = np.iinfo(np.uint32).max
@@ -114,10 +115,11 @@ class LabelWriter:
         if provenance is not None:
             attributes["tlseg"] = dict(provenance)
         replace_json(path, document)
-        names = existing_labels(root)
-        if self.name not in names:
-            _list_labels(root, [*names, self.name])
-        refresh_consolidated(root)
+        with turn(root):
+            names = existing_labels(root)
+            if self.name not in names:
+                _list_labels(root, [*names, self.name])
+            refresh_consolidated(root)
 
 
 def create_labels(
@@ -214,8 +216,7 @@ def prepare_root(root: Path | Place) -> None:
         if not (root / "zarr.json").exists():
             writable_group(root.url)
         if not (root / "labels" / "zarr.json").exists():
-            writable_group(f"{root}/labels")
-            _list_labels(root, [])
+            _make_labels(root)
     except OSError as error:
         raise LabelError(f"{root} cannot be written to ({one_line(error)}). Write elsewhere with --out.") from error
 
@@ -241,10 +242,19 @@ def check_root(root: Place) -> None:
         raise LabelError(f"{root} is a folder that is no Zarr group. Expected an OME-Zarr 0.5 group or a new path.")
 
 
+def _make_labels(root: Place) -> None:
+    """Make the group of labels, unless another run does first."""
+    with turn(root):
+        if not (root / "labels" / "zarr.json").exists():
+            writable_group(f"{root}/labels")
+            _list_labels(root, [])
+
+
 def _forget(root: Place, name: str) -> None:
-    names = existing_labels(root)
-    if name in names:
-        _list_labels(root, [n for n in names if n != name])
+    if name not in existing_labels(root):
+        return
+    with turn(root):
+        _list_labels(root, [n for n in existing_labels(root) if n != name])
 
 
 def _list_labels(root: Place, names: list[str]) -> None:

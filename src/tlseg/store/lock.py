@@ -36,6 +36,10 @@ SETTLE_S = 1.0
 """How long a holder waits before it believes its own mark, on stores that know no conditions."""
 
 
+class TakenError(RunError):
+    """Another run that is alive holds a lock; it may be free soon."""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """What a lock says.
@@ -63,8 +67,8 @@ class Held:
 class Lock(ABC):
     """What a run holds while it writes: taken on entering, shown to be alive from a thread, given back on leaving."""
 
-    def __init__(self, folder: Place) -> None:
-        self.folder = folder
+    def __init__(self, folder: Place, *, name: str = LOCK) -> None:
+        self.folder, self.name = folder, name
         self.token = uuid4().hex
         self.left = threading.Event()
         self.lost = ""
@@ -74,7 +78,7 @@ class Lock(ABC):
 
         Raises
         ------
-        RunError
+        TakenError
             When another run has it.
         LabelError
             When the folder cannot be written to.
@@ -118,23 +122,23 @@ class Lock(ABC):
                 self._show()
 
 
-def lock_of(folder: Place) -> Lock:
-    """Lock of a run's folder, not yet taken."""
-    return ObjectLock(folder) if folder.remote else FolderLock(folder)
+def lock_of(folder: Place, *, name: str = LOCK) -> Lock:
+    """Lock of a folder, not yet taken."""
+    return ObjectLock(folder, name=name) if folder.remote else FolderLock(folder, name=name)
 
 
-def held_lock(folder: Place) -> Held | None:
-    """What the lock of a run's folder says now, None where there is none."""
-    place = folder / LOCK
+def held_lock(folder: Place, name: str = LOCK) -> Held | None:
+    """What the lock of a folder says now, None where there is none."""
+    place = folder / name
     try:
         return _read_object(place) if place.remote else _read_folder(place.path)
     except FileNotFoundError:
         return None
 
 
-def check_free(folder: Place) -> None:
-    """Raise `RunError` where a run that is alive holds the lock of a folder; asked before work that would be in vain."""
-    _yield_to_living(held_lock(folder), folder)
+def check_free(folder: Place, *, name: str = LOCK) -> None:
+    """Raise `TakenError` where a run that is alive holds the lock of a folder; asked before work that would be in vain."""
+    _yield_to_living(held_lock(folder, name), folder)
 
 
 class FolderLock(Lock):
@@ -146,22 +150,22 @@ class FolderLock(Lock):
 
     @property
     def _path(self) -> Path:
-        return (self.folder / LOCK).path
+        return (self.folder / self.name).path
 
     def _take(self) -> None:
-        ready = (self.folder / f".{LOCK}.{self.token}").path
+        ready = (self.folder / f".{self.name}.{self.token}").path
         try:
             ready.mkdir(parents=True)
             (ready / self.token).write_text(json.dumps(this_process().to_dict()))
             for _ in range(3):
                 if self._put(ready):
                     return
-                held = held_lock(self.folder)
+                held = held_lock(self.folder, self.name)
                 _yield_to_living(held, self.folder)
                 self._remove(held.token if held is not None else "")
         finally:
             shutil.rmtree(ready, ignore_errors=True)
-        raise RunError(f"Another run took {self.folder} at the same moment. Start again when it is done.")
+        raise TakenError(f"Another run took {self.folder} at the same moment. Start again when it is done.")
 
     def _put(self, ready: Path) -> bool:
         """Rename the lock into its place; returns whether it is ours."""
@@ -196,18 +200,19 @@ class ObjectLock(Lock):
 
     @property
     def _place(self) -> Place:
-        return self.folder / LOCK
+        return self.folder / self.name
 
     def _document(self) -> bytes:
         return json.dumps({**this_process().to_dict(), "beat": time.time(), "token": self.token}).encode()
 
     def _take(self) -> None:
         if not self._create():
-            _yield_to_living(held_lock(self.folder), self.folder)
+            _yield_to_living(held_lock(self.folder, self.name), self.folder)
             self._place.write(self._document())
         time.sleep(SETTLE_S)
         self._check_mine()
-        self.beat()
+        if self.lost:
+            raise TakenError(self.lost)
 
     def _create(self) -> bool:
         """Put the lock where there is none; returns whether it is ours."""
@@ -217,7 +222,7 @@ class ObjectLock(Lock):
         except FileNotFoundError:
             raise
         except OSError:
-            held = held_lock(self.folder)
+            held = held_lock(self.folder, self.name)
             if held is None:
                 raise
             # An answer may be lost on its way back: the mark says whose request came through.
@@ -230,12 +235,12 @@ class ObjectLock(Lock):
             self._place.write(self._document())
 
     def _check_mine(self) -> None:
-        held = held_lock(self.folder)
+        held = held_lock(self.folder, self.name)
         if held is None or held.token != self.token:
             self.lost = _lost(self.folder, held)
 
     def _give_back(self) -> None:
-        if (held := held_lock(self.folder)) is not None and held.token == self.token:
+        if (held := held_lock(self.folder, self.name)) is not None and held.token == self.token:
             self._place.remove()
 
 
@@ -249,7 +254,7 @@ def _lost(folder: Place, held: Held | None) -> str:
 
 def _yield_to_living(held: Held | None, folder: Place) -> None:
     if held is not None and held.alive:
-        raise RunError(f"Another run is writing to {folder} ({held.owner}). Wait for it, or write elsewhere.")
+        raise TakenError(f"Another run is writing to {folder} ({held.owner}). Wait for it, or write elsewhere.")
 
 
 def _read_folder(lock: Path) -> Held | None:

@@ -20,6 +20,7 @@ from tlseg.store.arrays import refresh_consolidated
 from tlseg.store.location import check_name, child_of, one_line, open_group, writable_group
 from tlseg.store.place import Place, place_of
 from tlseg.store.retry import again
+from tlseg.store.turn import turn
 
 FILE = "table.parquet"
 
@@ -63,8 +64,12 @@ class TableWriter:
     def __init__(self, root: Place, name: str, labels: str) -> None:
         self._root, self._name, self._labels = root, name, labels
         self._folder = root / "tables" / name
-        self._temporary = Path(tempfile.gettempdir()) if root.remote else self._folder.path
-        self._part = self._temporary / f".{uuid.uuid4().hex}.partial"
+        # Beside its place it always has the same name, so that what a start left that was killed is written over.
+        self._part = (
+            Path(tempfile.gettempdir()) / f".{uuid.uuid4().hex}.partial"
+            if root.remote
+            else self._folder.path / f".{FILE}.partial"
+        )
         self._schema: Any = None
         self._writer: Any = None
 
@@ -124,7 +129,7 @@ class TableWriter:
         import pyarrow.parquet as pq
 
         self._schema = schema
-        self._temporary.mkdir(parents=True, exist_ok=True)
+        self._part.parent.mkdir(parents=True, exist_ok=True)
         self._writer = pq.ParquetWriter(self._part, schema, compression="zstd")
 
     def _close(self) -> None:
@@ -145,6 +150,10 @@ class TableWriter:
             self._part.unlink()
         else:
             self._part.replace(file.path)
+        with turn(self._root):
+            self._list()
+
+    def _list(self) -> None:
         tables = writable_group(self._root.url).require_group("tables")
         table = tables.require_group(self._name)
         table.attrs.put(
@@ -187,7 +196,8 @@ def create_table(
     """
     place = place_of(root)
     check_name(name)
-    if name in _listed(writable_group(place.url).require_group("tables")) and not overwrite:
+    tables = child_of(writable_group(place.url), "tables")
+    if tables is not None and name in _listed(tables) and not overwrite:
         raise LabelError(f"{place} already has a table {name!r}. Use --overwrite to replace it, or another --name.")
     return TableWriter(place, name, labels if labels is not None else name)
 

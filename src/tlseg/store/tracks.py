@@ -20,6 +20,7 @@ from tlseg.geometry import Spacing
 from tlseg.store.graph import read_graph, read_metadata
 from tlseg.store.place import Place, place_of
 from tlseg.store.swap import swap
+from tlseg.store.turn import turn
 
 FOLDER = "tracks.geff"
 _METADATA = (".zattrs", ".zgroup", ".zmetadata")
@@ -45,7 +46,8 @@ def write_tracks(
     Tracks of other labels that are there (such as the truth of a simulated movie) move to `tracks-NAME.geff`.
 
     The graph is written beside its final place, checked with GEFF's own validator and then moved there, so a reader
-    sees the old tracks, none for a moment, or the new ones. Zarr v2 inside, the default of GEFF, which all its readers
+    sees the old tracks, none for a moment, or the new ones. Others may write tracks of other labels at the same time:
+    what is there is looked at when this graph is ready. Zarr v2 inside, the default of GEFF, which all its readers
     open.
 
     Parameters
@@ -80,16 +82,10 @@ def write_tracks(
     """
     place = place_of(root)
     folder = place / FOLDER
-    owners, exists = _labels_of(folder), folder.exists()
-    others = owners[0] if owners and name not in owners else None
-    if exists and others is None and not overwrite:
-        raise LabelError(f"{folder} exists. Use --overwrite to replace it.")
+    _check_replaceable(place, name, overwrite=overwrite)
     rows = _sorted_nodes(nodes)
     identity, joined = np.arange(1, len(rows) + 1, dtype=np.uint64), _edge_ids(rows, edges)
-    beside = Path(tempfile.gettempdir()) if place.remote else place.path
-    part = beside / f".{FOLDER}.{uuid.uuid4().hex}.partial"
-    part.parent.mkdir(parents=True, exist_ok=True)
-    aside = None if others is None else place / f"tracks-{others}.geff"
+    part = _part_of(place, name)
     try:
         _write(
             part,
@@ -97,14 +93,40 @@ def write_tracks(
             (joined, _edge_props(edges)),
             _metadata(spacing_um, interval_s, name=name, axes=axes),
         )
-        if place.remote:
-            _send(part, folder, aside=aside)
-        else:
-            _move(part, folder.path, aside=None if aside is None else aside.path)
-        (place / f"tracks-{name}.geff").remove()
+        with turn(place):
+            _check_replaceable(place, name, overwrite=overwrite)
+            others = _others(folder, name)
+            aside = None if others is None else place / f"tracks-{others}.geff"
+            if place.remote:
+                _send(part, folder, aside=aside)
+            else:
+                _move(part, folder.path, aside=None if aside is None else aside.path)
+            (place / f"tracks-{name}.geff").remove()
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def _part_of(place: Place, name: str) -> Path:
+    """Where a graph is written first; beside its place under one name, so that what a killed start left goes."""
+    if place.remote:
+        return Path(tempfile.gettempdir()) / f".{FOLDER}.{uuid.uuid4().hex}.partial"
+    part = place.path / f".{FOLDER}.{name}.partial"
+    shutil.rmtree(part, ignore_errors=True)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    return part
+
+
+def _check_replaceable(place: Place, name: str, *, overwrite: bool) -> None:
+    folder = place / FOLDER
+    if not overwrite and folder.exists() and _others(folder, name) is None:
+        raise LabelError(f"{folder} exists. Use --overwrite to replace it.")
+
+
+def _others(folder: Place, name: str) -> str | None:
+    """Name of the labels whose graph is there, None where it is of `name` or of nobody."""
+    owners = _labels_of(folder)
+    return owners[0] if owners and name not in owners else None
 
 
 def _move(part: Path, folder: Path, *, aside: Path | None) -> None:
