@@ -6,13 +6,16 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tlseg.geometry import Box, Grid, Shape
 from tlseg.label.seeds import Candidates, candidate_halo, candidates, select_seeds, smoothing_window
 
 SHAPE: Shape = (9, 14, 13)
-FRAME = Box.of_shape(SHAPE)
+SPACING = (1.75, 0.8, 0.8)
 
 
 def noise(seed: int, *, values: int = 256) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -25,8 +28,9 @@ def found_in(
     centres: NDArray[np.uint8], foreground: NDArray[np.bool_], block: Shape, window: Shape, threshold: int
 ) -> Candidates:
     parts = []
-    for core in Grid(SHAPE, block):
-        crop = core.grow(candidate_halo(window)).intersect(FRAME)
+    shape: Shape = (centres.shape[0], centres.shape[1], centres.shape[2])
+    for core in Grid(shape, block):
+        crop = core.grow(candidate_halo(window)).intersect(Box.of_shape(shape))
         here = (centres[crop.slices], foreground[crop.slices])
         parts.append(candidates(*here, crop=crop, core=core, window=window, threshold=threshold, spacing_um=(1, 1, 1)))
     return Candidates.of_blocks(parts[::-1])
@@ -66,11 +70,67 @@ def test_candidates_are_the_maxima_of_box_sums(window: Shape) -> None:
     assert found.height.tolist() == [sums[at] for at in expected]
 
 
-def test_a_plateau_is_one_candidate() -> None:
-    centres = np.zeros(SHAPE, dtype=np.uint8)
-    centres[3:6, 4:9, 5:8] = 255
-    found = found_in(centres, np.ones(SHAPE, dtype=bool), (4, 6, 6), (1, 1, 1), 128)
-    assert found.position.tolist() == [[3, 4, 5]]
+def seeds_in(plateau: NDArray[np.bool_], block: Shape, *, distance_um: float = 0.0) -> list[list[int]]:
+    """Seeds of a map that is saturated on a plateau and dark around it, cut into blocks."""
+    shape: Shape = (plateau.shape[0], plateau.shape[1], plateau.shape[2])
+    centres = np.where(plateau, 255, 0).astype(np.uint8)
+    found = found_in(centres, np.ones(shape, dtype=bool), block, (1, 1, 1), 128)
+    return select_seeds(found, spacing_um=SPACING, distance_um=distance_um).tolist()
+
+
+def box() -> NDArray[np.bool_]:
+    plateau = np.zeros(SHAPE, dtype=bool)
+    plateau[3:6, 4:9, 5:8] = True
+    return plateau
+
+
+def ball(radius_um: float, at: tuple[float, float, float] = (13.3, 13.2, 13.4)) -> NDArray[np.bool_]:
+    place = np.stack(np.indices((16, 34, 34)), axis=-1) * SPACING
+    return np.linalg.norm(place - at, axis=-1) < radius_um
+
+
+def horseshoe() -> NDArray[np.bool_]:
+    """Two arms, further apart than any seed's distance, which meet at their ends only."""
+    plateau = np.zeros((16, 34, 34), dtype=bool)
+    plateau[8, 4:30, 3:5] = plateau[8, 4:30, 28:30] = plateau[8, 28:30, 3:30] = True
+    return plateau
+
+
+@pytest.mark.parametrize("block", [(99, 99, 99), (5, 7, 6), (16, 16, 16), (1, 34, 3)])
+@pytest.mark.parametrize(
+    "plateau",
+    [box(), ball(5), ball(8), ball(8, (12.9, 13.6, 13.6)), ball(12), ball(99), horseshoe()],
+    ids=["box", "5 um", "8 um", "8 um, elsewhere", "12 um", "full", "horseshoe"],
+)
+def test_a_plateau_is_one_seed_whatever_its_shape(plateau: NDArray[np.bool_], block: Shape) -> None:
+    assert seeds_in(plateau, block, distance_um=5.0) == np.argwhere(plateau)[:1].tolist()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    shape=st.tuples(*[st.integers(1, 12)] * 3),
+    block=st.tuples(*[st.integers(1, 7)] * 3),
+    full=st.sampled_from([0.05, 0.15, 0.3, 0.7]),
+    seed=st.integers(0, 10**6),
+)
+def test_seeds_of_a_saturated_map_are_the_first_voxels_of_its_pieces(
+    shape: Shape, block: Shape, full: float, seed: int
+) -> None:
+    plateau = np.random.default_rng(seed).random(shape) < full
+    pieces, count = ndimage.label(plateau, structure=np.ones((3, 3, 3)))
+    firsts = [np.argwhere(pieces == number)[0].tolist() for number in range(1, count + 1)]
+    assert seeds_in(plateau, block) == sorted(firsts)
+
+
+def test_a_plateau_is_as_near_as_the_nearest_of_its_candidates() -> None:
+    """A lower maximum near one end of a plateau is not a seed, although the seed lies at the other end."""
+    centres = np.zeros((3, 5, 30), dtype=np.uint8)
+    centres[1, 1, 2:12] = centres[0, 1, 12:22] = 255
+    centres[1, 4, 2] = 200
+    found = found_in(centres, np.ones(centres.shape, dtype=bool), (3, 5, 8), (1, 1, 1), 128)
+    assert len(found.position) == 3
+    for distance, seeds in ((3.0, [[0, 1, 12]]), (2.0, [[0, 1, 12], [1, 4, 2]])):
+        assert select_seeds(found, spacing_um=(1.0, 1.0, 1.0), distance_um=distance).tolist() == seeds
 
 
 def test_a_plateau_that_begins_outside_the_foreground_is_a_candidate_inside() -> None:

@@ -1,8 +1,8 @@
 """Where are the centres?
 
 A candidate is a local maximum of the smoothed centre map, which needs only a few voxels of halo; which candidates become
-seeds is decided once per frame, on points. So every block that sees a seed agrees on it, and its name is a global voxel
-position. All arithmetic is in integers.
+seeds is decided once per frame, on points. A plateau has a candidate at each of its corners, and becomes one seed. So every
+block that sees a seed agrees on it, and its name is a global voxel position. All arithmetic is in integers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from tlseg.geometry import Box, Shape, Spacing
+from tlseg.label.plateaus import plateau_links, plateau_numbers
 from tlseg.label.saddles import SaddleRule, join_over_saddles
 
 
@@ -32,11 +33,14 @@ class Candidates:
         Smoothed sums (n,).
     joined
         Positions (k, 2, 3) of maxima that are one nucleus: the map hardly dips between them.
+    level
+        Positions (k, 2, 3) of voxels on one plateau, maxima or not (`tlseg.label.plateaus`).
     """
 
     position: NDArray[np.int64]
     height: NDArray[np.int64]
     joined: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2, 3), np.int64))
+    level: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2, 3), np.int64))
 
     @classmethod
     def of_blocks(cls, parts: list[Candidates]) -> Candidates:
@@ -45,7 +49,8 @@ class Candidates:
         height = np.concatenate([np.zeros(0, np.int64), *(p.height for p in parts)])
         order = np.lexsort(position.T[::-1])
         joined = np.concatenate([np.zeros((0, 2, 3), np.int64), *(p.joined for p in parts)])
-        return cls(position[order], height[order], joined[np.lexsort(joined.reshape(-1, 6).T[::-1])])
+        level = np.concatenate([np.zeros((0, 2, 3), np.int64), *(p.level for p in parts)])
+        return cls(position[order], height[order], joined[np.lexsort(joined.reshape(-1, 6).T[::-1])], level)
 
 
 def smoothing_window(side_um: float, spacing_um: Spacing) -> Shape:
@@ -55,8 +60,11 @@ def smoothing_window(side_um: float, spacing_um: Spacing) -> Shape:
 
 
 def candidate_halo(window: Shape, beyond: Shape = (0, 0, 0)) -> Shape:
-    """Voxels around a block that `candidates` must see: half the smoothing window, one neighbour, and a rule's halo."""
-    z, y, x = (w // 2 + 1 + b for w, b in zip(window, beyond, strict=True))
+    """Voxels around a block that `candidates` must see: half the smoothing window, one neighbour, and a rule's halo.
+
+    Plateaus are followed one voxel into the neighbouring blocks.
+    """
+    z, y, x = (w // 2 + 1 + max(1, b) for w, b in zip(window, beyond, strict=True))
     return (z, y, x)
 
 
@@ -93,39 +101,44 @@ def candidates(
             sums = ndimage.convolve1d(sums, np.ones(side, np.int32), axis=axis, mode="nearest")
     least = threshold * int(np.prod(window))
     highest = (sums == ndimage.maximum_filter(sums, size=3, mode="nearest")) & (sums >= max(least, 1)) & foreground
-    seen = core if rule is None else core.grow(rule.halo(spacing_um)).intersect(crop)
+    seen = core.grow((1, 1, 1) if rule is None else rule.halo(spacing_um)).intersect(crop)
     outside = np.ones(highest.shape, dtype=bool)
     outside[seen.inside(crop).slices] = False
     highest[outside] = False
     local = _thin(np.argwhere(highest), np.where(foreground, sums, -1))
     position, height = local + np.array(crop.start), sums[tuple(local.T)].astype(np.int64)
-    if rule is None:
-        return Candidates(position, height)
-    joined = join_over_saddles(position, height, sums, crop=crop, core=core, spacing_um=spacing_um, rule=rule)
     own = ((position >= core.start) & (position < core.stop)).all(axis=1)
-    return Candidates(position[own], height[own], joined)
+    level = plateau_links(highest, position[own], crop=crop, core=core)
+    if rule is None:
+        return Candidates(position[own], height[own], level=level)
+    joined = join_over_saddles(position, height, sums, crop=crop, core=core, spacing_um=spacing_um, rule=rule)
+    return Candidates(position[own], height[own], joined, level)
 
 
 def select_seeds(found: Candidates, *, spacing_um: Spacing, distance_um: float) -> NDArray[np.int64]:
     """Seeds of a frame: from the highest candidate down, each that is `distance_um` away from all taken before.
 
-    A candidate that is one nucleus with a seed is none itself. Ties go to the first position in C order. Returns
-    positions (n, 3) in C order; a seed's name is its position.
+    Candidates on one plateau are one, and its first is the seed; it is as near to others as the nearest of them. A
+    candidate that is one nucleus with a seed is none itself. Ties go to the first position in C order. Returns positions
+    (n, 3) in C order; a seed's name is its position.
     """
     n = len(found.position)
     if n == 0:
         return np.zeros((0, 3), dtype=np.int64)
     points = found.position * np.array(spacing_um)
     tree = cKDTree(points)
-    dropped = np.zeros(n, dtype=bool)
+    plateau = plateau_numbers(found.position, found.level)
+    members = np.split(np.argsort(plateau, kind="stable"), np.cumsum(np.bincount(plateau))[:-1])
+    dropped = np.zeros(len(members), dtype=bool)
     partners = _partners(found)
     kept = []
     for i in np.lexsort((np.arange(n), -found.height)):
-        if dropped[i]:
+        if dropped[plateau[i]]:
             continue
         kept.append(i)
-        dropped[tree.query_ball_point(points[i], distance_um)] = True
-        dropped[partners.get(int(i), [])] = True
+        for j in members[plateau[i]]:
+            dropped[plateau[tree.query_ball_point(points[j], distance_um)]] = True
+            dropped[plateau[partners.get(int(j), [])]] = True
     seeds: NDArray[np.int64] = found.position[np.sort(np.array(kept))]
     return seeds
 

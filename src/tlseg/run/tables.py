@@ -25,6 +25,7 @@ def save_detection(scratch: Scratch, frame: int, block: int, found: Detection) -
         position=found.candidates.position,
         height=found.candidates.height,
         joined=found.candidates.joined,
+        level=found.candidates.level,
         component=found.component,
         voxels=parts.voxels,
         first=parts.first,
@@ -41,9 +42,8 @@ def load_detection(scratch: Scratch, frame: int, block: int) -> Detection:
         low=(stored["low_0"], stored["low_1"], stored["low_2"]),
         high=(stored["high_0"], stored["high_1"], stored["high_2"]),
     )
-    return Detection(
-        Candidates(stored["position"], stored["height"], stored["joined"]), stored["component"], components
-    )
+    candidates = Candidates(stored["position"], stored["height"], stored["joined"], stored["level"])
+    return Detection(candidates, stored["component"], components)
 
 
 def save_numbers(scratch: Scratch, frame: int, numbers: FrameNumbers) -> None:
