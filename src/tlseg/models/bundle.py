@@ -105,7 +105,8 @@ class ModelSpec:
         the work.
     batch
         Windows the networks see at once on a GPU; a batch is always filled up to this, since results may differ in the
-        last bit between batch sizes. On CPU it is one.
+        last bit between batch sizes. A GPU without the memory for it is given half as many, which a run records. On CPU it
+        is one.
     """
 
     name: str
