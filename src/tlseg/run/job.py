@@ -21,6 +21,7 @@ from tlseg.run.checks import destination
 from tlseg.run.components import check_memory as check_components
 from tlseg.run.context import RunContext, network_roles
 from tlseg.run.crew import Site, cores, memory_per_worker
+from tlseg.run.tables import FORMAT
 from tlseg.store.labels import pyramid_beside
 from tlseg.store.location import check_name
 from tlseg.store.movie import MovieSource, open_source
@@ -77,6 +78,7 @@ class Job(Order):
         run = self.run
         return {
             "tlseg": __version__,
+            "working_tables": FORMAT,
             "input": run.source.identity(),
             "frames": [run.frames.start, run.frames.stop],
             "model": {"name": run.spec.name, "digest": run.model_digest, "flips": run.spec.flips},

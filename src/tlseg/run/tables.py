@@ -11,6 +11,9 @@ from tlseg.label.components import BlockComponents
 from tlseg.label.seeds import Candidates
 from tlseg.store.scratch import Scratch
 
+FORMAT = 2
+"""Form of these tables: a run that was begun with another one is another run."""
+
 
 def save_detection(scratch: Scratch, frame: int, block: int, found: Detection) -> None:
     """Store what a block found."""
