@@ -182,7 +182,7 @@ def test_a_worker_that_does_not_see_the_folder_says_so(scratch: Scratch) -> None
         lambda: elsewhere.get("flood", 0, 0),
         lambda: elsewhere.read("maps", (0,), frame=0),
     ):
-        with pytest.raises(RunError, match=f"{elsewhere.folder} .* is not there on {gethostname()}"):
+        with pytest.raises(RunError, match=f"{elsewhere.folder}, .* is not there on {gethostname()}"):
             act()
 
 
