@@ -11,7 +11,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -19,7 +21,7 @@ import pytest
 from tlseg.errors import LabelError, RunError
 from tlseg.store import lock as module
 from tlseg.store import owner
-from tlseg.store.lock import FolderLock, Held, held_lock
+from tlseg.store.lock import FolderLock, Held, held_lock, lock_of
 from tlseg.store.owner import STALE_LOCK_S
 from tlseg.store.place import Place
 
@@ -71,6 +73,22 @@ def test_a_lock_is_left_when_the_run_fails(folder: Place) -> None:
     with pytest.raises(ZeroDivisionError), FolderLock(folder):
         raise ZeroDivisionError
     assert not folder.names()
+
+
+@pytest.mark.parametrize(("error", "told"), [(KeyboardInterrupt, KeyboardInterrupt), (OSError("away"), LabelError)])
+def test_a_lock_that_fails_while_it_settles_is_left(
+    monkeypatch: pytest.MonkeyPatch, error: Any, told: type[BaseException]
+) -> None:
+    store = Place(f"memory://{uuid4().hex}/tlseg")
+
+    def fail(_: float) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "time", SimpleNamespace(sleep=fail, time=time.time))
+        with pytest.raises(told), lock_of(store):
+            pass
+    assert held_lock(store) is None
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

@@ -85,7 +85,13 @@ class Lock(ABC):
         """
         try:
             self._take()
-        except OSError as error:
+        except TakenError:
+            raise
+        except BaseException as error:
+            # It may be ours already, and this process may live long: nobody else could ever take it.
+            self.__exit__()
+            if not isinstance(error, OSError):
+                raise
             raise LabelError(
                 f"{self.folder} cannot be written to ({error.strerror or one_line(error)}). Write elsewhere with --out."
             ) from error
