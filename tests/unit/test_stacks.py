@@ -80,6 +80,7 @@ def test_frames_of_one_movie_are_one_group(tmp_path: Path) -> None:
         "e2T10": "e2",
         "t003": "movie",
         "left": "left",
+        "part1": "part1",
     }
     for name in ("images", "labels"):
         write_stacks(tmp_path / "movie" / name, list(groups))

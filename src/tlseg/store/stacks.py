@@ -25,7 +25,8 @@ Truth = Literal["outlines", "markers"]
 
 _SEQUENCE = re.compile(r"\d{2,3}")
 _FRAME = re.compile(r"t(\d+)\.tiff?", re.IGNORECASE)
-_FRAME_MARK = re.compile(r"[-_. ]?t\d+$", re.IGNORECASE)
+_FRAME_MARK = re.compile(r"(?:^|[-_. ]|(?<=\d))t\d+$", re.IGNORECASE)
+"""A word that ends in t is none: `part1` and `part2` are two movies."""
 _TRUTH = re.compile(r"man_(?:seg|track)_?(\d+)\.tiff?", re.IGNORECASE)
 
 
