@@ -97,7 +97,8 @@ def choose_cut(
 
 def block_bytes(frame: Shape, block: Shape, *, halo: Shape, seen: Shape) -> int:
     """Memory of a worker with one block: of its detection, which sees `seen` voxels around it, or of its flood."""
-    flood = [min(n, b + 4 * h) for n, b, h in zip(frame, block, halo, strict=True)]
+    # Of halo and margin, one voxel at least is read on each side, however coarse the voxels are.
+    flood = [min(n, b + 4 * max(1, h)) for n, b, h in zip(frame, block, halo, strict=True)]
     blend = [min(n, b + 2 * s) for n, b, s in zip(frame, block, seen, strict=True)]
     return BASE_BYTES + max(FLOOD_BYTES_PER_VOXEL * math.prod(flood), BLEND_BYTES_PER_VOXEL * math.prod(blend))
 

@@ -80,6 +80,12 @@ def test_halos_shrink_before_blocks_do() -> None:
     assert (given, chosen) == ((64, 128, 128), 1)
 
 
+def test_a_halo_of_nothing_is_planned_as_it_is_read() -> None:
+    frame, block = (1000, 1000, 1000), (144, 256, 112)
+    none, least = (block_bytes(frame, block, halo=halo, seen=SEEN) for halo in ((0, 0, 0), (1, 1, 1)))
+    assert none == least
+
+
 def test_detection_counts_where_it_sees_far() -> None:
     frame, block = (600, 2048, 2048), (128, 256, 256)
     near, far = (block_bytes(frame, block, halo=(2, 2, 2), seen=seen) for seen in (SEEN, (64, 160, 160)))
