@@ -21,7 +21,7 @@ import pytest
 from tlseg.errors import LabelError, RunError
 from tlseg.store import lock as module
 from tlseg.store import owner
-from tlseg.store.lock import FolderLock, Held, held_lock, lock_of
+from tlseg.store.lock import FolderLock, Held, ObjectLock, held_lock, lock_of
 from tlseg.store.owner import STALE_LOCK_S
 from tlseg.store.place import Place
 
@@ -226,6 +226,30 @@ def test_a_beat_shows_that_the_run_is_alive(folder: Place, monkeypatch: pytest.M
         os.utime(file, (0, 0))
         until(lambda: time.time() - file.stat().st_mtime < 60)
         lock.beat()
+
+
+def test_a_sign_of_life_on_its_way_does_not_put_back_a_lock_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.001)
+    monkeypatch.setattr(module, "SETTLE_S", 0.0)
+    store, ready, go_on = Place(f"memory://{uuid4().hex}/tlseg"), threading.Event(), threading.Event()
+    document = ObjectLock._document
+
+    def slow(lock: ObjectLock) -> bytes:
+        if threading.current_thread().name == "tlseg-lock":
+            ready.set()
+            go_on.wait(10)
+        return document(lock)
+
+    monkeypatch.setattr(ObjectLock, "_document", slow)
+    lock = ObjectLock(store).__enter__()
+    assert ready.wait(10)
+    leaving = threading.Thread(target=lock.__exit__)
+    leaving.start()
+    leaving.join(0.2)
+    go_on.set()
+    leaving.join()
+    time.sleep(0.1)
+    assert held_lock(store) is None
 
 
 def test_a_lock_that_another_run_took_stops_this_one(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ class Lock(ABC):
     def __init__(self, folder: Place, *, name: str = LOCK) -> None:
         self.folder, self.name = folder, name
         self.token = uuid4().hex
-        self.left = threading.Event()
+        self.left, self.showing = threading.Event(), threading.Lock()
         self.lost = ""
 
     def __enter__(self) -> Self:
@@ -101,7 +101,8 @@ class Lock(ABC):
     def __exit__(self, *_: object) -> None:
         """Give it back, unless somebody else has it; where that fails, the next run finds its owner gone."""
         self.left.set()
-        with suppress(Exception):
+        # A sign of life that is on its way would put the lock back.
+        with self.showing, suppress(Exception):
             self._give_back()
 
     def beat(self) -> None:
@@ -124,8 +125,9 @@ class Lock(ABC):
     def _keep_beating(self) -> None:
         """Show that the run is alive, however long its tasks take; a disk or store that answers in time keeps the lock."""
         while not self.lost and not self.left.wait(BEAT_S):
-            with suppress(Exception):
-                self._show()
+            with self.showing, suppress(Exception):
+                if not self.left.is_set():
+                    self._show()
 
 
 def lock_of(folder: Place, *, name: str = LOCK) -> Lock:
@@ -237,7 +239,7 @@ class ObjectLock(Lock):
 
     def _show(self) -> None:
         self._check_mine()
-        if not self.lost and not self.left.is_set():
+        if not self.lost:
             self._place.write(self._document())
 
     def _check_mine(self) -> None:
