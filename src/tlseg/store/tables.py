@@ -145,12 +145,12 @@ class TableWriter:
 
     def _publish(self) -> None:
         file = self._folder / FILE
-        if self._root.remote:
-            file.put(self._part)
-            self._part.unlink()
-        else:
-            self._part.replace(file.path)
         with turn(self._root):
+            if self._root.remote:
+                file.put(self._part)
+                self._part.unlink()
+            else:
+                self._part.replace(file.path)
             self._list()
 
     def _list(self) -> None:
