@@ -6,7 +6,8 @@ The weights learned from real embryos and from single frames of simulated ones; 
 so every nucleus, link and division is known. *embryo* is 8 nuclei that divide once, *crowd* 36 that touch, *tight* 60 in
 the same room and half the light, *blastocyst* 24 that divide while a cavity opens, with polar bodies, drift and jumps;
 *hard* is 24 that divide fast in a third of the light, wander 2.5 um and turn 4 degrees a frame. Each is segmented without
-repair and with it, and scored as `tlseg evaluate` does. Frames *better* and *worse* are those whose SEG repair raises and lowers.
+repair and with it, and scored as `tlseg evaluate` does. Frames *better* and
+*worse* are those whose SEG repair raises and lowers.
 
 The networks see every window once: repair comes after them, so its run is given their answers again.
 """
