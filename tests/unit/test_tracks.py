@@ -137,18 +137,24 @@ def test_tracks_are_replaced_only_when_told(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [FOLDER]
 
 
-def test_tracks_that_came_while_others_were_written_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Labels `b` get theirs while those of `a` are written; those of `c` were there before."""
+def write_meanwhile(root: Path, monkeypatch: pytest.MonkeyPatch, *, name: str) -> None:
+    """Have the next graph find, when it is written, that labels `name` got one of one nucleus in the meantime."""
     nodes, edges = family()
-    written(tmp_path, name="c")
     write = module._write
 
     def slowly(*args: Any) -> None:
         monkeypatch.setattr(module, "_write", write)
-        write_tracks(tmp_path, nodes[:1], edges[:0], spacing_um=SPACING_UM, interval_s=1.0, name="b")
+        write_tracks(root, nodes[:1], edges[:0], spacing_um=SPACING_UM, interval_s=1.0, name=name)
         write(*args)
 
     monkeypatch.setattr(module, "_write", slowly)
+
+
+def test_tracks_that_came_while_others_were_written_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels `b` get theirs while those of `a` are written; those of `c` were there before."""
+    nodes, _ = family()
+    written(tmp_path, name="c")
+    write_meanwhile(tmp_path, monkeypatch, name="b")
     written(tmp_path, name="a")
     sizes = {}
     for name in "abc":
@@ -162,15 +168,7 @@ def test_tracks_that_came_while_others_were_written_stay(tmp_path: Path, monkeyp
 def test_tracks_that_came_meanwhile_are_replaced_only_when_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nodes, edges = family()
-    write = module._write
-
-    def slowly(*args: Any) -> None:
-        monkeypatch.setattr(module, "_write", write)
-        write_tracks(tmp_path, nodes[:1], edges[:0], spacing_um=SPACING_UM, interval_s=1.0, name="nuclei")
-        write(*args)
-
-    monkeypatch.setattr(module, "_write", slowly)
+    write_meanwhile(tmp_path, monkeypatch, name="nuclei")
     with pytest.raises(LabelError, match="--overwrite"):
         written(tmp_path)
     assert len(read_tracks(tmp_path)[0]) == 1

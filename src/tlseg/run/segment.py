@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tlseg.config import Method
-from tlseg.errors import MovieError, ResumeError, RunError
+from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Shape
 from tlseg.link.lineage import Lineage
 from tlseg.link.settings import LinkSettings
@@ -37,10 +34,11 @@ from tlseg.run.job import Job, check, plan_job
 from tlseg.run.pools import open_pool
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
 from tlseg.run.publish import open_output, publish
+from tlseg.run.resume import as_it_is, begin, goes_on, store_statistics, stored_statistics
 from tlseg.store.labels import absent, clear, prepare_root
 from tlseg.store.location import one_line
 from tlseg.store.lock import Lock, check_free, lock_of
-from tlseg.store.scratch import LostWorkError, Scratch
+from tlseg.store.scratch import LostWorkError
 from tlseg.store.unfinished import describe
 
 if TYPE_CHECKING:
@@ -222,18 +220,18 @@ def _run(
 ) -> tuple[Lineage, dict[str, Any], dict[str, Any], bool]:
     """Do all the work; returns the lineage, the seam audit, the record and whether the run was resumed."""
     check_free(job.folder)
-    job = _as_it_is(job)
+    job = as_it_is(job)
     job.run.scratch.continues(job.fingerprint(), overwrite=overwrite)  # other settings are told before pixels are read
     first = stages.find_statistics(job.run, job.run.frames[0])
-    _goes_on(_as_it_is(job), first, overwrite=overwrite)
+    goes_on(as_it_is(job), first, overwrite=overwrite)
     new = absent(job.root, job.folder)
     prepare_root(job.root)
     with lock_of(job.folder) as lock:
-        job, resumed = _begin(job, first, overwrite=overwrite)
+        job, resumed = begin(job, first, overwrite=overwrite)
         run = job.run
         with log_of(job.folder, run.scratch.folder) as counters.log:
             say_started(job, pool, counters, resumed=resumed)
-            _store_statistics(run, run.frames[0], first)
+            store_statistics(run, run.frames[0], first)
             try:
                 limits = _statistics(run, pool, counters, lock)
             except MovieError:
@@ -250,45 +248,6 @@ def _run(
             run.scratch.remove()
             say_finished(record, counters)
     return lineage, audit, record, resumed
-
-
-def _begin(job: Job, first: tuple[float, float], *, overwrite: bool) -> tuple[Job, bool]:
-    """Go on with an unfinished run or begin anew; returns the job with its working files, and whether it goes on.
-
-    Another start may have begun, been stopped or come to its end since this one looked, so all is asked again.
-    """
-    check_existing(job, overwrite=overwrite)
-    job = _as_it_is(job)
-    if _goes_on(job, first, overwrite=overwrite):
-        return job, True
-    scratch = job.run.scratch.begin(job.fingerprint(), overwrite=overwrite)
-    return replace(job, run=replace(job.run, scratch=scratch)), False
-
-
-def _as_it_is(job: Job) -> Job:
-    """Return the job with the unfinished run that is there now, if there is one."""
-    return replace(job, run=replace(job.run, scratch=Scratch.at(job.run.scratch.folder)))
-
-
-def _goes_on(job: Job, first: tuple[float, float], *, overwrite: bool) -> bool:
-    """Whether there is an unfinished run to go on with; `first` are the statistics of the first frame as it is now.
-
-    Raises
-    ------
-    ResumeError
-        Without `overwrite`, where there is one of other settings or other pixels.
-    """
-    run = job.run
-    if not run.scratch.continues(job.fingerprint(), overwrite=overwrite):
-        return False
-    if stored_statistics(run).get(run.frames[0], first) == first:
-        return True
-    if overwrite:
-        return False
-    raise ResumeError(
-        f"The pixels of {run.source.url} are not those that the unfinished run in {run.scratch.folder} began with. "
-        "Start anew with --overwrite."
-    )
 
 
 def _work(
@@ -317,31 +276,16 @@ def _work(
     return lineage, audit, publish(job, output, lineage, audit, seconds=time.monotonic() - began)
 
 
-def stored_statistics(run: RunContext) -> dict[int, tuple[float, float]]:
-    """Statistics of the frames that the unfinished run has read, by frame."""
-    found = {}
-    for frame in run.frames:
-        if run.scratch.done("statistics", frame):
-            with suppress(LostWorkError):  # what is damaged is found again
-                stored = run.scratch.get("statistics", frame, 0)
-                found[frame] = (float(stored["low"]), float(stored["high"]))
-    return found
-
-
 def _statistics(run: RunContext, pool: Pool, counters: Counters, lock: Lock) -> dict[int, tuple[float, float]]:
     found = stored_statistics(run)
     counters.expect("statistics", len(run.frames), done=len(found))
 
     def flow(frame: int) -> Flow:
         (found[frame],) = yield [Task("statistics", frame, 0, stages.find_statistics, (run, frame))]
-        _store_statistics(run, frame, found[frame])
+        store_statistics(run, frame, found[frame])
 
     _drive((flow(frame) for frame in run.frames if frame not in found).__next__, pool, counters, lock)
     return found
-
-
-def _store_statistics(run: RunContext, frame: int, limits: tuple[float, float]) -> None:
-    run.scratch.put("statistics", frame, 0, low=np.array(limits[0]), high=np.array(limits[1]))
 
 
 def _create_arrays(run: RunContext) -> None:
