@@ -165,7 +165,7 @@ def _model(source: Path, options: argparse.Namespace) -> Model:
         return load_model(str(source))
     digest = hashlib.sha256(nsn.read_bytes() + ndn.read_bytes()).hexdigest()[:16]
     base = read_checkpoint(ndn).weights["encoder.0.0.weight"].shape[0]
-    settings = json.loads(options.settings.read_text()) | {"provenance": {"trainings": str(source)}}
+    settings = json.loads(options.settings.read_text()) | {"provenance": {"trainings": digest}}
     return pack(options.out / "models" / digest, name=digest, nsn=nsn, ndn=ndn, ndn_base=base, **settings)
 
 

@@ -44,6 +44,24 @@ def test_weights_are_kept_to_half_precision(tmp_path: Path, model: Model) -> Non
         assert np.allclose(after[key], value, rtol=1e-3, atol=1e-7), key
 
 
+def test_a_model_replaced_in_part_is_none(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = Path.replace
+    moved: list[str] = []
+
+    def killed(path: Path, target: Path) -> Path:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(path.name)
+        return rename(path, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", killed)
+        save_threshold_model(model.folder, description="another")
+    assert len(moved) == 1
+    with pytest.raises(ModelError, match="neither a folder with a model.json nor"):
+        load_model(model.folder)
+
+
 @pytest.mark.parametrize("file", ["model.json", "nsn.safetensors", "ndn.safetensors"])
 def test_the_digest_changes_with_any_byte(model: Model, file: str) -> None:
     path = model.folder / file

@@ -287,7 +287,8 @@ def writing_model(folder: Path, spec: ModelSpec) -> Iterator[Path]:
         yield part
         (part / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
         folder.mkdir(exist_ok=True)
-        # Last what makes it a model.
+        # What makes it a model goes first and comes last: stopped in between it is none, and never half of two.
+        (folder / "model.json").unlink(missing_ok=True)
         for file in sorted(part.iterdir(), key=lambda file: file.name == "model.json"):
             file.replace(folder / file.name)
     except (OSError, SafetensorError) as error:

@@ -61,10 +61,10 @@ def real(path: str | Path | Place) -> str:
 
 def check_name(name: str) -> None:
     """Raise `LabelError` unless `name` can name labels, a table and a folder, and no document that lies beside them."""
-    if not re.fullmatch(r"(?!__)[\w-][\w.-]*(?<!\.json)", name, flags=re.ASCII | re.IGNORECASE):
+    if not re.fullmatch(r"(?!__)[\w-][\w.-]*(?<!\.json|\.lock)", name, flags=re.ASCII | re.IGNORECASE):
         raise LabelError(
             f"{name!r} is no name for labels or a table. Use letters, digits, '-', '_' and '.', not starting with '.' "
-            "or '__' and not ending in '.json'."
+            "or '__' and not ending in '.json' or '.lock'."
         )
 
 
