@@ -35,7 +35,7 @@ def wide(field: NDArray[np.uint16], shape: Shape, at: Shape) -> NDArray[np.uint1
     return image
 
 
-def measured(image: NDArray[np.generic], spacing_um: Spacing = SPACING) -> FrameStatistics:
+def measured(image: NDArray[np.generic], spacing_um: Spacing = SPACING, *, chunk: Shape = (1, 1, 1)) -> FrameStatistics:
     shape = (image.shape[0], image.shape[1], image.shape[2])
     return measure_brightness(
         lambda box: image[box.slices],
@@ -44,6 +44,7 @@ def measured(image: NDArray[np.generic], spacing_um: Spacing = SPACING) -> Frame
         spacing_um=spacing_um,
         grid_um=GRID,
         scaling="quantiles",
+        chunk=chunk,
     )
 
 
@@ -76,8 +77,10 @@ def test_noise_alone_is_taken_whole() -> None:
 def test_how_much_is_read_at_once_changes_nothing(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = (wide(embryo(), (40, 200, 200), (3, 9, 70)) / 8).astype(dtype)
     expected = measured(image)
-    monkeypatch.setattr(brightness, "SLAB_BYTES", 1)
-    assert measured(image) == expected
+    monkeypatch.setattr(brightness, "READ_BYTES", 999)
+    assert measured(image) == expected, "pieces of rows"
+    assert measured(image, chunk=(7, 60, 30)) == expected
+    assert measured(image, chunk=(64, 500, 31)) == expected
 
 
 def share_of(values: NDArray[np.generic], share: float) -> float:
@@ -104,14 +107,14 @@ def test_a_wide_field_is_scaled_by_the_tiles_around_what_is_in_it(
     at: Shape, slab_planes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = wide(embryo(), (40, 190, 200), at)
-    monkeypatch.setattr(brightness, "SLAB_BYTES", slab_planes * image[0].nbytes)
+    monkeypatch.setattr(brightness, "READ_BYTES", slab_planes * image[0].nbytes)
     assert measured(image).high == brightest_around_nuclei(image)
 
 
 def test_planes_are_read_once_for_each_question_and_not_for_each_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Movies are often stored by the plane: reading any part of it decodes all of it."""
     image = wide(embryo(), (60, 200, 200), (3, 9, 70))
-    monkeypatch.setattr(brightness, "SLAB_BYTES", 8 * image[0].nbytes)
+    monkeypatch.setattr(brightness, "READ_BYTES", 8 * image[0].nbytes)
     times = np.zeros(len(image), dtype=int)
 
     def read(box: Box) -> NDArray[np.uint16]:
@@ -124,6 +127,24 @@ def test_planes_are_read_once_for_each_question_and_not_for_each_tile(monkeypatc
     assert found == measured(image)
     assert times.max() == 3, "quantiles of the frame, what stands out in it, quantiles of that"
     assert times.min() == 2, "planes far from all nuclei are not read a third time"
+
+
+@pytest.mark.parametrize("chunk", [(60, 64, 64), (7, 200, 200), (32, 32, 200)])
+def test_no_chunk_is_decoded_twice_for_a_question(chunk: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = wide(embryo(), (60, 200, 200), (3, 9, 70))
+    monkeypatch.setattr(brightness, "READ_BYTES", 10 * image[0].nbytes)
+    chunks = Grid((60, 200, 200), chunk)
+    times = np.zeros(len(chunks), dtype=int)
+
+    def read(box: Box) -> NDArray[np.uint16]:
+        assert all(a % c == 0 for a, c in zip(box.start, chunk, strict=True))
+        times[chunks.touching(box)] += 1
+        return image[box.slices]
+
+    options = {"dtype": "<u2", "spacing_um": SPACING, "grid_um": GRID, "scaling": "quantiles", "chunk": chunk}
+    assert measure_brightness(read, shape=(60, 200, 200), **options) == measured(image)
+    assert times.max() == 3
+    assert times.min() == 2
 
 
 def test_nuclei_a_quarter_as_wide_have_neighbourhoods_a_quarter_as_wide() -> None:

@@ -54,11 +54,11 @@ def test_a_model_replaced_in_part_is_none(model: Model, monkeypatch: pytest.Monk
         moved.append(path.name)
         return rename(path, target)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Path, "replace", killed)
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
         save_threshold_model(model.folder, description="another")
     assert len(moved) == 1
-    with pytest.raises(ModelError, match="neither a folder with a model.json nor"):
+    with pytest.raises(ModelError, match=r"neither a folder with a model\.json nor"):
         load_model(model.folder)
 
 

@@ -75,7 +75,21 @@ def test_the_mark_of_a_folder_is_none_of_its_children(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "name", ["zarr.json", "ZARR.JSON", "image.json", "x.json", ".zattrs", "__x", "a/b", "..", "", "a\n", "a.json\n", "run.lock"]
+    "name",
+    [
+        "zarr.json",
+        "ZARR.JSON",
+        "image.json",
+        "x.json",
+        ".zattrs",
+        "__x",
+        "a/b",
+        "..",
+        "",
+        "a\n",
+        "a.json\n",
+        "run.lock",
+    ],
 )
 def test_what_would_clash_with_documents_is_no_name(name: str) -> None:
     with pytest.raises(LabelError, match="is no name for labels"):

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from tlseg.config import Scaling
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Grid, Shape, Spacing
+from tlseg.geometry import Box, Grid, Shape, Spacing, slab
 from tlseg.predict.normalise import QUANTILES, FrameStatistics
 from tlseg.predict.quantiles import quantiles
 
@@ -31,22 +31,30 @@ STANDS_OUT = 0.3
 """What stands out is brighter than this share of the way from the median to the brightest nucleus' worth of voxels."""
 SHARE = 0.01
 """Least share of a tile's voxels that stand out where there is something in it."""
-SLAB_BYTES = 64 * 2**20
+READ_BYTES = 64 * 2**20
+"""What is read at once, if chunks are no larger."""
 
 Read = Callable[[Box], NDArray[Any]]
 """Grey values (z, y, x) of a box of the frame."""
 
 
 def measure_brightness(
-    read: Read, *, shape: Shape, dtype: str, spacing_um: Spacing, grid_um: Spacing, scaling: Scaling, frame: int = 0
+    read: Read,
+    *,
+    shape: Shape,
+    dtype: str,
+    spacing_um: Spacing,
+    grid_um: Spacing,
+    scaling: Scaling,
+    frame: int = 0,
+    chunk: Shape = (1, 1, 1),
 ) -> FrameStatistics:
     """Grey values of a frame that become 0 and 1.
 
     Parameters
     ----------
     read
-        Reads a box of the frame. It is asked for nothing but slabs of whole planes, one after the other and a few times
-        over, so that little is held in memory and no chunk is decoded for each of its tiles.
+        Reads a box of the frame. The frame is read once for each of up to three questions (five of float32).
     shape, dtype, spacing_um
         Of the frame: voxels (z, y, x), numpy dtype, micrometres (z, y, x).
     grid_um
@@ -55,6 +63,8 @@ def measure_brightness(
         With "extremes" the whole frame counts.
     frame
         Its number, for errors.
+    chunk
+        Voxels (z, y, x) that are decoded at once: boxes are whole chunks, so that none is decoded twice for a question.
 
     Raises
     ------
@@ -62,19 +72,20 @@ def measure_brightness(
         For NaN or infinite values, dtypes that cannot be normalised, and constant or empty frames.
     """
     checked = _finite(read, dtype=dtype, frame=frame)
+    boxes = Grid(shape, slab(shape, unit=chunk, most=READ_BYTES // np.dtype(dtype).itemsize))
     dark, share = QUANTILES[scaling]
     voxels = NUCLEUS * math.prod(grid_um) / math.prod(spacing_um)
     a_nucleus = max(0.5, 1 - voxels / math.prod(shape))
     low, high, most, middle, top = quantiles(
-        lambda: map(checked, _slabs(shape, dtype)), (dark, share, 1.0, 0.5, a_nucleus), dtype=dtype
+        lambda: map(checked, boxes), (dark, share, 1.0, 0.5, a_nucleus), dtype=dtype
     )
     side_um = TILE * grid_um[2]
     if scaling != "extremes" and any(n * s > WHOLE * side_um for n, s in zip(shape, spacing_um, strict=True)):
         z, y, x = (max(1, round(side_um / s)) for s in spacing_um)
         tiles = Grid(shape, (z, y, x))
-        near = _neighbourhood(read, tiles, dtype=dtype, above=middle + STANDS_OUT * (top - middle))
+        near = _neighbourhood(read, boxes, tiles, above=middle + STANDS_OUT * (top - middle))
         if near.any() and not near.all():
-            (high,) = quantiles(lambda: _within(read, tiles, near, dtype=dtype), (share,), dtype=dtype)
+            (high,) = quantiles(lambda: _within(read, boxes, tiles, near), (share,), dtype=dtype)
     # A frame in which few voxels are bright still has contrast.
     high = high if high > low else most
     if not high > low:
@@ -95,7 +106,7 @@ def _finite(read: Read, *, dtype: str, frame: int) -> Read:
         bad = ~np.isfinite(values).all(axis=(1, 2))
         if bad.any():
             raise MovieError(
-                f"Frame {frame} holds NaN or infinite values, first in plane z = {box.start[0] + int(bad.argmax())}. "
+                f"Frame {frame} holds NaN or infinite values, in plane z = {box.start[0] + int(bad.argmax())}. "
                 "Replace them before segmenting, or leave the frame out with --frames A:B."
             )
         return values
@@ -103,39 +114,32 @@ def _finite(read: Read, *, dtype: str, frame: int) -> Read:
     return checked
 
 
-def _neighbourhood(read: Read, tiles: Grid, *, dtype: str, above: float) -> NDArray[np.bool_]:
+def _neighbourhood(read: Read, boxes: Grid, tiles: Grid, *, above: float) -> NDArray[np.bool_]:
     """Which tiles have something in them, or lie beside one that has."""
     standing = np.zeros(tiles.counts, dtype=np.int64)
-    voxels = np.zeros(tiles.counts, dtype=np.int64)
-    starts = [np.arange(0, n, b) for n, b in zip(tiles.frame[1:], tiles.block[1:], strict=True)]
-    for slab in _slabs(tiles.frame, dtype):
-        bright = read(slab) > above
-        for plane, z in zip(bright, range(slab.start[0], slab.stop[0]), strict=True):
-            row = z // tiles.block[0]
-            standing[row] += np.add.reduceat(
-                np.add.reduceat(plane, starts[0], axis=0, dtype=np.int64), starts[1], axis=1
-            )
-    for index in range(len(tiles)):
-        position = tiles.position(index)
-        voxels[position] = tiles.core(position).size
+    for box in boxes:
+        count: NDArray[Any] = read(box) > above
+        rows = _tile_of(box, tiles)
+        for axis in (2, 1, 0):
+            first = np.flatnonzero(np.diff(rows[axis], prepend=-1))
+            count = np.add.reduceat(count, first, axis=axis, dtype=np.int64)
+        standing[np.ix_(*map(np.unique, rows))] += count
+    voxels = np.array([core.size for core in tiles]).reshape(tiles.counts)
     near: NDArray[np.bool_] = ndimage.binary_dilation(
         standing > SHARE * voxels, structure=np.ones((3, 3, 3), dtype=bool)
     )
     return near
 
 
-def _within(read: Read, tiles: Grid, near: NDArray[np.bool_], *, dtype: str) -> Iterator[NDArray[Any]]:
-    """Grey values (1, n) of the chosen tiles in each plane; slabs without any are not read."""
-    _, high, wide = tiles.frame
-    _, tall, broad = tiles.block
-    for slab in _slabs(tiles.frame, dtype):
-        rows = [z // tiles.block[0] for z in range(slab.start[0], slab.stop[0])]
-        if near[rows].any():
-            for plane, row in zip(read(slab), rows, strict=True):
-                yield plane[near[row].repeat(tall, axis=0)[:high].repeat(broad, axis=1)[:, :wide]][None]
+def _within(read: Read, boxes: Grid, tiles: Grid, near: NDArray[np.bool_]) -> Iterator[NDArray[Any]]:
+    """Grey values (1, n) of the chosen tiles in each plane; boxes without any are not read."""
+    for box in boxes:
+        z, y, x = _tile_of(box, tiles)
+        if near[np.ix_(*map(np.unique, (z, y, x)))].any():
+            for plane, row in zip(read(box), z, strict=True):
+                yield plane[near[row][np.ix_(y, x)]][None]
 
 
-def _slabs(shape: Shape, dtype: str) -> Iterator[Box]:
-    """Boxes of whole planes that tile the frame."""
-    planes = max(1, SLAB_BYTES // (shape[1] * shape[2] * np.dtype(dtype).itemsize))
-    return iter(Grid(shape, (min(planes, shape[0]), shape[1], shape[2])))
+def _tile_of(box: Box, tiles: Grid) -> tuple[NDArray[np.int64], ...]:
+    """Grid position along each axis of the tile that every plane, row and column of a box is in."""
+    return tuple(np.arange(a, b) // side for a, b, side in zip(box.start, box.stop, tiles.block, strict=True))

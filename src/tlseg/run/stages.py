@@ -33,7 +33,7 @@ from tlseg.run.tables import load_detection, load_numbers, save_detection, save_
 
 
 def find_statistics(run: RunContext, frame: int) -> tuple[float, float]:
-    """Grey values of a frame that become 0 and 1, read in slabs; also finds NaN, constant frames and broken chunks."""
+    """Grey values of a frame that become 0 and 1, chunk by chunk; also finds NaN, constant frames and broken chunks."""
     source, spec = run.source, run.spec
     found = measure_brightness(
         lambda box: source.read(frame, box),
@@ -43,6 +43,7 @@ def find_statistics(run: RunContext, frame: int) -> tuple[float, float]:
         grid_um=spec.spacing_um,
         scaling=spec.scaling,
         frame=frame,
+        chunk=source.chunk_shape,
     )
     return found.low, found.high
 

@@ -99,6 +99,12 @@ class MovieSource:
         """Voxels (z, y, x) of a frame."""
         return self.shape[1:]
 
+    @property
+    def chunk_shape(self) -> Shape:
+        """Voxels (z, y, x) that are decoded at once, 1 along an axis the array does not have."""
+        size = dict(zip(self.axes, _open_array(self, _stamp(self)).chunks, strict=True))
+        return (size.get("z", 1), size.get("y", 1), size.get("x", 1))
+
     def read(self, frame: int, box: Box) -> npt.NDArray[np.generic]:
         """Read the voxels (z, y, x) of a box of one frame, in native byte order.
 
