@@ -77,8 +77,8 @@ def test_noise_alone_is_taken_whole() -> None:
 def test_how_much_is_read_at_once_changes_nothing(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = (wide(embryo(), (40, 200, 200), (3, 9, 70)) / 8).astype(dtype)
     expected = measured(image)
-    monkeypatch.setattr(brightness, "READ_BYTES", 999)
-    assert measured(image) == expected, "pieces of rows"
+    monkeypatch.setattr(brightness, "READ_BYTES", 20_000)
+    assert measured(image) == expected, "parts of planes"
     assert measured(image, chunk=(7, 60, 30)) == expected
     assert measured(image, chunk=(64, 500, 31)) == expected
 

@@ -80,7 +80,7 @@ def test_normalising_does_not_depend_on_the_cut() -> None:
 def test_values_that_are_no_numbers_are_refused(bad: float) -> None:
     values = image("float32")
     values[3, 4, 5] = bad
-    with pytest.raises(MovieError, match=r"Frame 4 holds NaN or infinite values, first in plane z = 3\."):
+    with pytest.raises(MovieError, match=r"Frame 4 holds NaN or infinite values, in plane z = 3\."):
         frame_statistics(values, frame=4)
 
 
