@@ -39,10 +39,12 @@ chaos: $(VENV)/.tests            ## kill workers, client and scheduler in every 
 clean:
 	rm -rf $(VENV) demo build dist
 
-# The constraints file pins PyTorch, so that everybody develops with the same build.
+# The constraints file pins PyTorch, so that everybody develops with the same version. TORCH_INDEX, where given, is the
+# index it is taken from: that of CPU builds saves gigabytes of CUDA.
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet -c constraints.txt --index-url $(TORCH_INDEX) torch)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .

@@ -30,7 +30,7 @@ KNEE = 5.0
 class FrameStatistics:
     """Grey values that become 0 (`low`) and 1 (`high`): a frame's median and 99.9th percentile, or its extremes.
 
-    In between it is a straight line, but for "asinh": there intensities far above `high` grow as their logarithm (ten
+    The mapping is linear, except for "asinh": there intensities far above `high` grow as their logarithm (ten
     times `high` is 2), and dim ones, near `low`, are spread about twice as wide as on the line.
     """
 
