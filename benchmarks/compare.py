@@ -2,8 +2,8 @@
 
     python benchmarks/compare.py --fold Emb11=embryo-without-emb11 --baselines Emb11=runs/emb11 --out compare
 
-`--fold` names tlseg's own model for some held-out embryos, as in accuracy.py; `--baselines` a folder with the other
-networks trained without them. What is not there is left out:
+`--fold` names tlseg's own model for some held-out embryos, as in accuracy.py; `--beside` another one that did not see
+them; `--baselines` a folder with the other networks trained without them. What is not there is left out:
 
     runs/emb11/unet3d/best.pt      3D U-Net, 19,073,665 parameters
     runs/emb11/qcanet-nsn/best.pt  NSN as published: extremes as scaling, flips alone, two outputs, Dice
@@ -54,10 +54,20 @@ def main() -> None:
     parser.add_argument(
         "--baselines", action="append", default=[], metavar="GROUPS=FOLDER", help="held-out groups and their networks"
     )
+    parser.add_argument(
+        "--beside",
+        action="append",
+        default=[],
+        metavar="GROUPS=MODEL",
+        help="another model of tlseg, of longer training",
+    )
     options = parser.parse_args()
     folds = open_folds(options)
     baselines = open_baselines(options.baselines, folds, options.out)
-    rows = score_all(folds, methods_of(baselines, folds))
+    methods = methods_of(baselines, folds)
+    for text in options.beside:
+        methods |= beside(open_folds(argparse.Namespace(**vars(options) | {"fold": [text]})))
+    rows = score_all(folds, methods)
     text = report(rows, missing_from(baselines, folds))
     options.out.mkdir(parents=True, exist_ok=True)
     rows.to_csv(options.out / "compare.csv", index=False)
@@ -162,6 +172,13 @@ def methods_of(baselines: Mapping[str, Baselines], folds: list[Fold]) -> dict[st
     return methods
 
 
+def beside(folds: list[Fold]) -> dict[str, Method]:
+    """The stacks of these folds by their own model."""
+    of = {stack.name: fold for fold in folds for stack in fold.stacks}
+    (name,) = {fold.model.spec.name for fold in folds}
+    return {f"{OURS}, {name}": lambda fold, stack: ours(of[stack.name], stack)}
+
+
 def missing_from(baselines: Mapping[str, Baselines], folds: list[Fold]) -> list[str]:
     """Methods that are left out, and why."""
     groups = sorted({stack.group for fold in folds for stack in fold.stacks})
@@ -219,7 +236,7 @@ def ahead(staged: pd.DataFrame) -> str:
     late = staged[staged["stage"].isin(FROM_5)]
     told = []
     for stage, some in late.groupby("stage", observed=True):
-        means = some.groupby("method")[["seg", "mucov"]].mean()
+        means = some[~some["method"].str.startswith(f"{OURS},")].groupby("method")[["seg", "mucov"]].mean()
         for score, name in (("seg", "SEG"), ("mucov", "MUCov")):
             others = means[score].drop(OURS)
             lead = means.loc[OURS, score] - others.max()
@@ -242,15 +259,16 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     staged = with_stage(rows)
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), sharey=True, layout="constrained")
     for axis, (score, told) in zip(axes, (("seg", "SEG"), ("mucov", "MUCov")), strict=True):
         wide = staged.pivot_table(index="stage", columns="method", values=score, observed=True, sort=False)
         for method in rows["method"].unique():
-            strong = {"linewidth": 2.5, "color": "black"} if method == OURS else {"linewidth": 1.4}
-            axis.plot([str(s) for s in wide.index], wide[method], marker="o", markersize=4, label=method, **strong)
+            style: dict[str, object] = {"color": "black"} if method.startswith(OURS) else {}
+            style |= {"linewidth": 2.5} if method == OURS else {"linestyle": "--"} if style else {}
+            axis.plot([str(s) for s in wide.index], wide[method], marker="o", markersize=4, label=method, **style)
         axis.set(title=told, xlabel="nuclei", ylim=(0, 1))
         axis.grid(alpha=0.3)
-    axes[0].legend(loc="lower left", fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
