@@ -1,11 +1,12 @@
 """At which brightness do people draw the border of a nucleus?
 
-    python benchmarks/level.py [--data DIR] [--groups Emb03,Emb08,Emb11]
+    python benchmarks/level.py [--data DIR] [--groups Emb03,Emb08,Emb11] [--quantile 0.999] [--average 1]
 
 For every stack with truth: the threshold on the slightly blurred image whose foreground fits the truth best (by IoU, near
 nuclei), as a share of the way from the frame's median to its 99.9th percentile. If that share is the same everywhere, the
 scaled intensity says where a nucleus ends, and crops that a network learns from must not change it much. The last table
-is what one such threshold is worth, for comparison with networks.
+is what one such threshold is worth, for comparison with networks. Other quantiles, and quantiles of averaged voxels, can be
+tried in place of that percentile.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--groups", help="only these")
+    parser.add_argument("--quantile", type=float, default=0.999, help="how bright a frame is")
+    parser.add_argument("--average", type=int, default=1, help="side of the box that is averaged over before")
     options = parser.parse_args()
     pairs = find_pairs(options.data)
     wanted = set(options.groups.split(",")) if options.groups else {p.group for p in pairs}
@@ -40,7 +43,8 @@ def main() -> None:
     for pair in (p for p in pairs if p.group in wanted):
         image, labels = read_pair(pair)
         truth, image = labels > 0, image.astype(np.float32)
-        low, top = np.quantile(image, [0.5, 0.999])
+        low = np.quantile(image, 0.5)
+        top = np.quantile(ndimage.uniform_filter(image, options.average), options.quantile)
         scaled = (ndimage.gaussian_filter(image, BLUR) - low) / (top - low)
         near = ndimage.binary_dilation(truth, iterations=NEAR)
         share = max(SHARES, key=lambda s: iou(truth[near], scaled[near] > s))
