@@ -161,6 +161,17 @@ def test_large_labels_become_uint32_ome_tiff(family: Path, tmp_path: Path) -> No
     assert open_label_movie(done.path).spacing_um == pytest.approx((1.6, 0.8, 0.8))
 
 
+def test_labels_edited_by_hand_are_exported_as_they_are(result: Path, tmp_path: Path) -> None:
+    """The table does not know them, and 16 bits do not hold them."""
+    edited = tmp_path / "edited.ome.zarr"
+    shutil.copytree(result, edited)
+    pixels = zarr.open_group(edited, mode="r+")["labels/nuclei/0"]
+    pixels[1, 3, 4, 5] = 70_001
+    assert read_table(edited, "nuclei")["label"].max() < 65_536
+    files = sorted(Path(export(edited, "tiff", out=tmp_path / "stacks").path).iterdir())
+    np.testing.assert_array_equal(np.stack([tifffile.imread(file) for file in files]), pixels[:])
+
+
 # --- tables
 
 

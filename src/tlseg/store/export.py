@@ -16,12 +16,12 @@ from tlseg.store.export_ctc import TRACK_FILE, write_ctc
 from tlseg.store.export_geff import copy_geff, is_detached
 from tlseg.store.export_tables import csv_columns, napari_columns, write_csv, write_napari
 from tlseg.store.export_target import beside, has_header, local_target, only_files, publishing
-from tlseg.store.export_tiff import is_exported, slabs, write_stacks
+from tlseg.store.export_tiff import is_exported, write_stacks
 from tlseg.store.export_zarr import is_v04_export, write_v04
 from tlseg.store.label_movie import open_label_movie
 from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.result import open_result
-from tlseg.store.tables import list_tables, read_table
+from tlseg.store.tables import read_table
 
 Format = Literal["ctc", "geff", "tiff", "csv", "ome-zarr-0.4", "napari"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -136,7 +136,7 @@ def _write(
             raise LabelError(f"{root} has no tracks of {name!r}. Make them with tlseg link.")
         return copy_geff(graph, part), "nodes", ()
     if format == "tiff":
-        write_stacks(labels, part, prefix=name, greatest=_greatest(root, name, labels), progress=progress)
+        write_stacks(labels, part, prefix=name, progress=progress)
         return labels.n_frames, "frames", ()
     if format == "csv":
         rows_written = write_csv(
@@ -153,14 +153,6 @@ def _ctc_notes(pieces: int, tracks: int) -> tuple[str, ...]:
     if pieces == tracks:
         return ()
     return (f"{pieces - tracks} gaps became tracks of their own with a parent, because this format has no gaps.",)
-
-
-def _greatest(root: str, name: str, labels: MovieSource) -> int:
-    """Return the greatest label of the movie: from its table, or from the pixels where there is none."""
-    if name in list_tables(root):
-        return int(read_table(root, name, columns=["label"])["label"].to_numpy().max(initial=0))
-    boxes = slabs(labels)
-    return max((int(labels.read(t, box).max()) for t in range(labels.n_frames) for box in boxes), default=0)
 
 
 def _is_export(path: Path, format: Format, root: str, name: str, labels: MovieSource) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from tlseg.errors import LabelError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.movie import MovieSource
 
@@ -19,19 +20,19 @@ SOFTWARE = "tlseg"
 """Tag of every file written here, which tells an export, which may be replaced, from someone's images."""
 
 MOST_UINT16 = int(np.iinfo(np.uint16).max)
+MOST_UINT32 = int(np.iinfo(np.uint32).max)
 SLAB_BYTES = 64 * 2**20
 _IMAGEJ_BYTES = 2**32 - 2**20  # ImageJ's hyperstacks have 32-bit offsets
 
 Planes = Iterator[npt.NDArray[np.generic]]
 
 
-def write_stacks(
-    labels: MovieSource, folder: Path, *, prefix: str, greatest: int, progress: Callable[[int, int], None]
-) -> None:
+def write_stacks(labels: MovieSource, folder: Path, *, prefix: str, progress: Callable[[int, int], None]) -> None:
     """Write `PREFIX_t0000.tif`, one file per frame.
 
     Labels up to 65,535 become uint16 ImageJ hyperstacks with spacing and unit. ImageJ has no uint32, so greater labels
-    become uint32 OME-TIFF (`.ome.tif`), which Bio-Formats and every TIFF library read without loss.
+    become uint32 OME-TIFF (`.ome.tif`), which Bio-Formats and every TIFF library read without loss. All frames have one
+    data type, so the pixels are read twice: labels edited by hand may be greater than any in the table.
 
     Parameters
     ----------
@@ -41,13 +42,16 @@ def write_stacks(
         New folder.
     prefix : str
         Start of the file names.
-    greatest : int
-        Greatest label of the movie: all frames have one data type.
     progress : callable
         Called with (done, total) frames.
+
+    Raises
+    ------
+    LabelError
+        If a label is negative or more than 32 bits hold.
     """
+    suffix, dtype = ("tif", "uint16") if _greatest(labels) <= MOST_UINT16 else ("ome.tif", "uint32")
     folder.mkdir()
-    suffix, dtype = ("tif", "uint16") if greatest <= MOST_UINT16 else ("ome.tif", "uint32")
     digits = max(4, len(str(labels.n_frames - 1)))
     progress(0, labels.n_frames)
     for frame in range(labels.n_frames):
@@ -123,6 +127,21 @@ def planes(
     for box in slabs(labels):
         slab = labels.read(frame, box)
         yield from slab if renumber is None else renumber(slab)
+
+
+def _greatest(labels: MovieSource) -> int:
+    greatest = 0
+    for frame in range(labels.n_frames):
+        for box in slabs(labels):
+            slab = labels.read(frame, box)
+            low, high = slab.min(), slab.max()
+            if not (low >= 0 and high <= MOST_UINT32):
+                raise LabelError(
+                    f"Frame {frame} has labels from {low:g} to {high:g}. TIFF stacks hold 0 (background) to {MOST_UINT32}; "
+                    "number them anew."
+                )
+            greatest = max(greatest, int(high))
+    return greatest
 
 
 def slabs(labels: MovieSource) -> list[Box]:
