@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from browser import Browser, find_browser
 from commandline import invoke
+from handmade import write_movie
 from runs import inputs, run
 from tlseg.cli import main
 from tlseg.errors import LabelError, MovieError
@@ -22,8 +24,14 @@ from tlseg.report.write import footage_of, write_report
 from tlseg.run.segment import Summary
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
-from tlseg.store.movie import MovieSource
+from tlseg.store.image_of import image_of
+from tlseg.store.labels import create_labels
+from tlseg.store.movie import MovieSource, open_source
+from tlseg.store.place import Place
+from tlseg.store.protect import CopiedImage
 from tlseg.store.result import open_result
+from tlseg.store.tables import write_table
+from tlseg.view.scene import open_scene
 
 EVIL = "/data/</title><script>document.title='taken'</script>.ome.zarr"
 
@@ -135,13 +143,43 @@ def test_more_frames_than_fit_are_thinned_out(embryo: Path, monkeypatch: pytest.
     assert (fewer.shots[0].t, fewer.shots[-1].t) == (0, 15)
 
 
+def test_an_image_of_other_frames_lies_where_its_times_say(tmp_path: Path) -> None:
+    """Labels beside the copy of frames 1 to 3: some lie within it, some do not."""
+    frames = np.random.default_rng(0).integers(0, 1000, (5, 8, 16, 16), dtype=np.uint16)
+    movie = open_source(write_movie(tmp_path / "movie.ome.zarr", frames))
+    root = tmp_path / "out.ome.zarr"
+    copied = CopiedImage(Place(str(root)), movie, range(1, 4))
+    copy = copied.open()
+    for frame in copied.frames:
+        copy.write(frame, Box.of_shape(movie.frame_shape))
+    copy.finish()
+    for name, chosen in (("later", range(2, 4)), ("earlier", range(3)), ("outside", range(3, 5))):
+        writer = create_labels(root, name=name, source=movie, frames=chosen)
+        writer.write(chosen[0], Box.of_shape(movie.frame_shape), np.ones(movie.frame_shape, np.uint32))
+        writer.finish()
+        write_table(root, name, [pd.DataFrame({"t": [0], "label": [1], "parent": [0]})])
+    labels = open_source(root / "labels" / "later")
+    found = image_of(labels, str(root))
+    assert found.first == 1
+    part = take_strip(footage_of(open_result(root, name="later"), labels, found))
+    whole = take_strip(open_footage(f"{root}/labels/later", movie.url, frames=range(2), first=2))
+    assert [shot.grey for shot in part.shots] == [shot.grey for shot in whole.shots]
+    assert open_scene(root, name="later").first == 1
+    for name in ("earlier", "outside"):
+        page = write_report(root, name=name, out=tmp_path / f"{name}.html").path.read_text()
+        assert "lacks some of the labels&#x27;, so it was left out" in page
+        scene = open_scene(root, name=name)
+        assert scene.image is None
+        assert "left out" in scene.note
+
+
 def test_labels_of_some_frames_lie_on_those_frames(tmp_path: Path) -> None:
     movie, model = inputs(tmp_path)
     run(movie, model, frames="1:3")
     result = open_result(movie)
     labels = open_footage(f"{movie}/labels/nuclei", None).labels
     assert labels.n_frames == 3
-    part = take_strip(footage_of(result, labels))
+    part = take_strip(footage_of(result, labels, image_of(labels, str(movie))))
     whole = take_strip(open_footage(f"{movie}/labels/nuclei", str(movie)))
     assert [shot.t for shot in part.shots] == [1, 2]
     assert [shot.grey for shot in part.shots] == [shot.grey for shot in whole.shots[1:]]

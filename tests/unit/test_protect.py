@@ -14,6 +14,7 @@ from runs import tree
 from tlseg.errors import LabelError
 from tlseg.geometry import Box
 from tlseg.store import protect
+from tlseg.store.labels import create_labels
 from tlseg.store.movie import open_source
 from tlseg.store.place import Place
 from tlseg.store.protect import CopiedImage, check_unused
@@ -43,23 +44,33 @@ def test_an_image_of_ones_own_is_never_replaced(tmp_path: Path, copied: CopiedIm
     before = tree(own)
     for may_replace in (False, True):
         with pytest.raises(LabelError, match="no copy made by a run"):
-            CopiedImage(Place(str(own)), copied.source, copied.frames).check(may_replace=may_replace)
+            CopiedImage(Place(str(own)), copied.source, copied.frames).check(may_replace=may_replace, name="nuclei")
     assert tree(own) == before
 
 
 def test_the_copy_of_something_else_is_replaced_only_when_told(tmp_path: Path, copied: CopiedImage) -> None:
-    copied.check(may_replace=False)
+    copied.check(may_replace=False, name="nuclei")
     make(copied)
-    copied.check(may_replace=False)
+    copied.check(may_replace=False, name="nuclei")
     assert copied.is_whole()
     for other in (image_of(tmp_path, "other", 2), CopiedImage(copied.root, copied.source, range(2))):
         assert not other.is_whole()
         with pytest.raises(LabelError, match="copy of another movie or of other frames"):
-            other.check(may_replace=False)
-        other.check(may_replace=True)
+            other.check(may_replace=False, name="nuclei")
+        other.check(may_replace=True, name="nuclei")
     make(other)
     assert other.is_whole()
     assert not copied.is_whole()
+
+
+def test_the_copy_that_other_labels_belong_to_stays(copied: CopiedImage) -> None:
+    make(copied)
+    create_labels(copied.root, name="nuclei", source=copied.source, frames=copied.frames).finish()
+    other = CopiedImage(copied.root, copied.source, range(1, 3))
+    other.check(may_replace=True, name="nuclei")
+    copied.check(may_replace=False, name="cells")
+    with pytest.raises(LabelError, match=r"the labels nuclei belong.*--no-image"):
+        other.check(may_replace=True, name="cells")
 
 
 def test_an_image_is_claimed_before_its_first_pixel(copied: CopiedImage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +86,7 @@ def test_an_image_is_claimed_before_its_first_pixel(copied: CopiedImage, monkeyp
     copied.open()
     assert claims[0]["frames"] == [0, 3]
     assert not copied.is_whole()
-    copied.check(may_replace=False)
+    copied.check(may_replace=False, name="nuclei")
 
 
 def test_another_copy_keeps_its_record_until_it_is_gone(
@@ -100,7 +111,7 @@ def test_a_damaged_record_is_told(copied: CopiedImage) -> None:
     make(copied)
     copied.record.write(b'{"input":')
     with pytest.raises(LabelError, match=r"image\.json cannot be read"):
-        copied.check(may_replace=False)
+        copied.check(may_replace=False, name="nuclei")
 
 
 def test_names_that_are_taken(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def command(result: str, name: str, viewer: str, port: int, no_browser: bool, as
         if as_json:
             print_json({"viewer": "napari", "result": result, "name": name, **early})
         _say_early(early)
+        _say_note(scene)
         napari.open_window(scene)
         return
     from tlseg.view.neuroglancer import serve
@@ -51,6 +52,7 @@ def command(result: str, name: str, viewer: str, port: int, no_browser: bool, as
                 print_json({"viewer": "neuroglancer", "result": result, "name": name, **shown, **early})
             else:
                 _say_early(early)
+                _say_note(scene)
                 _say(served.url, drawn=served.shown, tracks=served.trails)
             if not no_browser:
                 webbrowser.open(served.url)
@@ -89,6 +91,11 @@ def _say_early(early: dict[str, Any]) -> None:
         "frame until tracks are made. Load the page again to see further ones.",
         err=True,
     )
+
+
+def _say_note(scene: Scene) -> None:
+    if scene.note:
+        click.echo(scene.note, err=True)
 
 
 def _say(url: str, *, drawn: int, tracks: int) -> None:

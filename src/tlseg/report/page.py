@@ -50,6 +50,8 @@ class Content:
     clock : Clock
     strip : Strip
         Pictures of frames.
+    note : str
+        What to know about them, may be empty.
     table : DataFrame
         The complete nucleus table.
     beside : sequence of Panel
@@ -67,6 +69,7 @@ class Content:
     facts: Facts
     clock: Clock
     strip: Strip
+    note: str
     table: pd.DataFrame
     beside: Sequence[Panel]
     tree: Panel
@@ -167,7 +170,7 @@ def _pictures(content: Content) -> Raw:
         controls.append(tag("label", Raw('<input type="checkbox" id="numbers">'), "numbers"))
     every = "" if len(shots) == facts.frames else f" {len(shots)} of {facts.frames} frames are shown."
     side = " on the left, along x on the right" if strip.layout.side else ""
-    about = f"Maximum along z{side}; one colour is one nucleus. Arrow keys step through time.{every}"
+    about = f"Maximum along z{side}; one colour is one nucleus. Arrow keys step through time.{every} {content.note}"
     thumbs = tag(
         "div",
         *(_thumb(shot, text, i in printed) for i, (shot, text) in enumerate(zip(shots, texts, strict=True))),

@@ -105,14 +105,19 @@ class Footage:
         None where there are only labels.
     frames : range
         Frames that may be shown.
+    first : int
+        Frame of the image that lies beneath the labels' first.
     """
 
     labels: MovieSource
     image: MovieSource | None
     frames: range
+    first: int = 0
 
 
-def open_footage(labels: str, image: str | None, *, channel: int = 0, frames: range | None = None) -> Footage:
+def open_footage(
+    labels: str, image: str | None, *, channel: int = 0, frames: range | None = None, first: int = 0
+) -> Footage:
     """Open image and labels at the coarsest level that still fills a picture.
 
     Parameters
@@ -123,10 +128,12 @@ def open_footage(labels: str, image: str | None, *, channel: int = 0, frames: ra
         Channel of the image.
     frames : range, optional
         Frames that may be shown; all where not given.
+    first : int
+        Frame of the image that lies beneath the labels' first.
     """
     source = _fit_level(labels)
     shown = range(source.n_frames) if frames is None else frames
-    return Footage(source, None if image is None else _fit_level(image, channel=channel), shown)
+    return Footage(source, None if image is None else _fit_level(image, channel=channel), shown, first)
 
 
 def take_strip(footage: Footage, *, progress: Progress | None = None) -> Strip:
@@ -192,7 +199,7 @@ def take_shot(footage: Footage, t: int, layout: Layout) -> Shot:
 def _grey(footage: Footage, t: int, layout: Layout) -> NDArray[np.uint8]:
     if footage.image is None:
         return np.full(layout.size, _PAPER, np.uint8)
-    top, side = _project_image(footage.image, t)
+    top, side = _project_image(footage.image, footage.first + t)
     window = grey_window(top)
     parts = [grey_picture(top, layout.top, window=window)]
     if layout.side:

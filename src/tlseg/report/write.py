@@ -21,6 +21,7 @@ from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import MARK, Content, Panel, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
 from tlseg.report.timing import Clock, clock_for
+from tlseg.store.image_of import Found, image_of
 from tlseg.store.location import one_line
 from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.place import Place, place_of
@@ -127,13 +128,15 @@ def _is_report(file: Place) -> bool:
 
 def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progress: Progress | None) -> Content:
     frames, seen = source.n_frames, segmented_frames(result, source)
+    beneath = image_of(source, result.path, channel=result.image_channel)
     tracks = history.track_table(table)
     divided = history.divisions(tracks)
     clock = clock_for(frames, source.interval_s)
     return Content(
         facts=gather_facts(result, source, table, divisions=len(divided)),
         clock=clock,
-        strip=take_strip(footage_of(result, source), progress=progress),
+        strip=take_strip(footage_of(result, source, beneath), progress=progress),
+        note=beneath.note,
         table=table,
         beside=_beside(table, divided, frames, seen, clock),
         tree=_tree(tracks, table, frames, clock),
@@ -218,9 +221,12 @@ def _edges(result: Result) -> pd.DataFrame | None:
         return None
 
 
-def footage_of(result: Result, source: MovieSource) -> Footage:
-    """Pixels of labels and image, the channel that was segmented."""
-    labels, frames = f"{result.path}/labels/{result.name}", segmented_frames(result, source)
-    if result.image is None:
-        return open_footage(labels, None, frames=frames)
-    return open_footage(labels, result.path, channel=result.image_channel, frames=frames)
+def footage_of(result: Result, source: MovieSource, beneath: Found) -> Footage:
+    """Pixels of labels and of the image beneath them, the channel that was segmented."""
+    return open_footage(
+        f"{result.path}/labels/{result.name}",
+        None if beneath.image is None else result.path,
+        channel=result.image_channel,
+        frames=segmented_frames(result, source),
+        first=beneath.first,
+    )

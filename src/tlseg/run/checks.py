@@ -55,7 +55,7 @@ def check_existing(order: Order, *, overwrite: bool) -> None:
     """
     going_on = bool(Scratch.at(order.scratch.folder).done("output", 0))
     if order.image:
-        order.copied_image.check(may_replace=overwrite or going_on)
+        order.copied_image.check(may_replace=overwrite or going_on, name=order.name)
     if not (overwrite or going_on):
         check_unused(order.root, order.name)
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing
+from tlseg.store.image_of import Found, image_of
 from tlseg.store.inputs import is_zarr
 from tlseg.store.label_movie import LabelMovie, open_label_movie
-from tlseg.store.location import is_url, open_group, resolve
+from tlseg.store.location import is_url, resolve
 from tlseg.store.movie import MovieSource, open_source
 
 
@@ -111,12 +112,10 @@ def open_labels(
     _check_frames(movie)
     root, below, own = movie.source.rpartition("/labels/")
     layout = _own_layout(movie) if is_zarr(movie.source) else None
-    image, note = _image_of(root, layout, channel) if below and layout is not None else (None, None)
-    if layout is not None and image is not None:
-        first = _shift(layout, image) or 0
-        movie = movie.numbered_as(range(first, first + layout.n_frames))
-    elif layout is not None:
-        movie = movie.numbered_as(range(layout.n_frames))
+    found = image_of(layout, root, channel=channel) if below and layout is not None else Found(None)
+    image = found.image
+    if layout is not None:
+        movie = movie.numbered_as(range(found.first, found.first + layout.n_frames))
     base = image or layout or _made_up(movie)
     spacing = _spacing(base, spacing_um, where=movie.source)
     interval = base.interval_s if interval_s is None else interval_s
@@ -128,7 +127,7 @@ def open_labels(
         has_image=image is not None,
         own_name=own if below and layout is not None else None,
         home=Path(root) if writable else None,
-        notes=(note,) if note else (),
+        notes=(found.note,) if found.note else (),
     )
 
 
@@ -179,30 +178,6 @@ def _own_layout(movie: LabelMovie) -> MovieSource | None:
         return open_source(movie.source)
     except MovieError:
         return None
-
-
-def _image_of(root: str, layout: MovieSource, channel: int | str | None) -> tuple[MovieSource | None, str | None]:
-    """Return the image the labels belong to, or why it was left out."""
-    ome = dict(open_group(root).attrs).get("ome", dict(open_group(root).attrs))
-    if not isinstance(ome, dict) or "multiscales" not in ome:
-        return None, None
-    image = open_source(root, channel=channel)
-    if image.frame_shape != layout.frame_shape:
-        return None, (
-            f"The image has frames of {image.frame_shape} voxels and the labels of {layout.frame_shape}, so it was left "
-            "out."
-        )
-    if _shift(layout, image) is None:
-        return None, f"The image has {image.n_frames} frames and lacks some of the labels', so it was left out."
-    return image, None
-
-
-def _shift(layout: MovieSource, image: MovieSource) -> int | None:
-    """Frame of the image at which the labels start; None where they do not lie inside it."""
-    first = 0
-    if image.interval_s and layout.interval_s:
-        first = round((layout.start_s - image.start_s) / image.interval_s)
-    return first if first >= 0 and first + layout.n_frames <= image.n_frames else None
 
 
 def _made_up(movie: LabelMovie) -> MovieSource:

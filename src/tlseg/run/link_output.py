@@ -119,7 +119,7 @@ def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> 
         )
     may_replace = overwrite or target.unfinished.exists()
     if target.image:
-        CopiedImage(root, source.base, source.frames).check(may_replace=may_replace)
+        CopiedImage(root, source.base, source.frames).check(may_replace=may_replace, name=name)
     if not may_replace:
         check_unused(root, name)
 

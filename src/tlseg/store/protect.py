@@ -56,13 +56,15 @@ class CopiedImage:
         """File that says of which movie and frames the image is a copy; where it is absent, it is no copy."""
         return _record_in(self.root)
 
-    def check(self, *, may_replace: bool) -> None:
+    def check(self, *, may_replace: bool, name: str) -> None:
         """Raise `LabelError` where the group holds an image that may not be replaced.
 
         Parameters
         ----------
         may_replace
             Whether the copy of another movie or of other frames may be; an image that is no copy never may.
+        name
+            Labels that are to be written: where others are finished, the image is theirs too.
         """
         if not image_levels_in(self.root):
             return
@@ -71,7 +73,15 @@ class CopiedImage:
                 f"{self.root} holds an image that is no copy made by a run, so it is not replaced. Add the labels beside "
                 "it with --no-image, or write elsewhere with --out."
             )
-        if not may_replace and not self._is_recorded():
+        if self._is_recorded():
+            return
+        others = [other for other in existing_labels(self.root) if other != name]
+        if others:
+            raise LabelError(
+                f"{self.root} holds the copy of another movie or of other frames, to which the labels {', '.join(others)} "
+                "belong, so it is not replaced. Leave it as it is with --no-image, or write elsewhere with --out."
+            )
+        if not may_replace:
             raise LabelError(
                 f"{self.root} holds the copy of another movie or of other frames. Use --overwrite to replace it, or "
                 "write elsewhere with --out."

@@ -36,7 +36,7 @@ def add_layers(viewer: Any, scene: Scene) -> None:
             _levels(scene.image.url, scene.image, channel=scene.image.channel),
             name="image",
             contrast_limits=scene.window,
-            **_place(scene.image),
+            **_place(scene.image, first=scene.first),
         )
     levels = scene.result.arrays() if isinstance(scene.result, Unfinished) else _levels(labels.url, labels)
     viewer.add_labels(levels, name=scene.title, **_place(labels))
@@ -80,9 +80,9 @@ def _levels(path: str, source: MovieSource, *, channel: int | None = None) -> li
     return [open_movie(path, channel=channel, level=i).data for i in range(len(source.level_shapes))]
 
 
-def _place(source: MovieSource) -> dict[str, Any]:
-    """Scale and translation of the array's own axes, frames counted and space in micrometres."""
+def _place(source: MovieSource, *, first: int = 0) -> dict[str, Any]:
+    """Scale and translation of the array's own axes, frames counted from `first` and space in micrometres."""
     steps = dict(zip("zyx", source.spacing_um, strict=True)) | {"t": 1.0}
-    starts = dict(zip("zyx", source.translation_um, strict=True)) | {"t": 0.0}
+    starts = dict(zip("zyx", source.translation_um, strict=True)) | {"t": -float(first)}
     axes = [a for a in "tzyx" if a in source.axes]
     return {"scale": [steps[a] for a in axes], "translate": [starts[a] for a in axes]}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError
 from tlseg.geometry import Box, Spacing
 from tlseg.report.pixels import Window, grey_window, label_colors
+from tlseg.store.image_of import image_of
 from tlseg.store.movie import MovieSource, open_source
 from tlseg.store.result import Result, open_result
 from tlseg.store.unfinished import Unfinished
@@ -62,6 +63,10 @@ class Scene:
         Longest first.
     colors : dict of int to str
         CSS colour of each label, the same as in reports; empty where there are too many.
+    first : int
+        Frame of the image that lies beneath the labels' first.
+    note : str
+        Why an image is not shown, empty where none was left out.
     """
 
     result: Result | Unfinished
@@ -70,6 +75,8 @@ class Scene:
     window: Window | None
     trails: list[Trail] = field(repr=False)
     colors: dict[int, str] = field(repr=False)
+    first: int = 0
+    note: str = ""
 
     @property
     def title(self) -> str:
@@ -110,12 +117,13 @@ def open_scene(path: str | Path, *, name: str = "nuclei") -> Scene:
     """
     result = open_result(path, name=name)
     labels = open_source(f"{result.path}/labels/{name}")
-    image = None if result.image is None else open_source(result.path, channel=result.image_channel)
+    found = image_of(labels, result.path, channel=result.image_channel)
+    window = None if found.image is None else _window(found.image)
     nodes = _nodes(result)
     numbers = np.unique(nodes["label"].to_numpy(dtype=np.int64)) if len(nodes) else np.zeros(0, np.int64)
     few = numbers if len(numbers) <= MOST_COLORS else numbers[:0]
     colors = {int(n): _css(rgb) for n, rgb in zip(few, label_colors(few), strict=True)}
-    return Scene(result, labels, image, None if image is None else _window(image), trails(nodes), colors)
+    return Scene(result, labels, found.image, window, trails(nodes), colors, found.first, found.note)
 
 
 def open_unfinished(run: Unfinished) -> Scene:
@@ -126,7 +134,7 @@ def open_unfinished(run: Unfinished) -> Scene:
     MovieError
         If the movie is damaged.
     """
-    return Scene(run, run.labels, run.source, _window(run.source), [], {})
+    return Scene(run, run.labels, run.source, _window(run.source), [], {}, run.frames.start)
 
 
 def trails(nodes: pd.DataFrame) -> list[Trail]:
