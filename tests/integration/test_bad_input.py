@@ -20,7 +20,12 @@ from click.testing import CliRunner, Result
 from handmade import write_movie
 from runs import SHAPE, inputs, small_movie, tree
 from tlseg.cli import COMMANDS, main
+from tlseg.errors import MovieError
+from tlseg.models.bundle import load_model
+from tlseg.models.derive import rescaled
 from tlseg.run import cluster
+from tlseg.run.checks import check_spacing
+from tlseg.store.movie import open_source
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +100,16 @@ def edit_metadata(movie: Path, change: Callable[[Any], None]) -> None:
 
 def wrong_axes(movie: Path) -> None:
     edit_metadata(movie, lambda ome: ome["multiscales"][0]["axes"][3].update(name="q"))
+
+
+def nanometres(movie: Path) -> None:
+    shutil.rmtree(movie)
+    write_movie(movie, small_movie(2), spacing_um=(1600.0, 800.0, 800.0))
+
+
+def metres(movie: Path) -> None:
+    shutil.rmtree(movie)
+    write_movie(movie, small_movie(2), spacing_um=(1.6e-6, 8e-7, 8e-7))
 
 
 def no_spacing(movie: Path) -> None:
@@ -172,6 +187,8 @@ def no_image(movie: Path) -> None:
 MOVIES: list[tuple[Callable[[Path], None], str]] = [
     (wrong_axes, "axes"),
     (no_spacing, "--spacing Z,Y,X"),
+    (nanometres, "1600, 800, 800 um .* nanometres.*--spacing Z,Y,X"),
+    (metres, "far smaller than a nucleus.*--spacing Z,Y,X"),
     (missing_chunk, "1 chunks are missing, the first is 0/c/1"),
     (corrupt_chunk, "damaged or cut short"),
     (not_a_number, "NaN"),
@@ -321,7 +338,19 @@ def test_a_scheduler_that_does_not_answer(place: Path, monkeypatch: pytest.Monke
     assert tree(place) == before
 
 
-@pytest.mark.parametrize("damage", [no_spacing, missing_chunk, nothing, cut_metadata], ids=lambda d: d.__name__)
+def test_spacings_fit_where_nuclei_are_as_much_larger(place: Path) -> None:
+    movie = place / "movie.ome.zarr"
+    nanometres(movie)
+    spec = load_model(place / "model").spec
+    with pytest.raises(MovieError, match="nanometres"):
+        check_spacing(open_source(movie), spec)
+    for factor in (100, 1000, 3000):
+        check_spacing(open_source(movie), rescaled(spec, factor))
+
+
+@pytest.mark.parametrize(
+    "damage", [no_spacing, nanometres, missing_chunk, nothing, cut_metadata], ids=lambda d: d.__name__
+)
 def test_plan_refuses_too(place: Path, damage: Callable[[Path], None]) -> None:
     damage(place / "movie.ome.zarr")
     before = tree(place)

@@ -6,11 +6,13 @@ copied not even with it.
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tlseg.errors import LabelError, PlanError, TlsegError
+from tlseg.errors import LabelError, MovieError, PlanError, TlsegError
+from tlseg.predict.brightness import NUCLEUS
 from tlseg.store.labels import check_root
 from tlseg.store.location import one_line, real
 from tlseg.store.movie import MovieSource
@@ -19,7 +21,14 @@ from tlseg.store.protect import check_unused
 from tlseg.store.scratch import Scratch
 
 if TYPE_CHECKING:
+    from tlseg.models.bundle import ModelSpec
     from tlseg.run.job import Order
+
+MOST_FINER = 32
+"""Voxels of the model's grid that one of the movie may become along an axis; a nucleus is about 16 wide there."""
+
+LEAST_FRAME = 1 / 64
+"""Least volume of a frame, in nuclei: a quarter as wide as one."""
 
 
 def destination(source: MovieSource, out: str | Path | None, *, for_planning: bool) -> Place:
@@ -58,6 +67,25 @@ def check_existing(order: Order, *, overwrite: bool) -> None:
         order.copied_image.check(may_replace=overwrite or going_on, name=order.name)
     if not (overwrite or going_on):
         check_unused(order.root, order.name)
+
+
+def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
+    """Raise `MovieError` where voxels are so large, or frames so small, that their spacing must be of another unit."""
+    finer = [s / g for s, g in zip(source.spacing_um, spec.spacing_um, strict=True)]
+    if max(finer) > MOST_FINER or math.prod(finer) > NUCLEUS:
+        found, meant = "voxels are larger than a nucleus", "nanometres"
+    elif math.prod(finer) * math.prod(source.frame_shape) < NUCLEUS * LEAST_FRAME:
+        found, meant = "a whole frame is far smaller than a nucleus", "millimetres or metres"
+    else:
+        return
+    z, y, x = source.spacing_um
+    width = (NUCLEUS * math.prod(spec.spacing_um)) ** (1 / 3)
+    raise MovieError(
+        f"{source.url}: with a spacing of {z:g}, {y:g}, {x:g} um (z, y, x), {found}, which is about {width:.3g} um wide to "
+        f"the model {spec.name!r}. It may have been given in {meant}; put it right with: tlseg convert "
+        f"{Path(source.url).name} OUT.ome.zarr --spacing Z,Y,X (micrometres). For nuclei of another size: tlseg models "
+        "rescale"
+    )
 
 
 def check_scratch(root: Place, scratch: str | Path | None, *, elsewhere: bool) -> None:

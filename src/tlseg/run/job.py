@@ -17,7 +17,7 @@ from tlseg.models.bundle import BUNDLED, Flips, Model, ModelSpec, load_model
 from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, check_block, choose_cut, make_plan
 from tlseg.predict.infer import Device, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
-from tlseg.run.checks import destination
+from tlseg.run.checks import check_spacing, destination
 from tlseg.run.components import check_memory as check_components
 from tlseg.run.context import RunContext, network_roles
 from tlseg.run.crew import Site, cores, memory_per_worker
@@ -136,6 +136,7 @@ def check(
         raise ModelError(
             f"The model {loaded.spec.name!r} has no network for centres (ndn). Use --method components, or another model."
         )
+    check_spacing(source, loaded.spec)
     spec = loaded.spec if flips is None else replace(loaded.spec, flips=flips)
     settings = spec.label_settings(method)
     root = destination(source, out, for_planning=for_planning)
