@@ -84,6 +84,12 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     assert [event["event"] for event in read_events(place_of(tmp_path))] == ["a"]
 
 
+def test_a_line_that_is_no_text_is_left_out(tmp_path: Path) -> None:
+    line = b'{"time": "2026-01-01T00:00:00+00:00", "event": "%s"}\n'
+    (tmp_path / "events.jsonl").write_bytes(line % b"a" + line % b"\xff" + line % b"b")
+    assert [event["event"] for event in read_events(place_of(tmp_path))] == ["a", "b"]
+
+
 def test_the_diary_of_a_remote_result_is_copied_and_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remote, path = place_of("memory://diary/tlseg/nuclei"), tmp_path / "scratch.events.jsonl"
     monkeypatch.setattr(event_log, "COPY_S", 0.0)

@@ -139,9 +139,9 @@ def log_of(folder: Place, scratch: str) -> EventLog:
 
 
 def read_events(folder: Place) -> list[dict[str, Any]]:
-    """Events of all runs that wrote to an output, oldest first; a line that is cut short is left out."""
+    """Events of all runs that wrote to an output, oldest first; a line that is cut short or damaged is left out."""
     try:
-        lines = (folder / FILE).read_text().splitlines()
+        lines = (folder / FILE).read_bytes().splitlines()
     except FileNotFoundError:
         return []
     events = []
