@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tlseg.errors import LabelError, MovieError, PlanError, TlsegError
 from tlseg.predict.brightness import NUCLEUS
 from tlseg.store.labels import check_root
-from tlseg.store.location import one_line, real
+from tlseg.store.location import is_url, one_line, real
 from tlseg.store.movie import MovieSource
 from tlseg.store.place import Place, place_of
 from tlseg.store.protect import check_unused
@@ -88,13 +88,41 @@ def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
     )
 
 
-def check_scratch(root: Place, scratch: str | Path | None, *, elsewhere: bool) -> None:
-    """Raise `PlanError` where workers on other machines would not find the working files of a run."""
+def check_scratch(root: Place, scratch: str | Path | None, *, movie: str, elsewhere: bool) -> None:
+    """Raise `PlanError` where working files cannot lie, or workers on other machines would not find them.
+
+    Parameters
+    ----------
+    root
+        Output of the run.
+    scratch
+        Folder for working files, if one was named.
+    movie
+        What is segmented; nothing is written into it but labels and what belongs to them.
+    elsewhere
+        Whether workers may run on other machines.
+    """
+    if scratch is not None:
+        _check_scratch_folder(str(scratch), movie)
     if root.remote and scratch is None and elsewhere:
         raise PlanError(
             f"{root} is an object store, where working files cannot lie, and workers may run on other machines. Name a "
             "folder that all of them see with --scratch DIR."
         )
+
+
+def _check_scratch_folder(scratch: str, movie: str) -> None:
+    expected = "Expected a folder of this machine that all workers see."
+    if not scratch or is_url(scratch):
+        raise PlanError(f"--scratch is {scratch!r}. {expected}")
+    here, whole = real(scratch), real(movie)
+    if f"{here}/".startswith(f"{whole}/"):
+        raise PlanError(f"--scratch {scratch} lies inside the movie. Name a folder beside it.")
+    there = next(folder for folder in (Path(here), *Path(here).parents) if folder.exists())
+    if not there.is_dir():
+        raise PlanError(f"--scratch {scratch}: {there} is a file. {expected}")
+    if not os.access(there, os.W_OK):
+        raise PlanError(f"--scratch {scratch}: {there} cannot be written to. {expected}")
 
 
 def _instead(root: Place) -> str:

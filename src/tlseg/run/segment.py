@@ -180,7 +180,8 @@ def segment(
         repair=repair,
         scratch=scratch,
     )
-    check_scratch(order.root, scratch, elsewhere=any(place is not None for place in (scheduler, client, cluster)))
+    elsewhere = any(place is not None for place in (scheduler, client, cluster))
+    check_scratch(order.root, scratch, movie=order.source.url, elsewhere=elsewhere)
     check_free(order.folder)
     check_existing(order, overwrite=overwrite)
     try:
