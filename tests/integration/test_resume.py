@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,12 +22,14 @@ import pytest
 import zarr
 
 from handmade import save_threshold_model, write_movie
-from runs import BLOCK, essence, inputs, run, small_movie, tree
+from runs import BLOCK, essence, inputs, labels_of, run, small_movie, tree
 from tlseg.errors import LabelError, ResumeError, RunError, TlsegError
 from tlseg.link.settings import LinkSettings
+from tlseg.report.write import write_report
 from tlseg.run import components, finish, frames, publish, stages
 from tlseg.run import segment as segment_module
 from tlseg.run.job import prepare
+from tlseg.run.status import unfinished_run
 from tlseg.store import protect
 from tlseg.store.image_writer import ImageCopy
 from tlseg.store.labels import LabelWriter
@@ -103,6 +106,21 @@ def assert_undisturbed(base: Path, out: Path, *, like: str = "result.zarr") -> N
         np.testing.assert_array_equal(zarr.open_array(out / array, mode="r")[:], expected)
     assert {p.name for p in (out / "tlseg/nuclei").iterdir()} == {"run.json", "audit.json", "events.jsonl", "maps"}
     assert open_result(out).record["complete"] is True
+
+
+def test_a_run_inside_a_movie_moves_with_it(base: Path, tmp_path: Path) -> None:
+    before, after = tmp_path / "before.ome.zarr", tmp_path / "after.ome.zarr"
+    shutil.copytree(base / "movie.ome.zarr", before)
+    with stopping(stages, "flood", after=0), pytest.raises(RunError):
+        run(before, base / "model", **FIRST)
+    before.rename(after)
+    found = unfinished_run(after)
+    assert found is not None
+    assert found.source.url == str(after)
+    done = run(after, base / "model", **FIRST)
+    assert done.resumed
+    np.testing.assert_array_equal(labels_of(after)[0], labels_of(base / "first.zarr")[0])
+    assert write_report(after, out=tmp_path / "report.html").facts.movie == str(after)
 
 
 # --- every stage ----------------------------------------------------------------------------------------------------

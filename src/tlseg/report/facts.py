@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from tlseg.store.movie import MovieSource
+from tlseg.store.movie import MovieSource, address_of
 from tlseg.store.result import Result
 
 
@@ -125,7 +125,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         touching_edge=int(table["touches_edge"].sum()),
         first_count=int(counts.get(frames[0], 0)),
         last_count=int(counts.get(frames[-1], 0)),
-        movie=str(_mapping(made_of, "input").get("url", "")),
+        movie=address_of(_mapping(made_of, "input"), root=result.path),
         model=_model(_mapping(made_of, "model")),
         method=str(_mapping(made_of, "settings").get("method", "")),
         device=str(made_of.get("device", "")),

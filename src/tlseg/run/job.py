@@ -79,7 +79,7 @@ class Job(Order):
         return {
             "tlseg": __version__,
             "working_tables": FORMAT,
-            "input": run.source.identity(),
+            "input": run.source.identity(root=self.root.url),
             "frames": [run.frames.start, run.frames.stop],
             "model": {"name": run.spec.name, "digest": run.model_digest, "flips": run.spec.flips},
             "settings": run.settings.deciding(),
@@ -183,7 +183,7 @@ def plan_job(order: Order, site: Site) -> Job:
         halos=halos,
         seen=seen,
         limit_bytes=limit,
-        block=order.block or _block_of_unfinished(order.scratch, source),
+        block=order.block or _block_of_unfinished(order),
     )
     roles = network_roles(order.settings)
     for role in roles:
@@ -249,10 +249,11 @@ def _with_halo_over(settings: LabelSettings, divisor: int) -> LabelSettings:
     return replace(settings, halo_um=settings.halo_um / divisor, margin_um=settings.margin_um / divisor)
 
 
-def _block_of_unfinished(scratch: Scratch, source: MovieSource) -> Shape | None:
+def _block_of_unfinished(order: Order) -> Shape | None:
     """Block of a run of this movie that was stopped here: free memory may have changed since, and it goes on as it began."""
-    stored = scratch.fingerprint() or {}
-    if stored.get("input") != json.loads(json.dumps(source.identity())) or "block" not in stored:
+    stored = order.scratch.fingerprint() or {}
+    movie = json.loads(json.dumps(order.source.identity(root=order.root.url)))
+    if stored.get("input") != movie or "block" not in stored:
         return None
     z, y, x = stored["block"]
     return (z, y, x)

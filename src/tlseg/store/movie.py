@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +29,9 @@ from tlseg.store.metadata import ImageMetadata, Json, parse_image
 if TYPE_CHECKING:
     import xarray
     from zarr.core.array import Array
+
+HERE = "."
+"""Address of a movie that holds the result itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +157,14 @@ class MovieSource:
             wanted=tuple(wanted.values()),
         )
 
-    def identity(self) -> Json:
-        """Everything that makes this the same input again, ready for JSON."""
+    def identity(self, *, root: str | None = None) -> Json:
+        """Everything that makes this the same input again, ready for JSON.
+
+        A movie that is itself the `root` of a result is told by its pixels alone, so that both can be moved together: its
+        address is `HERE`.
+        """
         return {
-            "url": self.url,
+            "url": HERE if self.url == root else self.url,
             "array": self.array_path,
             "array_metadata": self.digest,
             "axes": self.axes,
@@ -166,6 +173,12 @@ class MovieSource:
             "dtype": self.dtype,
             "spacing_um": list(self.spacing_um),
         }
+
+
+def address_of(identity: Mapping[str, Any], *, root: str) -> str:
+    """Address of the movie of an `identity` that a result in `root` recorded; empty where it has none."""
+    url = str(identity.get("url", ""))
+    return root if url == HERE else url
 
 
 def open_source(path: str | Path, *, channel: int | str | None = None, level: int = 0) -> MovieSource:

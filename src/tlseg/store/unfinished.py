@@ -24,7 +24,7 @@ from tlseg.store.atomic import write_atomically
 from tlseg.store.labels import existing_labels, pyramid_beside
 from tlseg.store.location import open_store
 from tlseg.store.metadata import Json, image_axes, write_multiscales
-from tlseg.store.movie import MovieSource, open_source
+from tlseg.store.movie import MovieSource, address_of, open_source
 from tlseg.store.place import Place
 from tlseg.store.pyramid import Pyramid, downsample_labels, plan_pyramid
 from tlseg.store.scratch import LABELS, Scratch
@@ -196,8 +196,8 @@ def find_unfinished(path: str, name: str, *, folder: str) -> Unfinished | None:
     if told is None or not scratch.lease:
         return None
     movie = told["input"]
-    source = open_source(movie["url"], channel=int(movie["channel"]))
-    if json.loads(json.dumps(source.identity())) != movie:
+    source = open_source(address_of(movie, root=path), channel=int(movie["channel"]))
+    if json.loads(json.dumps(source.identity(root=path))) != movie:
         raise MovieError(f"{source.url} was replaced since the run in {path} began, so its labels do not fit it.")
     z, y, x = told["block"]
     return Unfinished(path, name, scratch, source, range(*told["frames"]), (z, y, x))
