@@ -90,6 +90,13 @@ def test_a_constant_frame_is_refused_by_its_number(dtype: str) -> None:
         frame_statistics(np.full(SHAPE, 7, dtype=dtype), frame=12)
 
 
+@pytest.mark.parametrize("values", [(0.0, 1e-39), (1e-40, 1e-39)])
+def test_contrast_that_cannot_be_scaled_is_refused(values: tuple[float, float]) -> None:
+    frame = np.resize(np.array(values, np.float32), SHAPE)
+    with pytest.raises(MovieError, match=r"Frame 12 is as good as constant.*--frames"):
+        frame_statistics(frame, frame=12)
+
+
 def test_a_frame_with_few_bright_voxels_has_contrast() -> None:
     values = np.full(SHAPE, 10, dtype=np.uint16)
     values[0, 0, 0] = 900

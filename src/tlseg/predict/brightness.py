@@ -69,7 +69,7 @@ def measure_brightness(
     Raises
     ------
     MovieError
-        For NaN or infinite values, dtypes that cannot be normalised, and constant or empty frames.
+        For NaN or infinite values, dtypes that cannot be normalised, and empty or (all but) constant frames.
     """
     checked = _finite(read, dtype=dtype, frame=frame)
     boxes = Grid(shape, slab(shape, unit=chunk, most=READ_BYTES // np.dtype(dtype).itemsize))
@@ -93,7 +93,15 @@ def measure_brightness(
             f"Frame {frame} is constant: every voxel is {low:g}. A frame needs contrast to be normalised; leave it out "
             "with --frames A:B, or check the export of the movie."
         )
-    return FrameStatistics(low, high, scaling)
+    found = FrameStatistics(low, high, scaling)
+    with np.errstate(all="ignore"):
+        scaled = found.normalise(np.array([low, most]))
+    if not np.isfinite(scaled).all():
+        raise MovieError(
+            f"Frame {frame} is as good as constant: from {low:g} to {high:g} there is too little contrast for 32-bit "
+            "numbers. Multiply its grey values, or leave it out with --frames A:B."
+        )
+    return found
 
 
 def _finite(read: Read, *, dtype: str, frame: int) -> Read:
