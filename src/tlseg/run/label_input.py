@@ -71,12 +71,25 @@ class LabelInput:
             return np.zeros(box.shape, dtype=np.uint32)
         return as_labels(self.movie.read(frame, box), where=f"{self.movie.source}, frame {frame}")
 
-    def grey(self, frame: int, box: Box) -> NDArray[np.generic]:
-        """Grey values (z, y, x) of a box, 0 where there is no image."""
+    def grey(self, frame: int, box: Box, *, labels: NDArray[np.uint32]) -> NDArray[np.generic]:
+        """Grey values (z, y, x) of a box where there are `labels` (z, y, x), 0 elsewhere or where there is no image.
+
+        Raises
+        ------
+        MovieError
+            If one of them cannot be added exactly (`tlseg.measure.exact`): it is NaN, infinite, or too large.
+        """
         if not self.has_image:
             return np.zeros(box.shape, dtype=np.uint8)
-        values = self.base.read(frame, box)
-        return np.nan_to_num(values, posinf=0, neginf=0) if values.dtype.kind == "f" else values
+        values = np.where(labels != 0, self.base.read(frame, box), 0)
+        most = np.finfo(np.float32).max if values.dtype.kind == "f" else np.iinfo(np.uint32).max
+        bad = ~((values >= -most) & (values <= most))
+        if bad.any():
+            raise MovieError(
+                f"{self.base.url}: in frame {frame}, label {labels[bad][0]} holds the grey value {values[bad][0]:g}. "
+                f"Expected numbers from {-most:g} to {most:g}: replace it, or convert the image to float32."
+            )
+        return values
 
 
 def open_labels(

@@ -44,10 +44,11 @@ def measure_frame(source: LabelInput, frame: int, *, block: Shape | None = None)
         z, y, x = (max(0, a - 1) for a in core.start)
         crop = Box((z, y, x), core.stop)
         labels = source.labels(frame, crop)
+        owned = labels[core.inside(crop).slices]
         sums.append(
             measure_block(
                 labels,
-                source.grey(frame, core),
+                source.grey(frame, core, labels=owned),
                 crop=crop,
                 core=core,
                 frame=everything,
@@ -55,7 +56,7 @@ def measure_frame(source: LabelInput, frame: int, *, block: Shape | None = None)
             )
         )
         if frame + 1 in source.movie.frames:
-            shared.append(overlaps(labels[core.inside(crop).slices], source.labels(frame + 1, core)))
+            shared.append(overlaps(owned, source.labels(frame + 1, core)))
     return FrameSums(frame, add_sums(sums), add_overlaps(shared))
 
 

@@ -77,7 +77,7 @@ def _measured(source: LabelInput, frame: int, patch: Patch, patches: Patches) ->
     inside = source.movie.frames
     return measure_replacement(
         lambda box: read_mended(source, frame, box, patches),
-        lambda box: source.grey(frame, box),
+        lambda box: source.grey(frame, box, labels=read_mended(source, frame, box, patches)),
         box=patch.box,
         labels=patch.labels,
         replaced=patch.replaced,
