@@ -127,9 +127,35 @@ def test_levels_one_from_the_other_equal_levels_from_the_finest(image: np.ndarra
         np.testing.assert_allclose(level, downsample_image(image, factor), rtol=1e-6)
 
 
-def test_strided_labels_are_labels() -> None:
+def test_coarse_labels_are_labels() -> None:
     labels = np.random.default_rng(0).integers(0, 2**32, (5, 6, 7), dtype=np.uint32)
     assert np.isin(downsample_labels(labels, (2, 2, 2)), labels).all()
+
+
+@given(SMALL, FACTORS)
+@settings(max_examples=60, deadline=None)
+def test_coarse_labels_lie_where_the_metadata_put_them(shape: tuple[int, ...], factor: tuple[int, int, int]) -> None:
+    """The voxel that is kept holds the middle of its block, or is the last one where the block is cut short."""
+    for axis, (n, f) in enumerate(zip(shape, factor, strict=True)):
+        places = np.broadcast_to(np.arange(n).reshape([-1 if a == axis else 1 for a in range(3)]), shape)
+        kept = np.moveaxis(downsample_labels(places, factor), axis, 0)[:, 0, 0]
+        assert len(kept) == -(-n // f)
+        for i, place in enumerate(kept):
+            middle = i * f + (f - 1) / 2
+            assert abs(place - middle) <= 0.5 or place == n - 1 < middle
+
+
+@given(SMALL, FACTORS, st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_coarse_labels_of_parts_are_those_of_the_whole(
+    shape: tuple[int, int, int], factor: tuple[int, int, int], blocks: int
+) -> None:
+    labels = np.arange(np.prod(shape), dtype=np.uint32).reshape(shape)
+    whole = downsample_labels(labels, factor)
+    z, y, x = (f * blocks for f in factor)
+    for core in Grid(shape, (z, y, x)):
+        coarse = tuple(slice(a // f, -(-b // f)) for a, b, f in zip(core.start, core.stop, factor, strict=True))
+        np.testing.assert_array_equal(downsample_labels(labels[core.slices], factor), whole[coarse])
 
 
 @pytest.mark.usefixtures("small_regions")

@@ -36,7 +36,7 @@ class PyramidArrays:
     group : str
         Path or URL of the multiscale group.
     kind : {"image", "labels"}
-        Images are averaged into coarser levels, labels are strided.
+        Images are averaged into coarser levels, labels keep the voxel in the middle.
     axes : str
         Letters of the array's axes among t, c, z, y, x, in that order.
     n_frames, n_channels : int

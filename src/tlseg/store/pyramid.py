@@ -139,11 +139,16 @@ def slabs(regions: Grid, *, most_voxels: int) -> Iterator[Box]:
 
 
 def downsample_labels(labels: npt.NDArray[np.generic], factor: Shape) -> npt.NDArray[np.generic]:
-    """Keep every `factor`-th voxel (z, y, x) from the origin: values stay label values.
+    """Keep the voxel in the middle of each block of `factor` voxels (z, y, x): values stay label values, in their places.
 
-    The array must start where the frame starts or on a multiple of `factor`, so that crops agree with the whole.
+    Of two in the middle it is the later one, of a block cut short by the end of the array the last one if need be. The
+    array must start where the frame starts or on a multiple of `factor` and end likewise, so that crops agree with the
+    whole.
     """
-    return labels[:: factor[0], :: factor[1], :: factor[2]]
+    if factor == (1, 1, 1):
+        return labels
+    z, y, x = (np.minimum(np.arange(0, n, f) + f // 2, n - 1) for n, f in zip(labels.shape, factor, strict=True))
+    return labels[np.ix_(z, y, x)]
 
 
 def downsample_image(image: npt.NDArray[np.generic], factor: Shape) -> npt.NDArray[np.generic]:

@@ -114,7 +114,7 @@ class Unfinished:
         box
             In voxels of `level`.
         level
-            Pyramid level; coarser ones keep every n-th voxel.
+            Pyramid level; coarser ones keep the voxel in the middle of each block.
         """
         if self.state(frame) == "provisional":
             # The run drops the frame as soon as its final labels are there.
