@@ -300,6 +300,7 @@ CALLS: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ),
     ("channel", as_is, ["--channel", "blue"], "channel 'blue' was asked for"),
     ("channel number", as_is, ["--channel", "3"], "channel '3' was asked for"),
+    ("long name", as_is, ["--name", "n" * 101], "at most 100"),
     ("name", as_is, ["--name", "../nuclei"], "is no name for labels"),
 ]
 

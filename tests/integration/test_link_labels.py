@@ -406,6 +406,7 @@ def test_input_that_cannot_be_linked_stops_before_any_work(given: Path, tmp_path
         (stacks, {}, "no voxel spacing, and distances need one. Give micrometres with --spacing Z,Y,X"),
         (stacks, {"spacing_um": (1, 1)}, "Expected Z,Y,X"),
         (tmp_path / "none", {}, "nothing at"),
+        ("", {}, "An empty path"),
         (given, {"labels_name": "x"}, "no labels named 'x'"),
         (given, {"name": "a b"}, "is no name"),
         (given, {"out": given / "x"}, "lies inside"),

@@ -130,6 +130,8 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
         When there is nothing there, or nothing that holds labels.
     """
     text, place = str(path), Path(path)
+    if not text:
+        raise LabelError("An empty path was given for labels. Give a TIFF, a folder of TIFFs, or an OME-Zarr.")
     if is_zarr(path) or place.suffix == ".zarr":
         from tlseg.store.label_movie_zarr import open_zarr_labels
 

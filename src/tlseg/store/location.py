@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from tlseg.store.place import Place
 
+MOST_LETTERS = 100
+"""Letters of a name; file systems hold 255, and names of working files add to it."""
+
 _NO_LISTING = ("http", "https")
 
 
@@ -65,6 +68,11 @@ def check_name(name: str) -> None:
         raise LabelError(
             f"{name!r} is no name for labels or a table. Use letters, digits, '-', '_' and '.', not starting with '.' "
             "or '__' and not ending in '.json' or '.lock'."
+        )
+    if len(name) > MOST_LETTERS:
+        raise LabelError(
+            f"{name[:20]}... has {len(name)} letters. Names of labels or a table are part of file names; use at most "
+            f"{MOST_LETTERS}."
         )
 
 
