@@ -268,6 +268,32 @@ def test_confidence_falls_with_a_rival() -> None:
     assert 0.5 < two < 0.6
 
 
+def cross(turned_rad: float, *, nuclei: int = 4, missing: int = 0) -> pd.DataFrame:
+    """A mother of five frames, then four daughters around her, the second pair turned out of the right angle."""
+    angles = np.array([0, np.pi, np.pi / 2, 3 * np.pi / 2]) + np.array([0, 0, turned_rad, 0])
+    rows = [(t, 1, 0.0, 0.0, 1000.0 if t < 4 else 700.0, 100.0 if t < 4 else 140.0) for t in range(5)]
+    for t in range(5 + missing, 10):
+        new = t == 5 + missing
+        far, volume, light = 9.5 + (t - 5 - missing), 350.0 if new else 500.0, 140.0 if new else 100.0
+        rows += [(t, k + 2, far * np.sin(a), far * np.cos(a), volume, light) for k, a in enumerate(angles[:nuclei])]
+    columns = ["t", "label", "y_um", "x_um", "volume_um3", "intensity_mean"]
+    return pd.DataFrame(rows, columns=columns).assign(z_um=0.0)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_division_is_as_sure_as_its_rivals_let_it_be(missing: int) -> None:
+    still = LinkSettings(register=False)
+
+    def sure(objects: pd.DataFrame) -> float:
+        edges = link_objects(objects, NO_OVERLAPS, settings=still).edges
+        return float(edges.loc[edges["kind"] == "division", "confidence"].unique().item())
+
+    alone = sure(cross(0.0, nuclei=2, missing=missing))
+    assert alone > 0.8
+    assert sure(cross(0.0, missing=missing)) == pytest.approx(0.5), "two pairs of four tie"
+    assert 0.5 < sure(cross(0.3, missing=missing)) < sure(cross(1.0, missing=missing)) <= alone
+
+
 @pytest.mark.parametrize("frames", [[], [0], [3, 3, 3], [0, 4, 9]], ids=["none", "one", "one frame", "far apart"])
 def test_little_or_nothing(frames: list[int]) -> None:
     objects = pd.DataFrame(

@@ -52,8 +52,8 @@ def _certain(row: Ints, column: Ints, cost: Floats) -> Ints:
     Whatever a solution without the pair does, taking it must be cheaper: it frees its row of the next best choice r, and its
     column of the next best o, whose row is then left alone. So `cost < r` and `cost + ALONE < r + o`.
     """
-    in_row = np.minimum(_best_other(row, cost), ALONE)
-    in_column = _best_other(column, cost)
+    in_row = np.minimum(best_other(row, cost), ALONE)
+    in_column = best_other(column, cost)
     return np.flatnonzero((cost < in_row) & (cost + ALONE < in_row + in_column))
 
 
@@ -85,12 +85,16 @@ def confidence(row: Ints, column: Ints, cost: Floats, chosen: Ints) -> Floats:
     chosen
         Indices of the pairs taken.
     """
-    rival = np.minimum(_best_other(row, cost)[chosen], _best_other(column, cost)[chosen])
-    margin = np.minimum(rival, ALONE) - cost[chosen]
+    return preference(cost, np.minimum(best_other(row, cost), best_other(column, cost)))[chosen]
+
+
+def preference(cost: Floats, rival: Floats) -> Floats:
+    """How sure candidates are whose best rivals cost `rival`, infinite where there is none; see `confidence`."""
+    margin = np.minimum(rival, ALONE) - cost
     return np.asarray(1 / (1 + np.exp(np.clip(-margin / TEMPERATURE, -500, 500))), dtype=np.float64)
 
 
-def _best_other(group: Ints, cost: Floats) -> Floats:
+def best_other(group: Ints, cost: Floats) -> Floats:
     """Least cost among the other members of each pair's group, infinite where it is the only one; shape (m,)."""
     groups, pairs = int(group.max(initial=-1)) + 1, np.arange(len(group))
     best, second, leader = np.full(groups, np.inf), np.full(groups, np.inf), np.full(groups, -1)

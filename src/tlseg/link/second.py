@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from tlseg.link.assign import ALONE, assign, confidence
+from tlseg.link.assign import ALONE, assign, best_other, preference
 from tlseg.link.candidates import Pairs
 from tlseg.link.chains import Chains
 from tlseg.link.divisions import Families, features, part_ways
@@ -101,27 +101,40 @@ def _families(
 
 def _assign(gaps: Pairs, kept_one: Families, kept_none: Families) -> Explained:
     """Take divisions with two starts first, the best first; then let each start that is left choose its past."""
-    twins = kept_none.take(_best_first(kept_none))
-    starts, ends = np.concatenate([twins.child, twins.sister]), twins.mother
-    open_gap = ~np.isin(gaps.b, starts) & ~np.isin(gaps.a, ends)
-    gaps = Pairs(gaps.a[open_gap], gaps.b[open_gap], gaps.cost[open_gap])
-    kept_one = kept_one.take(np.flatnonzero(~np.isin(kept_one.sister, starts)))
+    gap_sure, one_sure, none_sure = _sure(gaps, kept_one, kept_none)
+    best = _best_first(kept_none)
+    twins = kept_none.take(best)
+    starts = np.concatenate([twins.child, twins.sister])
+    open_gap = np.flatnonzero(~np.isin(gaps.b, starts) & ~np.isin(gaps.a, twins.mother))
+    open_one = np.flatnonzero(~np.isin(kept_one.sister, starts))
     # A start is the row, the node it may continue or come from the column. An end takes one continuation and a linked
     # mother one more daughter, so both are columns of their own.
-    row, column = np.concatenate([gaps.b, kept_one.sister]), np.concatenate([gaps.a, kept_one.mother])
-    cost = np.concatenate([gaps.cost, kept_one.cost])
-    taken = assign(row, column, cost)
-    sure = confidence(row, column, cost, taken)
-    bridged = taken < len(gaps)
-    closed = taken[bridged]
-    families = twins.joined(kept_one.take(taken[~bridged] - len(gaps)))
-    every = np.arange(len(twins), dtype=np.int64)
+    taken = assign(
+        np.concatenate([gaps.b[open_gap], kept_one.sister[open_one]]),
+        np.concatenate([gaps.a[open_gap], kept_one.mother[open_one]]),
+        np.concatenate([gaps.cost[open_gap], kept_one.cost[open_one]]),
+    )
+    bridged = taken < len(open_gap)
+    closed, other = open_gap[taken[bridged]], open_one[taken[~bridged] - len(open_gap)]
     return Explained(
         Pairs(gaps.a[closed], gaps.b[closed], gaps.cost[closed]),
-        sure[bridged],
-        families,
-        np.concatenate([confidence(twins.mother, twins.mother, twins.cost, every), sure[~bridged]]),
+        gap_sure[closed],
+        twins.joined(kept_one.take(other)),
+        np.concatenate([none_sure[best], one_sure[other]]),
     )
+
+
+def _sure(gaps: Pairs, kept_one: Families, kept_none: Families) -> tuple[Floats, Floats, Floats]:
+    """How sure each candidate is beside all others that give its end another future or one of its starts another past."""
+    cost = np.concatenate([gaps.cost, kept_one.cost, kept_none.cost])
+    ends = np.concatenate([gaps.a, kept_one.mother, kept_none.mother])
+    starts = np.concatenate([gaps.b, kept_one.sister, kept_none.child, kept_none.sister])
+    twins = slice(len(gaps) + len(kept_one), len(cost))
+    by_start = best_other(starts, np.append(cost, kept_none.cost))
+    rival = np.minimum(best_other(ends, cost), by_start[: len(cost)])
+    rival[twins] = np.minimum(rival[twins], by_start[len(cost) :])
+    sure = preference(cost, rival)
+    return sure[: len(gaps)], sure[len(gaps) : twins.start], sure[twins]
 
 
 def _best_first(found: Families) -> Ints:
