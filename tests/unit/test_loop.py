@@ -19,11 +19,12 @@ import torch
 from accelerate.state import AcceleratorState
 
 from tlseg.errors import RunError, TrainingError
+from tlseg.models.bundle import ModelSpec
 from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.unet import UNet, UNetConfig
 from tlseg.store import lock
 from tlseg.store.pairs import find_pairs
-from tlseg.train import trainee
+from tlseg.train import trainee, validate
 from tlseg.train.loop import MOST_SKIPPED, Progress, train
 from tlseg.train.recipe import recipe
 from tlseg.train.samples import Pair, load_pair
@@ -408,6 +409,21 @@ def test_a_pass_without_numbers_spoils_no_statistics(
     learned = state(tmp_path / "last.pt")["network"]
     assert all(bool(torch.isfinite(v).all()) for v in learned.values())
     assert learned["encoder.0.1.num_batches_tracked"] == 2
+
+
+def test_stacks_without_nuclei_have_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.zeros((4, 8, 8), np.uint16)
+    labels[1:3, 2:6, 2:6] = 1
+    full, empty = (
+        validate.Frame(name, name, labels, truth, (1.0, 1.0, 1.0))
+        for name, truth in (("full", labels), ("empty", np.zeros_like(labels)))
+    )
+    spec = ModelSpec("any", {}, (1.0, 1.0, 1.0))
+    network = UNet(SETTINGS.architecture)
+    monkeypatch.setattr(validate, "_maps", lambda _, frames, **__: [255 * (f.labels > 0).astype("u1") for f in frames])
+    assert validate.region_score(network, [full, empty], spec=spec, device="cpu") == 1
+    with pytest.raises(TrainingError, match="none of the 1 stacks held out has a nucleus"):
+        validate.validator("nsn", [empty], spec=spec, device="cpu")
 
 
 def test_the_best_weights_are_kept(pairs: list[Pair], tmp_path: Path) -> None:

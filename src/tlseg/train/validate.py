@@ -51,11 +51,12 @@ def load_frame(path: PairPath) -> Frame:
 
 
 def region_score(network: UNet, frames: Sequence[Frame], *, spec: ModelSpec, device: Device) -> float:
-    """Mean IoU of the foreground over frames."""
+    """Mean IoU of the foreground over frames that have nuclei; the others have no IoU of their own."""
+    seen = [frame for frame in frames if frame.labels.any()]
     scores = []
-    for found, frame in zip(_maps(network, frames, spec=spec, role="nsn", device=device), frames, strict=True):
+    for found, frame in zip(_maps(network, seen, spec=spec, role="nsn", device=device), seen, strict=True):
         region, truth = found >= byte(spec.region_threshold), frame.labels > 0
-        scores.append(float((region & truth).sum() / max(1, (region | truth).sum())))
+        scores.append(float((region & truth).sum() / (region | truth).sum()))
     return float(np.mean(scores))
 
 
@@ -101,12 +102,17 @@ def validator(role: Role, frames: Sequence[Frame], *, spec: ModelSpec, device: D
     Raises
     ------
     TrainingError
-        When there are no frames: nothing would tell good weights from bad ones.
+        When there are no frames, or no nuclei in them: nothing would tell good weights from bad ones.
     """
     if not frames:
         raise TrainingError(
             "There is nothing to validate on: no group of the training data is held out. Name one or more of its groups "
             "with --hold-out."
+        )
+    if not any(frame.labels.any() for frame in frames):
+        raise TrainingError(
+            f"There is nothing to validate on: none of the {len(frames)} stacks held out has a nucleus. Hold out a group "
+            "that has some."
         )
     score = region_score if role == "nsn" else centre_score
 
