@@ -18,6 +18,7 @@ from tlseg.measure.objects import (
     object_table,
     overlaps,
     surface_of_corners,
+    surface_unit_um2,
 )
 
 SPACING: Spacing = (1.75, 0.8, 0.8)
@@ -96,8 +97,16 @@ def test_cells_inside_out_have_the_same_surface_where_that_is_not_ambiguous() ->
     areas = surface_of_corners(SPACING)
     assert areas[0] == areas[255] == 0
     assert (areas[1:255] > 0).all()
-    assert areas[0b00001111] == round(0.8 * 0.8 * 1e6)
+    assert areas[0b00001111] == round(0.8 * 0.8 / surface_unit_um2(SPACING))
     assert areas[1] == areas[254]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.1, 1e3])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 0.25, 0.5)])
+def test_surfaces_grow_with_the_square_of_the_voxel_however_small_it_is(scale: float, spacing: Spacing) -> None:
+    small: Spacing = (scale * spacing[0], scale * spacing[1], scale * spacing[2])
+    expected = surface_of_corners(spacing) * surface_unit_um2(spacing) * scale**2
+    np.testing.assert_allclose(surface_of_corners(small) * surface_unit_um2(small), expected, rtol=1e-5)
 
 
 def test_objects_at_the_edge_of_the_frame_are_marked() -> None:

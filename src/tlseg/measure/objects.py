@@ -19,8 +19,6 @@ from skimage.measure import marching_cubes
 from tlseg.geometry import Box, Spacing
 from tlseg.measure.exact import as_floats, exact_sums
 
-SURFACE_UNIT_UM2 = 1e-6
-
 _CORNERS = tuple(product((0, 1), repeat=3))
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
@@ -30,8 +28,8 @@ class ObjectSums:
     """Sums over the voxels of each label; all arrays have one entry per label and are int64.
 
     `position` (n, 3) sums global voxel indices (z, y, x); `low`, `high` (n, 3) bound them, both inclusive. `intensity`
-    holds `tlseg.measure.exact` sums of grey values; `surface` counts square micrometres times 10^6; `edge` is
-    1 where a voxel lies on the frame's edge. `product` (n, 6) sums products of indices: zz, zy, zx, yy, yx, xx.
+    holds `tlseg.measure.exact` sums of grey values; `surface` counts `surface_unit_um2`; `edge` is 1 where a voxel lies on
+    the frame's edge. `product` (n, 6) sums products of indices: zz, zy, zx, yy, yx, xx.
     """
 
     label: NDArray[np.int64]
@@ -135,7 +133,7 @@ def object_table(
     columns |= {
         "volume_voxels": sums.voxels,
         "volume_um3": sums.voxels * float(np.prod(spacing_um)),
-        "surface_um2": sums.surface * SURFACE_UNIT_UM2,
+        "surface_um2": sums.surface * surface_unit_um2(spacing_um),
         "elongation": elongation(sums, spacing_um=spacing_um),
         "intensity_mean": intensity / sums.voxels,
         "intensity_sum": intensity,
@@ -186,20 +184,26 @@ def add_overlaps(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.concatenate([pairs, voxels[:, None]], axis=1)
 
 
+def surface_unit_um2(spacing_um: Spacing) -> float:
+    """Area that surfaces are counted in: 2^-20 of a voxel's smallest face, so 2^43 such faces fit into a sum."""
+    z, y, x = spacing_um
+    return min(z * y, z * x, y * x) / 2**20
+
+
 @lru_cache(maxsize=8)
 def surface_of_corners(spacing_um: Spacing) -> NDArray[np.int64]:
-    """Surface (in units of 10^-6 um^2) within a cell of eight voxels, for each of the 256 ways they can be inside.
+    """Surface (in units of `surface_unit_um2`) within a cell of eight voxels, for each of the 256 ways they can be inside.
 
     The triangles are those of marching cubes (Lewiner et al. 2003) on a binary mask at level 1/2, so the sum over all
     cells is the area of the object's mesh. Corner `4 z + 2 y + x` is bit of that number.
     """
-    areas = np.zeros(256, dtype=np.int64)
+    areas, unit = np.zeros(256, dtype=np.int64), surface_unit_um2(spacing_um)
     for inside in range(1, 255):
         cell = np.array([(inside >> bit) & 1 for bit in range(8)], dtype=np.float32).reshape(2, 2, 2)
         vertices, faces, _, _ = marching_cubes(cell, 0.5, spacing=spacing_um)
         a, b, c = (vertices[faces[:, i]] for i in range(3))
         area = np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
-        areas[inside] = round(float(area) / SURFACE_UNIT_UM2)
+        areas[inside] = round(float(area) / unit)
     return areas
 
 

@@ -11,7 +11,7 @@ from tlseg.label.components import BlockComponents
 from tlseg.label.seeds import Candidates
 from tlseg.store.scratch import Scratch
 
-FORMAT = 2
+FORMAT = 3
 """Form of these tables: a run that was begun with another one is another run."""
 
 
