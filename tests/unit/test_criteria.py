@@ -63,6 +63,17 @@ def test_a_family_counted_by_hand() -> None:
     assert generations["divisions"].tolist() == [1, 1, 0]
 
 
+def test_every_division_has_a_row_and_only_two_sisters_are_compared() -> None:
+    third = [row(t, 6, volume=50, x=3.0, parent=1, generation=1) for t in (4, 5)]
+    family = pd.concat([FAMILY[FAMILY["track"] != 5], pd.DataFrame(third)])
+    found = measure_criteria(family, frames=8)
+    divided = found.divisions.set_index("mother")
+    assert divided[["t", "daughters", "daughter_1", "daughter_2"]].to_numpy().tolist() == [[3, 3, 2, 3], [5, 1, 4, 0]]
+    assert len(divided) == found.generations["divisions"].sum()
+    compared = ["sister_volume_ratio", "sister_intensity_ratio", "sister_distance_um", "volume_ratio"]
+    assert divided[compared].isna().all(axis=None)
+
+
 def test_the_spread_of_division_times_is_the_synchrony() -> None:
     def family(second: int) -> pd.DataFrame:
         spans = {1: (0, 3, 0), 2: (0, second - 1, 0), 3: (4, 9, 1), 4: (4, 9, 1), 5: (second, 9, 2), 6: (second, 9, 2)}

@@ -19,6 +19,8 @@ QUANTITIES = ("volume_um3", "surface_um2", "elongation", "intensity_mean", "inte
 NEWBORN_FRAMES = 3
 """Frames after a division over which sisters are compared: one frame alone still shows the plates of mitosis."""
 
+_OF_TWO = ("sister_volume_ratio", "sister_intensity_ratio", "sister_distance_um", "volume_ratio")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Criteria:
@@ -34,9 +36,10 @@ class Criteria:
         `divided` (first frame of its daughters, -1: never), `*_mean` of every quantity, `volume_um3_per_frame` (slope of
         a straight line through its volumes), `path_um` and `speed_um_per_frame` (of its centroid, as filmed).
     divisions : DataFrame
-        One row per division: `t` (first frame of the daughters), `mother`, her `generation`, `daughter_1`, `daughter_2`,
-        `sister_volume_ratio` (smaller over larger, means over the first frames in which both are seen),
-        `sister_intensity_ratio`, `sister_distance_um`, and `volume_ratio` (both daughters over the mother).
+        One row per division: `t` (first frame of the daughters), `mother`, her `generation`, `daughters` (how many of
+        them are in the table), `daughter_1`, `daughter_2` (the first two by number, 0: none), `sister_volume_ratio` (smaller
+        over larger, means over the first frames in which both are seen), `sister_intensity_ratio`, `sister_distance_um`,
+        and `volume_ratio` (both daughters over the mother). These four are missing where daughters are not two.
     generations : DataFrame
         One row per generation: `tracks`, `cycles` (tracks seen from division to division), `cycle_frames_mean`, `_std`,
         `_min`, `_max`; `divisions`, `division_t_mean`, and `division_t_std`: their synchrony, 0 when all nuclei divide
@@ -108,16 +111,16 @@ def track_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
 def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
     """How alike are sisters, and what became of the mother's volume? See `Criteria.divisions`."""
     found = divisions(tracks)
-    pairs = found[np.array([len(d) == 2 for d in found["daughters"]], dtype=bool)]
     result = pd.DataFrame(
         {
-            "t": pairs["t"],
-            "mother": pairs["track"],
-            "generation": pairs["generation"],
-            "daughter_1": [d[0] for d in pairs["daughters"]],
-            "daughter_2": [d[1] for d in pairs["daughters"]],
+            "t": found["t"],
+            "mother": found["track"],
+            "generation": found["generation"],
+            "daughters": np.array([len(d) for d in found["daughters"]], dtype=np.int64),
+            "daughter_1": np.array([d[0] for d in found["daughters"]], dtype=np.int64),
+            "daughter_2": np.array([(*d, 0)[1] for d in found["daughters"]], dtype=np.int64),
         }
-    ).reset_index(drop=True)
+    )
     born, last = _ends(table, tracks)
     if "volume_um3" in table.columns:
         one, two = _of(born, result, "daughter_1", "volume_um3"), _of(born, result, "daughter_2", "volume_um3")
@@ -130,6 +133,8 @@ def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame
     if place:
         apart = [_of(born, result, "daughter_1", axis) - _of(born, result, "daughter_2", axis) for axis in place]
         result["sister_distance_um"] = np.sqrt(sum(a**2 for a in apart))
+    compared = [name for name in _OF_TWO if name in result.columns]
+    result[compared] = result[compared].where(result["daughters"] == 2)
     return result
 
 
