@@ -119,6 +119,15 @@ def test_a_nucleus_cut_for_several_frames_is_joined_in_each(frames: list[int]) -
     assert same_partition(truth, mended(movie)) == 1
 
 
+def test_nothing_is_missing_between_two_pieces_of_one_nucleus() -> None:
+    movie = four_nuclei()
+    for t in (2, 5):
+        movie[t][(movie[t] == 3) & (np.indices(movie[t].shape)[2] > 14)] = 9
+    assert all(r.kind == "cut" for r in find_repairs(*tables(movie))), "frames in between are right as they are"
+    repaired = mended(movie)
+    np.testing.assert_array_equal(repaired[3:5], movie[3:5])
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_order_of_rows_changes_no_repair(seed: int) -> None:
     movie = four_nuclei()

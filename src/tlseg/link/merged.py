@@ -6,7 +6,7 @@ the last frame it is seen in and its daughters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,10 +49,16 @@ class _Missing:
     passes: bool
 
 
-def find_merged(traced: Traced) -> list[Repair]:
-    """Labels that hold a nucleus of their own chain and one that is missing for these frames."""
+def find_merged(traced: Traced, *, pieces: Set[tuple[int, int]]) -> list[Repair]:
+    """Labels that hold a nucleus of their own chain and one that is missing for these frames.
+
+    `pieces` holds frame and label of what is but a part of a nucleus: nothing is missing between two of those.
+    """
+    objects = traced.objects
     claims: dict[int, list[_Missing]] = {}
     for missing in (*_passing(traced), *_dividing(traced)):
+        if any((int(objects.t[row]), int(objects.label[row])) in pieces for row in (missing.before, missing.after)):
+            continue
         row = _holder(traced, missing)
         if row >= 0:
             claims.setdefault(row, []).append(missing)

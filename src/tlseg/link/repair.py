@@ -29,7 +29,9 @@ def find_repairs(
         As for `link_objects`.
     """
     traced = trace(objects, overlaps, settings=settings)
-    found = [*find_merged(traced), *find_cut(traced)]
+    cut = find_cut(traced)
+    pieces = {(repair.frame, label) for repair in cut for label in repair.labels}
+    found = [*find_merged(traced, pieces=pieces), *cut]
     used: set[tuple[int, int]] = set()
     kept = []
     for repair in sorted(found, key=lambda r: (r.frame, r.kind != "merged", r.labels)):
