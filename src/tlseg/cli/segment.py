@@ -66,6 +66,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     when the same command is given again.
     """
     from tlseg.cli.progress import RunProgress
+    from tlseg.report.facts import seam_verdict
     from tlseg.run.cluster import Tls
     from tlseg.run.segment import segment
     from tlseg.store.movie import open_source
@@ -106,12 +107,10 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         print_json(summary.to_dict())
         return
     audit = summary.audit
+    certified = f"{audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try"
     click.echo(
         f"{summary.nuclei} nuclei in {summary.frames} frames, {summary.tracks} tracks, {summary.divisions} divisions "
         f"({summary.seconds:.0f} s{', resumed' if summary.resumed else ''})."
     )
-    click.echo(
-        f"Seams: {audit['face_voxels_compared']} voxels compared across faces, {audit['face_voxels_that_disagree']} "
-        f"disagree; {audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try."
-    )
+    click.echo(f"Seams: {seam_verdict(audit)}; {certified}.")
     click.echo(f"Labels: {summary.path}/labels/{summary.name}")

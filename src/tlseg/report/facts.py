@@ -74,11 +74,14 @@ class Facts:
         """Verdict of the seam audit, in one line."""
         if self.audit is None:
             return "none: these labels came from elsewhere" if self.given else "not recorded"
-        wrong = int(self.audit.get("face_voxels_that_disagree", 0))
-        compared = int(self.audit.get("face_voxels_compared", 0))
-        if not compared:
-            return "0 of 0 voxels disagree: every frame was one block"
-        return f"{wrong:,} of {compared:,} voxels disagree"
+        return seam_verdict(self.audit)
+
+    @property
+    def seams_hold(self) -> bool | None:
+        """What the seam audit found, None where it compared nothing."""
+        if self.audit is None or not self.audit.get("face_voxels_compared", 0):
+            return None
+        return not self.audit.get("face_voxels_that_disagree", 0)
 
     @property
     def repaired_how(self) -> str:
@@ -90,6 +93,12 @@ class Facts:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {key: getattr(self, key) for key in self.__slots__} | {"seams": self.seams}
+
+
+def seam_verdict(audit: Mapping[str, Any]) -> str:
+    """What a seam audit found, in one line."""
+    wrong, compared = (int(audit.get(f"face_voxels_{what}", 0)) for what in ("that_disagree", "compared"))
+    return f"{wrong:,} of {compared:,} voxels disagree" if compared else "not needed, every frame was one block"
 
 
 def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, divisions: int) -> Facts:

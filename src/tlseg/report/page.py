@@ -28,6 +28,7 @@ MOST_NUMBERS = 30_000
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _PRINTED = 12  # pictures on paper
+_VERDICTS = {True: "good", False: "bad", None: "soft"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,6 @@ def build_page(content: Content) -> str:
 
 def _header(content: Content) -> Raw:
     facts, clock = content.facts, content.clock
-    wrong = facts.audit is not None and int(facts.audit.get("face_voxels_that_disagree", 0))
-    kind = "bad" if wrong else "none" if facts.audit is None else "good"
     share = f"{100 * facts.fallback / facts.instances:.1f}\u00a0% of instances" if facts.instances else "no instances"
     length = "" if facts.frames < 2 else clock.text(facts.frames - 1)
     tiles = [
@@ -136,7 +135,6 @@ def _header(content: Content) -> Raw:
         "header",
         tag("h1", f"{_stem(facts)}: {facts.name}"),
         tag("p", facts.path, class_="soft path"),
-        tag("div", tag("b", "Seam audit"), tag("span", facts.seams), class_=f"verdict {kind}"),
         tag("dl", *made, class_="tiles"),
     )
 
@@ -325,7 +323,7 @@ def _about(facts: Facts) -> Raw:
         ("Made", facts.made),
         ("Run time", "" if facts.seconds is None else f"{facts.seconds:,.0f} s"),
         ("tlseg", facts.version),
-        ("Seam audit", facts.seams),
+        ("Seam audit", tag("span", facts.seams, class_=_VERDICTS[facts.seams_hold])),
     ]
     if facts.audit is not None:
         blocks, certified = facts.audit.get("blocks", 0), facts.audit.get("certified_at_first_try", 0)
