@@ -398,6 +398,8 @@ def test_tracks_without_a_beginning_or_an_end_are_listed() -> None:
 
     assert loose(table) == [[3, 2, "begins"], [7, 3, "ends"]]
     assert loose(table.assign(touches_edge=True)) == []
+    assert history.motherless(table, first=0)["track"].tolist() == [2]
+    assert history.motherless(table, first=3)["track"].tolist() == []
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 160, 500])

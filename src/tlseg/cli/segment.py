@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, memory_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import (
+    TripleType,
+    json_option,
+    memory_option,
+    one_line_errors,
+    print_json,
+    say_motherless,
+    storage_option,
+)
 from tlseg.cli.link_options import link_options, link_settings
 
 _PEM = click.Path(path_type=Path)
@@ -112,5 +120,6 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         f"{summary.nuclei} nuclei in {summary.frames} frames, {summary.tracks} tracks, {summary.divisions} divisions "
         f"({summary.seconds:.0f} s{', resumed' if summary.resumed else ''})."
     )
+    say_motherless(summary.tracks, summary.motherless, more=", see the report")
     click.echo(f"Seams: {seam_verdict(audit)}; {certified}.")
     click.echo(f"Labels: {summary.path}/labels/{summary.name}")

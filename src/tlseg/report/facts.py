@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tlseg.measure.history import motherless
 from tlseg.store.movie import MovieSource, address_of
 from tlseg.store.result import Result
 
@@ -27,8 +28,9 @@ class Facts:
     spacing_um : (z, y, x) or None
         Voxel spacing, None where the labels do not say.
     interval_s : float or None
-    instances, tracks, divisions, fallback, repaired, touching_edge : int
-        Instances are nuclei of all frames together; the last three count instances.
+    instances, tracks, divisions, motherless, fallback, repaired, touching_edge : int
+        Instances are nuclei of all frames together; the last three count instances. For tracks without a mother see
+        `history.motherless`.
     first_count, last_count : int
         Nuclei in the first and in the last of them.
     movie, model, method, device, made, version : str
@@ -53,6 +55,7 @@ class Facts:
     instances: int
     tracks: int
     divisions: int
+    motherless: int
     fallback: int
     repaired: int
     touching_edge: int
@@ -129,6 +132,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         instances=len(table),
         tracks=int(table["track"].nunique()),
         divisions=divisions,
+        motherless=len(motherless(table, first=frames[0])),
         fallback=int((table["seed"] == "fallback").sum()),
         repaired=int((table["seed"] == "repaired").sum()),
         touching_edge=int(table["touches_edge"].sum()),

@@ -88,6 +88,8 @@
       show(nearest(Number(button.dataset.t)), true);
       stage.scrollIntoView({ block: "center" });
     });
+  for (const link of all('a[href^="#"]'))
+    link.addEventListener("click", () => { $(link.getAttribute("href")).open = true; });
   window.addEventListener("beforeprint", () => all("details").forEach((d) => { d.open = true; }));
   show(0);
 })();

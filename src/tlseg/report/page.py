@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
+from tlseg.measure.history import MANY_MOTHERLESS
 from tlseg.report.attention import Listing
 from tlseg.report.facts import Facts
 from tlseg.report.generations import ABOUT, Sheet
@@ -124,7 +125,7 @@ def _header(content: Content) -> Raw:
             f"{facts.first_count:,} → {facts.last_count:,}",
             f"first and last frame; {facts.instances:,} in all",
         ),
-        ("Tracks", f"{facts.tracks:,}", "a nucleus between divisions"),
+        ("Tracks", f"{facts.tracks:,}", _motherless(facts)),
         ("Divisions", f"{facts.divisions:,}", "forks of the tree below"),
         ("Repaired", f"{facts.repaired:,}", facts.repaired_how),
         ("Fallback", f"{facts.fallback:,}", f"no centre detected; {share}"),
@@ -137,6 +138,15 @@ def _header(content: Content) -> Raw:
         tag("p", facts.path, class_="soft path"),
         tag("dl", *made, class_="tiles"),
     )
+
+
+def _motherless(facts: Facts) -> Raw | str:
+    """What to know about the tracks: how many come from nowhere, loud where they are many."""
+    if not facts.motherless:
+        return "a nucleus between divisions"
+    many = facts.motherless > MANY_MOTHERLESS * facts.tracks
+    text = f"{facts.motherless:,} of them begin without a mother"
+    return tag("a", text, href="#loose", class_="doubt" if many else None)
 
 
 def _pictures(content: Content) -> Raw:
@@ -253,7 +263,7 @@ def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
     part = f"; the first {len(listing.rows)} are listed" if listing.total > len(listing.rows) else ""
     summary = tag("summary", listing.title, " ", tag("span", f"· {total}{part}", class_="soft"))
     if not len(listing.rows):
-        return tag("details", summary, tag("p", listing.about, class_="about"))
+        return tag("details", summary, tag("p", listing.about, class_="about"), id=listing.key)
     micrometres = [f"{a}_um" for a in "xyz" if f"{a}_um" in listing.rows.columns]
     titles = ["", "frame", "track", *listing.shown.values()]
     titles += ["x, y, z (µm)"] if micrometres else []
@@ -269,8 +279,7 @@ def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
     head = tag("tr", *(tag("th", title, scope="col") for title in titles))
     table = tag("table", tag("thead", head), tag("tbody", *rows))
     inner = [tag("p", listing.about, class_="about"), tag("div", table, class_="scroll")]
-    opened = Raw("<details open>") if first else Raw("<details>")
-    return join([opened, summary, *inner, Raw("</details>")])
+    return tag("details", summary, *inner, id=listing.key, open="" if first else None)
 
 
 def _look(row: dict[object, object], content: Content) -> Raw:
