@@ -154,9 +154,7 @@ def sister_chart(divided: pd.DataFrame, generations: Sequence[int]) -> Raw | Non
     ratios = divided.rename(columns={"mother": "track", "sister_volume_ratio": "value"}).dropna(subset=["value"])
     if not len(ratios):
         return None
-    # Sisters are rarely less alike than one half, and dots need no zero to stand on.
-    x = (min(0.5, float(np.floor(ratios["value"].min() * 10) / 10)), 1.0)
-    return _strips(ratios, generations, x=x, label="smaller over larger sister", title="Sister asymmetry")
+    return _strips(ratios, generations, x=(0.0, 1.0), label="smaller over larger sister", title="Sister size ratio")
 
 
 def _strips(

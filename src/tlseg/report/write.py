@@ -153,7 +153,7 @@ def _beside(table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: range
     return [
         Panel(
             "Nuclei over time",
-            "Bars are divisions. Click to go to a frame.",
+            f"{'Bars are divisions. ' if len(divided) else ''}Click to go to a frame.",
             charts.count_chart(history.counts(table, frames), divided, clock, seen=seen),
         ),
         Panel(
@@ -204,7 +204,7 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
             "There are no divisions.",
         ),
         Panel(
-            "Sister asymmetry",
+            "Sister size ratio",
             f"Volume of the smaller daughter over the larger in their first {criteria.NEWBORN_FRAMES} frames; 1 is equal. "
             "Rows are the mothers' generations, strokes medians.",
             charts.sister_chart(sisters, rows),
