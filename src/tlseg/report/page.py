@@ -17,7 +17,7 @@ import pandas as pd
 from tlseg.measure.history import MANY_MOTHERLESS
 from tlseg.report.attention import Listing
 from tlseg.report.facts import Facts
-from tlseg.report.generations import ABOUT, Sheet
+from tlseg.report.generations import ABOUT, ABOUT_ENDED, Sheet
 from tlseg.report.lineage_tree import hex_color
 from tlseg.report.overlay import round_length, time_stamp
 from tlseg.report.pictures import Layout, Shot, Strip
@@ -247,13 +247,14 @@ def _sheet(sheet: Sheet) -> Raw:
     if not sheet.rows:
         return Raw("")
     head = tag("tr", *(tag("th", title, scope="col") for title in sheet.titles))
-    rows = [tag("tr", *(tag("td", cell) for cell in row)) for row in sheet.rows]
+    names = {str(generation) for generation in sheet.ended}
+    rows = [tag("tr", *(tag("td", x) for x in row), class_="ended" if row[0] in names else None) for row in sheet.rows]
     table = tag("table", tag("thead", head), tag("tbody", *rows))
     return tag(
         "figure",
         tag("h3", "Generations"),
         tag("div", table, class_="scroll"),
-        tag("figcaption", ABOUT),
+        tag("figcaption", ABOUT, ABOUT_ENDED if names else ""),
         class_="card generations",
     )
 
