@@ -306,15 +306,17 @@ def _numbered(content: Content) -> bool:
 
 
 def _places(content: Content) -> str:
-    """Where each track number stands in each picture, as JSON: {frame: [[track, left, top], ...]}."""
+    """Where track numbers stand, as JSON: their colours, and in each frame [track, top, left, left in the other view]."""
     if not _numbered(content):
-        return "{}"
+        return '{"colors":{},"frames":{}}'
     wanted = content.table[content.table["t"].isin([shot.t for shot in content.strip.shots])]
     found: dict[int, list[list[float]]] = {}
     for row in wanted[["t", "track", "z", "y", "x"]].to_dict("records"):
         if places := _row_places(row, content):
-            found.setdefault(int(row["t"]), []).append([int(row["track"]), *places[0]])
-    return json.dumps(found, separators=(",", ":"))
+            lefts = [left for left, _ in places]
+            found.setdefault(int(row["t"]), []).append([int(row["track"]), places[0][1], *lefts])
+    colors = {int(track): hex_color(int(track)) for track in wanted["track"].unique()}
+    return json.dumps({"colors": colors, "frames": found}, separators=(",", ":"))
 
 
 def _about(facts: Facts) -> Raw:
