@@ -158,7 +158,8 @@ def _pictures(content: Content) -> Raw:
     texts = [_shot_text(shot, int(counts.get(shot.t, 0)), facts) for shot in shots]
     bar = _scale_bar(strip.layout) if facts.spacing_um else Raw("")
     ratio = f"aspect-ratio: {width} / {height}"
-    marks = tag("svg", bar, id="marks", viewBox=f"0 0 {width} {height}", aria_hidden="true")
+    compasses = [_compass(0, "x")] + ([_compass(width - strip.layout.side, "z")] if strip.layout.side else [])
+    marks = tag("svg", *compasses, bar, id="marks", viewBox=f"0 0 {width} {height}", aria_hidden="true")
     stage = tag(
         "div",
         _image(shots[0].grey, f"Projections, {texts[0]}", id_="grey"),
@@ -177,8 +178,12 @@ def _pictures(content: Content) -> Raw:
     if _numbered(content):
         controls.append(tag("label", Raw('<input type="checkbox" id="numbers">'), "numbers"))
     every = "" if len(shots) == facts.frames else f" {len(shots)} of {facts.frames} frames are shown."
-    side = " on the left, along x on the right" if strip.layout.side else ""
-    about = f"Maximum along z{side}; one colour is one nucleus. Arrow keys step through time.{every} {content.note}"
+    side = " on the left (x to the right, y down), along x on the right (z to the right, y down)"
+    scale = " The bar holds in both." if strip.layout.side and facts.spacing_um else ""
+    about = (
+        f"Maximum along z{side if strip.layout.side else ''}; one colour is one nucleus.{scale} Arrow keys step through "
+        f"time.{every} {content.note}"
+    )
     thumbs = tag(
         "div",
         *(_thumb(shot, text, i in printed) for i, (shot, text) in enumerate(zip(shots, texts, strict=True))),
@@ -229,6 +234,20 @@ def _scale_bar(layout: Layout) -> Raw:
         "g",
         tag("line", x1=left, x2=float(right), y1=at, y2=at, class_="bar"),
         tag("text", f"{length:g} µm", x=(left + right) / 2, y=at - 8),
+    )
+
+
+def _compass(left: int, across: str) -> Raw:
+    """Which axes a view shows, from its upper left corner."""
+    arrows = "M8 8h19m-5 -3.5l5 3.5l-5 3.5M8 8v19m-3.5 -5l3.5 5l3.5 -5"
+    return tag(
+        "g",
+        tag("path", d=arrows, class_="halo"),
+        tag("path", d=arrows),
+        tag("text", across, x=36, y=8, dy=".33em"),
+        tag("text", "y", x=8, y=38, dy=".33em"),
+        transform=f"translate({left} 0)",
+        class_="compass",
     )
 
 
