@@ -61,7 +61,7 @@
   };
   const draw = () => {
     all(".ring, .number", marks).forEach((e) => e.remove());
-    if ($("#numbers") && $("#numbers").checked) number();
+    if ($("#numbers") && $("#numbers").checked && stage.clientWidth) number();
     for (const [x, y] of ring)
       marks.append(make("circle", { class: "ring", cx: x * box.width, cy: y * box.height, r: box.width / 16 }));
   };
@@ -121,7 +121,11 @@
     });
   for (const link of all('a[href^="#"]'))
     link.addEventListener("click", () => { $(link.getAttribute("href")).open = true; });
-  window.addEventListener("resize", draw);
+  const clip = () =>
+    all(".scroll, .wide-scroll").forEach((e) => e.classList.toggle("clipped", e.scrollWidth > e.clientWidth + 1));
+  all("details").forEach((d) => d.addEventListener("toggle", clip));
+  window.addEventListener("resize", () => { clip(); draw(); });
   window.addEventListener("beforeprint", () => all("details").forEach((d) => { d.open = true; }));
+  clip();
   show(0);
 })();
