@@ -186,6 +186,15 @@ def test_command_line(tmp_path: Path) -> None:
     assert "no file" in cli(tmp_path / "none.csv", "--out", tmp_path / "c").stderr
 
 
+def test_frames_too_far_apart_are_said(tmp_path: Path) -> None:
+    known = points()
+    assert "without a mother" not in cli(write(tmp_path, known), "--out", tmp_path / "near").stdout
+    anywhere = np.random.default_rng(0).uniform(0, 5000, (len(known), 3))
+    known[["z", "y", "x"]] = anywhere
+    said = cli(write(tmp_path, known.assign(volume=500.0)), "--out", tmp_path / "far")
+    assert "tracks begin in mid-movie without a mother: frames may be too far apart in time." in said.stdout
+
+
 def test_a_cycle_given_as_a_time_needs_the_interval(tmp_path: Path) -> None:
     given = write(tmp_path, points())
     refused = cli(given, "--out", tmp_path / "out", "--min-cycle", "12h")

@@ -91,6 +91,10 @@ def test_seams_that_there_are_not_are_not_called_good(segmented: tuple[Path, Sum
     assert replace(facts, audit=None, given=True).seams == "none: these labels came from elsewhere"
     wrong = {"face_voxels_compared": 2000, "face_voxels_that_disagree": 3}
     assert replace(facts, audit=wrong).seams == "3 of 2,000 voxels disagree"
+    uncut = {"face_voxels_compared": 0, "face_voxels_that_disagree": 0}
+    assert replace(facts, audit=uncut).seams == "not needed, every frame was one block"
+    held = [replace(facts, audit=audit).seams_hold for audit in (None, uncut, wrong, facts.audit)]
+    assert held == [None, None, False, True]
 
 
 def test_the_same_result_gives_the_same_page(segmented: tuple[Path, Summary], tmp_path: Path) -> None:
@@ -102,7 +106,8 @@ def test_the_page_names_no_other_file(embryo: Path, tmp_path: Path) -> None:
     page = write_report(embryo, name="truth", out=tmp_path / "r.html").path.read_text()
     sources = re.findall(r"""(?:src|href|action)="([^"]*)""", page)
     assert sources
-    assert all(source.startswith("data:image/") for source in sources)
+    inside = {f"#{name}" for name in re.findall(r'id="([^"]*)', page)}
+    assert all(source.startswith("data:image/") or source in inside for source in sources)
     assert "default-src 'none'" in page
 
 

@@ -98,6 +98,7 @@ def test_the_state_shows_image_labels_and_tracks(served: tuple[Scene, ng.Served]
     first = scene.trails[0].points_um[0] / np.array(scene.labels.spacing_um)
     assert np.allclose(longest["points"][0], first[::-1])
     assert longest["segments"] == [[str(scene.trails[0].track)]]
+    assert "if (!PROJECTION_VIEW) discard;" in tracks["shader"]
 
 
 def test_pixels_come_back_as_they_are(served: tuple[Scene, ng.Served]) -> None:
@@ -120,6 +121,7 @@ def test_flat_labels_have_trails_too(tmp_path: Path) -> None:
     scene = open_scene(path, name="truth")
     state = ng.build_state(scene, image_url="http://127.0.0.1", labels_url="http://127.0.0.1/labels").to_json()
     assert state["displayDimensions"] == ["x", "y"]
+    assert "discard" not in state["layers"][2]["shader"], "there is no other panel"
     assert [len(line["points"][0]) for line in state["layers"][2]["annotations"]] == [2] * len(scene.trails) != []
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import MOST_ROWS, listings
-from tlseg.report.generations import generation_sheet
+from tlseg.report.generations import ended_caption, ended_generations, generation_sheet
 from tlseg.report.lineage_tree import MOST_LEAVES, hex_color, lineage_tree, rows_of
 from tlseg.report.pictures import Layout, spread
 from tlseg.report.pixels import grey_picture, label_colors, outline_picture
@@ -261,6 +261,28 @@ def test_generations_say_what_the_criteria_say() -> None:
     assert [float(v.split(" ")[0].replace(",", "")) for v in told["volume (µm³)"]] == pytest.approx(volumes, abs=0.51)
 
 
+def test_generations_that_the_movie_ends_within_are_grey_and_said() -> None:
+    spans = {1: (0, 2), 2: (3, 5), 3: (3, 9), 4: (6, 9), 5: (6, 9)}
+    table = nuclei(spans, parents={2: 1, 3: 1, 4: 2, 5: 2})
+    tracks = history.track_table(table)
+    cycles = history.cycles(tracks)
+    ended = ended_generations(tracks)
+    assert ended == [1, 2]
+    caption = ended_caption(cycles, tracks, looks="shorter than it is", done="complete")
+    assert (
+        caption
+        == " Grey: the movie ends within the generation, which looks shorter than it is (gen 1: 1 of 2 complete)."
+    )
+    chart = charts.cycle_chart(cycles, GENERATIONS, clock=CLOCK, ended=ended)
+    assert chart is not None
+    greys = [e.get("data-track") for e in ElementTree.fromstring(chart.text).iter("g") if e.get("class") == "ended"]
+    assert greys == ["2"]
+    assert generation_sheet(table, tracks, CLOCK).ended == (1, 2)
+    whole = history.track_table(table[table["track"] != 3])
+    assert ended_generations(whole) == [2]
+    assert not ended_caption(history.cycles(whole), whole, looks="", done="")
+
+
 def test_repaired_nuclei_are_ringed_where_they_are() -> None:
     tracks = history.track_table(FAMILY)
     repaired = pd.DataFrame({"track": [3, 6, 99], "t": [5, 0, 1]})
@@ -398,6 +420,8 @@ def test_tracks_without_a_beginning_or_an_end_are_listed() -> None:
 
     assert loose(table) == [[3, 2, "begins"], [7, 3, "ends"]]
     assert loose(table.assign(touches_edge=True)) == []
+    assert history.motherless(table, first=0)["track"].tolist() == [2]
+    assert history.motherless(table, first=3)["track"].tolist() == []
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 160, 500])

@@ -54,6 +54,17 @@ def print_json(result: Mapping[str, Any]) -> None:
     click.echo(json.dumps(result, indent=2, default=float))
 
 
+def say_motherless(tracks: int, motherless: int, *, more: str = "") -> None:
+    """Say so, and what tells `more`, where tracking has probably failed."""
+    from tlseg.measure.history import MANY_MOTHERLESS
+
+    if motherless > MANY_MOTHERLESS * tracks:
+        click.echo(
+            f"{motherless} of {tracks} tracks begin in mid-movie without a mother: frames may be too far apart in "
+            f"time{more}."
+        )
+
+
 def frame_ranges(ranges: Iterable[tuple[int, int]]) -> str:
     """Ranges (start, stop) of frames as `--frames` takes them, single frames as their number: `0:12, 14`."""
     return ", ".join(str(a) if b == a + 1 else f"{a}:{b}" for a, b in sorted(ranges))

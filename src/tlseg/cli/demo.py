@@ -26,6 +26,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     from tlseg.cli.progress import RunProgress
     from tlseg.evaluate.api import evaluate
     from tlseg.geometry import Box
+    from tlseg.report.facts import seam_verdict
     from tlseg.report.overlay import overlay_movie, save_png
     from tlseg.report.write import write_report
     from tlseg.run.segment import segment
@@ -80,7 +81,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     click.echo(f"IoU {scores['iou']:.3f}  SEG {scores['seg']:.3f}  MUCov {scores['mucov']:.3f}  F1 {scores['f1']:.3f}")
     click.echo(f"DET {tracking['det']:.3f}  TRA {tracking['tra']:.3f}")
     click.echo(
-        f"Seams: {summary.audit['face_voxels_that_disagree']} voxels disagree. Done in {seconds:.0f} s.\n\n"
+        f"Seams: {seam_verdict(summary.audit)}. Done in {seconds:.0f} s.\n\n"
         f"Picture: {picture}\n"
         f"Report:  {report.path} (open it in a browser)\n"
         f"Result:  {result} (OME-Zarr 0.5: image, labels/nuclei, tables/nuclei, tracks.geff)\n"

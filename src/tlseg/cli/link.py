@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import FiniteRange, json_option, one_line_errors, print_json, say_motherless, storage_option
 from tlseg.cli.convert import SpacingType
 from tlseg.cli.link_options import link_options, link_settings
 
@@ -54,6 +54,7 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
         f"{done.nuclei} nuclei in {done.frames} frames, {done.tracks} tracks, {done.divisions} divisions, {done.gaps} "
         f"gaps ({done.seconds:.0f} s)."
     )
+    say_motherless(done.tracks, done.motherless, more="" if is_points(labels) else ", see the report")
     for note in done.notes:
         click.echo(f"Note: {note}")
     click.echo(f"{'Tracks' if is_points(labels) else f'Labels {done.name!r}'}: {done.path}")

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, memory_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import (
+    TripleType,
+    json_option,
+    memory_option,
+    one_line_errors,
+    print_json,
+    say_motherless,
+    storage_option,
+)
 from tlseg.cli.link_options import link_options, link_settings
 
 _PEM = click.Path(path_type=Path)
@@ -66,6 +74,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     when the same command is given again.
     """
     from tlseg.cli.progress import RunProgress
+    from tlseg.report.facts import seam_verdict
     from tlseg.run.cluster import Tls
     from tlseg.run.segment import segment
     from tlseg.store.movie import open_source
@@ -106,12 +115,11 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         print_json(summary.to_dict())
         return
     audit = summary.audit
+    certified = f"{audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try"
     click.echo(
         f"{summary.nuclei} nuclei in {summary.frames} frames, {summary.tracks} tracks, {summary.divisions} divisions "
         f"({summary.seconds:.0f} s{', resumed' if summary.resumed else ''})."
     )
-    click.echo(
-        f"Seams: {audit['face_voxels_compared']} voxels compared across faces, {audit['face_voxels_that_disagree']} "
-        f"disagree; {audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try."
-    )
+    say_motherless(summary.tracks, summary.motherless, more=", see the report")
+    click.echo(f"Seams: {seam_verdict(audit)}; {certified}.")
     click.echo(f"Labels: {summary.path}/labels/{summary.name}")

@@ -87,6 +87,24 @@ def gaps(table: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(["t", "track"], ignore_index=True)
 
 
+MANY_MOTHERLESS = 0.25
+"""Share of tracks without a mother from which tracking has probably failed; few per cent are usual."""
+
+
+def motherless(table: pd.DataFrame, *, first: int) -> pd.DataFrame:
+    """First rows of the tracks that begin within the movie without a mother, and did not come in over the frame's edge.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `t`, `track`, `parent` and `touches_edge` of every nucleus.
+    first : int
+        First frame that was segmented: there, all tracks begin without a mother.
+    """
+    begin = table.sort_values(["track", "t"]).drop_duplicates("track")
+    return begin[(begin["t"] > first) & ~begin["parent"].isin(begin["track"]) & ~begin["touches_edge"]]
+
+
 def counts(table: pd.DataFrame, frames: int) -> np.ndarray:
     """Nuclei in each frame, int64 (frames,)."""
     return np.bincount(table["t"].to_numpy(dtype=np.int64), minlength=frames)[:frames]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tlseg.measure.history import gaps
+from tlseg.measure.history import gaps, motherless
 
 MOST_ROWS = 60
 DOUBTFUL = 0.95
@@ -114,8 +114,7 @@ def _gaps(table: pd.DataFrame) -> Listing:
 def _loose(table: pd.DataFrame, frames: range) -> Listing:
     """Tracks that begin without a mother or end without daughters within the movie, and not at the frame's edge."""
     known = table.sort_values(["track", "t"])
-    begin, end = known.drop_duplicates("track"), known.drop_duplicates("track", keep="last")
-    appear = begin[(begin["t"] > frames[0]) & ~begin["parent"].isin(known["track"]) & ~begin["touches_edge"]]
+    appear, end = motherless(known, first=frames[0]), known.drop_duplicates("track", keep="last")
     vanish = end[(end["t"] < frames[-1]) & ~end["track"].isin(known["parent"]) & ~end["touches_edge"]]
     found = pd.concat([appear.assign(what="begins"), vanish.assign(what="ends")])
     found = found.sort_values(["t", "track", "what"], ignore_index=True)

@@ -120,24 +120,35 @@ def volume_by_generation(table: pd.DataFrame, generations: Sequence[int]) -> Raw
     return figure(frame, back, *drawn, title="Volume by generation")
 
 
-def cycle_chart(cycles: pd.DataFrame, generations: Sequence[int], *, clock: Clock) -> Raw | None:
-    """Length of each complete cell cycle, by generation; None where no nucleus was followed through one."""
+def cycle_chart(
+    cycles: pd.DataFrame, generations: Sequence[int], *, clock: Clock, ended: Sequence[int] = ()
+) -> Raw | None:
+    """Length of each complete cell cycle, by generation; None where no nucleus was followed through one.
+
+    Of generations in which the movie `ended` dots are grey.
+    """
     if not len(cycles):
         return None
     lengths = cycles.assign(value=cycles["length"].astype(float).map(clock.at))
     x = (0.0, float(lengths["value"].max()) * 1.1)
     label = f"cell-cycle length ({'frames' if clock.unit == 'frame' else clock.unit})"
-    return _strips(lengths, generations, x=x, label=label, title="Cell-cycle length by generation", unit=clock.unit)
+    title = "Cell-cycle length by generation"
+    return _strips(lengths, generations, x=x, label=label, title=title, unit=clock.unit, ended=ended)
 
 
-def synchrony_chart(divisions: pd.DataFrame, generations: Sequence[int], *, frames: int, clock: Clock) -> Raw | None:
-    """When the nuclei of each generation divided; None without divisions."""
+def synchrony_chart(
+    divisions: pd.DataFrame, generations: Sequence[int], *, frames: int, clock: Clock, ended: Sequence[int] = ()
+) -> Raw | None:
+    """When the nuclei of each generation divided; None without divisions.
+
+    Of generations in which the movie `ended` dots are grey.
+    """
     if not len(divisions):
         return None
     times = divisions.assign(value=divisions["t"].astype(float).map(clock.at))
     x = (0.0, clock.at(max(frames - 1, 1)))
     title = "Times of division by generation"
-    return _strips(times, generations, x=x, label=clock.axis, title=title, unit=clock.unit, frames=frames)
+    return _strips(times, generations, x=x, label=clock.axis, title=title, unit=clock.unit, frames=frames, ended=ended)
 
 
 def sister_chart(divided: pd.DataFrame, generations: Sequence[int]) -> Raw | None:
@@ -154,9 +165,7 @@ def sister_chart(divided: pd.DataFrame, generations: Sequence[int]) -> Raw | Non
     ratios = divided.rename(columns={"mother": "track", "sister_volume_ratio": "value"}).dropna(subset=["value"])
     if not len(ratios):
         return None
-    # Sisters are rarely less alike than one half, and dots need no zero to stand on.
-    x = (min(0.5, float(np.floor(ratios["value"].min() * 10) / 10)), 1.0)
-    return _strips(ratios, generations, x=x, label="smaller over larger sister", title="Sister asymmetry")
+    return _strips(ratios, generations, x=(0.0, 1.0), label="smaller over larger sister", title="Sister size ratio")
 
 
 def _strips(
@@ -168,6 +177,7 @@ def _strips(
     title: str,
     unit: str = "",
     frames: int | None = None,
+    ended: Sequence[int] = (),
 ) -> Raw:
     """A row of dots for each generation, its median as a stroke; equal values are stacked."""
     frame, y, names = _rows(generations)
@@ -176,6 +186,7 @@ def _strips(
     drawn = []
     for generation, part in rows.sort_values(["value", "track"], kind="stable").groupby("generation"):
         level = y(generations.index(int(str(generation))))
+        grey = " ended" if int(str(generation)) in ended else ""
         middle = across(float(part["value"].median()))
         part = part.iloc[::step]
         rank = part.groupby("value").cumcount().to_numpy()
@@ -185,8 +196,8 @@ def _strips(
             about = f"track {track}: {value:.3g} {unit}".rstrip()
             at = (across(float(value)), level + (i - (n - 1) / 2) * spread)
             dot = tag("circle", tag("title", about), cx=at[0], cy=at[1], r=4.0, fill=hex_color(int(track)))
-            drawn.append(tag("g", dot, data_track=int(track)))
-        drawn.append(tag("line", x1=middle, x2=middle, y1=level - 17, y2=level + 17, class_="median"))
+            drawn.append(tag("g", dot, data_track=int(track), class_=grey.strip() or None))
+        drawn.append(tag("line", x1=middle, x2=middle, y1=level - 17, y2=level + 17, class_=f"median{grey}"))
     back = axes(frame, x=across, y=y, x_label=label, y_label="generation", y_ticks=names)
     time = None if frames is None else Scale(0, frames - 1, *frame.x)
     return figure(frame, back, tag("g", *drawn, class_="labelled dots"), title=title, time=time)

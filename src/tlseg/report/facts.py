@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tlseg.measure.history import motherless
 from tlseg.store.movie import MovieSource, address_of
 from tlseg.store.result import Result
 
@@ -27,8 +28,9 @@ class Facts:
     spacing_um : (z, y, x) or None
         Voxel spacing, None where the labels do not say.
     interval_s : float or None
-    instances, tracks, divisions, fallback, repaired, touching_edge : int
-        Instances are nuclei of all frames together; the last three count instances.
+    instances, tracks, divisions, motherless, fallback, repaired, touching_edge : int
+        Instances are nuclei of all frames together; the last three count instances. For tracks without a mother see
+        `history.motherless`.
     first_count, last_count : int
         Nuclei in the first and in the last of them.
     movie, model, method, device, made, version : str
@@ -53,6 +55,7 @@ class Facts:
     instances: int
     tracks: int
     divisions: int
+    motherless: int
     fallback: int
     repaired: int
     touching_edge: int
@@ -74,11 +77,14 @@ class Facts:
         """Verdict of the seam audit, in one line."""
         if self.audit is None:
             return "none: these labels came from elsewhere" if self.given else "not recorded"
-        wrong = int(self.audit.get("face_voxels_that_disagree", 0))
-        compared = int(self.audit.get("face_voxels_compared", 0))
-        if not compared:
-            return "0 of 0 voxels disagree: every frame was one block"
-        return f"{wrong:,} of {compared:,} voxels disagree"
+        return seam_verdict(self.audit)
+
+    @property
+    def seams_hold(self) -> bool | None:
+        """What the seam audit found, None where it compared nothing."""
+        if self.audit is None or not self.audit.get("face_voxels_compared", 0):
+            return None
+        return not self.audit.get("face_voxels_that_disagree", 0)
 
     @property
     def repaired_how(self) -> str:
@@ -90,6 +96,12 @@ class Facts:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {key: getattr(self, key) for key in self.__slots__} | {"seams": self.seams}
+
+
+def seam_verdict(audit: Mapping[str, Any]) -> str:
+    """What a seam audit found, in one line."""
+    wrong, compared = (int(audit.get(f"face_voxels_{what}", 0)) for what in ("that_disagree", "compared"))
+    return f"{wrong:,} of {compared:,} voxels disagree" if compared else "not needed, every frame was one block"
 
 
 def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, divisions: int) -> Facts:
@@ -120,6 +132,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         instances=len(table),
         tracks=int(table["track"].nunique()),
         divisions=divisions,
+        motherless=len(motherless(table, first=frames[0])),
         fallback=int((table["seed"] == "fallback").sum()),
         repaired=int((table["seed"] == "repaired").sum()),
         touching_edge=int(table["touches_edge"].sum()),

@@ -19,12 +19,48 @@ ABOUT = (
 )
 
 
+ABOUT_ENDED = (
+    " Grey: the movie ends within the generation, so its cycles look shorter and its divisions more in step than "
+    "they are."
+)
+
+STILL_TO_DIVIDE = 0.1
+"""Share of a generation that is there in the last frame from which the movie is said to end within it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A small table, ready to be shown: titles of its columns, and its rows as text."""
+    """A small table, ready to be shown: titles of its columns, its rows as text, and generations the movie ends within."""
 
     titles: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    ended: tuple[int, ...]
+
+
+def ended_generations(tracks: pd.DataFrame) -> list[int]:
+    """Generations that the movie ends within: who divides late is not seen dividing, so the others look fast and in step."""
+    waiting = (tracks["divided"] < 0) & (tracks["last"] == tracks["last"].max())
+    share = waiting.groupby(tracks["generation"]).mean()
+    return [int(g) for g in share.index[share >= STILL_TO_DIVIDE]]
+
+
+def ended_caption(seen: pd.DataFrame, tracks: pd.DataFrame, *, looks: str, done: str) -> str:
+    """What a figure of such generations must say; nothing where it shows none.
+
+    Parameters
+    ----------
+    seen : DataFrame
+        Rows with the `generation` of what the figure shows.
+    tracks : DataFrame
+        The track table.
+    looks, done : str
+        How the generations look, and what was seen of some of their tracks.
+    """
+    parts = []
+    for generation in ended_generations(tracks):
+        if shown := int((seen["generation"] == generation).sum()):
+            parts.append(f"gen {generation}: {shown:,} of {int((tracks['generation'] == generation).sum()):,} {done}")
+    return f" Grey: the movie ends within the generation, which looks {looks} ({', '.join(parts)})." if parts else ""
 
 
 def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) -> Sheet:
@@ -56,7 +92,8 @@ def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) ->
         texts["volume (µm³)"] = _spread(volumes.mean(), volumes.std(), "{:,.0f}").reindex(found.index)
         texts["sister volume ratio"] = _spread(sisters.mean(), sisters.std(), "{:.2f}").reindex(found.index)
     rows = pd.DataFrame(texts).fillna("–")
-    return Sheet(tuple(rows.columns), tuple(rows.itertuples(index=False, name=None)))
+    ended = tuple(ended_generations(tracks))
+    return Sheet(tuple(rows.columns), tuple(rows.itertuples(index=False, name=None)), ended)
 
 
 def _times(mean: pd.Series, deviation: pd.Series, clock: Clock) -> pd.Series:

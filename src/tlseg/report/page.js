@@ -35,11 +35,33 @@
       line.style.visibility = "visible";
     }
   };
+  const here = () => places.frames[times[shown]] || [];
+  // A number that would lie on another one stands beside its nucleus, or is left out: pointing at the nucleus tells it.
+  const BESIDE = [[0, 0], [0, -1], [0, 1], [1, 0], [-1, 0], [0.7, -1], [-0.7, -1], [0.7, 1], [-0.7, 1]];
+  const number = () => {
+    const size = 11 * box.width / stage.clientWidth, step = size / 4, taken = new Set();
+    marks.style.fontSize = `${size}px`;
+    const cells = (x, y, wide) => {
+      const found = [];
+      for (let i = Math.floor((x - wide / 2) / step); i <= (x + wide / 2) / step; i++)
+        for (let j = Math.floor((y - size / 2) / step); j <= (y + size / 2) / step; j++) found.push(`${i} ${j}`);
+      return found;
+    };
+    for (const [track, top, ...lefts] of here())
+      for (const left of lefts) {
+        const wide = size * (0.65 * String(track).length + 0.3);
+        for (const [dx, dy] of BESIDE) {
+          const x = left * box.width + dx * wide, y = top * box.height + dy * size * 1.1, wanted = cells(x, y, wide);
+          if (wanted.some((cell) => taken.has(cell))) continue;
+          wanted.forEach((cell) => taken.add(cell));
+          marks.append(make("text", { class: "number", x, y, dy: ".35em", style: `fill: ${places.colors[track]}` }, track));
+          break;
+        }
+      }
+  };
   const draw = () => {
     all(".ring, .number", marks).forEach((e) => e.remove());
-    if ($("#numbers") && $("#numbers").checked)
-      for (const [track, x, y] of places[times[shown]] || [])
-        marks.append(make("text", { class: "number", x: x * box.width, y: y * box.height + 4 }, track));
+    if ($("#numbers") && $("#numbers").checked && stage.clientWidth) number();
     for (const [x, y] of ring)
       marks.append(make("circle", { class: "ring", cx: x * box.width, cy: y * box.height, r: box.width / 16 }));
   };
@@ -81,6 +103,15 @@
     const part = e.target.closest("svg [data-track], tr[data-track]");
     focus(part ? part.dataset.track : null);
   });
+  if (stage)
+    stage.addEventListener("pointermove", (e) => {
+      const size = stage.getBoundingClientRect();
+      const far = ([, top, ...lefts]) => Math.min(...lefts.map((left) =>
+        Math.hypot(left * size.width - e.clientX + size.left, top * size.height - e.clientY + size.top)));
+      const [best, away] = here().map((p) => [p, far(p)]).reduce((a, b) => (b[1] < a[1] ? b : a), [null, size.width / 30]);
+      stage.title = best ? `track ${best[0]}` : "";
+      focus(best ? String(best[0]) : null);
+    });
   for (const button of all(".look"))
     button.addEventListener("click", () => {
       stop();
@@ -88,6 +119,13 @@
       show(nearest(Number(button.dataset.t)), true);
       stage.scrollIntoView({ block: "center" });
     });
+  for (const link of all('a[href^="#"]'))
+    link.addEventListener("click", () => { $(link.getAttribute("href")).open = true; });
+  const clip = () =>
+    all(".scroll, .wide-scroll").forEach((e) => e.classList.toggle("clipped", e.scrollWidth > e.clientWidth + 1));
+  all("details").forEach((d) => d.addEventListener("toggle", clip));
+  window.addEventListener("resize", () => { clip(); draw(); });
   window.addEventListener("beforeprint", () => all("details").forEach((d) => { d.open = true; }));
+  clip();
   show(0);
 })();

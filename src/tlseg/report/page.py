@@ -14,9 +14,10 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
+from tlseg.measure.history import MANY_MOTHERLESS
 from tlseg.report.attention import Listing
 from tlseg.report.facts import Facts
-from tlseg.report.generations import ABOUT, Sheet
+from tlseg.report.generations import ABOUT, ABOUT_ENDED, Sheet
 from tlseg.report.lineage_tree import hex_color
 from tlseg.report.overlay import round_length, time_stamp
 from tlseg.report.pictures import Layout, Shot, Strip
@@ -28,6 +29,7 @@ MOST_NUMBERS = 30_000
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _PRINTED = 12  # pictures on paper
+_VERDICTS = {True: "good", False: "bad", None: "soft"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,6 @@ def build_page(content: Content) -> str:
 
 def _header(content: Content) -> Raw:
     facts, clock = content.facts, content.clock
-    wrong = facts.audit is not None and int(facts.audit.get("face_voxels_that_disagree", 0))
-    kind = "bad" if wrong else "none" if facts.audit is None else "good"
     share = f"{100 * facts.fallback / facts.instances:.1f}\u00a0% of instances" if facts.instances else "no instances"
     length = "" if facts.frames < 2 else clock.text(facts.frames - 1)
     tiles = [
@@ -125,7 +125,7 @@ def _header(content: Content) -> Raw:
             f"{facts.first_count:,} → {facts.last_count:,}",
             f"first and last frame; {facts.instances:,} in all",
         ),
-        ("Tracks", f"{facts.tracks:,}", "a nucleus between divisions"),
+        ("Tracks", f"{facts.tracks:,}", _motherless(facts)),
         ("Divisions", f"{facts.divisions:,}", "forks of the tree below"),
         ("Repaired", f"{facts.repaired:,}", facts.repaired_how),
         ("Fallback", f"{facts.fallback:,}", f"no centre detected; {share}"),
@@ -136,9 +136,17 @@ def _header(content: Content) -> Raw:
         "header",
         tag("h1", f"{_stem(facts)}: {facts.name}"),
         tag("p", facts.path, class_="soft path"),
-        tag("div", tag("b", "Seam audit"), tag("span", facts.seams), class_=f"verdict {kind}"),
         tag("dl", *made, class_="tiles"),
     )
+
+
+def _motherless(facts: Facts) -> Raw | str:
+    """What to know about the tracks: how many come from nowhere, loud where they are many."""
+    if not facts.motherless:
+        return "a nucleus between divisions"
+    many = facts.motherless > MANY_MOTHERLESS * facts.tracks
+    text = f"{facts.motherless:,} of them begin without a mother"
+    return tag("a", text, href="#loose", class_="doubt" if many else None)
 
 
 def _pictures(content: Content) -> Raw:
@@ -150,7 +158,8 @@ def _pictures(content: Content) -> Raw:
     texts = [_shot_text(shot, int(counts.get(shot.t, 0)), facts) for shot in shots]
     bar = _scale_bar(strip.layout) if facts.spacing_um else Raw("")
     ratio = f"aspect-ratio: {width} / {height}"
-    marks = tag("svg", bar, id="marks", viewBox=f"0 0 {width} {height}", aria_hidden="true")
+    compasses = [_compass(0, "x")] + ([_compass(width - strip.layout.side, "z")] if strip.layout.side else [])
+    marks = tag("svg", *compasses, bar, id="marks", viewBox=f"0 0 {width} {height}", aria_hidden="true")
     stage = tag(
         "div",
         _image(shots[0].grey, f"Projections, {texts[0]}", id_="grey"),
@@ -169,8 +178,12 @@ def _pictures(content: Content) -> Raw:
     if _numbered(content):
         controls.append(tag("label", Raw('<input type="checkbox" id="numbers">'), "numbers"))
     every = "" if len(shots) == facts.frames else f" {len(shots)} of {facts.frames} frames are shown."
-    side = " on the left, along x on the right" if strip.layout.side else ""
-    about = f"Maximum along z{side}; one colour is one nucleus. Arrow keys step through time.{every} {content.note}"
+    side = " on the left (x to the right, y down), along x on the right (z to the right, y down)"
+    scale = " The bar holds in both." if strip.layout.side and facts.spacing_um else ""
+    about = (
+        f"Maximum along z{side if strip.layout.side else ''}; one colour is one nucleus.{scale} Arrow keys step through "
+        f"time.{every} {content.note}"
+    )
     thumbs = tag(
         "div",
         *(_thumb(shot, text, i in printed) for i, (shot, text) in enumerate(zip(shots, texts, strict=True))),
@@ -224,6 +237,20 @@ def _scale_bar(layout: Layout) -> Raw:
     )
 
 
+def _compass(left: int, across: str) -> Raw:
+    """Which axes a view shows, from its upper left corner."""
+    arrows = "M8 8h19m-5 -3.5l5 3.5l-5 3.5M8 8v19m-3.5 -5l3.5 5l3.5 -5"
+    return tag(
+        "g",
+        tag("path", d=arrows, class_="halo"),
+        tag("path", d=arrows),
+        tag("text", across, x=36, y=8, dy=".33em"),
+        tag("text", "y", x=8, y=38, dy=".33em"),
+        transform=f"translate({left} 0)",
+        class_="compass",
+    )
+
+
 def _card(panel: Panel, *, wide: bool = False) -> Raw:
     drawing = panel.drawing or tag("p", panel.instead, class_="soft")
     return tag(
@@ -239,13 +266,14 @@ def _sheet(sheet: Sheet) -> Raw:
     if not sheet.rows:
         return Raw("")
     head = tag("tr", *(tag("th", title, scope="col") for title in sheet.titles))
-    rows = [tag("tr", *(tag("td", cell) for cell in row)) for row in sheet.rows]
+    names = {str(generation) for generation in sheet.ended}
+    rows = [tag("tr", *(tag("td", x) for x in row), class_="ended" if row[0] in names else None) for row in sheet.rows]
     table = tag("table", tag("thead", head), tag("tbody", *rows))
     return tag(
         "figure",
         tag("h3", "Generations"),
         tag("div", table, class_="scroll"),
-        tag("figcaption", ABOUT),
+        tag("figcaption", ABOUT, ABOUT_ENDED if names else ""),
         class_="card generations",
     )
 
@@ -255,7 +283,7 @@ def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
     part = f"; the first {len(listing.rows)} are listed" if listing.total > len(listing.rows) else ""
     summary = tag("summary", listing.title, " ", tag("span", f"· {total}{part}", class_="soft"))
     if not len(listing.rows):
-        return tag("details", summary, tag("p", listing.about, class_="about"))
+        return tag("details", summary, tag("p", listing.about, class_="about"), id=listing.key)
     micrometres = [f"{a}_um" for a in "xyz" if f"{a}_um" in listing.rows.columns]
     titles = ["", "frame", "track", *listing.shown.values()]
     titles += ["x, y, z (µm)"] if micrometres else []
@@ -271,8 +299,7 @@ def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
     head = tag("tr", *(tag("th", title, scope="col") for title in titles))
     table = tag("table", tag("thead", head), tag("tbody", *rows))
     inner = [tag("p", listing.about, class_="about"), tag("div", table, class_="scroll")]
-    opened = Raw("<details open>") if first else Raw("<details>")
-    return join([opened, summary, *inner, Raw("</details>")])
+    return tag("details", summary, *inner, id=listing.key, open="" if first else None)
 
 
 def _look(row: dict[object, object], content: Content) -> Raw:
@@ -298,15 +325,17 @@ def _numbered(content: Content) -> bool:
 
 
 def _places(content: Content) -> str:
-    """Where each track number stands in each picture, as JSON: {frame: [[track, left, top], ...]}."""
+    """Where track numbers stand, as JSON: their colours, and in each frame [track, top, left, left in the other view]."""
     if not _numbered(content):
-        return "{}"
+        return '{"colors":{},"frames":{}}'
     wanted = content.table[content.table["t"].isin([shot.t for shot in content.strip.shots])]
     found: dict[int, list[list[float]]] = {}
     for row in wanted[["t", "track", "z", "y", "x"]].to_dict("records"):
         if places := _row_places(row, content):
-            found.setdefault(int(row["t"]), []).append([int(row["track"]), *places[0]])
-    return json.dumps(found, separators=(",", ":"))
+            lefts = [left for left, _ in places]
+            found.setdefault(int(row["t"]), []).append([int(row["track"]), places[0][1], *lefts])
+    colors = {int(track): hex_color(int(track)) for track in wanted["track"].unique()}
+    return json.dumps({"colors": colors, "frames": found}, separators=(",", ":"))
 
 
 def _about(facts: Facts) -> Raw:
@@ -325,7 +354,7 @@ def _about(facts: Facts) -> Raw:
         ("Made", facts.made),
         ("Run time", "" if facts.seconds is None else f"{facts.seconds:,.0f} s"),
         ("tlseg", facts.version),
-        ("Seam audit", facts.seams),
+        ("Seam audit", tag("span", facts.seams, class_=_VERDICTS[facts.seams_hold])),
     ]
     if facts.audit is not None:
         blocks, certified = facts.audit.get("blocks", 0), facts.audit.get("certified_at_first_try", 0)

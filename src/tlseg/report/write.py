@@ -16,7 +16,7 @@ from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import listings
 from tlseg.report.facts import Facts, gather_facts, segmented_frames
-from tlseg.report.generations import generation_sheet
+from tlseg.report.generations import ended_caption, ended_generations, generation_sheet
 from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import MARK, Content, Panel, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
@@ -153,7 +153,7 @@ def _beside(table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: range
     return [
         Panel(
             "Nuclei over time",
-            "Bars are divisions. Click to go to a frame.",
+            f"{'Bars are divisions. ' if len(divided) else ''}Click to go to a frame.",
             charts.count_chart(history.counts(table, frames), divided, clock, seen=seen),
         ),
         Panel(
@@ -184,6 +184,9 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
     cycles = history.cycles(tracks)
     sisters = criteria.division_criteria(table, tracks)
     rows = [int(g) for g in sorted(tracks["generation"].unique())]
+    ended = ended_generations(tracks)
+    too_short = ended_caption(cycles, tracks, looks="shorter than it is", done="complete")
+    too_narrow = ended_caption(divided, tracks, looks="more in step than it is", done="divided")
     return [
         Panel(
             "Volume by generation",
@@ -193,18 +196,19 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
         ),
         Panel(
             "Cell-cycle length",
-            f"From division to division, of the {len(cycles):,} tracks seen from beginning to end; strokes are medians.",
-            charts.cycle_chart(cycles, rows, clock=clock),
+            f"From division to division, of the {len(cycles):,} tracks seen from beginning to end; strokes are "
+            f"medians.{too_short}",
+            charts.cycle_chart(cycles, rows, clock=clock, ended=ended),
             "No nucleus was followed from one division to the next.",
         ),
         Panel(
             "Division synchrony",
-            "When the nuclei of each generation divided: the narrower, the more in step. Strokes are medians.",
-            charts.synchrony_chart(divided, rows, frames=frames, clock=clock),
+            f"When the nuclei of each generation divided: the narrower, the more in step. Strokes are medians.{too_narrow}",
+            charts.synchrony_chart(divided, rows, frames=frames, clock=clock, ended=ended),
             "There are no divisions.",
         ),
         Panel(
-            "Sister asymmetry",
+            "Sister size ratio",
             f"Volume of the smaller daughter over the larger in their first {criteria.NEWBORN_FRAMES} frames; 1 is equal. "
             "Rows are the mothers' generations, strokes medians.",
             charts.sister_chart(sisters, rows),

@@ -18,7 +18,6 @@ from tlseg import __version__
 from tlseg.errors import RunError
 from tlseg.geometry import Shape
 from tlseg.label.patches import Patch, repairs_by_kind
-from tlseg.link.lineage import Lineage
 from tlseg.link.link import link_objects
 from tlseg.link.settings import LinkSettings
 from tlseg.run.event_log import FILE as EVENTS
@@ -106,7 +105,7 @@ def link_labels(
     )
     check_target(source, target, overwrite=overwrite)
     try:
-        lineage = _run(
+        found = _run(
             source,
             target,
             chosen,
@@ -127,7 +126,7 @@ def link_labels(
         frames=len(source.frames),
         seconds=time.monotonic() - began,
         notes=source.notes,
-        **count(lineage),
+        **found,
     )
 
 
@@ -141,8 +140,8 @@ def _run(
     repair: bool,
     overwrite: bool,
     began: float,
-) -> Lineage:
-    """Measure, link and write; `complete: true` comes last."""
+) -> dict[str, int]:
+    """Measure, link and write, and count what was found; `complete: true` comes last."""
     prepare_root(target.root)
     with lock_of(target.folder) as lock:
         check_target(source, target, overwrite=overwrite)  # another run may have come to its end since
@@ -175,11 +174,12 @@ def _run(
             write_pixels(source, writer, copy, frame, lineage, patches)
             counters.add("write")
             lock.beat()
-        write_tables(source, target, frames, lineage, patches, first=writer.first_frame)
+        begun = write_tables(source, target, frames, lineage, patches, first=writer.first_frame)
+        found = {**count(lineage), "motherless": begun}
         if copy is not None:
             copy.finish()
         repaired = sum(len(patch.labels) for made in patches.values() for patch in made) if repair else None
-        record = _record(source, lineage, settings, repaired, seconds=time.monotonic() - began)
+        record = _record(source, found, settings, repaired, seconds=time.monotonic() - began)
         record["repairs"] = repairs_by_kind(patch for made in patches.values() for patch in made)
         writer.finish(
             {key: record[key] for key in ("tlseg", "made", "fingerprint")},
@@ -187,11 +187,11 @@ def _run(
         )
         target.record.write((json.dumps(record, indent=2) + "\n").encode())
         target.unfinished.remove()
-    return lineage
+    return found
 
 
 def _record(
-    source: LabelInput, lineage: Lineage, settings: LinkSettings, repaired: int | None, *, seconds: float
+    source: LabelInput, found: dict[str, int], settings: LinkSettings, repaired: int | None, *, seconds: float
 ) -> dict[str, Any]:
     return {
         "complete": True,
@@ -207,7 +207,7 @@ def _record(
             "repair": repaired is not None,
         },
         "frames": len(source.frames),
-        **count(lineage),
+        **found,
         "repaired": repaired or 0,
         "machine": {"python": platform.python_version(), "system": platform.platform()},
         "notes": list(source.notes),

@@ -17,6 +17,7 @@ from tlseg.errors import LabelError, RunError
 from tlseg.link.lineage import Lineage, relabelled
 from tlseg.run.label_input import LabelInput
 from tlseg.run.label_tables import FrameSums, table_of
+from tlseg.run.linked import count_motherless
 from tlseg.run.repair_given import Patches, read_mended
 from tlseg.store.image_writer import ImageCopy
 from tlseg.store.labels import LabelWriter
@@ -34,6 +35,7 @@ UNFINISHED = "linking.json"
 """Mark of a run that has begun to write and has not come to its end."""
 
 _PLACE = ["t", "label", "z_um", "y_um", "x_um", "volume_um3"]
+_HISTORY = ["track", "parent", "touches_edge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +148,11 @@ def write_pixels(
 
 def write_tables(
     source: LabelInput, target: LinkOutput, frames: list[FrameSums], lineage: Lineage, patches: Patches, *, first: int
-) -> None:
-    """Write table and graph under final labels; `t` counts from the result's first frame."""
+) -> int:
+    """Write table and graph under final labels; `t` counts from the result's first frame.
+
+    Returns how many tracks come from nowhere.
+    """
     nodes = lineage.nodes
     by_frame = dict(tuple(nodes.groupby("t")))
     placed = []
@@ -162,14 +167,14 @@ def write_tables(
                 table.loc[table["label"].isin(patch.labels), "seed"] = "repaired"
             table = table.merge(found, on="label", validate="one_to_one")
             table["label"], table["t"] = table["track"], table["t"] - first
-            placed.append(table[_PLACE])
+            placed.append(table[[*_PLACE, *_HISTORY]])
             yield table.sort_values("label", ignore_index=True)
 
     write_table(target.root, target.name, rows(), overwrite=True)
     final = relabelled(lineage)
     graph = final.nodes.assign(t=final.nodes["t"] - first)
     if placed:
-        graph = graph.merge(pd.concat(placed, ignore_index=True), on=["t", "label"], validate="one_to_one")
+        graph = graph.merge(pd.concat(placed, ignore_index=True)[_PLACE], on=["t", "label"], validate="one_to_one")
     else:
         graph = graph.assign(**{column: np.zeros(0) for column in _PLACE[2:]})
     write_tracks(
@@ -182,6 +187,7 @@ def write_tables(
         axes="tyx" if source.base.is_2d else "tzyx",
         overwrite=True,
     )
+    return count_motherless(placed, first=source.frames[0] - first)
 
 
 def _renumber(labels: NDArray[np.uint32], old: NDArray[np.int64], new: NDArray[np.uint32]) -> NDArray[np.uint32]:

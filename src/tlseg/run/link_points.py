@@ -18,6 +18,7 @@ from tlseg.link.lineage import Lineage, with_tracks
 from tlseg.link.link import link_objects
 from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.link.settings import LinkSettings
+from tlseg.measure.history import motherless
 from tlseg.run.linked import Linked, count
 from tlseg.store.export_geff import detach, is_detached
 from tlseg.store.export_target import local_target, only_entries, publishing
@@ -71,7 +72,16 @@ def link_points(
         part.mkdir()
         _write(part, Path(points), table, objects, lineage, interval_s)
     frames = int(objects["t"].max() - objects["t"].min()) + 1 if len(objects) else 0
-    return Linked(str(target), TABLE, frames, notes=(), seconds=time.monotonic() - began, **count(lineage))
+    begun = motherless(lineage.nodes.assign(touches_edge=False), first=int(objects["t"].min()) if len(objects) else 0)
+    return Linked(
+        str(target),
+        TABLE,
+        frames,
+        motherless=len(begun),
+        notes=(),
+        seconds=time.monotonic() - began,
+        **count(lineage),
+    )
 
 
 def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:

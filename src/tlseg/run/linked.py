@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pandas as pd
+
 from tlseg.link.lineage import DIVISION, GAP, Lineage
+from tlseg.measure.history import motherless
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Linked:
         From the first frame to the last, missing ones included.
     nuclei, tracks, divisions, gaps : int
         Nuclei over all frames, and how they were joined.
+    motherless : int
+        Tracks that come from nowhere, see `history.motherless`.
     seconds : float
         How long it took.
     notes : tuple of str
@@ -35,6 +41,7 @@ class Linked:
     tracks: int
     divisions: int
     gaps: int
+    motherless: int
     seconds: float
     notes: tuple[str, ...] = ()
 
@@ -52,3 +59,8 @@ def count(lineage: Lineage) -> dict[str, int]:
         "divisions": int((kind == DIVISION).sum()) // 2,
         "gaps": int((kind == GAP).sum()),
     }
+
+
+def count_motherless(rows: Sequence[pd.DataFrame], *, first: int) -> int:
+    """Tracks that come from nowhere, of a table that was written in parts; see `history.motherless`."""
+    return len(motherless(pd.concat(rows), first=first)) if rows else 0

@@ -22,6 +22,7 @@ from tlseg.link.lineage import Lineage
 from tlseg.run import finish
 from tlseg.run.context import Output
 from tlseg.run.link_output import UNFINISHED
+from tlseg.run.linked import count_motherless
 from tlseg.run.repair import patches_of
 from tlseg.run.replaced import forget_made_of
 from tlseg.store.durable import flush, flush_tree
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 BEGUN, CREATED = 0, 1
 PLACE = ("z_um", "y_um", "x_um", "volume_um3")
+_TOLD = ("seed", "track", "parent", "touches_edge")
 
 
 def open_output(job: Job) -> Output:
@@ -64,7 +66,7 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
 
     def rows() -> Iterator[pd.DataFrame]:
         for frame in finish.final_rows(run, lineage, first=first):
-            placed.append(frame[["t", "label", "seed", *PLACE]])
+            placed.append(frame[["t", "label", *_TOLD, *PLACE]])
             yield frame
 
     write_table(job.root, job.name, rows(), overwrite=True)
@@ -78,6 +80,7 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
         "nuclei": len(lineage.nodes),
         "tracks": lineage.tracks,
         "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
+        "motherless": count_motherless(placed, first=run.frames[0] - first),
         "fallback": sum(int((frame["seed"] == "fallback").sum()) for frame in placed),
         "repaired": sum(int((frame["seed"] == "repaired").sum()) for frame in placed),
         "repairs": repairs_by_kind(patch for frame in run.frames for patch in patches_of(run, frame)),
@@ -122,7 +125,7 @@ def _write_tracks(job: Job, lineage: Lineage, placed: list[pd.DataFrame], *, fir
     """Write the lineage graph with the position of every nucleus."""
     nodes, edges = finish.final_lineage(lineage, first=first)
     if placed:
-        positions = pd.concat(placed, ignore_index=True).drop(columns="seed")
+        positions = pd.concat(placed, ignore_index=True).drop(columns=list(_TOLD))
         nodes = nodes.merge(positions, on=["t", "label"], validate="one_to_one")
     else:
         nodes = nodes.assign(**{column: np.zeros(0) for column in PLACE})

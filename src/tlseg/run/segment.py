@@ -57,6 +57,7 @@ class Summary:
     nuclei: int
     tracks: int
     divisions: int
+    motherless: int
     fallback: int
     repaired: int
     audit: Mapping[str, Any]
@@ -207,6 +208,7 @@ def segment(
         nuclei=len(lineage.nodes),
         tracks=lineage.tracks,
         divisions=record["divisions"],
+        motherless=record["motherless"],
         fallback=record["fallback"],
         repaired=record["repaired"],
         audit=audit,

@@ -31,12 +31,14 @@ _GREY = """#uicontrol invlerp normalized
 void main() { emitGrayscale(normalized()); }
 """
 _TRAIL = """void main() {
-  setColor(prop_color());
+%s  setColor(prop_color());
   setPolyLineWidth(3.0);
   setPolyEndpointMarkerSize(3.0);
   setPolyEndpointMarkerBorderWidth(0.0);
 }
 """
+# Annotations in t would be cut at the frame in 3D too, where whole trails are wanted; a section shows one frame alone.
+_NOT_IN_SECTIONS = "  if (!PROJECTION_VIEW) discard;\n"
 
 
 @dataclass
@@ -200,7 +202,7 @@ def _channel(image: MovieSource) -> dict[str, Any]:
 
 
 def _track_layer(scene: Scene) -> Any:
-    """Each trail as a line in the colour of its nucleus; selecting nuclei leaves only their trails."""
+    """Each trail as a line in the colour of its nucleus, of volumes in 3D only; selecting nuclei leaves only theirs."""
     ng = _load()
     name, spacing = scene.title, dict(zip("zyx", scene.labels.spacing_um, strict=True))
     axes = [a for a in "xyz" if a in scene.labels.axes]
@@ -224,7 +226,7 @@ def _track_layer(scene: Scene) -> Any:
         annotation_relationships=["nuclei"],
         linked_segmentation_layer={"nuclei": name},
         filter_by_segmentation=["nuclei"],
-        shader=_TRAIL,
+        shader=_TRAIL % (_NOT_IN_SECTIONS if "z" in axes else ""),
     )
 
 
