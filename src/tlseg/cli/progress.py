@@ -15,6 +15,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -28,15 +29,15 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 10.0
 
 
-def live_progress() -> Progress:
-    """Bars with counts, elapsed time and time left, on standard error."""
+def live_progress(left: ProgressColumn | None = None) -> Progress:
+    """Bars with counts, elapsed time and time left (of each by its own clock, where not given), on standard error."""
     return Progress(
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        left or TimeRemainingColumn(),
         console=Console(stderr=True),
     )
 
@@ -61,11 +62,12 @@ def per_second(rate: float, what: str = "") -> str:
 class RunProgress:
     """Stages of a run: a bar for each on a terminal; elsewhere a line when a stage is done and every ten seconds.
 
-    Rates count what this start of the run has done, not what an earlier one had.
+    Rates count what this start of the run has done, not what an earlier one had; a stage that waits for another has none.
+    There is one time left, of all stages that go on, beside the first of them.
     """
 
     def __init__(self) -> None:
-        self.live = live_progress() if sys.stderr.isatty() else None
+        self.live = live_progress(TextColumn("{task.fields[left]}")) if sys.stderr.isatty() else None
         self.bars: dict[str, TaskID] = {}
         self.started: dict[str, tuple[float, int]] = {}
         self.spoken = time.monotonic()
@@ -92,31 +94,49 @@ class RunProgress:
         now = time.monotonic()
         first = event.stage not in self.started
         began, before = self.started.setdefault(event.stage, (now, event.done))
-        rate = (event.done - before) / max(1e-9, now - began)
-        note = _note(event, rate)
+        note = _note(event, (event.done - before) / max(1e-9, now - began))
+        left = "" if event.seconds_left is None else f"{in_words(event.seconds_left)} left"
         if self.live:
-            if event.stage not in self.bars:
-                self.bars[event.stage] = self.live.add_task(event.stage, total=event.total, note="")
-            self.live.update(self.bars[event.stage], completed=event.done, note=note)
+            self._draw(event, note, left)
             return
         finished = event.done == event.total and not first
         if finished or (not first and now - self.spoken >= SECONDS_BETWEEN_LINES):
-            left = "" if finished or not rate else f", {in_words((event.total - event.done) / rate)} left"
-            click.echo(f"{event.stage}: {event.done}/{event.total} {note}{left}", err=True)
+            counts = " ".join(filter(None, (f"{event.stage}: {event.done}/{event.total}", note)))
+            click.echo(f"{counts}, {left}" if left and not finished else counts, err=True)
             self.spoken = now
+
+    def _draw(self, event: Event, note: str, left: str) -> None:
+        if self.live is None:
+            return
+        if event.stage not in self.bars:
+            self.bars[event.stage] = self.live.add_task(event.stage, total=event.total, note="", left="")
+        self.live.update(self.bars[event.stage], completed=event.done, note=note)
+        leading = next((bar.id for bar in self.live.tasks if not bar.finished), None)
+        for bar in self.bars.values():
+            self.live.update(bar, left=left if bar == leading else "")
 
 
 @contextmanager
 def counted(stage: str) -> Iterator[Callable[[int, int], None]]:
     """Give a function that shows (done, total) of one job, as a run shows a stage."""
-    from tlseg.run.events import Event
+    from tlseg.run.events import Counters
 
     with RunProgress() as shown:
-        yield lambda done, total: shown(Event(stage, done, total))
+        counters = Counters(shown)
+
+        def tell(done: int, total: int) -> None:
+            if stage in counters.stages:
+                counters.add(stage, done - counters.stages[stage].done)
+            else:
+                counters.expect(stage, total, done=done)
+
+        yield tell
 
 
 def _note(event: Event, rate: float) -> str:
     """Speed of a stage, in voxels where its units stand for some, and how busy its workers are."""
+    if event.waits:
+        return ""
     voxels = event.voxels / event.total if event.total else 0
     speed = per_second(rate * voxels, "voxels") if voxels else per_second(rate)
     return speed if event.busy is None else f"{speed}, busy {100 * event.busy:.0f} %"

@@ -34,8 +34,7 @@ def command(result: str, name: str, as_json: bool) -> None:
     for stage in status.stages:
         share = 100 * stage.done / stage.total if stage.total else 100.0
         voxels = f", {per_second(stage.voxels_per_s, 'voxels')}" if stage.voxels_per_s else ""
-        left = f", {in_words(stage.seconds_left)} left" if stage.seconds_left and status.owner_alive else ""
-        click.echo(f"  {stage.stage:<10} {stage.done:>9} of {stage.total:<9} {share:5.1f} %{voxels}{left}")
+        click.echo(f"  {stage.stage:<10} {stage.done:>9} of {stage.total:<9} {share:5.1f} %{voxels}")
     if status.gpu_busy is not None:
         click.echo(f"Networks: busy {100 * status.gpu_busy:.0f} % of the time.")
     if status.retries:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tlseg.run.event_log import EventLog, quiet
+from tlseg.run.pace import Pace
 
 if TYPE_CHECKING:
     from tlseg.run.flow import Finished, Task
@@ -31,6 +32,10 @@ class Event:
         Voxels of the movie that all units together stand for; 0 where they stand for none.
     busy : float or None
         Share of the time so far in which those that run networks had one to run, 0 to 1; None for other stages.
+    waits : bool
+        Whether the stage waits for another one that goes on at the same time, so that its clock says nothing.
+    seconds_left : float or None
+        Until all stages are done that were announced so far; None where that is not known yet.
     """
 
     stage: str
@@ -38,6 +43,8 @@ class Event:
     total: int
     voxels: int = 0
     busy: float | None = None
+    waits: bool = False
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class _Stage:
     total: int
     voxels: int
     done: int
+    waits: bool
     began: float
     hand_seconds: float = 0.0
     """Seconds that hands for networks had, whether they used them or not."""
@@ -73,28 +81,37 @@ class Counters:
         self.listener = listener
         self.log: EventLog = quiet()
         self.stages: dict[str, _Stage] = {}
+        self.pace = Pace()
+        self.told = time.monotonic()
 
     @property
     def totals(self) -> dict[str, int]:
         """Units of each stage that was announced."""
         return {name: stage.total for name, stage in self.stages.items()}
 
-    def expect(self, stage: str, total: int, *, done: int = 0, voxels: int = 0) -> None:
-        """Announce a stage, of which an earlier start may have `done` a part."""
-        now = time.monotonic()
-        self.stages[stage] = _Stage(total, voxels, done, now, seen=now)
-        self.log.say("stage_started", stage=stage, total=total, done=done, voxels=voxels)
-        self.listener(Event(stage, done, total, voxels))
+    def expect(self, stage: str, total: int, *, done: int = 0, voxels: int = 0, waits: bool = False) -> None:
+        """Announce a stage, of which an earlier start may have `done` a part; it may wait for one announced before."""
+        now = self.told = time.monotonic()
+        self.stages[stage] = _Stage(total, voxels, done, waits, now, seen=now)
+        self.pace.expect(stage, total - done, now=now)
+        self.log.say("stage_started", stage=stage, total=total, done=done, voxels=voxels, waits=waits)
+        self.listener(Event(stage, done, total, voxels, waits=waits))
 
     def add(self, stage: str, units: int = 1) -> None:
-        """Count units as done."""
-        state = self.stages[stage]
-        state.done = min(state.total, state.done + units)
+        """Count units as done, since the last ones were."""
+        self._add(stage, units, seconds=time.monotonic() - self.told)
+
+    def _add(self, stage: str, units: int, *, seconds: float) -> None:
+        state, now = self.stages[stage], time.monotonic()
+        units = min(units, state.total - state.done)
+        state.done, self.told = state.done + units, now
+        self.pace.add(stage, units=units, left=state.total - state.done, seconds=seconds, slowest=seconds, now=now)
         busy = min(1.0, state.used / state.hand_seconds) if state.hand_seconds else None
-        self.listener(Event(stage, state.done, state.total, state.voxels, busy))
+        left = self.pace.seconds_left
+        self.listener(Event(stage, state.done, state.total, state.voxels, busy, state.waits, left))
         if state.done == state.total:
             self.log.flush()
-            self.log.say("stage_finished", stage=stage, seconds=round(time.monotonic() - state.began, 3))
+            self.log.say("stage_finished", stage=stage, seconds=round(now - state.began, 3))
 
     def finished(self, task: Task, finished: Finished, *, hands: int) -> None:
         """Count a task that is done, if its stage was announced.
@@ -131,4 +148,4 @@ class Counters:
                 failures=finished.failures,
                 error=finished.error,
             )
-        self.add(task.stage, task.weight)
+        self._add(task.stage, task.weight, seconds=finished.seconds)

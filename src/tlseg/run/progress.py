@@ -19,7 +19,7 @@ from tlseg.store.owner import this_process
 
 
 def expect_label(run: RunContext, counters: Counters) -> None:
-    """Announce the stages up to measured, provisional labels."""
+    """Announce the stages up to measured, provisional labels; all of them wait for the networks."""
     frames, blocks, voxels = len(run.frames), len(run.grid), _voxels(run)
     detected = {frame: len(run.scratch.done("detect", frame)) for frame in run.frames}
     windows = sum(windows_per_frame(run, role) for role in run.roles)
@@ -29,12 +29,12 @@ def expect_label(run: RunContext, counters: Counters) -> None:
         for frame in run.frames
     )
     counters.expect(NETWORK_STAGE, frames * windows, done=predicted, voxels=voxels)
-    counters.expect("detect", frames * blocks, done=sum(detected.values()), voxels=voxels)
+    counters.expect("detect", frames * blocks, done=sum(detected.values()), voxels=voxels, waits=True)
     whole = run.settings.method == "components"  # which floods a frame at once
     flooded = blocks * _done(run, "components") if whole else _done(run, "flood")
-    counters.expect("flood", frames * blocks, done=flooded, voxels=voxels)
-    counters.expect("measure", frames * blocks, done=_done(run, "measure"), voxels=voxels)
-    counters.expect("summarise", frames, done=_done(run, "objects"), voxels=voxels)
+    counters.expect("flood", frames * blocks, done=flooded, voxels=voxels, waits=True)
+    counters.expect("measure", frames * blocks, done=_done(run, "measure"), voxels=voxels, waits=True)
+    counters.expect("summarise", frames, done=_done(run, "objects"), voxels=voxels, waits=True)
 
 
 def expect_repair(run: RunContext, counters: Counters) -> None:

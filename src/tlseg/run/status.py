@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from typing import Any, Literal
 from tlseg.errors import LabelError, TlsegError
 from tlseg.run.event_log import read_events
 from tlseg.run.events import NETWORK_STAGE
+from tlseg.run.pace import RECENT_S, Pace
 from tlseg.store.location import check_name, one_line
 from tlseg.store.lock import held_lock
 from tlseg.store.place import Place, place_of
@@ -26,9 +27,6 @@ from tlseg.store.unfinished import Unfinished, find_unfinished
 from tlseg.store.working import scratch_folder
 
 State = Literal["running", "complete", "died", "stopped"]
-
-RECENT_S = 120.0
-"""Rates are those of the last minutes, so that they follow workers that come and go."""
 
 FRAME_STAGE = "summarise"
 """Stage of which a unit is a frame that is labelled and measured."""
@@ -43,8 +41,10 @@ class StageStatus:
     stage : str
     done, total : int
         Units: windows, blocks, regions or frames.
+    waits : bool
+        Whether it waits for another stage that goes on at the same time.
     per_s : float or None
-        Units a second lately, None where nothing was finished yet.
+        Units a second lately, None where nothing was finished yet, and for a stage that waits: it would be the other's.
     voxels_per_s : float or None
         The same in voxels of the movie, where units stand for voxels.
     seconds_left : float or None
@@ -54,6 +54,7 @@ class StageStatus:
     stage: str
     done: int
     total: int
+    waits: bool
     per_s: float | None
     voxels_per_s: float | None
     seconds_left: float | None
@@ -86,7 +87,7 @@ class RunStatus:
     stages : tuple of StageStatus
         In the order they began.
     seconds_left : float or None
-        Until the slowest stage of those under way is done.
+        Until all stages are done that were begun so far, from what tasks took lately.
     gpu_busy : float or None
         Share of the time in which those that run networks had one to run, 0 to 1.
     retries : int
@@ -157,7 +158,6 @@ def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
     started = _first(events, "run_started")
     at = [stage for stage in stages if stage.stage == FRAME_STAGE]
     frames = int((record or {}).get("frames", 0)) if complete and not alive else int(started.get("frames", 0))
-    left = [s.seconds_left for s in stages if s.seconds_left is not None and s.done < s.total]
     ended = [e for e in events if e["event"] in ("run_failed", "run_stopped")]
     unfinished = _unfinished(root, name)
     return RunStatus(
@@ -175,7 +175,7 @@ def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
         frames_done=frames if complete and not alive else (at[0].done if at else 0),
         frames_total=frames,
         stages=stages,
-        seconds_left=max(left, default=None) if alive else None,
+        seconds_left=_seconds_left(events) if alive else None,
         gpu_busy=_busy(events),
         retries=sum(event["event"] == "retry" for event in events),
         repairs=dict((record or {}).get("repairs", {})) if complete and not alive else {},
@@ -266,13 +266,15 @@ def _stages(events: Sequence[Mapping[str, Any]]) -> tuple[StageStatus, ...]:
         sums = [e for e in events if e["event"] == "regions" and e["stage"] == stage]
         over = any(e["event"] == "stage_finished" and e["stage"] == stage for e in events)
         done = total if over else int(sums[-1]["done"]) if sums else int(start.get("done", 0))
-        per_s = _rate(start, sums)
+        waits = bool(start.get("waits"))
+        per_s = None if waits else _rate(start, sums)
         voxels = int(start.get("voxels", 0))
         found.append(
             StageStatus(
                 stage=stage,
                 done=done,
                 total=total,
+                waits=waits,
                 per_s=per_s,
                 voxels_per_s=per_s * voxels / total if per_s and voxels and total else None,
                 seconds_left=(total - done) / per_s if per_s else None,
@@ -283,10 +285,7 @@ def _stages(events: Sequence[Mapping[str, Any]]) -> tuple[StageStatus, ...]:
 
 def _finished(events: Sequence[Mapping[str, Any]]) -> tuple[StageStatus, ...]:
     """Return the stages of a run that came to its end: all of everything."""
-    return tuple(
-        StageStatus(s.stage, s.total, s.total, s.per_s, s.voxels_per_s, 0.0 if s.per_s else None)
-        for s in _stages(events)
-    )
+    return tuple(replace(s, done=s.total, seconds_left=0.0 if s.per_s else None) for s in _stages(events))
 
 
 def _rate(start: Mapping[str, Any], sums: Sequence[Mapping[str, Any]]) -> float | None:
@@ -299,6 +298,28 @@ def _rate(start: Mapping[str, Any], sums: Sequence[Mapping[str, Any]]) -> float 
     since, done = recent[0]
     took = _seconds(last) - since
     return (int(last["done"]) - done) / took if took > 0 and int(last["done"]) > done else None
+
+
+def _seconds_left(events: Sequence[Mapping[str, Any]]) -> float | None:
+    """Time left as the run itself would say it."""
+    pace, done = Pace(), dict[str, int]()
+    for event in events:
+        stage = str(event.get("stage"))
+        if event["event"] == "stage_started":
+            done[stage] = int(event.get("done", 0))
+            pace.expect(stage, int(event["total"]) - done[stage], now=_seconds(event))
+        elif event["event"] == "regions" and stage in done:
+            now, before = int(event["done"]), done[stage]
+            done[stage] = now
+            pace.add(
+                stage,
+                units=now - before,
+                left=int(event["total"]) - now,
+                seconds=float(event["seconds"]),
+                slowest=float(event["slowest"].get("seconds", 0.0)),
+                now=_seconds(event),
+            )
+    return pace.seconds_left if done else None
 
 
 def _busy(events: Sequence[Mapping[str, Any]]) -> float | None:
