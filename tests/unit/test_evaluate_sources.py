@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,19 @@ def test_frames_that_the_run_left_out_are_no_misses(tmp_path: Path) -> None:
     assert [r.t for r in evaluate(path, MOVIE, frames=(0, 2)).frames] == [0, 1]
     renumbered = open_label_movie(path).numbered_as((4, 6, 8))
     assert renumbered.segmented == (6, 8)
+
+
+@pytest.mark.parametrize(("first", "stop"), [(0, 2), (1, 3)])
+def test_a_result_of_a_part_of_the_movie_is_compared_with_that_part(tmp_path: Path, first: int, stop: int) -> None:
+    path = write_image(tmp_path / "part.zarr", {"nuclei": MOVIE[first:stop]})
+    record = path / "tlseg" / "nuclei" / "run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"fingerprint": {"frames": [first, stop]}}))
+    found = evaluate(path, MOVIE)
+    assert ([r.t for r in found.frames], found.pooled.iou) == ([first, stop - 1], 1)
+    assert f"The run segmented 2 frames ({first} to {stop - 1}) of 3; the others were left out." in found.notes
+    assert [r.t for r in evaluate(path, MOVIE, frames=(first, first + 1)).frames] == [first]
+    assert [r.t for r in evaluate(path, MOVIE[first:stop]).frames] == [0, 1], "truth of the part alone has its own numbers"
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

@@ -6,7 +6,7 @@ No more than one block of each side is in memory; what is kept of a frame are it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,7 +71,7 @@ def evaluate(
         Largest number of frames a division may be early or late.
     frames : (first, end), optional
         Half-open range of frames to compare; None at either side leaves it open. By default all, or those that the run
-        segmented.
+        segmented. Labels of a part of a movie have that movie's numbers where the truth has them too.
     spacing_um : (z, y, x) float, optional
         Micrometres per voxel; by default what the truth says, or else the result.
     tracking : {"auto", "always", "never"}
@@ -201,8 +201,12 @@ def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ..
 
 
 def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> LabelMovie:
-    """Pair frames by order where there are as many of them under other numbers."""
-    if result.frames == truth.frames or len(result.frames) != len(truth.frames):
+    """Pair frames by order where there are as many of them under other numbers; a part of the movie by its numbers there."""
+    if result.frames == truth.frames:
+        return result
+    if result.movie_frames and set(result.movie_frames) < set(truth.frames):
+        return replace(result.numbered_as(result.movie_frames), segmented=result.movie_frames)
+    if len(result.frames) != len(truth.frames):
         return result
     if _is_sparse(truth):
         return result
@@ -218,9 +222,8 @@ def _frames_to_compare(
 ) -> list[int]:
     if frames is None and result.segmented:
         frames = (result.segmented[0], result.segmented[-1] + 1)
-        notes.append(
-            f"The run segmented {_listed(result.segmented)} of {len(result.frames)}; the others were left out."
-        )
+        count = max(len(result.frames), len(truth.frames))
+        notes.append(f"The run segmented {_listed(result.segmented)} of {count}; the others were left out.")
     low, high = frames or (None, None)
     wanted = [
         [t for t in movie.frames if (low is None or t >= low) and (high is None or t < high)]

@@ -58,6 +58,8 @@ class LabelMovie:
         Graph of the same objects.
     segmented : tuple of int
         Frames that the run segmented where it left out others, which are empty; none where all of them count.
+    movie_frames : tuple of int
+        Frames of the segmented movie that these are, where a run record says so.
     """
 
     source: str
@@ -71,6 +73,7 @@ class LabelMovie:
     track_file: Path | None = None
     geff: str | None = None
     segmented: tuple[int, ...] = ()
+    movie_frames: tuple[int, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -136,7 +139,10 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
         from tlseg.store.label_movie_zarr import open_zarr_labels
 
         movie = open_zarr_labels(text, name=name, prefer=prefer)
-        return replace(movie, segmented=_segmented(movie))
+        chosen = _chosen_frames(movie)
+        if len(chosen) == len(movie.frames):
+            return replace(movie, movie_frames=tuple(chosen))
+        return replace(movie, segmented=movie.frames[chosen.start : chosen.stop])
     if not place.exists():
         raise LabelError(f"There is nothing at {text}. Check the path.")
     if place.is_dir():
@@ -241,16 +247,16 @@ def read_track_file(path: Path) -> pd.DataFrame:
     return pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 4), columns=["track", "start", "end", "parent"])
 
 
-def _segmented(movie: LabelMovie) -> tuple[int, ...]:
-    """Frames that the run record beside an OME-Zarr's labels names; none where it names all, or there is no record."""
+def _chosen_frames(movie: LabelMovie) -> range:
+    """Frames of its movie that the run record beside an OME-Zarr's labels names; none where there is no such record."""
     root, _, name = movie.source.rpartition("/labels/")
     try:
         record = json.loads((Place(root) / "tlseg" / name / "run.json").read_text()) if root else {}
         first, stop = map(int, record["fingerprint"]["frames"])
     except (OSError, ValueError, KeyError, TypeError):  # labels of anyone's have no record, or one of another kind
-        return ()
-    part = 0 <= first < stop <= len(movie.frames) and stop - first < len(movie.frames)
-    return movie.frames[first:stop] if part else ()
+        return range(0)
+    alone = stop - first == len(movie.frames)
+    return range(first, stop) if 0 <= first < stop and (alone or stop <= len(movie.frames)) else range(0)
 
 
 def _open_tiff(path: Path) -> LabelMovie:
