@@ -62,6 +62,21 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(base: Path) -> None:
         assert "\x1b" not in line
 
 
+def test_the_same_command_again_says_that_it_is_complete(base: Path) -> None:
+    """As a job that is put back into the queue gives it: a success, with the figures of the run that made the result."""
+    before = tree(base / "result.zarr")
+    again = tlseg("segment", base, *BLOCK, "--out", base / "result.zarr")
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout.startswith("Complete already; nothing was done.\n")
+    told = json.loads(tlseg("segment", base, *BLOCK, "--out", base / "result.zarr", "--json").stdout)
+    first = json.loads((base / "summary.json").read_text())
+    assert told | {"seconds": 0, "complete_already": False} == first | {"seconds": 0}
+    other = tlseg("segment", base, *BLOCK, "--out", base / "result.zarr", "--no-repair")
+    assert other.exit_code == 2
+    assert "made with other settings: repair was True, is False. Use --overwrite" in other.stderr
+    assert tree(base / "result.zarr") == before
+
+
 def test_a_person_is_told_what_was_made_and_where(base: Path, tmp_path: Path) -> None:
     result = tlseg("segment", base, *BLOCK, "--out", tmp_path / "out.zarr", "--no-image", "--frames", "1:2")
     assert result.exit_code == 0

@@ -207,8 +207,7 @@ def test_a_run_that_was_stopped_goes_on(
     monkeypatch.setattr(publish, "write_table", publishing)
     assert run(MOVIE, local / "model", **settings).resumed
     assert essence(fetched(out, tmp_path / "copy")) == essence(local / "out.ome.zarr")
-    with pytest.raises(LabelError, match="already has labels"):
-        run(MOVIE, local / "model", **settings)
+    assert run(MOVIE, local / "model", **settings).complete_already
 
 
 def test_two_runs_at_once_on_one_output_are_refused(remote: str, local: Path, tmp_path: Path) -> None:

@@ -260,8 +260,7 @@ def test_stopped_after_the_record(base: Path, tmp_path: Path) -> None:
     assert open_result(out).record["complete"] is True
     start(base, out, **FIRST)
     assert_undisturbed(base, out, like="first.zarr")
-    with pytest.raises(LabelError, match="already has labels"):
-        start(base, out, **FIRST)
+    assert start(base, out, **FIRST).complete_already
 
 
 def _fail_on(write: Callable[[Path, Any], None], name: str) -> Callable[[Path, Any], None]:
@@ -271,6 +270,41 @@ def _fail_on(write: Callable[[Path, Any], None], name: str) -> Callable[[Path, A
         write(path, record)
 
     return failing
+
+
+# --- a run that is complete -----------------------------------------------------------------------------------------
+
+
+def test_the_same_run_again_touches_nothing(base: Path, tmp_path: Path) -> None:
+    """However the work is cut, without workers, and also where labels were edited since."""
+    out = tmp_path / "out.zarr"
+    done = start(base, out, **FIRST)
+    zarr.open_array(out / "labels/nuclei/0")[0, 0, 0, 0] = 77
+    before = tree(out)
+    with stopping(segment_module, "open_pool", after=0):
+        again = start(base, out, **{**FIRST, "block": (16, 16, 48)})
+    assert tree(out) == before
+    assert (again.complete_already, again.resumed, done.complete_already) == (True, False, False)
+    said = {key: value for key, value in again.to_dict().items() if key not in ("seconds", "complete_already")}
+    assert json.loads(json.dumps(said)) == json.loads(json.dumps({key: done.to_dict()[key] for key in said}))
+
+
+def test_labels_whose_table_is_gone_are_not_complete(base: Path, tmp_path: Path) -> None:
+    import shutil
+
+    out = tmp_path / "out.zarr"
+    start(base, out, **FIRST)
+    shutil.rmtree(out / "tables")
+    with pytest.raises(LabelError, match=r"already has labels 'nuclei'\. Use --overwrite"):
+        start(base, out, **FIRST)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """Folder with its own movie and model, and a finished run in `out.zarr`."""
+    movie, model = inputs(tmp_path, frames=1)
+    run(movie, model, out=tmp_path / "out.zarr")
+    return tmp_path
 
 
 # --- another run ----------------------------------------------------------------------------------------------------
@@ -329,6 +363,28 @@ def test_another_run_is_told_what_changed(
     assert "--overwrite" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert tree(unfinished / "out.zarr") == before
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda folder: {"method": "components"}, "settings.method was qcanet, is components"),
+        (lambda folder: {"repair": False}, "repair was True, is False"),
+        (lambda folder: {"device": "cuda"}, "device was cpu, is cuda"),
+        (other_model, "model.digest was .*; settings.region_threshold was 128, is 102"),
+        (other_pixels, "the pixels of .* are not those"),
+    ],
+    ids=["method", "repair", "device", "model", "pixels"],
+)
+def test_a_finished_run_of_another_kind_is_not_replaced(
+    finished: Path, change: Callable[[Path], dict[str, Any]], named: str
+) -> None:
+    settings = change(finished)
+    before = tree(finished / "out.zarr")
+    with pytest.raises(LabelError, match=f"already has labels 'nuclei', .*{named}.*--overwrite") as caught:
+        run(finished / "movie.ome.zarr", finished / "model", out=finished / "out.zarr", **settings)
+    assert "\n" not in str(caught.value)
+    assert tree(finished / "out.zarr") == before
 
 
 def test_overwrite_starts_anew(unfinished: Path) -> None:
@@ -459,8 +515,8 @@ def test_a_start_that_waited_replaces_nothing_unasked(base: Path, tmp_path: Path
         start(base, out, **FIRST)
         made.update(tree(out))
 
-    with waiting(finish_first), pytest.raises(LabelError, match="already has labels"):
-        start(base, out, **FIRST)
+    with waiting(finish_first):
+        assert start(base, out, **FIRST).complete_already
     assert tree(out) == made
 
 

@@ -267,8 +267,10 @@ def test_a_result_is_replaced_only_when_told(base: Path, tmp_path: Path) -> None
     out = tmp_path / "out.zarr"
     run(base / "movie.ome.zarr", base / "model", out=out, frames="0:1")
     first = tree(out)
+    with pytest.raises(LabelError, match=r"made with other settings: frames was \[0, 1\], is \[0, 2\]\."):
+        run(base / "movie.ome.zarr", base / "model", out=out, frames="0:2")
     with pytest.raises(LabelError, match="already has labels 'nuclei'"):
-        run(base / "movie.ome.zarr", base / "model", out=out, frames="0:1")
+        run(base / "movie.ome.zarr", base / "model", out=out, frames="0:1", repair=False)
     assert tree(out) == first
     run(base / "movie.ome.zarr", base / "model", out=out, block=(16, 16, 48), overwrite=True)
     assert essence(out) == essence(base / "result.ome.zarr")

@@ -71,7 +71,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     """Segment and track every nucleus of MOVIE, an OME-Zarr movie (t, c, z, y, x).
 
     Labels are added to the movie, or written with a copy of it to --out. A run that was stopped goes on where it was
-    when the same command is given again.
+    when the same command is given again; one that is complete is left as it is.
     """
     from tlseg.cli.progress import RunProgress
     from tlseg.report.facts import seam_verdict
@@ -114,6 +114,8 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(summary.to_dict())
         return
+    if summary.complete_already:
+        click.echo("Complete already; nothing was done.")
     audit = summary.audit
     certified = f"{audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try"
     click.echo(

@@ -65,6 +65,20 @@ class Order:
         """Image of the result, where `image` says that it has one."""
         return CopiedImage(self.root, self.source, self.frames)
 
+    def asked(self) -> dict[str, Any]:
+        """Everything that was asked for and decides what is in the result."""
+        return {
+            "tlseg": __version__,
+            "input": self.source.identity(root=self.root.url),
+            "frames": [self.frames.start, self.frames.stop],
+            "model": {"name": self.spec.name, "digest": self.model.digest, "flips": self.spec.flips},
+            "settings": self.settings.deciding(),
+            "link": asdict(self.link),
+            "repair": self.repair,
+            "image": self.image,
+            "keep_maps": self.keep_maps,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Job(Order):
@@ -76,20 +90,7 @@ class Job(Order):
     def fingerprint(self) -> dict[str, Any]:
         """Everything that decides what is in the scratch store and the result; another fingerprint is another run."""
         run = self.run
-        return {
-            "tlseg": __version__,
-            "working_tables": FORMAT,
-            "input": run.source.identity(root=self.root.url),
-            "frames": [run.frames.start, run.frames.stop],
-            "model": {"name": run.spec.name, "digest": run.model_digest, "flips": run.spec.flips},
-            "settings": run.settings.deciding(),
-            "link": asdict(self.link),
-            "repair": self.repair,
-            "block": list(run.block),
-            "device": run.device,
-            "image": self.image,
-            "keep_maps": self.keep_maps,
-        }
+        return {**self.asked(), "working_tables": FORMAT, "block": list(run.block), "device": run.device}
 
 
 def prepare(movie: str | Path, *, workers: int = 0, device: Device = "auto", **settings: Any) -> Job:

@@ -25,6 +25,7 @@ from tlseg.run.link_output import UNFINISHED
 from tlseg.run.linked import count_motherless
 from tlseg.run.repair import patches_of
 from tlseg.run.replaced import forget_made_of
+from tlseg.run.resume import stored_statistics
 from tlseg.store.durable import flush, flush_tree
 from tlseg.store.labels import create_labels
 from tlseg.store.tables import write_table
@@ -76,6 +77,7 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
         "tlseg": __version__,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprint": job.fingerprint(),
+        "first_frame": stored_statistics(run).get(run.frames[0]),
         "frames": len(run.frames),
         "nuclei": len(lineage.nodes),
         "tracks": lineage.tracks,
@@ -88,6 +90,7 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
         "machine": {"python": platform.python_version(), "system": platform.platform()},
         "plan": job.plan.to_dict(),
         "seconds": round(seconds, 1),
+        "audit": dict(audit),
     }
     if output.image is not None:
         output.image.finish()
@@ -99,7 +102,7 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
         _keep_maps(job)
     finish.write_record(job.folder / "audit.json", audit)
     _flush(job, output)
-    finish.write_record(job.folder / "run.json", {**record, "audit": dict(audit)})
+    finish.write_record(job.folder / "run.json", record)
     if not job.root.remote:
         flush([(job.folder / "run.json").path], below=job.root.path)
     return record

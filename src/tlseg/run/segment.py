@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from tlseg.config import Method
 from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Shape
-from tlseg.link.lineage import Lineage
 from tlseg.link.settings import LinkSettings
 from tlseg.models.bundle import Flips
 from tlseg.predict.infer import Device
@@ -25,12 +24,13 @@ from tlseg.run import finish, stages
 from tlseg.run import repair as repairs
 from tlseg.run.checks import check_existing, check_scratch
 from tlseg.run.cluster import Tls
+from tlseg.run.complete import finished_run
 from tlseg.run.context import RunContext
 from tlseg.run.event_log import log_of
 from tlseg.run.events import Counters, Listener, silent
 from tlseg.run.flow import Finished, Flow, Pool, Task, drive
 from tlseg.run.frames import Frames
-from tlseg.run.job import Job, check, plan_job
+from tlseg.run.job import Job, Order, check, plan_job
 from tlseg.run.pools import open_pool
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
 from tlseg.run.publish import open_output, publish
@@ -49,7 +49,7 @@ OPEN_FLOWS = 4
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run made: where, how much, and how it was certified."""
+    """What a run made: where, how much, and how it was certified; of one that was complete already, what it says itself."""
 
     path: str
     name: str
@@ -63,6 +63,7 @@ class Summary:
     audit: Mapping[str, Any]
     seconds: float
     resumed: bool
+    complete_already: bool
     record: Mapping[str, Any] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,7 +154,8 @@ def segment(
     Returns
     -------
     Summary
-        Counts and the seam audit.
+        Counts and the seam audit. Where the result of this very run is there already, they are its own, and nothing is
+        touched.
 
     Raises
     ------
@@ -184,6 +186,8 @@ def segment(
     elsewhere = any(place is not None for place in (scheduler, client, cluster))
     check_scratch(order.root, scratch, movie=order.source.url, elsewhere=elsewhere)
     check_free(order.folder)
+    if not overwrite and (found := finished_run(order, device=device)) is not None:
+        return _summary(order, found, seconds=found["seconds"], complete_already=True)
     check_existing(order, overwrite=overwrite)
     try:
         with open_pool(
@@ -196,32 +200,32 @@ def segment(
             memory_bytes=memory_limit,
         ) as pool:
             job = plan_job(order, pool.site(device))
-            lineage, audit, record, resumed = _run(job, pool, Counters(listener), overwrite=overwrite, began=began)
+            return _run(job, pool, Counters(listener), device=device, overwrite=overwrite, began=began)
     except OSError as error:
         raise RunError(
             f"The run stopped: {one_line(error)}. What is done is kept; the same command goes on from there."
         ) from error
+
+
+def _summary(
+    order: Order, record: Mapping[str, Any], *, seconds: float, resumed: bool = False, complete_already: bool = False
+) -> Summary:
+    names = ("frames", "nuclei", "tracks", "divisions", "motherless", "fallback", "repaired")
+    counts = {key: int(record.get(key, 0)) for key in names}
     return Summary(
-        path=str(job.root),
-        name=name,
-        frames=len(job.run.frames),
-        nuclei=len(lineage.nodes),
-        tracks=lineage.tracks,
-        divisions=record["divisions"],
-        motherless=record["motherless"],
-        fallback=record["fallback"],
-        repaired=record["repaired"],
-        audit=audit,
-        seconds=time.monotonic() - began,
+        path=str(order.root),
+        name=order.name,
+        audit=record["audit"],
+        seconds=seconds,
         resumed=resumed,
+        complete_already=complete_already,
         record=record,
+        **counts,
     )
 
 
-def _run(
-    job: Job, pool: Pool, counters: Counters, *, overwrite: bool, began: float
-) -> tuple[Lineage, dict[str, Any], dict[str, Any], bool]:
-    """Do all the work; returns the lineage, the seam audit, the record and whether the run was resumed."""
+def _run(job: Job, pool: Pool, counters: Counters, *, device: Device, overwrite: bool, began: float) -> Summary:
+    """Do all the work, unless another start has done it in the meantime."""
     check_free(job.folder)
     job = as_it_is(job)
     job.run.scratch.continues(job.fingerprint(), overwrite=overwrite)  # other settings are told before pixels are read
@@ -230,6 +234,8 @@ def _run(
     new = absent(job.root, job.folder)
     prepare_root(job.root)
     with lock_of(job.folder) as lock:
+        if not overwrite and (found := finished_run(job, device=device, first=first)) is not None:
+            return _summary(job, found, seconds=found["seconds"], complete_already=True)
         job, resumed = begin(job, first, overwrite=overwrite)
         run = job.run
         with log_of(job.folder, run.scratch.folder) as counters.log:
@@ -244,13 +250,13 @@ def _run(
                 raise
             _create_arrays(run)
             try:
-                lineage, audit, record = _work(job, pool, counters, limits, lock=lock, began=began)
+                record = _work(job, pool, counters, limits, lock=lock, began=began)
             except LostWorkError as lost:
                 run.scratch.forget(lost.frame)
                 raise
             run.scratch.remove()
             say_finished(record, counters)
-    return lineage, audit, record, resumed
+    return _summary(job, record, seconds=time.monotonic() - began, resumed=resumed)
 
 
 def _work(
@@ -261,8 +267,8 @@ def _work(
     *,
     lock: Lock,
     began: float,
-) -> tuple[Lineage, dict[str, Any], dict[str, Any]]:
-    """Label, link and publish; returns the lineage, the seam audit and the record."""
+) -> dict[str, Any]:
+    """Label, link and publish; returns the record."""
     run = job.run
     _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
     audit = finish.seam_audit(run)
@@ -276,7 +282,7 @@ def _work(
     output = open_output(job)
     expect_write(run, output, counters)
     _drive(finish.writing(run, output).__next__, pool, counters, lock)
-    return lineage, audit, publish(job, output, lineage, audit, seconds=time.monotonic() - began)
+    return publish(job, output, lineage, audit, seconds=time.monotonic() - began)
 
 
 def _statistics(run: RunContext, pool: Pool, counters: Counters, lock: Lock) -> dict[int, tuple[float, float]]:

@@ -22,7 +22,7 @@ from tlseg.measure.objects import (
     measure_block,
     overlaps,
 )
-from tlseg.models.bundle import Role
+from tlseg.models.bundle import ModelSpec, Role
 from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import blend, lattice_for, read_window
@@ -30,11 +30,16 @@ from tlseg.predict.normalise import FrameStatistics
 from tlseg.run.context import Output, RunContext
 from tlseg.run.repair import read_labels
 from tlseg.run.tables import load_detection, load_numbers, save_detection, save_numbers
+from tlseg.store.movie import MovieSource
 
 
 def find_statistics(run: RunContext, frame: int) -> tuple[float, float]:
     """Grey values of a frame that become 0 and 1, chunk by chunk; also finds NaN, constant frames and broken chunks."""
-    source, spec = run.source, run.spec
+    return frame_statistics(run.source, run.spec, frame)
+
+
+def frame_statistics(source: MovieSource, spec: ModelSpec, frame: int) -> tuple[float, float]:
+    """The same, without a run."""
     found = measure_brightness(
         lambda box: source.read(frame, box),
         shape=source.frame_shape,

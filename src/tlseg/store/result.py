@@ -102,7 +102,7 @@ def open_result(path: str | Path | Place, *, name: str = "nuclei") -> Result:
             "Give another name, or let the run finish: tlseg segment"
         )
     image = open_movie(place) if isinstance(ome, dict) and "multiscales" in ome else None
-    return Result(place, name, image, open_movie(f"{place}/labels/{name}"), _record(place, name))
+    return Result(place, name, image, open_movie(f"{place}/labels/{name}"), read_record(place, name))
 
 
 def _finished(group: Any) -> list[str]:
@@ -114,7 +114,8 @@ def _finished(group: Any) -> list[str]:
     return [str(n) for n in names] if isinstance(names, list) else []
 
 
-def _record(place: str, name: str) -> dict[str, Any]:
+def read_record(place: str, name: str) -> dict[str, Any]:
+    """Record of the run that made these labels; empty where there is none."""
     path = Place(place) / "tlseg" / name / "run.json"
     try:
         record: Any = json.loads(path.read_text())

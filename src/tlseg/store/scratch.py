@@ -94,7 +94,7 @@ class Scratch:
         if not path.is_file():
             return False
         stored = _read_json(path)
-        changed = _differences((stored or {}).get("fingerprint"), json.loads(json.dumps(fingerprint)))
+        changed = differences((stored or {}).get("fingerprint"), json.loads(json.dumps(fingerprint)))
         if overwrite:
             return stored is not None and not changed and bool(stored.get("overwrite"))
         if stored is None or not self.lease:
@@ -278,12 +278,12 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return stored if isinstance(stored, dict) else None
 
 
-def _differences(before: Any, now: Any, where: str = "") -> list[str]:
+def differences(before: Any, now: Any, where: str = "") -> list[str]:
     """List what differs, as `settings.region_threshold was 128, is 100`."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = sorted({*before, *now})
         return [
-            line for key in keys for line in _differences(before.get(key), now.get(key), f"{where}.{key}".lstrip("."))
+            line for key in keys for line in differences(before.get(key), now.get(key), f"{where}.{key}".lstrip("."))
         ]
     return [] if before == now else [f"{where} was {before}, is {now}"]
 

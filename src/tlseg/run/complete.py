@@ -1,0 +1,71 @@
+"""Is the result of this very run there already? Then nothing is left to do, and nothing is touched.
+
+What is compared decides what the result holds. How the work was cut does not, and labels that were edited since are left as
+they are.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tlseg.errors import LabelError, MovieError
+from tlseg.predict.infer import Device
+from tlseg.run.stages import frame_statistics
+from tlseg.store.labels import existing_labels
+from tlseg.store.result import read_record
+from tlseg.store.scratch import Scratch, differences
+from tlseg.store.tables import list_tables
+
+if TYPE_CHECKING:
+    from tlseg.run.job import Order
+
+OF_A_RUN = {"input", "frames", "model", "settings"}
+"""In the fingerprint of a run; records of linking lack some of them."""
+
+
+def finished_run(order: Order, *, device: Device, first: tuple[float, float] | None = None) -> dict[str, Any] | None:
+    """Record of the run that has done this already; None where none has.
+
+    Parameters
+    ----------
+    device
+        What was asked for; "auto" is content with a result of any.
+    first
+        Statistics of the first frame as it is now; found where not given.
+
+    Raises
+    ------
+    LabelError
+        Where these labels are of a finished run with other settings or pixels.
+    """
+    if not _is_whole(order):
+        return None
+    record = read_record(order.root.url, order.name)
+    before = record.get("fingerprint")
+    if not record.get("complete") or not isinstance(before, dict) or not set(before) >= OF_A_RUN:
+        return None
+    asked = order.asked() if device == "auto" else {**order.asked(), "device": device}
+    changed = differences({key: before.get(key) for key in asked}, json.loads(json.dumps(asked)))
+    if changed:
+        raise LabelError(
+            f"{order.root} already has labels {order.name!r}, made with other settings: {'; '.join(changed)}. Use "
+            "--overwrite to replace them, or another --name."
+        )
+    stored = record.get("first_frame")
+    if stored is not None and list(first or frame_statistics(order.source, order.spec, order.frames[0])) != stored:
+        raise LabelError(
+            f"{order.root} already has labels {order.name!r}, and the pixels of {order.source.url} are not those they were "
+            "made of. Use --overwrite to replace them, or another --name."
+        )
+    return record if not order.image or order.copied_image.is_whole() else None
+
+
+def _is_whole(order: Order) -> bool:
+    """Whether labels and table are there, and no run has begun to replace them or has still to clean up."""
+    if Scratch.at(order.scratch.folder).done("output", 0):
+        return False
+    try:
+        return order.name in existing_labels(order.root) and order.name in list_tables(order.root)
+    except (LabelError, MovieError):
+        return False
