@@ -8,8 +8,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from commandline import invoke
 from tlseg.cli import main
-from tlseg.cli.common import one_line_errors
+from tlseg.cli.common import goes_on_when_stopped, one_line_errors
 from tlseg.cli.evaluate import FrameRange
 from tlseg.config import parse_frames
 from tlseg.errors import MovieError
@@ -106,3 +107,14 @@ def test_what_the_machine_refuses_is_one_line(error: Exception, said: str) -> No
     assert result.exit_code == 1
     assert result.output.startswith(said)
     assert result.output.count("\n") == 1
+
+
+def test_ctrl_c_says_that_nothing_is_lost() -> None:
+    @click.command()
+    @one_line_errors
+    @goes_on_when_stopped
+    def command() -> None:
+        raise KeyboardInterrupt
+
+    done = invoke(command)
+    assert (done.exit_code, done.stderr, done.stdout) == (1, "\nStopped. The same command goes on from here.\n", "")

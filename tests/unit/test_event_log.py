@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commandline import invoke
+from tlseg.cli import main
 from tlseg.errors import LabelError
 from tlseg.run import event_log
 from tlseg.run.event_log import EventLog, read_events
@@ -175,6 +177,20 @@ def test_a_run_that_failed_says_why(tmp_path: Path, folder: Path) -> None:
     diary(folder, over="run_failed")
     status = run_status(tmp_path)
     assert (status.state, status.last_error) == ("stopped", "RunError: the disk is full")
+
+
+def test_a_run_that_was_stopped_by_a_person_has_no_error(tmp_path: Path, folder: Path) -> None:
+    def stopped() -> None:
+        with EventLog(folder / "events.jsonl") as log:
+            log.say("run_started", frames=10, resumed=False)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert run_status(tmp_path).last_error == "stopped by Ctrl-C"
+    said = invoke(main, "status", tmp_path).stdout
+    assert said.startswith("Stopped by Ctrl-C (0 of 10 frames")
+    assert "error" not in said.lower()
 
 
 def test_a_complete_result_stays_one_while_it_is_replaced(tmp_path: Path, folder: Path) -> None:

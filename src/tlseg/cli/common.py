@@ -43,6 +43,20 @@ def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+def goes_on_when_stopped(function: Callable[P, R]) -> Callable[P, R]:
+    """Say on Ctrl-C that nothing is lost; for commands that go on where they were."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            click.echo("\nStopped. The same command goes on from here.", err=True)
+            sys.exit(RunError.exit_code)
+
+    return wrapped
+
+
 SEED = click.IntRange(0, 2**31 - 1)
 """Seeds that every generator of random numbers takes."""
 
@@ -63,6 +77,11 @@ def say_motherless(tracks: int, motherless: int, *, more: str = "") -> None:
             f"{motherless} of {tracks} tracks begin in mid-movie without a mother: frames may be too far apart in "
             f"time{more}."
         )
+
+
+def how_many(number: int, what: str) -> str:
+    """`1 frame`, `2 frames`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def frame_ranges(ranges: Iterable[tuple[int, int]]) -> str:

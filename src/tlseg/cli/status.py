@@ -42,7 +42,7 @@ def command(result: str, name: str, as_json: bool) -> None:
     if any(status.repairs.values()):
         apart, joined = (status.repairs.get(kind, 0) for kind in ("merged", "cut"))
         click.echo(f"Repairs: {apart} merged labels taken apart, {joined} nuclei cut in pieces joined.")
-    if status.last_error:
+    if status.last_error and not _by_a_person(status):
         click.echo(f"Last error: {status.last_error}")
     for kind, ranges in status.viewable.items():
         click.echo(f"Frames to look at, {kind} labels: {frame_ranges(ranges)} (tlseg view {result}).")
@@ -60,5 +60,11 @@ def _headline(status: RunStatus) -> str:
         return f"Running ({status.owner}): {frames}{left}; {silent}."
     if status.state == "complete":
         return f"Complete: {frames}."
-    said = "Died" if status.state == "died" else "Stopped"
+    said = "Died" if status.state == "died" else "Stopped by Ctrl-C" if _by_a_person(status) else "Stopped"
     return f"{said} ({frames}; {silent}). The command that began it goes on from there."
+
+
+def _by_a_person(status: RunStatus) -> bool:
+    from tlseg.run.event_log import BY_A_PERSON
+
+    return status.last_error == BY_A_PERSON

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import SEED, FiniteRange, LocalPath, TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import (
+    SEED,
+    FiniteRange,
+    LocalPath,
+    TripleType,
+    goes_on_when_stopped,
+    json_option,
+    one_line_errors,
+    print_json,
+)
 from tlseg.errors import MissingExtraError, TlsegError
 
 if TYPE_CHECKING:
@@ -109,6 +118,7 @@ def _as_typed(value: Any) -> Any:
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @json_option
 @one_line_errors
+@goes_on_when_stopped
 def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Train NETWORK (nsn: nuclear regions, ndn: nuclear centres, unet3d: the baseline) on the pairs in DATA.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlseg.cli import train as training
-from tlseg.cli.common import SEED, LocalPath, json_option, one_line_errors, print_json
+from tlseg.cli.common import SEED, LocalPath, goes_on_when_stopped, json_option, one_line_errors, print_json
 from tlseg.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ EXTRA = ("accelerate", "matplotlib", "optuna", "tensorboard")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the search.")
 @json_option
 @one_line_errors
+@goes_on_when_stopped
 def command(data: Path, out: Path, config: Path, trials: int, seed: int, as_json: bool) -> None:
     """Search the settings that train best on the pairs in DATA.
 

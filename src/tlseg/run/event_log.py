@@ -28,6 +28,9 @@ LINE_S = 1.0
 LINES = 500
 """Sums of a stage that a run writes before it doubles its age; bounds the file for runs of any length."""
 
+BY_A_PERSON = "stopped by Ctrl-C"
+"""What a run says that nothing was wrong with."""
+
 COPY_S = 30.0
 """How often the diary of a run with a remote result is copied there."""
 
@@ -66,7 +69,7 @@ class EventLog:
         self.flush()
         if error is not None:
             stopped = "run_failed" if isinstance(error, Exception) else "run_stopped"
-            self.say(stopped, error=one_line(error))
+            self.say(stopped, error=BY_A_PERSON if isinstance(error, KeyboardInterrupt) else one_line(error))
         if self._copy() and error is None and self.path is not None:
             self.path.unlink(missing_ok=True)
 
