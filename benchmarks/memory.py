@@ -26,7 +26,7 @@ import psutil
 from machine import machine, table
 
 from tlseg.geometry import Shape
-from tlseg.plan import gib
+from tlseg.plan import sized
 from tlseg.run.job import prepare
 from tlseg.run.segment import segment
 from tlseg.simulate.dense import DenseSettings, simulate_large_frame
@@ -78,8 +78,8 @@ def print_chosen(shape: Shape, lengths: list[int], workers: int, folder: Path) -
     for frames in lengths:
         found = measure(movie, Case(frames, shape, workers, None), folder)
         pixels = frames * shape[0] * shape[1] * shape[2] * 2 / 2**30
-        peaks = ", ".join(gib(peak) for peak in found.workers)
-        sizes = [gib(found.planned), peaks, gib(found.client)]
+        peaks = ", ".join(sized(peak) for peak in found.workers)
+        sizes = [sized(found.planned), peaks, sized(found.client)]
         counts = [str(frames), f"{pixels:.1f}", str(found.block), str(found.nuclei)]
         rows.append([*counts, *sizes, f"{found.seconds:.0f}", str(found.wrong)])
         print(f"{frames} frames: {rows[-1]}", flush=True)

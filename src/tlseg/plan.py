@@ -61,6 +61,12 @@ def check_block(block: Shape) -> None:
             )
 
 
+def within_frame(block: Shape, frame: Shape) -> Shape:
+    """Return the block without whole shards that would lie past the end of a frame, where there is nothing to do."""
+    z, y, x = (min(b, -(-n // SHARD) * SHARD) for b, n in zip(block, frame, strict=True))
+    return (z, y, x)
+
+
 def choose_cut(
     frame: Shape, *, halos: Sequence[Shape], seen: Shape, limit_bytes: int, block: Shape | None = None
 ) -> tuple[Shape, int]:
@@ -167,15 +173,15 @@ def make_plan(
     )
     if memory > limit_bytes:
         raise PlanError(
-            f"A worker would need about {gib(memory)} and may use {gib(limit_bytes)}. Use smaller blocks (--block, now "
+            f"A worker would need about {sized(memory)} and may use {sized(limit_bytes)}. Use smaller blocks (--block, now "
             f"{','.join(map(str, block))}) or fewer workers."
         )
     return plan
 
 
-def gib(size: float) -> str:
-    """Bytes as GiB with one decimal."""
-    return f"{size / 2**30:.1f} GiB"
+def sized(size: float) -> str:
+    """Bytes as a person reads them, with one decimal: `3.5 GiB`, or below one of them `12.0 MiB`."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
 def _blocks(frame: Shape) -> list[Shape]:

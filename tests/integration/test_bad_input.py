@@ -291,7 +291,7 @@ CALLS: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("scratch is empty", as_is, ["--scratch", ""], "--scratch is ''"),
     ("scratch in the movie", as_is, ["--scratch", "{place}/movie.ome.zarr/labels"], "--scratch .* inside the movie"),
     ("scratch is a file", file_in_the_way, ["--scratch", "{place}/out.ome.zarr"], "--scratch .* is a file"),
-    ("memory", as_is, ["--memory-limit", "0.1"], "A worker would need about .* may use 0.1 GiB"),
+    ("memory", as_is, ["--memory-limit", "0.1"], "A worker would need about .* may use 102.4 MiB"),
     (
         "workers and scheduler",
         as_is,
@@ -365,7 +365,7 @@ def test_plan_refuses_too(place: Path, damage: Callable[[Path], None]) -> None:
 
 def test_plan_refuses_what_does_not_fit(place: Path) -> None:
     line = error_of(tlseg("plan", place / "movie.ome.zarr", "--model", place / "model", "--memory-limit", "0.5"))
-    assert "may use 0.5 GiB" in line
+    assert "may use 512.0 MiB" in line
 
 
 @pytest.mark.parametrize("damage", [as_is, no_spacing], ids=["--frames", "no_spacing"])

@@ -564,7 +564,7 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, run: Run) -> None:
     source = imagej(tmp_path / "a.tif", MOVIE[:, 0], "TZYX")
     result = run(source, tmp_path / "a.ome.zarr")
     assert result.exit_code == 0
-    assert "3 frames, 1 channels, 5 x 40 x 44 voxels, uint16" in result.stdout
+    assert "3 frames, 1 channel, 5 x 40 x 44 voxels, uint16" in result.stdout
     assert "2 x 0.5 x 0.25 um (z, y, x), every 30 s" in result.stdout
     assert "convert: 3/3" in result.stderr
 

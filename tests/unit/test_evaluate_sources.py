@@ -287,7 +287,9 @@ def test_a_result_of_a_part_of_the_movie_is_compared_with_that_part(tmp_path: Pa
     assert ([r.t for r in found.frames], found.pooled.iou) == ([first, stop - 1], 1)
     assert f"The run segmented 2 frames ({first} to {stop - 1}) of 3; the others were left out." in found.notes
     assert [r.t for r in evaluate(path, MOVIE, frames=(first, first + 1)).frames] == [first]
-    assert [r.t for r in evaluate(path, MOVIE[first:stop]).frames] == [0, 1], "truth of the part alone has its own numbers"
+    assert [r.t for r in evaluate(path, MOVIE[first:stop]).frames] == [0, 1], (
+        "truth of the part alone has its own numbers"
+    )
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

@@ -11,7 +11,7 @@ import pytest
 
 from tlseg.errors import PlanError
 from tlseg.geometry import Grid, Shape
-from tlseg.plan import SHARD, block_bytes, check_block, choose_cut, make_plan
+from tlseg.plan import SHARD, block_bytes, check_block, choose_cut, make_plan, sized, within_frame
 
 GIB = 2**30
 SEEN: Shape = (10, 20, 20)
@@ -55,6 +55,25 @@ def test_the_last_block_is_not_a_sliver_where_memory_allows() -> None:
         block, _ = choose_cut(frame, halos=[(8, 8, 8)], seen=SEEN, limit_bytes=1000 * GIB)
         for b, parts in zip(block, Grid(frame, block).counts, strict=True):
             assert parts == 1 or n - (parts - 1) * b >= b / 4
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_block_beyond_the_frame_cuts_it_as_one_that_ends_with_it(frame: Shape) -> None:
+    block = (16, 32, 99999999999999999984)
+    within = within_frame(block, frame)
+    check_block(within)
+    assert Grid(frame, within).counts == Grid(frame, block).counts
+    assert all(b < n + SHARD for b, n in zip(within, frame, strict=True))
+
+
+def test_small_sizes_are_no_zeros() -> None:
+    assert [sized(n) for n in (0, 3_670_016, GIB - 1, GIB, 3.5 * GIB)] == [
+        "0.0 MiB",
+        "3.5 MiB",
+        "1024.0 MiB",
+        "1.0 GiB",
+        "3.5 GiB",
+    ]
 
 
 def test_a_chosen_block_fits_or_is_the_least() -> None:

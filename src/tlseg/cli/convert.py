@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import FiniteRange, how_many, json_option, one_line_errors, print_json, storage_option
 
 
 class SpacingType(click.ParamType):
@@ -84,7 +84,8 @@ def command(
         print_json(dataclasses.asdict(done))
         return
     t, c, z, y, x = done.shape
-    click.echo(f"{done.path}: {t} frames, {c} channels, {z} x {y} x {x} voxels, {done.dtype}, {done.levels} levels")
+    shape = f"{how_many(t, 'frame')}, {how_many(c, 'channel')}, {z} x {y} x {x} voxels"
+    click.echo(f"{done.path}: {shape}, {done.dtype}, {how_many(done.levels, 'level')}")
     every = "unknown interval" if done.interval_s is None else f"every {done.interval_s:g} s"
     click.echo("spacing " + " x ".join(f"{s:g}" for s in done.spacing_um) + f" um (z, y, x), {every}")
     for note in done.notes:

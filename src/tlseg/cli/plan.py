@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import TripleType, json_option, memory_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import (
+    TripleType,
+    how_many,
+    json_option,
+    memory_option,
+    one_line_errors,
+    print_json,
+    storage_option,
+)
 
 
 @click.command("plan")
@@ -25,7 +33,7 @@ from tlseg.cli.common import TripleType, json_option, memory_option, one_line_er
 @one_line_errors
 def command(movie: str, as_json: bool, **options: Any) -> None:
     """Show the blocks, tasks, memory and bytes of segmenting MOVIE; refuse what will not fit."""
-    from tlseg.plan import gib
+    from tlseg.plan import sized
     from tlseg.run.job import prepare
 
     job = prepare(
@@ -44,16 +52,17 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         print_json({"movie": job.run.source.url, "spacing_um": job.run.spacing_um, **plan.to_dict()})
         return
     sides = " x ".join(map(str, plan.frame_shape))
-    click.echo(
-        f"{plan.frames} frames of {sides} voxels, {' x '.join(f'{s:g}' for s in job.run.spacing_um)} um (z, y, x)"
-    )
+    spacing = " x ".join(f"{s:g}" for s in job.run.spacing_um)
+    click.echo(f"{how_many(plan.frames, 'frame')} of {sides} voxels, {spacing} um (z, y, x)")
     click.echo(f"Blocks:  {plan.blocks_per_frame} per frame, core {plan.block}, first halo {plan.halo_voxels} voxels")
     windows = ", ".join(f"{role} {n}" for role, n in plan.windows_per_frame.items())
     click.echo(f"Windows: {windows} per frame, on {job.run.device}")
     click.echo(f"Tasks:   {plan.total_tasks} ({', '.join(f'{stage} {n}' for stage, n in plan.tasks.items())})")
-    click.echo(f"Memory:  {gib(plan.memory_per_worker_bytes)} per worker, of {gib(plan.memory_limit_bytes)} it may use")
     click.echo(
-        f"Disk:    {gib(plan.output_bytes)} of labels and {gib(plan.scratch_bytes)} of working files, before compression"
+        f"Memory:  {sized(plan.memory_per_worker_bytes)} per worker, of {sized(plan.memory_limit_bytes)} it may use"
+    )
+    click.echo(
+        f"Disk:    {sized(plan.output_bytes)} of labels and {sized(plan.scratch_bytes)} of working files, before compression"
     )
     if job.run.source.is_2d:
         click.echo("This is a 2D movie: it can be planned, but segmenting it needs a 2D model.")

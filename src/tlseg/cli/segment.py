@@ -9,6 +9,8 @@ import click
 
 from tlseg.cli.common import (
     TripleType,
+    goes_on_when_stopped,
+    how_many,
     json_option,
     memory_option,
     one_line_errors,
@@ -67,6 +69,7 @@ _PEM = click.Path(path_type=Path)
 @storage_option
 @json_option
 @one_line_errors
+@goes_on_when_stopped
 def command(movie: str, as_json: bool, **options: Any) -> None:
     """Segment and track every nucleus of MOVIE, an OME-Zarr movie (t, c, z, y, x).
 
@@ -119,8 +122,8 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     audit = summary.audit
     certified = f"{audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try"
     click.echo(
-        f"{summary.nuclei} nuclei in {summary.frames} frames, {summary.tracks} tracks, {summary.divisions} divisions "
-        f"({summary.seconds:.0f} s{', resumed' if summary.resumed else ''})."
+        f"{summary.nuclei} nuclei in {how_many(summary.frames, 'frame')}, {how_many(summary.tracks, 'track')}, "
+        f"{how_many(summary.divisions, 'division')} ({summary.seconds:.0f} s{', resumed' if summary.resumed else ''})."
     )
     say_motherless(summary.tracks, summary.motherless, more=", see the report")
     click.echo(f"Seams: {seam_verdict(audit)}; {certified}.")

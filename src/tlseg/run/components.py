@@ -14,7 +14,7 @@ from dask_image.ndmeasure import label
 
 from tlseg.errors import PlanError
 from tlseg.geometry import Shape
-from tlseg.plan import BASE_BYTES, gib
+from tlseg.plan import BASE_BYTES, sized
 from tlseg.run.context import RunContext
 
 BYTES_PER_VOXEL = 8
@@ -26,9 +26,9 @@ def check_memory(frame: Shape, *, limit_bytes: int) -> None:
     needed = BASE_BYTES + BYTES_PER_VOXEL * math.prod(frame)
     if needed > limit_bytes:
         raise PlanError(
-            f"--method components labels a frame in one piece, which takes about {gib(needed)}, and a worker may use "
-            f"{gib(limit_bytes)}; smaller blocks do not help. Use fewer workers with more memory, or --method qcanet, which "
-            "works in blocks."
+            f"--method components labels a frame in one piece, which takes about {sized(needed)}, and a worker may use "
+            f"{sized(limit_bytes)}; smaller blocks do not help. Use fewer workers with more memory, or --method qcanet, "
+            "which works in blocks."
         )
 
 

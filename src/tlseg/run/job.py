@@ -14,7 +14,7 @@ from tlseg.geometry import Shape, voxels_for
 from tlseg.label.block import detect_halo
 from tlseg.link.settings import LinkSettings
 from tlseg.models.bundle import BUNDLED, Flips, Model, ModelSpec, load_model
-from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, check_block, choose_cut, make_plan
+from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, check_block, choose_cut, make_plan, within_frame
 from tlseg.predict.infer import Device, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
 from tlseg.run.checks import check_spacing, destination
@@ -143,6 +143,7 @@ def check(
     root = destination(source, out, for_planning=for_planning)
     if block is not None:
         check_block(block)
+        block = within_frame(block, source.frame_shape)
     return Order(
         source=source,
         frames=chosen,
