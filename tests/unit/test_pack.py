@@ -11,7 +11,7 @@ import torch
 from commandline import invoke
 from tlseg.cli.models import command
 from tlseg.errors import ModelError
-from tlseg.models.bundle import load_model
+from tlseg.models.bundle import ModelSpec, load_model
 from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.unet import UNet, UNetConfig
 
@@ -45,7 +45,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_model_is_packed_once(folder: Path) -> None:
-    assert "sha256" in pack(folder)
+    said = pack(folder)
+    assert "sha256" in said
+    assert f"tlseg models calibrate {folder} DATA" in said
     before = load_model(folder).digest
     checkpoint(folder.parent / "nsn.pt", target="mask")
     assert "is there already" in pack(folder)
@@ -86,9 +88,23 @@ def test_settings_that_are_none_are_named(folder: Path, settings: object, said: 
 
 def test_settings_are_taken_over(folder: Path) -> None:
     path = folder.parent / "settings.json"
-    path.write_text(json.dumps({"spacing_um": [2, 1, 1], "flips": 4}))
-    pack(folder, "--settings", path)
-    assert (load_model(folder).spec.spacing_um, load_model(folder).spec.flips) == ((2.0, 1.0, 1.0), 4)
+    path.write_text(json.dumps({"spacing_um": [2, 1, 1], "flips": 4, "centre_saddle": 1.0}))
+    assert "calibrate" not in pack(folder, "--settings", path)
+    spec = load_model(folder).spec
+    assert (spec.spacing_um, spec.flips) == ((2.0, 1.0, 1.0), 4)
+    assert (spec.centre_saddle, spec.minimum_volume_fraction) == (1.0, 0.15)
+
+
+def test_shares_are_by_default_those_of_the_bundled_models(folder: Path) -> None:
+    """Only where a model is made: a `model.json` that does not name them keeps its meaning."""
+    pack(folder)
+    packed, bundled = load_model(folder).spec, load_model("embryo").spec
+    assert (packed.centre_saddle, packed.minimum_volume_fraction) == (0.8, 0.15)
+    assert (bundled.centre_saddle, bundled.minimum_volume_fraction) == (0.8, 0.15)
+    stored = packed.to_dict()
+    del stored["centre_saddle"], stored["minimum_volume_fraction"]
+    read = ModelSpec.from_dict(stored, where="model.json")
+    assert (read.centre_saddle, read.minimum_volume_fraction) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize("facts", [{"spacing_um": [1, 2]}, {"scaling": ["quantiles"]}, {"target": ["mask"]}])

@@ -95,8 +95,13 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
     )
     if as_json:
         print_json({"folder": str(model.folder), "digest": model.digest})
-    else:
-        click.echo(f"{model.folder}: {model.spec.name}, sha256 {model.digest}")
+        return
+    click.echo(f"{model.folder}: {model.spec.name}, sha256 {model.digest}")
+    if not options["settings"]:
+        click.echo(
+            "Labelling settings are the defaults; choose them on your data, embryos that were held out, with:\n"
+            f"  tlseg models calibrate {model.folder} DATA --groups HELD_OUT --out {model.folder}-calibrated"
+        )
 
 
 @command.command("rescale")

@@ -21,6 +21,9 @@ OVERLAP = (16, 16, 16)
 DEFAULT_SPACING_UM = (1.6, 0.8, 0.8)
 """Of checkpoints that do not say so themselves."""
 
+LABELLING: Mapping[str, Any] = {"centre_saddle": 0.8, "minimum_volume_fraction": 0.15}
+"""Shares, which fit nuclei of any size, as the bundled models have them; a `model.json` without them means others."""
+
 OWN_FIELDS = ("name", "networks")
 """Fields of `ModelSpec` that are no settings: packing decides them."""
 
@@ -46,7 +49,8 @@ def pack(
     provenance
         Data, licence, commands and figures, for the model card.
     settings
-        Further fields of `ModelSpec`, such as thresholds; spacing and scaling are by default what the trainings say.
+        Further fields of `ModelSpec`, such as thresholds; by default spacing and scaling are what the trainings say, and how
+        maps become labels is `LABELLING`.
 
     Raises
     ------
@@ -89,7 +93,7 @@ def pack(
             for role, architecture in architectures.items()
         },
         provenance=dict(provenance),
-        **settings,
+        **{**LABELLING, **settings},
     )
     return save_model(folder, spec, weights=weights)
 
