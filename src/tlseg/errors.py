@@ -5,6 +5,8 @@ The command line prints its message, never a traceback, and exits with `exit_cod
 1 for a run that failed.
 """
 
+from tlseg.installed import install_command
+
 
 class TlsegError(Exception):
     """Base of all errors raised on purpose; the message says what was found, what was expected and what to do."""
@@ -44,7 +46,7 @@ class MissingExtraError(TlsegError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional dependency. Install it with: pip install 'tlseg[{extra}]'")
+        super().__init__(f"{what} needs an optional dependency. Install it with: {install_command(extra)}")
 
 
 class RunError(TlsegError, RuntimeError):

@@ -179,7 +179,7 @@ def test_a_taken_port_is_said(result: Path) -> None:
             ng.serve(open_scene(result), port=taken.getsockname()[1])
 
 
-@pytest.mark.parametrize(("viewer", "extra"), [("neuroglancer", "tlseg[view]"), ("napari", "tlseg[napari]")])
+@pytest.mark.parametrize(("viewer", "extra"), [("neuroglancer", "[view]'"), ("napari", "[napari]'")])
 def test_a_missing_viewer_is_named(result: Path, monkeypatch: pytest.MonkeyPatch, viewer: str, extra: str) -> None:
     monkeypatch.setitem(sys.modules, viewer, None)
     answer = CliRunner().invoke(main, ["view", str(result), "--viewer", viewer])

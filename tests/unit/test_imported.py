@@ -186,7 +186,7 @@ def test_chainers_hdf5_files_are_read(snapshots: dict[Role, Arrays], model: Mode
 def test_hdf5_without_its_reader_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "learned_nsn.model").write_bytes(b"\x89HDF\r\n\x1a\nwhatever")
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(MissingExtraError, match=r"tlseg\[hdf5\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install '.*\[hdf5\]'"):
         import_model(tmp_path / "model", nsn=tmp_path / "learned_nsn.model")
 
 

@@ -27,6 +27,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     from tlseg.cli.progress import RunProgress
     from tlseg.evaluate.api import evaluate
     from tlseg.geometry import Box
+    from tlseg.installed import install_command, this_command
     from tlseg.report.facts import seam_verdict
     from tlseg.report.overlay import overlay_movie, save_png
     from tlseg.report.write import write_report
@@ -73,7 +74,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
             }
         )
         return
-    tracking = scores["tracking"]
+    tracking, tlseg = scores["tracking"], this_command()
     click.echo(f"Nuclei per frame, truth:  {' '.join(map(str, made['nuclei']))}")
     click.echo(f"Nuclei per frame, result: {' '.join(str(f['n_result']) for f in scores['frames'])}")
     click.echo(
@@ -86,10 +87,11 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
         f"Picture: {picture}\n"
         f"Report:  {report.path} (open it in a browser)\n"
         f"Result:  {result} (OME-Zarr 0.5: image, labels/nuclei, tables/nuclei, tracks.geff)\n"
-        f"To look at it: pip install 'tlseg[view]' && tlseg view {result} (neuroglancer, in your browser)\n"
-        f"  or: pip install 'napari[all]' napari-ome-zarr && napari --plugin napari-ome-zarr {result}\n"
-        "  (in napari the labels start hidden: switch on the layer with the eye)\n"
-        f"To score it:   tlseg evaluate {result} {movie}"
+        "To look at it, in your browser, or in napari:\n"
+        f"  {install_command('view')} && {tlseg} view {result}\n"
+        f"  {install_command('napari')} && {tlseg} view {result} --viewer napari\n"
+        "To score it:\n"
+        f"  {tlseg} evaluate {result} {movie}"
     )
 
 

@@ -1,0 +1,35 @@
+"""How is tlseg installed here? Asked so that commands that are named to a person work as they are typed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+def this_command() -> str:
+    """The `tlseg` that runs, as a shell finds it: by its path where its environment is not active."""
+    script = Path(sys.executable).with_name("tlseg")
+    return shlex.quote(str(script)) if script.is_file() and shutil.which("tlseg") != str(script) else "tlseg"
+
+
+def install_command(extra: str) -> str:
+    """Command that adds an extra to the environment that runs, from where tlseg was installed."""
+    pip = Path(sys.executable).with_name("pip")
+    active = shutil.which("pip") == str(pip)
+    return f"{'pip' if active else f'{shlex.quote(sys.executable)} -m pip'} install '{_source()}[{extra}]'"
+
+
+def _source() -> str:
+    """Folder that tlseg was installed from, where it is still there, or else its name in a package index."""
+    from importlib import metadata
+
+    try:
+        origin = json.loads(metadata.distribution("tlseg").read_text("direct_url.json") or "{}")
+        folder = unquote(urlsplit(str(origin["url"])).path)
+    except (metadata.PackageNotFoundError, ValueError, KeyError, TypeError):
+        return "tlseg"
+    return folder if (Path(folder) / "pyproject.toml").is_file() else "tlseg"

@@ -1,0 +1,54 @@
+"""Commands that are named to a person work as they are typed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tlseg import installed
+from tlseg.errors import MissingExtraError
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of the programs of an environment into which tlseg was installed from a folder beside it."""
+    programs, source = tmp_path / "my env" / "bin", tmp_path / "tlseg"
+    programs.mkdir(parents=True)
+    source.mkdir()
+    (source / "pyproject.toml").touch()
+    for name in ("python", "pip", "tlseg"):
+        (programs / name).touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    class Here(metadata.PathDistribution):
+        def read_text(self, filename: str | Path) -> str:
+            return json.dumps({"url": source.as_uri(), "dir_info": {"editable": True}})
+
+    monkeypatch.setattr(metadata, "distribution", lambda name: Here(tmp_path))
+    return programs
+
+
+def test_commands_of_an_environment_that_is_not_active_have_their_path(environment: Path, tmp_path: Path) -> None:
+    assert installed.this_command() == f"'{environment}/tlseg'"
+    assert installed.install_command("view") == f"'{environment}/python' -m pip install '{tmp_path}/tlseg[view]'"
+
+
+def test_commands_of_an_active_environment_have_their_name(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(environment))
+    assert installed.this_command() == "tlseg"
+    assert installed.install_command("view") == f"pip install '{tmp_path}/tlseg[view]'"
+
+
+def test_where_the_source_is_gone_the_extra_is_that_of_the_package(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(environment))
+    (tmp_path / "tlseg" / "pyproject.toml").unlink()
+    assert str(MissingExtraError("This", "view")).endswith("Install it with: pip install 'tlseg[view]'")
