@@ -13,6 +13,7 @@ from tlseg.store.export_target import beside, has_header, local_target, only_fil
 from tlseg.store.movie import open_source
 from tlseg.store.result import open_result
 from tlseg.store.tables import read_table
+from tlseg.store.text import write_rows
 
 FILES = tuple(f"{name}.csv" for name in Criteria.__slots__)
 """What such a folder holds."""
@@ -71,7 +72,7 @@ def write_criteria(
         part.mkdir()
         for done, (kind, rows) in enumerate(found.items()):
             progress(done, len(found))
-            rows.to_csv(part / f"{kind}.csv", index=False, lineterminator="\n")
+            write_rows(rows, part / f"{kind}.csv")
         progress(len(found), len(found))
     return target, {kind: len(rows) for kind, rows in found.items()}, len(frames)
 

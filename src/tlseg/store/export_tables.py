@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tlseg.store.tables import read_table
+from tlseg.store.text import write_rows
 
 FRAMES_AT_ONCE = 64
 
@@ -35,7 +36,7 @@ def write_csv(
     with path.open("w", newline="", encoding="utf-8") as file:
         for start in range(0, max(frames, 1), FRAMES_AT_ONCE):
             part = _rows(root, name, range(start, start + FRAMES_AT_ONCE), interval_s)
-            part.to_csv(file, index=False, header=start == 0, lineterminator="\n")
+            write_rows(part, file, header=start == 0)
             rows += len(part)
             progress(min(start + FRAMES_AT_ONCE, frames), frames)
     return rows
@@ -60,7 +61,7 @@ def write_napari(root: str, name: str, path: Path, *, is_2d: bool) -> int:
     first, *others = napari_columns(is_2d=is_2d)
     rows: pd.DataFrame = read_table(root, name, columns=["track", *others])
     rows = rows.rename(columns={"track": first}).sort_values([first, "t"], ignore_index=True)
-    rows[[first, *others]].to_csv(path, index=False, compression=None, lineterminator="\n")
+    write_rows(rows[[first, *others]], path)
     return len(rows)
 
 
