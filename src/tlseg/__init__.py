@@ -9,22 +9,27 @@ __version__ = "0.1.0"
 
 # Public names and the module that holds each: loaded on first use, so that `import tlseg` brings neither torch nor dask.
 _PUBLIC = {
-    "evaluate": "tlseg.evaluate",
+    "evaluate": "tlseg.evaluate.api",
     "open_movie": "tlseg.store.movie",
     "open_result": "tlseg.store.result",
     "segment": "tlseg.run.segment",
-    "simulate": "tlseg.simulate",
+    "simulate": "tlseg.simulate.api",
 }
 
 __all__ = ["__version__", *_PUBLIC]
+
+# Importing a package binds its name in this one, once: two functions have the names of packages, and come after them.
+for _package in ("evaluate", "simulate"):
+    import_module(f"tlseg.{_package}")
+    del globals()[_package]
+del _package
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'tlseg' has no attribute {name!r}")
-    module = import_module(_PUBLIC[name])
-    # The packages `evaluate` and `simulate` are also the functions of their names: they can be called.
-    return module if module.__name__ == f"tlseg.{name}" else getattr(module, name)
+    function = globals()[name] = getattr(import_module(_PUBLIC[name]), name)
+    return function
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tifffile
 
-import tlseg
 from commandline import invoke
 from runs import tree
 from tlseg.cli import main
@@ -105,19 +104,11 @@ def test_divisions_at_the_edge_of_the_frame_are_counted_as_a_history_counts_them
 
 def test_same_seed_same_pixels_on_disk(written: Path, tmp_path: Path) -> None:
     other = tmp_path / "again.ome.zarr"
-    result = tlseg.simulate(other, SMALL)
+    result = simulate(other, SMALL)
     assert result["nuclei"][0] == SMALL.start_nuclei
     for path in written.rglob("c/**/*"):
         if path.is_file() and "tracks.geff" not in path.parts:
             assert path.read_bytes() == (other / path.relative_to(written)).read_bytes()
-
-
-def test_the_package_and_the_name_in_tlseg_do_the_same(tmp_path: Path) -> None:
-    import tlseg.simulate
-
-    one = dataclasses.replace(SMALL, frames=1)
-    result = tlseg.simulate(tmp_path / "a.ome.zarr", one)
-    assert result == {**simulate(tmp_path / "b.ome.zarr", one), "path": result["path"]}
 
 
 def test_overwriting_leaves_nothing_of_the_old_movie(tmp_path: Path) -> None:
@@ -147,9 +138,12 @@ def test_overwriting_never_removes_a_movie_that_was_not_simulated(tmp_path: Path
     assert np.array_equal(open_source(out).read(0, Box.of_shape((4, 8, 8))), pixels)
 
 
-@pytest.mark.parametrize("stage", ["_Movie.write_image", "_Movie.write_labels", "write_table", "write_tracks"])
+@pytest.mark.parametrize(
+    ("owner", "stage"),
+    [(api._Movie, "write_image"), (api._Movie, "write_labels"), (api, "write_table"), (api, "write_tracks")],
+)
 def test_a_simulation_that_was_stopped_is_begun_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, stage: str
 ) -> None:
     out, settings = tmp_path / "m.ome.zarr", dataclasses.replace(SMALL, frames=1)
 
@@ -157,7 +151,7 @@ def test_a_simulation_that_was_stopped_is_begun_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"tlseg.simulate.api.{stage}", stop)
+        patch.setattr(owner, stage, stop)
         with pytest.raises(KeyboardInterrupt):
             simulate(out, settings)
     assert list(tmp_path.iterdir()) == []

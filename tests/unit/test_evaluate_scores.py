@@ -277,15 +277,6 @@ def test_frames_choose_a_range() -> None:
         evaluate(truth, truth, frames=(5, 9))
 
 
-def test_package_is_also_the_function() -> None:
-    import tlseg.evaluate as package
-
-    truth = row(0, 1, 2)
-    assert package(truth, truth).pooled.pq == 1  # type: ignore[operator]
-    assert package.evaluate is evaluate
-    assert not hasattr(package, "nothing")
-
-
 def test_reading_keeps_to_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     from tlseg.evaluate import api
 

@@ -1,13 +1,11 @@
 """Movies of growing embryos with exact truth: `tlseg.simulate(out)` writes one, `simulate_frames` streams one.
 
-The package has the name of its main function, so the package itself can be called; everything loads on first use.
+Everything loads on first use.
 """
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 _PUBLIC = {
@@ -34,15 +32,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _CallablePackage(ModuleType):
-    """The package, also callable: importing it binds `tlseg.simulate` to the package and would hide the function."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Write a simulated movie: see `tlseg.simulate.api.simulate`."""
-        result: dict[str, Any] = import_module("tlseg.simulate.api").simulate(*args, **kwargs)
-        return result
-
-
-sys.modules[__name__].__class__ = _CallablePackage
