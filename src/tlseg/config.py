@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from tlseg.errors import MovieError
+from tlseg.errors import ModelError, MovieError
 
 Method = Literal["qcanet", "components"]
 Relief = Literal["distance", "centre"]
@@ -59,6 +59,11 @@ class LabelSettings:
     halo_um, margin_um
         First halo around a block and first margin for distances; both grow where that is not enough, so they decide
         speed and never labels.
+
+    Raises
+    ------
+    ModelError
+        If there is no such method or relief.
     """
 
     method: Method = "qcanet"
@@ -73,6 +78,12 @@ class LabelSettings:
     minimum_volume_fraction: float = 0.0
     halo_um: float = 20.0
     margin_um: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse words that no stage knows: each would take them for another."""
+        for name, choices in (("method", get_args(Method)), ("relief", get_args(Relief))):
+            if getattr(self, name) not in choices:
+                raise ModelError(f"{name} is {getattr(self, name)!r}; expected is {' or '.join(choices)}.")
 
     def deciding(self) -> dict[str, Any]:
         """Everything that decides labels, for a fingerprint."""

@@ -267,7 +267,7 @@ def _work(
     _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
     audit = finish.seam_audit(run)
     finish.write_record(job.folder / "audit.json", audit)
-    finish.check_audit(audit)
+    finish.check_audit(audit, method=run.settings.method)
     if job.repair:
         _repair(job, pool, counters, lock)
     counters.expect("link", 1)
