@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tlseg.config import Frames, as_frames
 from tlseg.errors import EvaluationError
 from tlseg.evaluate.divisions import DivisionScores, score_divisions
 from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks, require_tracks
@@ -47,7 +48,7 @@ def evaluate(
     iou: float = 0.5,
     tolerance_um: float = 5.0,
     division_tolerance: int = 1,
-    frames: tuple[int | None, int | None] | None = None,
+    frames: Frames | None = None,
     spacing_um: Spacing | None = None,
     tracking: Literal["auto", "always", "never"] = "auto",
     block: Shape | None = None,
@@ -69,9 +70,9 @@ def evaluate(
         Largest distance of two centroids, in micrometres, that are one detection.
     division_tolerance : int
         Largest number of frames a division may be early or late.
-    frames : (first, end), optional
-        Half-open range of frames to compare; None at either side leaves it open. By default all, or those that the run
-        segmented.
+    frames : str, range, slice or (first, end), optional
+        Frames to compare, from A up to but without B: "A:B", `range(A, B)`, `slice(A, B)` or (A, B); either side may be
+        left open. By default all, or those that the run segmented.
     spacing_um : (z, y, x) float, optional
         Micrometres per voxel; by default what the truth says, or else the result.
     tracking : {"auto", "always", "never"}
@@ -89,6 +90,8 @@ def evaluate(
     ------
     EvaluationError
         When frames or shapes do not fit together, or a setting is out of range.
+    MovieError
+        When `frames` is no range of frames.
     LabelError
         When a side cannot be read.
     """
@@ -213,15 +216,13 @@ def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> La
     return result.numbered_as(truth.frames)
 
 
-def _frames_to_compare(
-    result: LabelMovie, truth: LabelMovie, frames: tuple[int | None, int | None] | None, notes: list[str]
-) -> list[int]:
+def _frames_to_compare(result: LabelMovie, truth: LabelMovie, frames: Frames | None, notes: list[str]) -> list[int]:
     if frames is None and result.segmented:
         frames = (result.segmented[0], result.segmented[-1] + 1)
         notes.append(
             f"The run segmented {_listed(result.segmented)} of {len(result.frames)}; the others were left out."
         )
-    low, high = frames or (None, None)
+    low, high = as_frames(frames)
     wanted = [
         [t for t in movie.frames if (low is None or t >= low) and (high is None or t < high)]
         for movie in (result, truth)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tlseg import __version__
-from tlseg.config import LabelSettings, Method, parse_frames
+from tlseg.config import Frames, LabelSettings, Method, as_frames
 from tlseg.errors import ModelError, MovieError
 from tlseg.geometry import Shape, voxels_for
 from tlseg.label.block import detect_halo
@@ -108,7 +108,7 @@ def check(
     out: str | Path | None = None,
     name: str = "nuclei",
     model: str | Path = "embryo",
-    frames: str | range | None = None,
+    frames: Frames | None = None,
     block: Shape | None = None,
     method: Method = "qcanet",
     channel: int | str | None = None,
@@ -224,18 +224,13 @@ def model_location(model: Model) -> str:
     return folder.name if folder.parent == BUNDLED.absolute() else str(folder)
 
 
-def frames_of(frames: str | range | None, count: int) -> range:
-    """Frames of a movie of `count`: all, a range, or `A:B` (see `parse_frames`), which must lie within the movie."""
+def frames_of(frames: Frames | None, count: int) -> range:
+    """Frames of a movie of `count`: all, or those asked for, which must lie within it."""
     if frames is None:
         return range(count)
-    if isinstance(frames, range):
-        chosen = frames
-    else:
-        first, last = parse_frames(frames)
-        chosen = range(first or 0, count if last is None else last)
-    if chosen.step != 1:
-        raise MovieError(f"Frames go one by one; got a step of {chosen.step}.")
-    if not 0 <= chosen.start < chosen.stop <= count:
+    first, stop = as_frames(frames)
+    chosen = range(first or 0, count if stop is None else stop)
+    if not chosen.start < chosen.stop <= count:
         raise MovieError(f"Frames {frames} were asked for, and the movie has {count}. Use a range within 0:{count}.")
     return chosen
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlseg.config import Frames as FramesLike
 from tlseg.config import Method
 from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Shape
@@ -76,7 +77,7 @@ def segment(
     out: str | Path | None = None,
     name: str = "nuclei",
     model: str | Path = "embryo",
-    frames: str | range | None = None,
+    frames: FramesLike | None = None,
     block: Shape | None = None,
     workers: int = 0,
     scheduler: str | None = None,
@@ -111,7 +112,7 @@ def segment(
     model
         Bundled model, or folder of one.
     frames
-        `range` or "A:B"; all where not given.
+        "A:B", `range(A, B)`, `slice(A, B)` or (A, B): from A up to but without B; all where not given.
     block
         Core of a block in voxels (z, y, x), multiples of 16. Decides memory and speed, never labels.
     workers
