@@ -15,7 +15,7 @@ Relief = Literal["distance", "centre"]
 Scaling = Literal["quantiles", "asinh", "extremes"]
 
 Frames = str | range | slice | tuple[int | None, int | None]
-"""Frames one after the other, the second side left out: `"2:5"`, `range(2, 5)`, `slice(2, 5)` and `(2, 5)` are 2, 3 and 4."""
+"""Frames one after the other: `"2:5"`, `range(2, 5)`, `slice(2, 5)` and `(2, 5)` are 2, 3 and 4; a side may be left open."""
 
 
 def byte(probability: float) -> int:

@@ -21,6 +21,7 @@ from tlseg.run.checks import check_spacing, destination
 from tlseg.run.components import check_memory as check_components
 from tlseg.run.context import RunContext, network_roles
 from tlseg.run.crew import Site, cores, memory_per_worker
+from tlseg.run.given import check_crew, check_memory
 from tlseg.run.tables import FORMAT
 from tlseg.store.labels import pyramid_beside
 from tlseg.store.location import check_name
@@ -97,6 +98,7 @@ def prepare(movie: str | Path, *, workers: int = 0, device: Device = "auto", **s
 
     Parameters are those of `check`; `workers` processes share the memory, 0 is this one.
     """
+    check_crew(workers, device)
     threads = 1 if workers else cores()
     order = check(movie, **settings)
     return plan_job(order, Site(resolve_device(device), threads, memory_per_worker(max(1, workers))))
@@ -127,6 +129,7 @@ def check(
     Parameters are those of `segment`. With `for_planning`, a movie that cannot be written beside is no error.
     """
     check_name(name)
+    check_memory(memory_limit)
     source = open_source(movie, channel=channel)
     chosen = frames_of(frames, source.n_frames)
     if not (for_planning and source.is_2d):
@@ -142,6 +145,7 @@ def check(
     root = destination(source, out, for_planning=for_planning)
     if block is not None:
         check_block(block)
+        block = (int(block[0]), int(block[1]), int(block[2]))
     return Order(
         source=source,
         frames=chosen,
@@ -172,7 +176,7 @@ def plan_job(order: Order, site: Site) -> Job:
         When the weights are damaged.
     """
     source, spec, shape = order.source, order.spec, order.source.frame_shape
-    limit = order.memory_limit or site.memory_bytes
+    limit = site.memory_bytes if order.memory_limit is None else order.memory_limit
     if order.settings.method == "components":
         check_components(shape, limit_bytes=limit)
     settings = [_with_halo_over(order.settings, n) for n in HALO_OVER]

@@ -31,6 +31,7 @@ from tlseg.run.event_log import log_of
 from tlseg.run.events import Counters, Listener, silent
 from tlseg.run.flow import Finished, Flow, Pool, Task, drive
 from tlseg.run.frames import Frames
+from tlseg.run.given import check_crew
 from tlseg.run.job import Job, check, plan_job
 from tlseg.run.pools import open_pool
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
@@ -164,6 +165,7 @@ def segment(
         When the run fails; a second call goes on from there.
     """
     began = time.monotonic()
+    check_crew(workers, device)
     order = check(
         movie,
         out=out,

@@ -65,7 +65,7 @@ class Converted:
 
 
 def convert(
-    inputs: Sequence[str | Path],
+    inputs: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     spacing_um: Sequence[float] | None = None,
@@ -80,7 +80,7 @@ def convert(
 
     Parameters
     ----------
-    inputs : sequence of str or Path
+    inputs : str, Path or sequence of them
         One TIFF; or several, one per time point; or a folder of them, in natural order; or one OME-Zarr.
     out : str or Path
         The new movie, a path or a URL that ends in `.zarr`.
@@ -106,10 +106,11 @@ def convert(
     RunError
         If the output cannot be written, or another start writes it.
     """
+    given = inputs if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
     target = place_of(out)
     check = partial(_check_target, target, overwrite)
     check()
-    source = open_inputs(inputs, target=target.url, layout=layout or Layout(), allow_missing=allow_missing)
+    source = open_inputs(given, target=target.url, layout=layout or Layout(), allow_missing=allow_missing)
     try:
         spacing = _spacing(source, spacing_um)
         interval = _positive(interval_s, "interval") or source.interval_s
