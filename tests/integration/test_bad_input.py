@@ -451,7 +451,7 @@ def test_values_that_the_command_line_cannot_pass_are_refused(
 
 
 def test_a_limit_of_memory_is_not_replaced_by_what_is_free(place: Path) -> None:
-    with pytest.raises(PlanError, match="may use 0.0 GiB"):
+    with pytest.raises(PlanError, match="may use"):
         prepare(place / "movie.ome.zarr", model=place / "model", out=place / "result.ome.zarr", memory_limit=1)
 
 

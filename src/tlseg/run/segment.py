@@ -118,6 +118,8 @@ def segment(
         Core of a block in voxels (z, y, x), multiples of 16. Decides memory and speed, never labels.
     workers
         Processes on this machine, with one more for each GPU; 0 runs everything in this one. With `cluster`, its workers.
+        Each process imports the script that starts it, so in a script this is called below
+        ``if __name__ == "__main__":``.
     scheduler, client
         A Dask cluster instead: its address or scheduler file, or a connected client.
     cluster
