@@ -95,7 +95,7 @@ def test_divisions_at_the_edge_of_the_frame_are_counted_as_a_history_counts_them
     table = read_table(out, "truth")
     divided = history.divisions(history.track_table(history.complete(table)))
     assert {len(daughters) for daughters in divided["daughters"]} == {1, 2}
-    assert made["divisions"] == len(divided)
+    assert made.divisions == len(divided)
     begun = table.drop_duplicates("track")
     assert ((begun["parent"] == 0) & (begun["generation"] > 0)).any(), "a mother that was never seen"
     for nodes in (table, read_tracks(out)[0]):
@@ -105,7 +105,8 @@ def test_divisions_at_the_edge_of_the_frame_are_counted_as_a_history_counts_them
 def test_same_seed_same_pixels_on_disk(written: Path, tmp_path: Path) -> None:
     other = tmp_path / "again.ome.zarr"
     result = simulate(other, SMALL)
-    assert result["nuclei"][0] == SMALL.start_nuclei
+    assert result.nuclei is not None
+    assert result.nuclei[0] == SMALL.start_nuclei
     for path in written.rglob("c/**/*"):
         if path.is_file() and "tracks.geff" not in path.parts:
             assert path.read_bytes() == (other / path.relative_to(written)).read_bytes()
@@ -194,7 +195,7 @@ def test_a_movie_too_small_for_any_voxel_of_a_nucleus_has_an_empty_truth(tmp_pat
     out = tmp_path / "one.ome.zarr"
     made = simulate(out, SimulationSettings(frames=2, shape=(1, 1, 1)))
     table, (nodes, edges) = read_table(out, "truth"), read_tracks(out)
-    assert (len(table), len(nodes), len(edges), made["tracks"], made["divisions"]) == (0, 0, 0, 0, 0)
+    assert (len(table), len(nodes), len(edges), made.tracks, made.divisions) == (0, 0, 0, 0, 0)
     assert {"label", "t", "track", "parent"} <= set(table.columns)
 
 
@@ -219,6 +220,17 @@ def test_one_plane_is_written_as_2d(tmp_path: Path) -> None:
     simulate(out, dataclasses.replace(SMALL, shape=(1, 64, 64), frames=2))
     assert open_source(out).is_2d
     assert not read_table(out, "truth")["touches_edge"].all()
+
+
+def test_into_a_store_it_says_the_address(tmp_path: Path) -> None:
+    there = "memory://simulated/m.ome.zarr"
+    made = simulate(there, dataclasses.replace(SMALL, frames=1))
+    assert made.path == there
+    assert simulate_dense("memory://simulated/t.ome.zarr", DenseSettings(shape=(8, 16, 16))).path.startswith(
+        "memory://"
+    )
+    assert open_source(made.path).n_frames == 1
+    assert json.loads(json.dumps(made.to_dict()))["shape"] == list(made.shape)
 
 
 def test_command_line(tmp_path: Path) -> None:
