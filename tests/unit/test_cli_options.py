@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import click
@@ -92,3 +93,24 @@ def test_what_the_machine_refuses_is_one_line(error: Exception, said: str) -> No
     assert result.exit_code == 1
     assert result.output.startswith(said)
     assert result.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["segment movie", "convert a out.ome.zarr"])
+def test_missing_chunks_are_accepted_in_both_spellings_and_help_shows_one(command: str) -> None:
+    name, *arguments = command.split()
+    found = import_module(f"tlseg.cli.{name}").command
+    for spelling in ("--allow-missing", "--allow-missing-chunks"):
+        assert found.make_context(name, [*arguments, spelling]).params["allow_missing"] is True
+    assert found.make_context(name, arguments).params["allow_missing"] is False
+    assert "--allow-missing-chunks" not in CliRunner().invoke(main, [name, "--help"]).output
+
+
+@pytest.mark.parametrize("command", ["convert a out.ome.zarr", "link labels", "evaluate a b"])
+def test_spacings_are_those_of_stacks_or_of_planes(command: str) -> None:
+    name, *arguments = command.split()
+    found = import_module(f"tlseg.cli.{name}").command
+    for text, spacing in (("2,1,0.5", (2.0, 1.0, 0.5)), ("1,0.5", (1.0, 0.5))):
+        assert found.make_context(name, [*arguments, "--spacing", text]).params["spacing"] == spacing
+    for text in ("1", "1,0", "1,2,3,4", "1,nan"):
+        with pytest.raises(click.BadParameter, match="Y,X for a 2D movie"):
+            found.make_context(name, [*arguments, "--spacing", text])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from tlseg.cli.common import FiniteRange, TripleType, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import FiniteRange, SpacingType, json_option, one_line_errors, print_json, storage_option
 
 if TYPE_CHECKING:
     from tlseg.evaluate.api import Evaluation
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     metavar="A:B",
     help="Frames to compare, A up to but without B [default: all, or those that the run segmented].",
 )
-@click.option("--spacing", type=TripleType(float), help="Micrometres per voxel, where the files do not say.")
+@click.option("--spacing", type=SpacingType(), help="Micrometres per voxel, where the files do not say.")
 @click.option(
     "--tracking/--no-tracking",
     default=None,
@@ -48,7 +48,7 @@ def command(
     tolerance_um: float,
     division_tolerance: int,
     frames: str | None,
-    spacing: tuple[float, float, float] | None,
+    spacing: tuple[float, ...] | None,
     tracking: bool | None,
     as_json: bool,
 ) -> None:

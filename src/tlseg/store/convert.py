@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Spacing
+from tlseg.geometry import Box, Spacing, as_spacing
 from tlseg.store.image_writer import create_image
 from tlseg.store.inputs import Input, open_inputs
 from tlseg.store.place import Place, place_of
@@ -167,11 +167,11 @@ def _check_target(target: Place, overwrite: bool) -> None:
 
 def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
     if given is not None:
-        values = [1.0, *given] if source.is_2d and len(given) == 2 else list(given)
-        if len(values) != 3 or not all(math.isfinite(v) and v > 0 for v in values):
+        spacing = as_spacing(given, is_2d=source.is_2d)
+        if spacing is None:
             expected = "Y,X or Z,Y,X" if source.is_2d else "Z,Y,X"
-            raise MovieError(f"Spacing {tuple(given)} was given. Expected {expected} in micrometres, all positive.")
-        return (float(values[0]), float(values[1]), float(values[2]))
+            raise MovieError(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
+        return spacing
     z, y, x = source.spacing_um
     z = 1.0 if source.is_2d and z is None else z
     if z is None or y is None or x is None:
