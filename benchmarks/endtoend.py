@@ -106,7 +106,7 @@ def main() -> None:
 def compare(name: str, settings: SimulationSettings, *, folder: Path) -> list[list[str]]:
     """Simulate a movie, segment it without and with repair, and return a row for each."""
     movie = folder / f"{name}.ome.zarr"
-    nuclei = simulate(movie, settings, overwrite=True)["nuclei"]
+    nuclei = simulate(movie, settings, overwrite=True).nuclei or ()
     scored: list[tuple[Summary, Evaluation]] = []
     for repair in (False, True):
         out, began = folder / f"{name}-{'with' if repair else 'without'}.ome.zarr", time.monotonic()

@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tlseg.evaluate.api import evaluate as evaluate
+    from tlseg.report.criteria_files import write_criteria as write_criteria
+    from tlseg.report.write import write_report as write_report
+    from tlseg.run.link_labels import link_labels as link_labels
+    from tlseg.run.link_points import link_points as link_points
+    from tlseg.run.segment import segment as segment
+    from tlseg.run.status import run_status as run_status
+    from tlseg.simulate.api import simulate as simulate
+    from tlseg.store.convert import convert as convert
+    from tlseg.store.export import export as export
+    from tlseg.store.movie import open_movie as open_movie
+    from tlseg.store.result import open_result as open_result
 
 __version__ = "0.1.0"
 
 # Public names and the module that holds each: loaded on first use, so that `import tlseg` brings neither torch nor dask.
 _PUBLIC = {
-    "evaluate": "tlseg.evaluate",
+    "convert": "tlseg.store.convert",
+    "evaluate": "tlseg.evaluate.api",
+    "export": "tlseg.store.export",
+    "link_labels": "tlseg.run.link_labels",
+    "link_points": "tlseg.run.link_points",
     "open_movie": "tlseg.store.movie",
     "open_result": "tlseg.store.result",
+    "run_status": "tlseg.run.status",
     "segment": "tlseg.run.segment",
-    "simulate": "tlseg.simulate",
+    "simulate": "tlseg.simulate.api",
+    "write_criteria": "tlseg.report.criteria_files",
+    "write_report": "tlseg.report.write",
 }
 
 __all__ = ["__version__", *_PUBLIC]
 
+# Importing a package binds its name in this one, once: two functions have the names of packages, and come after them.
+for _package in ("evaluate", "simulate"):
+    import_module(f"tlseg.{_package}")
+    del globals()[_package]
+del _package
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'tlseg' has no attribute {name!r}")
-    module = import_module(_PUBLIC[name])
-    # The packages `evaluate` and `simulate` are also the functions of their names: they can be called.
-    return module if module.__name__ == f"tlseg.{name}" else getattr(module, name)
+
+if not TYPE_CHECKING:  # where types are checked, the names above are all there are
+
+    def __getattr__(name: str) -> Any:
+        if name not in _PUBLIC:
+            raise AttributeError(f"module 'tlseg' has no attribute {name!r}")
+        function = globals()[name] = getattr(import_module(_PUBLIC[name]), name)
+        return function
 
 
 def __dir__() -> list[str]:

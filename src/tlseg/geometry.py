@@ -7,7 +7,7 @@ All boxes are half-open, in voxels of pyramid level 0, axes (z, y, x).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -18,6 +18,19 @@ AXES = ("z", "y", "x")
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
+
+
+def as_spacing(given: Sequence[float], *, is_2d: bool) -> Spacing | None:
+    """Voxel spacing (z, y, x) of three positive numbers, or of (y, x) where there is no z axis; None of anything else."""
+    try:
+        values = [float(value) for value in given]
+    except (TypeError, ValueError):
+        return None
+    if is_2d and len(values) == 2:
+        values = [1.0, *values]
+    if len(values) != 3 or not all(0 < value < math.inf for value in values):
+        return None
+    return (values[0], values[1], values[2])
 
 
 @dataclass(frozen=True, slots=True)

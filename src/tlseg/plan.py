@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any
 
 from tlseg.errors import PlanError
@@ -52,7 +53,11 @@ class Plan:
 
 
 def check_block(block: Shape) -> None:
-    """Raise `PlanError` unless a block is whole shards along every axis."""
+    """Raise `PlanError` unless a block is three whole numbers, and whole shards along every axis."""
+    if not isinstance(block, Sequence) or len(block) != 3 or not all(isinstance(n, Integral) for n in block):
+        raise PlanError(
+            f"The block {block!r} is no (z, y, x). Expected three whole numbers of voxels, such as (64, 256, 256)."
+        )
     for axis, voxels in zip(AXES, block, strict=True):
         if voxels % SHARD or voxels < SHARD:
             raise PlanError(
@@ -63,7 +68,7 @@ def check_block(block: Shape) -> None:
 
 def within_frame(block: Shape, frame: Shape) -> Shape:
     """Return the block without whole shards that would lie past the end of a frame, where there is nothing to do."""
-    z, y, x = (min(b, -(-n // SHARD) * SHARD) for b, n in zip(block, frame, strict=True))
+    z, y, x = (min(int(b), -(-n // SHARD) * SHARD) for b, n in zip(block, frame, strict=True))
     return (z, y, x)
 
 

@@ -20,12 +20,19 @@ from click.testing import CliRunner, Result
 from handmade import write_movie
 from runs import SHAPE, inputs, small_movie, tree
 from tlseg.cli import COMMANDS, main
-from tlseg.errors import MovieError
+from tlseg.errors import LabelError, ModelError, MovieError, PlanError, TlsegError
 from tlseg.models.bundle import load_model
 from tlseg.models.derive import rescaled
 from tlseg.run import cluster
 from tlseg.run.checks import check_spacing
-from tlseg.store.movie import open_source
+from tlseg.run.job import prepare
+from tlseg.run.link_labels import link_labels
+from tlseg.run.link_points import link_points
+from tlseg.run.segment import segment
+from tlseg.run.status import run_status
+from tlseg.store.convert import convert
+from tlseg.store.movie import open_movie, open_source
+from tlseg.store.result import open_result
 
 
 @pytest.fixture(scope="module")
@@ -410,3 +417,53 @@ def test_version() -> None:
     result = tlseg("--version")
     assert result.exit_code == 0
     assert result.stdout.startswith("tlseg, version ")
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"device": "gpu"}, PlanError),
+        ({"workers": -1}, PlanError),
+        ({"workers": 1.0}, PlanError),
+        ({"memory_limit": 0}, PlanError),
+        ({"memory_limit": 8e9}, PlanError),
+        ({"block": (16, 16)}, PlanError),
+        ({"block": (16.0, 16, 16)}, PlanError),
+        ({"channel": 1.5}, MovieError),
+        ({"channel": False}, MovieError),
+        ({"model": None}, ModelError),
+        ({"method": "foo"}, ModelError),
+        ({"flips": 3}, ModelError),
+        ({"name": None}, LabelError),
+        ({"frames": 1}, MovieError),
+        ({"out": 7}, MovieError),
+    ],
+    ids=str,
+)
+def test_values_that_the_command_line_cannot_pass_are_refused(
+    place: Path, given: dict[str, Any], error: type[TlsegError]
+) -> None:
+    before = tree(place)
+    for function in (segment, prepare):
+        with pytest.raises(error):
+            function(place / "movie.ome.zarr", **{"model": place / "model", "out": place / "result.ome.zarr"} | given)
+    assert tree(place) == before
+
+
+def test_a_limit_of_memory_is_not_replaced_by_what_is_free(place: Path) -> None:
+    with pytest.raises(PlanError, match="may use"):
+        prepare(place / "movie.ome.zarr", model=place / "model", out=place / "result.ome.zarr", memory_limit=1)
+
+
+@pytest.mark.parametrize("what", ["array", "movie", "nothing"])
+def test_what_is_no_path_is_refused_with_what_to_give(place: Path, what: str) -> None:
+    path = place / "movie.ome.zarr"
+    given: Any = {"array": np.zeros((2, 4, 8, 8)), "movie": open_movie(path), "nothing": None}[what]
+    functions: list[Callable[..., Any]] = [open_movie, segment, open_result, run_status]
+    calls = [*functions, *(lambda it, f=f: f(it, out=place / "new.zarr") for f in (convert, link_labels, link_points))]
+    for function in calls:
+        with pytest.raises(
+            MovieError, match=re.escape(f"give '{path}'") if what == "movie" else "Expected a path or URL"
+        ):
+            function(given)
+    assert not (place / "new.zarr").exists()

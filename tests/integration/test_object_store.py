@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fsspec.config
 import numpy as np
@@ -25,6 +26,7 @@ from tlseg.run.job import prepare
 from tlseg.run.link_labels import link_labels
 from tlseg.run.segment import segment
 from tlseg.run.status import run_status
+from tlseg.simulate import api as simulate_api
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
 from tlseg.store import lock, options, retry
@@ -323,16 +325,19 @@ def test_a_movie_converted_into_a_store_is_that_on_disk(
     assert convert([MOVIE], there, overwrite=True).levels == len(open_source(there).level_shapes)
 
 
-@pytest.mark.parametrize("stage", ["write_tracks", "LabelWriter.finish", "ImageWriter.finish"])
+@pytest.mark.parametrize(
+    ("owner", "stage"),
+    [(simulate_api, "write_tracks"), (simulate_api.LabelWriter, "finish"), (simulate_api.ImageWriter, "finish")],
+)
 def test_a_simulation_into_a_store_is_no_movie_before_it_is_whole(
-    proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, stage: str
 ) -> None:
-    here, there = tmp_path / "sim.ome.zarr", f"s3://{BUCKET}/{stage}/sim.ome.zarr"
+    here, there = tmp_path / "sim.ome.zarr", f"s3://{BUCKET}/{owner.__name__}-{stage}/sim.ome.zarr"
     settings = SimulationSettings(frames=2, shape=(8, 24, 24), seed=3)
     simulate(here, settings)
     for again in (False, True):
         with monkeypatch.context() as patch:
-            patch.setattr(f"tlseg.simulate.api.{stage}", stopped)
+            patch.setattr(owner, stage, stopped)
             with pytest.raises(KeyboardInterrupt):
                 simulate(there, replace(settings, seed=4), overwrite=again)
         with pytest.raises(MovieError, match="no multiscales"):

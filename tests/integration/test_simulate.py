@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tifffile
 
-import tlseg
 from commandline import invoke
 from runs import tree
 from tlseg.cli import main
@@ -96,7 +95,7 @@ def test_divisions_at_the_edge_of_the_frame_are_counted_as_a_history_counts_them
     table = read_table(out, "truth")
     divided = history.divisions(history.track_table(history.complete(table)))
     assert {len(daughters) for daughters in divided["daughters"]} == {1, 2}
-    assert made["divisions"] == len(divided)
+    assert made.divisions == len(divided)
     begun = table.drop_duplicates("track")
     assert ((begun["parent"] == 0) & (begun["generation"] > 0)).any(), "a mother that was never seen"
     for nodes in (table, read_tracks(out)[0]):
@@ -105,19 +104,12 @@ def test_divisions_at_the_edge_of_the_frame_are_counted_as_a_history_counts_them
 
 def test_same_seed_same_pixels_on_disk(written: Path, tmp_path: Path) -> None:
     other = tmp_path / "again.ome.zarr"
-    result = tlseg.simulate(other, SMALL)
-    assert result["nuclei"][0] == SMALL.start_nuclei
+    result = simulate(other, SMALL)
+    assert result.nuclei is not None
+    assert result.nuclei[0] == SMALL.start_nuclei
     for path in written.rglob("c/**/*"):
         if path.is_file() and "tracks.geff" not in path.parts:
             assert path.read_bytes() == (other / path.relative_to(written)).read_bytes()
-
-
-def test_the_package_and_the_name_in_tlseg_do_the_same(tmp_path: Path) -> None:
-    import tlseg.simulate
-
-    one = dataclasses.replace(SMALL, frames=1)
-    result = tlseg.simulate(tmp_path / "a.ome.zarr", one)
-    assert result == {**simulate(tmp_path / "b.ome.zarr", one), "path": result["path"]}
 
 
 def test_overwriting_leaves_nothing_of_the_old_movie(tmp_path: Path) -> None:
@@ -147,9 +139,12 @@ def test_overwriting_never_removes_a_movie_that_was_not_simulated(tmp_path: Path
     assert np.array_equal(open_source(out).read(0, Box.of_shape((4, 8, 8))), pixels)
 
 
-@pytest.mark.parametrize("stage", ["_Movie.write_image", "_Movie.write_labels", "write_table", "write_tracks"])
+@pytest.mark.parametrize(
+    ("owner", "stage"),
+    [(api._Movie, "write_image"), (api._Movie, "write_labels"), (api, "write_table"), (api, "write_tracks")],
+)
 def test_a_simulation_that_was_stopped_is_begun_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, stage: str
 ) -> None:
     out, settings = tmp_path / "m.ome.zarr", dataclasses.replace(SMALL, frames=1)
 
@@ -157,7 +152,7 @@ def test_a_simulation_that_was_stopped_is_begun_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"tlseg.simulate.api.{stage}", stop)
+        patch.setattr(owner, stage, stop)
         with pytest.raises(KeyboardInterrupt):
             simulate(out, settings)
     assert list(tmp_path.iterdir()) == []
@@ -200,7 +195,7 @@ def test_a_movie_too_small_for_any_voxel_of_a_nucleus_has_an_empty_truth(tmp_pat
     out = tmp_path / "one.ome.zarr"
     made = simulate(out, SimulationSettings(frames=2, shape=(1, 1, 1)))
     table, (nodes, edges) = read_table(out, "truth"), read_tracks(out)
-    assert (len(table), len(nodes), len(edges), made["tracks"], made["divisions"]) == (0, 0, 0, 0, 0)
+    assert (len(table), len(nodes), len(edges), made.tracks, made.divisions) == (0, 0, 0, 0, 0)
     assert {"label", "t", "track", "parent"} <= set(table.columns)
 
 
@@ -225,6 +220,17 @@ def test_one_plane_is_written_as_2d(tmp_path: Path) -> None:
     simulate(out, dataclasses.replace(SMALL, shape=(1, 64, 64), frames=2))
     assert open_source(out).is_2d
     assert not read_table(out, "truth")["touches_edge"].all()
+
+
+def test_into_a_store_it_says_the_address(tmp_path: Path) -> None:
+    there = "memory://simulated/m.ome.zarr"
+    made = simulate(there, dataclasses.replace(SMALL, frames=1))
+    assert made.path == there
+    assert simulate_dense("memory://simulated/t.ome.zarr", DenseSettings(shape=(8, 16, 16))).path.startswith(
+        "memory://"
+    )
+    assert open_source(made.path).n_frames == 1
+    assert json.loads(json.dumps(made.to_dict()))["shape"] == list(made.shape)
 
 
 def test_command_line(tmp_path: Path) -> None:

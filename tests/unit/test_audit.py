@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tlseg.errors import RunError
 from tlseg.geometry import Box, Grid
 from tlseg.measure.objects import measure_block
 from tlseg.run import finish, stages
@@ -83,6 +84,9 @@ def test_frames_that_were_not_flooded_have_no_blocks(tmp_path: Path) -> None:
     measured(run, tries={(frame, block): 0 for frame in FRAMES for block in range(len(GRID))}, batches={})
     found = audit(run)
     assert (found["blocks"], found["certified_at_first_try"], found["halos_enlarged"]) == (0, 0, 0)
+    finish.check_audit(found, method="components")
+    with pytest.raises(RunError, match="certified no block"):
+        finish.check_audit(found, method="qcanet")
 
 
 def test_reads_one_table_of_each_frame(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import click
@@ -11,8 +12,7 @@ from click.testing import CliRunner
 from commandline import invoke
 from tlseg.cli import main
 from tlseg.cli.common import goes_on_when_stopped, one_line_errors
-from tlseg.cli.evaluate import FrameRange
-from tlseg.config import parse_frames
+from tlseg.config import Frames
 from tlseg.errors import MovieError
 from tlseg.run.job import frames_of
 
@@ -57,26 +57,13 @@ def test_memory_is_passed_on_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (given["memory_limit"], given["channel"]) == (3 * 2**29, "1")
 
 
-@pytest.mark.parametrize(
-    ("text", "frames"), [("2:5", (2, 5)), (":5", (None, 5)), ("2:", (2, None)), (":", (None, None))]
-)
-def test_frames_are_half_open(text: str, frames: tuple[int | None, int | None]) -> None:
-    assert parse_frames(text) == FrameRange().convert(text, None, None) == frames
-
-
 def test_frames_lie_within_the_movie() -> None:
     assert (frames_of(None, 9), frames_of("3:", 9), frames_of(range(2, 9), 9)) == (range(9), range(3, 9), range(2, 9))
-    for outside in ("3:10", "9:", range(10), range(-1, 4), range(4, 4)):
+    assert frames_of(None, 0) == range(0), "that there are none is said by who looks at the movie"
+    outside: Frames
+    for outside in ("3:10", "9:", range(10), (9, None)):
         with pytest.raises(MovieError, match="within 0:9"):
             frames_of(outside, 9)
-    with pytest.raises(MovieError, match="one by one"):
-        frames_of(range(0, 9, 2), 9)
-
-
-@pytest.mark.parametrize("text", ["3", "", "5:2", "2:2", ":0", "-2:", ":-1", "1:2:3", "a:b", "1_0:20"])
-def test_what_is_no_range_of_frames_is_refused(text: str) -> None:
-    with pytest.raises(MovieError, match="is not a range of frames"):
-        parse_frames(text)
 
 
 @pytest.mark.parametrize(
@@ -118,3 +105,24 @@ def test_ctrl_c_says_that_nothing_is_lost() -> None:
 
     done = invoke(command)
     assert (done.exit_code, done.stderr, done.stdout) == (1, "\nStopped. The same command goes on from here.\n", "")
+
+
+@pytest.mark.parametrize("command", ["segment movie", "convert a out.ome.zarr"])
+def test_missing_chunks_are_accepted_in_both_spellings_and_help_shows_one(command: str) -> None:
+    name, *arguments = command.split()
+    found = import_module(f"tlseg.cli.{name}").command
+    for spelling in ("--allow-missing", "--allow-missing-chunks"):
+        assert found.make_context(name, [*arguments, spelling]).params["allow_missing"] is True
+    assert found.make_context(name, arguments).params["allow_missing"] is False
+    assert "--allow-missing-chunks" not in CliRunner().invoke(main, [name, "--help"]).output
+
+
+@pytest.mark.parametrize("command", ["convert a out.ome.zarr", "link labels", "evaluate a b"])
+def test_spacings_are_those_of_stacks_or_of_planes(command: str) -> None:
+    name, *arguments = command.split()
+    found = import_module(f"tlseg.cli.{name}").command
+    for text, spacing in (("2,1,0.5", (2.0, 1.0, 0.5)), ("1,0.5", (1.0, 0.5))):
+        assert found.make_context(name, [*arguments, "--spacing", text]).params["spacing"] == spacing
+    for text in ("1", "1,0", "1,2,3,4", "1,nan"):
+        with pytest.raises(click.BadParameter, match="Y,X for a 2D movie"):
+            found.make_context(name, [*arguments, "--spacing", text])

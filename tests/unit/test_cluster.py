@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from distributed.core import Status
 from distributed.security import Security
 
 from tlseg.errors import MissingExtraError, PlanError, RunError
-from tlseg.run.cluster import KNOWN, ClusterSpec, Tls
+from tlseg.run import cluster
+from tlseg.run.cluster import KNOWN, ClusterSpec, Tls, local_cluster
 from tlseg.run.crew import Crew, Found, Worker, _device
 
 HERE = Path(__file__).parents[2]
@@ -205,3 +207,24 @@ def test_a_gpu_on_some_is_none_to_reckon_with(device: Any) -> None:
 def test_asking_for_a_gpu_and_getting_none_is_an_error() -> None:
     with pytest.raises(RunError, match=r"A GPU was asked for .* 2 of 2"):
         _device(Crew((worker("a"), worker("b"))), found(0, 0), "cuda")
+
+
+def test_a_script_that_its_own_processes_run_again_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(RunError, match=r"runs it again.*__main__"), local_cluster(1, gpus=0, memory_bytes=2**30):
+        pass
+
+
+def test_processes_that_do_not_start_are_one_error_with_its_first_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(**_: Any) -> None:
+        try:
+            raise OSError("no more processes")
+        except OSError as error:
+            raise RuntimeError("Nanny failed to start.") from error
+
+    monkeypatch.setattr(cluster, "SpecCluster", stop)
+    with (
+        pytest.raises(RunError, match=r"OSError: no more processes\)\. .*__main__"),
+        local_cluster(1, gpus=0, memory_bytes=1),
+    ):
+        pass

@@ -277,13 +277,14 @@ def test_frames_choose_a_range() -> None:
         evaluate(truth, truth, frames=(5, 9))
 
 
-def test_package_is_also_the_function() -> None:
-    import tlseg.evaluate as package
-
-    truth = row(0, 1, 2)
-    assert package(truth, truth).pooled.pq == 1  # type: ignore[operator]
-    assert package.evaluate is evaluate
-    assert not hasattr(package, "nothing")
+def test_planes_have_a_spacing_of_two_numbers() -> None:
+    plane, stack = np.ones((4, 4), np.uint8), np.ones((3, 4, 4), np.uint8)
+    assert evaluate(plane, plane, spacing_um=(2.0, 0.5)).spacing_um == (1.0, 2.0, 0.5)
+    assert evaluate(stack, stack, spacing_um=[3, 2, 1]).spacing_um == (3.0, 2.0, 1.0)
+    wrong: Any
+    for wrong in ((2.0, 0.5), (1.0, 1.0, 0.0), 1.0, "abc"):
+        with pytest.raises(EvaluationError, match="Expected Z,Y,X in micrometres"):
+            evaluate(stack, stack, spacing_um=wrong)
 
 
 def test_reading_keeps_to_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def random_windows(lattice: Lattice) -> list[NDArray[np.uint8]]:
 def test_blending_any_box_is_blending_the_frame(model: Model, spacing: Spacing, block: Shape) -> None:
     lattice = lattice_for(model.spec, "nsn", shape=SHAPE, spacing_um=spacing)
     windows = random_windows(lattice)
-    options = {"lattice": lattice, "shape": SHAPE, "spacing_um": spacing, "to": model.spec.spacing_um}
+    options = {"lattice": lattice, "spacing_um": spacing, "to": model.spec.spacing_um}
     whole = blend(lambda i, box: windows[i][box.slices], Box.of_shape(SHAPE), **options)
     assert len(np.unique(whole)) > 100
     for core in Grid(SHAPE, block):
@@ -51,7 +51,7 @@ def test_windows_that_agree_blend_to_what_they_say(model: Model, value: int) -> 
     for spacing in SPACINGS:
         lattice = lattice_for(model.spec, "nsn", shape=SHAPE, spacing_um=spacing)
         window = np.full(lattice.shape, value, dtype=np.uint8)
-        options = {"lattice": lattice, "shape": SHAPE, "spacing_um": spacing, "to": model.spec.spacing_um}
+        options = {"lattice": lattice, "spacing_um": spacing, "to": model.spec.spacing_um}
         assert (blend(lambda _, box: window[box.slices], Box.of_shape(SHAPE), **options) == value).all()  # noqa: B023
 
 
@@ -65,9 +65,7 @@ def test_blending_reads_only_windows_it_needs(model: Model) -> None:
         assert Box.of_shape(lattice.shape).contains(box)
         return windows[number][box.slices]
 
-    blend(
-        read, Box((0, 0, 0), (4, 4, 4)), lattice=lattice, shape=SHAPE, spacing_um=SPACINGS[0], to=model.spec.spacing_um
-    )
+    blend(read, Box((0, 0, 0), (4, 4, 4)), lattice=lattice, spacing_um=SPACINGS[0], to=model.spec.spacing_um)
     assert asked == [0]
     assert len(lattice) > 4
 

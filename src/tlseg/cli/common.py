@@ -168,3 +168,45 @@ class TripleType(click.ParamType):
         if not all(0 < v < float("inf") for v in (z, y, x)):
             self.fail(f"{value!r}: all three numbers must be positive and finite", param, ctx)
         return (z, y, x)
+
+
+class SpacingType(click.ParamType):
+    """`Z,Y,X` or, for 2D movies, `Y,X`: positive numbers."""
+
+    name = "Z,Y,X"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Parse the text; a value that is already a tuple passes."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in (2, 3) or not all(0 < v < float("inf") for v in numbers):
+            self.fail(
+                f"{value!r} is not Z,Y,X (or Y,X for a 2D movie): positive micrometres separated by commas", param, ctx
+            )
+        return numbers
+
+
+class Spelled(click.Option):
+    """An option that is taken in several spellings, of which help shows the first."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return what help says."""
+        every, self.opts = self.opts, self.opts[:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = every
+
+
+missing_option = click.option(
+    "--allow-missing",
+    "--allow-missing-chunks",
+    "allow_missing",
+    cls=Spelled,
+    is_flag=True,
+    help="Read chunks that are absent as their fill value.",
+)

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, how_many, json_option, one_line_errors, print_json, storage_option
-
-
-class SpacingType(click.ParamType):
-    """`Z,Y,X` or, for 2D movies, `Y,X`: positive numbers."""
-
-    name = "Z,Y,X"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """Parse the text; a value that is already a tuple passes."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) not in (2, 3) or not all(0 < v < float("inf") for v in numbers):
-            self.fail(
-                f"{value!r} is not Z,Y,X (or Y,X for a 2D movie): positive micrometres separated by commas", param, ctx
-            )
-        return numbers
+from tlseg.cli.common import (
+    FiniteRange,
+    SpacingType,
+    how_many,
+    json_option,
+    missing_option,
+    one_line_errors,
+    print_json,
+    storage_option,
+)
 
 
 @click.command("convert")
@@ -40,9 +28,7 @@ class SpacingType(click.ParamType):
 @click.option("--channels", type=click.IntRange(min=1), help="Channels of a plain multi-page TIFF.")
 @click.option("--channel-names", metavar="A,B", help="Names of the channels.")
 @click.option("--overwrite", is_flag=True, help="Replace an OME-Zarr at OUT.")
-@click.option(
-    "--allow-missing", is_flag=True, help="Accept an OME-Zarr with absent chunks; they become its fill value."
-)
+@missing_option
 @storage_option
 @json_option
 @one_line_errors

@@ -67,7 +67,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
                 "result": str(result),
                 "overlay": str(picture),
                 "report": str(report.path),
-                "truth": made,
+                "truth": made.to_dict(),
                 "summary": summary.to_dict(),
                 "scores": scores,
                 "seconds": seconds,
@@ -75,11 +75,9 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
         )
         return
     tracking, tlseg = scores["tracking"], this_command()
-    click.echo(f"Nuclei per frame, truth:  {' '.join(map(str, made['nuclei']))}")
+    click.echo(f"Nuclei per frame, truth:  {' '.join(map(str, made.nuclei or ()))}")
     click.echo(f"Nuclei per frame, result: {' '.join(str(f['n_result']) for f in scores['frames'])}")
-    click.echo(
-        f"Tracks: {summary.tracks} (truth {made['tracks']}), divisions: {summary.divisions} ({made['divisions']})"
-    )
+    click.echo(f"Tracks: {summary.tracks} (truth {made.tracks}), divisions: {summary.divisions} ({made.divisions})")
     click.echo(f"IoU {scores['iou']:.3f}  SEG {scores['seg']:.3f}  MUCov {scores['mucov']:.3f}  F1 {scores['f1']:.3f}")
     click.echo(f"DET {tracking['det']:.3f}  TRA {tracking['tra']:.3f}")
     click.echo(

@@ -6,29 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from tlseg.cli.common import FiniteRange, TripleType, json_option, one_line_errors, print_json, storage_option
-from tlseg.config import parse_frames
-from tlseg.errors import MovieError
+from tlseg.cli.common import FiniteRange, SpacingType, json_option, one_line_errors, print_json, storage_option
 
 if TYPE_CHECKING:
     from tlseg.evaluate.api import Evaluation
-
-
-class FrameRange(click.ParamType):
-    """`A:B`: a half-open range of frames; either side may be left out."""
-
-    name = "A:B"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int | None, int | None]:
-        """Parse the text; a value that is already a tuple passes."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return parse_frames(str(value))
-        except MovieError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command("evaluate")
@@ -46,10 +27,10 @@ class FrameRange(click.ParamType):
 @click.option("--division-tolerance", default=1, show_default=True, help="Frames a division may be early or late.")
 @click.option(
     "--frames",
-    type=FrameRange(),
+    metavar="A:B",
     help="Frames to compare, A up to but without B [default: all, or those that the run segmented].",
 )
-@click.option("--spacing", type=TripleType(float), help="Micrometres per voxel, where the files do not say.")
+@click.option("--spacing", type=SpacingType(), help="Micrometres per voxel, where the files do not say.")
 @click.option(
     "--tracking/--no-tracking",
     default=None,
@@ -66,8 +47,8 @@ def command(
     iou: float,
     tolerance_um: float,
     division_tolerance: int,
-    frames: tuple[int | None, int | None] | None,
-    spacing: tuple[float, float, float] | None,
+    frames: str | None,
+    spacing: tuple[float, ...] | None,
     tracking: bool | None,
     as_json: bool,
 ) -> None:

@@ -61,8 +61,8 @@ def _export_criteria(
 ) -> None:
     from tlseg.report.criteria_files import write_criteria
 
-    folder, rows, frames = write_criteria(result, name=name, out=out, overwrite=overwrite, progress=progress)
+    done = write_criteria(result, name=name, out=out, overwrite=overwrite, progress=progress)
     if as_json:
-        print_json({"path": str(folder), "format": "criteria", "frames": frames, "rows": rows})
+        print_json(done.to_dict())
     else:
-        click.echo(f"{folder}: " + ", ".join(f"{n} {kind}" for kind, n in rows.items()))
+        click.echo(f"{done.path}: " + ", ".join(f"{n} {kind}" for kind, n in done.rows.items()))

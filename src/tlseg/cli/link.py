@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, json_option, one_line_errors, print_json, say_motherless, storage_option
-from tlseg.cli.convert import SpacingType
+from tlseg.cli.common import (
+    FiniteRange,
+    SpacingType,
+    json_option,
+    one_line_errors,
+    print_json,
+    say_motherless,
+    storage_option,
+)
 from tlseg.cli.link_options import link_options, link_settings
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from tlseg.cli.common import (
     how_many,
     json_option,
     memory_option,
+    missing_option,
     one_line_errors,
     print_json,
     say_motherless,
@@ -61,7 +62,7 @@ _PEM = click.Path(path_type=Path)
 @click.option("--overwrite", is_flag=True, help="Replace labels of this name; forget an unfinished run.")
 @click.option("--keep-maps", is_flag=True, help="Keep the probability maps in tlseg/NAME/maps.")
 @click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
-@click.option("--allow-missing-chunks", is_flag=True, help="Read chunks that are absent as their fill value.")
+@missing_option
 @memory_option
 @click.option(
     "--scratch", metavar="DIR", help="Folder for working files that all workers see. [default: with the result]"
@@ -110,7 +111,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
             scratch=options["scratch"],
             flips=int(options["flips"]) if options["flips"] else None,  # type: ignore[arg-type]
             image=not options["no_image"],
-            allow_missing=options["allow_missing_chunks"],
+            allow_missing=options["allow_missing"],
             memory_limit=options["memory_limit"],
             listener=progress,
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import SEED, FiniteRange, TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import SEED, FiniteRange, TripleType, json_option, one_line_errors, print_json, storage_option
+
+if TYPE_CHECKING:
+    from tlseg.simulate.api import Simulated
 
 SCENES = ("embryo", "blastocyst", "sheet", "tissue")
 
@@ -38,6 +41,7 @@ SCENES = ("embryo", "blastocyst", "sheet", "tissue")
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Same seed, same movie.")
 @click.option("--overwrite", is_flag=True, help="Replace a simulated movie that is there already.")
+@storage_option
 @json_option
 @one_line_errors
 def command(out: str, scene: str, overwrite: bool, as_json: bool, **options: Any) -> None:
@@ -50,14 +54,14 @@ def command(out: str, scene: str, overwrite: bool, as_json: bool, **options: Any
         else:
             result = _movie(out, scene, options, overwrite=overwrite, progress=progress)
     if as_json:
-        print_json(result)
+        print_json(result.to_dict())
     else:
         click.echo(_sentence(result))
 
 
 def _movie(
     out: str, scene: Any, options: dict[str, Any], *, overwrite: bool, progress: Callable[[int, int], None]
-) -> dict[str, Any]:
+) -> Simulated:
     from tlseg.simulate.api import simulate
     from tlseg.simulate.scenes import scene_settings
 
@@ -74,9 +78,7 @@ def _movie(
     return simulate(out, settings, overwrite=overwrite, progress=progress)
 
 
-def _tissue(
-    out: str, options: dict[str, Any], *, overwrite: bool, progress: Callable[[int, int], None]
-) -> dict[str, Any]:
+def _tissue(out: str, options: dict[str, Any], *, overwrite: bool, progress: Callable[[int, int], None]) -> Simulated:
     from tlseg.simulate.api import simulate_dense
     from tlseg.simulate.dense import DenseSettings
 
@@ -98,11 +100,10 @@ def _tissue(
     )
 
 
-def _sentence(result: dict[str, Any]) -> str:
-    if "nuclei" not in result:
-        return f"{result['path']}: {result['frames']} frames. Truth: labels/truth."
-    nuclei = result["nuclei"]
+def _sentence(result: Simulated) -> str:
+    if result.nuclei is None:
+        return f"{result.path}: {result.frames} frames. Truth: labels/truth."
     return (
-        f"{result['path']}: {result['frames']} frames, {nuclei[0]} to {nuclei[-1]} nuclei, {result['tracks']} tracks, "
-        f"{result['divisions']} divisions. Truth: labels/truth, tables/truth, tracks.geff."
+        f"{result.path}: {result.frames} frames, {result.nuclei[0]} to {result.nuclei[-1]} nuclei, {result.tracks} tracks, "
+        f"{result.divisions} divisions. Truth: labels/truth, tables/truth, tracks.geff."
     )

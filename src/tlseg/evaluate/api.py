@@ -5,7 +5,7 @@ No more than one block of each side is in memory; what is kept of a frame are it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tlseg.config import Frames, as_frames
 from tlseg.errors import EvaluationError
 from tlseg.evaluate.divisions import DivisionScores, score_divisions
 from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks, require_tracks
@@ -32,7 +33,7 @@ from tlseg.evaluate.scores import (
     scores_of,
 )
 from tlseg.evaluate.tracking import TrackScores, score_tracks
-from tlseg.geometry import Box, Grid, Shape, Spacing, slab
+from tlseg.geometry import Box, Grid, Shape, Spacing, as_spacing, slab
 from tlseg.store.label_movie import LabelMovie, movie_of_array, open_label_movie
 
 BLOCK_VOXELS = 2**25
@@ -47,8 +48,8 @@ def evaluate(
     iou: float = 0.5,
     tolerance_um: float = 5.0,
     division_tolerance: int = 1,
-    frames: tuple[int | None, int | None] | None = None,
-    spacing_um: Spacing | None = None,
+    frames: Frames | None = None,
+    spacing_um: Sequence[float] | None = None,
     tracking: Literal["auto", "always", "never"] = "auto",
     block: Shape | None = None,
 ) -> Evaluation:
@@ -69,10 +70,11 @@ def evaluate(
         Largest distance of two centroids, in micrometres, that are one detection.
     division_tolerance : int
         Largest number of frames a division may be early or late.
-    frames : (first, end), optional
-        Half-open range of frames to compare; None at either side leaves it open. By default all, or those that the run
-        segmented. Labels of a part of a movie have that movie's numbers where the truth has them too.
-    spacing_um : (z, y, x) float, optional
+    frames : str, range, slice or (first, end), optional
+        Frames to compare, from A up to but without B: "A:B", `range(A, B)`, `slice(A, B)` or (A, B); either side may be
+        left open. By default all, or those that the run segmented. Labels of a part of a movie have that movie's numbers
+        where the truth has them too.
+    spacing_um : (z, y, x) or, in 2D, (y, x) float, optional
         Micrometres per voxel; by default what the truth says, or else the result.
     tracking : {"auto", "always", "never"}
         Whether to score tracks: where both sides have a track file or graph (auto), or also where they have none,
@@ -89,6 +91,8 @@ def evaluate(
     ------
     EvaluationError
         When frames or shapes do not fit together, or a setting is out of range.
+    MovieError
+        When `frames` is no range of frames.
     LabelError
         When a side cannot be read.
     """
@@ -98,7 +102,7 @@ def evaluate(
     notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
     ours = _same_numbers(ours, theirs, notes)
     chosen = _frames_to_compare(ours, theirs, frames, notes)
-    spacing = spacing_um or _spacing(ours, theirs, notes)
+    spacing = _given_spacing(spacing_um, theirs, chosen[0]) or _spacing(ours, theirs, notes)
     tracked = (theirs, ours) if _are_tracked(ours, theirs, len(chosen), tracking, notes) else ()
     sides = [_Tracked(side, side.tracks()) for side in tracked]
     tally = _Tally(iou, tolerance_um, spacing)
@@ -217,14 +221,12 @@ def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> La
     return result.numbered_as(truth.frames)
 
 
-def _frames_to_compare(
-    result: LabelMovie, truth: LabelMovie, frames: tuple[int | None, int | None] | None, notes: list[str]
-) -> list[int]:
+def _frames_to_compare(result: LabelMovie, truth: LabelMovie, frames: Frames | None, notes: list[str]) -> list[int]:
     if frames is None and result.segmented:
         frames = (result.segmented[0], result.segmented[-1] + 1)
         count = max(len(result.frames), len(truth.frames))
         notes.append(f"The run segmented {_listed(result.segmented)} of {count}; the others were left out.")
-    low, high = frames or (None, None)
+    low, high = as_frames(frames)
     wanted = [
         [t for t in movie.frames if (low is None or t >= low) and (high is None or t < high)]
         for movie in (result, truth)
@@ -270,6 +272,17 @@ def _listed(frames: Iterable[int]) -> str:
     if not numbers:
         return "no frames"
     return f"{len(numbers)} frames ({numbers[0]} to {numbers[-1]})" if len(numbers) > 1 else f"frame {numbers[0]}"
+
+
+def _given_spacing(given: Sequence[float] | None, truth: LabelMovie, frame: int) -> Spacing | None:
+    if given is None:
+        return None
+    is_2d = truth.frame_shape(frame)[0] == 1
+    spacing = as_spacing(given, is_2d=is_2d)
+    if spacing is None:
+        expected = "Y,X or Z,Y,X" if is_2d else "Z,Y,X"
+        raise EvaluationError(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
+    return spacing
 
 
 def _spacing(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> Spacing | None:

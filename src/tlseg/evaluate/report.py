@@ -30,7 +30,7 @@ key                   meaning
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tlseg.evaluate.divisions import DivisionScores
@@ -97,10 +97,10 @@ class Evaluation:
         What was left out or assumed.
     """
 
-    frames: tuple[FrameRow, ...]
+    frames: tuple[FrameRow, ...] = field(repr=False)
     mean: Scores
     pooled: Scores
-    curve: tuple[CurvePoint, ...]
+    curve: tuple[CurvePoint, ...] = field(repr=False)
     n_truth: int
     n_result: int
     count_bias: float | None

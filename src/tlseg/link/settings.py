@@ -1,4 +1,4 @@
-"""What a person may choose about linking, and how far the defaults reach.
+"""What a person may choose about linking: refused where no movie can be linked with it.
 
 Costs have one scale: 1 is what leaving a nucleus unlinked costs, so every weight reads as a share of that.
 """

@@ -217,6 +217,10 @@ def load_model(name: str | Path = DEFAULT) -> Model:
     ModelError
         When there is no such model, or its files are damaged.
     """
+    if not isinstance(name, str | Path):
+        raise ModelError(
+            f"{name!r} is no model. Expected the name of a bundled one or a folder. See: tlseg models list"
+        )
     folder = Path(name)
     if not (folder / "model.json").is_file():
         folder = BUNDLED / str(name)

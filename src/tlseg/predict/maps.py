@@ -45,17 +45,15 @@ def read_window(
     return resample(values, source, box, shape=shape, spacing=spacing_um, to=to)
 
 
-def blend(
-    read: ReadWindow, box: Box, *, lattice: Lattice, shape: Shape, spacing_um: Spacing, to: Spacing
-) -> NDArray[np.uint8]:
+def blend(read: ReadWindow, box: Box, *, lattice: Lattice, spacing_um: Spacing, to: Spacing) -> NDArray[np.uint8]:
     """Map of `box` (voxels of the image grid) from the windows that hold it.
 
     Parameters
     ----------
     read
         Returns a box of window `number`, in the window's own coordinates, uint8.
-    shape, spacing_um
-        The frame on the image grid.
+    spacing_um
+        Spacing of the image grid.
     to
         The model's spacing, on which the windows lie.
     """
@@ -111,7 +109,6 @@ def predict_frame(
         lambda i, box: windows[i][box.slices],
         Box.of_shape(shape),
         lattice=lattice,
-        shape=shape,
         spacing_um=spacing_um,
         to=spec.spacing_um,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,6 +16,30 @@ from tlseg.store.movie import open_source
 from tlseg.store.result import open_result
 from tlseg.store.tables import read_table
 from tlseg.store.text import write_rows
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCriteria:
+    """A folder of criteria that was written.
+
+    Attributes
+    ----------
+    path : str
+        Folder.
+    frames : int
+        Frames that were segmented.
+    rows : dict of str to int
+        Rows of each table, by its file's name without `.csv`.
+    """
+
+    path: str
+    frames: int
+    rows: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"path": self.path, "format": "criteria", "frames": self.frames, "rows": self.rows}
+
 
 FILES = tuple(f"{name}.csv" for name in Criteria.__slots__)
 """What such a folder holds."""
@@ -26,8 +52,8 @@ def write_criteria(
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Path, dict[str, int], int]:
-    """Write `FILES` into a folder.
+) -> WrittenCriteria:
+    """Write criteria of a result (of frames, tracks, divisions and generations) as CSV files into a folder.
 
     Parameters
     ----------
@@ -44,11 +70,8 @@ def write_criteria(
 
     Returns
     -------
-    folder : Path
-    rows : dict of str to int
-        Rows of each table.
-    frames : int
-        Frames that were segmented.
+    WrittenCriteria
+        Where it is and what is in it.
 
     Raises
     ------
@@ -74,7 +97,7 @@ def write_criteria(
             progress(done, len(found))
             write_rows(rows, part / f"{kind}.csv")
         progress(len(found), len(found))
-    return target, {kind: len(rows) for kind, rows in found.items()}, len(frames)
+    return WrittenCriteria(str(target), len(frames), {kind: len(rows) for kind, rows in found.items()})
 
 
 def _is_ours(folder: Path, tables: Mapping[str, pd.DataFrame]) -> bool:

@@ -13,6 +13,7 @@ A cluster file is YAML with the name of a class, its options, and how many worke
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -65,6 +66,8 @@ KEPT = {TRIM: 32 << 20, "MALLOC_MMAP_THRESHOLD_": 16 << 20, "MALLOC_ARENA_MAX": 
 """What a worker's allocator (glibc) keeps for the next array, in bytes, and in how many places. Dask has it give back all
 but 64 KiB, so that each array is fetched from the system page by page, and cleared, which makes all stages but the networks
 take 1.6 times as long (`benchmarks/scaling.py --measure`). Keeping more is hardly faster, and leaves gaps that add up."""
+
+GUARD = 'A script that starts processes needs `if __name__ == "__main__":` before what it does: each imports it first.'
 
 SETTLE_S = 60.0
 """How long the end of a cluster waits for processes that are being started."""
@@ -249,7 +252,17 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
     """Start processes on this machine: one for each GPU, which only runs networks, and `workers` for everything else.
 
     Without GPUs the `workers` do everything. A process that uses more than `memory_bytes`, or dies, is started again.
+
+    Raises
+    ------
+    RunError
+        When they do not start, or this is itself such a process, which is importing the script that started it.
     """
+    # What multiprocessing asks itself: it is set in a process from its start until the script is imported.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RunError(
+            f"A process that was started by this script runs it again, and would start processes too. {GUARD}"
+        )
     common = {
         "nthreads": 1,
         "memory_limit": memory_bytes,
@@ -271,7 +284,16 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
         spec[f"cpu-{number}"] = {"cls": Nanny, "options": {**common, **role}}
     options = {"host": "127.0.0.1", "port": 0, "dashboard": True, "dashboard_address": "127.0.0.1:0"}
     scheduler = {"cls": Scheduler, "options": options}
-    with tended(lambda: SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50)) as made:  # type: ignore[no-untyped-call]
+
+    def start() -> Cluster:
+        try:
+            return SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50)  # type: ignore[no-untyped-call]
+        except Exception as error:  # whatever a process may end with before it is a worker
+            raise RunError(
+                f"Processes on this machine do not start ({one_line(_first_cause(error))}). {GUARD}"
+            ) from error
+
+    with tended(start) as made:
         yield made
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tlseg.config import Method
 from tlseg.errors import RunError
 from tlseg.label.small import large_enough
 from tlseg.link.lineage import Lineage
@@ -136,8 +137,16 @@ def seam_audit(run: RunContext) -> dict[str, Any]:
     }
 
 
-def check_audit(audit: Mapping[str, Any]) -> None:
-    """Raise `RunError` when two blocks disagree about a voxel: the labels would depend on the cut."""
+def check_audit(audit: Mapping[str, Any], *, method: Method) -> None:
+    """Raise `RunError` when two blocks disagree about a voxel, or none that was flooded was looked at.
+
+    The labels would depend on the cut, or nobody would know.
+    """
+    if method == "qcanet" and not audit["blocks"]:
+        raise RunError(
+            "The seam audit certified no block of a run that floods them, so nothing says that labels do not depend on how "
+            "the work was cut. This is a defect in tlseg; nothing was published. Please report it with audit.json."
+        )
     wrong, compared = audit["face_voxels_that_disagree"], audit["face_voxels_compared"]
     if wrong:
         raise RunError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tlseg import __version__
-from tlseg.config import LabelSettings, Method, parse_frames
+from tlseg.config import Frames, LabelSettings, Method, as_frames
 from tlseg.errors import ModelError, MovieError
 from tlseg.geometry import Shape, voxels_for
 from tlseg.label.block import detect_halo
@@ -21,6 +21,7 @@ from tlseg.run.checks import check_spacing, destination
 from tlseg.run.components import check_memory as check_components
 from tlseg.run.context import RunContext, network_roles
 from tlseg.run.crew import Site, cores, memory_per_worker
+from tlseg.run.given import check_crew, check_memory
 from tlseg.run.tables import FORMAT
 from tlseg.store.labels import pyramid_beside
 from tlseg.store.location import check_name
@@ -98,6 +99,7 @@ def prepare(movie: str | Path, *, workers: int = 0, device: Device = "auto", **s
 
     Parameters are those of `check`; `workers` processes share the memory, 0 is this one.
     """
+    check_crew(workers, device)
     threads = 1 if workers else cores()
     order = check(movie, **settings)
     return plan_job(order, Site(resolve_device(device), threads, memory_per_worker(max(1, workers))))
@@ -109,7 +111,7 @@ def check(
     out: str | Path | None = None,
     name: str = "nuclei",
     model: str | Path = "embryo",
-    frames: str | range | None = None,
+    frames: Frames | None = None,
     block: Shape | None = None,
     method: Method = "qcanet",
     channel: int | str | None = None,
@@ -128,6 +130,7 @@ def check(
     Parameters are those of `segment`. With `for_planning`, a movie that cannot be written beside is no error.
     """
     check_name(name)
+    check_memory(memory_limit)
     source = open_source(movie, channel=channel)
     chosen = frames_of(frames, source.n_frames)
     if not (for_planning and source.is_2d):
@@ -174,7 +177,7 @@ def plan_job(order: Order, site: Site) -> Job:
         When the weights are damaged.
     """
     source, spec, shape = order.source, order.spec, order.source.frame_shape
-    limit = order.memory_limit or site.memory_bytes
+    limit = site.memory_bytes if order.memory_limit is None else order.memory_limit
     if order.settings.method == "components":
         check_components(shape, limit_bytes=limit)
     settings = [_with_halo_over(order.settings, n) for n in HALO_OVER]
@@ -226,18 +229,13 @@ def model_location(model: Model) -> str:
     return folder.name if folder.parent == BUNDLED.absolute() else str(folder)
 
 
-def frames_of(frames: str | range | None, count: int) -> range:
-    """Frames of a movie of `count`: all, a range, or `A:B` (see `parse_frames`), which must lie within the movie."""
+def frames_of(frames: Frames | None, count: int) -> range:
+    """Frames of a movie of `count`: all, or those asked for, which must lie within it."""
     if frames is None:
         return range(count)
-    if isinstance(frames, range):
-        chosen = frames
-    else:
-        first, last = parse_frames(frames)
-        chosen = range(first or 0, count if last is None else last)
-    if chosen.step != 1:
-        raise MovieError(f"Frames go one by one; got a step of {chosen.step}.")
-    if not 0 <= chosen.start < chosen.stop <= count:
+    first, stop = as_frames(frames)
+    chosen = range(first or 0, count if stop is None else stop)
+    if not chosen.start < chosen.stop <= count:
         raise MovieError(f"Frames {frames} were asked for, and the movie has {count}. Use a range within 0:{count}.")
     return chosen
 

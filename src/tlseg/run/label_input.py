@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, MovieError
-from tlseg.geometry import Box, Shape, Spacing
+from tlseg.geometry import Box, Shape, Spacing, as_spacing
 from tlseg.store.image_of import Found, image_of
 from tlseg.store.inputs import is_zarr
 from tlseg.store.label_movie import LabelMovie, open_label_movie
@@ -226,8 +226,8 @@ def _spacing(base: MovieSource, given: Sequence[float] | None, *, where: str) ->
                 f"{where} has {base.spacing_problem}, and distances need one. Give micrometres with --spacing {order}."
             )
         return base.spacing_um
-    values = [1.0, *given] if base.is_2d and len(given) == 2 else list(given)
-    if len(values) != 3 or not all(0 < v < float("inf") for v in values):
+    spacing = as_spacing(given, is_2d=base.is_2d)
+    if spacing is None:
         expected = "Y,X" if base.is_2d else "Z,Y,X"
-        raise LabelError(f"Spacing {tuple(given)} was given. Expected {expected} in micrometres, all positive.")
-    return (float(values[0]), float(values[1]), float(values[2]))
+        raise LabelError(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
+    return spacing

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlseg.config import Frames as FramesLike
 from tlseg.config import Method
 from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Shape
@@ -30,6 +31,7 @@ from tlseg.run.event_log import log_of
 from tlseg.run.events import Counters, Listener, silent
 from tlseg.run.flow import Finished, Flow, Pool, Task, drive
 from tlseg.run.frames import Frames
+from tlseg.run.given import check_crew
 from tlseg.run.job import Job, Order, check, plan_job
 from tlseg.run.pools import open_pool
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
@@ -77,7 +79,7 @@ def segment(
     out: str | Path | None = None,
     name: str = "nuclei",
     model: str | Path = "embryo",
-    frames: str | range | None = None,
+    frames: FramesLike | None = None,
     block: Shape | None = None,
     workers: int = 0,
     scheduler: str | None = None,
@@ -112,11 +114,13 @@ def segment(
     model
         Bundled model, or folder of one.
     frames
-        `range` or "A:B"; all where not given.
+        "A:B", `range(A, B)`, `slice(A, B)` or (A, B): from A up to but without B; all where not given.
     block
         Core of a block in voxels (z, y, x), multiples of 16. Decides memory and speed, never labels.
     workers
         Processes on this machine, with one more for each GPU; 0 runs everything in this one. With `cluster`, its workers.
+        Each process imports the script that starts it, so in a script this is called below
+        ``if __name__ == "__main__":``.
     scheduler, client
         A Dask cluster instead: its address or scheduler file, or a connected client.
     cluster
@@ -165,6 +169,7 @@ def segment(
         When the run fails; a second call goes on from there.
     """
     began = time.monotonic()
+    check_crew(workers, device)
     order = check(
         movie,
         out=out,
@@ -273,7 +278,7 @@ def _work(
     _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
     audit = finish.seam_audit(run)
     finish.write_record(job.folder / "audit.json", audit)
-    finish.check_audit(audit)
+    finish.check_audit(audit, method=run.settings.method)
     if job.repair:
         _repair(job, pool, counters, lock)
     counters.expect("link", 1)

@@ -107,7 +107,6 @@ def detect(run: RunContext, frame: int, block: int) -> int:
                 lambda number, box, role=role: run.scratch.read(role, (row, number, *box.slices), frame=frame),  # type: ignore[misc]
                 crop,
                 lattice=lattice_for(run.spec, role, shape=source.frame_shape, spacing_um=source.spacing_um),
-                shape=source.frame_shape,
                 spacing_um=source.spacing_um,
                 to=run.spec.spacing_um,
             )

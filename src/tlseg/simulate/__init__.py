@@ -1,14 +1,24 @@
 """Movies of growing embryos with exact truth: `tlseg.simulate(out)` writes one, `simulate_frames` streams one.
 
-The package has the name of its main function, so the package itself can be called; everything loads on first use.
+Everything loads on first use.
 """
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tlseg.simulate.api import simulate_dense as simulate_dense
+    from tlseg.simulate.dense import DenseSettings as DenseSettings
+    from tlseg.simulate.dense import dense_frame as dense_frame
+    from tlseg.simulate.dense import simulate_large_frame as simulate_large_frame
+    from tlseg.simulate.movie import Frame as Frame
+    from tlseg.simulate.movie import Node as Node
+    from tlseg.simulate.movie import simulate_frames as simulate_frames
+    from tlseg.simulate.scenes import scene_settings as scene_settings
+    from tlseg.simulate.settings import SimulationError as SimulationError
+    from tlseg.simulate.settings import SimulationSettings as SimulationSettings
 
 _PUBLIC = {
     "DenseSettings": "tlseg.simulate.dense",
@@ -26,23 +36,13 @@ _PUBLIC = {
 __all__ = [*_PUBLIC]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'tlseg.simulate' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _PUBLIC:
+            raise AttributeError(f"module 'tlseg.simulate' has no attribute {name!r}")
+        return getattr(import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _CallablePackage(ModuleType):
-    """The package, also callable: importing it binds `tlseg.simulate` to the package and would hide the function."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Write a simulated movie: see `tlseg.simulate.api.simulate`."""
-        result: dict[str, Any] = import_module("tlseg.simulate.api").simulate(*args, **kwargs)
-        return result
-
-
-sys.modules[__name__].__class__ = _CallablePackage

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Spacing
+from tlseg.geometry import Box, Shape, Spacing
 from tlseg.simulate.dense import DenseSettings, dense_labels, simulate_large_frame
 from tlseg.simulate.movie import simulate_frames, simulate_truth
 from tlseg.simulate.settings import SimulationSettings
@@ -39,6 +39,41 @@ Progress = Callable[[int, int], None]
 Piece = tuple[int, Box, NDArray[np.integer[Any]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """A simulated movie that was written.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path or URL of its OME-Zarr group.
+    frames : int
+    shape : (z, y, x)
+        Voxels of a frame.
+    spacing_um : (z, y, x)
+        Voxel size in micrometres.
+    interval_s : float or None
+        Seconds between frames.
+    tracks, divisions : int or None
+        Of its truth; None where they were not counted, as in tissue.
+    nuclei : tuple of int or None
+        Of each frame.
+    """
+
+    path: str
+    frames: int
+    shape: Shape
+    spacing_um: Spacing
+    interval_s: float | None
+    tracks: int | None = None
+    divisions: int | None = None
+    nuclei: tuple[int, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
 def simulate(
     out: str | Path,
     settings: SimulationSettings | None = None,
@@ -46,13 +81,13 @@ def simulate(
     overwrite: bool = False,
     made_by: str = MADE_BY,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Simulated:
     """Write a movie of a growing embryo: pixels, `labels/truth`, `tables/truth` and `tracks.geff`.
 
     Parameters
     ----------
     out : str or Path
-        OME-Zarr group to make, such as `embryo.ome.zarr`.
+        OME-Zarr group to make, such as `embryo.ome.zarr`, a path or a URL.
     settings : SimulationSettings, optional
         What to simulate; ten frames of a mouse embryo by default.
     overwrite : bool, default: False
@@ -64,8 +99,8 @@ def simulate(
 
     Returns
     -------
-    dict
-        `path`, `frames`, `shape`, `spacing_um`, `interval_s`, `tracks`, `divisions`, `nuclei` (per frame).
+    Simulated
+        Where it is and what is in it.
 
     Raises
     ------
@@ -76,7 +111,7 @@ def simulate(
     """
     settings = settings or SimulationSettings()
     # Truth is cheap beside pictures: a movie that cannot be must fail before a pixel is written.
-    nuclei = [len(nodes) for _, _, nodes in simulate_truth(settings)]
+    nuclei = tuple(len(nodes) for _, _, nodes in simulate_truth(settings))
     rows: list[Row] = []
 
     def pictures() -> Iterator[Piece]:
@@ -104,16 +139,16 @@ def simulate(
             name=NAME,
             axes="tyx" if movie.image.source.is_2d else "tzyx",
         )
-    return {
-        "path": str(Path(out)),
-        "frames": settings.frames,
-        "shape": list(settings.shape),
-        "spacing_um": list(settings.spacing_um),
-        "interval_s": settings.interval_s,
-        "tracks": int(table["track"].nunique()),
-        "divisions": int(edges.loc[edges["kind"] == "division", "label_a"].nunique()),
-        "nuclei": nuclei,
-    }
+    return Simulated(
+        path=str(place_of(out)),
+        frames=settings.frames,
+        shape=settings.shape,
+        spacing_um=settings.spacing_um,
+        interval_s=settings.interval_s,
+        tracks=int(table["track"].nunique()),
+        divisions=int(edges.loc[edges["kind"] == "division", "label_a"].nunique()),
+        nuclei=nuclei,
+    )
 
 
 def simulate_dense(
@@ -124,7 +159,7 @@ def simulate_dense(
     interval_s: float | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Simulated:
     """Write frames packed with touching nuclei and `labels/truth`, region by region, whatever their size.
 
     Labels are tracks: a number is one nucleus in all frames, and none divides.
@@ -132,7 +167,7 @@ def simulate_dense(
     Parameters
     ----------
     out : str or Path
-        OME-Zarr group to make.
+        OME-Zarr group to make, a path or a URL.
     settings : DenseSettings, optional
     spacing_um : Spacing
         Voxel size along (z, y, x) to write down, micrometres.
@@ -145,8 +180,15 @@ def simulate_dense(
 
     Returns
     -------
-    dict
-        `path`, `frames`, `shape`, `spacing_um`, `interval_s`.
+    Simulated
+        Without tracks, divisions and nuclei, which are not counted.
+
+    Raises
+    ------
+    SimulationError
+        The settings make no tissue; nothing is written then.
+    MovieError
+        There is something already, and it is not to be overwritten or was not simulated.
     """
     settings = settings or DenseSettings()
     boxes = plan_pyramid(settings.shape, spacing_um=spacing_um).regions
@@ -161,13 +203,13 @@ def simulate_dense(
     with _publishing(out, settings, spacing_um, interval_s, overwrite=overwrite) as movie:
         movie.write_image(pictures())
         movie.write_labels((t, box, dense_labels(settings, box, t=t)) for t, box in regions)
-    return {
-        "path": str(Path(out)),
-        "frames": settings.frames,
-        "shape": list(settings.shape),
-        "spacing_um": list(spacing_um),
-        "interval_s": interval_s,
-    }
+    return Simulated(
+        path=str(place_of(out)),
+        frames=settings.frames,
+        shape=settings.shape,
+        spacing_um=spacing_um,
+        interval_s=interval_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Spacing
+from tlseg.geometry import Box, Spacing, as_spacing
 from tlseg.store.image_writer import create_image
 from tlseg.store.inputs import Input, open_inputs
 from tlseg.store.place import Place, place_of
@@ -65,7 +65,7 @@ class Converted:
 
 
 def convert(
-    inputs: Sequence[str | Path],
+    inputs: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     spacing_um: Sequence[float] | None = None,
@@ -80,7 +80,7 @@ def convert(
 
     Parameters
     ----------
-    inputs : sequence of str or Path
+    inputs : str, Path or sequence of them
         One TIFF; or several, one per time point; or a folder of them, in natural order; or one OME-Zarr.
     out : str or Path
         The new movie, a path or a URL that ends in `.zarr`.
@@ -106,10 +106,11 @@ def convert(
     RunError
         If the output cannot be written, or another start writes it.
     """
+    given = inputs if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
     target = place_of(out)
     check = partial(_check_target, target, overwrite)
     check()
-    source = open_inputs(inputs, target=target.url, layout=layout or Layout(), allow_missing=allow_missing)
+    source = open_inputs(given, target=target.url, layout=layout or Layout(), allow_missing=allow_missing)
     try:
         spacing = _spacing(source, spacing_um)
         interval = _positive(interval_s, "interval") or source.interval_s
@@ -166,11 +167,11 @@ def _check_target(target: Place, overwrite: bool) -> None:
 
 def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
     if given is not None:
-        values = [1.0, *given] if source.is_2d and len(given) == 2 else list(given)
-        if len(values) != 3 or not all(math.isfinite(v) and v > 0 for v in values):
+        spacing = as_spacing(given, is_2d=source.is_2d)
+        if spacing is None:
             expected = "Y,X or Z,Y,X" if source.is_2d else "Z,Y,X"
-            raise MovieError(f"Spacing {tuple(given)} was given. Expected {expected} in micrometres, all positive.")
-        return (float(values[0]), float(values[1]), float(values[2]))
+            raise MovieError(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
+        return spacing
     z, y, x = source.spacing_um
     z = 1.0 if source.is_2d and z is None else z
     if z is None or y is None or x is None:

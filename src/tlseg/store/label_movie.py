@@ -21,7 +21,7 @@ import pandas as pd
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.inputs import is_zarr
-from tlseg.store.location import one_line
+from tlseg.store.location import one_line, text_of
 from tlseg.store.place import Place
 from tlseg.store.tiff import Layout, TiffInfo, TiffReader, describe_tiff, natural_key
 
@@ -131,11 +131,14 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
     ------
     LabelError
         When there is nothing there, or nothing that holds labels.
+    MovieError
+        When `path` is none.
     """
-    text, place = str(path), Path(path)
+    text = text_of(path)
+    place = Path(text)
     if not text:
         raise LabelError("An empty path was given for labels. Give a TIFF, a folder of TIFFs, or an OME-Zarr.")
-    if is_zarr(path) or place.suffix == ".zarr":
+    if is_zarr(text) or place.suffix == ".zarr":
         from tlseg.store.label_movie_zarr import open_zarr_labels
 
         movie = open_zarr_labels(text, name=name, prefer=prefer)

@@ -37,9 +37,9 @@ def resolve(path: str | Path | Place) -> str:
     Raises
     ------
     MovieError
-        If a URL holds a password, which would end up in run records and messages.
+        If it is no path, or a URL that holds a password, which would end up in run records and messages.
     """
-    text = str(path)
+    text = text_of(path)
     for scheme in ("file://", "local://"):
         text = text.removeprefix(scheme)
     if not is_url(text):
@@ -53,6 +53,25 @@ def resolve(path: str | Path | Place) -> str:
     return text.rstrip("/")
 
 
+def text_of(path: object) -> str:
+    """Text of what names a place, as it was written.
+
+    Raises
+    ------
+    MovieError
+        If it is anything else, such as an array, whose text would be a path nobody meant.
+    """
+    from tlseg.store.place import Place
+
+    if isinstance(path, str | os.PathLike | Place):
+        return str(path)
+    source = getattr(path, "attrs", {}).get("source") if hasattr(path, "dims") else None
+    advice = f"give {source!r}, where its pixels are stored" if source else "write an array to a file first"
+    raise MovieError(
+        f"A value of type {type(path).__name__} was given. Expected a path or URL, as text or Path; {advice}."
+    )
+
+
 def real(path: str | Path | Place) -> str:
     """Return the one name of a place, whichever way it was written: links and `..` followed, a URL as `resolve` gives it.
 
@@ -64,7 +83,9 @@ def real(path: str | Path | Place) -> str:
 
 def check_name(name: str) -> None:
     """Raise `LabelError` unless `name` can name labels, a table and a folder, and no document that lies beside them."""
-    if not re.fullmatch(r"(?!__)[\w-][\w.-]*(?<!\.json|\.lock)", name, flags=re.ASCII | re.IGNORECASE):
+    if not isinstance(name, str) or not re.fullmatch(
+        r"(?!__)[\w-][\w.-]*(?<!\.json|\.lock)", name, flags=re.ASCII | re.IGNORECASE
+    ):
         raise LabelError(
             f"{name!r} is no name for labels or a table. Use letters, digits, '-', '_' and '.', not starting with '.' "
             "or '__' and not ending in '.json' or '.lock'."

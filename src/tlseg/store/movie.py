@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -350,9 +351,9 @@ def _channel_index(channel: int | str | None, names: tuple[str, ...], count: int
         return 0
     if isinstance(channel, str) and channel in names[:count]:
         return names.index(channel)
-    if isinstance(channel, int) or channel.isdecimal():
+    if isinstance(channel, Integral) or (isinstance(channel, str) and channel.isdecimal()):
         index = int(channel)
-        if 0 <= index < count:
+        if 0 <= index < count and not isinstance(channel, bool):
             return index
     known = ", ".join(repr(n) for n in names[:count]) or "none named"
     raise MovieError(f"{url}: channel {channel!r} was asked for. Expected 0 to {count - 1} or a name ({known}).")

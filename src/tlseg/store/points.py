@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from tlseg.errors import LabelError
-from tlseg.store.location import one_line
+from tlseg.store.location import one_line, resolve
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -25,7 +25,7 @@ def read_points(path: str | Path) -> pd.DataFrame:
     LabelError
         If there is none, or it cannot be read.
     """
-    place = Path(path).expanduser()
+    place = Path(resolve(path))
     if not place.is_file():
         raise LabelError(f"There is no file {place}. Check the path.")
     try:

@@ -6,7 +6,7 @@ Only finished labels open; nothing is read before it is asked for.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +40,9 @@ class Result:
 
     path: str
     name: str
-    image: xarray.DataArray | None
-    labels: xarray.DataArray
-    record: dict[str, Any]
+    image: xarray.DataArray | None = field(repr=False)
+    labels: xarray.DataArray = field(repr=False)
+    record: dict[str, Any] = field(repr=False)
 
     @property
     def image_channel(self) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from tlseg.config import Frames, as_frames
 from tlseg.errors import LabelError, MovieError
 from tlseg.store.arrays import refresh_consolidated
 from tlseg.store.location import check_name, child_of, one_line, open_group, writable_group
@@ -217,7 +218,7 @@ def write_table(
 
 
 def read_table(
-    root: str | Path | Place, name: str, *, columns: Sequence[str] | None = None, frames: range | None = None
+    root: str | Path | Place, name: str, *, columns: Sequence[str] | None = None, frames: Frames | None = None
 ) -> pd.DataFrame:
     """Read a table.
 
@@ -230,7 +231,7 @@ def read_table(
     columns
         Only these columns, all where not given.
     frames
-        Only rows of these frames; only their row groups are read.
+        Only rows of these frames: "A:B", `range(A, B)`, `slice(A, B)` or (A, B); only their row groups are read.
 
     Returns
     -------
@@ -241,6 +242,8 @@ def read_table(
     ------
     LabelError
         If there is no such table, or it cannot be read.
+    MovieError
+        If `frames` is no range of frames.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -250,17 +253,19 @@ def read_table(
     if name not in known:
         raise LabelError(f"{place} has no table {name!r}. It has {', '.join(known) or 'none'}.")
     fs, path = _file_system((place / "tables" / name / FILE).url)
-    chosen = None if frames is None else [("t", ">=", frames.start), ("t", "<", frames.stop)]
+    first, stop = as_frames(frames)
+    chosen = [("t", ">=", first)] if first else []
+    chosen += [] if stop is None else [("t", "<", stop)]
     try:
         table = again(
             lambda: pq.read_table(
-                path, filesystem=fs, columns=None if columns is None else list(columns), filters=chosen
+                path, filesystem=fs, columns=None if columns is None else list(columns), filters=chosen or None
             )
         )
     except (OSError, pa.ArrowException) as error:
         raise LabelError(f"Table {name!r} of {place} cannot be read ({one_line(error)}). Write it again.") from error
     rows: pd.DataFrame = table.to_pandas()
-    return rows if frames is None or frames.step == 1 else rows[rows["t"].isin(list(frames))].reset_index(drop=True)
+    return rows
 
 
 def empty_table() -> pd.DataFrame:

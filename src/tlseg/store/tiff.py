@@ -270,7 +270,7 @@ def _lead(series: Any, path: Path, layout: Layout, unknown_pages: str | None) ->
         )
     lead, sizes = axes[:-2], shape[:-2]
     if layout.axes or layout.planes or layout.channels:
-        return _stated(path, layout, lead, sizes)
+        return _stated(path, layout, sizes)
     if set(lead) <= set("TCZ"):
         return lead, sizes
     if len(lead) == 1 and unknown_pages and lead != "S":
@@ -282,7 +282,7 @@ def _lead(series: Any, path: Path, layout: Layout, unknown_pages: str | None) ->
     )
 
 
-def _stated(path: Path, layout: Layout, lead: str, sizes: list[int]) -> tuple[str, list[int]]:
+def _stated(path: Path, layout: Layout, sizes: list[int]) -> tuple[str, list[int]]:
     axes = layout.axes or ("TZYX" if layout.channels is None else "TZCYX" if layout.planes else "TCYX")
     stated = axes[:-2]
     if len(stated) == len(sizes) and not (layout.planes or layout.channels):

@@ -207,7 +207,7 @@ def describe(scratch: Scratch, source: MovieSource, frames: range) -> None:
     """Make the working labels an OME-Zarr label image, so that any reader opens them while the run goes on."""
     plain = plan_pyramid(source.frame_shape, spacing_um=source.spacing_um, translation_um=source.translation_um)
     pyramid = replace(plain, factors=plain.factors[:1])
-    arrays = _label_arrays(source, frames, pyramid)
+    arrays = _label_arrays(frames, pyramid)
     datasets = arrays.datasets(interval_s=source.interval_s, start_s=_start_s(source, frames))
     document = _group(source, datasets, name="provisional labels")
     write_atomically(scratch.path / LABELS / "zarr.json", json.dumps(document, indent=2).encode())
@@ -219,7 +219,7 @@ def documents(run: Unfinished) -> dict[str, bytes]:
     from zarr.storage import MemoryStore
 
     pyramid = run.pyramid
-    arrays = _label_arrays(run.source, run.frames, pyramid)
+    arrays = _label_arrays(run.frames, pyramid)
     store = MemoryStore()
     for level in range(len(pyramid.factors)):
         zarr.create_array(
@@ -259,7 +259,7 @@ def chunk_bytes(run: Unfinished, level: int) -> int:
     return 4 * int(np.prod(run.pyramid.chunk(level)))
 
 
-def _label_arrays(source: MovieSource, frames: range, pyramid: Pyramid) -> PyramidArrays:
+def _label_arrays(frames: range, pyramid: Pyramid) -> PyramidArrays:
     return PyramidArrays("", "labels", AXES, len(frames), 1, "uint32", pyramid)
 
 

@@ -1,0 +1,60 @@
+"""Settings that cross layers: words that mean nothing are refused, and frames mean one thing however they are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tlseg.config import Frames, LabelSettings, as_frames
+from tlseg.errors import ModelError, MovieError
+from tlseg.evaluate.api import evaluate
+
+
+@pytest.mark.parametrize(
+    "settings", [{"method": "foo"}, {"method": None}, {"relief": "distances"}, {"relief": ["centre"]}], ids=str
+)
+def test_words_that_no_stage_knows_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match=f"{next(iter(settings))} is .*; expected is .* or "):
+        LabelSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("ways", "sides"),
+    [
+        (("2:5", range(2, 5), slice(2, 5), (2, 5), (np.int64(2), np.uint8(5))), (2, 5)),
+        ((":5", slice(5), slice(None, 5, 1), (None, 5)), (None, 5)),
+        (("2:", slice(2, None), (2, None)), (2, None)),
+        ((":", None, slice(None), (None, None)), (None, None)),
+        ((range(2),), (0, 2)),
+    ],
+    ids=str,
+)
+def test_frames_mean_one_thing_however_they_are_given(ways: tuple[Any, ...], sides: tuple[Any, Any]) -> None:
+    assert {as_frames(way) for way in ways} == {sides}
+
+
+@pytest.mark.parametrize("text", ["3", "", "5:2", "2:2", ":0", "-2:", ":-1", "1:2:3", "a:b", "1_0:20"])
+def test_text_that_is_no_range_of_frames_is_refused(text: str) -> None:
+    with pytest.raises(MovieError, match="is not a range of frames"):
+        as_frames(text)
+
+
+@pytest.mark.parametrize(
+    "frames", [range(4, 4), range(-1, 4), (3, 1), (0, 1.5), (True, 3), (1, 2, 3), [0, 1], 3, slice("a")]
+)
+def test_values_that_are_no_range_of_frames_are_refused(frames: Any) -> None:
+    with pytest.raises(MovieError, match="is not a range of frames"):
+        as_frames(frames)
+
+
+@pytest.mark.parametrize("frames", [range(0, 9, 2), slice(0, 9, -1)], ids=str)
+def test_frames_go_one_by_one(frames: Frames) -> None:
+    with pytest.raises(MovieError, match="one by one"):
+        as_frames(frames)
+
+
+def test_a_range_of_two_frames_is_not_its_two_numbers() -> None:
+    frames = np.ones((3, 1, 4, 4), np.uint8)
+    assert [row.t for row in evaluate(frames, frames, frames=range(1, 3)).frames] == [1, 2]
