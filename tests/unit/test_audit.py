@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tlseg.errors import RunError
 from tlseg.geometry import Box, Grid
 from tlseg.measure.objects import measure_block
 from tlseg.run import finish, stages
@@ -70,6 +71,13 @@ def test_counts_what_blocks_and_windows_said(tmp_path: Path) -> None:
         "face_voxels_that_disagree": 1,
         "windows_by_batch": {"8": 10, "4": 2},
     }
+
+
+def test_blocks_that_disagree_fail_the_run() -> None:
+    said = {"face_voxels_compared": 80, "face_voxels_that_disagree": 0}
+    finish.check_audit(said)
+    with pytest.raises(RunError, match="1 of 80 voxels compared across block faces disagree"):
+        finish.check_audit(said | {"face_voxels_that_disagree": 1})
 
 
 def test_on_a_cpu_windows_have_no_batch(tmp_path: Path) -> None:
