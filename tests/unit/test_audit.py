@@ -11,7 +11,8 @@ import pytest
 from tlseg.errors import RunError
 from tlseg.geometry import Box, Grid
 from tlseg.measure.objects import measure_block
-from tlseg.run import finish, stages
+from tlseg.run import stages
+from tlseg.run.audit import check_audit, seam_audit
 from tlseg.store.scratch import LostWorkError, Scratch
 
 GRID = Grid((16, 32, 32), (16, 16, 16))
@@ -56,7 +57,7 @@ def measured(run: Any, *, tries: dict[tuple[int, int], int], batches: dict[tuple
 def audit(run: Any) -> dict[str, Any]:
     for frame in FRAMES:
         stages.summarise(run, frame)
-    return finish.seam_audit(run)
+    return seam_audit(run)
 
 
 def test_counts_what_blocks_and_windows_said(tmp_path: Path) -> None:
@@ -75,9 +76,9 @@ def test_counts_what_blocks_and_windows_said(tmp_path: Path) -> None:
 
 def test_blocks_that_disagree_fail_the_run() -> None:
     said = {"face_voxels_compared": 80, "face_voxels_that_disagree": 0}
-    finish.check_audit(said)
+    check_audit(said)
     with pytest.raises(RunError, match="1 of 80 voxels compared across block faces disagree"):
-        finish.check_audit(said | {"face_voxels_that_disagree": 1})
+        check_audit(said | {"face_voxels_that_disagree": 1})
 
 
 def test_on_a_cpu_windows_have_no_batch(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_reads_one_table_of_each_frame(tmp_path: Path) -> None:
     before = audit(run)
     for stage in ("measure", "predict-nsn", "predict-ndn", "objects"):
         shutil.rmtree(run.scratch.path / "tables" / stage)
-    assert finish.seam_audit(run) == before
+    assert seam_audit(run) == before
 
 
 def test_a_frame_whose_audit_is_lost_is_done_again(tmp_path: Path) -> None:
@@ -108,5 +109,5 @@ def test_a_frame_whose_audit_is_lost_is_done_again(tmp_path: Path) -> None:
     audit(run)
     (run.scratch.path / "tables/audit/000004/00000000.npz").write_bytes(b"")
     with pytest.raises(LostWorkError) as lost:
-        finish.seam_audit(run)
+        seam_audit(run)
     assert lost.value.frame == 4

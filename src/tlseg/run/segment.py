@@ -22,6 +22,7 @@ from tlseg.predict.infer import Device
 from tlseg.predict.maps import lattice_for
 from tlseg.run import finish, stages
 from tlseg.run import repair as repairs
+from tlseg.run.audit import check_audit, seam_audit
 from tlseg.run.checks import check_existing, check_scratch
 from tlseg.run.cluster import Tls
 from tlseg.run.complete import finished_run
@@ -271,9 +272,9 @@ def _work(
     """Label, link and publish; returns the record."""
     run = job.run
     _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
-    audit = finish.seam_audit(run)
+    audit = seam_audit(run)
     finish.write_record(job.folder / "audit.json", audit)
-    finish.check_audit(audit)
+    check_audit(audit)
     if job.repair:
         _repair(job, pool, counters, lock)
     counters.expect("link", 1)
