@@ -30,7 +30,7 @@ from tlseg.run.context import RunContext
 from tlseg.run.event_log import log_of
 from tlseg.run.events import Counters, Listener, silent
 from tlseg.run.flow import Finished, Flow, Pool, Task, drive
-from tlseg.run.frames import Frames
+from tlseg.run.frames import Frames, forget_unmeasurable
 from tlseg.run.job import Job, Order, check, plan_job
 from tlseg.run.pools import open_pool
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
@@ -330,6 +330,7 @@ def _label(
     keep_maps: bool,
     lock: Lock,
 ) -> None:
+    forget_unmeasurable(run)
     expect_label(run, counters)
     _drive(Frames(run, limits, keep_maps=keep_maps).next_flow, pool, counters, lock)
 
