@@ -103,6 +103,22 @@ def test_reads_one_table_of_each_frame(tmp_path: Path) -> None:
     assert seam_audit(run) == before
 
 
+def test_a_frame_without_its_audit_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that stops between the two tables of a frame's summary makes both again."""
+    run, put = context(tmp_path, "cpu"), Scratch.put
+    measured(run, tries={}, batches={})
+
+    def stopped(self: Scratch, stage: str, frame: int, number: int, **arrays: Any) -> None:
+        if stage == "audit":
+            raise KeyboardInterrupt
+        put(self, stage, frame, number, **arrays)
+
+    monkeypatch.setattr(Scratch, "put", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        stages.summarise(run, 3)
+    assert not run.scratch.done("objects", 3)
+
+
 def test_a_frame_whose_audit_is_lost_is_done_again(tmp_path: Path) -> None:
     run = context(tmp_path, "cuda")
     measured(run, tries={}, batches={})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from distributed import LocalCluster
 from distributed.core import Status
 from distributed.security import Security
 
+from tlseg import __version__
 from tlseg.errors import MissingExtraError, PlanError, RunError
 from tlseg.run.cluster import KNOWN, ClusterSpec, Tls
-from tlseg.run.crew import Crew, Found, Worker, _device
+from tlseg.run.crew import Crew, Found, Worker, _device, site_of
 
 HERE = Path(__file__).parents[2]
 
@@ -205,3 +207,15 @@ def test_a_gpu_on_some_is_none_to_reckon_with(device: Any) -> None:
 def test_asking_for_a_gpu_and_getting_none_is_an_error() -> None:
     with pytest.raises(RunError, match=r"A GPU was asked for .* 2 of 2"):
         _device(Crew((worker("a"), worker("b"))), found(0, 0), "cuda")
+
+
+def test_memory_is_that_of_the_thread_with_the_least() -> None:
+    """A worker without a limit has what its machine has."""
+    crew = Crew((Worker("a", 4, 8 * 2**30, {}), Worker("b", 1, 3 * 2**30, {}), Worker("c", 2, 0, {})))
+
+    def least(free: int) -> int:
+        answers = {w.address: Found(__version__, "host", 0, free) for w in crew.workers}
+        return site_of(SimpleNamespace(run=lambda *_, **__: answers), crew, "cpu").memory_bytes
+
+    assert least(10 * 2**30) == 2 * 2**30
+    assert least(2**30) == 2**29
