@@ -108,9 +108,7 @@ def time_published(networks: dict[str, UNet], windows: list[np.ndarray]) -> floa
 
 def time_ours(networks: dict[str, UNet], stacks: np.ndarray, spec: ModelSpec) -> float:
     """Seconds for all stacks through both networks, resampling and blending included, a window per core."""
-    predictors = {
-        role: Predictor(network, precision="bfloat16", device="cpu", batch=1) for role, network in networks.items()
-    }
+    predictors = {role: Predictor(network, precision="bfloat16", device="cpu") for role, network in networks.items()}
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     jobs = [(stack, role) for stack in stacks for role in predictors]

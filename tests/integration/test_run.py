@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from runs import (
 )
 from tlseg.errors import LabelError, RunError
 from tlseg.label.small import median_volume
+from tlseg.link import Lineage
 from tlseg.models.bundle import Flips, load_model
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
@@ -207,6 +209,24 @@ def test_a_forged_disagreement_fails_the_run_and_publishes_nothing(
     assert json.loads((out / "tlseg/nuclei/audit.json").read_text())["face_voxels_that_disagree"] > 0
     with pytest.raises(LabelError, match="no finished labels"):
         open_result(out)
+
+
+def test_a_number_that_32_bits_do_not_hold_fails_the_run_and_publishes_nothing(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = finish.link_objects
+
+    def forged(*arguments: Any, **settings: Any) -> Lineage:
+        lineage = link(*arguments, **settings)
+        last = lineage.nodes["track"] == lineage.nodes["track"].max()
+        return replace(lineage, nodes=lineage.nodes.assign(track=lineage.nodes["track"].mask(last, 2**32)))
+
+    monkeypatch.setattr(finish, "link_objects", forged)
+    out = tmp_path / "out.zarr"
+    with pytest.raises(RunError, match="more tracks than 32 bits can number"):
+        run(base / "movie.ome.zarr", base / "model", out=out, frames="0:1")
+    assert not (out / "labels/nuclei").exists()
+    assert not (out / "tlseg/nuclei/run.json").exists()
 
 
 # --- where it is written --------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import pytest
 from tlseg.errors import RunError
 from tlseg.geometry import Box, Grid
 from tlseg.measure.objects import measure_block
-from tlseg.run import finish, stages
+from tlseg.run import stages
+from tlseg.run.audit import check_audit, seam_audit
 from tlseg.store.scratch import LostWorkError, Scratch
 
 GRID = Grid((16, 32, 32), (16, 16, 16))
@@ -56,7 +57,7 @@ def measured(run: Any, *, tries: dict[tuple[int, int], int], batches: dict[tuple
 def audit(run: Any) -> dict[str, Any]:
     for frame in FRAMES:
         stages.summarise(run, frame)
-    return finish.seam_audit(run)
+    return seam_audit(run)
 
 
 def test_counts_what_blocks_and_windows_said(tmp_path: Path) -> None:
@@ -73,6 +74,13 @@ def test_counts_what_blocks_and_windows_said(tmp_path: Path) -> None:
     }
 
 
+def test_blocks_that_disagree_fail_the_run() -> None:
+    said = {"face_voxels_compared": 80, "face_voxels_that_disagree": 0}
+    check_audit(said, method="qcanet")
+    with pytest.raises(RunError, match="1 of 80 voxels compared across block faces disagree"):
+        check_audit(said | {"face_voxels_that_disagree": 1}, method="qcanet")
+
+
 def test_on_a_cpu_windows_have_no_batch(tmp_path: Path) -> None:
     run = context(tmp_path, "cpu")
     measured(run, tries={}, batches={})
@@ -84,9 +92,9 @@ def test_frames_that_were_not_flooded_have_no_blocks(tmp_path: Path) -> None:
     measured(run, tries={(frame, block): 0 for frame in FRAMES for block in range(len(GRID))}, batches={})
     found = audit(run)
     assert (found["blocks"], found["certified_at_first_try"], found["halos_enlarged"]) == (0, 0, 0)
-    finish.check_audit(found, method="components")
+    check_audit(found, method="components")
     with pytest.raises(RunError, match="certified no block"):
-        finish.check_audit(found, method="qcanet")
+        check_audit(found, method="qcanet")
 
 
 def test_reads_one_table_of_each_frame(tmp_path: Path) -> None:
@@ -95,7 +103,23 @@ def test_reads_one_table_of_each_frame(tmp_path: Path) -> None:
     before = audit(run)
     for stage in ("measure", "predict-nsn", "predict-ndn", "objects"):
         shutil.rmtree(run.scratch.path / "tables" / stage)
-    assert finish.seam_audit(run) == before
+    assert seam_audit(run) == before
+
+
+def test_a_frame_without_its_audit_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that stops between the two tables of a frame's summary makes both again."""
+    run, put = context(tmp_path, "cpu"), Scratch.put
+    measured(run, tries={}, batches={})
+
+    def stopped(self: Scratch, stage: str, frame: int, number: int, **arrays: Any) -> None:
+        if stage == "audit":
+            raise KeyboardInterrupt
+        put(self, stage, frame, number, **arrays)
+
+    monkeypatch.setattr(Scratch, "put", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        stages.summarise(run, 3)
+    assert not run.scratch.done("objects", 3)
 
 
 def test_a_frame_whose_audit_is_lost_is_done_again(tmp_path: Path) -> None:
@@ -104,5 +128,5 @@ def test_a_frame_whose_audit_is_lost_is_done_again(tmp_path: Path) -> None:
     audit(run)
     (run.scratch.path / "tables/audit/000004/00000000.npz").write_bytes(b"")
     with pytest.raises(LostWorkError) as lost:
-        finish.seam_audit(run)
+        seam_audit(run)
     assert lost.value.frame == 4

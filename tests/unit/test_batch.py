@@ -30,6 +30,8 @@ def test_short_tasks_go_together_and_long_ones_alone() -> None:
     assert sizes.of("detect") == sizes.largest == MOST
     sizes.learn("detect", 5.0)
     assert sizes.of("detect") == 1, "one long task among short ones is enough to send them alone"
+    sizes.learn("detect", 0.0001)
+    assert sizes.of("detect") == 1, "and is reckoned with for a while"
     for _ in range(200):
         sizes.learn("detect", 0.0001)
     assert sizes.of("detect") == MOST

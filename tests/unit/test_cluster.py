@@ -6,6 +6,7 @@ import multiprocessing
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ from distributed import LocalCluster
 from distributed.core import Status
 from distributed.security import Security
 
+from tlseg import __version__
 from tlseg.errors import MissingExtraError, PlanError, RunError
 from tlseg.run import cluster
 from tlseg.run.cluster import KNOWN, ClusterSpec, Tls, local_cluster
-from tlseg.run.crew import Crew, Found, Worker, _device
+from tlseg.run.crew import Crew, Found, Worker, _device, site_of
 
 HERE = Path(__file__).parents[2]
 
@@ -228,3 +230,15 @@ def test_processes_that_do_not_start_are_one_error_with_its_first_cause(monkeypa
         local_cluster(1, gpus=0, memory_bytes=1),
     ):
         pass
+
+
+def test_memory_is_that_of_the_thread_with_the_least() -> None:
+    """A worker without a limit has what its machine has."""
+    crew = Crew((Worker("a", 4, 8 * 2**30, {}), Worker("b", 1, 3 * 2**30, {}), Worker("c", 2, 0, {})))
+
+    def least(free: int) -> int:
+        answers = {w.address: Found(__version__, "host", 0, free) for w in crew.workers}
+        return site_of(SimpleNamespace(run=lambda *_, **__: answers), crew, "cpu").memory_bytes
+
+    assert least(10 * 2**30) == 2 * 2**30
+    assert least(2**30) == 2**29

@@ -53,6 +53,15 @@ def test_nothing_is_recorded_before_it_is_on_the_disk(
         assert path in flushed, path
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux says which file a handle is")
+def test_a_file_is_waited_for_with_its_name_in_every_folder(tmp_path: Path, flushed: set[str]) -> None:
+    file = tmp_path / "group" / "c" / "1" / "0"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    durable.flush([file], below=tmp_path / "group")
+    assert flushed == {str(place) for place in (file, *file.parents[:3])}
+
+
 def test_what_is_not_there_is_no_error(tmp_path: Path) -> None:
     durable.flush([tmp_path / "a" / "b"], below=tmp_path)
     durable.flush_tree(tmp_path / "none")

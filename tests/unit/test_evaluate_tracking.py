@@ -16,6 +16,7 @@ from tlseg.evaluate.api import evaluate
 from tlseg.evaluate.divisions import score_divisions
 from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks
 from tlseg.evaluate.tracking import complete_tracks, score_tracks, track_fractions
+from tlseg.evaluate.wholes import cell_cycle_accuracy
 
 Array = NDArray[Any]
 Tracks = dict[int, int]
@@ -273,6 +274,22 @@ def test_a_broken_track_keeps_its_longest_share() -> None:
     partner = same_place(truth, result, {(t, 1): (t, 5) for t in range(6, 10)})
     assert track_fractions(truth, result, partner) == pytest.approx((0.6 + 1) / 2)
     assert complete_tracks(truth, result, partner) == pytest.approx(2 * 1 / (2 + 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "accuracy"),
+    [({"founder": 2}, 1), ({"sister": 6}, 1), ({"mother": 9}, 0)],
+    ids=["began with the movie", "does not divide", "divides"],
+)
+def test_a_cycle_is_from_one_division_to_another(change: dict[str, int], accuracy: float) -> None:
+    def family(*, founder: int = 0, mother: int = 10, sister: int = 10) -> TrackGraph:
+        """Frames: the founder's first, the last of her daughters, of whom only the mother divides."""
+        daughters = [chain(range(4, mother), 2, 1), chain(range(4, sister), 3, 1)]
+        return graph_of_chains(
+            chain(range(founder, 4), 1), *daughters, *(chain(range(mother, 12), label, 2) for label in (4, 5))
+        )
+
+    assert cell_cycle_accuracy(family(), family(**change)) == accuracy
 
 
 def test_swapped_tracks_cost_their_links() -> None:

@@ -42,14 +42,12 @@ def test_a_window_has_the_same_bits_alone_and_in_company(precision: str, output:
         network(UNetConfig(levels=3, kernel=3, base=4, output=output)),  # type: ignore[arg-type]
         precision=precision,
         device="cpu",
-        batch=3,
     )
     some = windows(5)
     together = predictor(some)
     assert together.shape == some.shape
     assert together.dtype == np.uint8
     assert together.std() > 10
-    assert predictor.batch == 1
     for i in range(5):
         assert predictor(some[i : i + 1]).tobytes() == together[i].tobytes()
     assert predictor(some[::-1].copy()).tobytes() == together[::-1].tobytes()
@@ -57,14 +55,14 @@ def test_a_window_has_the_same_bits_alone_and_in_company(precision: str, output:
 
 @pytest.mark.parametrize("threads", [2, 4])
 def test_windows_at_once_do_not_change_any(threads: int) -> None:
-    predictor = Predictor(network(), precision="float32", device="cpu", batch=1)
+    predictor = Predictor(network(), precision="float32", device="cpu")
     some = windows(6)
     assert predictor(some, threads=threads).tobytes() == predictor(some, threads=1).tobytes()
 
 
 @pytest.mark.parametrize("machine", [1, 2])
 def test_threads_of_the_machine_do_not_change_any(machine: int) -> None:
-    predictor, some = Predictor(network(), precision="float32", device="cpu", batch=1), windows(2)
+    predictor, some = Predictor(network(), precision="float32", device="cpu"), windows(2)
     expected = predictor(some)
     before = torch.get_num_threads()
     try:
@@ -79,13 +77,13 @@ def test_the_answer_is_the_networks() -> None:
     made, some = network(), windows(2)
     with torch.inference_mode():
         expected = made.probability(made(torch.from_numpy(some[:, None]))).numpy() * 255
-    found = Predictor(made, precision="float32", device="cpu", batch=1)(some)
+    found = Predictor(made, precision="float32", device="cpu")(some)
     assert np.abs(found - expected).max() <= 0.5 + 0.02
 
 
 @pytest.mark.parametrize(("flips", "axes"), [(4, (2, 3)), (8, (1, 2, 3))])
 def test_mirrored_windows_have_mirrored_maps(flips: Flips, axes: tuple[int, ...]) -> None:
-    plain, mirrored = (Predictor(network(), precision="float32", device="cpu", batch=1, flips=n) for n in (1, flips))
+    plain, mirrored = (Predictor(network(), precision="float32", device="cpu", flips=n) for n in (1, flips))
     some = windows(2)
     for axis in axes:
         other = np.flip(some, axis).copy()
@@ -97,10 +95,10 @@ def test_mirrored_windows_have_mirrored_maps(flips: Flips, axes: tuple[int, ...]
 def test_flips_are_averaged() -> None:
     made, some = network(), windows(1)
     copies = [np.flip(some, axes) for axes in ((), (3,), (2,), (2, 3))]
-    plain = Predictor(made, precision="float32", device="cpu", batch=1)
+    plain = Predictor(made, precision="float32", device="cpu")
     answers = [plain(copy.copy()).astype(float) for copy in copies]
     back = [np.flip(a, axes) for a, axes in zip(answers, ((), (3,), (2,), (2, 3)), strict=True)]
-    found = Predictor(made, precision="float32", device="cpu", batch=1, flips=4)(some)
+    found = Predictor(made, precision="float32", device="cpu", flips=4)(some)
     # Each answer was rounded once, the average once more.
     assert np.abs(found - np.mean(back, axis=0)).max() <= 1.0
 
@@ -126,8 +124,8 @@ class Crowded(torch.nn.Module):
 
 def in_full_batches(network: torch.nn.Module, *, batch: int) -> Predictor:
     """A predictor that works as on a GPU, on a CPU."""
-    predictor = Predictor(UNet(SMALL).eval(), precision="float32", device="cpu", batch=1)
-    predictor.alone, predictor.batch, predictor.network = False, batch, network
+    predictor = Predictor(UNet(SMALL).eval(), precision="float32", device="cpu", batch=batch)
+    predictor.network = network
     return predictor
 
 
@@ -166,6 +164,7 @@ def test_weights_that_change_under_a_run_are_an_error(tmp_path: Path) -> None:
     model = save_threshold_model(tmp_path)
     loaded = load_predictor(str(tmp_path), model.digest, "nsn", "cpu")
     assert load_predictor(str(tmp_path), model.digest, "nsn", "cpu") is loaded
+    assert loaded.batch is None, "on a CPU windows are computed one by one"
     load_predictor.cache_clear()
     weights = tmp_path / "nsn.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")

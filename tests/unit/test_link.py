@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 
 from tlseg.errors import LabelError
+from tlseg.geometry import ball_radius
 from tlseg.link import Lineage, LinkSettings, link_objects
-from tlseg.link.candidates import frame_trees, link_candidates
-from tlseg.link.objects import Overlaps, read_objects
+from tlseg.link.candidates import frame_trees, link_candidates, reach_um
+from tlseg.link.gaps import gap_candidates
+from tlseg.link.objects import Objects, Overlaps, read_objects
 from tlseg.link.register import Stabilised, register
 from tlseg.link.rotations import rotation_grid
 
@@ -211,6 +213,31 @@ def test_a_gap_may_be_as_long_as_the_movie_and_no_longer() -> None:
     found = link_objects(objects, NO_OVERLAPS, settings=endless)
     assert edges_of(found, "gap")
     assert found.edges.equals(link_objects(objects, NO_OVERLAPS, settings=whole).edges)
+
+
+def still(t: list[int], x_um: list[float]) -> tuple[Objects, Stabilised]:
+    """Alike nuclei on a line, and no motion of the embryo."""
+    table = pd.DataFrame({"t": t, "label": np.arange(1, len(t) + 1), "z_um": 0.0, "y_um": 0.0, "x_um": x_um})
+    objects, _ = read_objects(table.assign(volume_um3=500.0, intensity_mean=1.0))
+    return objects, Stabilised(objects.position_um, np.zeros(len(objects)))
+
+
+def test_of_two_gaps_to_the_same_place_the_shorter_is_cheaper() -> None:
+    objects, placed = still([0, 1, 3], [0.0, 0.0, 0.0])
+    pairs = gap_candidates(
+        objects, placed, np.array([0, 1]), np.array([2]), reach=8.0, settings=LinkSettings(max_gap=2)
+    )
+    assert (pairs.a.tolist(), pairs.b.tolist()) == ([0, 1], [2, 2])
+    np.testing.assert_allclose(pairs.cost, [0.2, 0.1])
+
+
+@pytest.mark.parametrize(("motion", "reach"), [(0.1, 1.5), (1.0, 3.0), (1.5, 4.0), (20.0, 4.0)])
+def test_the_reach_is_three_motions_within_bounds_that_go_with_the_nuclei(motion: float, reach: float) -> None:
+    """In radii: who moves far in a few frames does not make everybody a neighbour of everybody."""
+    radius = float(ball_radius(500.0))
+    objects, placed = still([0, 1], [0.0, motion * radius])
+    found = reach_um(objects, placed, frame_trees(objects, placed), settings=LinkSettings())
+    assert found == pytest.approx(reach * radius)
 
 
 def test_many_missed_detections() -> None:

@@ -89,7 +89,7 @@ def test_a_window_reads_no_more_than_the_frame(model: Model, image: NDArray[np.u
 
 
 def test_without_resampling_a_map_is_the_network_voxel_by_voxel(model: Model, image: NDArray[np.uint16]) -> None:
-    predictor = Predictor(model.network("nsn"), precision="float32", device="cpu", batch=4)
+    predictor = Predictor(model.network("nsn"), precision="float32", device="cpu")
     found = predict_frame(image, model.spec.spacing_um, spec=model.spec, role="nsn", network=predictor)
     value = frame_statistics(image).normalise(image).astype(np.float64)
     expected = 255 / (1 + np.exp(-12 * (np.maximum(value, 0) - 0.3)))
@@ -100,7 +100,7 @@ def test_without_resampling_a_map_is_the_network_voxel_by_voxel(model: Model, im
 
 
 def test_nuclei_stay_where_they_are_at_other_spacings(model: Model) -> None:
-    predictor = Predictor(model.network("nsn"), precision="float32", device="cpu", batch=4)
+    predictor = Predictor(model.network("nsn"), precision="float32", device="cpu")
     middle_um = np.array([17.3, 16.1, 15.2])
     for spacing in SPACINGS:
         shape = tuple(round(35 / s) for s in spacing)

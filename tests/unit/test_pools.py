@@ -74,14 +74,17 @@ def test_memory_is_shared_evenly() -> None:
 class FakeFuture:
     """A batch on a cluster: runs when its result is asked for, and is done at once where somebody is there to do it."""
 
-    def __init__(self, cluster: FakeCluster, tasks: tuple[Task, ...], resources: dict[str, int] | None) -> None:
-        self.cluster, self.tasks, self.resources = cluster, tasks, resources
+    def __init__(
+        self, cluster: FakeCluster, tasks: tuple[Task, ...], resources: dict[str, int] | None, priority: int
+    ) -> None:
+        self.cluster, self.tasks, self.resources, self.priority = cluster, tasks, resources, priority
 
     def add_done_callback(self, call: Callable[[FakeFuture], None]) -> None:
         if self.cluster.workers:
             call(self)
 
     def result(self, timeout: float) -> Any:
+        self.cluster.in_flight -= 1
         if any(task.number in self.cluster.deadly for task in self.tasks):
             raise KilledWorker("a batch", "a worker", 3)
         return run_batch(self.tasks)
@@ -96,9 +99,12 @@ class FakeCluster:
         self.workers = {"a": Worker("a", 1, 2**30, {})}
         self.deadly: set[int] = set()
         self.sent: list[FakeFuture] = []
+        self.in_flight = self.most_in_flight = 0
 
-    def submit(self, function: Any, tasks: tuple[Task, ...], *, resources: Any, **_: Any) -> FakeFuture:
-        self.sent.append(FakeFuture(self, tasks, resources))
+    def submit(self, function: Any, tasks: tuple[Task, ...], *, resources: Any, priority: int, **_: Any) -> FakeFuture:
+        self.sent.append(FakeFuture(self, tasks, resources, priority))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         return self.sent[-1]
 
     def cancel(self, futures: list[FakeFuture], *, force: bool) -> None:
@@ -151,6 +157,22 @@ def test_a_cluster_does_every_task_once(cluster: FakeCluster) -> None:
     done = all_of(ClientPool(cluster), [task(n) for n in range(50)])
     assert {f.ticket: f.result for f in done} == {n: n for n in range(50)}
     assert len(done) == 50
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_batch_waits_for_each_hand_and_not_the_whole_movie(cluster: FakeCluster, threads: int) -> None:
+    """So that no worker waits for the client, and the scheduler's memory does not grow with the movie."""
+    cluster.workers = {"a": Worker("a", threads, 2**30, {})}
+    all_of(ClientPool(cluster), [task(n) for n in range(100)])
+    assert 2 * threads <= cluster.most_in_flight <= 2 * threads + 2
+
+
+def test_earlier_frames_go_first(cluster: FakeCluster) -> None:
+    pool = ClientPool(cluster)
+    for frame in (0, 2, 1):
+        pool.submit(frame, Task("s", frame, 0, abs, (0,)))
+    first = sorted(cluster.sent, key=lambda future: -future.priority)
+    assert [future.tasks[0].frame for future in first] == [0, 1, 2]
 
 
 def test_networks_go_to_those_who_offer_it(cluster: FakeCluster) -> None:

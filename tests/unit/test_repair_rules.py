@@ -227,6 +227,19 @@ def test_a_label_is_not_divided_where_its_voxels_say_otherwise() -> None:
     assert take_apart(mask, centres, np.array([volume, volume]), spacing_um=SPACING_UM) is None
 
 
+@pytest.mark.parametrize("nearest", [1, 2])
+def test_a_piece_of_its_own_goes_to_the_nucleus_that_is_nearest(nearest: int) -> None:
+    centres = np.array([[12, 14, 12.0], [12, 14, 22.5]])
+    mask = balls((18, 30, 36), centres, radius_um=5.5) > 0
+    piece = np.zeros_like(mask)
+    piece[8, 14, 2 if nearest == 1 else 32] = True
+    volume = 4 / 3 * np.pi * 5.5**3
+    parts = take_apart(mask | piece, centres, np.array([volume, volume]), spacing_um=SPACING_UM)
+    assert parts is not None
+    assert parts[piece] == nearest
+    np.testing.assert_array_equal(parts > 0, mask | piece)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_mended_tables_are_those_of_mended_labels(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -54,6 +54,15 @@ def test_candidates_do_not_depend_on_the_cut(values: int, window: Shape) -> None
         assert np.array_equal(cut.height, whole.height)
 
 
+@pytest.mark.parametrize("window", [(1, 1, 1), (3, 3, 3)])
+def test_at_the_threshold_is_high_enough(window: Shape) -> None:
+    centres = np.zeros(SHAPE, np.uint8)
+    centres[3:6, 5:8, 5:8] = 100
+    everywhere = np.ones(SHAPE, dtype=bool)
+    assert len(found_in(centres, everywhere, SHAPE, window, 100).position) == 1
+    assert len(found_in(centres, everywhere, SHAPE, window, 101).position) == 0
+
+
 @pytest.mark.parametrize("window", [(1, 1, 1), (3, 5, 5)])
 def test_candidates_are_the_maxima_of_box_sums(window: Shape) -> None:
     centres, foreground = noise(7)

@@ -80,6 +80,15 @@ def test_what_a_kill_left_is_dropped(tmp_path: Path) -> None:
     assert names(tmp_path) == ["folder"]
 
 
+def test_a_kill_between_two_renames_hinders_nobody(tmp_path: Path) -> None:
+    for left in (tmp_path / "folder" / "old", tmp_path / ".folder.old" / "older"):
+        left.mkdir(parents=True)
+    with staged(Place(str(tmp_path / "folder")), check=anything) as part:
+        (part / "a").write(b"1")
+    assert names(tmp_path / "folder") == ["a"]
+    assert names(tmp_path) == ["folder"]
+
+
 def test_who_lost_the_lock_neither_publishes_nor_tidies_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = FolderLock(Place(str(tmp_path / ".file.partial")))
     monkeypatch.setattr(whole, "lock_of", lambda _: lock)

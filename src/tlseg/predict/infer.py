@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tlseg.errors import RunError
 from tlseg.geometry import Shape
-from tlseg.models.bundle import Flips, Model, Role, load_model
+from tlseg.models.bundle import Flips, Model, ModelSpec, Role, load_model
 from tlseg.models.unet import UNet, UNetConfig, fold_batch_norm
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -74,6 +74,12 @@ def in_batches(run: Run, windows: NDArray[np.float32], *, batch: int) -> tuple[N
         batch //= 2
 
 
+def one_by_one(run: Run, windows: NDArray[np.float32], *, threads: int) -> NDArray[np.uint8]:
+    """Run windows (n, z, y, x) each alone and by one thread; `threads` of them at once, which does not change the result."""
+    with _one_thread_each(), ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return np.concatenate(list(pool.map(lambda i: run(windows[i : i + 1], 1), range(len(windows)))))
+
+
 class Predictor:
     """A network ready to run: batch norm folded, weights in the model's precision, channels last.
 
@@ -86,19 +92,24 @@ class Predictor:
     device
         "cpu" or "cuda".
     batch
-        Windows per call on a GPU, always filled up; fewer from the first time that memory does not suffice, which may change
-        the last bit of a probability. On a CPU windows are always computed one by one.
+        Windows per call, always filled up; fewer from the first time that memory does not suffice, which may change the last
+        bit of a probability. None computes windows one by one, as a CPU must to give the same bits on any number of cores.
     flips
         Mirrored copies of each window whose probabilities are averaged, always in the same order.
     """
 
     def __init__(
-        self, network: UNet, *, precision: str, device: Literal["cpu", "cuda"], batch: int, flips: Flips = 1
+        self,
+        network: UNet,
+        *,
+        precision: str,
+        device: Literal["cpu", "cuda"],
+        batch: int | None = None,
+        flips: Flips = 1,
     ) -> None:
         self.device = torch.device(device)
         self.dtype = _DTYPES[precision]
-        self.alone = device == "cpu"
-        self.batch = 1 if self.alone else batch
+        self.batch = batch
         self.mirrored = MIRRORED[:flips]
         folded = fold_batch_norm(network).to(device=self.device, dtype=self.dtype)
         self.network = folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -110,15 +121,10 @@ class Predictor:
     def __call__(self, windows: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.uint8]:
         """Probability of foreground for normalised windows (n, z, y, x), as uint8: 255 is certain.
 
-        `threads` windows are computed at once on a CPU; it does not change the result.
+        Without a batch `threads` windows are computed at once; it does not change the result.
         """
-        if self.alone:
-            parts = [windows[i : i + 1] for i in range(len(windows))]
-            with (
-                _one_thread_each(),
-                ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-            ):
-                return np.concatenate(list(pool.map(lambda part: self._run(part, 1), parts)))
+        if self.batch is None:
+            return one_by_one(self._run, windows, threads=threads)
         maps, self.batch = in_batches(self._run, windows, batch=self.batch)
         return maps
 
@@ -140,6 +146,12 @@ class Predictor:
         return result
 
 
+def predictor_of(network: UNet, spec: ModelSpec, *, device: Literal["cpu", "cuda"], flips: Flips = 1) -> Predictor:
+    """Predictor as a model asks for it: on a GPU in its batches, on a CPU one by one."""
+    batch = spec.batch if device == "cuda" else None
+    return Predictor(network, precision=spec.precision, device=device, batch=batch, flips=flips)
+
+
 @functools.lru_cache(maxsize=4)
 def load_predictor(
     folder: str, digest: str, role: Role, device: Literal["cpu", "cuda"], *, flips: Flips | None = None
@@ -152,10 +164,7 @@ def load_predictor(
     model: Model = load_model(folder)
     if model.digest != digest:
         raise RunError(f"The model in {folder} changed while the run was going on.")
-    spec = model.spec
-    return Predictor(
-        model.network(role), precision=spec.precision, device=device, batch=spec.batch, flips=flips or spec.flips
-    )
+    return predictor_of(model.network(role), model.spec, device=device, flips=flips or model.spec.flips)
 
 
 def window_bytes(shape: Shape, architecture: UNetConfig) -> int:

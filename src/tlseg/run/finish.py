@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tlseg.config import Method
 from tlseg.errors import RunError
 from tlseg.label.small import large_enough
 from tlseg.link.lineage import Lineage
@@ -108,52 +106,6 @@ def writing(run: RunContext, output: Output) -> Iterator[Flow]:
         run.scratch.drop("labels", run.row(frame))
 
     return (write_frame(frame) for frame in run.frames)
-
-
-def seam_audit(run: RunContext) -> dict[str, Any]:
-    """Count how labels were certified: blocks, floods repeated, faces compared and voxels that disagree.
-
-    Reads one small table of each frame, which its `summarise` made: what it costs goes with frames, not with blocks.
-    """
-    tries: Counter[int] = Counter()
-    batches: Counter[str] = Counter()
-    compared = wrong = 0
-    largest = (0, 0, 0)
-    for frame in run.frames:
-        stored = run.scratch.get("audit", frame, 0)
-        tries.update({int(n): int(blocks) for n, blocks in stored["tries"]})
-        batches.update({str(size): int(windows) for size, windows in stored["batches"]})
-        z, y, x = (int(v) for v in stored["halo"])
-        largest = (max(largest[0], z), max(largest[1], y), max(largest[2], x))
-        compared, wrong = compared + int(stored["seam"][0]), wrong + int(stored["seam"][1])
-    return {
-        "blocks": tries.total(),
-        "certified_at_first_try": tries[1],
-        "halos_enlarged": sum(n for t, n in tries.items() if t > 1),
-        "largest_halo_voxels": largest,
-        "face_voxels_compared": compared,
-        "face_voxels_that_disagree": wrong,
-        "windows_by_batch": dict(batches),
-    }
-
-
-def check_audit(audit: Mapping[str, Any], *, method: Method) -> None:
-    """Raise `RunError` when two blocks disagree about a voxel, or none that was flooded was looked at.
-
-    The labels would depend on the cut, or nobody would know.
-    """
-    if method == "qcanet" and not audit["blocks"]:
-        raise RunError(
-            "The seam audit certified no block of a run that floods them, so nothing says that labels do not depend on how "
-            "the work was cut. This is a defect in tlseg; nothing was published. Please report it with audit.json."
-        )
-    wrong, compared = audit["face_voxels_that_disagree"], audit["face_voxels_compared"]
-    if wrong:
-        raise RunError(
-            f"{wrong} of {compared} voxels compared across block faces disagree: labels would depend on how the work "
-            "was cut. This is a defect in tlseg; nothing was published. Please report it with the seam audit in "
-            "audit.json."
-        )
 
 
 def write_record(place: Place, record: Mapping[str, Any]) -> None:

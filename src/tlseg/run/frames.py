@@ -30,16 +30,7 @@ class Frames:
     groups: Iterator[range] = field(init=False)
 
     def __post_init__(self) -> None:
-        size = frames_per_group(self.run)
-        frames, scratch = self.run.frames, self.run.scratch
-        # Where a frame is to be measured again, the next one's labels must still be there.
-        for frame in frames[:-1]:
-            if (
-                not scratch.done("objects", frame)
-                and scratch.done(self._labelled_by, frame + 1)
-                and not scratch.holds("labels", self.run.row(frame + 1))
-            ):
-                scratch.forget(frame + 1)
+        frames, size = self.run.frames, frames_per_group(self.run)
         self.groups = (frames[i : i + size] for i in range(0, len(frames), size))
 
     def next_flow(self) -> Flow | None:
@@ -104,10 +95,6 @@ class Frames:
         if not self.run.scratch.done("objects", frame):
             yield [Task("summarise", frame, 0, stages.summarise, (self.run, frame))]
 
-    @property
-    def _labelled_by(self) -> str:
-        return "components" if self.run.settings.method == "components" else "flood"
-
     def _blocks(self, stage: str, function: Callable[..., Any], group: range) -> Step:
         """One task for every block of these frames that is not done."""
         run, blocks = self.run, len(self.run.grid)
@@ -119,6 +106,18 @@ class Frames:
         done = {i * blocks + block for i, frame in enumerate(group) for block in run.scratch.done(stage, frame)}
         places = range(len(group) * blocks)
         return Tasks([place for place in places if place not in done] if done else places, make)
+
+
+def forget_unmeasurable(run: RunContext) -> None:
+    """Have frames labelled again whose labels are gone and are still needed: to measure the frame before them."""
+    labelled_by = "components" if run.settings.method == "components" else "flood"
+    for frame in run.frames[:-1]:
+        if (
+            not run.scratch.done("objects", frame)
+            and run.scratch.done(labelled_by, frame + 1)
+            and not run.scratch.holds("labels", run.row(frame + 1))
+        ):
+            run.scratch.forget(frame + 1)
 
 
 def predicted(role: Role) -> str:

@@ -7,7 +7,7 @@ a patch in the scratch store; provisional labels stay as they are, so a second s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from tlseg.geometry import Box
 from tlseg.label.patches import Patch, lay_over, make_patch, pack, unpack
 from tlseg.link.repair import Repair
-from tlseg.measure.mended import Replacement, measure_replacement, mend_objects, mend_overlaps
+from tlseg.measure.mended import Replacement, mend_objects, mend_overlaps
 from tlseg.measure.objects import ObjectSums
 from tlseg.run.context import RunContext
 from tlseg.run.flow import Flow, Task
+from tlseg.run.remeasure import box_around, remeasure
 
 STAGE = "repair"
 
@@ -93,7 +94,7 @@ def find_patch(run: RunContext, frame: int, number: int) -> int:
     own = stored["numbers"][:, 0] == number  # one number, place and volume for each nucleus
     objects = run.scratch.get("objects", frame, 0)
     rows = np.isin(objects["label"], replaced)
-    box = _box(objects["low"][rows].min(axis=0), objects["high"][rows].max(axis=0) + 1)
+    box = box_around(objects["low"][rows], objects["high"][rows])
     patch = make_patch(
         run.scratch.read("labels", (run.row(frame), *box.slices), frame=frame),
         box=box,
@@ -110,17 +111,14 @@ def find_patch(run: RunContext, frame: int, number: int) -> int:
 def measure_patch(run: RunContext, frame: int, number: int) -> int:
     """Task: measure the nuclei of one patch; returns how many there are."""
     patch = patches_of(run, frame)[number]
-    inside = run.frames
-    found = measure_replacement(
-        lambda box: read_labels(run, frame, box),
-        lambda box: run.source.read(frame, box),
-        box=patch.box,
-        labels=patch.labels,
-        replaced=patch.replaced,
-        frame=run.frame_box,
+    found = remeasure(
+        patch,
+        frame,
+        labels=partial(read_labels, run),
+        grey=run.source.read,
+        frames=run.frames,
+        frame_box=run.frame_box,
         spacing_um=run.spacing_um,
-        read_before=(lambda box: read_labels(run, frame - 1, box)) if frame - 1 in inside else None,
-        read_after=(lambda box: read_labels(run, frame + 1, box)) if frame + 1 in inside else None,
     )
     run.scratch.put(
         "replaced",
@@ -196,8 +194,3 @@ def _ragged(parts: list[list[int]]) -> NDArray[np.int64]:
     """Rows (part, value)."""
     rows = [(i, value) for i, part in enumerate(parts) for value in part]
     return np.array(rows, dtype=np.int64).reshape(-1, 2)
-
-
-def _box(low: NDArray[Any], high: NDArray[Any]) -> Box:
-    (z, y, x), (zz, yy, xx) = low.tolist(), high.tolist()
-    return Box((z, y, x), (zz, yy, xx))

@@ -16,9 +16,10 @@ from tlseg.geometry import Box
 from tlseg.label.patches import Patch, lay_over, make_patch
 from tlseg.link.repair import Repair, find_repairs
 from tlseg.link.settings import LinkSettings
-from tlseg.measure.mended import Replacement, measure_replacement, mend_objects, mend_overlaps
+from tlseg.measure.mended import Replacement, mend_objects, mend_overlaps
 from tlseg.run.label_input import LabelInput
 from tlseg.run.label_tables import FrameSums, tables_to_link
+from tlseg.run.remeasure import box_around, remeasure
 
 Patches = Mapping[int, list[Patch]]
 """Patches of each frame that has any."""
@@ -57,8 +58,7 @@ def _patch(source: LabelInput, sums: FrameSums, repair: Repair, done: list[Patch
     objects = sums.objects
     replaced = np.array(repair.labels, dtype=np.int64)
     rows = np.isin(objects.label, replaced)
-    (z, y, x), (zz, yy, xx) = objects.low[rows].min(axis=0).tolist(), (objects.high[rows].max(axis=0) + 1).tolist()
-    box = Box((z, y, x), (zz, yy, xx))
+    box = box_around(objects.low[rows], objects.high[rows])
     used = np.concatenate([objects.label, *(patch.labels for patch in done)])
     # Given numbers may be the largest there are, so new ones are the smallest that are free.
     free = np.setdiff1d(np.arange(1, len(used) + len(repair.volume_um3) + 1), used)[: len(repair.volume_um3) - 1]
@@ -74,17 +74,17 @@ def _patch(source: LabelInput, sums: FrameSums, repair: Repair, done: list[Patch
 
 
 def _measured(source: LabelInput, frame: int, patch: Patch, patches: Patches) -> Replacement:
-    inside = source.movie.frames
-    return measure_replacement(
-        lambda box: read_mended(source, frame, box, patches),
-        lambda box: source.grey(frame, box, labels=read_mended(source, frame, box, patches)),
-        box=patch.box,
-        labels=patch.labels,
-        replaced=patch.replaced,
-        frame=Box.of_shape(source.base.frame_shape),
+    def labels(t: int, box: Box) -> NDArray[np.uint32]:
+        return read_mended(source, t, box, patches)
+
+    return remeasure(
+        patch,
+        frame,
+        labels=labels,
+        grey=lambda t, box: source.grey(t, box, labels=labels(t, box)),
+        frames=source.movie.frames,
+        frame_box=Box.of_shape(source.base.frame_shape),
         spacing_um=source.base.spacing_um,
-        read_before=(lambda box: read_mended(source, frame - 1, box, patches)) if frame - 1 in inside else None,
-        read_after=(lambda box: read_mended(source, frame + 1, box, patches)) if frame + 1 in inside else None,
     )
 
 

@@ -23,6 +23,7 @@ from tlseg.predict.infer import Device
 from tlseg.predict.maps import lattice_for
 from tlseg.run import finish, stages
 from tlseg.run import repair as repairs
+from tlseg.run.audit import check_audit, seam_audit
 from tlseg.run.checks import check_existing, check_scratch
 from tlseg.run.cluster import Tls
 from tlseg.run.complete import finished_run
@@ -30,7 +31,7 @@ from tlseg.run.context import RunContext
 from tlseg.run.event_log import log_of
 from tlseg.run.events import Counters, Listener, silent
 from tlseg.run.flow import Finished, Flow, Pool, Task, drive
-from tlseg.run.frames import Frames
+from tlseg.run.frames import Frames, forget_unmeasurable
 from tlseg.run.given import check_crew
 from tlseg.run.job import Job, Order, check, plan_job
 from tlseg.run.pools import open_pool
@@ -276,9 +277,9 @@ def _work(
     """Label, link and publish; returns the record."""
     run = job.run
     _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
-    audit = finish.seam_audit(run)
+    audit = seam_audit(run)
     finish.write_record(job.folder / "audit.json", audit)
-    finish.check_audit(audit, method=run.settings.method)
+    check_audit(audit, method=run.settings.method)
     if job.repair:
         _repair(job, pool, counters, lock)
     counters.expect("link", 1)
@@ -334,6 +335,7 @@ def _label(
     keep_maps: bool,
     lock: Lock,
 ) -> None:
+    forget_unmeasurable(run)
     expect_label(run, counters)
     _drive(Frames(run, limits, keep_maps=keep_maps).next_flow, pool, counters, lock)
 

@@ -85,7 +85,7 @@ def predict(
     maps = predictor(windows[distinct], threads=run.threads)
     for (frame, number), which in zip(units, of, strict=True):
         run.scratch.write(role, (run.row(frame), number), maps[which])
-        run.scratch.put(f"predict-{role}", frame, number, batch=np.array(predictor.batch))
+        run.scratch.put(f"predict-{role}", frame, number, batch=np.array(predictor.batch or 1))
     return len(units) - len(distinct)
 
 

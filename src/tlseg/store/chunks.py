@@ -102,10 +102,10 @@ def _not_in_frames(store: Store, head: str, wanted: Sequence[Sequence[int]], lea
 
 
 def _not_listed(store: Store, prefix: str, keys: Iterable[str]) -> Iterator[str]:
-    from zarr.core.sync import sync
+    from tlseg.store.zarr_loop import wait_for
 
     async def collect() -> set[str]:
         return {key async for key in store.list_prefix(f"{prefix}/")}
 
-    present = sync(collect())
+    present = wait_for(collect())
     return (key for key in keys if key not in present)

@@ -14,9 +14,8 @@ from tlseg.errors import LabelError, MissingExtraError, MovieError
 from tlseg.store.options import assume_public
 
 if TYPE_CHECKING:
+    from zarr import Array, Group
     from zarr.abc.store import Store
-    from zarr.core.array import Array
-    from zarr.core.group import Group
 
     from tlseg.store.place import Place
 

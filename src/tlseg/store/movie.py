@@ -29,7 +29,7 @@ from tlseg.store.metadata import ImageMetadata, Json, parse_image
 
 if TYPE_CHECKING:
     import xarray
-    from zarr.core.array import Array
+    from zarr import Array
 
 HERE = "."
 """Address of a movie that holds the result itself."""
@@ -312,7 +312,7 @@ def _stamp(source: MovieSource) -> tuple[int, ...]:
 
 
 def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
-    from zarr.core.array import Array
+    from zarr import Array
 
     group = open_group(url)
     image = parse_image(dict(group.attrs), where=url)

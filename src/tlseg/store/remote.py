@@ -17,8 +17,8 @@ from tlseg.store.options import options_for
 from tlseg.store.retry import again_async
 
 if TYPE_CHECKING:
+    from zarr.abc.buffer import Buffer, BufferPrototype
     from zarr.abc.store import ByteRequest
-    from zarr.core.buffer import Buffer, BufferPrototype
 
 _EXTRAS = {"http": "http", "https": "http", "s3": "s3", "s3a": "s3"}
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from tlseg.errors import RunError
-from tlseg.store.lock import Lock, TakenError, check_free, lock_of
+from tlseg.store.lock import TakenError, check_free, lock_of
 from tlseg.store.place import Place
 
 TURN = ".tlseg.lock"
@@ -35,21 +35,20 @@ def turn(group: Place) -> Iterator[None]:
     RunError
         When others have had the turn for too long.
     """
-    lock = _take(group)
-    try:
+    with ExitStack() as held:
+        _enter(group, held)
         yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
-def _take(group: Place) -> Lock:
-    """Take the lock of a group, waiting where it is held."""
+def _enter(group: Place, held: ExitStack) -> None:
+    """Take the lock of a group, waiting where it is held; leaving `held` gives it back."""
     until = time.monotonic() + WAIT_S
     while True:
         try:
             # Looked at first: a store that knows no conditions would let the lock be put over that of its holder.
             check_free(group, name=TURN)
-            return lock_of(group, name=TURN).__enter__()
+            held.enter_context(lock_of(group, name=TURN))
+            return
         except TakenError as error:
             if time.monotonic() >= until:
                 raise RunError(f"{group} could not be changed for {WAIT_S / 60:g} minutes. {error}") from error

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from tlseg.store.movie import MovieSource, address_of, open_source
 from tlseg.store.place import Place
 from tlseg.store.pyramid import Pyramid, downsample_labels, plan_pyramid
 from tlseg.store.scratch import LABELS, Scratch
+
+if TYPE_CHECKING:
+    from zarr.abc.buffer import Buffer
 
 State = Literal["provisional", "final"]
 
@@ -220,7 +223,8 @@ def documents(run: Unfinished) -> dict[str, bytes]:
 
     pyramid = run.pyramid
     arrays = _label_arrays(run.frames, pyramid)
-    store = MemoryStore()
+    stored: dict[str, Buffer] = {}
+    store = MemoryStore(stored)
     for level in range(len(pyramid.factors)):
         zarr.create_array(
             store,
@@ -232,7 +236,7 @@ def documents(run: Unfinished) -> dict[str, bytes]:
             fill_value=0,
             dimension_names=tuple(AXES),
         )
-    found = {key: bytes(value.to_bytes()) for key, value in store._store_dict.items() if key.endswith("zarr.json")}
+    found = {key: bytes(value.to_bytes()) for key, value in stored.items() if key.endswith("zarr.json")}
     datasets = arrays.datasets(interval_s=run.source.interval_s, start_s=_start_s(run.source, run.frames))
     group = _group(run.source, datasets, name=f"{run.name} (provisional)")
     return found | {"zarr.json": json.dumps(group).encode()}

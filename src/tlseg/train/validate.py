@@ -20,7 +20,7 @@ from tlseg.geometry import Box, Spacing
 from tlseg.label.seeds import candidates, select_seeds, smoothing_window
 from tlseg.models.bundle import ModelSpec, Role
 from tlseg.models.unet import UNet
-from tlseg.predict.infer import Predictor
+from tlseg.predict.infer import predictor_of
 from tlseg.predict.maps import predict_frame
 from tlseg.store.pairs import read_pair
 from tlseg.store.stacks import PairPath
@@ -125,5 +125,5 @@ def validator(role: Role, frames: Sequence[Frame], *, spec: ModelSpec, device: D
 def _maps(
     network: UNet, frames: Sequence[Frame], *, spec: ModelSpec, role: Role, device: Device
 ) -> list[NDArray[np.uint8]]:
-    predictor = Predictor(network, precision=spec.precision, device=device, batch=spec.batch)
+    predictor = predictor_of(network, spec, device=device)
     return [predict_frame(f.image, f.spacing_um, spec=spec, role=role, network=predictor) for f in frames]

@@ -1,0 +1,93 @@
+"""Stages: what is done a second time changes nothing, and neighbours that disagree where they meet are counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tlseg.geometry import Box, Grid, Shape
+from tlseg.label.block import Detection, LabelledBlock
+from tlseg.label.components import BlockComponents
+from tlseg.label.seeds import Candidates
+from tlseg.run import stages
+from tlseg.run.tables import save_detection
+from tlseg.store.scratch import Scratch
+
+SIDE = 16
+BLOCK: Shape = (SIDE, SIDE, SIDE)
+FALLBACK = 2
+
+
+def context(folder: Path, shape: Shape = BLOCK) -> Any:
+    """A run of one frame of that shape, whose instances are numbered."""
+    scratch = Scratch(str(folder)).begin({})
+    scratch.create("labels", shape=(1, *shape), dtype="uint32", shards=(1, *BLOCK), chunks=(1, *BLOCK))
+    none = np.zeros(0, np.int64)
+    numbers = {"seeds": none, "labels": none, "fallback": none, "seedless": none, "offsets": np.zeros(2, np.int64)}
+    scratch.put("numbers", 0, 0, fallback_labels=np.array([FALLBACK]), **numbers)
+    return SimpleNamespace(
+        scratch=scratch,
+        source=SimpleNamespace(read=lambda frame, box: np.ones(box.shape, np.uint16)),
+        frames=range(1),
+        grid=Grid(shape, BLOCK),
+        frame_box=Box.of_shape(shape),
+        spacing_um=(1.0, 1.0, 1.0),
+        settings=SimpleNamespace(method="qcanet"),
+        most_voxels=None,
+        row=lambda frame: frame,
+    )
+
+
+def test_a_detection_that_comes_late_asks_for_no_window(tmp_path: Path) -> None:
+    """They may be gone."""
+    run, none, two = context(tmp_path), np.zeros(0, np.int64), np.zeros((0, 2), np.int64)
+    maxima = Candidates(np.ones((3, 3), np.int64), np.ones(3, np.int64))
+    save_detection(run.scratch, 0, 0, Detection(maxima, none, BlockComponents(none, none, (two,) * 3, (two,) * 3)))
+    assert stages.detect(run, 0, 0) == 3
+
+
+def test_a_flood_that_comes_late_leaves_the_labels_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = context(tmp_path)
+
+    def labelled(number: int) -> LabelledBlock:
+        plane = np.zeros((SIDE, SIDE), np.uint32)
+        return LabelledBlock(np.full(BLOCK, number, np.uint32), (plane, plane, plane), halo=(1, 1, 1), tries=number)
+
+    def slow(*_: Any, **__: Any) -> LabelledBlock:
+        monkeypatch.setattr(stages, "label_block", lambda *_, **__: labelled(1))
+        assert stages.flood(run, 0, 0) == 1
+        return labelled(2)
+
+    monkeypatch.setattr(stages, "label_block", slow)
+    assert stages.flood(run, 0, 0) == 2
+    assert (run.scratch.read("labels", (0,), frame=0) == 1).all()
+    assert run.scratch.get("flood", 0, 0)["tries"] == 1
+
+
+CERTIFIED, WHOLE, UNSURE = (3, 4), (8, 9), (12, 2)
+"""Where on the face a nucleus goes on that the flood certified, one without a seed, and one of which it knows nothing."""
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize(("forged", "wrong"), [(None, 0), (CERTIFIED, 1), (WHOLE, 1), (UNSURE, 0)])
+def test_what_a_block_says_about_its_neighbour_is_compared(
+    tmp_path: Path, axis: int, forged: tuple[int, int] | None, wrong: int
+) -> None:
+    z, y, x = (SIDE * (1 + (axis == a)) for a in range(3))
+    run = context(tmp_path, (z, y, x))
+    labels = np.zeros((z, y, x), np.uint32)
+    along = np.moveaxis(labels, axis, 0)
+    for number, place in enumerate((CERTIFIED, WHOLE, UNSURE), start=1):
+        along[SIDE - 2 : SIDE + 2, *place] = number
+    if forged is not None:
+        along[SIDE, *forged] = 7
+    run.scratch.write("labels", (0,), labels)
+    says = np.zeros((SIDE, SIDE), np.uint32)
+    says[CERTIFIED] = 1
+    claims = {name: says if a == axis else np.zeros_like(says) for a, name in enumerate("zyx")}
+    run.scratch.put("flood", 0, 0, **claims, halo=np.array([1, 1, 1]), tries=np.array(1))
+    assert stages.measure(run, 0, 0) == (2, wrong)
