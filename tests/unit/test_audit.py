@@ -75,7 +75,7 @@ def test_counts_what_blocks_and_windows_said(tmp_path: Path) -> None:
 
 
 def test_blocks_that_disagree_fail_the_run() -> None:
-    said = {"face_voxels_compared": 80, "face_voxels_that_disagree": 0}
+    said = {"blocks": 4, "face_voxels_compared": 80, "face_voxels_that_disagree": 0}
     check_audit(said, method="qcanet")
     with pytest.raises(RunError, match="1 of 80 voxels compared across block faces disagree"):
         check_audit(said | {"face_voxels_that_disagree": 1}, method="qcanet")
