@@ -34,8 +34,8 @@ from scheduler import cluster as processes
 from runs import essence, inputs, run
 from tlseg.errors import RunError
 from tlseg.run import stages
-from tlseg.run.cluster import local_cluster
-from tlseg.run.events import Event
+from tlseg.run.tasks.cluster import local_cluster
+from tlseg.run.watch.events import Event
 from workers import forked
 
 STAGES = ("find_statistics", "predict", "detect", "number", "flood", "measure", "summarise", "write")

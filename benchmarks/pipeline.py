@@ -36,7 +36,7 @@ from tlseg.predict.infer import Predictor, load_predictor
 from tlseg.predict.maps import predict_frame
 from tlseg.run import finish
 from tlseg.run import segment as segmenting
-from tlseg.run.pools import SerialPool
+from tlseg.run.tasks.pools import SerialPool
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
 from tlseg.store.movie import open_source

@@ -43,10 +43,10 @@ from memory import shape_of
 from scipy import ndimage
 
 from tlseg.geometry import Shape
-from tlseg.run.batch import MOST, WORTH_SENDING_S
-from tlseg.run.cluster import BEFORE_SPAWN, DASKS_TRIM, KEPT, TRIM
-from tlseg.run.events import Event
 from tlseg.run.segment import segment
+from tlseg.run.tasks.batch import MOST, WORTH_SENDING_S
+from tlseg.run.tasks.cluster import BEFORE_SPAWN, DASKS_TRIM, KEPT, TRIM
+from tlseg.run.watch.events import Event
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
 
@@ -90,7 +90,7 @@ class Costs:
 
     @property
     def batch(self) -> int:
-        """Regions sent together: the rule of `tlseg.run.batch`, for regions that all take as long."""
+        """Regions sent together: the rule of `tlseg.run.tasks.batch`, for regions that all take as long."""
         return min(MOST, max(1, int(WORTH_SENDING_S / (self.cpu_s / self.regions))), self.regions)
 
 

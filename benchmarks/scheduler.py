@@ -27,10 +27,10 @@ from distributed import Client
 from machine import machine, table
 
 from tlseg.run.context import RunContext
-from tlseg.run.flow import Flow, Task, drive
 from tlseg.run.job import prepare
-from tlseg.run.pools import ClientPool
 from tlseg.run.segment import OPEN_FLOWS
+from tlseg.run.tasks.flow import Flow, Task, drive
+from tlseg.run.tasks.pools import ClientPool
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
 

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from tlseg.evaluate.api import evaluate as evaluate
     from tlseg.report.criteria_files import write_criteria as write_criteria
     from tlseg.report.write import write_report as write_report
-    from tlseg.run.link_labels import link_labels as link_labels
-    from tlseg.run.link_points import link_points as link_points
+    from tlseg.run.linking.labels import link_labels as link_labels
+    from tlseg.run.linking.points import link_points as link_points
     from tlseg.run.segment import segment as segment
-    from tlseg.run.status import run_status as run_status
+    from tlseg.run.watch.status import run_status as run_status
     from tlseg.simulate.api import simulate as simulate
     from tlseg.store.convert import convert as convert
     from tlseg.store.export import export as export
@@ -26,11 +26,11 @@ _PUBLIC = {
     "convert": "tlseg.store.convert",
     "evaluate": "tlseg.evaluate.api",
     "export": "tlseg.store.export",
-    "link_labels": "tlseg.run.link_labels",
-    "link_points": "tlseg.run.link_points",
+    "link_labels": "tlseg.run.linking.labels",
+    "link_points": "tlseg.run.linking.points",
     "open_movie": "tlseg.store.movie",
     "open_result": "tlseg.store.result",
-    "run_status": "tlseg.run.status",
+    "run_status": "tlseg.run.watch.status",
     "segment": "tlseg.run.segment",
     "simulate": "tlseg.simulate.api",
     "write_criteria": "tlseg.report.criteria_files",

@@ -23,13 +23,13 @@ from tlseg.cli import COMMANDS, main
 from tlseg.errors import LabelError, ModelError, MovieError, PlanError, TlsegError
 from tlseg.models.bundle import load_model
 from tlseg.models.derive import rescaled
-from tlseg.run import cluster
 from tlseg.run.checks import check_spacing
 from tlseg.run.job import prepare
-from tlseg.run.link_labels import link_labels
-from tlseg.run.link_points import link_points
+from tlseg.run.linking.labels import link_labels
+from tlseg.run.linking.points import link_points
 from tlseg.run.segment import segment
-from tlseg.run.status import run_status
+from tlseg.run.tasks import cluster
+from tlseg.run.watch.status import run_status
 from tlseg.store.convert import convert
 from tlseg.store.movie import open_movie, open_source
 from tlseg.store.result import open_result

@@ -17,10 +17,10 @@ from distributed.security import Security
 
 from runs import essence, inputs, run
 from tlseg.errors import MovieError, RunError
-from tlseg.run import pools
-from tlseg.run.cluster import Tls, connected, local_cluster
-from tlseg.run.flow import Finished, Flow, Needs, Task, drive
-from tlseg.run.pools import ClientPool, open_pool
+from tlseg.run.tasks import pools
+from tlseg.run.tasks.cluster import Tls, connected, local_cluster
+from tlseg.run.tasks.flow import Finished, Flow, Needs, Task, drive
+from tlseg.run.tasks.pools import ClientPool, open_pool
 
 SCHEDULER = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "port": 0}}
 
@@ -101,15 +101,15 @@ def test_the_site_is_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         assert pool.site("auto").device == "cpu"
         with pytest.raises(RunError, match=r"--device cuda.* 1 of 1 workers"):
             pool.site("cuda")
-        monkeypatch.setattr("tlseg.run.crew.gpu_count", lambda: 1)
+        monkeypatch.setattr("tlseg.run.tasks.crew.gpu_count", lambda: 1)
         assert pool.site("cuda").device == "cuda"
-        monkeypatch.setattr("tlseg.run.crew.look_around", lambda: _other_version())
+        monkeypatch.setattr("tlseg.run.tasks.crew.look_around", lambda: _other_version())
         with pytest.raises(RunError, match=r"has tlseg 0\.0\.0.*same version"):
             pool.site("cpu")
 
 
 def _other_version() -> Any:
-    from tlseg.run.crew import Found
+    from tlseg.run.tasks.crew import Found
 
     return Found("0.0.0", "host", 0, 2**30)
 

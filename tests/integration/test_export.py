@@ -20,7 +20,7 @@ from runs import inputs, labels_of, run, tree
 from tlseg.cli.export import FORMATS as OFFERED
 from tlseg.cli.export import command
 from tlseg.errors import LabelError, MovieError, RunError
-from tlseg.run.link_labels import link_labels
+from tlseg.run.linking.labels import link_labels
 from tlseg.store import export as module
 from tlseg.store.export import FORMATS, export
 from tlseg.store.label_movie import open_label_movie

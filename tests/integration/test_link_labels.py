@@ -21,9 +21,9 @@ from tlseg.errors import LabelError, MovieError
 from tlseg.evaluate.api import evaluate
 from tlseg.link.settings import LinkSettings
 from tlseg.report.write import write_report
-from tlseg.run import link_labels as module
-from tlseg.run.link_labels import link_labels
-from tlseg.run.status import run_status
+from tlseg.run.linking import labels as module
+from tlseg.run.linking.labels import link_labels
+from tlseg.run.watch.status import run_status
 from tlseg.store.labels import create_labels, existing_labels
 from tlseg.store.movie import open_source
 from tlseg.store.result import open_result
@@ -115,7 +115,7 @@ def test_the_result_is_the_same_for_any_block(given: Path, linked: Path, tmp_pat
 def test_regions_of_many_shards_make_no_difference(
     given: Path, linked: Path, tmp_path: Path, small_regions: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tlseg.run.link_output.SLAB_VOXELS", 1)
+    monkeypatch.setattr("tlseg.run.linking.output.SLAB_VOXELS", 1)
     link_labels(given, out=tmp_path / "out.ome.zarr")
     np.testing.assert_array_equal(labels_of(tmp_path / "out.ome.zarr", "cells"), labels_of(linked, "cells"))
     np.testing.assert_array_equal(

@@ -15,7 +15,7 @@ from commandline import invoke
 from tlseg.cli.link import command
 from tlseg.errors import LabelError
 from tlseg.link.settings import LinkSettings
-from tlseg.run.link_points import link_points
+from tlseg.run.linking.points import link_points
 from tlseg.store.tracks import read_tracks
 
 

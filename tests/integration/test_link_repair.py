@@ -14,7 +14,7 @@ from handmade import write_movie
 from runs import essence, labels_of
 from tlseg.cli import main
 from tlseg.errors import LabelError
-from tlseg.run.link_labels import link_labels
+from tlseg.run.linking.labels import link_labels
 from tlseg.store.labels import create_labels
 from tlseg.store.movie import open_source
 

@@ -21,11 +21,12 @@ from tlseg.cli import main
 from tlseg.errors import LabelError, MissingExtraError, MovieError, PlanError, ResumeError, RunError
 from tlseg.evaluate.api import evaluate
 from tlseg.report.write import write_report
-from tlseg.run import link_output, publish, stages
+from tlseg.run import publish, stages
 from tlseg.run.job import prepare
-from tlseg.run.link_labels import link_labels
+from tlseg.run.linking import output as link_output
+from tlseg.run.linking.labels import link_labels
 from tlseg.run.segment import segment
-from tlseg.run.status import run_status
+from tlseg.run.watch.status import run_status
 from tlseg.simulate import api as simulate_api
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings

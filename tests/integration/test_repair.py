@@ -12,7 +12,7 @@ from handmade import bright_balls, save_threshold_model, write_movie
 from runs import essence, labels_of, run
 from tlseg.run import repair, stages
 from tlseg.run.segment import Summary
-from tlseg.run.status import run_status
+from tlseg.run.watch.status import run_status
 
 SHAPE = (24, 64, 64)
 FRAMES, DIM = 7, 3

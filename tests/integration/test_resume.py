@@ -29,7 +29,7 @@ from tlseg.report.write import write_report
 from tlseg.run import components, finish, frames, publish, stages
 from tlseg.run import segment as segment_module
 from tlseg.run.job import prepare
-from tlseg.run.status import unfinished_run
+from tlseg.run.watch.status import unfinished_run
 from tlseg.store import protect
 from tlseg.store.image_writer import ImageCopy
 from tlseg.store.labels import LabelWriter

@@ -34,9 +34,9 @@ from tlseg.models.bundle import Flips, load_model
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
 from tlseg.run import finish, stages
-from tlseg.run.events import Event
 from tlseg.run.job import prepare
 from tlseg.run.segment import segment
+from tlseg.run.watch.events import Event
 from tlseg.store.pyramid import downsample_labels
 from tlseg.store.result import Result, open_result
 from tlseg.store.tables import COLUMNS

@@ -26,8 +26,8 @@ from tlseg.cli import main
 from tlseg.errors import LabelError, RunError
 from tlseg.geometry import Box
 from tlseg.run import stages
-from tlseg.run.events import Event, Notice
-from tlseg.run.status import run_status, unfinished_run
+from tlseg.run.watch.events import Event, Notice
+from tlseg.run.watch.status import run_status, unfinished_run
 from tlseg.store.movie import open_movie, open_source
 from tlseg.store.unfinished import Unfinished
 from tlseg.view.files import FileServer

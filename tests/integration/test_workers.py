@@ -17,8 +17,8 @@ from distributed import Client, LocalCluster
 
 from runs import essence, inputs, run, tree
 from tlseg.errors import PlanError, RunError
-from tlseg.run import cluster as clusters
-from tlseg.run.events import Event, Notice
+from tlseg.run.tasks import cluster as clusters
+from tlseg.run.watch.events import Event, Notice
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 

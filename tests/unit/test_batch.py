@@ -8,8 +8,8 @@ import torch
 
 from tlseg.errors import MissingExtraError, RunError
 from tlseg.predict.infer import in_batches
-from tlseg.run.batch import MOST, BatchSizes, run_batch
-from tlseg.run.flow import Task
+from tlseg.run.tasks.batch import MOST, BatchSizes, run_batch
+from tlseg.run.tasks.flow import Task
 
 
 def fail() -> None:

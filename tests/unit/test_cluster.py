@@ -17,9 +17,9 @@ from distributed.security import Security
 
 from tlseg import __version__
 from tlseg.errors import MissingExtraError, PlanError, RunError
-from tlseg.run import cluster
-from tlseg.run.cluster import KNOWN, ClusterSpec, Tls, local_cluster
-from tlseg.run.crew import Crew, Found, Worker, _device, site_of
+from tlseg.run.tasks import cluster
+from tlseg.run.tasks.cluster import KNOWN, ClusterSpec, Tls, local_cluster
+from tlseg.run.tasks.crew import Crew, Found, Worker, _device, site_of
 
 HERE = Path(__file__).parents[2]
 

@@ -20,8 +20,8 @@ import pytest
 import yaml
 
 from tlseg.cli import main
-from tlseg.run.cluster import ClusterSpec
-from tlseg.run.crew import RESOURCE
+from tlseg.run.tasks.cluster import ClusterSpec
+from tlseg.run.tasks.crew import RESOURCE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))

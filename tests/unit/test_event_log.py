@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from commandline import invoke
 from tlseg.cli import main
 from tlseg.errors import LabelError
-from tlseg.run import event_log
-from tlseg.run.event_log import EventLog, read_events
-from tlseg.run.events import Counters, Event
-from tlseg.run.flow import Finished, Task
-from tlseg.run.status import run_status
+from tlseg.run.tasks.flow import Finished, Task
+from tlseg.run.watch import event_log
+from tlseg.run.watch.event_log import EventLog, read_events
+from tlseg.run.watch.events import Counters, Event
+from tlseg.run.watch.status import run_status
 from tlseg.store.lock import LOCK
 from tlseg.store.owner import this_process
 from tlseg.store.place import place_of

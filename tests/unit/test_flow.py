@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlseg.run.flow import Finished, Flow, Step, Task, Tasks, drive
+from tlseg.run.tasks.flow import Finished, Flow, Step, Task, Tasks, drive
 
 
 class Shuffled:

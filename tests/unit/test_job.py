@@ -6,8 +6,8 @@ from pathlib import Path
 
 from runs import inputs
 from tlseg.plan import BASE_BYTES
-from tlseg.run.crew import Site
 from tlseg.run.job import check, plan_job
+from tlseg.run.tasks.crew import Site
 
 
 def test_as_many_windows_at_once_as_cores_and_memory_allow(tmp_path: Path) -> None:

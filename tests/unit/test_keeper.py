@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tlseg.run import cluster as clusters
-from tlseg.run import keeper as keepers
-from tlseg.run.cluster import ClusterSpec, started
-from tlseg.run.keeper import Keeper
+from tlseg.run.tasks import cluster as clusters
+from tlseg.run.tasks import keeper as keepers
+from tlseg.run.tasks.cluster import ClusterSpec, started
+from tlseg.run.tasks.keeper import Keeper
 
 SBATCH = """#!/bin/bash
 # Begins a job of its own at once, as a node would, and says its number.

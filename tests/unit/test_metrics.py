@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tlseg.run.flow import Finished, Task, drive
-from tlseg.run.pools import open_pool
+from tlseg.run.tasks.flow import Finished, Task, drive
+from tlseg.run.tasks.pools import open_pool
 
 pytest.importorskip("prometheus_client")
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from tlseg.cli.progress import RunProgress
-from tlseg.run.events import Counters, Event
-from tlseg.run.flow import Finished, Task
-from tlseg.run.pace import Pace
+from tlseg.run.tasks.flow import Finished, Task
+from tlseg.run.watch.events import Counters, Event
+from tlseg.run.watch.pace import Pace
 
 PREDICT_S, FLOOD_S = 10.0, 5.0
 """Of a frame: four windows of the one, then two blocks of the other."""

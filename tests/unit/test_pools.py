@@ -13,11 +13,11 @@ import pytest
 from distributed import KilledWorker
 
 from tlseg.errors import MovieError, PlanError, RunError
-from tlseg.run import pools
-from tlseg.run.batch import run_batch
-from tlseg.run.crew import Crew, Worker, cores, memory_per_worker
-from tlseg.run.flow import Finished, Needs, Task
-from tlseg.run.pools import LOOK_S, PATIENCE_S, TRIES, ClientPool, SerialPool, explained, open_pool
+from tlseg.run.tasks import pools
+from tlseg.run.tasks.batch import run_batch
+from tlseg.run.tasks.crew import Crew, Worker, cores, memory_per_worker
+from tlseg.run.tasks.flow import Finished, Needs, Task
+from tlseg.run.tasks.pools import LOOK_S, PATIENCE_S, TRIES, ClientPool, SerialPool, explained, open_pool
 
 
 def test_serial_runs_in_order_when_asked() -> None:

@@ -64,9 +64,9 @@ from typing import assert_type
 import tlseg
 from tlseg.evaluate.report import Evaluation
 from tlseg.report.write import Report
-from tlseg.run.linked import Linked
+from tlseg.run.linking.linked import Linked
 from tlseg.run.segment import Summary
-from tlseg.run.status import RunStatus
+from tlseg.run.watch.status import RunStatus
 from tlseg.simulate import SimulationSettings
 from tlseg.simulate.api import Simulated
 from tlseg.store.convert import Converted

@@ -18,7 +18,7 @@ from tlseg.cli.common import (
 from tlseg.cli.link_options import link_options, link_settings
 
 if TYPE_CHECKING:
-    from tlseg.run.linked import Linked
+    from tlseg.run.linking.linked import Linked
 
 
 @click.command("link")
@@ -69,7 +69,7 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
 
 def _labels(labels: str, settings: Any, options: dict[str, Any]) -> Linked:
     from tlseg.cli.progress import RunProgress
-    from tlseg.run.link_labels import link_labels
+    from tlseg.run.linking.labels import link_labels
 
     with RunProgress() as progress:
         return link_labels(
@@ -89,7 +89,7 @@ def _labels(labels: str, settings: Any, options: dict[str, Any]) -> Linked:
 
 
 def _points(points: str, settings: Any, options: dict[str, Any]) -> Linked:
-    from tlseg.run.link_points import link_points
+    from tlseg.run.linking.points import link_points
 
     given = [f"--{name.replace('_name', '').replace('_', '-')}" for name in _FOR_LABELS if options[name]]
     if given:

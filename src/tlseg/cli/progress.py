@@ -23,7 +23,7 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from tlseg.run.events import Event, Notice
+    from tlseg.run.watch.events import Event, Notice
     from tlseg.train.loop import Progress as TrainingProgress
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -83,7 +83,7 @@ class RunProgress:
 
     def __call__(self, event: Event | Notice) -> None:
         """Show an event."""
-        from tlseg.run.events import Notice
+        from tlseg.run.watch.events import Notice
 
         if isinstance(event, Notice):
             (self.live.console.print if self.live else partial(click.echo, err=True))(event.text)
@@ -119,7 +119,7 @@ class RunProgress:
 @contextmanager
 def counted(stage: str) -> Iterator[Callable[[int, int], None]]:
     """Give a function that shows (done, total) of one job, as a run shows a stage."""
-    from tlseg.run.events import Counters
+    from tlseg.run.watch.events import Counters
 
     with RunProgress() as shown:
         counters = Counters(shown)

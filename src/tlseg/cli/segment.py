@@ -79,8 +79,8 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     """
     from tlseg.cli.progress import RunProgress
     from tlseg.report.facts import seam_verdict
-    from tlseg.run.cluster import Tls
     from tlseg.run.segment import segment
+    from tlseg.run.tasks.cluster import Tls
     from tlseg.store.movie import open_source
 
     if options["channel"] is None:

@@ -10,7 +10,7 @@ from tlseg.cli.common import frame_ranges, json_option, one_line_errors, print_j
 from tlseg.cli.progress import in_words, per_second
 
 if TYPE_CHECKING:
-    from tlseg.run.status import RunStatus
+    from tlseg.run.watch.status import RunStatus
 
 
 @click.command("status")
@@ -24,7 +24,7 @@ def command(result: str, name: str, as_json: bool) -> None:
 
     Reads only what the run leaves with its result, so it works from any machine and disturbs nothing.
     """
-    from tlseg.run.status import run_status
+    from tlseg.run.watch.status import run_status
 
     status = run_status(result, name=name)
     if as_json:
@@ -65,6 +65,6 @@ def _headline(status: RunStatus) -> str:
 
 
 def _by_a_person(status: RunStatus) -> bool:
-    from tlseg.run.event_log import BY_A_PERSON
+    from tlseg.run.watch.event_log import BY_A_PERSON
 
     return status.last_error == BY_A_PERSON

@@ -64,7 +64,7 @@ def command(result: str, name: str, viewer: str, port: int, no_browser: bool, as
 def _open(result: str, name: str) -> tuple[Scene, dict[str, Any]]:
     """Finished labels, or else what there is of them; also what to say about that, nothing for finished ones."""
     from tlseg.errors import LabelError
-    from tlseg.run.status import run_status, unfinished_run
+    from tlseg.run.watch.status import run_status, unfinished_run
     from tlseg.view.scene import open_scene, open_unfinished
 
     try:

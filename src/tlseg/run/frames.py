@@ -15,7 +15,7 @@ from tlseg.predict.maps import lattice_for
 from tlseg.run import stages
 from tlseg.run.components import label_components
 from tlseg.run.context import RunContext
-from tlseg.run.flow import Flow, Step, Task, Tasks
+from tlseg.run.tasks.flow import Flow, Step, Task, Tasks
 
 
 @dataclass(slots=True)

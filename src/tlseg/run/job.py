@@ -20,9 +20,9 @@ from tlseg.predict.maps import lattice_for
 from tlseg.run.checks import check_spacing, destination
 from tlseg.run.components import check_memory as check_components
 from tlseg.run.context import RunContext, network_roles
-from tlseg.run.crew import Site, cores, memory_per_worker
 from tlseg.run.given import check_crew, check_memory
 from tlseg.run.tables import FORMAT
+from tlseg.run.tasks.crew import Site, cores, memory_per_worker
 from tlseg.store.labels import pyramid_beside
 from tlseg.store.location import check_name
 from tlseg.store.movie import MovieSource, open_source

@@ -10,11 +10,11 @@ from typing import Any
 
 from tlseg import __version__
 from tlseg.run.context import Output, RunContext
-from tlseg.run.events import NETWORK_STAGE, Counters, Notice
-from tlseg.run.flow import Pool
 from tlseg.run.frames import windows_per_frame
 from tlseg.run.job import Job
 from tlseg.run.repair import STAGE, repairs_of
+from tlseg.run.tasks.flow import Pool
+from tlseg.run.watch.events import NETWORK_STAGE, Counters, Notice
 from tlseg.store.owner import this_process
 
 

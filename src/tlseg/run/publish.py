@@ -21,8 +21,8 @@ from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
 from tlseg.run import finish
 from tlseg.run.context import Output
-from tlseg.run.link_output import UNFINISHED
-from tlseg.run.linked import count_motherless
+from tlseg.run.linking.linked import count_motherless
+from tlseg.run.linking.output import UNFINISHED
 from tlseg.run.repair import patches_of
 from tlseg.run.replaced import forget_made_of
 from tlseg.run.resume import stored_statistics

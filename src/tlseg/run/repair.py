@@ -19,8 +19,8 @@ from tlseg.link.repair import Repair
 from tlseg.measure.mended import Replacement, mend_objects, mend_overlaps
 from tlseg.measure.objects import ObjectSums
 from tlseg.run.context import RunContext
-from tlseg.run.flow import Flow, Task
 from tlseg.run.remeasure import box_around, remeasure
+from tlseg.run.tasks.flow import Flow, Task
 
 STAGE = "repair"
 

@@ -25,19 +25,19 @@ from tlseg.run import finish, stages
 from tlseg.run import repair as repairs
 from tlseg.run.audit import check_audit, seam_audit
 from tlseg.run.checks import check_existing, check_scratch
-from tlseg.run.cluster import Tls
 from tlseg.run.complete import finished_run
 from tlseg.run.context import RunContext
-from tlseg.run.event_log import log_of
-from tlseg.run.events import Counters, Listener, silent
-from tlseg.run.flow import Finished, Flow, Pool, Task, drive
 from tlseg.run.frames import Frames, forget_unmeasurable
 from tlseg.run.given import check_crew
 from tlseg.run.job import Job, Order, check, plan_job
-from tlseg.run.pools import open_pool
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
 from tlseg.run.publish import open_output, publish
 from tlseg.run.resume import as_it_is, begin, goes_on, store_statistics, stored_statistics
+from tlseg.run.tasks.cluster import Tls
+from tlseg.run.tasks.flow import Finished, Flow, Pool, Task, drive
+from tlseg.run.tasks.pools import open_pool
+from tlseg.run.watch.event_log import log_of
+from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.labels import absent, clear, prepare_root
 from tlseg.store.location import one_line
 from tlseg.store.lock import Lock, check_free, lock_of
@@ -125,7 +125,7 @@ def segment(
     scheduler, client
         A Dask cluster instead: its address or scheduler file, or a connected client.
     cluster
-        A Dask cluster that is started for the run: a cluster file or its content, see `tlseg.run.cluster`.
+        A Dask cluster that is started for the run: a cluster file or its content, see `tlseg.run.tasks.cluster`.
     tls
         Files for a scheduler with TLS, where Dask's own configuration does not name them.
     device

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, RunError
 from tlseg.link.lineage import Lineage, relabelled
-from tlseg.run.label_input import LabelInput
-from tlseg.run.label_tables import FrameSums, table_of
-from tlseg.run.linked import count_motherless
-from tlseg.run.repair_given import Patches, read_mended
+from tlseg.run.linking.linked import count_motherless
+from tlseg.run.linking.repair import Patches, read_mended
+from tlseg.run.linking.source import LabelInput
+from tlseg.run.linking.tables import FrameSums, table_of
 from tlseg.store.image_writer import ImageCopy
 from tlseg.store.labels import LabelWriter
 from tlseg.store.location import can_list, check_name, real

@@ -21,11 +21,11 @@ from distributed import Client, Future, KilledWorker
 
 from tlseg.errors import PlanError, RunError, TlsegError
 from tlseg.predict.infer import Device, gpu_count, resolve_device
-from tlseg.run.batch import BatchSizes, Outcome, run_batch, this_worker
-from tlseg.run.cluster import ClusterSpec, Tls, connected, local_cluster, started
-from tlseg.run.crew import RESOURCE, Crew, Site, memory_per_worker, site_here, site_of
-from tlseg.run.flow import Finished, Needs, Task
-from tlseg.run.storage import hand_options
+from tlseg.run.tasks.batch import BatchSizes, Outcome, run_batch, this_worker
+from tlseg.run.tasks.cluster import ClusterSpec, Tls, connected, local_cluster, started
+from tlseg.run.tasks.crew import RESOURCE, Crew, Site, memory_per_worker, site_here, site_of
+from tlseg.run.tasks.flow import Finished, Needs, Task
+from tlseg.run.tasks.storage import hand_options
 from tlseg.store.location import one_line
 
 TRIES = 3

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tlseg.run.event_log import EventLog, quiet
-from tlseg.run.pace import Pace
+from tlseg.run.watch.event_log import EventLog, quiet
+from tlseg.run.watch.pace import Pace
 
 if TYPE_CHECKING:
-    from tlseg.run.flow import Finished, Task
+    from tlseg.run.tasks.flow import Finished, Task
 
 NETWORK_STAGE = "predict"
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlseg.errors import RunError
-from tlseg.run.flow import Task
-from tlseg.run.metrics import count_task
+from tlseg.run.tasks.flow import Task
+from tlseg.run.tasks.metrics import count_task
 from tlseg.store.location import one_line
 
 WORTH_SENDING_S = 0.1

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tlseg.geometry import Box, Grid, Shape, slab
 from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.measure.objects import ObjectSums, add_overlaps, add_sums, measure_block, object_table, overlaps
-from tlseg.run.label_input import LabelInput
+from tlseg.run.linking.source import LabelInput
 
 BLOCK_VOXELS = 2**22
 """Most voxels measured at once (about 150 bytes each), unless one plane or chunk has more."""

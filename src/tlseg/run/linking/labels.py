@@ -20,14 +20,14 @@ from tlseg.geometry import Shape
 from tlseg.label.patches import Patch, repairs_by_kind
 from tlseg.link.link import link_objects
 from tlseg.link.settings import LinkSettings
-from tlseg.run.event_log import FILE as EVENTS
-from tlseg.run.events import Counters, Listener, silent
-from tlseg.run.label_input import LabelInput, open_labels
-from tlseg.run.label_tables import measure_frame, tables_to_link
-from tlseg.run.link_output import LinkOutput, check_target, destination, open_copy, write_pixels, write_tables
-from tlseg.run.linked import Linked, count
-from tlseg.run.repair_given import check_repairable, repair_given
+from tlseg.run.linking.linked import Linked, count
+from tlseg.run.linking.output import LinkOutput, check_target, destination, open_copy, write_pixels, write_tables
+from tlseg.run.linking.repair import check_repairable, repair_given
+from tlseg.run.linking.source import LabelInput, open_labels
+from tlseg.run.linking.tables import measure_frame, tables_to_link
 from tlseg.run.replaced import forget_made_of
+from tlseg.run.watch.event_log import FILE as EVENTS
+from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.labels import create_labels, prepare_root
 from tlseg.store.location import one_line
 from tlseg.store.lock import lock_of

@@ -17,8 +17,8 @@ from tlseg.label.patches import Patch, lay_over, make_patch
 from tlseg.link.repair import Repair, find_repairs
 from tlseg.link.settings import LinkSettings
 from tlseg.measure.mended import Replacement, mend_objects, mend_overlaps
-from tlseg.run.label_input import LabelInput
-from tlseg.run.label_tables import FrameSums, tables_to_link
+from tlseg.run.linking.source import LabelInput
+from tlseg.run.linking.tables import FrameSums, tables_to_link
 from tlseg.run.remeasure import box_around, remeasure
 
 Patches = Mapping[int, list[Patch]]

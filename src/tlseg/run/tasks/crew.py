@@ -18,7 +18,7 @@ import psutil
 from tlseg import __version__
 from tlseg.errors import RunError
 from tlseg.predict.infer import Device, gpu_count, resolve_device
-from tlseg.run.flow import Needs
+from tlseg.run.tasks.flow import Needs
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -33,7 +33,7 @@ from distributed.deploy.cluster import Cluster
 from distributed.security import Security
 
 from tlseg.errors import MissingExtraError, PlanError, RunError
-from tlseg.run.keeper import kept
+from tlseg.run.tasks.keeper import kept
 from tlseg.store.location import one_line
 
 CONNECT_S = 20.0

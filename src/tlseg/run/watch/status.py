@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tlseg.errors import LabelError, TlsegError
-from tlseg.run.event_log import read_events
-from tlseg.run.events import NETWORK_STAGE
-from tlseg.run.pace import RECENT_S, Pace
+from tlseg.run.watch.event_log import read_events
+from tlseg.run.watch.events import NETWORK_STAGE
+from tlseg.run.watch.pace import RECENT_S, Pace
 from tlseg.store.location import check_name, one_line
 from tlseg.store.lock import held_lock
 from tlseg.store.place import Place, place_of

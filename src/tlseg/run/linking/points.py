@@ -19,7 +19,7 @@ from tlseg.link.link import link_objects
 from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.link.settings import LinkSettings
 from tlseg.measure.history import motherless
-from tlseg.run.linked import Linked, count
+from tlseg.run.linking.linked import Linked, count
 from tlseg.store.export_geff import detach, is_detached
 from tlseg.store.export_target import local_target, only_entries, publishing
 from tlseg.store.location import resolve
