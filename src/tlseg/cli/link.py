@@ -1,4 +1,4 @@
-"""`tlseg link`: tracks for labels or points anyone made."""
+"""`tlseg link`: tracks for labels or points from any source."""
 
 from __future__ import annotations
 

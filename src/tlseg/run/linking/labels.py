@@ -1,4 +1,4 @@
-"""Track the nuclei of a label movie anyone made, and write it as a result of one's own.
+"""Track the nuclei of a label movie from any source, and write it as a result of one's own.
 
 The labels given are only read. A second start does again what the first was stopped in.
 """

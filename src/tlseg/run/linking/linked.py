@@ -14,7 +14,7 @@ from tlseg.measure.history import motherless
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Tracks that were made for labels or points anyone made.
+    """Tracks that were made for labels or points from any source.
 
     Attributes
     ----------

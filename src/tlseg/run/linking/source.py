@@ -1,4 +1,4 @@
-"""Label movies anyone made, as what a run reads: frames counted like their image's, with spacing and grey values.
+"""Label movies from any source, as what a run reads: frames counted like their image's, with spacing and grey values.
 
 Everything that does not fit is said before any pixel is read.
 """

@@ -1,4 +1,4 @@
-"""Nuclei and overlaps of a label movie anyone made, measured block by block.
+"""Nuclei and overlaps of a label movie from any source, measured block by block.
 
 A nucleus may be cut into any number of blocks: sums are integers, so its row is the same however it was cut.
 """
