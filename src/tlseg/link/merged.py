@@ -6,7 +6,7 @@ the last frame it is seen in and its daughters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,21 +49,34 @@ class _Missing:
     passes: bool
 
 
-def find_merged(traced: Traced, *, pieces: Set[tuple[int, int]]) -> list[Repair]:
+def find_merged(traced: Traced, *, halves: Iterable[tuple[int, int, int]]) -> list[Repair]:
     """Labels that hold a nucleus of their own chain and one that is missing for these frames.
 
-    `pieces` holds frame and label of what is but a part of a nucleus: nothing is missing between two of those.
+    `halves` are frame and labels of two pieces of one nucleus: it is not missing while one of them goes on.
     """
-    objects = traced.objects
+    whole = _elsewhere(traced, halves)
     claims: dict[int, list[_Missing]] = {}
     for missing in (*_passing(traced), *_dividing(traced)):
-        if any((int(objects.t[row]), int(objects.label[row])) in pieces for row in (missing.before, missing.after)):
+        if missing.passes and (missing.before in whole or missing.after in whole):
             continue
         row = _holder(traced, missing)
         if row >= 0:
             claims.setdefault(row, []).append(missing)
     found = (_take_apart(traced, row, missing) for row, missing in sorted(claims.items()))
     return [repair for repair in found if repair is not None]
+
+
+def _elsewhere(traced: Traced, halves: Iterable[tuple[int, int, int]]) -> frozenset[int]:
+    """Rows of pieces that end, or begin, while the other half of their nucleus is linked on that side."""
+    objects, chains = traced.objects, traced.chains
+    found = []
+    for frame, *labels in halves:
+        start, stop = objects.starts[frame - objects.first : frame - objects.first + 2]
+        one, two = (int(start + np.flatnonzero(objects.label[start:stop] == label)[0]) for label in labels)
+        for links in (chains.following, chains.preceding):
+            linked = links[one] >= 0, links[two] >= 0
+            found += [row for row, here, there in ((one, *linked), (two, *linked[::-1])) if there and not here]
+    return frozenset(found)
 
 
 def _passing(traced: Traced) -> Iterator[_Missing]:

@@ -30,8 +30,7 @@ def find_repairs(
     """
     traced = trace(objects, overlaps, settings=settings)
     cut = find_cut(traced)
-    pieces = {(repair.frame, label) for repair in cut for label in repair.labels}
-    found = [*find_merged(traced, pieces=pieces), *cut]
+    found = [*find_merged(traced, halves=[(r.frame, r.labels[0], r.labels[1]) for r in cut]), *cut]
     used: set[tuple[int, int]] = set()
     kept = []
     for repair in sorted(found, key=lambda r: (r.frame, r.kind != "merged", r.labels)):
