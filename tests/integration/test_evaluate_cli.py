@@ -95,7 +95,7 @@ def test_frames_and_thresholds_are_obeyed(movies: tuple[Path, Path]) -> None:
         (["--frames", "3:1"], "not a range"),
         (["--frames", "7:9"], "No frame"),
         (["--iou", "2"], "not in the range 0<=x<=1"),
-        (["--spacing", "1,2"], "three numbers"),
+        (["--spacing", "1,2"], "Expected Z,Y,X in micrometres"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_2(movies: tuple[Path, Path], arguments: list[str], words: str) -> None:

@@ -44,7 +44,7 @@ def write_csv(
 
 def csv_columns(root: str, name: str, *, interval_s: float | None) -> list[str]:
     """Header that `write_csv` gives a table."""
-    return list(_rows(root, name, range(0), interval_s).columns)
+    return list(_rows(root, name, range(1), interval_s).columns)
 
 
 def napari_columns(*, is_2d: bool) -> list[str]:
