@@ -98,7 +98,7 @@ def unet_map(weights: Path, image: np.ndarray, spacing_um: Spacing) -> np.ndarra
         spacing_um=tuple(checkpoint.facts.get("spacing_um", (1.6, 0.8, 0.8))),
         scaling=checkpoint.facts.get("scaling", "quantiles"),
     )
-    predictor = Predictor(network.eval(), precision=spec.precision, device="cpu", batch=1)
+    predictor = Predictor(network.eval(), precision=spec.precision, device="cpu")
     return predict_frame(image, spacing_um, spec=spec, role="nsn", network=predictor)
 
 

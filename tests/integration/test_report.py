@@ -92,7 +92,7 @@ def test_seams_that_there_are_not_are_not_called_good(segmented: tuple[Path, Sum
     wrong = {"face_voxels_compared": 2000, "face_voxels_that_disagree": 3}
     assert replace(facts, audit=wrong).seams == "3 of 2,000 voxels disagree"
     uncut = {"face_voxels_compared": 0, "face_voxels_that_disagree": 0}
-    assert replace(facts, audit=uncut).seams == "not needed, every frame was one block"
+    assert replace(facts, audit=uncut).seams == "not needed, no nucleus lies across blocks"
     held = [replace(facts, audit=audit).seams_hold for audit in (None, uncut, wrong, facts.audit)]
     assert held == [None, None, False, True]
 

@@ -208,7 +208,8 @@ def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> La
     """Pair frames by order where there are as many of them under other numbers; a part of the movie by its numbers there."""
     if result.frames == truth.frames:
         return result
-    if result.movie_frames and set(result.movie_frames) < set(truth.frames):
+    of_movie, of_truth = set(result.movie_frames), set(truth.frames)
+    if of_movie and (of_movie < of_truth or (_is_sparse(truth) and of_movie & of_truth)):
         return replace(result.numbered_as(result.movie_frames), segmented=result.movie_frames)
     if len(result.frames) != len(truth.frames):
         return result

@@ -182,7 +182,7 @@ def _of(values: pd.DataFrame, rows: pd.DataFrame, track: str, column: str) -> pd
 
 
 def _smaller_over_larger(one: pd.Series, two: pd.Series) -> pd.Series:
-    ratio: pd.Series = one.combine(two, min) / one.combine(two, max)
+    ratio: pd.Series = np.minimum(one, two) / np.maximum(one, two)
     return ratio
 
 

@@ -101,7 +101,7 @@ class Facts:
 def seam_verdict(audit: Mapping[str, Any]) -> str:
     """What a seam audit found, in one line."""
     wrong, compared = (int(audit.get(f"face_voxels_{what}", 0)) for what in ("that_disagree", "compared"))
-    return f"{wrong:,} of {compared:,} voxels disagree" if compared else "not needed, every frame was one block"
+    return f"{wrong:,} of {compared:,} voxels disagree" if compared else "not needed, no nucleus lies across blocks"
 
 
 def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, divisions: int) -> Facts:
