@@ -275,6 +275,15 @@ def _fail_on(write: Callable[[Path, Any], None], name: str) -> Callable[[Path, A
 # --- a run that is complete -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("part", ["tracks.geff", "labels/nuclei"])
+def test_a_result_that_lost_a_part_is_not_complete(base: Path, tmp_path: Path, part: str) -> None:
+    out = tmp_path / "out.zarr"
+    start(base, out, **FIRST)
+    shutil.rmtree(out / part)
+    with pytest.raises(LabelError, match=r"already has labels 'nuclei'.*--overwrite"):
+        start(base, out, **FIRST)
+
+
 def test_the_same_run_again_touches_nothing(base: Path, tmp_path: Path) -> None:
     """However the work is cut, without workers, and also where labels were edited since."""
     out = tmp_path / "out.zarr"

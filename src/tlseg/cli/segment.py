@@ -119,13 +119,19 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         print_json(summary.to_dict())
         return
     if summary.complete_already:
-        click.echo("Complete already; nothing was done.")
+        click.echo(
+            "Complete already; nothing was done. (Settings, weights and the movie's first frame are as they were; "
+            "--overwrite starts anew.)"
+        )
     audit = summary.audit
-    certified = f"{audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try"
+    blocks = f"; {audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try"
+    took = (
+        f"{'took ' if summary.complete_already else ''}{summary.seconds:.0f} s{', resumed' if summary.resumed else ''}"
+    )
     click.echo(
         f"{summary.nuclei} nuclei in {how_many(summary.frames, 'frame')}, {how_many(summary.tracks, 'track')}, "
-        f"{how_many(summary.divisions, 'division')} ({summary.seconds:.0f} s{', resumed' if summary.resumed else ''})."
+        f"{how_many(summary.divisions, 'division')} ({took})."
     )
     say_motherless(summary.tracks, summary.motherless, more=", see the report")
-    click.echo(f"Seams: {seam_verdict(audit)}; {certified}.")
+    click.echo(f"Seams: {seam_verdict(audit)}{blocks if audit['blocks'] else ''}.")
     click.echo(f"Labels: {summary.path}/labels/{summary.name}")

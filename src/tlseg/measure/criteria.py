@@ -182,7 +182,8 @@ def _of(values: pd.DataFrame, rows: pd.DataFrame, track: str, column: str) -> pd
 
 
 def _smaller_over_larger(one: pd.Series, two: pd.Series) -> pd.Series:
-    ratio: pd.Series = np.minimum(one, two) / np.maximum(one, two)
+    both = pd.concat([one, two], axis=1)
+    ratio: pd.Series = both.min(axis=1, skipna=False) / both.max(axis=1, skipna=False)
     return ratio
 
 

@@ -1,7 +1,8 @@
 """Is the result of this very run there already? Then nothing is left to do, and nothing is touched.
 
-What is compared decides what the result holds. How the work was cut does not, and labels that were edited since are left as
-they are.
+What is compared decides what the result holds: frames, settings, weights, the movie's layout and the grey values of its
+first frame, as for a run that goes on. How the work was cut does not, and labels that were edited since are left as they
+are.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tlseg.store.labels import existing_labels
 from tlseg.store.result import read_record
 from tlseg.store.scratch import Scratch, differences
 from tlseg.store.tables import list_tables
+from tlseg.store.tracks import graph_of
 
 if TYPE_CHECKING:
     from tlseg.run.job import Order
@@ -43,7 +45,8 @@ def finished_run(order: Order, *, device: Device, first: tuple[float, float] | N
         return None
     record = read_record(order.root.url, order.name)
     before = record.get("fingerprint")
-    if not record.get("complete") or not isinstance(before, dict) or not set(before) >= OF_A_RUN:
+    whole = record.get("complete") and isinstance(record.get("audit"), dict) and "seconds" in record
+    if not whole or not isinstance(before, dict) or not set(before) >= OF_A_RUN:
         return None
     asked = order.asked() if device == "auto" else {**order.asked(), "device": device}
     changed = differences({key: before.get(key) for key in asked}, json.loads(json.dumps(asked)))
@@ -62,10 +65,12 @@ def finished_run(order: Order, *, device: Device, first: tuple[float, float] | N
 
 
 def _is_whole(order: Order) -> bool:
-    """Whether labels and table are there, and no run has begun to replace them or has still to clean up."""
+    """Whether labels, table and tracks are there, and no run has begun to replace them or has still to clean up."""
     if Scratch.at(order.scratch.folder).done("output", 0):
         return False
     try:
-        return order.name in existing_labels(order.root) and order.name in list_tables(order.root)
+        listed = order.name in existing_labels(order.root) and order.name in list_tables(order.root)
+        stored = (order.root / "labels" / order.name / "zarr.json").exists()
+        return listed and stored and graph_of(order.root, order.name) is not None
     except (LabelError, MovieError):
         return False
