@@ -36,7 +36,7 @@ from tlseg.geometry import Spacing
 from tlseg.label.frame import label_frame
 from tlseg.label.small import large_enough
 from tlseg.models.bundle import ModelSpec
-from tlseg.store.stacks import read_stack
+from tlseg.store.image.stacks import read_stack
 from tlseg.train.choose import choose
 
 OURS, CHOSEN = "tlseg", "tlseg, settings from the other folds"

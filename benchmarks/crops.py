@@ -19,7 +19,7 @@ import tifffile
 import torch
 from machine import machine, table
 
-from tlseg.store.stacks import PairPath
+from tlseg.store.image.stacks import PairPath
 from tlseg.train.samples import Pair, draw, load_pair
 from tlseg.train.settings import SampleSettings
 

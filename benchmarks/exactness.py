@@ -18,8 +18,8 @@ from machine import machine, table
 
 from tlseg.geometry import Box, Shape
 from tlseg.run.segment import segment
-from tlseg.store.convert import convert
-from tlseg.store.label_movie import open_label_movie
+from tlseg.store.image.convert import convert
+from tlseg.store.labels.label_movie import open_label_movie
 
 DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[1] / "data"))
 CUTS: list[tuple[Shape, int]] = [

@@ -26,8 +26,8 @@ from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.pack import pack
 from tlseg.predict.frame import predict_maps
 from tlseg.predict.infer import resolve_device
-from tlseg.store.pairs import find_pairs, read_pair
-from tlseg.store.stacks import PairPath
+from tlseg.store.image.stacks import PairPath
+from tlseg.store.labels.pairs import find_pairs, read_pair
 from tlseg.train.choose import Example
 
 ROOT = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ from folds import DATA
 from machine import machine, table
 from scipy import ndimage
 
-from tlseg.store.pairs import find_pairs, read_pair
+from tlseg.store.labels.pairs import find_pairs, read_pair
 
 BLUR = (0.5, 1.0, 1.0)
 NEAR = 4

@@ -30,8 +30,8 @@ from tlseg.plan import sized
 from tlseg.run.job import prepare
 from tlseg.run.segment import segment
 from tlseg.simulate.dense import DenseSettings, simulate_large_frame
-from tlseg.store.image_writer import create_image
-from tlseg.store.pyramid import plan_pyramid
+from tlseg.store.image.image_writer import create_image
+from tlseg.store.image.pyramid import plan_pyramid
 
 SPACING = (1.0, 0.4, 0.4)
 LIMIT_BYTES = 4 * 2**30

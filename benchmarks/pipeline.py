@@ -39,7 +39,7 @@ from tlseg.run import segment as segmenting
 from tlseg.run.tasks.pools import SerialPool
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
-from tlseg.store.movie import open_source
+from tlseg.store.image.movie import open_source
 
 FORWARD = "networks: forward passes"
 BETWEEN = "between tasks"

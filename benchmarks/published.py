@@ -45,8 +45,8 @@ from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.foreign import EPSILON, read_foreign
 from tlseg.models.imported import architecture_of, state_of
 from tlseg.models.unet import UNet
-from tlseg.store.pairs import find_pairs
-from tlseg.store.stacks import PairPath, read_stack
+from tlseg.store.image.stacks import PairPath, read_stack
+from tlseg.store.labels.pairs import find_pairs
 from tlseg.train.targets import ball_target
 
 DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[1] / "data")) / "bbbc050"

@@ -16,9 +16,9 @@ from tlseg.evaluate.api import evaluate
 from tlseg.geometry import Box
 from tlseg.report.overlay import overlay_montage, overlay_movie, save_png
 from tlseg.run.segment import segment
-from tlseg.store.convert import convert
-from tlseg.store.label_movie import open_label_movie
-from tlseg.store.movie import open_source
+from tlseg.store.image.convert import convert
+from tlseg.store.image.movie import open_source
+from tlseg.store.labels.label_movie import open_label_movie
 
 DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[1] / "data"))
 SPACING = (1.75, 0.8, 0.8)

@@ -33,7 +33,7 @@ from tlseg.predict.frame import predict_maps
 from tlseg.predict.infer import Predictor
 from tlseg.predict.maps import predict_frame
 from tlseg.report.pixels import grey_picture, label_colors
-from tlseg.store.pairs import find_pairs, read_pair
+from tlseg.store.labels.pairs import find_pairs, read_pair
 
 mpl.use("agg")
 from matplotlib import pyplot as plt

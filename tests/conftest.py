@@ -38,6 +38,6 @@ def forked_workers() -> Iterator[None]:
 @pytest.fixture
 def small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lay frames out in shards of 32 voxels a side, so that small test frames have several."""
-    from tlseg.store import pyramid
+    from tlseg.store.image import pyramid
 
     monkeypatch.setattr(pyramid, "_REGION", (32, 32, 32))

@@ -12,8 +12,8 @@ from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, save_model
 from tlseg.models.unet import UNet, UNetConfig
 from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.normalise import FrameStatistics
-from tlseg.store.image_writer import create_image
-from tlseg.store.pyramid import plan_pyramid
+from tlseg.store.image.image_writer import create_image
+from tlseg.store.image.pyramid import plan_pyramid
 
 ARCHITECTURE = UNetConfig(levels=2, kernel=1, base=1)
 

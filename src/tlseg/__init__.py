@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from tlseg.run.segment import segment as segment
     from tlseg.run.watch.status import run_status as run_status
     from tlseg.simulate.api import simulate as simulate
-    from tlseg.store.convert import convert as convert
-    from tlseg.store.export import export as export
-    from tlseg.store.movie import open_movie as open_movie
-    from tlseg.store.result import open_result as open_result
+    from tlseg.store.export.api import export as export
+    from tlseg.store.image.convert import convert as convert
+    from tlseg.store.image.movie import open_movie as open_movie
+    from tlseg.store.labels.result import open_result as open_result
 
 __version__ = "0.1.0"
 
 # Public names and the module that holds each: loaded on first use, so that `import tlseg` brings neither torch nor dask.
 _PUBLIC = {
-    "convert": "tlseg.store.convert",
+    "convert": "tlseg.store.image.convert",
     "evaluate": "tlseg.evaluate.api",
-    "export": "tlseg.store.export",
+    "export": "tlseg.store.export.api",
     "link_labels": "tlseg.run.linking.labels",
     "link_points": "tlseg.run.linking.points",
-    "open_movie": "tlseg.store.movie",
-    "open_result": "tlseg.store.result",
+    "open_movie": "tlseg.store.image.movie",
+    "open_result": "tlseg.store.labels.result",
     "run_status": "tlseg.run.watch.status",
     "segment": "tlseg.run.segment",
     "simulate": "tlseg.simulate.api",

@@ -30,9 +30,9 @@ from tlseg.run.linking.points import link_points
 from tlseg.run.segment import segment
 from tlseg.run.tasks import cluster
 from tlseg.run.watch.status import run_status
-from tlseg.store.convert import convert
-from tlseg.store.movie import open_movie, open_source
-from tlseg.store.result import open_result
+from tlseg.store.image.convert import convert
+from tlseg.store.image.movie import open_movie, open_source
+from tlseg.store.labels.result import open_result
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +331,7 @@ def test_a_movie_that_is_read_only(place: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_full_disk_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tlseg.store import scratch
+    from tlseg.store.working import scratch
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")

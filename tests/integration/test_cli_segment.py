@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from runs import SHAPE, essence, inputs, tree
 from tlseg.cli import main
-from tlseg.store.result import open_result
+from tlseg.store.labels.result import open_result
 
 BLOCK = ["--block", "16,32,48"]
 

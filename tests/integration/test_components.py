@@ -17,7 +17,7 @@ from tlseg.plan import BASE_BYTES
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
 from tlseg.run.components import check_memory
-from tlseg.store.result import open_result
+from tlseg.store.labels.result import open_result
 
 
 @pytest.fixture(scope="module")

@@ -22,12 +22,12 @@ import zarr
 from tlseg.cli.convert import command
 from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Box
-from tlseg.store import convert as convert_module
-from tlseg.store.convert import convert
-from tlseg.store.movie import open_movie, open_source
-from tlseg.store.pyramid import downsample_image
-from tlseg.store.segmentable import check_segmentable
-from tlseg.store.tiff import Layout, natural_key
+from tlseg.store.image import convert as convert_module
+from tlseg.store.image.convert import convert
+from tlseg.store.image.movie import open_movie, open_source
+from tlseg.store.image.pyramid import downsample_image
+from tlseg.store.image.segmentable import check_segmentable
+from tlseg.store.image.tiff import Layout, natural_key
 
 RNG = np.random.default_rng(2)
 MOVIE = RNG.integers(0, 60000, (3, 2, 5, 40, 44)).astype("u2")  # t, c, z, y, x
@@ -426,7 +426,7 @@ def test_a_full_disk_is_one_line_and_exit_1(tmp_path: Path, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     source = imagej(tmp_path / "a.tif", MOVIE[:, 0], "TZYX")
-    monkeypatch.setattr("tlseg.store.arrays.PyramidArrays.write", full)
+    monkeypatch.setattr("tlseg.store.image.arrays.PyramidArrays.write", full)
     with pytest.raises(RunError, match="No space left on device"):
         convert([source], tmp_path / "a.ome.zarr")
     assert not list(tmp_path.glob("*.zarr")) + list(tmp_path.glob(".*"))

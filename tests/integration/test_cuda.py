@@ -12,7 +12,7 @@ from handmade import moving_balls, save_threshold_model, write_movie
 from tlseg.geometry import Box
 from tlseg.predict.infer import load_predictor
 from tlseg.run.segment import segment
-from tlseg.store.label_movie import open_label_movie
+from tlseg.store.labels.label_movie import open_label_movie
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
 

@@ -15,9 +15,9 @@ from tlseg.errors import LabelError
 from tlseg.report.overlay import save_png
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
-from tlseg.store.place import Place
-from tlseg.store.scratch import FINGERPRINT
-from tlseg.store.working import scratch_folder
+from tlseg.store.fs.place import Place
+from tlseg.store.working.folder import scratch_folder
+from tlseg.store.working.scratch import FINGERPRINT
 
 
 def refuses(folder: Path, said: str) -> None:

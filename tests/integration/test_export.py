@@ -21,13 +21,13 @@ from tlseg.cli.export import FORMATS as OFFERED
 from tlseg.cli.export import command
 from tlseg.errors import LabelError, MovieError, RunError
 from tlseg.run.linking.labels import link_labels
-from tlseg.store import export as module
-from tlseg.store.export import FORMATS, export
-from tlseg.store.label_movie import open_label_movie
-from tlseg.store.labels import create_labels
-from tlseg.store.movie import open_source
-from tlseg.store.tables import read_table, write_table
-from tlseg.store.tracks import read_tracks
+from tlseg.store.export import api as module
+from tlseg.store.export.api import FORMATS, export
+from tlseg.store.image.movie import open_source
+from tlseg.store.labels.label_movie import open_label_movie
+from tlseg.store.labels.label_writer import create_labels
+from tlseg.store.labels.tables import read_table, write_table
+from tlseg.store.labels.tracks import read_tracks
 
 FRAMES = 3
 

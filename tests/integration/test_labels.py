@@ -16,13 +16,13 @@ import zarr
 
 from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.geometry import Box
-from tlseg.store import labels as module
-from tlseg.store import pyramid as layout
-from tlseg.store.image_writer import ImageWriter, copy_image, create_image
-from tlseg.store.labels import LabelWriter, create_labels, existing_labels
-from tlseg.store.movie import MovieSource, open_movie, open_source
-from tlseg.store.pyramid import downsample_image, downsample_labels, plan_pyramid
-from tlseg.store.segmentable import check_segmentable
+from tlseg.store.image import pyramid as layout
+from tlseg.store.image.image_writer import ImageWriter, copy_image, create_image
+from tlseg.store.image.movie import MovieSource, open_movie, open_source
+from tlseg.store.image.pyramid import downsample_image, downsample_labels, plan_pyramid
+from tlseg.store.image.segmentable import check_segmentable
+from tlseg.store.labels import label_writer as module
+from tlseg.store.labels.label_writer import LabelWriter, create_labels, existing_labels
 
 SHAPE = (40, 100, 70)
 FRAMES = 3

@@ -24,11 +24,11 @@ from tlseg.report.write import write_report
 from tlseg.run.linking import labels as module
 from tlseg.run.linking.labels import link_labels
 from tlseg.run.watch.status import run_status
-from tlseg.store.labels import create_labels, existing_labels
-from tlseg.store.movie import open_source
-from tlseg.store.result import open_result
-from tlseg.store.tables import read_table
-from tlseg.store.tracks import read_tracks
+from tlseg.store.image.movie import open_source
+from tlseg.store.labels.label_writer import create_labels, existing_labels
+from tlseg.store.labels.result import open_result
+from tlseg.store.labels.tables import read_table
+from tlseg.store.labels.tracks import read_tracks
 
 SPACING = (1.6, 0.8, 0.8)
 TABLE_OF_PLACE = ["t", "z", "y", "x", "volume_voxels", "surface_um2", "track"]

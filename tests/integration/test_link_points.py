@@ -16,7 +16,7 @@ from tlseg.cli.link import command
 from tlseg.errors import LabelError
 from tlseg.link.settings import LinkSettings
 from tlseg.run.linking.points import link_points
-from tlseg.store.tracks import read_tracks
+from tlseg.store.labels.tracks import read_tracks
 
 
 def cli(*arguments: object) -> Result:

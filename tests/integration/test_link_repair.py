@@ -15,8 +15,8 @@ from runs import essence, labels_of
 from tlseg.cli import main
 from tlseg.errors import LabelError
 from tlseg.run.linking.labels import link_labels
-from tlseg.store.labels import create_labels
-from tlseg.store.movie import open_source
+from tlseg.store.image.movie import open_source
+from tlseg.store.labels.label_writer import create_labels
 
 SPACING_UM = (1.5, 1.0, 1.0)
 MERGED, CUT = 2, 4

@@ -24,13 +24,13 @@ import zarr
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Box
-from tlseg.store import movie
-from tlseg.store.chunks import missing_keys, told
-from tlseg.store.location import open_store
-from tlseg.store.movie import MovieSource, open_movie, open_source
-from tlseg.store.place import place_of
-from tlseg.store.remote import RetryingStore
-from tlseg.store.segmentable import check_segmentable
+from tlseg.store.fs.location import open_store
+from tlseg.store.fs.place import place_of
+from tlseg.store.fs.remote import RetryingStore
+from tlseg.store.image import movie
+from tlseg.store.image.chunks import missing_keys, told
+from tlseg.store.image.movie import MovieSource, open_movie, open_source
+from tlseg.store.image.segmentable import check_segmentable
 
 SIZES = {"t": 3, "c": 2, "z": 4, "y": 6, "x": 5}
 SCALE = {"t": 30.0, "c": 1.0, "z": 2.0, "y": 0.5, "x": 0.25}
@@ -287,7 +287,7 @@ def test_the_first_missing_chunks_of_many_are_found_at_once(tmp_path: Path, monk
     looks: list[Any] = []
     for name, look in (("scandir", os.scandir), ("path.exists", os.path.exists)):
         monkeypatch.setattr(
-            f"tlseg.store.chunks.os.{name}", lambda path, look=look: (looks.append(path), look(path))[1]
+            f"tlseg.store.image.chunks.os.{name}", lambda path, look=look: (looks.append(path), look(path))[1]
         )
     assert next(source.missing_chunks(range(1000))) == "0/c/0/0/0/0/0"
     assert told(source.missing_chunks(range(1000))) == "at least 100 chunks are missing, the first is 0/c/0/0/0/0/0"
@@ -539,7 +539,7 @@ def test_the_same_call_reads_from_s3(tmp_path: Path, server: str, monkeypatch: p
 def test_a_missing_file_system_names_the_extra(url: str, module: str, extra: str) -> None:
     code = (
         "import sys; sys.modules[sys.argv[2]] = None\n"
-        "from tlseg.errors import MissingExtraError; from tlseg.store.movie import open_source\n"
+        "from tlseg.errors import MissingExtraError; from tlseg.store.image.movie import open_source\n"
         "try: open_source(sys.argv[1])\n"
         "except MissingExtraError as error: print(error)"
     )
@@ -555,7 +555,7 @@ def test_an_unknown_scheme_is_one_line() -> None:
 def test_opening_a_local_movie_loads_no_remote_file_system(tmp_path: Path) -> None:
     path = write(tmp_path / "m.ome.zarr")
     code = (
-        "import sys; from tlseg.store.movie import open_movie, open_source; open_source(sys.argv[1]); "
+        "import sys; from tlseg.store.image.movie import open_movie, open_source; open_source(sys.argv[1]); "
         "assert not {'torch', 'dask', 'distributed', 's3fs', 'aiohttp'} & set(sys.modules), sorted(sys.modules); "
         "open_movie(sys.argv[1]); assert not {'torch', 'distributed', 's3fs', 'aiohttp'} & set(sys.modules)"
     )

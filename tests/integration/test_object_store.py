@@ -30,16 +30,17 @@ from tlseg.run.watch.status import run_status
 from tlseg.simulate import api as simulate_api
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
-from tlseg.store import lock, options, retry
-from tlseg.store.convert import convert
-from tlseg.store.export import export
-from tlseg.store.image_writer import ImageWriter
-from tlseg.store.labels import prepare_root
-from tlseg.store.location import open_group
-from tlseg.store.lock import ObjectLock, held_lock
-from tlseg.store.movie import open_source
-from tlseg.store.place import Place, place_of
-from tlseg.store.result import open_result
+from tlseg.store.export.api import export
+from tlseg.store.fs import options, retry
+from tlseg.store.fs.location import open_group
+from tlseg.store.fs.place import Place, place_of
+from tlseg.store.image.convert import convert
+from tlseg.store.image.image_writer import ImageWriter
+from tlseg.store.image.movie import open_source
+from tlseg.store.labels.label_writer import prepare_root
+from tlseg.store.labels.result import open_result
+from tlseg.store.locks import lock
+from tlseg.store.locks.lock import ObjectLock, held_lock
 from tlseg.view.files import Bucket, FileServer
 
 pytest.importorskip("moto")

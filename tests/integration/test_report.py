@@ -24,13 +24,13 @@ from tlseg.report.write import footage_of, write_report
 from tlseg.run.segment import Summary
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
-from tlseg.store.image_of import image_of
-from tlseg.store.labels import create_labels
-from tlseg.store.movie import MovieSource, open_source
-from tlseg.store.place import Place
-from tlseg.store.protect import CopiedImage
-from tlseg.store.result import open_result
-from tlseg.store.tables import write_table
+from tlseg.store.fs.place import Place
+from tlseg.store.image.movie import MovieSource, open_source
+from tlseg.store.labels.image_of import image_of
+from tlseg.store.labels.label_writer import create_labels
+from tlseg.store.labels.protect import CopiedImage
+from tlseg.store.labels.result import open_result
+from tlseg.store.labels.tables import write_table
 from tlseg.view.scene import open_scene
 
 EVIL = "/data/</title><script>document.title='taken'</script>.ome.zarr"

@@ -14,12 +14,12 @@ import zarr
 
 import tlseg
 from tlseg.errors import LabelError, MovieError
-from tlseg.store.image_writer import create_image
-from tlseg.store.labels import LabelWriter, create_labels
-from tlseg.store.movie import open_source
-from tlseg.store.pyramid import plan_pyramid
-from tlseg.store.result import Result, open_result
-from tlseg.store.tracks import write_tracks
+from tlseg.store.image.image_writer import create_image
+from tlseg.store.image.movie import open_source
+from tlseg.store.image.pyramid import plan_pyramid
+from tlseg.store.labels.label_writer import LabelWriter, create_labels
+from tlseg.store.labels.result import Result, open_result
+from tlseg.store.labels.tracks import write_tracks
 from tlseg.view.scene import open_scene
 
 SHAPE = (4, 20, 20)
@@ -81,8 +81,8 @@ def test_tables_and_tracks_come_from_beside_the_labels(tmp_path: Path, monkeypat
     path = tmp_path / "m.ome.zarr"
     movie_with_labels(path).finish()
     frame = pd.DataFrame({"t": [0]})
-    monkeypatch.setattr("tlseg.store.tables.read_table", lambda root, name: frame.assign(root=root, name=name))
-    monkeypatch.setattr("tlseg.store.tracks.read_tracks", lambda root: (frame.assign(root=str(root)), frame))
+    monkeypatch.setattr("tlseg.store.labels.tables.read_table", lambda root, name: frame.assign(root=root, name=name))
+    monkeypatch.setattr("tlseg.store.labels.tracks.read_tracks", lambda root: (frame.assign(root=str(root)), frame))
     (path / "tracks.geff").mkdir()
     result = open_result(path)
     assert result.table()[["root", "name"]].to_numpy().tolist() == [[str(path), "nuclei"]]

@@ -30,13 +30,13 @@ from tlseg.run import components, finish, frames, publish, stages
 from tlseg.run import segment as segment_module
 from tlseg.run.job import prepare
 from tlseg.run.watch.status import unfinished_run
-from tlseg.store import protect
-from tlseg.store.image_writer import ImageCopy
-from tlseg.store.labels import LabelWriter
-from tlseg.store.lock import held_lock
-from tlseg.store.place import Place
-from tlseg.store.result import open_result
-from tlseg.store.scratch import LostWorkError
+from tlseg.store.fs.place import Place
+from tlseg.store.image.image_writer import ImageCopy
+from tlseg.store.labels import protect
+from tlseg.store.labels.label_writer import LabelWriter
+from tlseg.store.labels.result import open_result
+from tlseg.store.locks.lock import held_lock
+from tlseg.store.working.scratch import LostWorkError
 
 FIRST: dict[str, Any] = {"frames": "0:1", "block": (32, 48, 48)}
 STAGES = ["predict", "detect", "number", "flood", "measure", "summarise", "write"]
@@ -175,7 +175,7 @@ def test_statistics_are_not_taken_again(base: Path, tmp_path: Path) -> None:
 
 def test_a_table_is_written_after_its_pixels(base: Path, tmp_path: Path) -> None:
     """Stopped between pixels and table, the region is done again."""
-    from tlseg.store.scratch import Scratch
+    from tlseg.store.working.scratch import Scratch
 
     put = Scratch.put
     for stage in ("predict-ndn", "detect", "flood", "write"):
@@ -252,7 +252,7 @@ def test_stopped_while_publishing(
 
 def test_stopped_after_the_record(base: Path, tmp_path: Path) -> None:
     """Only cleaning up was left: the next start does that, and keeps the maps."""
-    from tlseg.store.scratch import Scratch
+    from tlseg.store.working.scratch import Scratch
 
     out = tmp_path / "out.zarr"
     with stopping(Scratch, "remove", after=0), pytest.raises(Stopped):

@@ -15,7 +15,7 @@ import pytest
 from runs import essence, inputs, run, tree
 from tlseg.errors import RunError
 from tlseg.run import stages
-from tlseg.store.scratch import LostWorkError, Scratch
+from tlseg.store.working.scratch import LostWorkError, Scratch
 
 STAGES = ["predict", "detect", "number", "flood", "measure", "summarise", "write"]
 

@@ -37,9 +37,9 @@ from tlseg.run import finish, stages
 from tlseg.run.job import prepare
 from tlseg.run.segment import segment
 from tlseg.run.watch.events import Event
-from tlseg.store.pyramid import downsample_labels
-from tlseg.store.result import Result, open_result
-from tlseg.store.tables import COLUMNS
+from tlseg.store.image.pyramid import downsample_labels
+from tlseg.store.labels.result import Result, open_result
+from tlseg.store.labels.tables import COLUMNS
 
 BLOCKS = [(32, 48, 48), (16, 16, 16), (16, 32, 48)]
 

@@ -23,13 +23,13 @@ from tlseg.simulate.api import simulate, simulate_dense
 from tlseg.simulate.dense import DenseSettings, dense_frame
 from tlseg.simulate.movie import simulate_frames
 from tlseg.simulate.settings import SimulationError, SimulationSettings
-from tlseg.store.image_writer import create_image
-from tlseg.store.label_movie import open_label_movie
-from tlseg.store.labels import existing_labels
-from tlseg.store.movie import open_source
-from tlseg.store.pyramid import plan_pyramid
-from tlseg.store.tables import read_table
-from tlseg.store.tracks import read_tracks
+from tlseg.store.image.image_writer import create_image
+from tlseg.store.image.movie import open_source
+from tlseg.store.image.pyramid import plan_pyramid
+from tlseg.store.labels.label_movie import open_label_movie
+from tlseg.store.labels.label_writer import existing_labels
+from tlseg.store.labels.tables import read_table
+from tlseg.store.labels.tracks import read_tracks
 
 SMALL = SimulationSettings(frames=6, shape=(16, 40, 48), cycle_frames=4, seed=1)
 

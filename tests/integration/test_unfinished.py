@@ -28,8 +28,8 @@ from tlseg.geometry import Box
 from tlseg.run import stages
 from tlseg.run.watch.events import Event, Notice
 from tlseg.run.watch.status import run_status, unfinished_run
-from tlseg.store.movie import open_movie, open_source
-from tlseg.store.unfinished import Unfinished
+from tlseg.store.image.movie import open_movie, open_source
+from tlseg.store.working.unfinished import Unfinished
 from tlseg.view.files import FileServer
 from tlseg.view.scene import open_scene, open_unfinished
 from tlseg.view.working import WorkingFiles

@@ -32,7 +32,7 @@ from tlseg.geometry import Box
 from tlseg.report.lineage_tree import hex_color
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
-from tlseg.store.movie import open_source
+from tlseg.store.image.movie import open_source
 from tlseg.view import neuroglancer as ng
 from tlseg.view.scene import Scene, open_scene
 

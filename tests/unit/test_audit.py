@@ -13,7 +13,7 @@ from tlseg.geometry import Box, Grid
 from tlseg.measure.objects import measure_block
 from tlseg.run import stages
 from tlseg.run.audit import check_audit, seam_audit
-from tlseg.store.scratch import LostWorkError, Scratch
+from tlseg.store.working.scratch import LostWorkError, Scratch
 
 GRID = Grid((16, 32, 32), (16, 16, 16))
 FRAMES = range(3, 5)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from runs import inputs, run
-from tlseg.store import durable
-from tlseg.store.scratch import Scratch
+from tlseg.store.fs import durable
+from tlseg.store.working.scratch import Scratch
 
 
 @pytest.fixture

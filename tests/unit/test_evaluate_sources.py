@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError, TlsegError
 from tlseg.evaluate.api import evaluate
 from tlseg.geometry import Box
-from tlseg.store.label_movie import LabelMovie, movie_of_axes, open_label_movie, read_track_file
+from tlseg.store.labels.label_movie import LabelMovie, movie_of_axes, open_label_movie, read_track_file
 
 Array = NDArray[Any]
 MOVIE = np.random.default_rng(0).integers(0, 9, (3, 4, 5, 6)).astype(np.uint16)

@@ -20,9 +20,9 @@ from tlseg.run.watch import event_log
 from tlseg.run.watch.event_log import EventLog, read_events
 from tlseg.run.watch.events import Counters, Event
 from tlseg.run.watch.status import run_status
-from tlseg.store.lock import LOCK
-from tlseg.store.owner import this_process
-from tlseg.store.place import place_of
+from tlseg.store.fs.place import place_of
+from tlseg.store.locks.lock import LOCK
+from tlseg.store.locks.owner import this_process
 
 
 class Clock:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlseg.errors import LabelError
-from tlseg.store.export_ctc import ctc_tracks
+from tlseg.store.export.ctc import ctc_tracks
 
 
 def rows_of(tracks: dict[int, tuple[int, list[int]]]) -> pd.DataFrame:

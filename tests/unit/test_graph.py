@@ -14,8 +14,8 @@ import pytest
 import zarr
 
 from tlseg.errors import LabelError
-from tlseg.store.label_movie_zarr import read_geff_links
-from tlseg.store.tracks import FOLDER, read_tracks, write_tracks
+from tlseg.store.labels.label_movie_zarr import read_geff_links
+from tlseg.store.labels.tracks import FOLDER, read_tracks, write_tracks
 
 NODES = pd.DataFrame(
     {

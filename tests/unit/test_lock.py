@@ -19,11 +19,11 @@ import psutil
 import pytest
 
 from tlseg.errors import LabelError, RunError
-from tlseg.store import lock as module
-from tlseg.store import owner
-from tlseg.store.lock import FolderLock, Held, ObjectLock, held_lock, lock_of
-from tlseg.store.owner import STALE_LOCK_S
-from tlseg.store.place import Place
+from tlseg.store.fs.place import Place
+from tlseg.store.locks import lock as module
+from tlseg.store.locks import owner
+from tlseg.store.locks.lock import FolderLock, Held, ObjectLock, held_lock, lock_of
+from tlseg.store.locks.owner import STALE_LOCK_S
 
 
 @pytest.fixture

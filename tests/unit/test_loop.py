@@ -22,8 +22,8 @@ from tlseg.errors import RunError, TrainingError
 from tlseg.models.bundle import ModelSpec
 from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.unet import UNet, UNetConfig
-from tlseg.store import lock
-from tlseg.store.pairs import find_pairs
+from tlseg.store.labels.pairs import find_pairs
+from tlseg.store.locks import lock
 from tlseg.train import trainee, validate
 from tlseg.train.loop import MOST_SKIPPED, Progress, train
 from tlseg.train.recipe import recipe

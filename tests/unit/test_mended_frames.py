@@ -14,7 +14,7 @@ from tlseg.geometry import Box
 from tlseg.measure.objects import ObjectSums, measure_block
 from tlseg.run import repair
 from tlseg.run.finish import frame_objects
-from tlseg.store.scratch import Scratch
+from tlseg.store.working.scratch import Scratch
 
 SPACING_UM = (2.0, 1.0, 1.0)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tlseg.errors import MovieError
-from tlseg.store.metadata import micrometres, parse_image, seconds
+from tlseg.store.image.metadata import micrometres, parse_image, seconds
 
 GOOD: dict[str, Any] = {
     "multiscales": [

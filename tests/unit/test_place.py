@@ -15,13 +15,13 @@ from click.testing import CliRunner
 
 from tlseg.cli import main
 from tlseg.errors import LabelError, MovieError, PlanError
-from tlseg.store import retry
-from tlseg.store.location import check_name, resolve
-from tlseg.store.options import check_options, parse_options
-from tlseg.store.place import Place, place_of
-from tlseg.store.retry import again, is_passing
-from tlseg.store.scratch import Scratch
-from tlseg.store.working import scratch_folder
+from tlseg.store.fs import retry
+from tlseg.store.fs.location import check_name, resolve
+from tlseg.store.fs.options import check_options, parse_options
+from tlseg.store.fs.place import Place, place_of
+from tlseg.store.fs.retry import again, is_passing
+from tlseg.store.working.folder import scratch_folder
+from tlseg.store.working.scratch import Scratch
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -13,11 +13,11 @@ from handmade import write_movie
 from runs import tree
 from tlseg.errors import LabelError
 from tlseg.geometry import Box
-from tlseg.store import protect
-from tlseg.store.labels import create_labels
-from tlseg.store.movie import open_source
-from tlseg.store.place import Place
-from tlseg.store.protect import CopiedImage, check_unused
+from tlseg.store.fs.place import Place
+from tlseg.store.image.movie import open_source
+from tlseg.store.labels import protect
+from tlseg.store.labels.label_writer import create_labels
+from tlseg.store.labels.protect import CopiedImage, check_unused
 
 SHAPE = (3, 4, 16, 16)
 

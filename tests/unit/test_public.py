@@ -69,9 +69,9 @@ from tlseg.run.segment import Summary
 from tlseg.run.watch.status import RunStatus
 from tlseg.simulate import SimulationSettings
 from tlseg.simulate.api import Simulated
-from tlseg.store.convert import Converted
-from tlseg.store.export import Exported
-from tlseg.store.result import Result
+from tlseg.store.image.convert import Converted
+from tlseg.store.export.api import Exported
+from tlseg.store.labels.result import Result
 
 assert_type(tlseg.simulate("a", SimulationSettings(frames=2)), Simulated)
 assert_type(tlseg.convert("a.tif", "a.ome.zarr"), Converted)

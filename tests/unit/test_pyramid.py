@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tlseg.errors import PlanError
 from tlseg.geometry import Box, Grid
-from tlseg.store.pyramid import (
+from tlseg.store.image.pyramid import (
     Pyramid,
     downsample_image,
     downsample_labels,

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tlseg.store import retry
-from tlseg.store.retry import ATTEMPTS, again, again_async
+from tlseg.store.fs import retry
+from tlseg.store.fs.retry import ATTEMPTS, again, again_async
 
 
 @pytest.fixture(autouse=True)

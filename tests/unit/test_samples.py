@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from tlseg.errors import TrainingError
 from tlseg.geometry import Spacing
-from tlseg.store.stacks import PairPath
+from tlseg.store.image.stacks import PairPath
 from tlseg.train.augment import back, coarse_planes, interpolation, other_microscope
 from tlseg.train.samples import Pair, batch, draw, fingerprint, load_pair
 from tlseg.train.settings import SampleSettings

@@ -18,7 +18,7 @@ from tlseg.config import Scaling
 from tlseg.errors import ModelError
 from tlseg.models.pack import pack
 from tlseg.models.unet import UNet, UNetConfig
-from tlseg.store.stacks import PairPath
+from tlseg.store.image.stacks import PairPath
 from tlseg.train.recipe import recipe, spec_in_training
 from tlseg.train.samples import load_pair
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tlseg.errors import LabelError, ResumeError, RunError
-from tlseg.store.atomic import write_atomically
-from tlseg.store.scratch import LostWorkError, Scratch
+from tlseg.store.fs.atomic import write_atomically
+from tlseg.store.working.scratch import LostWorkError, Scratch
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import tifffile
 from handmade import write_movie
 from tlseg.errors import LabelError, TrainingError
 from tlseg.simulate.settings import SimulationSettings
-from tlseg.store.labels import create_labels
-from tlseg.store.movie import open_source
-from tlseg.store.pairs import find_pairs, read_pair
-from tlseg.store.stacks import BBBC050_SPACING_UM
+from tlseg.store.image.movie import open_source
+from tlseg.store.image.stacks import BBBC050_SPACING_UM
+from tlseg.store.labels.label_writer import create_labels
+from tlseg.store.labels.pairs import find_pairs, read_pair
 from tlseg.train import simulated
 
 SPACING = (2.0, 0.5, 0.5)

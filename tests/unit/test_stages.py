@@ -15,7 +15,7 @@ from tlseg.label.components import BlockComponents
 from tlseg.label.seeds import Candidates
 from tlseg.run import stages
 from tlseg.run.tables import save_detection
-from tlseg.store.scratch import Scratch
+from tlseg.store.working.scratch import Scratch
 
 SIDE = 16
 BLOCK: Shape = (SIDE, SIDE, SIDE)

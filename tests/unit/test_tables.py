@@ -15,8 +15,8 @@ import pytest
 import zarr
 
 from tlseg.errors import LabelError, MovieError
-from tlseg.store import tables as module
-from tlseg.store.tables import COLUMNS, FILE, create_table, list_tables, read_table, write_table
+from tlseg.store.labels import tables as module
+from tlseg.store.labels.tables import COLUMNS, FILE, create_table, list_tables, read_table, write_table
 
 
 def frame(t: int, count: int = 4) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from tlseg.store.pairs import find_pairs, read_pair
+from tlseg.store.labels.pairs import find_pairs, read_pair
 from tlseg.train.targets import ball_target, centre_target, centroids, mask_target, target_of
 
 SPACING = (1.75, 0.8, 0.8)

@@ -16,9 +16,9 @@ from geff.validate.data import ValidationConfig
 
 from tlseg.errors import LabelError
 from tlseg.link.lineage import DIVISION, GAP, LINK, Edges, build_lineage, relabelled
-from tlseg.store import tracks as module
-from tlseg.store.place import Place
-from tlseg.store.tracks import FOLDER, graph_of, read_tracks, write_tracks
+from tlseg.store.fs.place import Place
+from tlseg.store.labels import tracks as module
+from tlseg.store.labels.tracks import FOLDER, graph_of, read_tracks, write_tracks
 
 SPACING_UM = (1.75, 0.8, 0.8)
 

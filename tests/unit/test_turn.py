@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tlseg.errors import RunError
-from tlseg.store import turn as module
-from tlseg.store.place import Place
-from tlseg.store.turn import TURN, turn
+from tlseg.store.fs.place import Place
+from tlseg.store.locks import turn as module
+from tlseg.store.locks.turn import TURN, turn
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tlseg.errors import LabelError, RunError
-from tlseg.store import whole
-from tlseg.store.lock import FolderLock
-from tlseg.store.place import Place
-from tlseg.store.whole import staged
+from tlseg.store.fs.place import Place
+from tlseg.store.locks import whole
+from tlseg.store.locks.lock import FolderLock
+from tlseg.store.locks.whole import staged
 
 
 def anything() -> None:

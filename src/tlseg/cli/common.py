@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from tlseg.errors import RunError, TlsegError
-from tlseg.store.location import one_line
+from tlseg.store.fs.location import one_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,7 +92,7 @@ def frame_ranges(ranges: Iterable[tuple[int, int]]) -> str:
 def _set_storage_options(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> None:
     if not texts:
         return
-    from tlseg.store.options import parse_options, set_options
+    from tlseg.store.fs.options import parse_options, set_options
 
     try:
         set_options(parse_options(texts))

@@ -51,8 +51,8 @@ def command(
     t2 before t10), or one OME-Zarr 0.4 or 0.5.
     """
     from tlseg.cli.progress import counted
-    from tlseg.store.convert import convert
-    from tlseg.store.tiff import Layout
+    from tlseg.store.image.convert import convert
+    from tlseg.store.image.tiff import Layout
 
     with counted("convert") as progress:
         done = convert(

@@ -34,8 +34,8 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     from tlseg.run.segment import segment
     from tlseg.simulate.api import simulate
     from tlseg.simulate.settings import SimulationSettings
-    from tlseg.store.label_movie import open_label_movie
-    from tlseg.store.movie import open_source
+    from tlseg.store.image.movie import open_source
+    from tlseg.store.labels.label_movie import open_label_movie
 
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def check_movie(movie: Path) -> None:
     """Raise `MovieError` where a movie would be lost that no demo simulated."""
     from tlseg.errors import MovieError
     from tlseg.simulate.api import simulated_by
-    from tlseg.store.place import place_of
+    from tlseg.store.fs.place import place_of
 
     if os.path.lexists(movie) and simulated_by(place_of(movie)) != MADE_BY:
         raise MovieError(f"{movie} was not made by tlseg demo, so it is not replaced. Choose another folder.")
@@ -106,10 +106,10 @@ def check_movie(movie: Path) -> None:
 def check_result(result: Path, movie: Path) -> None:
     """Raise `LabelError` where a result would be lost that was not made of the movie of this demo."""
     from tlseg.errors import LabelError
-    from tlseg.store.place import place_of
-    from tlseg.store.protect import read_claim
-    from tlseg.store.scratch import Scratch
-    from tlseg.store.working import scratch_folder
+    from tlseg.store.fs.place import place_of
+    from tlseg.store.labels.protect import read_claim
+    from tlseg.store.working.folder import scratch_folder
+    from tlseg.store.working.scratch import Scratch
 
     root = place_of(result)
     begun = read_claim(root) or Scratch.at(scratch_folder(root, "nuclei", None)).fingerprint()

@@ -11,9 +11,9 @@ import click
 from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
 
 if TYPE_CHECKING:
-    from tlseg.store.export import Format
+    from tlseg.store.export.api import Format
 
-# `tlseg.store.export.FORMATS` (not imported here, so that `--help` is instant), and what is computed for export alone.
+# `tlseg.store.export.api.FORMATS` (not imported here, so that `--help` is instant), and what is computed for export alone.
 FORMATS = ("ctc", "geff", "tiff", "csv", "ome-zarr-0.4", "napari", "criteria")
 
 
@@ -41,7 +41,7 @@ def command(
     napari        rows of a tracks layer, as CSV
     """
     from tlseg.cli.progress import counted
-    from tlseg.store.export import export
+    from tlseg.store.export.api import export
 
     with counted("export") as progress:
         if kind == "criteria":

@@ -50,7 +50,7 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
     Challenge folder. The numbers in it need not mean anything through time. Or it is a CSV or parquet table with columns
     t, z, y, x (frames and micrometres) and, if known, label, volume and intensity.
     """
-    from tlseg.store.points import is_points
+    from tlseg.store.labels.points import is_points
 
     settings = link_settings(options)
     done = _points(labels, settings, options) if is_points(labels) else _labels(labels, settings, options)

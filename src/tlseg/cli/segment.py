@@ -81,7 +81,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     from tlseg.report.facts import seam_verdict
     from tlseg.run.segment import segment
     from tlseg.run.tasks.cluster import Tls
-    from tlseg.store.movie import open_source
+    from tlseg.store.image.movie import open_source
 
     if options["channel"] is None:
         names = open_source(movie).channel_names

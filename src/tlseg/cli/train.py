@@ -25,7 +25,7 @@ from tlseg.errors import MissingExtraError, TlsegError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tlseg.store.stacks import PairPath
+    from tlseg.store.image.stacks import PairPath
     from tlseg.train.loop import Progress
     from tlseg.train.session import Session
     from tlseg.train.settings import TrainSettings
@@ -131,7 +131,7 @@ def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) 
 
     from tlseg.errors import TrainingError
     from tlseg.predict.infer import resolve_device
-    from tlseg.store.pairs import find_pairs
+    from tlseg.store.labels.pairs import find_pairs
     from tlseg.train.processes import join
 
     options["device"] = resolve_device(options["device"])

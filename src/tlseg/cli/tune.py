@@ -15,7 +15,7 @@ from tlseg.cli.common import SEED, LocalPath, goes_on_when_stopped, json_option,
 from tlseg.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from tlseg.store.stacks import PairPath
+    from tlseg.store.image.stacks import PairPath
     from tlseg.train.loop import Progress
     from tlseg.train.session import Session
     from tlseg.train.settings import TrainSettings
@@ -42,7 +42,7 @@ def command(data: Path, out: Path, config: Path, trials: int, seed: int, as_json
     given up, and a search that was stopped goes on where it was. OUT/best.yaml is a configuration for tlseg train.
     """
     _check_extra()
-    from tlseg.store.pairs import find_pairs
+    from tlseg.store.labels.pairs import find_pairs
     from tlseg.train.config import read_config
     from tlseg.train.session import check_groups
     from tlseg.train.space import read_space

@@ -34,7 +34,7 @@ from tlseg.evaluate.scores import (
 )
 from tlseg.evaluate.tracking import TrackScores, score_tracks
 from tlseg.geometry import Box, Grid, Shape, Spacing, as_spacing, slab
-from tlseg.store.label_movie import LabelMovie, movie_of_array, open_label_movie
+from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, open_label_movie
 
 BLOCK_VOXELS = 2**25
 """Most voxels of one side in memory at a time, unless one chunk has more."""

@@ -11,11 +11,11 @@ import pandas as pd
 
 from tlseg.measure.criteria import Criteria, measure_criteria
 from tlseg.report.facts import segmented_frames
-from tlseg.store.export_target import beside, has_header, local_target, only_files, publishing
-from tlseg.store.movie import open_source
-from tlseg.store.result import open_result
-from tlseg.store.tables import read_table
-from tlseg.store.text import write_rows
+from tlseg.store.export.target import beside, has_header, local_target, only_files, publishing
+from tlseg.store.image.movie import open_source
+from tlseg.store.labels.result import open_result
+from tlseg.store.labels.tables import read_table
+from tlseg.store.labels.text import write_rows
 
 
 @dataclass(frozen=True, slots=True)

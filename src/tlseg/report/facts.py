@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from tlseg.measure.history import motherless
-from tlseg.store.movie import MovieSource, address_of
-from tlseg.store.result import Result
+from tlseg.store.image.movie import MovieSource, address_of
+from tlseg.store.labels.result import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from tlseg.geometry import Spacing
 from tlseg.report.pixels import RGB, Window, grey_picture, grey_window, indexed, label_colors, outline
-from tlseg.store.atomic import write_atomically
+from tlseg.store.fs.atomic import write_atomically
 
 _GAP = 6  # pixels between panels
 _PAPER = (24, 24, 28)

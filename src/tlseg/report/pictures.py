@@ -17,7 +17,7 @@ from PIL import Image
 
 from tlseg.geometry import Box, Spacing
 from tlseg.report.pixels import grey_picture, grey_window, outline_picture
-from tlseg.store.movie import MovieSource, open_source
+from tlseg.store.image.movie import MovieSource, open_source
 
 LEAST_PIXELS, MOST_PIXELS = 320, 640
 MOST_SHOTS = 160

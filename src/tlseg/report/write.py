@@ -21,12 +21,12 @@ from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import MARK, Content, Panel, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
 from tlseg.report.timing import Clock, clock_for
-from tlseg.store.image_of import Found, image_of
-from tlseg.store.location import one_line
-from tlseg.store.movie import MovieSource, open_source
-from tlseg.store.place import Place, place_of
-from tlseg.store.result import Result, open_result
-from tlseg.store.tables import read_table
+from tlseg.store.fs.location import one_line
+from tlseg.store.fs.place import Place, place_of
+from tlseg.store.image.movie import MovieSource, open_source
+from tlseg.store.labels.image_of import Found, image_of
+from tlseg.store.labels.result import Result, open_result
+from tlseg.store.labels.tables import read_table
 
 _HEAD_BYTES = 2000
 """Bytes of a report that hold its mark."""

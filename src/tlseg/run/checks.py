@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from tlseg.errors import LabelError, MovieError, PlanError, TlsegError
 from tlseg.predict.brightness import NUCLEUS
-from tlseg.store.labels import check_root
-from tlseg.store.location import is_url, one_line, real
-from tlseg.store.movie import MovieSource
-from tlseg.store.place import Place, place_of
-from tlseg.store.protect import check_unused
-from tlseg.store.scratch import Scratch
+from tlseg.store.fs.location import is_url, one_line, real
+from tlseg.store.fs.place import Place, place_of
+from tlseg.store.image.movie import MovieSource
+from tlseg.store.labels.label_writer import check_root
+from tlseg.store.labels.protect import check_unused
+from tlseg.store.working.scratch import Scratch
 
 if TYPE_CHECKING:
     from tlseg.models.bundle import ModelSpec

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from tlseg.errors import LabelError, MovieError
 from tlseg.predict.infer import Device
 from tlseg.run.stages import frame_statistics
-from tlseg.store.labels import existing_labels
-from tlseg.store.result import read_record
-from tlseg.store.scratch import Scratch, differences
-from tlseg.store.tables import list_tables
-from tlseg.store.tracks import graph_of
+from tlseg.store.labels.label_writer import existing_labels
+from tlseg.store.labels.result import read_record
+from tlseg.store.labels.tables import list_tables
+from tlseg.store.labels.tracks import graph_of
+from tlseg.store.working.scratch import Scratch, differences
 
 if TYPE_CHECKING:
     from tlseg.run.job import Order

@@ -8,10 +8,10 @@ from typing import Literal
 from tlseg.config import LabelSettings
 from tlseg.geometry import Box, Grid, Shape, Spacing
 from tlseg.models.bundle import ModelSpec, Role
-from tlseg.store.image_writer import ImageCopy
-from tlseg.store.labels import LabelWriter
-from tlseg.store.movie import MovieSource
-from tlseg.store.scratch import Scratch
+from tlseg.store.image.image_writer import ImageCopy
+from tlseg.store.image.movie import MovieSource
+from tlseg.store.labels.label_writer import LabelWriter
+from tlseg.store.working.scratch import Scratch
 
 WINDOWS_PER_TASK_CPU = 4
 """Least windows in a task on a CPU."""

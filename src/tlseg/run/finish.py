@@ -20,7 +20,7 @@ from tlseg.measure.objects import ObjectSums, object_table
 from tlseg.run import repair, stages
 from tlseg.run.context import Output, RunContext
 from tlseg.run.tasks.flow import Flow, Task, Tasks
-from tlseg.store.place import Place
+from tlseg.store.fs.place import Place
 
 OBJECT_KEYS = ("t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um3", "intensity_mean")
 

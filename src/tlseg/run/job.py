@@ -23,14 +23,14 @@ from tlseg.run.context import RunContext, network_roles
 from tlseg.run.given import check_crew, check_memory
 from tlseg.run.tables import FORMAT
 from tlseg.run.tasks.crew import Site, cores, memory_per_worker
-from tlseg.store.labels import pyramid_beside
-from tlseg.store.location import check_name
-from tlseg.store.movie import MovieSource, open_source
-from tlseg.store.place import Place
-from tlseg.store.protect import CopiedImage
-from tlseg.store.scratch import Scratch
-from tlseg.store.segmentable import check_segmentable
-from tlseg.store.working import scratch_folder
+from tlseg.store.fs.location import check_name
+from tlseg.store.fs.place import Place
+from tlseg.store.image.movie import MovieSource, open_source
+from tlseg.store.image.segmentable import check_segmentable
+from tlseg.store.labels.label_writer import pyramid_beside
+from tlseg.store.labels.protect import CopiedImage
+from tlseg.store.working.folder import scratch_folder
+from tlseg.store.working.scratch import Scratch
 
 HALO_OVER = (1, 2, 4)
 """What the halo and margin of the settings may be divided by where memory is short; both grow where they must."""

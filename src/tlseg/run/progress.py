@@ -15,7 +15,7 @@ from tlseg.run.job import Job
 from tlseg.run.repair import STAGE, repairs_of
 from tlseg.run.tasks.flow import Pool
 from tlseg.run.watch.events import NETWORK_STAGE, Counters, Notice
-from tlseg.store.owner import this_process
+from tlseg.store.locks.owner import this_process
 
 
 def expect_label(run: RunContext, counters: Counters) -> None:

@@ -26,11 +26,11 @@ from tlseg.run.linking.output import UNFINISHED
 from tlseg.run.repair import patches_of
 from tlseg.run.replaced import forget_made_of
 from tlseg.run.resume import stored_statistics
-from tlseg.store.durable import flush, flush_tree
-from tlseg.store.labels import create_labels
-from tlseg.store.tables import write_table
-from tlseg.store.tracks import graph_of, write_tracks
-from tlseg.store.turn import turn
+from tlseg.store.fs.durable import flush, flush_tree
+from tlseg.store.labels.label_writer import create_labels
+from tlseg.store.labels.tables import write_table
+from tlseg.store.labels.tracks import graph_of, write_tracks
+from tlseg.store.locks.turn import turn
 
 if TYPE_CHECKING:
     from tlseg.run.job import Job

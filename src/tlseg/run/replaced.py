@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlseg.store.place import Place
+from tlseg.store.fs.place import Place
 
 
 def forget_made_of(folder: Place, *others: str) -> None:

@@ -14,7 +14,7 @@ from tlseg.errors import ResumeError
 from tlseg.run.checks import check_existing
 from tlseg.run.context import RunContext
 from tlseg.run.job import Job
-from tlseg.store.scratch import LostWorkError, Scratch
+from tlseg.store.working.scratch import LostWorkError, Scratch
 
 
 def begin(job: Job, first: tuple[float, float], *, overwrite: bool) -> tuple[Job, bool]:

@@ -38,11 +38,11 @@ from tlseg.run.tasks.flow import Finished, Flow, Pool, Task, drive
 from tlseg.run.tasks.pools import open_pool
 from tlseg.run.watch.event_log import log_of
 from tlseg.run.watch.events import Counters, Listener, silent
-from tlseg.store.labels import absent, clear, prepare_root
-from tlseg.store.location import one_line
-from tlseg.store.lock import Lock, check_free, lock_of
-from tlseg.store.scratch import LostWorkError
-from tlseg.store.unfinished import describe
+from tlseg.store.fs.location import one_line
+from tlseg.store.labels.label_writer import absent, clear, prepare_root
+from tlseg.store.locks.lock import Lock, check_free, lock_of
+from tlseg.store.working.scratch import LostWorkError
+from tlseg.store.working.unfinished import describe
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -30,7 +30,7 @@ from tlseg.predict.normalise import FrameStatistics
 from tlseg.run.context import Output, RunContext
 from tlseg.run.repair import read_labels
 from tlseg.run.tables import load_detection, load_numbers, save_detection, save_numbers
-from tlseg.store.movie import MovieSource
+from tlseg.store.image.movie import MovieSource
 
 
 def find_statistics(run: RunContext, frame: int) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from tlseg.label.block import Detection, FrameNumbers
 from tlseg.label.components import BlockComponents
 from tlseg.label.seeds import Candidates
-from tlseg.store.scratch import Scratch
+from tlseg.store.working.scratch import Scratch
 
 FORMAT = 3
 """Form of these tables: a run that was begun with another one is another run."""

@@ -21,14 +21,14 @@ from tlseg.simulate.dense import DenseSettings, dense_labels, simulate_large_fra
 from tlseg.simulate.movie import simulate_frames, simulate_truth
 from tlseg.simulate.settings import SimulationSettings
 from tlseg.simulate.truth import Row, frame_rows, truth_edges, truth_table
-from tlseg.store.arrays import read_json
-from tlseg.store.image_writer import ImageWriter, create_image
-from tlseg.store.labels import LabelWriter, create_labels
-from tlseg.store.place import Place, place_of
-from tlseg.store.pyramid import plan_pyramid
-from tlseg.store.tables import write_table
-from tlseg.store.tracks import write_tracks
-from tlseg.store.whole import names_in, written_whole
+from tlseg.store.fs.place import Place, place_of
+from tlseg.store.image.arrays import read_json
+from tlseg.store.image.image_writer import ImageWriter, create_image
+from tlseg.store.image.pyramid import plan_pyramid
+from tlseg.store.labels.label_writer import LabelWriter, create_labels
+from tlseg.store.labels.tables import write_table
+from tlseg.store.labels.tracks import write_tracks
+from tlseg.store.locks.whole import names_in, written_whole
 
 NAME = "truth"
 MADE_BY = "tlseg simulate"

@@ -11,7 +11,7 @@ from scipy.ndimage import find_objects
 
 from tlseg.geometry import Spacing
 from tlseg.simulate.movie import Frame, Node
-from tlseg.store.tables import empty_table
+from tlseg.store.labels.tables import empty_table
 
 Row = dict[str, int | float | bool | str]
 

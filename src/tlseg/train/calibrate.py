@@ -15,8 +15,8 @@ from tlseg.errors import ModelError, TrainingError
 from tlseg.models.bundle import Model
 from tlseg.models.derive import save_derived
 from tlseg.predict.frame import predict_maps
-from tlseg.store.pairs import read_pair
-from tlseg.store.stacks import PairPath
+from tlseg.store.image.stacks import PairPath
+from tlseg.store.labels.pairs import read_pair
 from tlseg.train.choose import Choice, Example
 from tlseg.train.samples import check_grid
 

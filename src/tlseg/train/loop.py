@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tlseg.errors import FailedTrainingError, TrainingError
 from tlseg.models.unet import UNet
-from tlseg.store.lock import Lock
+from tlseg.store.locks.lock import Lock
 from tlseg.train.logs import TrainingLog
 from tlseg.train.processes import first_holds, wait_for_all
 from tlseg.train.samples import Pair, fingerprint

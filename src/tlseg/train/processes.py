@@ -13,8 +13,8 @@ from typing import Literal
 from accelerate import PartialState
 
 from tlseg.errors import RunError
-from tlseg.store.lock import Lock, lock_of
-from tlseg.store.place import place_of
+from tlseg.store.fs.place import place_of
+from tlseg.store.locks.lock import Lock, lock_of
 
 
 def join(device: Literal["cpu", "cuda"]) -> None:

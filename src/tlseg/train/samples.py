@@ -22,8 +22,8 @@ from tlseg.errors import TrainingError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.resample import resample, resampled_shape
-from tlseg.store.pairs import read_pair
-from tlseg.store.stacks import PairPath
+from tlseg.store.image.stacks import PairPath
+from tlseg.store.labels.pairs import read_pair
 from tlseg.train.augment import other_microscope
 from tlseg.train.settings import SampleSettings, Target
 from tlseg.train.targets import centroids, target_of

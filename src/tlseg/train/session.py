@@ -13,7 +13,7 @@ from typing import Literal
 from torch import Tensor
 
 from tlseg.errors import TrainingError
-from tlseg.store.stacks import PairPath
+from tlseg.store.image.stacks import PairPath
 from tlseg.train.loop import Progress, train
 from tlseg.train.processes import is_first, join
 from tlseg.train.recipe import Network, role_of, spec_in_training

@@ -16,11 +16,11 @@ import numpy as np
 
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
-from tlseg.store.atomic import write_atomically
-from tlseg.store.lock import lock_of
-from tlseg.store.pairs import find_pairs
-from tlseg.store.place import place_of
-from tlseg.store.stacks import PairPath
+from tlseg.store.fs.atomic import write_atomically
+from tlseg.store.fs.place import place_of
+from tlseg.store.image.stacks import PairPath
+from tlseg.store.labels.pairs import find_pairs
+from tlseg.store.locks.lock import lock_of
 
 EMBRYOS = 24
 STAGES = (2, 4, 8, 16, 32, 64)

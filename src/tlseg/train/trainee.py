@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tlseg.errors import RunError, TrainingError
 from tlseg.models.unet import UNet
-from tlseg.store.location import one_line
+from tlseg.store.fs.location import one_line
 from tlseg.train.losses import Loss, loss_of
 from tlseg.train.processes import join
 from tlseg.train.samples import Pair, batch

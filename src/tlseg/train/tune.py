@@ -16,8 +16,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tlseg.errors import FailedTrainingError, TrainingError
-from tlseg.store.lock import lock_of
-from tlseg.store.place import place_of
+from tlseg.store.fs.place import place_of
+from tlseg.store.locks.lock import lock_of
 from tlseg.train.loop import Progress
 from tlseg.train.space import Between, Dimension
 

@@ -22,8 +22,8 @@ from tlseg.models.bundle import ModelSpec, Role
 from tlseg.models.unet import UNet
 from tlseg.predict.infer import predictor_of
 from tlseg.predict.maps import predict_frame
-from tlseg.store.pairs import read_pair
-from tlseg.store.stacks import PairPath
+from tlseg.store.image.stacks import PairPath
+from tlseg.store.labels.pairs import read_pair
 from tlseg.train.targets import centroids
 
 Device = Literal["cpu", "cuda"]

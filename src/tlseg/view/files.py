@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from tlseg.store.place import Place
+from tlseg.store.fs.place import Place
 
 
 class Files(Protocol):

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.errors import MissingExtraError
-from tlseg.store.movie import MovieSource, open_movie
-from tlseg.store.unfinished import Unfinished
+from tlseg.store.image.movie import MovieSource, open_movie
+from tlseg.store.working.unfinished import Unfinished
 from tlseg.view.scene import Scene
 
 

@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from tlseg.errors import MissingExtraError, RunError
-from tlseg.store.location import is_url
-from tlseg.store.movie import MovieSource
-from tlseg.store.place import Place
-from tlseg.store.unfinished import Unfinished
+from tlseg.store.fs.location import is_url
+from tlseg.store.fs.place import Place
+from tlseg.store.image.movie import MovieSource
+from tlseg.store.working.unfinished import Unfinished
 from tlseg.view.files import Bucket, FileServer
 from tlseg.view.scene import Scene
 from tlseg.view.working import WorkingFiles

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError
 from tlseg.geometry import Box, Spacing
 from tlseg.report.pixels import Window, grey_window, label_colors
-from tlseg.store.image_of import image_of
-from tlseg.store.movie import MovieSource, open_source
-from tlseg.store.result import Result, open_result
-from tlseg.store.unfinished import Unfinished
+from tlseg.store.image.movie import MovieSource, open_source
+from tlseg.store.labels.image_of import image_of
+from tlseg.store.labels.result import Result, open_result
+from tlseg.store.working.unfinished import Unfinished
 
 MOST_COLORS = 20_000
 """Labels whose colours are sent to a viewer; with more it chooses its own."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 
-from tlseg.store.unfinished import Unfinished, chunk, chunk_bytes, documents
+from tlseg.store.working.unfinished import Unfinished, chunk, chunk_bytes, documents
 
 AT_ONCE = 2
 """Chunks that are made at the same time: the run needs the processors more."""

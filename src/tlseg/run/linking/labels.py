@@ -28,9 +28,9 @@ from tlseg.run.linking.tables import measure_frame, tables_to_link
 from tlseg.run.replaced import forget_made_of
 from tlseg.run.watch.event_log import FILE as EVENTS
 from tlseg.run.watch.events import Counters, Listener, silent
-from tlseg.store.labels import create_labels, prepare_root
-from tlseg.store.location import one_line
-from tlseg.store.lock import lock_of
+from tlseg.store.fs.location import one_line
+from tlseg.store.labels.label_writer import create_labels, prepare_root
+from tlseg.store.locks.lock import lock_of
 
 
 def link_labels(

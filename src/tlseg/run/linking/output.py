@@ -19,14 +19,14 @@ from tlseg.run.linking.linked import count_motherless
 from tlseg.run.linking.repair import Patches, read_mended
 from tlseg.run.linking.source import LabelInput
 from tlseg.run.linking.tables import FrameSums, table_of
-from tlseg.store.image_writer import ImageCopy
-from tlseg.store.labels import LabelWriter
-from tlseg.store.location import can_list, check_name, real
-from tlseg.store.place import Place, place_of
-from tlseg.store.protect import CopiedImage, check_unused
-from tlseg.store.pyramid import slabs
-from tlseg.store.tables import write_table
-from tlseg.store.tracks import write_tracks
+from tlseg.store.fs.location import can_list, check_name, real
+from tlseg.store.fs.place import Place, place_of
+from tlseg.store.image.image_writer import ImageCopy
+from tlseg.store.image.pyramid import slabs
+from tlseg.store.labels.label_writer import LabelWriter
+from tlseg.store.labels.protect import CopiedImage, check_unused
+from tlseg.store.labels.tables import write_table
+from tlseg.store.labels.tracks import write_tracks
 
 SLAB_VOXELS = 2**25
 """Most voxels of labels in memory while they are written, unless one region has more."""

@@ -20,11 +20,11 @@ from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.link.settings import LinkSettings
 from tlseg.measure.history import motherless
 from tlseg.run.linking.linked import Linked, count
-from tlseg.store.export_geff import detach, is_detached
-from tlseg.store.export_target import local_target, only_entries, publishing
-from tlseg.store.location import resolve
-from tlseg.store.points import SUFFIXES, read_points, write_points
-from tlseg.store.tracks import FOLDER, write_tracks
+from tlseg.store.export.geff import detach, is_detached
+from tlseg.store.export.target import local_target, only_entries, publishing
+from tlseg.store.fs.location import resolve
+from tlseg.store.labels.points import SUFFIXES, read_points, write_points
+from tlseg.store.labels.tracks import FOLDER, write_tracks
 
 TABLE = "points"
 _TABLES = tuple(f"{TABLE}{suffix}" for suffix in SUFFIXES)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing, as_spacing
-from tlseg.store.image_of import Found, image_of
-from tlseg.store.inputs import is_zarr
-from tlseg.store.label_movie import LabelMovie, open_label_movie
-from tlseg.store.location import is_url, resolve
-from tlseg.store.movie import MovieSource, open_source
+from tlseg.store.fs.location import is_url, resolve
+from tlseg.store.image.inputs import is_zarr
+from tlseg.store.image.movie import MovieSource, open_source
+from tlseg.store.labels.image_of import Found, image_of
+from tlseg.store.labels.label_movie import LabelMovie, open_label_movie
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from distributed.security import Security
 
 from tlseg.errors import MissingExtraError, PlanError, RunError
 from tlseg.run.tasks.keeper import kept
-from tlseg.store.location import one_line
+from tlseg.store.fs.location import one_line
 
 CONNECT_S = 20.0
 """How long a scheduler may take to answer."""

@@ -26,7 +26,7 @@ from tlseg.run.tasks.cluster import ClusterSpec, Tls, connected, local_cluster, 
 from tlseg.run.tasks.crew import RESOURCE, Crew, Site, memory_per_worker, site_here, site_of
 from tlseg.run.tasks.flow import Finished, Needs, Task
 from tlseg.run.tasks.storage import hand_options
-from tlseg.store.location import one_line
+from tlseg.store.fs.location import one_line
 
 TRIES = 3
 """Times a task may fail before the run does."""

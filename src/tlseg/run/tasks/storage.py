@@ -1,6 +1,6 @@
 """Workers reach the stores as the client does: the storage options of this process go to every worker, also later ones.
 
-Options are no secrets (see `tlseg.store.options`); credentials are each machine's own.
+Options are no secrets (see `tlseg.store.fs.options`); credentials are each machine's own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from distributed import Client, WorkerPlugin
 
-from tlseg.store.options import Options, given_options, set_options
+from tlseg.store.fs.options import Options, given_options, set_options
 
 
 class StorageOptions(WorkerPlugin):

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tlseg.store.location import one_line
-from tlseg.store.place import Place
-from tlseg.store.working import make_private
+from tlseg.store.fs.location import one_line
+from tlseg.store.fs.place import Place
+from tlseg.store.working.folder import make_private
 
 FILE = "events.jsonl"
 

@@ -19,12 +19,12 @@ from tlseg.errors import LabelError, TlsegError
 from tlseg.run.watch.event_log import read_events
 from tlseg.run.watch.events import NETWORK_STAGE
 from tlseg.run.watch.pace import RECENT_S, Pace
-from tlseg.store.location import check_name, one_line
-from tlseg.store.lock import held_lock
-from tlseg.store.place import Place, place_of
-from tlseg.store.unfinished import State as Labels
-from tlseg.store.unfinished import Unfinished, find_unfinished
-from tlseg.store.working import scratch_folder
+from tlseg.store.fs.location import check_name, one_line
+from tlseg.store.fs.place import Place, place_of
+from tlseg.store.locks.lock import held_lock
+from tlseg.store.working.folder import scratch_folder
+from tlseg.store.working.unfinished import State as Labels
+from tlseg.store.working.unfinished import Unfinished, find_unfinished
 
 State = Literal["running", "complete", "died", "stopped"]
 

@@ -1,0 +1,176 @@
+"""Give a result to other programs, in a format that is theirs.
+
+Nothing of the result is changed, no movie is ever whole in memory, and a target appears only when it is whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from tlseg.errors import LabelError
+from tlseg.store.export.ctc import TRACK_FILE, write_ctc
+from tlseg.store.export.geff import copy_geff, is_detached
+from tlseg.store.export.tables import csv_columns, napari_columns, write_csv, write_napari
+from tlseg.store.export.target import beside, has_header, local_target, only_files, publishing
+from tlseg.store.export.tiff import is_exported, write_stacks
+from tlseg.store.export.zarr import is_v04_export, write_v04
+from tlseg.store.image.movie import MovieSource, open_source
+from tlseg.store.labels.label_movie import open_label_movie
+from tlseg.store.labels.result import open_result
+from tlseg.store.labels.tables import read_table
+
+Format = Literal["ctc", "geff", "tiff", "csv", "ome-zarr-0.4", "napari"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_ENDS: dict[Format, str] = {
+    "ctc": "-ctc",
+    "geff": ".geff",
+    "tiff": "-tiff",
+    "csv": ".csv",
+    "ome-zarr-0.4": "-v04.ome.zarr",
+    "napari": "-tracks.csv",
+}
+_TIFF_NAME = re.compile(r".+_t\d+(\.ome)?\.tif")
+_CTC_NAME = re.compile(r"mask\d+\.tif")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written.
+
+    Attributes
+    ----------
+    path : str
+        File or folder.
+    format : str
+        One of `FORMATS`.
+    frames : int
+        Frames of the label movie.
+    items : int
+        How many `unit`.
+    unit : str
+        What was counted: tracks, nodes, rows or frames.
+    notes : tuple of str
+        What to know about it, one sentence each.
+    """
+
+    path: str
+    format: Format
+    frames: int
+    items: int
+    unit: str
+    notes: tuple[str, ...] = ()
+
+
+def export(
+    result: str | Path,
+    format: Format,
+    *,
+    out: str | Path | None = None,
+    name: str = "nuclei",
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Exported:
+    """Write a result in another format.
+
+    Parameters
+    ----------
+    result : str or Path
+        OME-Zarr group with finished labels.
+    format : str
+        "ctc": Cell Tracking Challenge folder; "geff": the lineage graph alone; "tiff": a label stack per frame; "csv":
+        the table; "ome-zarr-0.4": image and labels; "napari": rows of a tracks layer as CSV.
+    out : str or Path, optional
+        File or folder to make; beside the result, or in the working folder where that is remote, if not given.
+    name : str, default: "nuclei"
+        Name of the labels.
+    overwrite : bool, default: False
+        Replace an earlier export in the same format.
+    progress : callable, optional
+        Called with (done, total) frames or pieces.
+
+    Raises
+    ------
+    LabelError
+        If there are no such labels, tables or tracks, the format cannot hold them, or the target may not be replaced.
+    MovieError
+        If the result cannot be read.
+    RunError
+        If the disk does not take what is written.
+    """
+    if format not in FORMATS:
+        raise LabelError(f"{format!r} is no format of export. Expected one of {', '.join(FORMATS)}.")
+    chosen = local_target(out) if out is not None else None
+    found = open_result(result, name=name)
+    labels = open_source(f"{found.path}/labels/{name}")
+    target = chosen or beside(found.path, name, _ENDS[format])
+    with publishing(
+        target,
+        overwrite=overwrite,
+        replaceable=lambda path: _is_export(path, format, found.path, name, labels),
+        apart_from=found.path,
+    ) as part:
+        items, unit, notes = _write(format, found.path, name, labels, part, progress)
+    return Exported(str(target), format, labels.n_frames, items, unit, notes)
+
+
+def _write(
+    format: Format,
+    root: str,
+    name: str,
+    labels: MovieSource,
+    part: Path,
+    progress: Callable[[int, int], None],
+) -> tuple[int, str, tuple[str, ...]]:
+    if format == "ctc":
+        rows = read_table(root, name, columns=["t", "label", "track", "parent"])
+        count = write_ctc(labels, rows, part, progress=progress)
+        return count, "tracks", _ctc_notes(count, rows["track"].nunique())
+    if format == "geff":
+        graph = open_label_movie(root, name=name).geff
+        if graph is None:
+            raise LabelError(f"{root} has no tracks of {name!r}. Make them with tlseg link.")
+        return copy_geff(graph, part), "nodes", ()
+    if format == "tiff":
+        write_stacks(labels, part, prefix=name, progress=progress)
+        return labels.n_frames, "frames", ()
+    if format == "csv":
+        rows_written = write_csv(
+            root, name, part, frames=labels.n_frames, interval_s=labels.interval_s, progress=progress
+        )
+        return rows_written, "rows", ()
+    if format == "napari":
+        return write_napari(root, name, part, is_2d=labels.is_2d), "rows", ()
+    image = write_v04(root, name, part, progress=progress)
+    return labels.n_frames, "frames", () if image else ("The result holds no image, so only labels were written.",)
+
+
+def _ctc_notes(pieces: int, tracks: int) -> tuple[str, ...]:
+    if pieces == tracks:
+        return ()
+    return (f"{pieces - tracks} gaps became tracks of their own with a parent, because this format has no gaps.",)
+
+
+def _is_export(path: Path, format: Format, root: str, name: str, labels: MovieSource) -> bool:
+    """Whether what is there was written in this format by us, so that replacing it loses nothing else."""
+    if format == "csv":
+        return has_header(path, csv_columns(root, name, interval_s=labels.interval_s))
+    if format == "napari":
+        return has_header(path, napari_columns(is_2d=labels.is_2d))
+    if format == "ctc":
+        return _holds_stacks(path, _CTC_NAME, TRACK_FILE)
+    if format == "tiff":
+        return _holds_stacks(path, _TIFF_NAME)
+    return is_detached(path) if format == "geff" else is_v04_export(path)
+
+
+def _holds_stacks(folder: Path, stack: re.Pattern[str], *others: str) -> bool:
+    """Whether a folder holds stacks that we wrote, and nothing but these `others`."""
+    if not only_files(folder, lambda name: name in others or stack.fullmatch(name) is not None):
+        return False
+    stacks = [file for file in folder.iterdir() if file.name not in others]
+    return bool(stacks) and all(is_exported(file) for file in stacks)

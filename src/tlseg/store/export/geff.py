@@ -1,0 +1,48 @@
+"""Tracks as a GEFF that stands alone: nothing in it points at files that are not beside it any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tlseg.errors import LabelError
+from tlseg.store.export.target import attributes_of
+from tlseg.store.fs.location import one_line
+from tlseg.store.fs.place import Place
+
+MARK = "tlseg-export"
+"""Entry in the `extra` of a graph that tells an export, which may be replaced, from someone's graph."""
+
+
+def copy_geff(source: str, target: Path) -> int:
+    """Copy a graph, local or remote, and take out its links to label images; returns the number of its nodes.
+
+    Nodes keep `label`, so that they can still be joined to the pixels by whoever has them.
+
+    Raises
+    ------
+    LabelError
+        If the graph is damaged.
+    """
+    Place(source).get(target)
+    return detach(target)
+
+
+def is_detached(folder: Path) -> bool:
+    """Whether a folder is a graph that `detach` has changed."""
+    geff = attributes_of(folder).get("geff")
+    extra = geff.get("extra") if isinstance(geff, Mapping) else None
+    return isinstance(extra, Mapping) and extra.get(MARK) is True
+
+
+def detach(graph: Path) -> int:
+    """Take the links to label images out of a graph, mark it, and check it; returns the number of its nodes."""
+    from geff import GeffMetadata
+    from geff.core_io import read_to_memory
+
+    try:
+        meta = GeffMetadata.read(graph)
+        meta.model_copy(update={"related_objects": None, "extra": {**(meta.extra or {}), MARK: True}}).write(graph)
+        return len(read_to_memory(graph)["node_ids"])
+    except Exception as error:  # every backend and validator has errors of its own
+        raise LabelError(f"{graph} cannot be read as a GEFF graph ({one_line(error)}). Make it again.") from error

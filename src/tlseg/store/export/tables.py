@@ -1,0 +1,72 @@
+"""Tables for people and programs that want text: every nucleus with its units, and tracks as napari takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from tlseg.store.labels.tables import read_table
+from tlseg.store.labels.text import write_rows
+
+FRAMES_AT_ONCE = 64
+
+_VOXELS = ("z", "y", "x", *(f"bbox_{axis}{end}" for axis in "zyx" for end in (0, 1)))
+UNITS = {"t": "t_frames"} | {name: f"{name}_voxels" for name in _VOXELS}
+UNITS |= {"intensity_mean": "intensity_mean_grey", "intensity_sum": "intensity_sum_grey"}
+"""Columns whose name does not tell their unit yet, and what they are called in CSV."""
+
+
+def write_csv(
+    root: str,
+    name: str,
+    path: Path,
+    *,
+    frames: int,
+    interval_s: float | None,
+    progress: Callable[[int, int], None],
+) -> int:
+    """Write the table as CSV with units in its header, a few frames at a time; returns the number of rows.
+
+    Where the interval is known, `time_s` (seconds since the first frame) follows `t_frames`.
+    """
+    rows = 0
+    progress(0, frames)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        for start in range(0, max(frames, 1), FRAMES_AT_ONCE):
+            part = _rows(root, name, range(start, start + FRAMES_AT_ONCE), interval_s)
+            write_rows(part, file, header=start == 0)
+            rows += len(part)
+            progress(min(start + FRAMES_AT_ONCE, frames), frames)
+    return rows
+
+
+def csv_columns(root: str, name: str, *, interval_s: float | None) -> list[str]:
+    """Header that `write_csv` gives a table."""
+    return list(_rows(root, name, range(1), interval_s).columns)
+
+
+def napari_columns(*, is_2d: bool) -> list[str]:
+    """Header that `write_napari` gives tracks."""
+    return ["track_id", "t", *("yx" if is_2d else "zyx"), "parent", "lineage"]
+
+
+def write_napari(root: str, name: str, path: Path, *, is_2d: bool) -> int:
+    """Write the rows of a napari tracks layer, sorted by track and time; returns their number.
+
+    The first five columns (four in 2D) are the layer's data, in frames and voxels like the label layer's, whose scale
+    and translation they take; `parent` makes its graph and `lineage` is a feature.
+    """
+    first, *others = napari_columns(is_2d=is_2d)
+    rows: pd.DataFrame = read_table(root, name, columns=["track", *others])
+    rows = rows.rename(columns={"track": first}).sort_values([first, "t"], ignore_index=True)
+    write_rows(rows[[first, *others]], path)
+    return len(rows)
+
+
+def _rows(root: str, name: str, frames: range, interval_s: float | None) -> pd.DataFrame:
+    part = read_table(root, name, frames=frames)
+    if interval_s is not None:
+        part.insert(list(part.columns).index("t") + 1, "time_s", part["t"] * interval_s)
+    return part.rename(columns=UNITS)

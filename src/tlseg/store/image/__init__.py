@@ -1,0 +1,1 @@
+"""Pixels: movies as they come, OME-Zarr pyramids as they are written."""

@@ -1,0 +1,111 @@
+"""Which chunks does the store of an array not hold? Looked up as somebody asks, never all of them in advance.
+
+Names are compared folder by folder on this machine, and frame by frame in an object store, so the first missing chunks
+of a movie of any size are found at once and without a list of all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, product
+from math import prod
+from typing import TYPE_CHECKING
+
+from tlseg.store.fs.location import is_url, read_only_store
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+MANY = 100
+"""Missing chunks that are counted: to say how many more there are, all would have to be looked up."""
+
+FEW = 100
+"""Chunks of a frame below which an object store is asked for all frames at once: an answer holds a thousand names."""
+
+
+def missing_keys(
+    url: str,
+    key_of: Callable[[tuple[int, ...]], str],
+    *,
+    axes: str,
+    grid: tuple[int, ...],
+    wanted: Sequence[Sequence[int]],
+) -> Iterator[str]:
+    """Yield the keys of chunks that a store does not hold, in the order of their indices.
+
+    Parameters
+    ----------
+    url
+        Store that can be listed.
+    key_of
+        Key of a chunk (or shard) by its indices.
+    axes
+        Letters of the array's axes.
+    grid
+        Number of chunks along each axis.
+    wanted
+        Indices along each axis of the chunks that must be there.
+    """
+    first = key_of((0,) * len(axes))
+    head = first.removesuffix("/0" * len(axes))
+    nested = head != first
+    lead = len(axes) - len(axes.lstrip("tc"))
+    if not is_url(url):
+        yield from _not_in_folders(url, head, wanted) if nested else _not_there(url, map(key_of, product(*wanted)))
+    elif nested and prod(grid) >= FEW * prod(map(len, wanted[:lead])):
+        yield from _not_in_frames(read_only_store(url), head, wanted, lead)
+    else:
+        above = head if nested else first.rpartition("/")[0]
+        yield from _not_listed(read_only_store(url), above, map(key_of, product(*wanted)))
+
+
+def told(missing: Iterable[str]) -> str | None:
+    """Say how many chunks are missing, and which is the first; None where none is."""
+    found = list(islice(missing, MANY))
+    if not found:
+        return None
+    least = "at least " if len(found) == MANY else ""
+    return f"{least}{len(set(found))} chunks are missing, the first is {found[0]}"
+
+
+def _not_in_folders(url: str, head: str, wanted: Sequence[Sequence[int]]) -> Iterator[str]:
+    """Compare the names in a folder, and go into those that are there."""
+    here, *below = wanted
+    present = _names(f"{url}/{head}")
+    for index in here:
+        key = f"{head}/{index}"
+        if str(index) not in present:
+            yield from ("/".join((key, *map(str, place))) for place in product(*below))
+        elif below:
+            yield from _not_in_folders(url, key, below)
+
+
+def _not_there(url: str, keys: Iterable[str]) -> Iterator[str]:
+    return (key for key in keys if not os.path.exists(f"{url}/{key}"))  # noqa: PTH110, a Path per chunk is slow
+
+
+def _names(folder: str) -> set[str]:
+    """Names in a folder; a link that leads nowhere is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return {e.name for e in entries if not e.is_symlink() or os.path.exists(e.path)}  # noqa: PTH110
+    except OSError:
+        return set()
+
+
+def _not_in_frames(store: Store, head: str, wanted: Sequence[Sequence[int]], lead: int) -> Iterator[str]:
+    """List the keys of a frame at a time; the first `lead` axes are time and channels."""
+    for place in product(*wanted[:lead]):
+        frame = "/".join((head, *map(str, place)))
+        yield from _not_listed(store, frame, ("/".join((frame, *map(str, p))) for p in product(*wanted[lead:])))
+
+
+def _not_listed(store: Store, prefix: str, keys: Iterable[str]) -> Iterator[str]:
+    from tlseg.store.fs.zarr_loop import wait_for
+
+    async def collect() -> set[str]:
+        return {key async for key in store.list_prefix(f"{prefix}/")}
+
+    present = wait_for(collect())
+    return (key for key in keys if key not in present)

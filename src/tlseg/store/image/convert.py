@@ -1,0 +1,243 @@
+"""Make an OME-Zarr 0.5 movie of TIFFs or of another OME-Zarr, once, whatever the size.
+
+One slab of planes is in memory at a time. A conversion that was stopped never looks complete (`whole`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlseg.errors import MovieError
+from tlseg.geometry import Box, Spacing, as_spacing
+from tlseg.store.fs.place import Place, place_of
+from tlseg.store.image.image_writer import create_image
+from tlseg.store.image.inputs import Input, open_inputs
+from tlseg.store.image.pyramid import plan_pyramid, slabs
+from tlseg.store.image.tiff import Layout
+from tlseg.store.locks.whole import names_in, written_whole
+
+MARK = "converting.json"
+"""Object that is in an object store's OME-Zarr as long as a conversion writes it, or was stopped."""
+
+SLAB_BYTES = 256 * 2**20  # pixels held at once; a slab is never less than one region
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What a conversion wrote.
+
+    Attributes
+    ----------
+    path : str
+        The new movie.
+    shape : (t, c, z, y, x)
+        Its size at level 0.
+    dtype : str
+        Name of its data type.
+    spacing_um : (z, y, x)
+        Voxel spacing.
+    interval_s : float or None
+        Seconds between frames.
+    levels : int
+        Number of pyramid levels.
+    channel_names : tuple of str
+        One per channel.
+    notes : tuple of str
+        What a person should know: an unknown interval, a changed data type.
+    """
+
+    path: str
+    shape: tuple[int, int, int, int, int]
+    dtype: str
+    spacing_um: Spacing
+    interval_s: float | None
+    levels: int
+    channel_names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def convert(
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    spacing_um: Sequence[float] | None = None,
+    interval_s: float | None = None,
+    layout: Layout | None = None,
+    channel_names: Sequence[str] | None = None,
+    overwrite: bool = False,
+    allow_missing: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Converted:
+    """Convert TIFFs, a folder of TIFFs, or an OME-Zarr movie to an OME-Zarr 0.5 movie with a pyramid.
+
+    Parameters
+    ----------
+    inputs : str, Path or sequence of them
+        One TIFF; or several, one per time point; or a folder of them, in natural order; or one OME-Zarr.
+    out : str or Path
+        The new movie, a path or a URL that ends in `.zarr`.
+    spacing_um : (z, y, x) or (y, x) of float, optional
+        Voxel spacing; what the file says where not given.
+    interval_s : float, optional
+        Seconds between frames; what the file says where not given.
+    layout : Layout, optional
+        What the pages of plain TIFFs are.
+    channel_names : sequence of str, optional
+        One per channel.
+    overwrite : bool, default: False
+        Replace an OME-Zarr at `out`; one in an object store is gone as soon as the new one is begun.
+    allow_missing : bool, default: False
+        Accept absent chunks of an OME-Zarr input; they become its fill value.
+    progress : callable, optional
+        Called with (done, total) slabs.
+
+    Raises
+    ------
+    MovieError
+        If the input is not what it claims to be or does not say enough; one line.
+    RunError
+        If the output cannot be written, or another start writes it.
+    """
+    given = inputs if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
+    target = place_of(out)
+    check = partial(_check_target, target, overwrite)
+    check()
+    source = open_inputs(given, target=target.url, layout=layout or Layout(), allow_missing=allow_missing)
+    try:
+        spacing = _spacing(source, spacing_um)
+        interval = _positive(interval_s, "interval") or source.interval_s
+        names = _channel_names(source, channel_names)
+        pyramid = plan_pyramid(source.frame_shape, spacing_um=spacing, translation_um=source.translation_um)
+        dtype = _target_dtype(source)
+        with written_whole(target, mark=MARK, check=check) as part:
+            writer = create_image(
+                part,
+                pyramid=pyramid,
+                n_frames=source.n_frames,
+                dtype=dtype.str,
+                channel_names=names,
+                is_2d=source.is_2d,
+                interval_s=interval,
+                start_s=source.start_s if interval_s is None else 0.0,
+            )
+            most = SLAB_BYTES // max(dtype.itemsize, source.dtype.itemsize)
+            boxes = list(slabs(pyramid.regions, most_voxels=most))
+            total = source.n_frames * len(names) * len(boxes)
+            for done, (frame, channel, box) in enumerate(_places(source.n_frames, len(names), boxes)):
+                progress(done, total)
+                voxels = _cast(source.read(frame, channel, box), dtype, f"{source.name}, frame {frame}")
+                writer.write(frame, box, voxels, channel=channel)
+            progress(total, total)
+            writer.finish()
+    finally:
+        source.close()
+    return Converted(
+        path=str(target),
+        shape=(source.n_frames, len(names), *source.frame_shape),
+        dtype=dtype.name,
+        spacing_um=spacing,
+        interval_s=interval,
+        levels=len(pyramid.factors),
+        channel_names=names,
+        notes=_notes(source, dtype, interval),
+    )
+
+
+def _check_target(target: Place, overwrite: bool) -> None:
+    if not target.name.endswith(".zarr"):
+        raise MovieError(
+            f"{target.name} is the last argument, so it is the output. Expected a name that ends in .ome.zarr."
+        )
+    names = names_in(target)
+    if names is None or (target.remote and MARK in names):
+        return
+    if not {"zarr.json", ".zgroup", ".zattrs", ".zarray"} & set(names):
+        raise MovieError(f"{target} exists and is no OME-Zarr, so it is not replaced. Choose another output.")
+    if not overwrite:
+        raise MovieError(f"{target} exists. Use --overwrite to replace it, or choose another output.")
+
+
+def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
+    if given is not None:
+        spacing = as_spacing(given, is_2d=source.is_2d)
+        if spacing is None:
+            expected = "Y,X or Z,Y,X" if source.is_2d else "Z,Y,X"
+            raise MovieError(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
+        return spacing
+    z, y, x = source.spacing_um
+    z = 1.0 if source.is_2d and z is None else z
+    if z is None or y is None or x is None:
+        known = [f"{a} {v:g}" for a, v in zip("zyx", (z, y, x), strict=True) if v is not None and not source.is_2d]
+        says = f"says only {', '.join(known)} of" if known else "does not say"
+        order = "Y,X" if source.is_2d else "Z,Y,X"
+        raise MovieError(
+            f"{source.name} {says} how large its voxels are. Give their size in micrometres with --spacing {order}."
+        )
+    return (z, y, x)
+
+
+def _positive(value: float | None, what: str) -> float | None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise MovieError(f"The {what} {value} was given. Expected a positive number.")
+    return value
+
+
+def _channel_names(source: Input, given: Sequence[str] | None) -> tuple[str, ...]:
+    if given is not None and len(given) != len(source.channel_names):
+        raise MovieError(
+            f"{len(given)} channel names were given, {source.name} has {len(source.channel_names)} channels."
+        )
+    return tuple(given) if given is not None else source.channel_names
+
+
+def _places(n_frames: int, n_channels: int, boxes: Sequence[Box]) -> Iterator[tuple[int, int, Box]]:
+    return ((t, c, box) for t in range(n_frames) for c in range(n_channels) for box in boxes)
+
+
+def _target_dtype(source: Input) -> np.dtype[Any]:
+    changed = {"float64": "float32", "float16": "float32", "bool": "uint8", "int8": "int16"}
+    name = source.dtype.name
+    if name in ("uint8", "uint16", "int16", "float32"):
+        return np.dtype(name)
+    if name in ("int32", "uint32", "int64", "uint64"):
+        return np.dtype("uint16")
+    if name not in changed:
+        raise MovieError(f"{source.name} has {name} pixels. Expected grey values: integers, floats or booleans.")
+    return np.dtype(changed[name])
+
+
+def _cast(voxels: npt.NDArray[np.generic], dtype: np.dtype[Any], where: str) -> npt.NDArray[np.generic]:
+    if voxels.dtype.kind in "ui" and voxels.dtype.itemsize > 2 and voxels.size:
+        low, high = int(voxels.min()), int(voxels.max())
+        limits = np.iinfo(dtype)
+        if low < limits.min or high > limits.max:
+            raise MovieError(
+                f"{where} holds {voxels.dtype} pixels from {low} to {high}. Expected {limits.min} "
+                f"to {limits.max}, which "
+                f"fits {dtype}; rescale them first."
+            )
+    with np.errstate(over="ignore"):
+        cast = voxels.astype(dtype, copy=False)
+    if dtype.kind == "f" and not np.isfinite(cast).all():
+        raise MovieError(
+            f"{where} holds NaN or infinite pixels, or some beyond what {dtype} holds. Expected numbers; replace or "
+            "rescale them first."
+        )
+    return cast
+
+
+def _notes(source: Input, dtype: np.dtype[Any], interval_s: float | None) -> tuple[str, ...]:
+    notes = []
+    if dtype != source.dtype:
+        notes.append(f"pixels were {source.dtype.name}, are now {dtype.name}")
+    if interval_s is None and source.n_frames > 1:
+        notes.append("the time between frames is unknown; give it with --interval SECONDS")
+    return tuple(notes)

@@ -1,0 +1,193 @@
+"""One movie out of whatever a person points at: a TIFF, several, a folder of them, or an OME-Zarr.
+
+Whatever it was, it is read box by box, and says its size, spacing and interval before any pixel is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tlseg.errors import MovieError
+from tlseg.geometry import Box, Shape, Spacing
+from tlseg.store.fs.location import is_url, real
+from tlseg.store.image.chunks import told
+from tlseg.store.image.movie import MovieSource, open_source
+from tlseg.store.image.tiff import Layout, MaybeSpacing, TiffInfo, TiffReader, describe_tiff, natural_key
+
+_TIFF = (".tif", ".tiff")
+
+
+class Input(Protocol):
+    """A movie that can be read box by box."""
+
+    name: str
+    n_frames: int
+    frame_shape: Shape
+    dtype: np.dtype[Any]
+    spacing_um: MaybeSpacing
+    translation_um: Spacing
+    interval_s: float | None
+    start_s: float
+    channel_names: tuple[str, ...]
+    is_2d: bool
+
+    def read(self, frame: int, channel: int, box: Box) -> npt.NDArray[np.generic]:
+        """Read the voxels (z, y, x) of a box in native byte order."""
+
+    def close(self) -> None:
+        """Let go of open files."""
+
+
+def open_inputs(inputs: Sequence[str | Path], *, target: str, layout: Layout, allow_missing: bool) -> Input:
+    """Open what was given as one movie.
+
+    Parameters
+    ----------
+    inputs : sequence of str or Path
+        TIFF files, folders of them, or one OME-Zarr.
+    target : str
+        The output, which must not be among the inputs.
+    layout : Layout
+        What the pages of plain TIFFs are.
+    allow_missing : bool
+        Accept absent chunks of an OME-Zarr.
+
+    Raises
+    ------
+    MovieError
+        If the inputs are no movie or do not fit together.
+    """
+    if not inputs:
+        raise MovieError("Nothing to convert was given. Expected TIFF files, a folder of them, or an OME-Zarr movie.")
+    out, given = real(target), [real(path) for path in inputs]
+    if out in given:
+        raise MovieError(f"{target} is both input and output. Give another output; inputs are never written to.")
+    if any(path.startswith(f"{out}/") for path in given):
+        raise MovieError(f"{target} is the output and holds an input, which would be lost. Give another output.")
+    zarrs = [path for path in inputs if is_zarr(path)]
+    if zarrs and len(inputs) > 1:
+        raise MovieError(f"{zarrs[0]} is one of {len(inputs)} inputs. Expected one OME-Zarr alone, or TIFF files.")
+    if zarrs:
+        movie = _ZarrMovie(open_source(zarrs[0]))
+        if 0 in (movie.n_frames, *movie.frame_shape):
+            raise MovieError(f"{movie.name} is empty: {movie.n_frames} frames of {movie.frame_shape}. Expected pixels.")
+        if not allow_missing:
+            movie.check_complete()
+        return movie
+    return _TiffMovie(_describe_all(_files(inputs), layout))
+
+
+class _TiffMovie:
+    """Several TIFFs in a row along time; one is open at a time."""
+
+    def __init__(self, infos: Sequence[TiffInfo]) -> None:
+        first = infos[0]
+        self._infos = infos
+        self._starts = np.cumsum([0, *(i.sizes["T"] for i in infos)]).tolist()
+        self._reader: TiffReader | None = None
+        self.name = str(first.path)
+        self.n_frames: int = self._starts[-1]
+        self.frame_shape: Shape = (first.sizes["Z"], first.sizes["Y"], first.sizes["X"])
+        self.dtype = first.dtype
+        self.spacing_um = first.spacing_um
+        self.translation_um: Spacing = (0.0, 0.0, 0.0)
+        self.interval_s = first.interval_s
+        self.start_s = 0.0
+        self.channel_names = first.channel_names or tuple(f"channel {i}" for i in range(first.sizes["C"]))
+        self.is_2d = "Z" not in first.lead and first.sizes["Z"] == 1
+
+    def read(self, frame: int, channel: int, box: Box) -> npt.NDArray[np.generic]:
+        number = int(np.searchsorted(self._starts, frame, side="right")) - 1
+        info = self._infos[number]
+        if self._reader is None or self._reader.info is not info:
+            self.close()
+            self._reader = TiffReader(info)
+        return self._reader.read(frame - self._starts[number], channel, box)
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+class _ZarrMovie:
+    """All channels of an OME-Zarr image."""
+
+    def __init__(self, source: MovieSource) -> None:
+        self._channels = [replace(source, channel=c) for c in range(len(source.channel_names))]
+        self.name = source.url
+        self.n_frames = source.n_frames
+        self.frame_shape = source.frame_shape
+        self.dtype = np.dtype(source.dtype).newbyteorder("=")
+        z, y, x = source.spacing_um
+        self.spacing_um: MaybeSpacing = (None, None, None) if source.spacing_problem else (z, y, x)
+        self.translation_um = (0.0, 0.0, 0.0) if source.spacing_problem else source.translation_um
+        self.interval_s = source.interval_s
+        self.start_s = source.start_s
+        self.channel_names = source.channel_names
+        self.is_2d = source.is_2d
+
+    def check_complete(self) -> None:
+        if missing := told(key for c in self._channels for key in c.missing_chunks(range(self.n_frames))):
+            raise MovieError(
+                f"{self.name}: {missing}. Copy the movie again, or use --allow-missing if empty chunks were never written."
+            )
+
+    def read(self, frame: int, channel: int, box: Box) -> npt.NDArray[np.generic]:
+        return self._channels[channel].read(frame, box)
+
+    def close(self) -> None:
+        pass
+
+
+def is_zarr(path: str | Path) -> bool:
+    """Whether a path is a URL or a local Zarr node."""
+    local = Path(path)
+    return is_url(path) or any((local / name).exists() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray"))
+
+
+def _files(inputs: Sequence[str | Path]) -> list[Path]:
+    files: list[Path] = []
+    for entry in map(Path, inputs):
+        if entry.is_dir():
+            found = sorted((p for p in entry.iterdir() if _is_tiff(p)), key=natural_key)
+            if not found:
+                raise MovieError(
+                    f"{entry} holds no .tif or .tiff files and is no OME-Zarr. Expected a folder of stacks."
+                )
+            files += found
+        elif not entry.exists():
+            raise MovieError(f"{entry} does not exist. Expected a TIFF file, a folder of them, or an OME-Zarr movie.")
+        else:
+            files.append(entry)
+    return sorted(files, key=natural_key) if all(Path(p).is_file() for p in inputs) else files
+
+
+def _is_tiff(path: Path) -> bool:
+    return path.suffix.lower() in _TIFF and not path.name.startswith(".")
+
+
+def _describe_all(files: Sequence[Path], layout: Layout) -> list[TiffInfo]:
+    several = len(files) > 1
+    infos = [describe_tiff(path, layout=layout, unknown_pages="Z" if several else None) for path in files]
+    first = infos[0]
+    for info in infos:
+        if info.spread and several:
+            raise MovieError(f"{info.path} is part of an OME-TIFF that spans several files. Give only one of them.")
+        for what, a, b in (("shape (C, Z, Y, X)", _fixed(first), _fixed(info)), ("data type", first.dtype, info.dtype)):
+            if a != b:
+                raise MovieError(
+                    f"{info.path} has {what} {b}, but {first.path} has {a}. Expected all time points alike; convert "
+                    "them apart, or crop or cast them first."
+                )
+    return infos
+
+
+def _fixed(info: TiffInfo) -> tuple[int, ...]:
+    return tuple(info.sizes[a] for a in "CZYX")

@@ -1,0 +1,388 @@
+"""Movie in: open an OME-Zarr movie, local or remote, and read boxes of its frames.
+
+Nothing is read before it is asked for, and pixels are never written to. Workers open the movie themselves from a small
+`MovieSource`. It refuses to read an array that was replaced since by one of another shape, data type or layout: a local
+one at every read, a remote one, which costs a request, when a process opens it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlseg.errors import MovieError
+from tlseg.geometry import Box, Shape, Spacing
+from tlseg.store.fs.location import can_list, is_url, one_line, open_group, read_only_store, resolve
+from tlseg.store.image.chunks import missing_keys
+from tlseg.store.image.metadata import ImageMetadata, Json, parse_image
+
+if TYPE_CHECKING:
+    import xarray
+    from zarr import Array
+
+HERE = "."
+"""Address of a movie that holds the result itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovieSource:
+    """One channel of a movie, as a small value that travels to workers.
+
+    Attributes
+    ----------
+    url : str
+        Absolute path or URL of the OME-Zarr group.
+    array_path : str
+        Array of the chosen level inside the group.
+    axes : str
+        Letters of the array's axes among t, c, z, y, x.
+    channel : int
+        Index along c; 0 where there is none.
+    shape : (t, z, y, x)
+        Frames and voxels; 1 along an axis the array does not have.
+    dtype : str
+        Data type in numpy's spelling, byte order included.
+    spacing_um, translation_um : (z, y, x)
+        Voxel spacing, and position of the centre of the first voxel, micrometres.
+    spacing_problem : str or None
+        Why the spacing cannot be trusted; None where it can.
+    interval_s : float or None
+        Seconds between frames; None where unknown.
+    start_s : float
+        Time of the first frame.
+    channel_names : tuple of str
+        One per channel.
+    version : str
+        OME-Zarr version, "0.4" or "0.5".
+    is_2d : bool
+        Whether there is no z axis.
+    writable : bool
+        Whether labels can be added to the group itself: a local 0.5 group with write permission.
+    level_shapes : tuple of (z, y, x)
+        Shape of each pyramid level from `array_path`'s level on.
+    digest : str
+        Hash of the array's metadata when it was opened.
+    """
+
+    url: str
+    array_path: str
+    axes: str
+    channel: int
+    shape: tuple[int, int, int, int]
+    dtype: str
+    spacing_um: Spacing
+    translation_um: Spacing
+    spacing_problem: str | None
+    interval_s: float | None
+    start_s: float
+    channel_names: tuple[str, ...]
+    version: str
+    is_2d: bool
+    writable: bool
+    level_shapes: tuple[Shape, ...]
+    digest: str
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return self.shape[0]
+
+    @property
+    def frame_shape(self) -> Shape:
+        """Voxels (z, y, x) of a frame."""
+        return self.shape[1:]
+
+    @property
+    def chunk_shape(self) -> Shape:
+        """Voxels (z, y, x) that are decoded at once, 1 along an axis the array does not have."""
+        size = dict(zip(self.axes, _open_array(self, _stamp(self)).chunks, strict=True))
+        return (size.get("z", 1), size.get("y", 1), size.get("x", 1))
+
+    def read(self, frame: int, box: Box) -> npt.NDArray[np.generic]:
+        """Read the voxels (z, y, x) of a box of one frame, in native byte order.
+
+        Raises
+        ------
+        MovieError
+            If the box is not inside the movie, or a chunk is damaged.
+        """
+        if not (0 <= frame < self.n_frames and Box.of_shape(self.frame_shape).contains(box)):
+            raise MovieError(
+                f"{self.url}: frame {frame}, voxels {_spell(box)} were asked for. Expected a place inside "
+                f"{self.n_frames} frames of {self.frame_shape}."
+            )
+        array = _open_array(self, _stamp(self))
+        places: dict[str, int | slice] = {"t": frame, "c": self.channel} | dict(zip("zyx", box.slices, strict=True))
+        try:
+            voxels = np.asarray(array[tuple(places[a] for a in self.axes)])
+        except Exception as error:  # every store and codec has errors of its own
+            raise MovieError(
+                f"{self.url}: frame {frame}, voxels {_spell(box)} cannot be read ({one_line(error)}). "
+                "A chunk is damaged or cut short; copy or convert the movie again."
+            ) from error
+        space = [a for a in self.axes if a in "zyx"]
+        voxels = voxels.transpose([space.index(a) for a in "zyx" if a in space]).reshape(box.shape)
+        return np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("="))
+
+    def missing_chunks(self, frames: Iterable[int]) -> Iterator[str]:
+        """Yield the keys of chunks (or shards) of `frames` that the store does not hold, as they are asked for.
+
+        A reader sees the fill value there. There are none for stores that cannot be listed (http).
+        """
+        if not can_list(self.url):
+            return
+        array = _open_array(self, _stamp(self))
+        size = dict(zip(self.axes, array.shards or array.chunks, strict=True))
+        grid = {a: -(-n // size[a]) for a, n in zip(self.axes, array.shape, strict=True)}
+        wanted: dict[str, Sequence[int]] = {a: range(n) for a, n in grid.items()}
+        if "t" in wanted:
+            wanted["t"] = sorted({f // size["t"] for f in frames})
+        if "c" in wanted:
+            wanted["c"] = [self.channel // size["c"]]
+        yield from missing_keys(
+            self.url,
+            lambda place: f"{self.array_path}/{array.metadata.encode_chunk_key(place)}",
+            axes=self.axes,
+            grid=tuple(grid.values()),
+            wanted=tuple(wanted.values()),
+        )
+
+    def identity(self, *, root: str | None = None) -> Json:
+        """Everything that makes this the same input again, ready for JSON.
+
+        A movie that is itself the `root` of a result is told by its pixels alone, so that both can be moved together: its
+        address is `HERE`.
+        """
+        return {
+            "url": HERE if self.url == root else self.url,
+            "array": self.array_path,
+            "array_metadata": self.digest,
+            "axes": self.axes,
+            "channel": self.channel,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "spacing_um": list(self.spacing_um),
+        }
+
+
+def address_of(identity: Mapping[str, Any], *, root: str) -> str:
+    """Address of the movie of an `identity` that a result in `root` recorded; empty where it has none."""
+    url = str(identity.get("url", ""))
+    return root if url == HERE else url
+
+
+def open_source(path: str | Path, *, channel: int | str | None = None, level: int = 0) -> MovieSource:
+    """Open one channel of an OME-Zarr movie for reading box by box.
+
+    Parameters
+    ----------
+    path : str or Path
+        Local folder, or an http(s):// or s3:// URL, of an OME-Zarr 0.4 or 0.5 image.
+    channel : int or str, optional
+        Index or name along c; the first where not given.
+    level : int, default: 0
+        Pyramid level, 0 the finest.
+
+    Raises
+    ------
+    MovieError
+        If there is no readable image; one line that says what was found, expected, and what to do.
+    MissingExtraError
+        If a URL needs a file system that is not installed.
+    """
+    url = resolve(path)
+    image, arrays, writable = _open_image(url)
+    level = _check_level(level, image, url)
+    array = arrays[level]
+    sizes = dict(zip(image.axes, array.shape, strict=True))
+    t, z, y, x = (sizes.get(a, 1) for a in "tzyx")
+    n_channels = sizes.get("c", 1)
+    return MovieSource(
+        url=url,
+        array_path=image.paths[level],
+        axes="".join(image.axes),
+        channel=_channel_index(channel, image.channel_names, n_channels, url),
+        shape=(t, z, y, x),
+        dtype=array.dtype.str,
+        spacing_um=image.spacing_um(level),
+        translation_um=image.translation_um(level),
+        spacing_problem=image.spacing_problem,
+        interval_s=image.interval_s,
+        start_s=image.start_s(),
+        channel_names=_names(image.channel_names, n_channels),
+        version=image.version,
+        is_2d="z" not in image.axes,
+        writable=writable,
+        level_shapes=tuple(_space(image.axes, a.shape) for a in arrays[level:]),
+        digest=_digest(array),
+    )
+
+
+def open_movie(path: str | Path, *, channel: int | str | None = None, level: int = 0) -> xarray.DataArray:
+    """Open an OME-Zarr movie as a lazy array with physical coordinates.
+
+    Parameters
+    ----------
+    path : str or Path
+        Local folder, or an http(s):// or s3:// URL, of an OME-Zarr 0.4 or 0.5 image.
+    channel : int or str, optional
+        Index or name along c, which then is no dimension; all channels where not given.
+    level : int, default: 0
+        Pyramid level, 0 the finest.
+
+    Returns
+    -------
+    xarray.DataArray
+        Backed by dask, dimensions the image's own among (t, c, z, y, x) in that order. Coordinates: z, y, x in
+        micrometres, t in seconds (frame numbers where the interval is unknown), c the channel names. Attributes:
+        `units` (per dimension), `spacing_um` (z, y, x), `interval_s`, `source`.
+
+    Raises
+    ------
+    MovieError
+        If there is no readable image.
+    MissingExtraError
+        If a URL needs a file system that is not installed.
+    """
+    import dask.array
+    import xarray
+
+    url = resolve(path)
+    image, arrays, _ = _open_image(url)
+    level = _check_level(level, image, url)
+    array = arrays[level]
+    chunks = array.shards or array.chunks
+    data = dask.array.from_array(array, chunks=chunks, inline_array=True, name=False)  # type: ignore[no-untyped-call]
+    dims = [a for a in "tczyx" if a in image.axes]
+    data = data.transpose([image.axes.index(a) for a in dims])
+    coords = {a: (a, *_coordinate(image, level, a, n)) for a, n in zip(dims, data.shape, strict=True)}
+    movie = xarray.DataArray(
+        data,
+        dims=dims,
+        coords=coords,
+        name=url.rsplit("/", 1)[-1].split(".")[0] or "movie",
+        attrs={
+            "units": {a: coords[a][2]["units"] for a in dims if a != "c"},
+            "spacing_um": image.spacing_um(level),
+            "interval_s": image.interval_s,
+            "source": url,
+        },
+    )
+    n_channels = movie.sizes.get("c", 1)
+    if channel is None:
+        return movie
+    index = _channel_index(channel, image.channel_names, n_channels, url)
+    return movie.isel(c=index) if "c" in dims else movie
+
+
+@lru_cache(maxsize=64)
+def _open_array(source: MovieSource, stamp: tuple[int, ...]) -> Array[Any]:
+    """Open the array and compare it with what it was; done once for each `stamp`."""
+    import zarr
+
+    try:
+        array = zarr.open_array(read_only_store(source.url), path=source.array_path, mode="r")
+    except Exception as error:
+        raise MovieError(f"{source.url}: array {source.array_path!r} cannot be opened ({one_line(error)}).") from error
+    if _digest(array) != source.digest:
+        raise MovieError(f"{source.url} was replaced since it was opened. Open it again.")
+    return array
+
+
+def _stamp(source: MovieSource) -> tuple[int, ...]:
+    """What changes when a local array's metadata are written again; the same for all remote ones."""
+    if is_url(source.url):
+        return ()
+    for name in ("zarr.json", ".zarray"):
+        with suppress(OSError):
+            now = (Path(source.url) / source.array_path / name).stat()
+            return (now.st_mtime_ns, now.st_size, now.st_ino)
+    return ()
+
+
+def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
+    from zarr import Array
+
+    group = open_group(url)
+    image = parse_image(dict(group.attrs), where=url)
+    arrays = []
+    for path in image.paths:
+        try:
+            array = group[path]
+        except Exception as error:
+            raise MovieError(
+                f"{url}: its metadata name the array {path!r}, which cannot be opened ({one_line(error)}). "
+                "Copy or convert the movie again."
+            ) from error
+        if not isinstance(array, Array):
+            raise MovieError(f"{url}: its metadata name the array {path!r}, which is a group. Expected an array.")
+        if array.ndim != len(image.axes):
+            raise MovieError(
+                f"{url}: array {path!r} has {array.ndim} dimensions {array.shape}, its metadata list "
+                f"{len(image.axes)} axes ({', '.join(image.axes)}). Expected one axis per "
+                "dimension; correct the metadata "
+                "or convert the movie again."
+            )
+        arrays.append(array)
+    zarr_3 = group.metadata.zarr_format == 3
+    writable = zarr_3 and image.version == "0.5" and not is_url(url) and os.access(url, os.W_OK)
+    return image, arrays, writable
+
+
+def _check_level(level: int, image: ImageMetadata, url: str) -> int:
+    if not 0 <= level < len(image.paths):
+        raise MovieError(f"{url}: level {level} was asked for. Expected 0 (the finest) to {len(image.paths) - 1}.")
+    return level
+
+
+def _channel_index(channel: int | str | None, names: tuple[str, ...], count: int, url: str) -> int:
+    if channel is None:
+        return 0
+    if isinstance(channel, str) and channel in names[:count]:
+        return names.index(channel)
+    if isinstance(channel, Integral) or (isinstance(channel, str) and channel.isdecimal()):
+        index = int(channel)
+        if 0 <= index < count and not isinstance(channel, bool):
+            return index
+    known = ", ".join(repr(n) for n in names[:count]) or "none named"
+    raise MovieError(f"{url}: channel {channel!r} was asked for. Expected 0 to {count - 1} or a name ({known}).")
+
+
+def _names(names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    return tuple(names[i] if i < len(names) else f"channel {i}" for i in range(count))
+
+
+def _coordinate(image: ImageMetadata, level: int, axis: str, size: int) -> tuple[Any, dict[str, str]]:
+    if axis == "c":
+        return list(_names(image.channel_names, size)), {}
+    if axis == "t" and image.interval_s is None:
+        return np.arange(size), {"units": "frame"}
+    place = image.axes.index(axis)
+    values = image.translations[level][place] + np.arange(size) * image.scales[level][place]
+    return values, {"units": "second" if axis == "t" else "micrometer"}
+
+
+def _space(axes: tuple[str, ...], shape: tuple[int, ...]) -> Shape:
+    sizes = dict(zip(axes, shape, strict=True))
+    z, y, x = (sizes.get(a, 1) for a in "zyx")
+    return (z, y, x)
+
+
+def _digest(array: Array[Any]) -> str:
+    metadata = {k: v for k, v in array.metadata.to_dict().items() if k != "attributes"}
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _spell(box: Box) -> str:
+    return "[" + ", ".join(f"{a}:{b}" for a, b in zip(box.start, box.stop, strict=True)) + "]"

@@ -1,0 +1,365 @@
+"""What a TIFF says it is (axes, spacing, interval, channels), and its pixels plane by plane.
+
+Handles plain, ImageJ, OME and tifffile's own TIFFs. At most one plane is decoded at a time, never a whole file.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from tlseg.errors import MovieError
+from tlseg.geometry import Box
+from tlseg.store.fs.location import one_line
+from tlseg.store.image.metadata import Json, micrometres, seconds
+
+_BROKEN = re.compile(
+    r"invalid (page|value) offset|corrupted|suspicious"
+)  # what tifffile logs of a file that breaks off
+
+MaybeSpacing = tuple[float | None, float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the person says about the pages of plain TIFFs.
+
+    Attributes
+    ----------
+    axes : str or None
+        All axes, slowest first, such as "TZYX".
+    planes, channels : int or None
+        Planes per time point and channels, where pages are one long row.
+    """
+
+    axes: str | None = None
+    planes: int | None = None
+    channels: int | None = None
+
+    def __post_init__(self) -> None:
+        axes = self.axes
+        if axes is not None and (
+            not axes.endswith("YX") or len(set(axes)) != len(axes) or not set(axes) <= set("TCZYX")
+        ):
+            raise MovieError(f"Axes {axes!r} were given. Expected letters among T, C, Z and then YX, such as TZYX.")
+        for what, count in (("planes", self.planes), ("channels", self.channels)):
+            if count is not None and count < 1:
+                raise MovieError(f"{count} {what} were given. Expected at least 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class TiffInfo:
+    """What one TIFF says it is.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    lead : str
+        Letters among T, C, Z of its planes, slowest first.
+    sizes : dict of str to int
+        Length of each of T, C, Z, Y, X; 1 where absent.
+    dtype : numpy.dtype
+        Data type in native byte order.
+    spacing_um : (z, y, x) of float or None
+        Micrometres; None where the file does not say.
+    interval_s : float or None
+        Seconds between frames.
+    channel_names : tuple of str
+        Empty where the file does not say.
+    spread : bool
+        Whether its planes lie in other files too (a multi-file OME-TIFF).
+    """
+
+    path: Path
+    lead: str
+    sizes: dict[str, int]
+    dtype: np.dtype[Any]
+    spacing_um: MaybeSpacing
+    interval_s: float | None
+    channel_names: tuple[str, ...]
+    spread: bool
+
+
+def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str | None) -> TiffInfo:
+    """Read what a TIFF says it is, no pixels.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    layout : Layout
+        What the person says about its pages.
+    unknown_pages : str or None
+        Axis that pages of unknown meaning are; None to refuse them.
+
+    Raises
+    ------
+    MovieError
+        If it is no TIFF, or does not say what its pages are and nobody else does.
+    """
+    with _listening() as complaints, _open(path) as tif:
+        series = _only_series(tif, path)
+        broken = [line for line in complaints if _BROKEN.search(line)]
+        if broken:
+            raise MovieError(f"{path} is damaged or cut short ({broken[0][:160]}). Copy it again.")
+        lead, lead_sizes = _lead(series, path, layout, unknown_pages)
+        spacing, interval, names = _facts(tif)
+        y, x = series.shape[series.axes.index("Y")], series.shape[series.axes.index("X")]
+        sizes = {"T": 1, "C": 1, "Z": 1} | dict(zip(lead, lead_sizes, strict=True)) | {"Y": y, "X": x}
+        return TiffInfo(
+            path=path,
+            lead=lead,
+            sizes=sizes,
+            dtype=np.dtype(series.dtype).newbyteorder("="),
+            spacing_um=spacing,
+            interval_s=interval,
+            channel_names=names if len(names) == sizes["C"] else (),
+            spread=bool(getattr(series, "is_multifile", False)),
+        )
+
+
+class TiffReader:
+    """Reads boxes of one TIFF; a context manager that holds the file open."""
+
+    def __init__(self, info: TiffInfo) -> None:
+        self.info = info
+        self._tif = _open(info.path)
+        try:
+            self._series = _only_series(self._tif, info.path)
+            self._memory = self._map()
+        except BaseException:
+            self._tif.close()
+            raise
+
+    def __enter__(self) -> TiffReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._memory = None
+        self._tif.close()
+
+    def read(self, frame: int, channel: int, box: Box) -> npt.NDArray[np.generic]:
+        """Read the voxels (z, y, x) of a box of one frame and channel, in native byte order.
+
+        Raises
+        ------
+        MovieError
+            If a plane is damaged or cut short.
+        """
+        voxels = np.empty(box.shape, dtype=self.info.dtype)
+        rows, columns = box.slices[1:]
+        for i, z in enumerate(range(box.start[0], box.stop[0])):
+            voxels[i] = self._plane(frame, channel, z)[rows, columns]
+        return voxels
+
+    def _plane(self, frame: int, channel: int, z: int) -> npt.NDArray[np.generic]:
+        place = {"T": frame, "C": channel, "Z": z}
+        number = 0
+        for axis in self.info.lead:
+            number = number * self.info.sizes[axis] + place[axis]
+        if self._memory is not None:
+            plane: npt.NDArray[np.generic] = self._memory[number]
+            return plane
+        return self._decode(number, f"t {frame}, c {channel}, z {z}")
+
+    def _map(self) -> npt.NDArray[np.generic] | None:
+        """Uncompressed planes that follow each other on disk as (planes, y, x), without reading them."""
+        info, offset = self.info, self._series.dataoffset
+        if offset is None or info.spread:
+            return None
+        planes = math.prod(info.sizes[a] for a in info.lead)
+        dtype = info.dtype.newbyteorder(self._tif.byteorder)
+        shape = (planes, info.sizes["Y"], info.sizes["X"])
+        expected, found = offset + math.prod(shape) * dtype.itemsize, info.path.stat().st_size
+        if found < expected:
+            raise MovieError(
+                f"{info.path} is cut short: {found} bytes, expected at least {expected} for its pixels. Copy it again."
+            )
+        return np.memmap(info.path, dtype=dtype, mode="r", offset=offset, shape=shape)
+
+    def _decode(self, number: int, where: str) -> npt.NDArray[np.generic]:
+        samples = self._series.shape[self._series.axes.index("S")] if "S" in self._series.axes else 1
+        index, sample = divmod(number, samples)
+        try:
+            page = self._series.pages[index]
+            _check_complete(page)
+            plane: npt.NDArray[np.generic] = np.asarray(page.asarray())
+        except Exception as error:  # damaged pages fail in as many ways as there are codecs
+            raise MovieError(
+                f"{self.info.path}: the plane at {where} cannot be read ({one_line(error)}). "
+                "The file is damaged or cut short; copy it again."
+            ) from error
+        return plane[sample] if plane.ndim == 3 else plane
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key that puts t2 before t10."""
+    parts = re.split(r"(\d+)", str(path).lower())
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts]
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record.getMessage())
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """Collect what tifffile only logs: it takes a file whose page list breaks off for a shorter one."""
+    logger, listener = logging.getLogger("tifffile"), _Listener()
+    logger.addHandler(listener)
+    try:
+        yield listener.heard
+    finally:
+        logger.removeHandler(listener)
+
+
+def _open(path: Path) -> tifffile.TiffFile:
+    try:
+        return tifffile.TiffFile(path)
+    except FileNotFoundError as error:
+        raise MovieError(f"{path} does not exist. Expected a TIFF file; check the path.") from error
+    except Exception as error:  # a damaged header fails in many ways
+        raise MovieError(f"{path} cannot be opened as TIFF ({one_line(error)}). It is damaged or no TIFF.") from error
+
+
+def _only_series(tif: tifffile.TiffFile, path: Path) -> Any:
+    try:
+        series = tif.series
+    except Exception as error:
+        raise MovieError(
+            f"{path}: its pages cannot be listed ({one_line(error)}). It is damaged or cut short."
+        ) from error
+    if not series or 0 in series[0].shape:
+        raise MovieError(f"{path} holds no image. It is empty or cut short; copy it again.")
+    if len(series) > 1:
+        shapes = ", ".join(str(s.shape) for s in series[:4])
+        raise MovieError(
+            f"{path} holds {len(series)} images of shapes {shapes}. Expected one; save each to its own file."
+        )
+    return series[0]
+
+
+def _lead(series: Any, path: Path, layout: Layout, unknown_pages: str | None) -> tuple[str, list[int]]:
+    axes, shape = str(series.axes), [int(n) for n in series.shape]
+    if axes[-2:] != "YX":
+        raise MovieError(
+            f"{path} is a colour image (axes {axes}, shape {series.shape}). Expected grey values; split channels."
+        )
+    lead, sizes = axes[:-2], shape[:-2]
+    if layout.axes or layout.planes or layout.channels:
+        return _stated(path, layout, sizes)
+    if set(lead) <= set("TCZ"):
+        return lead, sizes
+    if len(lead) == 1 and unknown_pages and lead != "S":
+        return unknown_pages, sizes
+    raise MovieError(
+        f"{path} does not say what its {math.prod(sizes)} pages are (axes {axes}, shape "
+        f"{series.shape}). Say it with --axes: "
+        "ZYX for one stack, TYX for a 2D movie, TZYX with --planes N for N planes per time point."
+    )
+
+
+def _stated(path: Path, layout: Layout, sizes: list[int]) -> tuple[str, list[int]]:
+    axes = layout.axes or ("TZYX" if layout.channels is None else "TZCYX" if layout.planes else "TCYX")
+    stated = axes[:-2]
+    if len(stated) == len(sizes) and not (layout.planes or layout.channels):
+        return stated, sizes
+    pages = math.prod(sizes)
+    known = {a: n for a, n in (("Z", layout.planes), ("C", layout.channels)) if n is not None and a in stated}
+    open_axes = [a for a in stated if a not in known]
+    rest, odd = divmod(pages, math.prod(known.values()))
+    if odd or len(open_axes) > 1 or (not open_axes and rest != 1):
+        given = ", ".join(f"{n} along {a}" for a, n in known.items()) or "no counts"
+        raise MovieError(
+            f"{path} has {pages} pages, which do not fill axes {axes} with {given}. Expected a "
+            "whole number of time points; "
+            "check --axes, --planes and --channels."
+        )
+    return stated, [known.get(a, rest) for a in stated]
+
+
+def _facts(tif: tifffile.TiffFile) -> tuple[MaybeSpacing, float | None, tuple[str, ...]]:
+    if tif.is_ome and tif.ome_metadata:
+        return _ome_facts(tif.ome_metadata)
+    if tif.is_imagej and tif.imagej_metadata:
+        return _resolution_facts(tif, tif.imagej_metadata)
+    if tif.is_shaped and tif.shaped_metadata:
+        return _resolution_facts(tif, tif.shaped_metadata[0])
+    return (None, None, None), None, ()
+
+
+def _ome_facts(xml: str) -> tuple[MaybeSpacing, float | None, tuple[str, ...]]:
+    try:
+        image = _first(_first(tifffile.xml2dict(xml).get("OME")).get("Image"))
+    except Exception:  # broken XML says nothing, which is what is returned
+        return (None, None, None), None, ()
+    pixels = _first(image.get("Pixels"))
+    z, y, x = (
+        _times(pixels.get(f"PhysicalSize{a}"), micrometres(str(pixels.get(f"PhysicalSize{a}Unit", "µm"))))
+        for a in "ZYX"
+    )
+    interval = _times(pixels.get("TimeIncrement"), seconds(str(pixels.get("TimeIncrementUnit", "s"))))
+    channels = pixels.get("Channel") or []
+    channels = channels if isinstance(channels, list) else [channels]
+    names = tuple(str(c.get("Name") or f"channel {i}") for i, c in enumerate(channels) if isinstance(c, Mapping))
+    return (z, y, x), interval, names
+
+
+def _resolution_facts(
+    tif: tifffile.TiffFile, said: Mapping[str, Any]
+) -> tuple[MaybeSpacing, float | None, tuple[str, ...]]:
+    unit = micrometres(str(said.get("unit") or ""))
+    y, x = (_times(_pixel_size(tif, tag), unit) for tag in ("YResolution", "XResolution"))
+    interval = _times(said.get("finterval"), seconds(str(said.get("tunit") or "s")))
+    return (_times(said.get("spacing"), unit), y, x), interval, ()
+
+
+def _pixel_size(tif: tifffile.TiffFile, tag: str) -> float | None:
+    found = tif.pages.first.tags.get(tag)
+    if found is None or not isinstance(found.value, tuple) or not all(found.value):
+        return None
+    pixels, units = found.value
+    return float(units / pixels)
+
+
+def _times(value: Any, factor: float | None) -> float | None:
+    if factor is None or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        return None
+    return float(f"{value * factor:.12g}")  # 0.1 mm is 100 um, not 100.00000000000001
+
+
+def _first(value: Any) -> Json:
+    value = value[0] if isinstance(value, list) and value else value
+    return value if isinstance(value, dict) else {}
+
+
+def _check_complete(page: Any) -> None:
+    if page is None:
+        raise ValueError("no page where one is expected")
+    size = page.parent.filehandle.size
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if not count or offset + count > size:
+            raise ValueError(f"pixels at bytes {offset} to {offset + count} of a file of {size}")

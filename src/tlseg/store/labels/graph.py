@@ -1,0 +1,165 @@
+"""Read a GEFF graph, ours or anyone's, or say in one line what is wrong with it.
+
+What is returned holds together: properties are as long as what they belong to, every edge joins two nodes, and time goes
+on along it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tlseg.errors import LabelError
+from tlseg.store.fs.location import is_url, one_line, open_store
+from tlseg.store.fs.place import Place
+
+AGAIN = "Copy the graph again, or make it again."
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes and edges.
+
+    Attributes
+    ----------
+    nodes, edges : mapping of str to arrays
+        Properties, (n,) and (m,); the time of nodes as int64 frame numbers.
+    missing : mapping of str to (n,) bool
+        Nodes without a value, of properties that are optional; what stands in their place means nothing.
+    ends : (m, 2) int64
+        Rows of the nodes that each edge joins, the earlier one first.
+    """
+
+    nodes: Mapping[str, NDArray[Any]]
+    edges: Mapping[str, NDArray[Any]]
+    missing: Mapping[str, NDArray[np.bool_]]
+    ends: NDArray[np.int64]
+
+
+def read_metadata(place: Place) -> Any:
+    """Read what a graph says about itself, as `geff.GeffMetadata`.
+
+    Raises
+    ------
+    LabelError
+        When it cannot be read.
+    """
+    from geff import GeffMetadata
+
+    try:
+        return GeffMetadata.read(geff_store(place.url))
+    except Exception as error:  # every backend and validator has errors of its own
+        raise LabelError(f"{place} cannot be read as a GEFF graph ({one_line(error)}). {AGAIN}") from error
+
+
+def read_graph(
+    place: Place, *, time: str, nodes: Iterable[str] | None = None, edges: Iterable[str] | None = None
+) -> Graph:
+    """Read a graph whose nodes have a frame number.
+
+    Parameters
+    ----------
+    place
+        The graph.
+    time
+        Property of nodes that is their frame.
+    nodes, edges
+        Properties to read; all by default.
+
+    Raises
+    ------
+    LabelError
+        When the graph cannot be read, or contradicts itself.
+    """
+    from geff import GeffReader
+
+    try:
+        reader = GeffReader(geff_store(place.url), validate=False)
+        reader.read_node_props(reader.metadata.node_props_metadata if nodes is None else nodes)
+        reader.read_edge_props(reader.metadata.edge_props_metadata if edges is None else edges)
+        # A number that is none becomes any frame here, and is found below.
+        with np.errstate(invalid="ignore"):
+            found = reader.build()
+    except Exception as error:  # every backend and validator has errors of its own
+        raise LabelError(f"{place} cannot be read as a GEFF graph ({one_line(error)}). {AGAIN}") from error
+    ids, pairs = np.asarray(found["node_ids"]), np.asarray(found["edge_ids"])
+    props = {name: _arrays(found[name], "values") for name in ("node_props", "edge_props")}
+    missing = _arrays(found["node_props"], "missing")
+    _check_lengths(place, ids, pairs, {**props, "missing": missing})
+    ends = _ends(place, ids, pairs)
+    frames = _frames(place, props["node_props"][time], time, missing=missing.get(time))
+    if not reader.metadata.directed:
+        back = frames[ends[:, 0]] > frames[ends[:, 1]]
+        ends[back] = ends[back, ::-1]
+    _check_forward(place, ids, frames, ends)
+    return Graph({**props["node_props"], time: frames}, props["edge_props"], missing, ends)
+
+
+def geff_store(url: str) -> Any:
+    """What the GEFF library opens for a graph: a path, or a remote store, which it wants to be writable."""
+    if not is_url(url):
+        return url
+    from tlseg.store.fs.remote import GuardedStore
+
+    return GuardedStore(open_store(url))
+
+
+def _arrays(props: Mapping[str, Any], part: str) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(prop[part]) for name, prop in props.items() if prop[part] is not None}
+
+
+def _check_lengths(
+    place: Place, ids: NDArray[Any], pairs: NDArray[Any], props: Mapping[str, Mapping[str, NDArray[Any]]]
+) -> None:
+    if ids.ndim != 1 or pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise LabelError(
+            f"{place} has node numbers of shape {ids.shape} and edges of shape {pairs.shape}; expected (n,) and (m, 2). "
+            f"{AGAIN}"
+        )
+    for part, kind, whole in (
+        ("node_props", "node", len(ids)),
+        ("missing", "node", len(ids)),
+        ("edge_props", "edge", len(pairs)),
+    ):
+        for name, values in props[part].items():
+            if len(values) != whole:
+                raise LabelError(f"{place} has {whole} {kind}s, but their {name} has {len(values)} values. {AGAIN}")
+
+
+def _ends(place: Place, ids: NDArray[Any], pairs: NDArray[Any]) -> NDArray[np.int64]:
+    index = pd.Index(ids)
+    if not index.is_unique:
+        raise LabelError(f"{place} has several nodes numbered {index[index.duplicated()][0]}. {AGAIN}")
+    ends: NDArray[np.int64] = index.get_indexer(pd.Index(pairs.ravel())).astype(np.int64).reshape(-1, 2)
+    if (ends < 0).any():
+        edge = pairs[(ends < 0).any(axis=1)][0]
+        raise LabelError(f"{place} has an edge from node {edge[0]} to node {edge[1]}, and one of them is none. {AGAIN}")
+    return ends
+
+
+def _frames(place: Place, times: NDArray[Any], name: str, *, missing: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    if times.dtype.kind not in "iuf" or (missing is not None and missing.any()):
+        raise LabelError(f"{place} has nodes without a frame number along {name}. Store the frame of each node.")
+    with np.errstate(invalid="ignore"):
+        frames: NDArray[np.int64] = times.astype(np.int64)
+    wrong = frames != times
+    if wrong.any():
+        raise LabelError(
+            f"{place} has times that are not frame numbers along {name}: {times[wrong][0]}. Store the frame of each node."
+        )
+    return frames
+
+
+def _check_forward(place: Place, ids: NDArray[Any], frames: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
+    back = frames[ends[:, 0]] >= frames[ends[:, 1]]
+    if back.any():
+        (a, b) = ends[back][0]
+        raise LabelError(
+            f"{place} has an edge from node {ids[a]} in frame {frames[a]} to node {ids[b]} in frame {frames[b]}; expected "
+            f"edges that go on in time. {AGAIN}"
+        )

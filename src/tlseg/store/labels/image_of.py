@@ -1,0 +1,74 @@
+"""Which image do labels belong to, and at which of its frames do they start?
+
+The image beside labels may be of other frames, or of another movie. One that does not cover them is left out, and a note
+says why; it is never paired with labels of another time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tlseg.store.fs.location import open_group
+from tlseg.store.image.movie import MovieSource, open_source
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found beside labels.
+
+    Attributes
+    ----------
+    image : MovieSource or None
+        Image of the same voxels that has all frames of the labels.
+    first : int
+        Its frame that shows what the labels' first frame labels; 0 where there is no image.
+    note : str
+        Why an image was left out, empty where none was.
+    """
+
+    image: MovieSource | None
+    first: int = 0
+    note: str = ""
+
+
+def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None) -> Found:
+    """Find the image that labels belong to.
+
+    Parameters
+    ----------
+    labels
+        A label movie.
+    root
+        OME-Zarr group that holds it, and maybe an image.
+    channel
+        Channel of the image, the first where not given.
+
+    Raises
+    ------
+    MovieError
+        If the image is damaged.
+    """
+    attributes = dict(open_group(root).attrs)
+    ome = attributes.get("ome", attributes)
+    if not isinstance(ome, dict) or "multiscales" not in ome:
+        return Found(None)
+    image = open_source(root, channel=channel)
+    if image.frame_shape != labels.frame_shape:
+        return Found(
+            None,
+            note=f"The image has frames of {image.frame_shape} voxels and the labels of {labels.frame_shape}, so it was "
+            "left out.",
+        )
+    first = _shift(labels, image)
+    if not 0 <= first <= image.n_frames - labels.n_frames:
+        return Found(
+            None, note=f"The image has {image.n_frames} frames and lacks some of the labels', so it was left out."
+        )
+    return Found(image, first)
+
+
+def _shift(labels: MovieSource, image: MovieSource) -> int:
+    """Frames from the image's first to the labels', by time; 0 where times are unknown."""
+    if not (image.interval_s and labels.interval_s):
+        return 0
+    return round((labels.start_s - image.start_s) / image.interval_s)

@@ -1,0 +1,366 @@
+"""Open the labels that anyone's files hold, frame by frame.
+
+TIFF images, folders of them, Cell Tracking Challenge folders, zarr groups and arrays all become one `LabelMovie`:
+frames of (z, y, x) labels that are read box by box, so that no movie has to fit in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tlseg.errors import LabelError, MovieError
+from tlseg.geometry import Box, Shape, Spacing
+from tlseg.store.fs.location import one_line, text_of
+from tlseg.store.fs.place import Place
+from tlseg.store.image.inputs import is_zarr
+from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, natural_key
+
+Labels = npt.NDArray[np.generic]
+
+TRACK_FILES = ("man_track.txt", "res_track.txt")
+_MOST = 2**63 - 1
+_CTC_NAME = re.compile(r"(?:man_track|man_seg|mask)_?(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMovie:
+    """Label images through time, wherever they come from.
+
+    Attributes
+    ----------
+    source : str
+        What was opened, for messages.
+    frames : tuple of int
+        Frame numbers, ascending; an OME-Zarr that starts later than its movie counts as the movie does.
+    frame_shape : callable
+        Voxels along (z, y, x) of a frame; 2D images have one plane. Frames of a folder may differ.
+    spacing_um : (z, y, x) float or None
+        Micrometres per voxel, where the file tells.
+    chunk : (z, y, x) int or None
+        Box in which reading is cheapest; None where a frame is read whole.
+    numbered : bool
+        Whether file names carry the frame numbers, so that frames may be missing.
+    planes : mapping of int to ints
+        Frames of which only some z planes are labelled, and which; empty where frames are whole.
+    track_file : Path or None
+        Cell Tracking Challenge track file.
+    geff : str or None
+        Graph of the same objects.
+    segmented : tuple of int
+        Frames that the run segmented where it left out others, which are empty; none where all of them count.
+    movie_frames : tuple of int
+        Frames of the segmented movie that these are, where a run record says so.
+    """
+
+    source: str
+    frames: tuple[int, ...]
+    frame_shape: Callable[[int], Shape]
+    read_box: Callable[[int, Box], Labels]
+    spacing_um: Spacing | None = None
+    chunk: Shape | None = None
+    numbered: bool = False
+    planes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    track_file: Path | None = None
+    geff: str | None = None
+    segmented: tuple[int, ...] = ()
+    movie_frames: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along (z, y, x) of the first frame."""
+        return self.frame_shape(self.frames[0])
+
+    def read(self, frame: int, box: Box) -> Labels:
+        """Return the labels inside `box` of one frame, shape `box.shape`, as stored (0 is background)."""
+        return self.read_box(frame, box)
+
+    def tracks(self) -> pd.DataFrame | None:
+        """Return the track file as columns track, start, end, parent (0: none); None where there is none."""
+        return None if self.track_file is None else read_track_file(self.track_file)
+
+    def links(self) -> pd.DataFrame | None:
+        """Return the graph's edges as columns frame, label, next_frame, next_label; None where there is no graph."""
+        if self.geff is None:
+            return None
+        from tlseg.store.labels.label_movie_zarr import read_geff_links
+
+        links, ends = read_geff_links(self.geff), ["frame", "next_frame"]
+        # A graph counts frames from 0, whatever they are called here; it may reach beyond them.
+        links = links[links[ends].isin(range(len(self.frames))).all(axis=1)]
+        numbers = np.asarray(self.frames, dtype=np.int64)
+        return links.assign(**{end: numbers[links[end]] for end in ends})
+
+    def numbered_as(self, frames: Sequence[int]) -> LabelMovie:
+        """Return the same movie under other frame numbers, as many as it has."""
+        old = dict(zip(frames, self.frames, strict=True))
+        return replace(
+            self,
+            frames=tuple(frames),
+            frame_shape=lambda frame: self.frame_shape(old[frame]),
+            read_box=lambda frame, box: self.read_box(old[frame], box),
+            planes={new: self.planes[t] for new, t in old.items() if t in self.planes},
+            segmented=tuple(new for new, t in old.items() if t in self.segmented),
+        )
+
+
+def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Sequence[str] = ("nuclei",)) -> LabelMovie:
+    """Open label images of any supported kind, without reading pixels.
+
+    Parameters
+    ----------
+    path : str or Path
+        A label TIFF (2D, 3D, or with time); a folder of label TIFFs, one per frame in natural order; a Cell Tracking
+        Challenge folder (`maskTTT.tif`, `man_trackTTT.tif` or `man_segTTT.tif`, with or without its track file); an
+        OME-Zarr image with `labels/`, an OME-Zarr label image, or a zarr array; the latter three also as a URL.
+    name : str, optional
+        Label image inside an OME-Zarr.
+    prefer : sequence of str
+        Where no name is given: the first of these that is there, or else the only label image.
+
+    Raises
+    ------
+    LabelError
+        When there is nothing there, or nothing that holds labels.
+    MovieError
+        When `path` is none.
+    """
+    text = text_of(path)
+    place = Path(text)
+    if not text:
+        raise LabelError("An empty path was given for labels. Give a TIFF, a folder of TIFFs, or an OME-Zarr.")
+    if is_zarr(text) or place.suffix == ".zarr":
+        from tlseg.store.labels.label_movie_zarr import open_zarr_labels
+
+        movie = open_zarr_labels(text, name=name, prefer=prefer)
+        chosen = _chosen_frames(movie)
+        if len(chosen) == len(movie.frames):
+            return replace(movie, movie_frames=tuple(chosen))
+        return replace(movie, segmented=movie.frames[chosen.start : chosen.stop])
+    if not place.exists():
+        raise LabelError(f"There is nothing at {text}. Check the path.")
+    if place.is_dir():
+        return _open_folder(place)
+    if not _is_tiff(place):
+        raise LabelError(
+            f"{text} is not a file of labels that can be read. Give a TIFF, a folder of TIFFs, or an OME-Zarr."
+        )
+    return _open_tiff(place)
+
+
+def movie_of_array(array: Any, *, spacing_um: Spacing | None = None, source: str = "the array") -> LabelMovie:
+    """Wrap an array of labels (y, x), (z, y, x) or (t, z, y, x); lazy arrays are read box by box."""
+    ndim = len(array.shape)
+    if ndim not in (2, 3, 4):
+        raise LabelError(f"{source} has {ndim} axes; expected (y, x), (z, y, x) or (t, z, y, x).")
+    return movie_of_axes(array, "tzyx"[4 - ndim :], source=source, spacing_um=spacing_um)
+
+
+def movie_of_axes(
+    array: Any,
+    axes: str,
+    *,
+    source: str,
+    spacing_um: Spacing | None = None,
+    chunk: Sequence[int] | None = None,
+    geff: str | None = None,
+    first_frame: int = 0,
+) -> LabelMovie:
+    """Wrap an array whose axes are given by letter, in any order of t, c, z, y, x with at most one channel.
+
+    Parameters
+    ----------
+    array : array-like
+        Anything with `shape` that is sliced like numpy.
+    axes : str
+        One letter for each axis.
+    source, spacing_um, geff
+        See `LabelMovie`.
+    chunk : sequence of int, optional
+        Voxels per chunk along `axes`.
+    first_frame : int
+        Number of the first frame.
+    """
+    sizes = dict(zip(axes, (int(n) for n in array.shape), strict=True))
+    if not {"y", "x"} <= set(axes) <= set("tczyx") or len(sizes) != len(axes):
+        raise LabelError(f"{source} has axes {', '.join(axes)}; expected y and x, and any of t, c and z.")
+    if sizes.get("c", 1) != 1:
+        raise LabelError(f"{source} has {sizes['c']} channels; a label image has one. Give one channel of it.")
+    shape = (sizes.get("z", 1), sizes["y"], sizes["x"])
+    order = [letter for letter in axes if letter in "zyx"]
+
+    def read(frame: int, box: Box) -> Labels:
+        cut: dict[str, int | slice] = {"t": frame - first_frame, "c": 0, **dict(zip("zyx", box.slices, strict=True))}
+        try:
+            part = np.asarray(array[tuple(cut[letter] for letter in axes)])
+        except Exception as error:  # every store and codec has errors of its own
+            raise LabelError(
+                f"{source}: frame {frame}, voxels {list(box.start)} to {list(box.stop)} cannot be read "
+                f"({one_line(error)}). A chunk is damaged or cut short; copy the labels again, or make them again."
+            ) from error
+        part = part.transpose([order.index(letter) for letter in "zyx" if letter in order])
+        return part if "z" in order else part[None]
+
+    per_axis = dict(zip(axes, chunk, strict=True)) if chunk is not None else None
+    return LabelMovie(
+        source=source,
+        frames=tuple(range(first_frame, first_frame + sizes.get("t", 1))),
+        frame_shape=lambda _frame: shape,
+        read_box=read,
+        spacing_um=spacing_um,
+        chunk=None if per_axis is None else (per_axis.get("z", 1), per_axis["y"], per_axis["x"]),
+        geff=geff,
+    )
+
+
+def read_track_file(path: Path) -> pd.DataFrame:
+    """Read a Cell Tracking Challenge track file: columns track, start, end, parent (0: none), all int64."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelError(
+            f"{path} cannot be read as text ({one_line(error)}). Expected lines of four whole numbers: track, start, end, "
+            "parent."
+        ) from error
+    rows = []
+    seen: set[int] = set()
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            values = [int(part) for part in line.split()]
+        except ValueError:
+            values = [-1]
+        if values and (len(values) != 4 or min(values) < 0 or max(values) > _MOST):
+            raise LabelError(
+                f"{path}, line {number}: found {line!r}, expected four whole numbers: track, start, end, parent."
+            )
+        if values and (values[0] in seen or values[1] > values[2]):
+            wrong = "is there twice" if values[0] in seen else "ends before it starts"
+            raise LabelError(f"{path}, line {number}: track {values[0]} {wrong}. Correct the track file.")
+        seen.update(values[:1])
+        rows += [values] if values else []
+    return pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 4), columns=["track", "start", "end", "parent"])
+
+
+def _chosen_frames(movie: LabelMovie) -> range:
+    """Frames of its movie that the run record beside an OME-Zarr's labels names; none where there is no such record."""
+    root, _, name = movie.source.rpartition("/labels/")
+    try:
+        record = json.loads((Place(root) / "tlseg" / name / "run.json").read_text()) if root else {}
+        first, stop = map(int, record["fingerprint"]["frames"])
+    except (OSError, ValueError, KeyError, TypeError):  # labels of anyone's have no record, or one of another kind
+        return range(0)
+    alone = stop - first == len(movie.frames)
+    return range(first, stop) if 0 <= first < stop and (alone or stop <= len(movie.frames)) else range(0)
+
+
+def _open_tiff(path: Path) -> LabelMovie:
+    info = _describe(path)
+    if info.sizes["C"] != 1:
+        raise LabelError(f"{path} has {info.sizes['C']} channels; a label image has one. Save that channel alone.")
+    shape = (info.sizes["Z"], info.sizes["Y"], info.sizes["X"])
+    z, y, x = info.spacing_um
+
+    def read(frame: int, box: Box) -> Labels:
+        with TiffReader(info) as reader:
+            return reader.read(frame, 0, box)
+
+    return LabelMovie(
+        source=str(path),
+        frames=tuple(range(info.sizes["T"])),
+        frame_shape=lambda _frame: shape,
+        read_box=read,
+        spacing_um=None if y is None or x is None or (z is None and shape[0] > 1) else (z or 1.0, y, x),
+    )
+
+
+def _describe(path: Path) -> TiffInfo:
+    """Describe a TIFF; pages that are not named are z, and where they have two axes, t and z."""
+    try:
+        return describe_tiff(path, layout=Layout(), unknown_pages="Z")
+    except MovieError as error:
+        try:
+            return describe_tiff(path, layout=Layout(axes="TZYX"), unknown_pages="Z")
+        except MovieError:
+            raise LabelError(str(error)) from error
+
+
+def _open_folder(folder: Path) -> LabelMovie:
+    files = sorted((f for f in folder.iterdir() if _is_tiff(f)), key=natural_key)
+    if not files:
+        if (folder / "TRA").is_dir() or (folder / "SEG").is_dir():
+            raise LabelError(
+                f"{folder} holds several truths. Give its TRA folder to compare tracks, or its SEG folder to compare "
+                "outlines."
+            )
+        raise LabelError(f"{folder} holds no TIFF images and is no zarr group. Give a folder of label images.")
+    named = [(_CTC_NAME.fullmatch(f.name), f) for f in files]
+    if any(match for match, _ in named):
+        return _open_ctc(folder, [(int(m[1]), m[2], f) for m, f in named if m])
+    return _movie_of_files(folder, dict(enumerate(files)), numbered=False)
+
+
+def _open_ctc(folder: Path, found: list[tuple[int, str | None, Path]]) -> LabelMovie:
+    track_file = next((folder / n for n in TRACK_FILES if (folder / n).is_file()), None)
+    whole = {t: f for t, z, f in found if z is None}
+    if len(whole) < sum(z is None for _, z, _ in found):
+        raise LabelError(f"{folder} holds two images of one frame. Give a folder with one kind of image.")
+    if len(whole) == len(found):
+        return _movie_of_files(folder, dict(sorted(whole.items())), numbered=True, track_file=track_file)
+    if whole:
+        raise LabelError(
+            f"{folder} mixes whole frames and single planes (`_TTT_ZZZ.tif`). Give a folder with one of them."
+        )
+    return _movie_of_planes(folder, {(t, int(z)): f for t, z, f in found if z is not None})
+
+
+def _movie_of_files(
+    folder: Path, files: dict[int, Path], *, numbered: bool, track_file: Path | None = None
+) -> LabelMovie:
+    @lru_cache(maxsize=1)
+    def movie(frame: int) -> LabelMovie:
+        opened = _open_tiff(files[frame])
+        if len(opened.frames) != 1:
+            raise LabelError(
+                f"{opened.source} has {len(opened.frames)} frames; in a folder each file is one. Give the file itself."
+            )
+        return opened
+
+    return LabelMovie(
+        source=str(folder),
+        frames=tuple(files),
+        frame_shape=lambda frame: movie(frame).shape,
+        read_box=lambda frame, box: movie(frame).read(0, box),
+        spacing_um=movie(next(iter(files))).spacing_um,
+        numbered=numbered,
+        track_file=track_file,
+    )
+
+
+def _movie_of_planes(folder: Path, files: dict[tuple[int, int], Path]) -> LabelMovie:
+    planes = {t: tuple(sorted(z for u, z in files if u == t)) for t in sorted({t for t, _ in files})}
+    depth = max(z for _, z in files) + 1
+
+    def plane(frame: int, z: int) -> LabelMovie:
+        return _open_tiff(files[frame, z])
+
+    def shape(frame: int) -> Shape:
+        return (depth, *plane(frame, planes[frame][0]).shape[1:])
+
+    def read(frame: int, box: Box) -> Labels:
+        flat = Box((0, *box.start[1:]), (1, *box.stop[1:]))
+        return np.concatenate([plane(frame, z).read(0, flat) for z in range(box.start[0], box.stop[0])])
+
+    return LabelMovie(str(folder), tuple(planes), shape, read, numbered=True, planes=planes)
+
+
+def _is_tiff(path: Path) -> bool:
+    return path.suffix.lower() in (".tif", ".tiff") and path.is_file() and not path.name.startswith(".")

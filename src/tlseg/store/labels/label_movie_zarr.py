@@ -1,0 +1,202 @@
+"""Find the labels inside a zarr hierarchy, with their axes, spacing and track graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import zarr
+from numpy.typing import NDArray
+
+from tlseg.errors import LabelError
+from tlseg.store.fs.location import child_of, is_url, open_group, resolve
+from tlseg.store.fs.place import Place
+from tlseg.store.image.arrays import read_json
+from tlseg.store.image.metadata import ImageMetadata, parse_image
+from tlseg.store.labels.graph import AGAIN, read_graph, read_metadata
+from tlseg.store.labels.label_movie import LabelMovie, movie_of_axes
+from tlseg.store.labels.tracks import graph_of
+
+_LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
+
+
+def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> LabelMovie:
+    """Open the labels of an OME-Zarr image, an OME-Zarr label image, or a zarr array.
+
+    Parameters
+    ----------
+    path : str
+        Folder or URL.
+    name : str or None
+        Label image below `labels/`.
+    prefer : sequence of str
+        Where `name` is None: the first of these that is there, or else the only label image.
+    """
+    path = resolve(path)
+    node = _open(path)
+    if isinstance(node, zarr.Array):
+        return _movie_of_array(node, path)
+    attributes = _ome(node)
+    names = _label_names(node)
+    if names:
+        chosen = _choose(names, name, prefer, path)
+        return _movie_of_multiscale(_group(node, f"labels/{chosen}"), f"{path}/labels/{chosen}", _geff(path, chosen))
+    if "multiscales" not in attributes:
+        raise LabelError(
+            f"{path} is a zarr group without labels: no `labels/` and no `multiscales`. Give the group that holds them."
+        )
+    root, _, own_name = path.rpartition("/labels/")
+    below = bool(root) and _is_group(Place(root) / "labels")
+    if "image-label" not in attributes and not below:
+        level = parse_image(dict(node.attrs), where=path).paths[0]
+        raise LabelError(
+            f"{path} is an image without labels: no `labels/`, and no `image-label` in its metadata. Segment it first, or "
+            f"give a group that holds labels. If its own numbers are labels, give the array: {path}/{level}."
+        )
+    geff = _geff(root, own_name) if below else None
+    return _movie_of_multiscale(node, path, geff)
+
+
+def read_geff_links(path: str) -> pd.DataFrame:
+    """Read the edges of a GEFF between objects named by (frame, label).
+
+    Parameters
+    ----------
+    path : str
+        Folder or URL of the graph.
+
+    Returns
+    -------
+    DataFrame
+        Columns frame, label, next_frame, next_label; one row per edge between nodes that have a label.
+
+    Raises
+    ------
+    LabelError
+        When the graph is damaged, or its nodes have no time in whole frames or no label.
+    """
+    place = Place(path)
+    meta = read_metadata(place)
+    time = next((axis.name for axis in meta.axes or [] if axis.type == "time"), None)
+    related = [r.model_dump() for r in meta.related_objects or [] if r.type == "labels"]
+    named = [r.get("node_prop") or r.get("label_prop") for r in related]  # geff-spec renamed it in 1.2.1
+    known = set(meta.node_props_metadata)
+    label = next((p for p in (*named, *_LABEL_PROPERTIES) if p in known), None)
+    if time is None or label is None:
+        raise LabelError(
+            f"{path} does not say which label its nodes have in which frame: found properties {sorted(known)}, "
+            f"expected a time axis and one of {', '.join(_LABEL_PROPERTIES)}."
+        )
+    graph = read_graph(place, time=time, nodes=[time, label], edges=[])
+    labels = graph.nodes[label]
+    labelled = ~graph.missing.get(label, np.zeros(len(labels), dtype=bool))
+    if labelled.any() and not _are_labels(labels[labelled]):
+        raise LabelError(
+            f"{path} has {label}s that are no labels, such as {labels[labelled][-1]} ({labels.dtype}); expected "
+            f"whole numbers, 0 for background. {AGAIN}"
+        )
+    columns = {}
+    for prefix, row in zip(("", "next_"), graph.ends[labelled[graph.ends].all(axis=1)].T, strict=True):
+        columns[f"{prefix}frame"] = graph.nodes[time][row]
+        columns[f"{prefix}label"] = labels[row].astype(np.uint64)
+    return pd.DataFrame(columns)
+
+
+def _are_labels(values: NDArray[Any]) -> bool:
+    """Whether values are whole numbers from 0, and not all of them background, as those of a lost chunk are."""
+    whole = values.dtype.kind in "iuf" and np.array_equal(values, np.round(values))
+    return whole and bool(values.min() >= 0 and values.max() > 0)
+
+
+def _open(path: str) -> zarr.Group | zarr.Array[Any]:
+    if not is_url(path) and _is_array(Path(path)):
+        return zarr.open_array(path, mode="r")
+    return open_group(path)
+
+
+def _is_array(folder: Path) -> bool:
+    if (folder / ".zarray").is_file():
+        return True
+    document = folder / "zarr.json"
+    return document.is_file() and read_json(Place(str(document))).get("node_type") == "array"
+
+
+def _is_group(folder: Place) -> bool:
+    return any((folder / document).exists() for document in ("zarr.json", ".zgroup"))
+
+
+def _ome(group: zarr.Group) -> Mapping[str, Any]:
+    attributes: Mapping[str, Any] = dict(group.attrs)
+    inner = attributes.get("ome")
+    return inner if isinstance(inner, Mapping) else attributes
+
+
+def _label_names(group: zarr.Group) -> list[str]:
+    labels = child_of(group, "labels")
+    if not isinstance(labels, zarr.Group):
+        return []
+    listed = _ome(labels).get("labels")
+    return [str(n) for n in listed] if isinstance(listed, Sequence) else sorted(labels.group_keys())
+
+
+def _group(parent: zarr.Group, name: str) -> zarr.Group:
+    child = child_of(parent, name)
+    if not isinstance(child, zarr.Group):
+        raise LabelError(f"{parent.store_path} names {name}, but there is no such group. Check that the copy is whole.")
+    return child
+
+
+def _choose(names: list[str], name: str | None, prefer: Sequence[str], path: str) -> str:
+    preferred = [n for n in prefer if n in names]
+    wanted = name or (preferred[0] if preferred else names[0] if len(names) == 1 else None)
+    if wanted not in names or wanted is None:
+        found = ", ".join(names)
+        asked = f"no labels named {wanted!r}; it has {found}" if wanted else f"several labels: {found}"
+        raise LabelError(f"{path} has {asked}. Choose by name, or give the path of one: {path}/labels/{names[0]}.")
+    return wanted
+
+
+def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None) -> LabelMovie:
+    image = parse_image(dict(group.attrs), where=source)
+    array = child_of(group, image.paths[0])
+    if not isinstance(array, zarr.Array):
+        raise LabelError(
+            f"{source} names level {image.paths[0]}, but there is no such array. Check that the copy is whole."
+        )
+    return movie_of_axes(
+        array,
+        "".join(image.axes),
+        source=source,
+        spacing_um=None if image.spacing_problem else image.spacing_um(),
+        chunk=array.shards or array.chunks,
+        geff=geff,
+        first_frame=_first_frame(image),
+    )
+
+
+def _first_frame(image: ImageMetadata) -> int:
+    """Frame of the movie at which labels of a part of it start; 0 where time is unknown or between frames."""
+    if not image.interval_s:
+        return 0
+    first = image.start_s() / image.interval_s
+    return round(first) if first > 0 and abs(first - round(first)) < 1e-6 * max(1.0, first) else 0
+
+
+def _movie_of_array(array: zarr.Array[Any], source: str) -> LabelMovie:
+    named = getattr(array.metadata, "dimension_names", None)
+    if named and all(n in ("t", "c", "z", "y", "x") for n in named):
+        axes = "".join(str(n) for n in named)
+    elif 2 <= array.ndim <= 4:
+        axes = "tzyx"[4 - array.ndim :]
+    else:
+        raise LabelError(f"{source} has {array.ndim} axes; expected (y, x), (z, y, x) or (t, z, y, x).")
+    return movie_of_axes(array, axes, source=source, chunk=array.shards or array.chunks)
+
+
+def _geff(root: str, name: str) -> str | None:
+    """Path of the tracks of these labels, None where there are none; a graph is Zarr v2, and invisible from a v3 group."""
+    graph = graph_of(Place(root), name)
+    return None if graph is None else graph.url

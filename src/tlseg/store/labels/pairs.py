@@ -1,0 +1,124 @@
+"""Where is there something to learn from? Images with instance labels, in every layout that is understood.
+
+A pair is one stack and its labels; a movie gives one for every frame that has labels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.errors import TrainingError
+from tlseg.geometry import Box, Spacing
+from tlseg.store.image.inputs import is_zarr
+from tlseg.store.image.movie import open_source
+from tlseg.store.image.stacks import PairPath, bbbc050_pairs, ctc_pairs, folder_pairs, read_stack
+from tlseg.store.labels.label_movie import LabelMovie, open_label_movie
+
+PREFERRED_LABELS = ("truth", "nuclei")
+
+
+def find_pairs(
+    folder: str | Path,
+    *,
+    spacing_um: Spacing | None = None,
+    labels: str | None = None,
+    channel: int | str | None = None,
+) -> list[PairPath]:
+    """Find image stacks with labels in `folder`, sorted by group and name.
+
+    Parameters
+    ----------
+    folder : str or Path
+        BBBC050 as it is unpacked; a folder with `images/` and `labels/`; a Cell Tracking Challenge data set; an OME-Zarr
+        movie with labels; or a folder of such movies.
+    spacing_um : (z, y, x) float, optional
+        Voxel spacing; needed where files do not state it, and preferred where they do.
+    labels : str, optional
+        Label image of an OME-Zarr movie; by default "truth", "nuclei" or the only one.
+    channel : int or str, optional
+        Channel of an OME-Zarr movie; the first by default.
+
+    Raises
+    ------
+    TrainingError
+        When there are no pairs, or a spacing is not known.
+    """
+    place = Path(folder)
+    if is_zarr(place):
+        return _movie_pairs(place, spacing_um=spacing_um, labels=labels, channel=channel)
+    for layout in (bbbc050_pairs, folder_pairs, ctc_pairs):
+        found = layout(place, spacing_um=spacing_um)
+        if found:
+            return found
+    movies = sorted(p for p in place.iterdir() if is_zarr(p)) if place.is_dir() else []
+    if movies:
+        return [p for m in movies for p in _movie_pairs(m, spacing_um=spacing_um, labels=labels, channel=channel)]
+    raise TrainingError(
+        f"{folder} holds no training pairs. Expected images/*.tif with labels/*.tif of the same names, an OME-Zarr movie "
+        "with labels or a folder of them, a Cell Tracking Challenge data set (01/, 01_GT/), or BBBC050's "
+        "Images/train/Images with GroundTruth/train/GroundTruth_QCANet."
+    )
+
+
+def read_pair(pair: PairPath) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Read one pair: image and labels, both (z, y, x) and as stored.
+
+    Raises
+    ------
+    TrainingError
+        When they differ in shape, or labels are no whole numbers or below 0.
+    """
+    if is_zarr(pair.image):
+        source, movie = open_source(pair.image, channel=pair.channel), open_label_movie(pair.labels)
+        image: NDArray[Any] = source.read(pair.frame, Box.of_shape(source.frame_shape))
+        labels = _read_labels(movie, pair.frame)
+    else:
+        image, labels = read_stack(pair.image), read_stack(pair.labels)
+    if image.shape != labels.shape:
+        raise TrainingError(f"{pair.name}: the image is {image.shape} and its labels are {labels.shape}.")
+    if labels.dtype.kind not in "iu":
+        raise TrainingError(f"{pair.name}: labels are {labels.dtype}; whole numbers are expected, 0 for background.")
+    if labels.size and labels.min() < 0:
+        raise TrainingError(
+            f"{pair.name}: labels go down to {labels.min()}; 0 is background and nuclei count from 1. Write what is no "
+            "nucleus as 0."
+        )
+    return image, labels
+
+
+def _movie_pairs(
+    path: Path, *, spacing_um: Spacing | None, labels: str | None, channel: int | str | None
+) -> list[PairPath]:
+    """Frames of an OME-Zarr movie that have labels; empty frames count as not labelled."""
+    source = open_source(path, channel=channel)
+    movie = open_label_movie(path, name=labels, prefer=PREFERRED_LABELS)
+    if source.is_2d:
+        raise TrainingError(f"{path} is a 2D movie; the networks learn from stacks (z, y, x).")
+    if spacing_um is None and source.spacing_problem:
+        raise TrainingError(
+            f"{path} has {source.spacing_problem}. Give the voxel size in micrometres with --spacing Z,Y,X."
+        )
+    group = path.name.removesuffix(".zarr").removesuffix(".ome")
+    frames = [t for t in movie.frames if _read_labels(movie, t).any()]
+    if not frames:
+        raise TrainingError(f"No frame of {movie.source} has labels. Choose other labels, or leave this movie out.")
+    return [
+        PairPath(
+            name=f"{group}_t{t:03d}",
+            group=group,
+            image=path,
+            labels=Path(movie.source),
+            spacing_um=spacing_um or source.spacing_um,
+            frame=t,
+            channel=channel,
+        )
+        for t in frames
+    ]
+
+
+def _read_labels(movie: LabelMovie, frame: int) -> NDArray[Any]:
+    return np.asarray(movie.read(frame, Box.of_shape(movie.frame_shape(frame))))

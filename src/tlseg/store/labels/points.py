@@ -1,0 +1,44 @@
+"""Tables of points, one row per nucleus per frame, as people have them: CSV or parquet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from tlseg.errors import LabelError
+from tlseg.store.fs.location import one_line, resolve
+
+SUFFIXES = (".csv", ".parquet")
+
+
+def is_points(path: str | Path) -> bool:
+    """Whether a path names a table of points."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def read_points(path: str | Path) -> pd.DataFrame:
+    """Read a table as it is.
+
+    Raises
+    ------
+    LabelError
+        If there is none, or it cannot be read.
+    """
+    place = Path(resolve(path))
+    if not place.is_file():
+        raise LabelError(f"There is no file {place}. Check the path.")
+    try:
+        if place.suffix.lower() == ".parquet":
+            return pd.read_parquet(place)
+        return pd.read_csv(place, skipinitialspace=True, float_precision="round_trip")
+    except Exception as error:  # parsers have errors of their own
+        raise LabelError(f"{place} cannot be read as a table ({one_line(error)}).") from error
+
+
+def write_points(path: Path, points: pd.DataFrame) -> None:
+    """Write a table in the format its name says."""
+    if path.suffix.lower() == ".parquet":
+        points.to_parquet(path, index=False)
+    else:
+        points.to_csv(path, index=False, lineterminator="\n")

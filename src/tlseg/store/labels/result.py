@@ -1,0 +1,130 @@
+"""Open what a run wrote: labels, the image beside them, the table, the tracks and the run record.
+
+Only finished labels open; nothing is read before it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tlseg.errors import LabelError, MovieError
+from tlseg.store.fs.location import one_line, open_group, resolve
+from tlseg.store.fs.place import Place
+from tlseg.store.image.movie import open_movie
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One finished segmentation.
+
+    Attributes
+    ----------
+    path : str
+        OME-Zarr group that holds it.
+    name : str
+        Name of the labels.
+    image : xarray.DataArray or None
+        The movie, lazy, (t, c, z, y, x) or what it has of them; None where the group holds no image.
+    labels : xarray.DataArray
+        Track numbers, lazy, uint32, (t, z, y, x).
+    record : dict
+        The run record, empty where there is none.
+    """
+
+    path: str
+    name: str
+    image: xarray.DataArray | None = field(repr=False)
+    labels: xarray.DataArray = field(repr=False)
+    record: dict[str, Any] = field(repr=False)
+
+    @property
+    def image_channel(self) -> int:
+        """Channel of the image that was segmented, the first where nothing says which."""
+        made_of = self.record.get("fingerprint", {}).get("input") or {}
+        channel = int(made_of.get("channel", 0))
+        # A copy of the image holds this channel alone.
+        channels = 1 if self.image is None else self.image.sizes.get("c", 1)
+        return channel if channel < channels else 0
+
+    def table(self) -> pd.DataFrame:
+        """One row per nucleus per frame."""
+        from tlseg.store.labels.tables import read_table
+
+        return read_table(self.path, self.name)
+
+    def tracks(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Nodes (nucleus per frame) and edges (same nucleus, or mother to daughter).
+
+        Raises
+        ------
+        LabelError
+            If there are no tracks of these labels.
+        """
+        from tlseg.store.labels.tracks import graph_of, read_tracks
+
+        graph = graph_of(Place(self.path), self.name)
+        if graph is None:
+            raise LabelError(f"{self.path} has no tracks of {self.name!r}. Make them with tlseg link.")
+        return read_tracks(graph)
+
+
+def open_result(path: str | Path | Place, *, name: str = "nuclei") -> Result:
+    """Open the result of a run.
+
+    Parameters
+    ----------
+    path : str or Path
+        OME-Zarr group the run wrote to, local or a URL.
+    name : str, default: "nuclei"
+        Name of the labels.
+
+    Raises
+    ------
+    LabelError
+        If there are no finished labels of this name.
+    MovieError
+        If the group cannot be opened, or its image or labels are damaged.
+    """
+    place = resolve(path)
+    group = open_group(place)
+    ome = dict(group.attrs).get("ome", {})
+    finished = _finished(group)
+    if name not in finished:
+        raise LabelError(
+            f"{place} has no finished labels {name!r}; it has {', '.join(finished) or 'none'}. "
+            "Give another name, or let the run finish: tlseg segment"
+        )
+    image = open_movie(place) if isinstance(ome, dict) and "multiscales" in ome else None
+    return Result(place, name, image, open_movie(f"{place}/labels/{name}"), read_record(place, name))
+
+
+def _finished(group: Any) -> list[str]:
+    try:
+        ome = dict(group["labels"].attrs).get("ome", {})
+    except Exception:  # no labels group, in the words of whichever store it is
+        return []
+    names = ome.get("labels", []) if isinstance(ome, dict) else []
+    return [str(n) for n in names] if isinstance(names, list) else []
+
+
+def read_record(place: str, name: str) -> dict[str, Any]:
+    """Record of the run that made these labels; empty where there is none."""
+    path = Place(place) / "tlseg" / name / "run.json"
+    try:
+        record: Any = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise MovieError(f"{path} cannot be read ({one_line(error)}).") from error
+    except ValueError as error:
+        raise LabelError(f"{path} is no run record ({one_line(error)}). It is damaged; run again.") from error
+    if not isinstance(record, dict):
+        raise LabelError(f"{path} is no run record (it holds no object). It is damaged; run again.")
+    return record

@@ -1,0 +1,73 @@
+"""Where the working files of a run lie: always in a folder, also when its results go to an object store.
+
+One output has one such folder, so that a second start finds what the first one left. In the temporary folder, where
+anybody may make anything, it lies in one that is this user's alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from tlseg.errors import LabelError
+from tlseg.store.fs.place import Place
+
+
+def scratch_folder(root: Place, name: str, chosen: str | Path | None) -> str:
+    """Folder for the working files of the labels `name` in `root`; nothing is made.
+
+    Parameters
+    ----------
+    root, name
+        Output of the run.
+    chosen
+        Folder that holds working files of any number of runs, each in one of its own. Where not given, they lie with
+        the result, or, for a remote one, in the temporary folder of this machine.
+
+    Raises
+    ------
+    LabelError
+        When the folder in the temporary folder is not this user's alone.
+    """
+    if chosen is None and not root.remote:
+        return str(root.path / "tlseg" / name / "scratch")
+    above = Path(chosen).expanduser().absolute() if chosen is not None else _temporary()
+    _check_ours(above)
+    mark = hashlib.sha256(f"{root.url}\n{name}".encode()).hexdigest()[:12]
+    return str(above / f"{root.name}-{name}-{mark}")
+
+
+def make_private(folder: str) -> None:
+    """Make what holds a folder of working files, where that is in the temporary folder, for this user alone.
+
+    Raises
+    ------
+    LabelError
+        When it is there and is not.
+    """
+    above = Path(folder).parent
+    if above == _temporary():
+        with suppress(OSError):  # told when the first file is written
+            above.mkdir(mode=0o700)
+        _check_ours(above)
+
+
+def _temporary() -> Path:
+    return Path(tempfile.gettempdir()) / f"tlseg-{os.getuid()}"
+
+
+def _check_ours(above: Path) -> None:
+    """Raise where others may put something into our folder in the temporary folder, or have put one there for us."""
+    if above != _temporary() or not os.path.lexists(above):
+        return
+    found = above.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
+        return
+    raise LabelError(
+        f"{above}, where working files would lie, is not a folder of this user that others cannot write to. Name another "
+        "folder with --scratch."
+    )

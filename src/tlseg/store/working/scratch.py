@@ -1,0 +1,313 @@
+"""What a run remembers while it goes on: maps, provisional labels and small tables, all under one fingerprint.
+
+A table is written in one step after the pixels it speaks of, so a table that is there means its region is done. A
+second start with the same fingerprint does only what is missing; with another it is told what changed.
+
+A run has a lease: the name of its own folder in here. A task of a run that is over holds a lease that is, so it neither
+writes nor takes what was deleted for zeros; see docs/decisions/0010-leases.md.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from socket import gethostname
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.errors import LabelError, ResumeError, RunError
+from tlseg.store.fs.atomic import write_atomically
+from tlseg.store.working.folder import make_private
+
+FINGERPRINT = "fingerprint.json"
+LABELS = "labels"
+"""Array of provisional labels."""
+
+LEASE = re.compile(r"[0-9a-f]{12}")
+"""Names of the folders of runs."""
+
+OF_THE_RUN = ("statistics", "arrays", "output")
+"""Tables that stay when a frame is done again: they speak of the movie or of the whole run."""
+
+
+class LostWorkError(RunError):
+    """A working file is damaged or gone; whoever holds the run's lock forgets its frame, so that it is done again."""
+
+    def __init__(self, path: str, frame: int) -> None:
+        super().__init__(
+            f"{path}, a working file of an unfinished run, is damaged or gone. The same command goes on and does frame "
+            f"{frame} again."
+        )
+        self.path, self.frame = path, frame
+
+    def __reduce__(self) -> tuple[type[LostWorkError], tuple[str, int]]:
+        return LostWorkError, (self.path, self.frame)
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Working files of one run in a local folder; a small value that travels to workers.
+
+    `lease` is empty where there is no run yet.
+    """
+
+    folder: str
+    lease: str = ""
+
+    @classmethod
+    def at(cls, folder: str) -> Scratch:
+        """Working files of the unfinished run in a folder, if there is one."""
+        lease = (_read_json(Path(folder) / FINGERPRINT) or {}).get("lease")
+        return cls(folder, lease if isinstance(lease, str) else "")
+
+    @property
+    def path(self) -> Path:
+        """The run's own folder."""
+        return Path(self.folder) / (self.lease or "none")
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Fingerprint of the unfinished run in the folder; None where there is none, or none that can be read."""
+        stored = (_read_json(Path(self.folder) / FINGERPRINT) or {}).get("fingerprint")
+        return stored if isinstance(stored, dict) else None
+
+    def continues(self, fingerprint: Mapping[str, Any], *, overwrite: bool = False) -> bool:
+        """Whether a run of this fingerprint goes on with what is here.
+
+        With `overwrite` it goes on only with what another start with `overwrite` has begun.
+
+        Raises
+        ------
+        ResumeError
+            Without `overwrite`, when the folder holds an unfinished run with another fingerprint.
+        """
+        path = Path(self.folder) / FINGERPRINT
+        if not path.is_file():
+            return False
+        stored = _read_json(path)
+        changed = differences((stored or {}).get("fingerprint"), json.loads(json.dumps(fingerprint)))
+        if overwrite:
+            return stored is not None and not changed and bool(stored.get("overwrite"))
+        if stored is None or not self.lease:
+            raise ResumeError(f"{path}, a working file of an unfinished run, is damaged. Start anew with --overwrite.")
+        if changed:
+            raise ResumeError(
+                f"An unfinished run in {self.folder} was made with other settings: {'; '.join(changed)}. Repeat "
+                "its settings to go on with it, or start anew with --overwrite."
+            )
+        return True
+
+    def begin(self, fingerprint: Mapping[str, Any], *, overwrite: bool = False) -> Scratch:
+        """Start a run under a new lease; what an earlier one left is deleted, and nothing else.
+
+        Raises
+        ------
+        LabelError
+            When the folder cannot be written, or is a link.
+        """
+        if Path(self.folder).is_symlink():
+            raise LabelError(
+                f"{self.folder}, where working files would lie, is a link, and nothing is deleted behind links. Name the "
+                "folder itself with --scratch."
+            )
+        new = Scratch(self.folder, uuid4().hex[:12])
+        document = {"lease": new.lease, "overwrite": overwrite, "fingerprint": dict(fingerprint)}
+        try:
+            make_private(self.folder)
+            new.path.mkdir(parents=True)
+            # From here on, tasks of earlier runs find that their lease is over.
+            write_atomically(Path(self.folder) / FINGERPRINT, json.dumps(document, indent=2).encode())
+            for entry in os.scandir(self.folder):
+                ours = entry.is_dir(follow_symlinks=False) and LEASE.fullmatch(entry.name)
+                if ours and entry.name != new.lease:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+        except OSError as error:
+            raise LabelError(
+                f"{self.folder} cannot be written to ({error.strerror}). Write elsewhere with --out."
+            ) from error
+        return new
+
+    def hold(self) -> None:
+        """Raise `RunError` when the run whose lease this is, is over: nothing may be written for it any more."""
+        if Scratch.at(self.folder).lease == self.lease:
+            return
+        if Path(self.folder).is_dir():
+            raise RunError(f"The run in {self.folder} that this task belongs to is over, so it writes nothing.")
+        raise RunError(
+            f"{self.folder}, with the working files of a run, is not there on {gethostname()}, so a task of it writes "
+            "nothing. While the run goes on, --scratch must name a folder that all workers see."
+        )
+
+    def folder_of(self, name: str) -> Path:
+        """Folder of an array; labels lie in a group of their own, which is an image that readers open."""
+        return self.path / name / "0" if name == LABELS else self.path / name
+
+    def create(
+        self,
+        name: str,
+        *,
+        shape: tuple[int, ...],
+        dtype: str,
+        shards: tuple[int, ...],
+        chunks: tuple[int, ...],
+        axes: str | None = None,
+    ) -> None:
+        """Make an array, or leave the one that is there; tasks may write whole shards of it at the same time."""
+        import zarr
+        from zarr.codecs import BloscCodec, Crc32cCodec
+
+        if (self.folder_of(name) / "zarr.json").is_file():
+            return
+        zarr.create_array(
+            self.folder_of(name),
+            shape=shape,
+            dtype=dtype,
+            shards=shards if shards != chunks else None,
+            chunks=chunks,
+            # The checksum tells what a power cut left of a chunk from the chunk.
+            compressors=[
+                BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle" if dtype == "uint8" else "shuffle"),
+                Crc32cCodec(),
+            ],
+            fill_value=0,
+            dimension_names=None if axes is None else tuple(axes),
+        )
+
+    def array(self, name: str) -> Any:
+        """Open an array; cached per process. Frames that were dropped read as 0: see `read`."""
+        return _open_array(str(self.folder_of(name)))
+
+    def read(self, name: str, place: tuple[Any, ...], *, frame: int) -> NDArray[Any]:
+        """Pixels of an array at a place (indices and slices), which belong to a frame.
+
+        Raises
+        ------
+        LostWorkError
+            When some were never written, were dropped, or are damaged.
+        """
+        try:
+            return np.asarray(_open_whole(str(self.folder_of(name)))[place])
+        except Exception as error:  # every codec has errors of its own
+            self.hold()
+            raise LostWorkError(str(self.folder_of(name)), frame) from error
+
+    def write(self, name: str, place: tuple[Any, ...], values: NDArray[Any]) -> None:
+        """Write pixels of an array, unless the run is over."""
+        self.hold()
+        self.array(name)[place] = values
+
+    def holds(self, name: str, row: int) -> bool:
+        """Whether anything of a frame (first axis) of an array is there."""
+        return (self.folder_of(name) / "c" / str(row)).is_dir()
+
+    def drop(self, name: str, row: int) -> None:
+        """Free the disk space of a frame (first axis) of an array."""
+        shutil.rmtree(self.folder_of(name) / "c" / str(row), ignore_errors=True)
+
+    def put(self, stage: str, frame: int, number: int, **arrays: NDArray[Any]) -> None:
+        """Store the table of a region; from then on the region is done in this stage."""
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        self.hold()
+        path = self._table(stage, frame, number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, buffer.getvalue())
+
+    def get(self, stage: str, frame: int, number: int) -> dict[str, NDArray[Any]]:
+        """Table of a region.
+
+        Raises
+        ------
+        LostWorkError
+            When it is damaged or gone. What it was made from may be gone too, so its frame must be done again.
+        """
+        path = self._table(stage, frame, number)
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except Exception as error:  # zip, zlib and numpy each have errors of their own
+            self.hold()
+            raise LostWorkError(str(path), frame) from error
+
+    def has(self, stage: str, frame: int, number: int) -> bool:
+        """Whether a region is done in a stage: a task that finds it so was done by another worker in the meantime."""
+        return self._table(stage, frame, number).exists()
+
+    def done(self, stage: str, frame: int) -> set[int]:
+        """Numbers of the regions of a frame that this stage has done."""
+        folder = self.path / "tables" / stage / f"{frame:06d}"
+        if not folder.is_dir():
+            return set()
+        return {int(entry.name[:-4]) for entry in os.scandir(folder) if entry.name.endswith(".npz")}
+
+    def forget(self, frame: int) -> None:
+        """Count nothing of a frame as done in any stage."""
+        for stage in self._stages():
+            shutil.rmtree(stage / f"{frame:06d}", ignore_errors=True)
+
+    def remove(self) -> None:
+        """Delete everything; first the fingerprint, so that nobody goes on with the rest."""
+        (Path(self.folder) / FINGERPRINT).unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _stages(self) -> Iterator[Path]:
+        """Folders of the tables of stages that work on frames."""
+        tables = self.path / "tables"
+        if tables.is_dir():
+            yield from (Path(entry.path) for entry in os.scandir(tables) if entry.name not in OF_THE_RUN)
+
+    def _table(self, stage: str, frame: int, number: int) -> Path:
+        return self.path / "tables" / stage / f"{frame:06d}" / f"{number:08d}.npz"
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """Content of a JSON file; None where it cannot be read as a mapping."""
+    try:
+        stored = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return stored if isinstance(stored, dict) else None
+
+
+def differences(before: Any, now: Any, where: str = "") -> list[str]:
+    """List what differs, as `settings.region_threshold was 128, is 100`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted({*before, *now})
+        return [
+            line for key in keys for line in differences(before.get(key), now.get(key), f"{where}.{key}".lstrip("."))
+        ]
+    return [] if before == now else [f"{where} was {before}, is {now}"]
+
+
+@lru_cache(maxsize=32)
+def _open_array(path: str) -> Any:
+    import zarr
+
+    # What is zero is written too, so that what is absent is known to be lost. `open_array` takes it from here only.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(path, mode="r+")
+
+
+@lru_cache(maxsize=32)
+def _open_whole(path: str) -> Any:
+    """Open an array of which every chunk that is read must be there."""
+    import zarr
+    from zarr.storage import LocalStore
+
+    class Whole(LocalStore):
+        async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+            found = await super().get(key, prototype, byte_range)
+            if found is None and key.startswith("c/"):
+                raise FileNotFoundError(key)
+            return found
+
+    return zarr.open_array(Whole(path, read_only=True), mode="r")
