@@ -19,6 +19,7 @@ from runs import essence, inputs, run
 from tlseg.errors import MovieError, RunError
 from tlseg.run.tasks import pools
 from tlseg.run.tasks.cluster import Tls, connected, local_cluster
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Flow, Needs, Task, drive
 from tlseg.run.tasks.pools import ClientPool, open_pool
 
@@ -230,7 +231,9 @@ def test_what_waits_never_starts_once_a_run_has_failed(tmp_path: Path) -> None:
 
 def test_a_cluster_from_its_file_ends_with_the_run() -> None:
     before = threading.active_count()
-    with open_pool(cluster={"class": "LocalCluster", "options": IN_THIS_PROCESS, "workers": 2, "wait_s": 30}) as pool:
+    with open_pool(
+        Compute(cluster={"class": "LocalCluster", "options": IN_THIS_PROCESS, "workers": 2, "wait_s": 30})
+    ) as pool:
         assert isinstance(pool, ClientPool)
         assert len(all_of(pool, tasks_of(abs, 5))) == 5
         client = pool.client
@@ -244,14 +247,14 @@ def test_a_cluster_that_adapts() -> None:
         "options": IN_THIS_PROCESS,
         "adapt": {"minimum": 1, "maximum": 3, "interval": "100ms"},
     }
-    with open_pool(cluster=spec) as pool:
+    with open_pool(Compute(cluster=spec)) as pool:
         assert len(all_of(pool, tasks_of(lambda number: time.sleep(0.05), 40))) == 40
 
 
 def test_a_cluster_whose_workers_do_not_come() -> None:
     with (
         pytest.raises(RunError, match=r"LocalCluster has 0 of 1 workers after 0 s.*wait_s"),
-        open_pool(cluster={"class": "LocalCluster", "options": IN_THIS_PROCESS, "wait_s": 0.2}),
+        open_pool(Compute(cluster={"class": "LocalCluster", "options": IN_THIS_PROCESS, "wait_s": 0.2})),
     ):
         pass
 
@@ -279,7 +282,7 @@ def test_tls(tmp_path: Path) -> None:
 def test_a_scheduler_by_its_file(tmp_path: Path) -> None:
     with crew({}) as client:
         client.write_scheduler_file(str(tmp_path / "scheduler.json"))
-        with open_pool(scheduler=str(tmp_path / "scheduler.json")) as pool:
+        with open_pool(Compute(scheduler=str(tmp_path / "scheduler.json"))) as pool:
             assert len(all_of(pool, tasks_of(abs, 3))) == 3
 
 

@@ -16,13 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 from objectstore import BUCKET, CREDENTIALS, Fault, FaultyProxy, s3_server
-from runs import essence, inputs, run, tree
+from runs import essence, inputs, planned, run, tree
 from tlseg.cli import main
 from tlseg.errors import LabelError, MissingExtraError, MovieError, PlanError, ResumeError, RunError
 from tlseg.evaluate.api import evaluate
 from tlseg.report.write import write_report
 from tlseg.run import publish, stages
-from tlseg.run.job import prepare
 from tlseg.run.linking import output as link_output
 from tlseg.run.linking.labels import link_labels
 from tlseg.run.segment import segment
@@ -369,7 +368,7 @@ def test_bad_places_are_one_line(
 ) -> None:
     settings = {"model": local / "model", "device": "cpu"}
     with pytest.raises(LabelError, match=r"in an object store are not touched|cannot be added"):
-        prepare(MOVIE, **{**settings, "out": MOVIE} if place_of(MOVIE).exists() else settings)
+        planned(MOVIE, **{**settings, "out": MOVIE} if place_of(MOVIE).exists() else settings)
     with pytest.raises(PlanError, match="--scratch DIR"):
         segment(local / "movie.ome.zarr", out=f"s3://{BUCKET}/x.zarr", scheduler="tcp://127.0.0.1:1", **settings)
     with pytest.raises(MovieError, match=r"cannot be opened|NoSuchBucket"):

@@ -22,13 +22,12 @@ import pytest
 import zarr
 
 from handmade import save_threshold_model, write_movie
-from runs import BLOCK, essence, inputs, labels_of, run, small_movie, tree
+from runs import BLOCK, essence, inputs, labels_of, planned, run, small_movie, tree
 from tlseg.errors import LabelError, ResumeError, RunError, TlsegError
 from tlseg.link.settings import LinkSettings
 from tlseg.report.write import write_report
 from tlseg.run import components, finish, frames, publish, stages
 from tlseg.run import segment as segment_module
-from tlseg.run.job import prepare
 from tlseg.run.watch.status import unfinished_run
 from tlseg.store.fs.place import Place
 from tlseg.store.image.image_writer import ImageCopy
@@ -427,9 +426,9 @@ def test_the_block_of_another_movie_is_not_taken_over(unfinished: Path) -> None:
     """It says how much memory a run takes, and another movie has other blocks; the same one goes on with its own."""
     settings: dict[str, Any] = {"model": unfinished / "model", "out": unfinished / "out.zarr", "device": "cpu"}
     movie = unfinished / "movie.ome.zarr"
-    assert prepare(movie, **settings).run.block == BLOCK
+    assert planned(movie, **settings).run.block == BLOCK
     movie.rename(unfinished / "other.ome.zarr")
-    assert prepare(unfinished / "other.ome.zarr", **settings).run.block != BLOCK
+    assert planned(unfinished / "other.ome.zarr", **settings).run.block != BLOCK
 
 
 def test_overwriting_goes_on_when_it_is_repeated(base: Path, tmp_path: Path) -> None:
@@ -484,10 +483,10 @@ def while_workers_are_awaited(meanwhile: Callable[[], Any]) -> Iterator[None]:
     open_pool = segment_module.open_pool
 
     @contextmanager
-    def awaiting(**settings: Any) -> Iterator[Any]:
+    def awaiting(compute: Any) -> Iterator[Any]:
         patch.setattr(segment_module, "open_pool", open_pool)
         meanwhile()
-        with open_pool(**settings) as pool:
+        with open_pool(compute) as pool:
             yield pool
 
     with pytest.MonkeyPatch.context() as patch:

@@ -15,6 +15,7 @@ from distributed import KilledWorker
 from tlseg.errors import MovieError, PlanError, RunError
 from tlseg.run.tasks import pools
 from tlseg.run.tasks.batch import run_batch
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.crew import Crew, Worker, cores, memory_per_worker
 from tlseg.run.tasks.flow import Finished, Needs, Task
 from tlseg.run.tasks.pools import LOOK_S, PATIENCE_S, TRIES, ClientPool, SerialPool, explained, open_pool
@@ -53,12 +54,13 @@ def test_the_cause_is_kept_for_programmers() -> None:
 
 
 def test_one_place_only() -> None:
-    with pytest.raises(PlanError, match="not several"), open_pool(workers=1, scheduler="tcp://x:1", client=None):
-        pass
+    with pytest.raises(PlanError, match="not several"):
+        Compute(workers=1, scheduler="tcp://x:1")
+    assert Compute(workers=1, cluster="cluster.yaml").elsewhere, "of which it says how many workers there are"
 
 
 def test_nothing_given_is_this_process() -> None:
-    with open_pool(workers=0, scheduler=None, client=None) as pool:
+    with open_pool(Compute()) as pool:
         assert isinstance(pool, SerialPool)
 
 

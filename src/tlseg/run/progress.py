@@ -11,7 +11,7 @@ from typing import Any
 from tlseg import __version__
 from tlseg.run.context import Output, RunContext
 from tlseg.run.frames import windows_per_frame
-from tlseg.run.job import Job
+from tlseg.run.planning import PlannedRun
 from tlseg.run.repair import STAGE, repairs_of
 from tlseg.run.tasks.flow import Pool
 from tlseg.run.watch.events import NETWORK_STAGE, Counters, Notice
@@ -50,20 +50,20 @@ def expect_write(run: RunContext, output: Output, counters: Counters) -> None:
     counters.expect("write", len(run.frames) * regions, done=_done(run, "write"), voxels=_voxels(run))
 
 
-def say_started(job: Job, pool: Pool, counters: Counters, *, resumed: bool) -> None:
+def say_started(planned: PlannedRun, pool: Pool, counters: Counters, *, resumed: bool) -> None:
     """Write into the diary who does what, and tell a person where to look."""
     dashboard = str(getattr(pool, "dashboard", ""))
     counters.log.say(
         "run_started",
         tlseg=__version__,
         owner=this_process().to_dict(),
-        frames=len(job.run.frames),
+        frames=len(planned.run.frames),
         resumed=resumed,
-        device=job.run.device,
-        block=list(job.run.block),
+        device=planned.run.device,
+        block=list(planned.run.block),
         hands={"network": pool.hands("network"), "core": pool.hands("core")},
         dashboard=dashboard or None,
-        working_files=job.run.scratch.folder,
+        working_files=planned.run.scratch.folder,
     )
     if dashboard:
         counters.listener(Notice(f"Dashboard: {dashboard}"))

@@ -6,36 +6,46 @@ What a start reads of its frames is kept with the working files, so that the nex
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 
 import numpy as np
 
 from tlseg.errors import ResumeError
 from tlseg.run.checks import check_existing
 from tlseg.run.context import RunContext
-from tlseg.run.job import Job
+from tlseg.run.planning import PlannedRun
 from tlseg.store.working.scratch import LostWorkError, Scratch
 
 
-def begin(job: Job, first: tuple[float, float], *, overwrite: bool) -> tuple[Job, bool]:
-    """Go on with an unfinished run or begin anew; returns the job with its working files, and whether it goes on.
+def begin(planned: PlannedRun, first: tuple[float, float]) -> tuple[PlannedRun, bool]:
+    """Go on with an unfinished run or begin anew; returns the run with its working files, and whether it goes on.
 
     Another start may have begun, been stopped or come to its end since this one looked, so all is asked again.
     """
-    check_existing(job, overwrite=overwrite)
-    job = as_it_is(job)
-    if goes_on(job, first, overwrite=overwrite):
-        return job, True
-    scratch = job.run.scratch.begin(job.fingerprint(), overwrite=overwrite)
-    return replace(job, run=replace(job.run, scratch=scratch)), False
+    check_existing(planned.checked)
+    planned = as_it_is(planned)
+    if goes_on(planned, first):
+        return planned, True
+    overwrite = planned.checked.request.overwrite
+    return planned.with_scratch(planned.run.scratch.begin(planned.fingerprint(), overwrite=overwrite)), False
 
 
-def as_it_is(job: Job) -> Job:
-    """Return the job with the unfinished run that is there now, if there is one."""
-    return replace(job, run=replace(job.run, scratch=Scratch.at(job.run.scratch.folder)))
+def as_it_is(planned: PlannedRun) -> PlannedRun:
+    """Return the run with the unfinished one that is there now, if there is one."""
+    return planned.with_scratch(Scratch.at(planned.checked.working_files))
 
 
-def goes_on(job: Job, first: tuple[float, float], *, overwrite: bool) -> bool:
+def check_settings(planned: PlannedRun) -> bool:
+    """Whether there is an unfinished run of these settings to go on with.
+
+    Raises
+    ------
+    ResumeError
+        Without `overwrite`, where there is one of other settings.
+    """
+    return planned.run.scratch.continues(planned.fingerprint(), overwrite=planned.checked.request.overwrite)
+
+
+def goes_on(planned: PlannedRun, first: tuple[float, float]) -> bool:
     """Whether there is an unfinished run to go on with; `first` are the statistics of the first frame as it is now.
 
     Raises
@@ -43,12 +53,12 @@ def goes_on(job: Job, first: tuple[float, float], *, overwrite: bool) -> bool:
     ResumeError
         Without `overwrite`, where there is one of other settings or other pixels.
     """
-    run = job.run
-    if not run.scratch.continues(job.fingerprint(), overwrite=overwrite):
+    run = planned.run
+    if not check_settings(planned):
         return False
     if stored_statistics(run).get(run.frames[0], first) == first:
         return True
-    if overwrite:
+    if planned.checked.request.overwrite:
         return False
     raise ResumeError(
         f"The pixels of {run.source.url} are not those that the unfinished run in {run.scratch.folder} began with. "

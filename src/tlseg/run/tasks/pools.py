@@ -13,16 +13,16 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from distributed import Client, Future, KilledWorker
 
-from tlseg.errors import PlanError, RunError, TlsegError
+from tlseg.errors import RunError, TlsegError
 from tlseg.predict.infer import Device, gpu_count, resolve_device
 from tlseg.run.tasks.batch import BatchSizes, Outcome, run_batch, this_worker
 from tlseg.run.tasks.cluster import ClusterSpec, Tls, connected, local_cluster, started
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.crew import RESOURCE, Crew, Site, memory_per_worker, site_here, site_of
 from tlseg.run.tasks.flow import Finished, Needs, Task
 from tlseg.run.tasks.storage import hand_options
@@ -286,31 +286,21 @@ class ClientPool:
 
 
 @contextmanager
-def open_pool(
-    *,
-    workers: int = 0,
-    scheduler: str | None = None,
-    client: Client | None = None,
-    cluster: str | Path | Mapping[str, Any] | None = None,
-    tls: Tls | None = None,
-    device: Device = "auto",
-    memory_bytes: int | None = None,
-) -> Iterator[SerialPool | ClientPool]:
-    """Pool for a run: a given client, a scheduler's address, a cluster file, `workers` processes here, or this process.
+def open_pool(compute: Compute) -> Iterator[SerialPool | ClientPool]:
+    """Pool for a run: a given client, a scheduler's address, a cluster file, worker processes here, or this process.
 
     Raises
     ------
     PlanError
-        When several places are asked for, or the cluster file is none.
+        When the cluster file is none.
     RunError
         When the scheduler cannot be reached or has no workers, or a GPU is asked for and there is none.
     """
-    if sum([workers > 0 and cluster is None, scheduler is not None, client is not None, cluster is not None]) > 1:
-        raise PlanError("Give one of --workers and --scheduler, or --cluster, or a client, not several.")
-    if client is not None:
-        yield ClientPool(client)
-    elif scheduler is not None:
-        with connected(scheduler, tls or Tls()) as found:
+    workers, cluster = compute.workers, compute.cluster
+    if compute.client is not None:
+        yield ClientPool(compute.client)
+    elif compute.scheduler is not None:
+        with connected(compute.scheduler, compute.tls or Tls()) as found:
             yield ClientPool(found)
     elif cluster is not None:
         spec = (
@@ -319,9 +309,10 @@ def open_pool(
         with started(replace(spec, workers=workers, adapt=None) if workers else spec) as found:
             yield ClientPool(found)
     elif workers:
-        gpus = gpu_count() if resolve_device(device) == "cuda" else 0
+        gpus = gpu_count() if resolve_device(compute.device) == "cuda" else 0
+        memory = compute.memory_limit or memory_per_worker(workers + gpus)
         with (
-            local_cluster(workers, gpus=gpus, memory_bytes=memory_bytes or memory_per_worker(workers + gpus)) as made,
+            local_cluster(workers, gpus=gpus, memory_bytes=memory) as made,
             Client(made) as found,  # type: ignore[no-untyped-call]
         ):
             yield ClientPool(found)
