@@ -18,6 +18,7 @@ from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.labels.label_writer import check_root
 from tlseg.store.labels.protect import check_unused
+from tlseg.store.working.names import Table
 from tlseg.store.working.scratch import Scratch
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def check_existing(checked: CheckedRequest) -> None:
 
     The answer holds for as long as nobody else writes there: it is asked for early, and again by who holds the lock.
     """
-    may_replace = checked.request.overwrite or bool(Scratch.at(checked.working_files).done("output", 0))
+    may_replace = checked.request.overwrite or bool(Scratch.at(checked.working_files).done(Table.OUTPUT, 0))
     if checked.image:
         checked.copied_image.check(may_replace=may_replace, name=checked.name)
     if not may_replace:

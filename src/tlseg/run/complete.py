@@ -17,6 +17,7 @@ from tlseg.store.labels.label_writer import existing_labels
 from tlseg.store.labels.result import read_record
 from tlseg.store.labels.tables import list_tables
 from tlseg.store.labels.tracks import graph_of
+from tlseg.store.working.names import Table
 from tlseg.store.working.scratch import Scratch, differences
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def finished_run(
 
 def _is_whole(checked: CheckedRequest) -> bool:
     """Whether labels, table and tracks are there, and no run has begun to replace them or has still to clean up."""
-    if Scratch.at(checked.working_files).done("output", 0):
+    if Scratch.at(checked.working_files).done(Table.OUTPUT, 0):
         return False
     try:
         listed = checked.name in existing_labels(checked.root) and checked.name in list_tables(checked.root)

@@ -21,6 +21,7 @@ from tlseg.run.tables import FORMAT
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.crew import Site, cores, memory_per_worker
 from tlseg.store.labels.label_writer import pyramid_beside
+from tlseg.store.working.names import BLOCK, Begun
 from tlseg.store.working.scratch import Scratch
 
 HALO_OVER = (1, 2, 4)
@@ -38,7 +39,7 @@ class PlannedRun:
     def fingerprint(self) -> dict[str, Any]:
         """Everything that decides what is in the scratch store and the result; another fingerprint is another run."""
         run = self.run
-        return {**self.checked.deciding(), "working_tables": FORMAT, "block": list(run.block), "device": run.device}
+        return {**self.checked.deciding(), "working_tables": FORMAT, BLOCK: list(run.block), "device": run.device}
 
     def with_scratch(self, scratch: Scratch) -> PlannedRun:
         """Return the same run with other working files."""
@@ -188,9 +189,6 @@ def _with_halo_over(settings: LabelSettings, divisor: int) -> LabelSettings:
 
 def _block_of_unfinished(checked: CheckedRequest) -> Shape | None:
     """Block of a run of this movie that was stopped here: free memory may have changed since, and it goes on as it began."""
-    stored = Scratch.at(checked.working_files).fingerprint() or {}
+    begun = Begun.of(Scratch.at(checked.working_files).fingerprint())
     movie = json.loads(json.dumps(checked.source.identity(root=checked.root.url)))
-    if stored.get("input") != movie or "block" not in stored:
-        return None
-    z, y, x = stored["block"]
-    return (z, y, x)
+    return begun.block if begun is not None and begun.movie == movie else None

@@ -31,6 +31,7 @@ from tlseg.store.labels.label_writer import create_labels
 from tlseg.store.labels.tables import write_table
 from tlseg.store.labels.tracks import graph_of, write_tracks
 from tlseg.store.locks.turn import turn
+from tlseg.store.working.names import Table
 
 if TYPE_CHECKING:
     from tlseg.run.planning import PlannedRun
@@ -43,8 +44,8 @@ _TOLD = ("seed", "track", "parent", "touches_edge")
 def open_output(planned: PlannedRun) -> Output:
     """Create the result's arrays, or go on with those of a run that was stopped while writing."""
     run, checked = planned.run, planned.checked
-    created = CREATED in run.scratch.done("output", 0)
-    run.scratch.put("output", 0, BEGUN)
+    created = CREATED in run.scratch.done(Table.OUTPUT, 0)
+    run.scratch.put(Table.OUTPUT, 0, BEGUN)
     if not created:
         forget_made_of(checked.folder, UNFINISHED)  # the audit is this run's own
     image = checked.copied_image.open() if checked.image else None
@@ -55,7 +56,7 @@ def open_output(planned: PlannedRun) -> Output:
         frames=None if checked.beside_movie else run.frames,
         mode="resume" if created else "overwrite",
     )
-    run.scratch.put("output", 0, CREATED)
+    run.scratch.put(Table.OUTPUT, 0, CREATED)
     return Output(labels, image)
 
 

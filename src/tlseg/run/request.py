@@ -20,6 +20,7 @@ from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.image.segmentable import check_segmentable
 from tlseg.store.labels.protect import CopiedImage
 from tlseg.store.working.folder import scratch_folder
+from tlseg.store.working.names import FRAMES, INPUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +110,8 @@ class CheckedRequest:
         """Everything that was asked for and decides what is in the result."""
         return {
             "tlseg": __version__,
-            "input": self.source.identity(root=self.root.url),
-            "frames": [self.frames.start, self.frames.stop],
+            INPUT: self.source.identity(root=self.root.url),
+            FRAMES: [self.frames.start, self.frames.stop],
             "model": {"name": self.spec.name, "digest": self.model.digest, "flips": self.spec.flips},
             "settings": self.settings.deciding(),
             "link": asdict(self.link),

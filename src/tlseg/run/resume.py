@@ -13,6 +13,7 @@ from tlseg.errors import ResumeError
 from tlseg.run.checks import check_existing
 from tlseg.run.context import RunContext
 from tlseg.run.planning import PlannedRun
+from tlseg.store.working.names import Table
 from tlseg.store.working.scratch import LostWorkError, Scratch
 
 
@@ -70,13 +71,13 @@ def stored_statistics(run: RunContext) -> dict[int, tuple[float, float]]:
     """Statistics of the frames that the unfinished run has read, by frame."""
     found = {}
     for frame in run.frames:
-        if run.scratch.done("statistics", frame):
+        if run.scratch.done(Table.STATISTICS, frame):
             with suppress(LostWorkError):  # what is damaged is found again
-                stored = run.scratch.get("statistics", frame, 0)
+                stored = run.scratch.get(Table.STATISTICS, frame, 0)
                 found[frame] = (float(stored["low"]), float(stored["high"]))
     return found
 
 
 def store_statistics(run: RunContext, frame: int, limits: tuple[float, float]) -> None:
     """Keep what was read of a frame."""
-    run.scratch.put("statistics", frame, 0, low=np.array(limits[0]), high=np.array(limits[1]))
+    run.scratch.put(Table.STATISTICS, frame, 0, low=np.array(limits[0]), high=np.array(limits[1]))

@@ -42,6 +42,7 @@ from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.fs.location import one_line
 from tlseg.store.labels.label_writer import absent, clear, prepare_root
 from tlseg.store.locks.lock import Lock, check_free, lock_of
+from tlseg.store.working.names import Stage, Table
 from tlseg.store.working.scratch import LostWorkError
 from tlseg.store.working.unfinished import describe
 
@@ -295,9 +296,9 @@ def _work(
     check_audit(audit, method=run.settings.method)
     if checked.request.repair:
         _repair(run, pool, counters, settings=checked.link, lock=lock)
-    counters.expect("link", 1)
+    counters.expect(Stage.LINK, 1)
     lineage = finish.link_frames(run, settings=checked.link)
-    counters.add("link")
+    counters.add(Stage.LINK)
     output = open_output(planned)
     expect_write(run, output, counters)
     _drive(finish.writing(run, output).__next__, pool, counters, lock)
@@ -306,10 +307,10 @@ def _work(
 
 def _statistics(run: RunContext, pool: Pool, counters: Counters, lock: Lock) -> dict[int, tuple[float, float]]:
     found = stored_statistics(run)
-    counters.expect("statistics", len(run.frames), done=len(found))
+    counters.expect(Stage.STATISTICS, len(run.frames), done=len(found))
 
     def flow(frame: int) -> Flow:
-        (found[frame],) = yield [Task("statistics", frame, 0, stages.find_statistics, (run, frame))]
+        (found[frame],) = yield [Task(Stage.STATISTICS, frame, 0, stages.find_statistics, (run, frame))]
         store_statistics(run, frame, found[frame])
 
     _drive((flow(frame) for frame in run.frames if frame not in found).__next__, pool, counters, lock)
@@ -318,7 +319,7 @@ def _statistics(run: RunContext, pool: Pool, counters: Counters, lock: Lock) -> 
 
 def _create_arrays(run: RunContext) -> None:
     """Make the working arrays, once; each is written in whole shards by one task."""
-    if run.scratch.done("arrays", 0):
+    if run.scratch.done(Table.ARRAYS, 0):
         return
     frames, shape = len(run.frames), run.source.frame_shape
     inner = tuple(next(c for c in (64, 48, 32, 16) if b % c == 0) for b in run.block)
@@ -336,7 +337,7 @@ def _create_arrays(run: RunContext) -> None:
         "labels", shape=(frames, *shape), dtype="uint32", shards=(1, *run.block), chunks=(1, *inner), axes="tzyx"
     )
     describe(run.scratch, run.source, run.frames)
-    run.scratch.put("arrays", 0, 0)
+    run.scratch.put(Table.ARRAYS, 0, 0)
 
 
 def _label(

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from tlseg.run.watch.event_log import EventLog, quiet
 from tlseg.run.watch.pace import Pace
+from tlseg.store.working.names import Stage
 
 if TYPE_CHECKING:
     from tlseg.run.tasks.flow import Finished, Task
-
-NETWORK_STAGE = "predict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ class Counters:
         state = self.stages.get(task.stage)
         if state is None:
             return
-        if task.stage == NETWORK_STAGE:
+        if task.stage == Stage.PREDICT:
             now = time.monotonic()
             state.hand_seconds += hands * (now - state.seen)
             state.seen, state.used = now, state.used + finished.seconds

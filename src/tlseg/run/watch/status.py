@@ -17,18 +17,18 @@ from typing import Any, Literal
 
 from tlseg.errors import LabelError, TlsegError
 from tlseg.run.watch.event_log import read_events
-from tlseg.run.watch.events import NETWORK_STAGE
 from tlseg.run.watch.pace import RECENT_S, Pace
 from tlseg.store.fs.location import check_name, one_line
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.locks.lock import held_lock
 from tlseg.store.working.folder import scratch_folder
+from tlseg.store.working.names import Stage
 from tlseg.store.working.unfinished import State as Labels
 from tlseg.store.working.unfinished import Unfinished, find_unfinished
 
 State = Literal["running", "complete", "died", "stopped"]
 
-FRAME_STAGE = "summarise"
+FRAME_STAGE = Stage.SUMMARISE
 """Stage of which a unit is a frame that is labelled and measured."""
 
 
@@ -324,8 +324,8 @@ def _seconds_left(events: Sequence[Mapping[str, Any]]) -> float | None:
 
 def _busy(events: Sequence[Mapping[str, Any]]) -> float | None:
     """Time in networks against the time that hands for them had, from the first such task on."""
-    sums = [e for e in events if e["event"] == "regions" and e["stage"] == NETWORK_STAGE]
-    start = next((e for e in events if e["event"] == "stage_started" and e["stage"] == NETWORK_STAGE), None)
+    sums = [e for e in events if e["event"] == "regions" and e["stage"] == Stage.PREDICT]
+    start = next((e for e in events if e["event"] == "stage_started" and e["stage"] == Stage.PREDICT), None)
     if not sums or start is None:
         return None
     moments = [_seconds(start), *map(_seconds, sums)]

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError, ResumeError, RunError
 from tlseg.store.fs.atomic import write_atomically
 from tlseg.store.working.folder import make_private
+from tlseg.store.working.names import Table
 
 FINGERPRINT = "fingerprint.json"
 LABELS = "labels"
@@ -36,7 +37,7 @@ LABELS = "labels"
 LEASE = re.compile(r"[0-9a-f]{12}")
 """Names of the folders of runs."""
 
-OF_THE_RUN = ("statistics", "arrays", "output")
+OF_THE_RUN = (Table.STATISTICS, Table.ARRAYS, Table.OUTPUT)
 """Tables that stay when a frame is done again: they speak of the movie or of the whole run."""
 
 
