@@ -184,7 +184,7 @@ def test_a_run_that_was_stopped_goes_on(
     remote: str, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, written = f"s3://{BUCKET}/stopped.ome.zarr", []
-    original, publishing = stages.write, publish.write_table
+    original, publishing = stages.write, publish.write_rows
 
     def once(*arguments: object) -> int:
         if written:
@@ -203,11 +203,11 @@ def test_a_run_that_was_stopped_goes_on(
     with pytest.raises(ResumeError, match="block was"):
         run(MOVIE, local / "model", **settings, block=(32, 48, 48))
     monkeypatch.setattr(stages, "write", original)
-    monkeypatch.setattr(publish, "write_table", never)
+    monkeypatch.setattr(publish, "write_rows", never)
     with pytest.raises(RunError, match="the network is gone"):
         run(MOVIE, local / "model", **settings)
     assert run_status(out).last_error == "OSError: the network is gone"
-    monkeypatch.setattr(publish, "write_table", publishing)
+    monkeypatch.setattr(publish, "write_rows", publishing)
     assert run(MOVIE, local / "model", **settings).resumed
     assert essence(fetched(out, tmp_path / "copy")) == essence(local / "out.ome.zarr")
     assert run(MOVIE, local / "model", **settings).complete_already
@@ -285,7 +285,7 @@ def test_linking_into_a_store_that_was_stopped_starts_again(
         raise OSError("the network is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(link_output, "write_table", never)
+        patch.setattr(link_output, "write_rows", never)
         with pytest.raises(RunError, match="the network is gone"):
             link_labels(remote, out=out)
     assert held_lock(place_of(out) / "tlseg" / "nuclei") is None

@@ -212,8 +212,8 @@ PUBLISHING: list[tuple[str, Any, str, int]] = [
     ("final numbers", finish, "link_frames", 0),
     ("image arrays", protect, "copy_image", 0),
     ("label arrays", publish, "create_labels", 0),
-    ("table", publish, "write_table", 0),
-    ("tracks", publish, "write_tracks", 0),
+    ("table", publish, "write_rows", 0),
+    ("tracks", publish, "write_graph", 0),
     ("image metadata", ImageCopy, "finish", 0),
     ("label metadata", LabelWriter, "finish", 0),
     ("maps", publish, "_keep_maps", 0),
@@ -533,7 +533,7 @@ def test_a_start_that_waited_goes_on_where_another_was_stopped(base: Path, tmp_p
     out = tmp_path / "out.zarr"
 
     def stop() -> None:
-        with stopping(publish, "write_table", after=0), pytest.raises(Stopped):
+        with stopping(publish, "write_rows", after=0), pytest.raises(Stopped):
             start(base, out, **FIRST)
 
     with counting() as calls, waiting(stop):

@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import pandas as pd
 
 from tlseg import __version__
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
 from tlseg.run import finish
 from tlseg.run.context import Output
-from tlseg.run.linking.linked import count_motherless
-from tlseg.run.linking.output import UNFINISHED
 from tlseg.run.repair import patches_of
-from tlseg.run.replaced import forget_made_of
+from tlseg.run.replaced import LINKING, forget_made_of
 from tlseg.run.resume import stored_statistics
+from tlseg.run.rows import count_motherless, write_graph, write_rows
 from tlseg.store.fs.durable import flush, flush_tree
 from tlseg.store.labels.label_writer import create_labels
-from tlseg.store.labels.tables import write_table
-from tlseg.store.labels.tracks import graph_of, write_tracks
+from tlseg.store.labels.tracks import graph_of
 from tlseg.store.locks.turn import turn
 from tlseg.store.working.names import Table
 
@@ -37,8 +32,6 @@ if TYPE_CHECKING:
     from tlseg.run.planning import PlannedRun
 
 BEGUN, CREATED = 0, 1
-PLACE = ("z_um", "y_um", "x_um", "volume_um3")
-_TOLD = ("seed", "track", "parent", "touches_edge")
 
 
 def open_output(planned: PlannedRun) -> Output:
@@ -47,7 +40,7 @@ def open_output(planned: PlannedRun) -> Output:
     created = CREATED in run.scratch.done(Table.OUTPUT, 0)
     run.scratch.put(Table.OUTPUT, 0, BEGUN)
     if not created:
-        forget_made_of(checked.folder, UNFINISHED)  # the audit is this run's own
+        forget_made_of(checked.folder, LINKING)  # the audit is this run's own
     image = checked.copied_image.open() if checked.image else None
     labels = create_labels(
         checked.root,
@@ -66,15 +59,17 @@ def publish(
     """Write tables, tracks and metadata; the record with `complete: true` comes last."""
     run, checked = planned.run, planned.checked
     first = output.labels.first_frame
-    placed: list[pd.DataFrame] = []
-
-    def rows() -> Iterator[pd.DataFrame]:
-        for frame in finish.final_rows(run, lineage, first=first):
-            placed.append(frame[["t", "label", *_TOLD, *PLACE]])
-            yield frame
-
-    write_table(checked.root, checked.name, rows(), overwrite=True)
-    _write_tracks(planned, lineage, placed, first=first)
+    rows = write_rows(checked.root, checked.name, finish.final_rows(run, lineage, first=first))
+    nodes, edges = finish.final_lineage(lineage, first=first)
+    write_graph(
+        checked.root,
+        checked.name,
+        nodes,
+        edges,
+        rows,
+        spacing_um=run.spacing_um,
+        interval_s=run.source.interval_s,
+    )
     record = {
         "complete": True,
         "tlseg": __version__,
@@ -85,9 +80,9 @@ def publish(
         "nuclei": len(lineage.nodes),
         "tracks": lineage.tracks,
         "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
-        "motherless": count_motherless(placed, first=run.frames[0] - first),
-        "fallback": sum(int((frame["seed"] == "fallback").sum()) for frame in placed),
-        "repaired": sum(int((frame["seed"] == "repaired").sum()) for frame in placed),
+        "motherless": count_motherless(rows, first=run.frames[0] - first),
+        "fallback": int((rows["seed"] == "fallback").sum()),
+        "repaired": int((rows["seed"] == "repaired").sum()),
         "repairs": repairs_by_kind(patch for frame in run.frames for patch in patches_of(run, frame)),
         "model": {k: v for k, v in run.spec.to_dict().items() if k != "provenance"},
         "machine": {"python": platform.python_version(), "system": platform.platform()},
@@ -126,25 +121,6 @@ def _flush(planned: PlannedRun, output: Output) -> None:
     groups += [root, root / "labels", root / "labels" / checked.name, root / "tables"]
     flush((group / "zarr.json" for group in groups), below=root)
     flush([(checked.folder / "audit.json").path, checked.copied_image.record.path], below=root)
-
-
-def _write_tracks(planned: PlannedRun, lineage: Lineage, placed: list[pd.DataFrame], *, first: int) -> None:
-    """Write the lineage graph with the position of every nucleus."""
-    nodes, edges = finish.final_lineage(lineage, first=first)
-    if placed:
-        positions = pd.concat(placed, ignore_index=True).drop(columns=list(_TOLD))
-        nodes = nodes.merge(positions, on=["t", "label"], validate="one_to_one")
-    else:
-        nodes = nodes.assign(**{column: np.zeros(0) for column in PLACE})
-    write_tracks(
-        planned.checked.root,
-        nodes,
-        edges,
-        spacing_um=planned.run.spacing_um,
-        interval_s=planned.run.source.interval_s,
-        name=planned.checked.name,
-        overwrite=True,
-    )
 
 
 def _keep_maps(planned: PlannedRun) -> None:

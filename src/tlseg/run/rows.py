@@ -45,9 +45,7 @@ def write_graph(
         nodes = nodes.merge(rows[["t", "label", *PLACE]], on=["t", "label"], validate="one_to_one")
     else:
         nodes = nodes.assign(**{column: np.zeros(0) for column in PLACE})
-    write_tracks(
-        root, nodes, edges, spacing_um=spacing_um, interval_s=interval_s, name=name, axes=axes, overwrite=True
-    )
+    write_tracks(root, nodes, edges, spacing_um=spacing_um, interval_s=interval_s, name=name, axes=axes, overwrite=True)
 
 
 def count_motherless(rows: pd.DataFrame, *, first: int) -> int:
