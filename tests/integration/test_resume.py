@@ -28,6 +28,8 @@ from tlseg.link.settings import LinkSettings
 from tlseg.report.write import write_report
 from tlseg.run import components, finish, frames, publish, stages
 from tlseg.run import segment as segment_module
+from tlseg.run.watch.event_log import read_events
+from tlseg.run.watch.events import Notice
 from tlseg.run.watch.status import unfinished_run
 from tlseg.store.fs.place import Place
 from tlseg.store.image.image_writer import ImageCopy
@@ -35,7 +37,7 @@ from tlseg.store.labels import protect
 from tlseg.store.labels.label_writer import LabelWriter
 from tlseg.store.labels.result import open_result
 from tlseg.store.locks.lock import held_lock
-from tlseg.store.working.scratch import LostWorkError
+from tlseg.store.working.scratch import LostWorkError, Scratch
 
 FIRST: dict[str, Any] = {"frames": "0:1", "block": (32, 48, 48)}
 STAGES = ["predict", "detect", "number", "flood", "measure", "summarise", "write"]
@@ -351,14 +353,13 @@ def other_pixels(folder: Path) -> dict[str, Any]:
     [
         (lambda folder: {"block": (16, 16, 16)}, r"block was \[16, 32, 48\], is \[16, 16, 16\]"),
         (lambda folder: {"method": "components"}, "settings.method was qcanet, is components"),
-        (lambda folder: {"link": LinkSettings(max_gap=0)}, "link.max_gap was 3, is 0"),
         (lambda folder: {"keep_maps": True}, "keep_maps was False, is True"),
         (lambda folder: {"image": False}, "image was True, is False"),
         (other_model, "model.digest was .*; settings.region_threshold was 128, is 102"),
         (other_movie, r"input.spacing_um was \[1.6, 0.8, 0.8\], is \[1.6, 0.9, 0.9\]"),
         (other_pixels, "The pixels of .* are not those"),
     ],
-    ids=["block", "method", "link", "keep-maps", "no-image", "model", "movie", "pixels"],
+    ids=["block", "method", "keep-maps", "no-image", "model", "movie", "pixels"],
 )
 def test_another_run_is_told_what_changed(
     unfinished: Path, change: Callable[[Path], dict[str, Any]], named: str
@@ -371,6 +372,56 @@ def test_another_run_is_told_what_changed(
     assert "--overwrite" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert tree(unfinished / "out.zarr") == before
+
+
+APART = LinkSettings(max_distance_um=0.5)
+"""Nuclei move further than this, so every track ends where it begins."""
+
+
+@pytest.mark.parametrize("stop", [(finish, "link_frames"), (publish, "open_output")], ids=["repaired", "linked"])
+def test_other_links_keep_what_was_labelled(base: Path, tmp_path: Path, stop: tuple[Any, str]) -> None:
+    """Nothing up to measured labels is done again, and the result is that of a run which had these settings at once."""
+    whole, out = tmp_path / "whole.zarr", tmp_path / "out.zarr"
+    start(base, whole, link=APART)
+    assert essence(whole) != essence(base / "result.zarr")
+    owner = segment_module if stop[1] == "open_output" else stop[0]
+    with stopping(owner, stop[1], after=0), pytest.raises(Stopped):
+        start(base, out)
+    said: list[Any] = []
+    with counting() as calls:
+        assert start(base, out, link=APART, listener=said.append).resumed
+    assert {key[0] for key in calls} == {"write"}
+    assert essence(out) == essence(whole)
+    assert any("link.max_distance_um was" in notice.text for notice in said if isinstance(notice, Notice))
+    started = [event for event in read_events(Place(f"{out}/tlseg/nuclei")) if event["event"] == "run_started"]
+    assert [len(event["changed"]) for event in started] == [0, 1]
+    assert open_result(out).record["fingerprint"]["link"]["max_distance_um"] == 0.5
+
+
+def test_a_repair_that_is_no_longer_wanted_is_forgotten(base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    with stopping(finish, "link_frames", after=0), pytest.raises(Stopped):
+        start(base, out, **FIRST)
+    scratch = Scratch.at(str(out / "tlseg/nuclei/scratch"))
+    assert scratch.done("repairs", 0)
+    with stopping(finish, "link_frames", after=0), pytest.raises(Stopped):
+        start(base, out, repair=False, **FIRST)
+    renewed = Scratch.at(scratch.folder)
+    assert renewed.done("objects", 0)
+    assert not renewed.done("repairs", 0)
+    with pytest.raises(RunError, match="over"):
+        scratch.hold()
+
+
+def test_links_are_as_fixed_as_labels_once_these_are_written(base: Path, tmp_path: Path) -> None:
+    """Labels before tracks are dropped as they are written."""
+    out = tmp_path / "out.zarr"
+    with stopping(stages, "write", after=1), pytest.raises(RunError):
+        start(base, out)
+    before = tree(out)
+    with pytest.raises(ResumeError, match=r"link\.max_distance_um was .*, is 0\.5"):
+        start(base, out, link=APART)
+    assert tree(out) == before
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 from tlseg import __version__
 from tlseg.run.context import Output, RunContext
 from tlseg.run.frames import windows_per_frame
-from tlseg.run.planning import PlannedRun
 from tlseg.run.repair import repairs_of
+from tlseg.run.resume import Start
 from tlseg.run.tasks.flow import Pool
 from tlseg.run.watch.events import Counters, Notice
 from tlseg.store.locks.owner import this_process
@@ -46,27 +46,35 @@ def expect_write(run: RunContext, output: Output, counters: Counters) -> None:
     counters.expect(Stage.WRITE, len(run.frames) * regions, done=_done(run, Table.WRITE), voxels=_voxels(run))
 
 
-def say_started(planned: PlannedRun, pool: Pool, counters: Counters, *, resumed: bool) -> None:
-    """Write into the diary who does what, and tell a person where to look."""
-    dashboard = str(getattr(pool, "dashboard", ""))
+def say_started(start: Start, pool: Pool, counters: Counters) -> None:
+    """Write into the event log who does what, and tell a person where to look."""
+    run, dashboard = start.planned.run, str(getattr(pool, "dashboard", ""))
     counters.log.say(
         "run_started",
         tlseg=__version__,
         owner=this_process().to_dict(),
-        frames=len(planned.run.frames),
-        resumed=resumed,
-        device=planned.run.device,
-        block=list(planned.run.block),
+        frames=len(run.frames),
+        resumed=start.resumed,
+        changed=list(start.changed),
+        device=run.device,
+        block=list(run.block),
         hands={"network": pool.hands("network"), "core": pool.hands("core")},
         dashboard=dashboard or None,
-        working_files=planned.run.scratch.folder,
+        working_files=run.scratch.folder,
     )
+    if start.changed:
+        counters.listener(
+            Notice(
+                f"Going on with other settings of linking or repair: {'; '.join(start.changed)}. What was labelled is kept; "
+                "repairs and tracks are made anew."
+            )
+        )
     if dashboard:
         counters.listener(Notice(f"Dashboard: {dashboard}"))
 
 
 def say_finished(record: Mapping[str, Any], counters: Counters) -> None:
-    """Write into the diary what came out."""
+    """Write into the event log what came out."""
     counts = ("frames", "nuclei", "tracks", "divisions", "seconds")
     counters.log.say("run_finished", **{name: record[name] for name in counts})
 

@@ -1,11 +1,15 @@
 """Is there an unfinished run to go on with? Only one of the same movie, settings and pixels; else a run begins anew.
 
+What decides only tracks may change until final labels are written: what was labelled is kept.
+
 What a start reads of its frames is kept with the working files, so that the next one does not read them again.
 """
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,20 +18,42 @@ from tlseg.run.checks import check_existing
 from tlseg.run.context import RunContext
 from tlseg.run.planning import PlannedRun
 from tlseg.store.working.names import Table
-from tlseg.store.working.scratch import LostWorkError, Scratch
+from tlseg.store.working.scratch import LostWorkError, Scratch, differences
+
+DECIDING_TRACKS = ("link", "repair")
+"""In a fingerprint: what decides repairs and tracks, and nothing before them."""
+
+OF_TRACKS = (Table.REPAIRS, Table.PATCH, Table.PATCHES, Table.REPLACED, Table.TRACKS)
+"""Tables that follow from these settings, and are made before anything is published."""
 
 
-def begin(planned: PlannedRun, first: tuple[float, float]) -> tuple[PlannedRun, bool]:
-    """Go on with an unfinished run or begin anew; returns the run with its working files, and whether it goes on.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a run starts: with its working files, perhaps with what an earlier start left in them.
+
+    `changed` says what is other in the settings of linking and repair since then, as `link.max_gap was 3, is 0`.
+    """
+
+    planned: PlannedRun
+    resumed: bool
+    changed: tuple[str, ...] = ()
+
+
+def begin(planned: PlannedRun, first: tuple[float, float]) -> Start:
+    """Go on with an unfinished run or begin anew.
 
     Another start may have begun, been stopped or come to its end since this one looked, so all is asked again.
     """
     check_existing(planned.checked)
     planned = as_it_is(planned)
-    if goes_on(planned, first):
-        return planned, True
-    overwrite = planned.checked.request.overwrite
-    return planned.with_scratch(planned.run.scratch.begin(planned.fingerprint(), overwrite=overwrite)), False
+    scratch, fingerprint = planned.run.scratch, planned.fingerprint()
+    if not goes_on(planned, first):
+        scratch = scratch.begin(fingerprint, overwrite=planned.checked.request.overwrite)
+        return Start(planned.with_scratch(scratch), resumed=False)
+    changed = differences(scratch.fingerprint(), json.loads(json.dumps(fingerprint)))
+    if changed:
+        planned = planned.with_scratch(scratch.renew(fingerprint, without=OF_TRACKS))
+    return Start(planned, resumed=True, changed=tuple(changed))
 
 
 def as_it_is(planned: PlannedRun) -> PlannedRun:
@@ -36,14 +62,21 @@ def as_it_is(planned: PlannedRun) -> PlannedRun:
 
 
 def check_settings(planned: PlannedRun) -> bool:
-    """Whether there is an unfinished run of these settings to go on with.
+    """Whether there is an unfinished run to go on with: one whose labels, before tracks, are those of these settings.
+
+    Until it writes final labels it may go on with other settings of linking and repair: what followed from them is done
+    again, in a moment. Then they are as fixed as all others, since labels are dropped as they are written.
 
     Raises
     ------
     ResumeError
         Without `overwrite`, where there is one of other settings.
     """
-    return planned.run.scratch.continues(planned.fingerprint(), overwrite=planned.checked.request.overwrite)
+    scratch, fingerprint = planned.run.scratch, planned.fingerprint()
+    begun = scratch.fingerprint() or {}
+    if not scratch.done(Table.OUTPUT, 0):
+        fingerprint |= {key: begun[key] for key in DECIDING_TRACKS if key in begun}
+    return scratch.continues(fingerprint, overwrite=planned.checked.request.overwrite)
 
 
 def goes_on(planned: PlannedRun, first: tuple[float, float]) -> bool:

@@ -256,10 +256,11 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
         finished = None if checked.request.overwrite else finished_run(checked, device=device, first=first)
         if finished is not None:
             return _summary(checked, finished, seconds=finished["seconds"], complete_already=True)
-        planned, resumed = begin(planned, first)
+        start = begin(planned, first)
+        planned, resumed = start.planned, start.resumed
         run = planned.run
         with log_of(checked.folder, run.scratch.folder) as counters.log:
-            say_started(planned, pool, counters, resumed=resumed)
+            say_started(start, pool, counters)
             store_statistics(run, run.frames[0], first)
             try:
                 limits = _statistics(run, pool, counters, lock)
