@@ -6,7 +6,6 @@ machine that sees the result, and asks nothing of the run itself.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,8 +17,9 @@ from typing import Any, Literal
 from tlseg.errors import LabelError, TlsegError
 from tlseg.run.watch.event_log import read_events
 from tlseg.run.watch.pace import RECENT_S, Pace
-from tlseg.store.fs.location import check_name, one_line
+from tlseg.store.fs.location import check_name
 from tlseg.store.fs.place import Place, place_of
+from tlseg.store.labels.record import read_record
 from tlseg.store.locks.lock import held_lock
 from tlseg.store.working.folder import scratch_folder
 from tlseg.store.working.names import Stage
@@ -144,20 +144,22 @@ def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
     Raises
     ------
     LabelError
-        If no run ever wrote there.
+        If no run ever wrote there, or its record is damaged.
+    MovieError
+        If its record cannot be read.
     """
     check_name(name)
     root = place_of(path)
     folder = root / "tlseg" / name
-    record, held, events = _record(folder), held_lock(folder), _last_run(read_events(folder))
-    if record is None and held is None and not events:
+    record, held, events = read_record(root.url, name), held_lock(folder), _last_run(read_events(folder))
+    if not record and held is None and not events:
         raise LabelError(f"{root} knows of no run for labels {name!r}. Check the path, or give another --name.")
     alive = None if held is None else held.alive
-    complete = bool(record and record.get("complete"))
+    complete = bool(record.get("complete"))
     stages = _stages(events) if not complete or alive else _finished(events)
     started = _first(events, "run_started")
     at = [stage for stage in stages if stage.stage == FRAME_STAGE]
-    frames = int((record or {}).get("frames", 0)) if complete and not alive else int(started.get("frames", 0))
+    frames = int(record.get("frames", 0)) if complete and not alive else int(started.get("frames", 0))
     ended = [e for e in events if e["event"] in ("run_failed", "run_stopped")]
     unfinished = _unfinished(root, name)
     return RunStatus(
@@ -178,7 +180,7 @@ def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
         seconds_left=_seconds_left(events) if alive else None,
         gpu_busy=_busy(events),
         retries=sum(event["event"] == "retry" for event in events),
-        repairs=dict((record or {}).get("repairs", {})) if complete and not alive else {},
+        repairs=dict(record.get("repairs", {})) if complete and not alive else {},
         dashboard=started.get("dashboard") if alive else None,
         viewable={} if unfinished is None else _viewable(unfinished),
         working_labels=None if unfinished is None else unfinished.working_labels,
@@ -236,17 +238,6 @@ def _state(*, complete: bool, alive: bool | None, ended: bool) -> State:
     if complete:
         return "complete"
     return "stopped" if ended or alive is None else "died"
-
-
-def _record(folder: Place) -> dict[str, Any] | None:
-    place = folder / "run.json"
-    try:
-        record = json.loads(place.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise LabelError(f"{place} is no run record ({one_line(error)}). It is damaged; run again.") from error
-    return record if isinstance(record, dict) else None
 
 
 def _last_run(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
