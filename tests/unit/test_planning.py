@@ -8,7 +8,7 @@ from runs import inputs
 from tlseg.plan import BASE_BYTES
 from tlseg.run.planning import plan_for
 from tlseg.run.request import Request, check
-from tlseg.run.tasks.crew import Site
+from tlseg.run.tasks.workers import Site
 
 
 def test_as_many_windows_at_once_as_cores_and_memory_allow(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tlseg.run.context import RunContext, network_roles
 from tlseg.run.request import CheckedRequest, Request, check
 from tlseg.run.tables import FORMAT
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.crew import Site, cores, memory_per_worker
+from tlseg.run.tasks.workers import Site, cores, memory_per_worker
 from tlseg.store.labels.label_writer import pyramid_beside
 from tlseg.store.working.names import BLOCK, Begun
 from tlseg.store.working.scratch import Scratch

@@ -58,7 +58,7 @@ def say_started(start: Start, pool: Pool, counters: Counters) -> None:
         changed=list(start.changed),
         device=run.device,
         block=list(run.block),
-        hands={"network": pool.hands("network"), "core": pool.hands("core")},
+        slots={"network": pool.slots("network"), "core": pool.slots("core")},
         dashboard=dashboard or None,
         working_files=run.scratch.folder,
     )

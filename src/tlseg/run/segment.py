@@ -372,7 +372,7 @@ def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: Lock) -> None:
         return flow
 
     def on_done(task: Task, finished: Finished) -> None:
-        counters.finished(task, finished, hands=pool.hands(task.needs))
+        counters.finished(task, finished, slots=pool.slots(task.needs))
         lock.beat()
 
     drive(following, pool, open_flows=OPEN_FLOWS, on_done=on_done)

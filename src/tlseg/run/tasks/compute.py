@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from tlseg.errors import PlanError
 from tlseg.predict.infer import Device
-from tlseg.run.tasks.crew import Site
+from tlseg.run.tasks.workers import Site
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -1,6 +1,6 @@
 """How is a run doing, seen from outside: going on, dead, or done?
 
-Read from what the run leaves with its result (its lock, its diary, its record), so it works from any process and any
+Read from what the run leaves with its result (its lock, its event log, its record), so it works from any process and any
 machine that sees the result, and asks nothing of the run itself.
 """
 
@@ -208,8 +208,8 @@ def unfinished_run(path: str | Path | Place, *, name: str = "nuclei") -> Unfinis
         usual = scratch_folder(root, name, None)
         if (beside := find_unfinished(root.url, name, folder=usual)) is not None:
             return beside
-    told = _first(_last_run(read_events(root / "tlseg" / name)), "run_started").get("working_files")
-    return find_unfinished(root.url, name, folder=str(told)) if told else None
+    named = _first(_last_run(read_events(root / "tlseg" / name)), "run_started").get("working_files")
+    return find_unfinished(root.url, name, folder=str(named)) if named else None
 
 
 def _unfinished(root: Place, name: str) -> Unfinished | None:
@@ -314,13 +314,13 @@ def _seconds_left(events: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def _busy(events: Sequence[Mapping[str, Any]]) -> float | None:
-    """Time in networks against the time that hands for them had, from the first such task on."""
+    """Time in networks against the time that slots for them were there, from the first such task on."""
     sums = [e for e in events if e["event"] == "regions" and e["stage"] == Stage.PREDICT]
     start = next((e for e in events if e["event"] == "stage_started" and e["stage"] == Stage.PREDICT), None)
     if not sums or start is None:
         return None
     moments = [_seconds(start), *map(_seconds, sums)]
-    had = sum((b - a) * int(e["hands"]) for a, b, e in zip(moments, moments[1:], sums, strict=False))
+    had = sum((b - a) * int(e.get("slots", 0)) for a, b, e in zip(moments, moments[1:], sums, strict=False))
     return min(1.0, sum(float(e["seconds"]) for e in sums) / had) if had > 0 else None
 
 
