@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tlseg.geometry import Box
 from tlseg.label.patches import Patch, lay_over, make_patch, pack, unpack
 from tlseg.link.repair import Repair
-from tlseg.measure.mended import Replacement, mend_objects, mend_overlaps
 from tlseg.measure.objects import ObjectSums
+from tlseg.measure.patched import Replacement, mend_objects, mend_overlaps
 from tlseg.run.context import RunContext
 from tlseg.run.remeasure import box_around, remeasure
 from tlseg.run.tasks.flow import Flow, Task
