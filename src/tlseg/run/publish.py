@@ -25,7 +25,7 @@ from tlseg.run.rows import count_motherless, write_graph, write_rows
 from tlseg.store.fs.durable import flush, flush_tree
 from tlseg.store.labels.label_writer import create_labels
 from tlseg.store.labels.tracks import graph_of
-from tlseg.store.locks.turn import turn
+from tlseg.store.locks.group_lock import turn
 from tlseg.store.working.names import Table
 
 if TYPE_CHECKING:
