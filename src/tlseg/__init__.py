@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tlseg.report.write import write_report as write_report
     from tlseg.run.linking.labels import link_labels as link_labels
     from tlseg.run.linking.points import link_points as link_points
+    from tlseg.run.planning import plan_run as plan_run
     from tlseg.run.segment import segment as segment
     from tlseg.run.watch.status import run_status as run_status
     from tlseg.simulate.api import simulate as simulate
@@ -30,6 +31,7 @@ _PUBLIC = {
     "link_points": "tlseg.run.linking.points",
     "open_movie": "tlseg.store.image.movie",
     "open_result": "tlseg.store.labels.result",
+    "plan_run": "tlseg.run.planning",
     "run_status": "tlseg.run.watch.status",
     "segment": "tlseg.run.segment",
     "simulate": "tlseg.simulate.api",

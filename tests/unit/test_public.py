@@ -65,6 +65,7 @@ import tlseg
 from tlseg.evaluate.report import Evaluation
 from tlseg.report.write import Report
 from tlseg.run.linking.linked import Linked
+from tlseg.run.planning import MoviePlan
 from tlseg.run.segment import Summary
 from tlseg.run.watch.status import RunStatus
 from tlseg.simulate import SimulationSettings
@@ -75,6 +76,7 @@ from tlseg.store.labels.result import Result
 
 assert_type(tlseg.simulate("a", SimulationSettings(frames=2)), Simulated)
 assert_type(tlseg.convert("a.tif", "a.ome.zarr"), Converted)
+assert_type(tlseg.plan_run("a", block=(16, 16, 16)), MoviePlan)
 assert_type(tlseg.segment("a", frames=range(2)), Summary)
 assert_type(tlseg.link_labels("a"), Linked)
 assert_type(tlseg.link_points("a.csv", out="b"), Linked)

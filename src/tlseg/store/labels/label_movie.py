@@ -6,7 +6,6 @@ frames of (z, y, x) labels that are read box by box, so that no movie has to fit
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,9 +20,9 @@ import pandas as pd
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.fs.location import one_line, text_of
-from tlseg.store.fs.place import Place
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, natural_key
+from tlseg.store.labels.record import read_record, recorded_frames
 
 Labels = npt.NDArray[np.generic]
 
@@ -254,12 +253,9 @@ def _chosen_frames(movie: LabelMovie) -> range:
     """Frames of its movie that the run record beside an OME-Zarr's labels names; none where there is no such record."""
     root, _, name = movie.source.rpartition("/labels/")
     try:
-        record = json.loads((Place(root) / "tlseg" / name / "run.json").read_text()) if root else {}
-        first, stop = map(int, record["fingerprint"]["frames"])
-    except (OSError, ValueError, KeyError, TypeError):  # labels of anyone's have no record, or one of another kind
+        return recorded_frames(read_record(root, name) if root else {}, len(movie.frames))
+    except (LabelError, MovieError):  # beside labels of anyone's may lie a record of another kind
         return range(0)
-    alone = stop - first == len(movie.frames)
-    return range(first, stop) if 0 <= first < stop and (alone or stop <= len(movie.frames)) else range(0)
 
 
 def _open_tiff(path: Path) -> LabelMovie:

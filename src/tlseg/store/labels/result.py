@@ -5,15 +5,15 @@ Only finished labels open; nothing is read before it is asked for.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlseg.errors import LabelError, MovieError
-from tlseg.store.fs.location import one_line, open_group, resolve
+from tlseg.errors import LabelError
+from tlseg.store.fs.location import open_group, resolve
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import open_movie
+from tlseg.store.labels.record import read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,19 +112,3 @@ def _finished(group: Any) -> list[str]:
         return []
     names = ome.get("labels", []) if isinstance(ome, dict) else []
     return [str(n) for n in names] if isinstance(names, list) else []
-
-
-def read_record(place: str, name: str) -> dict[str, Any]:
-    """Record of the run that made these labels; empty where there is none."""
-    path = Place(place) / "tlseg" / name / "run.json"
-    try:
-        record: Any = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise MovieError(f"{path} cannot be read ({one_line(error)}).") from error
-    except ValueError as error:
-        raise LabelError(f"{path} is no run record ({one_line(error)}). It is damaged; run again.") from error
-    if not isinstance(record, dict):
-        raise LabelError(f"{path} is no run record (it holds no object). It is damaged; run again.")
-    return record
