@@ -206,11 +206,13 @@ def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ..
 
 def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> LabelMovie:
     """Pair frames by order where there are as many of them under other numbers; a part of the movie by its numbers there."""
+    of_movie, of_truth = set(result.movie_frames), set(truth.frames)
+    if of_movie and (of_movie <= of_truth or (_is_sparse(truth) and of_movie & of_truth)):
+        segmented = () if of_movie == of_truth else result.movie_frames
+        return replace(result.numbered_as(result.movie_frames), segmented=segmented)
     if result.frames == truth.frames:
         return result
-    of_movie, of_truth = set(result.movie_frames), set(truth.frames)
-    if of_movie and (of_movie < of_truth or (_is_sparse(truth) and of_movie & of_truth)):
-        return replace(result.numbered_as(result.movie_frames), segmented=result.movie_frames)
+    result = _counted_by_time(result, truth)
     if len(result.frames) != len(truth.frames):
         return result
     if _is_sparse(truth):
@@ -220,6 +222,14 @@ def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> La
         f"{len(truth.frames)}, they were paired in order."
     )
     return result.numbered_as(truth.frames)
+
+
+def _counted_by_time(result: LabelMovie, truth: LabelMovie) -> LabelMovie:
+    """Count the result's frames as the truth does, where both say when they begin."""
+    if result.since_0 is None or truth.since_0 is None:
+        return result
+    first = truth.frames[0] + result.since_0 - truth.since_0
+    return result.numbered_as(range(first, first + len(result.frames))) if first >= 0 else result
 
 
 def _frames_to_compare(result: LabelMovie, truth: LabelMovie, frames: Frames | None, notes: list[str]) -> list[int]:
