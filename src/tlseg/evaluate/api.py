@@ -5,10 +5,10 @@ No more than one block of each side is in memory; what is kept of a frame are it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,19 @@ from tlseg.evaluate.scores import (
     scores_of,
 )
 from tlseg.evaluate.tracking import TrackScores, score_tracks
-from tlseg.geometry import Box, Grid, Shape, Spacing, as_spacing, slab
+from tlseg.geometry import Box, Grid, Shape, Spacing, as_block, as_spacing, slab
+from tlseg.rules import Rule, at_least_0, between, one_of, whole
 from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, open_label_movie
+
+Tracking = Literal["auto", "always", "never"]
+
+RULES: Mapping[str, Rule] = {
+    "iou": between(0, 1),
+    "tolerance_um": at_least_0(),
+    "division_tolerance": whole(0),
+    "tracking": one_of(*get_args(Tracking)),
+}
+"""What settings of `evaluate` may be."""
 
 BLOCK_VOXELS = 2**25
 """Most voxels of one side in memory at a time, unless one chunk has more."""
@@ -50,7 +61,7 @@ def evaluate(
     division_tolerance: int = 1,
     frames: Frames | None = None,
     spacing_um: Sequence[float] | None = None,
-    tracking: Literal["auto", "always", "never"] = "auto",
+    tracking: Tracking = "auto",
     block: Shape | None = None,
 ) -> Evaluation:
     """Compare labels with true labels.
@@ -93,10 +104,16 @@ def evaluate(
         When frames or shapes do not fit together, or a setting is out of range.
     MovieError
         When `frames` is no range of frames.
+    PlanError
+        When `block` is none.
     LabelError
         When a side cannot be read.
     """
-    _check_settings(iou, tolerance_um, division_tolerance)
+    given = {"iou": iou, "tolerance_um": tolerance_um, "division_tolerance": division_tolerance, "tracking": tracking}
+    for setting, value in given.items():
+        RULES[setting].check(setting, value, error=EvaluationError)
+    if block is not None:
+        block = as_block(block)
     ours = _as_movie(result, "the result", name=name, prefer=("nuclei",))
     theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"))
     notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
@@ -313,7 +330,7 @@ def _are_tracked(
     result: LabelMovie,
     truth: LabelMovie,
     n_frames: int,
-    wanted: Literal["auto", "always", "never"],
+    wanted: Tracking,
     notes: list[str],
 ) -> bool:
     """Whether tracks are to be compared; where they were expected and are not, a note says why."""
@@ -388,12 +405,3 @@ def _detection(tally: _Tally, total: Counts) -> Detection | None:
         recall,
         f1,
     )
-
-
-def _check_settings(iou: float, tolerance_um: float, division_tolerance: int) -> None:
-    if not 0 <= iou <= 1:
-        raise EvaluationError(f"The IoU threshold is {iou}; expected 0 to 1.")
-    if not 0 <= tolerance_um < float("inf"):
-        raise EvaluationError(f"The distance tolerance is {tolerance_um} um; expected 0 or more.")
-    if division_tolerance < 0:
-        raise EvaluationError(f"The division tolerance is {division_tolerance} frames; expected 0 or more.")
