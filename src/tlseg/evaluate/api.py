@@ -36,6 +36,7 @@ from tlseg.evaluate.tracking import TrackScores, score_tracks
 from tlseg.geometry import Box, Grid, Shape, Spacing, as_block, as_spacing, slab
 from tlseg.rules import Rule, at_least_0, between, one_of, whole
 from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, open_label_movie
+from tlseg.store.labels.result import Result
 
 Tracking = Literal["auto", "always", "never"]
 
@@ -68,10 +69,11 @@ def evaluate(
 
     Parameters
     ----------
-    result, truth : path, URL, array or LabelMovie
-        A label TIFF, a folder of label TIFFs, a Cell Tracking Challenge folder, an OME-Zarr with labels, or an array of
-        integers (y, x), (z, y, x) or (t, z, y, x); 0 is background. Truth whose file names carry frame numbers and
-        that has no track file may have fewer frames than the result: the others are left out.
+    result, truth : path, URL, Result, array or LabelMovie
+        A label TIFF, a folder of label TIFFs, a Cell Tracking Challenge folder, an OME-Zarr with labels, what
+        `open_result` gave, or an array of whole numbers (y, x), (z, y, x) or (t, z, y, x); 0 is background. Truth whose
+        file names carry frame numbers and that has no track file may have fewer frames than the result: the others are
+        left out.
     name : str, optional
         Label image of the result inside an OME-Zarr; by default `nuclei`, or the only one. Of the truth it is `truth`,
         or else this name, or the only one; give the path of a label image to choose another.
@@ -214,6 +216,8 @@ def _boxes(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | Non
 def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ...]) -> LabelMovie:
     if isinstance(source, LabelMovie):
         return source
+    if isinstance(source, Result):
+        return open_label_movie(f"{source.path}/labels/{name or source.name}")
     if isinstance(source, str | Path):
         return open_label_movie(source, name=name, prefer=prefer)
     if not hasattr(source, "shape"):
