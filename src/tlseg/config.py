@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from numbers import Integral
 from typing import Any, Literal, get_args
 
 from tlseg.errors import ModelError, MovieError
+from tlseg.rules import Rule, at_least_0, between, check_fields, one_of, whole_between
 
 Method = Literal["qcanet", "components"]
 Relief = Literal["distance", "centre"]
@@ -61,6 +63,23 @@ def _is_side(value: Any) -> bool:
     return value is None or (isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0)
 
 
+RULES: Mapping[str, Rule] = {
+    "method": one_of(*get_args(Method)),
+    "region_threshold": whole_between(0, 255),
+    "centre_threshold": whole_between(0, 255),
+    "centre_smoothing_um": at_least_0(),
+    "centre_distance_um": at_least_0(),
+    "centre_saddle": between(0, 1),
+    "centre_reach_um": at_least_0(),
+    "relief": one_of(*get_args(Relief)),
+    "minimum_volume_um3": at_least_0(),
+    "minimum_volume_fraction": at_least_0(),
+    "halo_um": at_least_0(),
+    "margin_um": at_least_0(),
+}
+"""What each field of `LabelSettings` may hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
     """How maps become instances; thresholds are uint8 map values, distances micrometres.
@@ -90,7 +109,7 @@ class LabelSettings:
     Raises
     ------
     ModelError
-        If there is no such method or relief.
+        If a field holds what it cannot mean.
     """
 
     method: Method = "qcanet"
@@ -107,10 +126,8 @@ class LabelSettings:
     margin_um: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse words that no stage knows: each would take them for another."""
-        for name, choices in (("method", get_args(Method)), ("relief", get_args(Relief))):
-            if getattr(self, name) not in choices:
-                raise ModelError(f"{name} is {getattr(self, name)!r}; expected is {' or '.join(choices)}.")
+        """Refuse what no stage knows: a word would be taken for another, a share above 1 for certainty."""
+        check_fields(self, RULES, error=ModelError)
 
     def deciding(self) -> dict[str, Any]:
         """Everything that decides labels, for a fingerprint."""

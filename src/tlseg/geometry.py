@@ -14,6 +14,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tlseg.errors import PlanError
+from tlseg.rules import three, whole
+
 AXES = ("z", "y", "x")
 
 Shape = tuple[int, int, int]
@@ -31,6 +34,22 @@ def as_spacing(given: Sequence[float], *, is_2d: bool) -> Spacing | None:
     if len(values) != 3 or not all(0 < value < math.inf for value in values):
         return None
     return (values[0], values[1], values[2])
+
+
+def as_block(given: Sequence[int]) -> Shape:
+    """Voxels (z, y, x) of a block.
+
+    Raises
+    ------
+    PlanError
+        If it is anything but three whole numbers, each at least 1.
+    """
+    if not three(whole(1)).holds(given):
+        raise PlanError(
+            f"The block {given!r} is no (z, y, x). Expected three whole numbers of voxels, each at least 1, such as "
+            "(64, 256, 256)."
+        )
+    return _three(tuple(int(n) for n in given))
 
 
 @dataclass(frozen=True, slots=True)

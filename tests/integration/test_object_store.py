@@ -20,6 +20,7 @@ from runs import essence, inputs, planned, run, tree
 from tlseg.cli import main
 from tlseg.errors import LabelError, MissingExtraError, MovieError, PlanError, ResumeError, RunError
 from tlseg.evaluate.api import evaluate
+from tlseg.report.export import export
 from tlseg.report.write import write_report
 from tlseg.run import publish, stages
 from tlseg.run.linking import output as link_output
@@ -29,7 +30,6 @@ from tlseg.run.watch.status import run_status
 from tlseg.simulate import api as simulate_api
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
-from tlseg.store.export.api import export
 from tlseg.store.fs import options, retry
 from tlseg.store.fs.location import open_group
 from tlseg.store.fs.place import Place, place_of

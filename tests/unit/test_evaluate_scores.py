@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from tlseg.errors import EvaluationError
+from tlseg.errors import EvaluationError, PlanError
 from tlseg.evaluate import matching
 from tlseg.evaluate.api import evaluate
 from tlseg.evaluate.matching import count_detections, count_matches, match_objects
@@ -264,10 +264,28 @@ def test_what_cannot_be_compared_is_refused(result: Any, truth: Any, words: str)
         evaluate(result, truth)
 
 
-@pytest.mark.parametrize("setting", [{"iou": 1.1}, {"tolerance_um": -1.0}, {"division_tolerance": -1}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"iou": 1.1},
+        {"iou": "x"},
+        {"tolerance_um": -1.0},
+        {"division_tolerance": -1},
+        {"division_tolerance": 0.5},
+        {"tracking": False},
+        {"tracking": "sometimes"},
+    ],
+    ids=str,
+)
 def test_settings_out_of_range_are_refused(setting: dict[str, Any]) -> None:
-    with pytest.raises(EvaluationError, match="expected 0"):
+    with pytest.raises(EvaluationError, match=f"{next(iter(setting))} is .*; expected is"):
         evaluate(row(0, 1), row(0, 1), **setting)
+
+
+@pytest.mark.parametrize("block", [(0, 4, 4), (4, 4), (-4, 4, 4), (4.0, 4, 4), 4, "444"], ids=str)
+def test_a_block_that_is_none_is_refused(block: Any) -> None:
+    with pytest.raises(PlanError, match="Expected three whole numbers of voxels"):
+        evaluate(row(0, 1), row(0, 1), block=block)
 
 
 def test_frames_choose_a_range() -> None:

@@ -20,6 +20,7 @@ from tlseg.run.watch.pace import RECENT_S, Pace
 from tlseg.store.fs.location import check_name
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.labels.record import read_record
+from tlseg.store.labels.result import DEFAULT, Result
 from tlseg.store.locks.lock import held_lock
 from tlseg.store.working.folder import scratch_folder
 from tlseg.store.working.names import Stage
@@ -131,15 +132,15 @@ class RunStatus:
         return asdict(self)
 
 
-def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
+def run_status(path: str | Path | Result, *, name: str | None = None) -> RunStatus:
     """Say how a run is doing.
 
     Parameters
     ----------
     path
-        OME-Zarr group it writes to, local or a URL; need not be finished.
+        OME-Zarr group it writes to, local or a URL, which need not be finished; or what `open_result` gave.
     name
-        Name of the labels.
+        Name of the labels; "nuclei", or those that were opened, if not given.
 
     Raises
     ------
@@ -148,6 +149,9 @@ def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
     MovieError
         If its record cannot be read.
     """
+    if isinstance(path, Result):
+        path, name = path.path, path.name if name is None else name
+    name = DEFAULT if name is None else name
     check_name(name)
     root = place_of(path)
     folder = root / "tlseg" / name

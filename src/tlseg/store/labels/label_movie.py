@@ -40,7 +40,8 @@ class LabelMovie:
     source : str
         What was opened, for messages.
     frames : tuple of int
-        Frame numbers, ascending; an OME-Zarr that starts later than its movie counts as the movie does.
+        Frame numbers, ascending. Labels in an OME-Zarr count as the image beside them does, from 0; without an image
+        from time 0, so that a part of a movie has the movie's numbers.
     frame_shape : callable
         Voxels along (z, y, x) of a frame; 2D images have one plane. Frames of a folder may differ.
     spacing_um : (z, y, x) float or None
@@ -59,6 +60,8 @@ class LabelMovie:
         Frames that the run segmented where it left out others, which are empty; none where all of them count.
     movie_frames : tuple of int
         Frames of the segmented movie that these are, where a run record says so.
+    since_0 : int or None
+        Frames from time 0 to the first of these, where the file tells.
     """
 
     source: str
@@ -73,6 +76,7 @@ class LabelMovie:
     geff: str | None = None
     segmented: tuple[int, ...] = ()
     movie_frames: tuple[int, ...] = ()
+    since_0: int | None = None
 
     @property
     def shape(self) -> Shape:
@@ -173,6 +177,7 @@ def movie_of_axes(
     chunk: Sequence[int] | None = None,
     geff: str | None = None,
     first_frame: int = 0,
+    since_0: int | None = None,
 ) -> LabelMovie:
     """Wrap an array whose axes are given by letter, in any order of t, c, z, y, x with at most one channel.
 
@@ -182,7 +187,7 @@ def movie_of_axes(
         Anything with `shape` that is sliced like numpy.
     axes : str
         One letter for each axis.
-    source, spacing_um, geff
+    source, spacing_um, geff, since_0
         See `LabelMovie`.
     chunk : sequence of int, optional
         Voxels per chunk along `axes`.
@@ -218,6 +223,7 @@ def movie_of_axes(
         spacing_um=spacing_um,
         chunk=None if per_axis is None else (per_axis.get("z", 1), per_axis["y"], per_axis["x"]),
         geff=geff,
+        since_0=since_0,
     )
 
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import xarray
 
 
+DEFAULT = "nuclei"
+"""Name of labels where nobody gave another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One finished segmentation.
@@ -75,7 +79,7 @@ class Result:
         return read_tracks(graph)
 
 
-def open_result(path: str | Path | Place, *, name: str = "nuclei") -> Result:
+def open_result(path: str | Path | Place, *, name: str = DEFAULT) -> Result:
     """Open the result of a run.
 
     Parameters
@@ -103,6 +107,13 @@ def open_result(path: str | Path | Place, *, name: str = "nuclei") -> Result:
         )
     image = open_movie(place) if isinstance(ome, dict) and "multiscales" in ome else None
     return Result(place, name, image, open_movie(f"{place}/labels/{name}"), read_record(place, name))
+
+
+def as_result(result: str | Path | Place | Result, *, name: str | None = None) -> Result:
+    """Return what `open_result` gave, or open it; of the labels called `name`, or else those it has, or "nuclei"."""
+    if not isinstance(result, Result):
+        return open_result(result, name=DEFAULT if name is None else name)
+    return result if name in (None, result.name) else open_result(result.path, name=str(name))
 
 
 def _finished(group: Any) -> list[str]:
