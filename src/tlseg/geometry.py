@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tlseg.errors import PlanError
+from tlseg.errors import PlanError, TlsegError
 from tlseg.rules import three, whole
 
 AXES = ("z", "y", "x")
@@ -23,16 +23,23 @@ Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 
 
-def as_spacing(given: Sequence[float], *, is_2d: bool) -> Spacing | None:
-    """Voxel spacing (z, y, x) of three positive numbers, or of (y, x) where there is no z axis; None of anything else."""
+def as_spacing(given: Sequence[float], *, is_2d: bool, error: type[TlsegError]) -> Spacing:
+    """Voxel spacing (z, y, x) of three positive numbers, or of (y, x) where there is no z axis.
+
+    Raises
+    ------
+    error
+        If it is anything else.
+    """
     try:
         values = [float(value) for value in given]
     except (TypeError, ValueError):
-        return None
+        values = []
     if is_2d and len(values) == 2:
         values = [1.0, *values]
     if len(values) != 3 or not all(0 < value < math.inf for value in values):
-        return None
+        expected = "Y,X or Z,Y,X" if is_2d else "Z,Y,X"
+        raise error(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
     return (values[0], values[1], values[2])
 
 

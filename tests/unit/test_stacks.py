@@ -182,12 +182,16 @@ def test_a_folder_of_movies_has_a_group_for_each(tmp_path: Path) -> None:
         find_pairs(tmp_path)
 
 
-def test_labels_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+def test_whole_numbers_stored_as_floats_are_labels_and_probabilities_are_not(tmp_path: Path) -> None:
     for name in ("images", "labels"):
         write_stacks(tmp_path / name, ["a_1"])
-    tifffile.imwrite(tmp_path / "labels/a_1.tif", labels().astype(np.float32))
     (path,) = find_pairs(tmp_path, spacing_um=SPACING)
-    with pytest.raises(TrainingError, match="a_1: labels are float32"):
+    tifffile.imwrite(tmp_path / "labels/a_1.tif", labels(7).astype(np.float32))
+    found = read_pair(path)[1]
+    assert found.dtype.kind == "u"
+    assert np.array_equal(found, labels(7))
+    tifffile.imwrite(tmp_path / "labels/a_1.tif", labels(7).astype(np.float32) / 10)
+    with pytest.raises(LabelError, match=r"a_1.* not whole .*not probabilities"):
         read_pair(path)
 
 
@@ -196,7 +200,7 @@ def test_labels_below_0_are_named(tmp_path: Path) -> None:
         write_stacks(tmp_path / name, ["a_1"])
     tifffile.imwrite(tmp_path / "labels/a_1.tif", labels().astype(np.int16) - 1)
     (path,) = find_pairs(tmp_path, spacing_um=SPACING)
-    with pytest.raises(TrainingError, match="a_1: labels go down to -1"):
+    with pytest.raises(LabelError, match=r"a_1.* has values from -1 to"):
         read_pair(path)
 
 

@@ -19,7 +19,7 @@ from tlseg.errors import EvaluationError
 from tlseg.evaluate.divisions import DivisionScores, score_divisions
 from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks, require_tracks
 from tlseg.evaluate.matching import count_detections, count_matches, match_objects
-from tlseg.evaluate.overlap import Ids, Ints, Overlap, add_up, as_labels, count_overlap, overlap_of
+from tlseg.evaluate.overlap import Ids, Ints, Overlap, add_up, count_overlap, overlap_of
 from tlseg.evaluate.report import Detection, FrameRow
 from tlseg.evaluate.report import Evaluation as Evaluation
 from tlseg.evaluate.scores import (
@@ -37,6 +37,7 @@ from tlseg.geometry import Box, Grid, Shape, Spacing, as_block, as_spacing, slab
 from tlseg.rules import Rule, at_least_0, between, one_of, whole
 from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, open_label_movie
 from tlseg.store.labels.result import Result
+from tlseg.store.labels.values import as_labels
 
 Tracking = Literal["auto", "always", "never"]
 
@@ -121,7 +122,10 @@ def evaluate(
     notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
     ours = _same_numbers(ours, theirs, notes)
     chosen = _frames_to_compare(ours, theirs, frames, notes)
-    spacing = _given_spacing(spacing_um, theirs, chosen[0]) or _spacing(ours, theirs, notes)
+    if spacing_um is None:
+        spacing = _spacing(ours, theirs, notes)
+    else:
+        spacing = as_spacing(spacing_um, is_2d=theirs.frame_shape(chosen[0])[0] == 1, error=EvaluationError)
     tracked = (theirs, ours) if _are_tracked(ours, theirs, len(chosen), tracking, notes) else ()
     sides = [_Tracked(side, side.tracks()) for side in tracked]
     tally = _Tally(iou, tolerance_um, spacing)
@@ -203,7 +207,7 @@ def _overlap(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | N
 
 
 def _read(movie: LabelMovie, frame: int, box: Box) -> npt.NDArray[np.generic]:
-    return as_labels(movie.read(frame, box), where=f"{movie.source}, frame {frame}: labels")
+    return as_labels(movie.read(frame, box), where=f"{movie.source}, frame {frame}")
 
 
 def _boxes(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | None) -> Iterable[Box]:
@@ -304,17 +308,6 @@ def _listed(frames: Iterable[int]) -> str:
     if not numbers:
         return "no frames"
     return f"{len(numbers)} frames ({numbers[0]} to {numbers[-1]})" if len(numbers) > 1 else f"frame {numbers[0]}"
-
-
-def _given_spacing(given: Sequence[float] | None, truth: LabelMovie, frame: int) -> Spacing | None:
-    if given is None:
-        return None
-    is_2d = truth.frame_shape(frame)[0] == 1
-    spacing = as_spacing(given, is_2d=is_2d)
-    if spacing is None:
-        expected = "Y,X or Z,Y,X" if is_2d else "Z,Y,X"
-        raise EvaluationError(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
-    return spacing
 
 
 def _spacing(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> Spacing | None:

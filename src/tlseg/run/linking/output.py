@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, RunError
 from tlseg.link.lineage import Lineage, relabelled
@@ -26,6 +25,7 @@ from tlseg.store.image.image_writer import ImageCopy
 from tlseg.store.image.pyramid import slabs
 from tlseg.store.labels.label_writer import LabelWriter
 from tlseg.store.labels.protect import CopiedImage, check_unused
+from tlseg.store.labels.values import renumber
 
 SLAB_VOXELS = 2**25
 """Most voxels of labels in memory while they are written, unless one region has more."""
@@ -134,7 +134,9 @@ def write_pixels(
     old, new = here["label"].to_numpy(dtype=np.int64), here["track"].to_numpy(dtype=np.uint32)
     for box in slabs(writer.regions, most_voxels=SLAB_VOXELS):
         if len(old):
-            writer.write(frame, box, _renumber(read_mended(source, frame, box, patches), old, new))
+            writer.write(
+                frame, box, renumber(read_mended(source, frame, box, patches), old=old, new=new, unknown=_changed)
+            )
         if copy is not None:
             copy.write(frame, box)
 
@@ -177,11 +179,5 @@ def _final_rows(
         yield table.sort_values("label", ignore_index=True)
 
 
-def _renumber(labels: NDArray[np.uint32], old: NDArray[np.int64], new: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    inside = labels > 0
-    values = labels[inside].astype(np.int64)
-    at = np.minimum(np.searchsorted(old, values), len(old) - 1)
-    if not np.array_equal(old[at], values):
-        raise RunError("The labels were changed while they were read. Start again when nobody writes to them.")
-    labels[inside] = new[at]
-    return labels
+def _changed(_: int) -> RunError:
+    return RunError("The labels were changed while they were read. Start again when nobody writes to them.")

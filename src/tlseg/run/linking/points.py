@@ -64,10 +64,11 @@ def link_points(
     began = time.monotonic()
     chosen = (settings or LinkSettings()).with_interval(interval_s)
     target = local_target(out)
-    given = isinstance(points, pd.DataFrame)
-    table = points.reset_index(drop=True) if given else read_points(points)
-    objects = objects_of(table, where="The table of points" if given else str(points))
-    source = None if given else resolve(points)
+    if isinstance(points, pd.DataFrame):
+        source, table = None, points.reset_index(drop=True)
+    else:
+        source, table = resolve(points), read_points(points)
+    objects = objects_of(table, where="The table of points" if source is None else str(points))
     with publishing(target, overwrite=overwrite, replaceable=_is_ours, apart_from=source) as part:
         lineage = link_objects(
             objects, pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}), settings=chosen

@@ -150,7 +150,7 @@ def run_status(path: str | Path | Result, *, name: str | None = None) -> RunStat
         If its record cannot be read.
     """
     if isinstance(path, Result):
-        path, name = path.path, path.name if name is None else name
+        return run_status(path.path, name=path.name if name is None else name)
     name = DEFAULT if name is None else name
     check_name(name)
     root = place_of(path)

@@ -171,11 +171,7 @@ def _check_target(target: Place, overwrite: bool) -> None:
 
 def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
     if given is not None:
-        spacing = as_spacing(given, is_2d=source.is_2d)
-        if spacing is None:
-            expected = "Y,X or Z,Y,X" if source.is_2d else "Z,Y,X"
-            raise MovieError(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
-        return spacing
+        return as_spacing(given, is_2d=source.is_2d, error=MovieError)
     z, y, x = source.spacing_um
     z = 1.0 if source.is_2d and z is None else z
     if z is None or y is None or x is None:

@@ -20,6 +20,7 @@ from tlseg.store.labels.frames import first_frame, frames_since_0
 from tlseg.store.labels.graph import AGAIN, read_graph, read_metadata
 from tlseg.store.labels.label_movie import LabelMovie, movie_of_axes
 from tlseg.store.labels.tracks import graph_of
+from tlseg.store.labels.values import as_labels
 
 _LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
 
@@ -110,8 +111,10 @@ def read_geff_links(path: str) -> pd.DataFrame:
 
 def _are_labels(values: NDArray[Any]) -> bool:
     """Whether values are whole numbers from 0, and not all of them background, as those of a lost chunk are."""
-    whole = values.dtype.kind in "iuf" and np.array_equal(values, np.round(values))
-    return whole and bool(values.min() >= 0 and values.max() > 0)
+    try:
+        return bool(as_labels(values, where="A graph").max() > 0)
+    except LabelError:
+        return False
 
 
 def _open(path: str) -> zarr.Group | zarr.Array[Any]:

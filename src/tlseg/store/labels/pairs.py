@@ -18,6 +18,7 @@ from tlseg.store.image.movie import open_source
 from tlseg.store.image.stacks import PairPath, bbbc050_pairs, ctc_pairs, folder_pairs, read_stack
 from tlseg.store.labels.image_of import image_of
 from tlseg.store.labels.label_movie import LabelMovie, open_label_movie
+from tlseg.store.labels.values import as_labels
 
 PREFERRED_LABELS = ("truth", "nuclei")
 
@@ -66,12 +67,14 @@ def find_pairs(
 
 
 def read_pair(pair: PairPath) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Read one pair: image and labels, both (z, y, x) and as stored.
+    """Read one pair: image as it is stored and labels as whole numbers, both (z, y, x).
 
     Raises
     ------
     TrainingError
-        When they differ in shape, or labels are no whole numbers or below 0.
+        When they differ in shape.
+    LabelError
+        When labels are none.
     """
     if is_zarr(pair.image):
         source, movie = open_source(pair.image, channel=pair.channel), open_label_movie(pair.labels)
@@ -81,14 +84,7 @@ def read_pair(pair: PairPath) -> tuple[NDArray[Any], NDArray[Any]]:
         image, labels = read_stack(pair.image), read_stack(pair.labels)
     if image.shape != labels.shape:
         raise TrainingError(f"{pair.name}: the image is {image.shape} and its labels are {labels.shape}.")
-    if labels.dtype.kind not in "iu":
-        raise TrainingError(f"{pair.name}: labels are {labels.dtype}; whole numbers are expected, 0 for background.")
-    if labels.size and labels.min() < 0:
-        raise TrainingError(
-            f"{pair.name}: labels go down to {labels.min()}; 0 is background and nuclei count from 1. Write what is no "
-            "nucleus as 0."
-        )
-    return image, labels
+    return image, as_labels(labels, where=f"{pair.name}, {pair.labels},")
 
 
 def _movie_pairs(
