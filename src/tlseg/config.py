@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from numbers import Integral
 from typing import Any, Literal, get_args
@@ -25,6 +25,10 @@ def byte(probability: float) -> int:
     return math.ceil(probability * 255 - 1e-9)
 
 
+SkippedFrames = str | Iterable[int]
+"""Frames anywhere in a movie: `"17,40:43"` and `[17, 40, 41, 42]` are the same."""
+
+
 def as_frames(frames: Frames | None) -> tuple[int | None, int | None]:
     """First frame and the frame after the last; None for a side that is left open, both where nothing is given.
 
@@ -40,6 +44,37 @@ def as_frames(frames: Frames | None) -> tuple[int | None, int | None]:
             "range(A, B), slice(A, B) or (A, B)."
         )
     return (None if first is None else int(first), None if stop is None else int(stop))
+
+
+def as_skipped(skip_frames: SkippedFrames | None) -> frozenset[int]:
+    """Frames to skip, as numbers.
+
+    Raises
+    ------
+    MovieError
+        If it is anything but numbers from 0 and ranges of them.
+    """
+    if skip_frames is None:
+        return frozenset()
+    if not isinstance(skip_frames, str):
+        numbers = list(skip_frames) if isinstance(skip_frames, Iterable) else [None]
+        if any(number is None or not _is_side(number) for number in numbers):
+            raise _no_frames_to_skip(skip_frames)
+        return frozenset(map(int, numbers))
+    skipped: set[int] = set()
+    for part in skip_frames.split(","):
+        found = re.fullmatch(r"([0-9]+)(?::([0-9]+))?", part.strip())
+        if found is None or (found[2] and int(found[2]) <= int(found[1])):
+            raise _no_frames_to_skip(skip_frames)
+        skipped.update(range(int(found[1]), int(found[2]) if found[2] else int(found[1]) + 1))
+    return frozenset(skipped)
+
+
+def _no_frames_to_skip(given: object) -> MovieError:
+    return MovieError(
+        f"{given!r} does not say which frames to skip. Expected numbers from 0 and ranges A:B, separated by commas, such "
+        "as 17,40:43; from Python also a list of numbers."
+    )
 
 
 def _sides(frames: Any) -> tuple[Any, Any]:

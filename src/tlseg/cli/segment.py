@@ -31,6 +31,9 @@ _PEM = click.Path(path_type=Path)
 @click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one.")
 @click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]")
 @click.option(
+    "--skip-frames", metavar="A,B:C", help="Frames to leave empty: blank or spoilt ones. Tracks go on across them."
+)
+@click.option(
     "--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]"
 )
 @click.option(
@@ -97,6 +100,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         name=options["name"],
         model=options["model"],
         frames=options["frames"],
+        skip_frames=options["skip_frames"],
         block=options["block"],
         method=options["method"],
         channel=options["channel"],

@@ -124,6 +124,7 @@ def plan_for(checked: CheckedRequest, site: Site) -> PlannedRun:
         device=site.device,
         threads=min(site.threads, max(1, (limit - BASE_BYTES) // one_window)),
         most_voxels=most_voxels(limit),
+        skip=checked.skip,
     )
     plan = make_plan(
         frames=len(checked.frames),

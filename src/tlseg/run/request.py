@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tlseg import __version__
-from tlseg.config import Frames, LabelSettings, Method, as_frames
+from tlseg.config import Frames, LabelSettings, Method, SkippedFrames, as_frames, as_skipped
 from tlseg.errors import ModelError, MovieError
 from tlseg.geometry import Shape
 from tlseg.link.settings import LinkSettings
@@ -35,6 +35,7 @@ class Request:
     name: str = "nuclei"
     model: str | Path = "embryo"
     frames: Frames | None = None
+    skip_frames: SkippedFrames | None = None
     block: Shape | None = None
     method: Method = "qcanet"
     channel: int | str | None = None
@@ -56,8 +57,8 @@ class CheckedRequest:
     ----------
     request
         What was asked for.
-    source, frames
-        The movie, and which of its frames.
+    source, frames, skip
+        The movie, which of its frames, and which of these are to stay empty.
     root
         Group that gets the labels.
     model, spec
@@ -73,6 +74,7 @@ class CheckedRequest:
     request: Request
     source: MovieSource
     frames: range
+    skip: frozenset[int]
     root: Place
     model: Model
     spec: ModelSpec
@@ -112,6 +114,7 @@ class CheckedRequest:
             "tlseg": __version__,
             INPUT: self.source.identity(root=self.root.url),
             FRAMES: [self.frames.start, self.frames.stop],
+            "skip_frames": sorted(self.skip),
             "model": {"name": self.spec.name, "digest": self.model.digest, "flips": self.spec.flips},
             "settings": self.settings.deciding(),
             "link": asdict(self.link),
@@ -153,6 +156,7 @@ def check(request: Request, *, for_planning: bool = False) -> CheckedRequest:
         request=request,
         source=source,
         frames=chosen,
+        skip=skipped_of(request.skip_frames, chosen),
         root=root,
         model=model,
         spec=spec,
@@ -172,3 +176,17 @@ def frames_of(frames: Frames | None, count: int) -> range:
     if not chosen.start < chosen.stop <= count:
         raise MovieError(f"Frames {frames} were asked for, and the movie has {count}. Use a range within 0:{count}.")
     return chosen
+
+
+def skipped_of(skip_frames: SkippedFrames | None, frames: range) -> frozenset[int]:
+    """Frames to leave empty, all of which must be among those that are segmented; some must be left to see."""
+    skipped = as_skipped(skip_frames)
+    outside = sorted(skipped - set(frames))
+    if outside:
+        raise MovieError(
+            f"Frame {outside[0]} is to be skipped, and frames {frames.start} to {frames.stop - 1} are segmented. Skip "
+            "only frames among them."
+        )
+    if len(skipped) == len(frames):
+        raise MovieError("Every frame is to be skipped; leave one to segment.")
+    return skipped

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlseg.config import Frames as FramesLike
-from tlseg.config import Method
+from tlseg.config import Method, SkippedFrames
 from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Shape
 from tlseg.link.settings import LinkSettings
@@ -83,6 +83,7 @@ def segment(
     name: str = "nuclei",
     model: str | Path = "embryo",
     frames: FramesLike | None = None,
+    skip_frames: SkippedFrames | None = None,
     block: Shape | None = None,
     workers: int = 0,
     scheduler: str | None = None,
@@ -118,6 +119,9 @@ def segment(
         Bundled model, or folder of one.
     frames
         "A:B", `range(A, B)`, `slice(A, B)` or (A, B): from A up to but without B; all where not given.
+    skip_frames
+        Frames among these to leave empty, blank or spoilt ones: "17,40:43" or [17, 40, 41, 42]. Tracks go on across up to
+        `link.max_gap` of them.
     block
         Core of a block in voxels (z, y, x), multiples of 16. Decides memory and speed, never labels.
     workers
@@ -177,6 +181,7 @@ def segment(
         name=name,
         model=model,
         frames=frames,
+        skip_frames=skip_frames,
         block=block,
         method=method,
         channel=channel,

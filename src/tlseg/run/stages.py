@@ -36,11 +36,13 @@ from tlseg.store.working.names import Table, predicted
 
 def find_statistics(run: RunContext, frame: int) -> tuple[float, float]:
     """Grey values of a frame that become 0 and 1, chunk by chunk; also finds NaN, constant frames and broken chunks."""
-    return frame_statistics(run.source, run.spec, frame)
+    return frame_statistics(run.source, run.spec, frame, skip=run.skip)
 
 
-def frame_statistics(source: MovieSource, spec: ModelSpec, frame: int) -> tuple[float, float]:
-    """The same, without a run."""
+def frame_statistics(source: MovieSource, spec: ModelSpec, frame: int, *, skip: frozenset[int]) -> tuple[float, float]:
+    """The same, without a run; a frame that is skipped is not looked at."""
+    if frame in skip:
+        return 0.0, 1.0
     found = measure_brightness(
         lambda box: source.read(frame, box),
         shape=source.frame_shape,
@@ -65,9 +67,16 @@ def predict(
     `limits` holds each frame's statistics.
 
     A window in which every voxel is the same has the map of every other such window, bit for bit: it is computed once.
+    Of a frame that is skipped all maps are 0.
     """
     source, spec = run.source, run.spec
     lattice = lattice_for(spec, role, shape=source.frame_shape, spacing_um=source.spacing_um)
+    skipped = [unit for unit in units if unit[0] in run.skip]
+    for frame, number in skipped:
+        _put_map(run, role, frame, number, np.zeros(lattice.shape, dtype=np.uint8), batch=1)
+    units = tuple(unit for unit in units if unit not in skipped)
+    if not units:
+        return len(skipped)
     windows = np.stack(
         [
             read_window(
@@ -85,9 +94,8 @@ def predict(
     predictor = load_predictor(run.model_folder, run.model_digest, role, run.device, flips=spec.flips)
     maps = predictor(windows[distinct], threads=run.threads)
     for (frame, number), which in zip(units, of, strict=True):
-        run.scratch.write(role, (run.row(frame), number), maps[which])
-        run.scratch.put(predicted(role), frame, number, batch=np.array(predictor.batch or 1))
-    return len(units) - len(distinct)
+        _put_map(run, role, frame, number, maps[which], batch=predictor.batch or 1)
+    return len(skipped) + len(units) - len(distinct)
 
 
 def detect(run: RunContext, frame: int, block: int) -> int:
@@ -235,6 +243,12 @@ def write(run: RunContext, output: Output, frame: int, region: int) -> int:
         output.image.flush(frame, box)
     run.scratch.put(Table.WRITE, frame, region)
     return int(box.size)
+
+
+def _put_map(run: RunContext, role: Role, frame: int, number: int, values: NDArray[np.uint8], *, batch: int) -> None:
+    """Keep the map of one window, and that it was made in a batch of this size."""
+    run.scratch.write(role, (run.row(frame), number), values)
+    run.scratch.put(predicted(role), frame, number, batch=np.array(batch))
 
 
 def _counted(values: NDArray[np.int64]) -> NDArray[np.int64]:
