@@ -223,7 +223,9 @@ class Scratch:
         """
         for name, values in arrays.items():
             if np.asarray(values).dtype.hasobject:
-                raise TypeError(f"{name} of stage {stage} holds Python objects. A table holds numbers; convert it first.")
+                raise TypeError(
+                    f"{name} of stage {stage} holds Python objects. A table holds numbers; convert it first."
+                )
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         self.hold()
