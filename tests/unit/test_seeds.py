@@ -191,6 +191,14 @@ def test_a_terrace_of_a_nucleus_is_no_second_one() -> None:
         assert np.array_equal(labels, regions > 0)
 
 
+def test_a_frame_may_hold_terraces_alone() -> None:
+    """All that is higher lies outside the foreground."""
+    centres = np.array([[[100, 100, 100, 200]]], dtype=np.uint8)
+    found = found_in(centres, np.array([[[True, True, True, False]]]), (1, 1, 2), (1, 1, 1), 50)
+    assert len(found.position) == 1
+    assert select_seeds(found, spacing_um=SPACING, distance_um=1.0).shape == (0, 3)
+
+
 def test_a_plateau_is_as_near_as_the_nearest_of_its_candidates() -> None:
     """A lower maximum near one end of a plateau is not a seed, although the seed lies at the other end."""
     centres = np.zeros((3, 5, 30), dtype=np.uint8)

@@ -1,9 +1,9 @@
 """Where are the centres?
 
 A candidate is a local maximum of the smoothed centre map, which needs only a few voxels of halo; which candidates become
-seeds is decided once per frame, on points. A plateau has a candidate at each of its corners, and becomes one seed; a terrace,
-from which the map goes on upwards, becomes none. So every block that sees a seed agrees on it, and its name is a global
-voxel position. All arithmetic is in integers.
+seeds is decided once per frame, on points. A plateau has a candidate at each of its corners, and becomes one seed; a
+terrace, from which the map goes on upwards, becomes none. So every block that sees a seed agrees on it, and its name is a
+global voxel position. All arithmetic is in integers.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from tlseg.geometry import Box, Shape, Spacing
+from tlseg.label.near import Places
 from tlseg.label.plateaus import join_plateaus, plateaus_of, tops
 from tlseg.label.saddles import SaddleRule, join_over_saddles
 
@@ -125,14 +125,13 @@ def select_seeds(found: Candidates, *, spacing_um: Spacing, distance_um: float) 
     """Seeds of a frame: from the highest candidate down, each that is `distance_um` away from all taken before.
 
     Candidates on one plateau are one, and its first is the seed; it is as near to others as the nearest of them. A
-    candidate that is one nucleus with a seed is none itself, nor is one on a terrace. Ties go to the first position in C order. Returns positions
-    (n, 3) in C order; a seed's name is its position.
+    candidate that is one nucleus with a seed is none itself, nor is one on a terrace. Ties go to the first position in C
+    order. Returns positions (n, 3) in C order; a seed's name is its position.
     """
     n = len(found.position)
     if n == 0:
         return np.zeros((0, 3), dtype=np.int64)
-    points = found.position * np.array(spacing_um)
-    tree = cKDTree(points)
+    places = Places.of(found.position, spacing_um)
     plateau, dropped = join_plateaus(found.position, found.level, found.terraces)
     members = np.split(np.argsort(plateau, kind="stable"), np.cumsum(np.bincount(plateau, minlength=len(dropped)))[:-1])
     partners = _partners(found)
@@ -142,9 +141,9 @@ def select_seeds(found: Candidates, *, spacing_um: Spacing, distance_um: float) 
             continue
         kept.append(i)
         for j in members[plateau[i]]:
-            dropped[plateau[tree.query_ball_point(points[j], distance_um)]] = True
+            dropped[plateau[places.within(distance_um, of=int(j))]] = True
             dropped[plateau[partners.get(int(j), [])]] = True
-    seeds: NDArray[np.int64] = found.position[np.sort(np.array(kept))]
+    seeds: NDArray[np.int64] = found.position[np.sort(np.array(kept, dtype=np.int64))]
     return seeds
 
 
