@@ -221,13 +221,14 @@ class Scratch:
         TypeError
             When an array holds Python objects, which only a pickle could keep and `get` would not read.
         """
-        for name, values in arrays.items():
-            if np.asarray(values).dtype.hasobject:
+        members: dict[str, Any] = {name: np.asarray(values) for name, values in arrays.items()}
+        for name, values in members.items():
+            if values.dtype.hasobject:
                 raise TypeError(
                     f"{name} of stage {stage} holds Python objects. A table holds numbers; convert it first."
                 )
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, **members)
         self.hold()
         path = self._table(stage, frame, number)
         path.parent.mkdir(parents=True, exist_ok=True)
