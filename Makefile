@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+LOWEST := $(VENV)-lowest
+NEED_EXTRAS := deploy evaluate_tracking loop tune
 
-.PHONY: demo test check lint types imports docs bench chaos clean
+.PHONY: demo test check lint types imports docs bench chaos lowest clean
 
 demo: $(VENV)/.installed          ## simulate a small embryo movie, segment and track it, score it, draw it
 	$(BIN)/tlseg demo demo
@@ -36,8 +38,17 @@ bench: $(VENV)/.tests             ## what the README says of exactness, time and
 chaos: $(VENV)/.tests            ## kill workers, client and scheduler in every stage: the labels stay the same
 	PYTHONPATH=tests $(BIN)/python benchmarks/chaos.py
 
+lowest: constraints.txt pyproject.toml  ## demo and tests with the least versions that pyproject.toml allows (PyTorch as pinned)
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/python -m pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -c constraints.txt \
+	  -e . 'h5py>=3.11' 'hypothesis>=6.100' 'pytest>=8.2'
+	$(LOWEST)/bin/tlseg demo $(LOWEST)/demo
+	$(LOWEST)/bin/python -m pytest tests/unit $(addprefix --ignore=tests/unit/test_,$(addsuffix .py,$(NEED_EXTRAS)))
+
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) $(LOWEST) demo build dist
 
 # The constraints file pins PyTorch, so that everybody develops with the same version. TORCH_INDEX, where given, is the
 # index it is taken from: that of CPU builds saves gigabytes of CUDA.

@@ -36,7 +36,6 @@ from published import LabelledStacks, Rule, digest_of
 
 from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, load_model, save_model
 from tlseg.models.checkpoint import read_checkpoint
-from tlseg.models.unet import UNET3D
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
 
@@ -138,12 +137,11 @@ def region_model(weights: Path, folder: Path) -> Model:
     if (folder / "model.json").is_file():
         return load_model(str(folder))
     checkpoint = read_checkpoint(weights)
-    architecture = checkpoint.architecture or UNET3D
     spec = ModelSpec(
         name="3D U-Net",
-        networks={"nsn": NetworkSpec(architecture, "nsn.safetensors", WINDOW, OVERLAP)},
-        spacing_um=tuple(checkpoint.facts.get("spacing_um", (1.6, 0.8, 0.8))),
-        scaling=checkpoint.facts.get("scaling", "quantiles"),
+        networks={"nsn": NetworkSpec(checkpoint.architecture, "nsn.safetensors", WINDOW, OVERLAP)},
+        spacing_um=tuple(checkpoint.facts["spacing_um"]),
+        scaling=checkpoint.facts["scaling"],
     )
     return save_model(folder, spec, weights={"nsn": checkpoint.weights})
 

@@ -22,7 +22,6 @@ import numpy as np
 from tlseg.config import LabelSettings
 from tlseg.geometry import Spacing
 from tlseg.models.bundle import Flips, Model, ModelSpec, load_model
-from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.pack import pack
 from tlseg.predict.frame import predict_maps
 from tlseg.predict.infer import resolve_device
@@ -164,9 +163,8 @@ def _model(source: Path, options: argparse.Namespace) -> Model:
     if not nsn.is_file():
         return load_model(str(source))
     digest = hashlib.sha256(nsn.read_bytes() + ndn.read_bytes()).hexdigest()[:16]
-    base = read_checkpoint(ndn).weights["encoder.0.0.weight"].shape[0]
     settings = json.loads(options.settings.read_text()) | {"provenance": {"trainings": digest}}
-    return pack(options.out / "models" / digest, name=digest, nsn=nsn, ndn=ndn, ndn_base=base, **settings)
+    return pack(options.out / "models" / digest, name=digest, nsn=nsn, ndn=ndn, **settings)
 
 
 def _with_settings(model: Model, changes: list[str]) -> Model:

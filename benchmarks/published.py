@@ -164,8 +164,6 @@ def load_network(path: Path, role: Role) -> UNet:
         architecture = architecture_of(foreign.arrays, where=str(path))
         weights = state_of(foreign, architecture)
     else:
-        if checkpoint.architecture is None:
-            raise SystemExit(f"{path} does not say which architecture it is of.")
         architecture, weights = checkpoint.architecture, dict(checkpoint.weights)
     network = UNet(architecture)
     network.load_state_dict(weights)

@@ -5,8 +5,6 @@ The command line prints its message, never a traceback, and exits with `exit_cod
 1 for a run that failed.
 """
 
-from tlseg.installed import install_command
-
 
 class TlsegError(Exception):
     """Base of all errors raised on purpose; the message says what was found, what was expected and what to do."""
@@ -43,10 +41,14 @@ class ResumeError(TlsegError, RuntimeError):
 
 
 class MissingExtraError(TlsegError, ImportError):
-    """An optional dependency is not installed; the message names the extra."""
+    """An optional dependency is not installed.
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional dependency. Install it with: {install_command(extra)}")
+    `extra` is the extra of tlseg that brings it along; the message says how to install it here.
+    """
+
+    def __init__(self, message: str, *, extra: str = "") -> None:
+        super().__init__(message)
+        self.extra = extra
 
 
 class RunError(TlsegError, RuntimeError):

@@ -170,6 +170,11 @@ def spacing_nm(spacing_um: Spacing) -> Shape:
     return _three(tuple(max(1, round(s * 1000)) for s in spacing_um))
 
 
+def whole_nm(distance_um: float) -> int:
+    """Distance in whole nanometres, to be compared with those between voxels."""
+    return round(distance_um * 1000)
+
+
 def voxels_for(distance_um: float, spacing_um: Spacing) -> Shape:
     """Fewest voxels along each axis that span at least `distance_um`."""
     return _three(tuple(math.ceil(distance_um / s - 1e-9) for s in spacing_um))

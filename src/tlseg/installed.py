@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from tlseg.errors import MissingExtraError
+
 
 def this_command() -> str:
     """The `tlseg` that runs, as a shell finds it: by its path where its environment is not active."""
@@ -21,6 +23,12 @@ def install_command(extra: str) -> str:
     pip = Path(sys.executable).with_name("pip")
     active = shutil.which("pip") == str(pip)
     return f"{'pip' if active else f'{shlex.quote(sys.executable)} -m pip'} install '{_source()}[{extra}]'"
+
+
+def missing_extra(what: str, extra: str) -> MissingExtraError:
+    """Return the error of something that needs an extra which is not installed, with the command that adds it."""
+    command = install_command(extra)
+    return MissingExtraError(f"{what} needs an optional dependency. Install it with: {command}", extra=extra)
 
 
 def _source() -> str:

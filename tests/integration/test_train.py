@@ -276,7 +276,6 @@ def test_fine_tuning_goes_on_from_a_checkpoint_and_from_a_model(pairs: Path, tmp
         name="mine",
         nsn=tmp_path / "nsn/best.pt",
         ndn=tmp_path / "ndn/last.pt",
-        ndn_base=12,
         provenance={},
     )
     for number, start in enumerate((tmp_path / "nsn/best.pt", tmp_path / "model")):
@@ -295,21 +294,9 @@ def test_networks_of_different_grids_are_no_model(pairs: Path, tmp_path: Path) -
         assert result.exit_code == 0, result.stderr
     ndn = tmp_path / "ndn/best.pt"
     with pytest.raises(ModelError, match="learned at different voxel spacings"):
-        pack(tmp_path / "m", name="m", nsn=tmp_path / "fine/best.pt", ndn=ndn, ndn_base=1, provenance={})
-    same = pack(tmp_path / "m", name="m", nsn=tmp_path / "nsn/last.pt", ndn=ndn, ndn_base=1, provenance={})
+        pack(tmp_path / "m", name="m", nsn=tmp_path / "fine/best.pt", ndn=ndn, provenance={})
+    same = pack(tmp_path / "m", name="m", nsn=tmp_path / "nsn/last.pt", ndn=ndn, provenance={})
     assert same.spec.spacing_um == (2.0, 1.0, 1.0)
-
-
-def test_checkpoints_of_earlier_versions_still_make_models(tmp_path: Path) -> None:
-    for name, architecture in (("nsn", NSN), ("ndn", replace(NDN, base=1))):
-        network = UNet(architecture)
-        averaged = {f"module.{k}": v for k, v in network.state_dict().items()} | {"n_averaged": torch.tensor(3)}
-        spoilt = {k: torch.zeros_like(v) for k, v in network.state_dict().items()}
-        torch.save({"settings": "TrainSettings(...)", "network": spoilt, "averaged": averaged}, tmp_path / f"{name}.pt")
-    model = pack(tmp_path / "m", name="m", nsn=tmp_path / "nsn.pt", ndn=tmp_path / "ndn.pt", ndn_base=1, provenance={})
-    assert model.spec.spacing_um == (1.6, 0.8, 0.8)
-    packed = model.network("ndn").state_dict()
-    assert all(torch.allclose(v.float(), network.state_dict()[k].float(), atol=1e-3) for k, v in packed.items())
 
 
 def test_training_without_its_extra_names_it(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

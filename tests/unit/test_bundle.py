@@ -106,6 +106,7 @@ def test_a_damaged_description_is_one_line(model: Model, text: str) -> None:
         ("surprise", 1),
         ("networks", []),
         ("networks", {"ndn": None}),
+        ("format", ...),
         ("name", ...),
     ],
 )
@@ -125,6 +126,7 @@ def test_a_description_that_says_something_else_is_one_line(model: Model, key: s
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("format", None),
         ("format", 99),
         ("format", True),
         ("name", 5),

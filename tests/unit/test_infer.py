@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from handmade import save_threshold_model
 from tlseg.errors import RunError
 from tlseg.models.bundle import Flips, load_model
 from tlseg.models.unet import UNet, UNetConfig
+from tlseg.predict import infer
 from tlseg.predict.infer import Predictor, load_predictor, resolve_device, window_bytes
 
 SMALL = UNetConfig(levels=3, kernel=3, base=4)
@@ -178,3 +181,40 @@ def test_memory_of_a_window_grows_with_voxels_and_width() -> None:
     assert window_bytes((64, 64, 64), UNetConfig(3, 3, 8)) == pytest.approx(
         2 * window_bytes((64, 64, 64), SMALL), rel=1e-6
     )
+
+
+@pytest.mark.parametrize("version", ["now", "before 2.9"])
+def test_kernels_are_always_the_same_and_float32_is_not_rounded(version: str) -> None:
+    """In a process of its own: the settings belong to it. PyTorch warns where it is told in an old way."""
+    script = """
+import sys, types, torch
+from tlseg.predict.kernels import use_exact_kernels
+cudnn = torch.backends.cudnn
+if sys.argv[1] != "now":
+    matmul = types.SimpleNamespace()
+    cudnn = torch.backends.cudnn = types.SimpleNamespace()
+    torch.backends.cuda = types.SimpleNamespace(matmul=matmul)
+use_exact_kernels()
+assert cudnn.deterministic and not cudnn.benchmark
+if sys.argv[1] != "now":
+    assert (cudnn.allow_tf32, matmul.allow_tf32) == (False, False)
+elif hasattr(cudnn, "conv"):
+    assert cudnn.conv.fp32_precision == torch.backends.cuda.matmul.fp32_precision == "ieee"
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script, version], check=True)
+
+
+def test_networks_on_a_gpu_are_run_and_trained_by_these_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Chosen(Exception):
+        pass
+
+    def choose() -> None:
+        raise Chosen
+
+    trainee = pytest.importorskip("tlseg.train.trainee", exc_type=ImportError)
+    monkeypatch.setattr(infer, "use_exact_kernels", choose)
+    monkeypatch.setattr(trainee, "use_exact_kernels", choose)
+    with pytest.raises(Chosen):
+        Predictor(network(), precision="float32", device="cuda")
+    with pytest.raises(Chosen):
+        trainee._accelerator("cuda")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from tlseg import installed
 from tlseg.errors import MissingExtraError
+from tlseg.installed import missing_extra
 
 
 @pytest.fixture
@@ -51,4 +54,15 @@ def test_where_the_source_is_gone_the_extra_is_that_of_the_package(
 ) -> None:
     monkeypatch.setenv("PATH", str(environment))
     (tmp_path / "tlseg" / "pyproject.toml").unlink()
-    assert str(MissingExtraError("This", "view")).endswith("Install it with: pip install 'tlseg[view]'")
+    assert str(missing_extra("This", "view")).endswith("Install it with: pip install 'tlseg[view]'")
+
+
+def test_an_extra_that_is_missing_is_known_by_its_name_also_on_the_way_from_a_worker() -> None:
+    error = pickle.loads(pickle.dumps(missing_extra("This", "view")))
+    assert isinstance(error, MissingExtraError)
+    assert (error.extra, str(error)) == ("view", str(missing_extra("This", "view")))
+
+
+def test_errors_ask_nothing_of_the_environment() -> None:
+    script = "import sys, tlseg.errors; sys.exit('tlseg.installed' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)

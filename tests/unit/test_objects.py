@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from skimage.measure import marching_cubes, mesh_surface_area, regionprops
 
 from tlseg.geometry import Box, Grid, Shape, Spacing
+from tlseg.measure import objects
 from tlseg.measure.objects import (
     ObjectSums,
     add_overlaps,
@@ -20,6 +23,7 @@ from tlseg.measure.objects import (
     surface_of_corners,
     surface_unit_um2,
 )
+from tlseg.plan import BLEND_BYTES_PER_VOXEL
 
 SPACING: Spacing = (1.75, 0.8, 0.8)
 SHAPE: Shape = (14, 26, 22)
@@ -62,6 +66,30 @@ def test_the_table_does_not_depend_on_the_cut(dtype: str, block: Shape) -> None:
     labels, image = scene(), grey(dtype)
     pd.testing.assert_frame_equal(table(labels, image, block), table(labels, image), check_exact=True)
     assert table(labels, image, block).equals(table(labels, image))
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 700])
+def test_slabs_of_a_block_change_nothing(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, image = scene(), grey("float32")
+    whole = table(labels, image, (9, 17, 22))
+    monkeypatch.setattr(objects, "AT_ONCE", at_once)
+    pd.testing.assert_frame_equal(table(labels, image, (9, 17, 22)), whole)
+
+
+def test_measuring_takes_no_more_memory_than_is_planned_for_a_block() -> None:
+    """A block of touching nuclei; labels and image are held beside it."""
+    shape: Shape = (64, 160, 208)
+    z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    labels = (1 + z // 16 * 1000 + y // 16 * 20 + x // 16).astype(np.uint32)
+    image = np.ones(shape, dtype=np.uint16)
+    box = Box.of_shape(shape)
+    tracemalloc.start()
+    try:
+        measure_block(labels, image, crop=box, core=box, frame=box, spacing_um=SPACING)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak + labels.nbytes + image.nbytes < BLEND_BYTES_PER_VOXEL * labels.size
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])

@@ -20,7 +20,8 @@ CONFIG = UNetConfig(levels=2, kernel=3, base=2)
 
 def checkpoint(path: Path, **facts: object) -> Path:
     """What a training leaves, in short."""
-    torch.save({"architecture": CONFIG.to_dict(), "network": UNet(CONFIG).state_dict(), **facts}, path)
+    stated = {"architecture": CONFIG.to_dict(), "target": "mask", "spacing_um": (1.6, 0.8, 0.8), "scaling": "quantiles"}
+    torch.save({**stated, "network": UNet(CONFIG).state_dict(), **facts}, path)
     return path
 
 
@@ -59,12 +60,22 @@ def test_swapped_networks_are_refused(folder: Path) -> None:
     assert "as NDN it must be centre or ball" in pack(folder, ndn="nsn.pt")
 
 
-@pytest.mark.parametrize("facts", [{}, {"architecture": None}])
-def test_other_weights_are_refused(folder: Path, facts: dict[str, object]) -> None:
-    checkpoint(folder.parent / "ndn.pt", network={"a": torch.zeros(3)}, **facts)
-    said = pack(folder)
-    assert "ndn.pt are not those of NDN" in said
-    assert ("--ndn-base" in said) == bool(facts)
+def test_other_weights_are_refused(folder: Path) -> None:
+    checkpoint(folder.parent / "ndn.pt", target="centre", network={"a": torch.zeros(3)})
+    assert "ndn.pt are not those of the network it describes" in pack(folder)
+
+
+def test_weights_without_what_they_must_be_used_with_are_refused(folder: Path) -> None:
+    for stored in ({}, UNet(CONFIG).state_dict(), {"network": UNet(CONFIG).state_dict()}):
+        torch.save(stored, folder.parent / "nsn.pt")
+        assert "nsn.pt is not a checkpoint of a training" in pack(folder)
+    torch.save({"network": UNet(CONFIG).state_dict(), "target": "mask", "scaling": "asinh"}, folder.parent / "nsn.pt")
+    assert "it does not say the architecture and the spacing_um of its network" in pack(folder)
+
+
+def test_the_width_of_ndn_may_be_said_and_is_known(folder: Path) -> None:
+    pack(folder, "--ndn-base", 12)
+    assert load_model(folder).spec.networks["ndn"].architecture == CONFIG
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,11 @@ def test_a_model_scales_as_its_networks_learned_it(tmp_path: Path) -> None:
     files = {}
     for name, scaling in (("nsn", "extremes"), ("ndn", "extremes"), ("other", "quantiles")):
         config = UNetConfig(levels=2, kernel=3, base=2)
-        state = {"architecture": config.to_dict(), "scaling": scaling, "network": UNet(config).state_dict()}
-        torch.save(state, tmp_path / f"{name}.pt")
+        stated = {"architecture": config.to_dict(), "scaling": scaling, "spacing_um": (1.6, 0.8, 0.8)}
+        target = "mask" if name == "nsn" else "centre"
+        torch.save({**stated, "target": target, "network": UNet(config).state_dict()}, tmp_path / f"{name}.pt")
         files[name] = tmp_path / f"{name}.pt"
-    common = {"name": "m", "ndn_base": 2, "provenance": {}, "spacing_um": (0.8, 0.8, 0.8)}
+    common = {"name": "m", "provenance": {}, "spacing_um": (0.8, 0.8, 0.8)}
     assert pack(tmp_path / "model", nsn=files["nsn"], ndn=files["ndn"], **common).spec.scaling == "extremes"
     with pytest.raises(ModelError, match="same --scaling"):
         pack(tmp_path / "mixed", nsn=files["nsn"], ndn=files["other"], **common)

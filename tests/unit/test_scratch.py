@@ -38,6 +38,13 @@ def test_what_is_put_comes_back_and_counts_as_done(scratch: Scratch) -> None:
         assert back[name].dtype == values.dtype
 
 
+def test_what_could_not_be_read_again_is_not_put(scratch: Scratch) -> None:
+    for values in (np.array([1, None]), np.array([(1, {})], dtype=[("a", int), ("b", object)])):
+        with pytest.raises(TypeError, match="mixed of stage flood holds Python objects"):
+            scratch.put("flood", 3, 7, x=np.arange(5), mixed=values)
+    assert scratch.done("flood", 3) == set()
+
+
 @pytest.mark.parametrize("keep", [0, 10, 200, 1000])
 def test_a_damaged_table_costs_its_frame(scratch: Scratch, keep: int) -> None:
     """Also one that a power cut left as long as it was, and empty."""

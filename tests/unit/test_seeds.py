@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import local_maxima
 
+from tlseg.config import LabelSettings
 from tlseg.geometry import Box, Grid, Shape
+from tlseg.label.frame import label_frame
 from tlseg.label.seeds import Candidates, candidate_halo, candidates, select_seeds, smoothing_window
 
 SHAPE: Shape = (9, 14, 13)
@@ -129,6 +132,71 @@ def test_seeds_of_a_saturated_map_are_the_first_voxels_of_its_pieces(
     pieces, count = ndimage.label(plateau, structure=np.ones((3, 3, 3)))
     firsts = [np.argwhere(pieces == number)[0].tolist() for number in range(1, count + 1)]
     assert seeds_in(plateau, block) == sorted(firsts)
+
+
+def stepped(shape: Shape, *, steps: int, seed: int) -> NDArray[np.uint8]:
+    """A map of few heights: flats of any shape, some of them tops and some not."""
+    smooth = ndimage.gaussian_filter(np.random.default_rng(seed).random(shape), [1, 2, 2])
+    span = max(float(np.ptp(smooth)), 1e-9)
+    return (50 + np.floor((smooth - smooth.min()) / span * (steps - 1e-6)) * (200 // steps)).astype(np.uint8)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    shape=st.tuples(st.integers(1, 8), st.integers(2, 20), st.integers(2, 20)),
+    block=st.tuples(*[st.integers(1, 9)] * 3),
+    steps=st.sampled_from([2, 3, 5, 12, 40]),
+    seed=st.integers(0, 10**6),
+)
+def test_seeds_are_the_regional_maxima_in_any_cut(shape: Shape, block: Shape, steps: int, seed: int) -> None:
+    centres = stepped(shape, steps=steps, seed=seed)
+    # What is lower than any voxel all around, as the map of one height has a maximum too.
+    framed = np.pad(centres, 1)
+    pieces, count = ndimage.label(local_maxima(framed)[1:-1, 1:-1, 1:-1], structure=np.ones((3, 3, 3)))
+    firsts = [np.argwhere(pieces == number)[0].tolist() for number in range(1, count + 1)]
+    found = found_in(centres, np.ones(shape, dtype=bool), block, (1, 1, 1), 1)
+    assert select_seeds(found, spacing_um=SPACING, distance_um=0.0).tolist() == sorted(firsts)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(block=st.tuples(*[st.integers(1, 9)] * 3), steps=st.sampled_from([2, 4, 10]), seed=st.integers(0, 10**6))
+def test_a_plateau_ends_with_the_foreground_and_is_exceeded_by_what_is_outside_too(
+    block: Shape, steps: int, seed: int
+) -> None:
+    shape = (6, 15, 15)
+    centres = stepped(shape, steps=steps, seed=seed)
+    foreground = np.random.default_rng(seed + 1).random(shape) < 0.7
+    top = ndimage.maximum_filter(centres, size=3, mode="nearest")
+    firsts = []
+    for height in np.unique(centres):
+        flat = (centres == height) & foreground
+        pieces, count = ndimage.label(flat, structure=np.ones((3, 3, 3)))
+        tops = (n for n in range(1, count + 1) if top[pieces == n].max() == height)
+        firsts += [np.argwhere(pieces == n)[0].tolist() for n in tops]
+    found = found_in(centres, foreground, block, (1, 1, 1), 1)
+    assert select_seeds(found, spacing_um=SPACING, distance_um=0.0).tolist() == sorted(firsts)
+
+
+def test_a_terrace_of_a_nucleus_is_no_second_one() -> None:
+    """An elongated nucleus: 180 over half of it, a rise to 200 at its far end."""
+    shape = (8, 24, 60)
+    regions = np.zeros(shape, dtype=np.uint8)
+    regions[2:6, 8:16, 5:55] = 255
+    centres = np.zeros(shape, dtype=np.uint8)
+    centres[3:5, 10:14, 8:30] = 180
+    centres[3:5, 10:14, 30:50] = np.minimum(181 + np.arange(20), 200)
+    assert ndimage.label(local_maxima(centres), structure=np.ones((3, 3, 3)))[1] == 1
+    for block in (shape, (8, 24, 16), (4, 9, 10)):
+        labels = label_frame(regions, centres, spacing_um=SPACING, settings=LabelSettings(), block=block)
+        assert np.array_equal(labels, regions > 0)
+
+
+def test_a_frame_may_hold_terraces_alone() -> None:
+    """All that is higher lies outside the foreground."""
+    centres = np.array([[[100, 100, 100, 200]]], dtype=np.uint8)
+    found = found_in(centres, np.array([[[True, True, True, False]]]), (1, 1, 2), (1, 1, 1), 50)
+    assert len(found.position) == 1
+    assert select_seeds(found, spacing_um=SPACING, distance_um=1.0).shape == (0, 3)
 
 
 def test_a_plateau_is_as_near_as_the_nearest_of_its_candidates() -> None:

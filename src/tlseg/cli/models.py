@@ -65,9 +65,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--nsn", type=LocalPath(), required=True, help="best.pt of the NSN training.")
 @click.option("--ndn", type=LocalPath(), required=True, help="best.pt of the NDN training.")
-@click.option(
-    "--ndn-base", type=click.IntRange(1), default=12, show_default=True, help="Base width of an NDN that does not say."
-)
+@click.option("--ndn-base", type=click.IntRange(1), hidden=True, help="Without effect: the checkpoint says it.")
 @click.option("--settings", type=LocalPath(), help="JSON file with further fields of model.json.")
 @json_option
 @one_line_errors
@@ -90,7 +88,6 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
         name=options["name"],
         nsn=options["nsn"],
         ndn=options["ndn"],
-        ndn_base=options["ndn_base"],
         **{"provenance": {}, **settings},
     )
     if as_json:

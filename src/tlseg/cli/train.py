@@ -20,7 +20,8 @@ from tlseg.cli.common import (
     one_line_errors,
     print_json,
 )
-from tlseg.errors import MissingExtraError, TlsegError
+from tlseg.errors import TlsegError
+from tlseg.installed import missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -248,4 +249,4 @@ def _check_extra() -> None:
     from importlib.util import find_spec
 
     if any(find_spec(name) is None for name in EXTRA):
-        raise MissingExtraError("tlseg train", "train")
+        raise missing_extra("tlseg train", "train")

@@ -12,7 +12,7 @@ import click
 
 from tlseg.cli import train as training
 from tlseg.cli.common import SEED, LocalPath, goes_on_when_stopped, json_option, one_line_errors, print_json
-from tlseg.errors import MissingExtraError
+from tlseg.installed import missing_extra
 
 if TYPE_CHECKING:
     from tlseg.train.request import TrainRequest
@@ -99,4 +99,4 @@ def _check_extra() -> None:
     from importlib.util import find_spec
 
     if any(find_spec(name) is None for name in EXTRA):
-        raise MissingExtraError("tlseg tune", "train")
+        raise missing_extra("tlseg tune", "train")

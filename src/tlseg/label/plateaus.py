@@ -3,11 +3,16 @@
 A map that is saturated is flat where a nucleus is, and its first voxels are many: one at each corner of a round surface.
 A block joins what hangs together in its core and one voxel around it. For what goes on in a neighbour, both name the same
 voxel: the first of each piece of the two planes (at an edge or a corner of blocks, the few voxels) that both see.
+
+A terrace is flat too, and no top: somewhere at its rim the map goes on upwards. Its voxels that nothing exceeds touch one,
+as high as they are, that something exceeds. The block that owns such a voxel says so, and all of the plateau is none.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,27 +26,58 @@ _TOUCHING = np.ones((3, 3, 3), dtype=bool)
 _DIRECTIONS = [d for d in product((-1, 0, 1), repeat=3) if any(d)]
 
 
-def plateau_links(highest: NDArray[np.bool_], maxima: NDArray[np.int64], *, crop: Box, core: Box) -> NDArray[np.int64]:
-    """Voxels of the core and one voxel around it that lie on one plateau.
+@dataclass(frozen=True, slots=True)
+class Plateaus:
+    """What a block knows of plateaus.
+
+    Parameters
+    ----------
+    links
+        Pairs of positions (k, 2, 3) on one plateau: maxima, and voxels that a neighbouring block names too.
+    terraces
+        A position (m, 3) of each plateau that goes on upwards within the core; of the same.
+    """
+
+    links: NDArray[np.int64]
+    terraces: NDArray[np.int64]
+
+
+def tops(sums: NDArray[Any], foreground: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Voxels of the foreground that no neighbour exceeds; and those of them on a terrace, as far as neighbours show it.
+
+    Neighbours are the 26 around a voxel, in the foreground or not; plateaus end with the foreground. The second are right
+    where two voxels around were seen, the first where one was.
+    """
+    highest = foreground & (sums == ndimage.maximum_filter(sums, size=3, mode="nearest"))
+    slope = np.where(foreground & ~highest, sums, -1)
+    return highest, highest & (ndimage.maximum_filter(slope, size=3, mode="nearest") == sums)
+
+
+def plateaus_of(
+    highest: NDArray[np.bool_],
+    rising: NDArray[np.bool_],
+    maxima: NDArray[np.int64],
+    *,
+    crop: Box,
+    core: Box,
+) -> Plateaus:
+    """Plateaus of the core and one voxel around it.
 
     Parameters
     ----------
     highest
         Voxels (z, y, x) of `crop` that no neighbour exceeds, right in the core and one voxel around it. Two that touch are
         equally high.
+    rising
+        Those of them beside one as high that something exceeds (`tops`), right in the core.
     maxima
         Maxima in the core (n, 3), global voxels.
     crop, core
         What was read and what the block owns; the frame ends where the crop does not go beyond the core.
-
-    Returns
-    -------
-    ndarray of int64 (k, 2, 3)
-        Pairs of positions: maxima, and voxels that a neighbouring block names too.
     """
     seen = core.grow((1, 1, 1)).intersect(crop)
     here = highest[seen.inside(crop).slices]
-    pieces, _ = ndimage.label(here, structure=_TOUCHING)
+    pieces, count = ndimage.label(here, structure=_TOUCHING)
     shared = [_firsts(here, zone.inside(seen)) + np.array(seen.start) for zone in _zones(core, seen)]
     points = np.unique(np.concatenate([maxima, *shared]), axis=0)
     piece = pieces[tuple((points - np.array(seen.start)).T)]
@@ -49,19 +85,28 @@ def plateau_links(highest: NDArray[np.bool_], maxima: NDArray[np.int64], *, crop
     points, piece = points[order], piece[order]
     _, first, counts = np.unique(piece, return_index=True, return_counts=True)
     pairs = np.stack([points[np.repeat(first, counts)], points], axis=1)
-    result: NDArray[np.int64] = pairs[np.repeat(first, counts) != np.arange(len(points))]
-    return result
+    up = np.zeros(count + 1, dtype=bool)
+    up[pieces[core.inside(seen).slices][rising[core.inside(crop).slices]]] = True
+    return Plateaus(pairs[np.repeat(first, counts) != np.arange(len(points))], points[first[up[piece[first]]]])
 
 
-def plateau_numbers(position: NDArray[np.int64], links: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of the plateau that each maximum (n, 3) lies on, from the links (k, 2, 3) of all blocks of a frame."""
-    points = np.concatenate([position, links.reshape(-1, 3)])
+def join_plateaus(
+    position: NDArray[np.int64], links: NDArray[np.int64], terraces: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Number of the plateau that each maximum (n, 3) lies on, and which of these numbers are terraces.
+
+    `links` (k, 2, 3) and `terraces` (m, 3) are those of all blocks of the frame, in any order.
+    """
+    n, m = len(position), len(terraces)
+    points = np.concatenate([position, terraces, links.reshape(-1, 3)])
     names, which = np.unique(points, axis=0, return_inverse=True)
     which = which.ravel()
-    one, other = which[len(position) :].reshape(-1, 2).T
+    one, other = which[n + m :].reshape(-1, 2).T
     graph = coo_array((np.ones(len(one), dtype=bool), (one, other)), shape=(len(names), len(names)))
-    numbers: NDArray[np.int64] = connected_components(graph, directed=False)[1][which[: len(position)]].astype(np.int64)
-    return numbers
+    count, numbers = connected_components(graph, directed=False)
+    up = np.zeros(count, dtype=bool)
+    up[numbers[which[n : n + m]]] = True
+    return numbers[which[:n]].astype(np.int64), up
 
 
 def _zones(core: Box, seen: Box) -> list[Box]:

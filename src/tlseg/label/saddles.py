@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from tlseg.geometry import Box, Shape, Spacing, voxels_for
+from tlseg.geometry import Box, Shape, Spacing, spacing_nm, whole_nm
+from tlseg.label.near import Places
 
 _PARTS = 1000
 """The share is compared in whole thousandths."""
@@ -28,7 +28,7 @@ class SaddleRule:
 
     def halo(self, spacing_um: Spacing) -> Shape:
         """Voxels around a block within which maxima lie whose middle it owns."""
-        z, y, x = (n + 1 for n in voxels_for(self.reach_um / 2, spacing_um))
+        z, y, x = (-(-whole_nm(self.reach_um) // (2 * nm)) + 1 for nm in spacing_nm(spacing_um))
         return (z, y, x)
 
 
@@ -61,8 +61,7 @@ def join_over_saddles(
     nothing = np.zeros((0, 2, 3), dtype=np.int64)
     if len(position) < 2:
         return nothing
-    near = cKDTree(position * np.array(spacing_um)).query_pairs(rule.reach_um, output_type="ndarray")
-    first, last = near.min(axis=1), near.max(axis=1)
+    first, last = Places.of(position, spacing_um).pairs_within(rule.reach_um).T
     middle = (position[first] + position[last]) // 2
     own = ((middle >= core.start) & (middle < core.stop)).all(axis=1)
     first, last = first[own], last[own]

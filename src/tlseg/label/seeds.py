@@ -1,8 +1,9 @@
 """Where are the centres?
 
 A candidate is a local maximum of the smoothed centre map, which needs only a few voxels of halo; which candidates become
-seeds is decided once per frame, on points. A plateau has a candidate at each of its corners, and becomes one seed. So every
-block that sees a seed agrees on it, and its name is a global voxel position. All arithmetic is in integers.
+seeds is decided once per frame, on points. A plateau has a candidate at each of its corners, and becomes one seed; a
+terrace, from which the map goes on upwards, becomes none. So every block that sees a seed agrees on it, and its name is a
+global voxel position. All arithmetic is in integers.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from tlseg.geometry import Box, Shape, Spacing
-from tlseg.label.plateaus import plateau_links, plateau_numbers
+from tlseg.label.near import Places
+from tlseg.label.plateaus import join_plateaus, plateaus_of, tops
 from tlseg.label.saddles import SaddleRule, join_over_saddles
 
 
@@ -35,12 +36,15 @@ class Candidates:
         Positions (k, 2, 3) of maxima that are one nucleus: the map hardly dips between them.
     level
         Positions (k, 2, 3) of voxels on one plateau, maxima or not (`tlseg.label.plateaus`).
+    terraces
+        Positions (m, 3) of voxels on plateaus that are no maxima, since something higher touches them elsewhere.
     """
 
     position: NDArray[np.int64]
     height: NDArray[np.int64]
     joined: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2, 3), np.int64))
     level: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2, 3), np.int64))
+    terraces: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 3), np.int64))
 
     @classmethod
     def of_blocks(cls, parts: list[Candidates]) -> Candidates:
@@ -50,7 +54,9 @@ class Candidates:
         order = np.lexsort(position.T[::-1])
         joined = np.concatenate([np.zeros((0, 2, 3), np.int64), *(p.joined for p in parts)])
         level = np.concatenate([np.zeros((0, 2, 3), np.int64), *(p.level for p in parts)])
-        return cls(position[order], height[order], joined[np.lexsort(joined.reshape(-1, 6).T[::-1])], level)
+        terraces = np.concatenate([np.zeros((0, 3), np.int64), *(p.terraces for p in parts)])
+        joined = joined[np.lexsort(joined.reshape(-1, 6).T[::-1])]
+        return cls(position[order], height[order], joined, level, terraces)
 
 
 def smoothing_window(side_um: float, spacing_um: Spacing) -> Shape:
@@ -79,7 +85,7 @@ def candidates(
     spacing_um: Spacing,
     rule: SaddleRule | None = None,
 ) -> Candidates:
-    """Local maxima of the centre map in the core of a block.
+    """Voxels of the core of a block at which the centre map may have a local maximum: no neighbour exceeds them.
 
     Parameters
     ----------
@@ -99,8 +105,8 @@ def candidates(
     for axis, side in enumerate(window):
         if side > 1:
             sums = ndimage.convolve1d(sums, np.ones(side, np.int32), axis=axis, mode="nearest")
-    least = threshold * int(np.prod(window))
-    highest = (sums == ndimage.maximum_filter(sums, size=3, mode="nearest")) & (sums >= max(least, 1)) & foreground
+    high = foreground & (sums >= max(threshold * int(np.prod(window)), 1))
+    highest, rising = tops(sums, high)
     seen = core.grow((1, 1, 1) if rule is None else rule.halo(spacing_um)).intersect(crop)
     outside = np.ones(highest.shape, dtype=bool)
     outside[seen.inside(crop).slices] = False
@@ -108,28 +114,26 @@ def candidates(
     local = _thin(np.argwhere(highest), np.where(foreground, sums, -1))
     position, height = local + np.array(crop.start), sums[tuple(local.T)].astype(np.int64)
     own = ((position >= core.start) & (position < core.stop)).all(axis=1)
-    level = plateau_links(highest, position[own], crop=crop, core=core)
+    flat = plateaus_of(highest, rising, position[own], crop=crop, core=core)
     if rule is None:
-        return Candidates(position[own], height[own], level=level)
+        return Candidates(position[own], height[own], level=flat.links, terraces=flat.terraces)
     joined = join_over_saddles(position, height, sums, crop=crop, core=core, spacing_um=spacing_um, rule=rule)
-    return Candidates(position[own], height[own], joined, level)
+    return Candidates(position[own], height[own], joined, flat.links, flat.terraces)
 
 
 def select_seeds(found: Candidates, *, spacing_um: Spacing, distance_um: float) -> NDArray[np.int64]:
     """Seeds of a frame: from the highest candidate down, each that is `distance_um` away from all taken before.
 
     Candidates on one plateau are one, and its first is the seed; it is as near to others as the nearest of them. A
-    candidate that is one nucleus with a seed is none itself. Ties go to the first position in C order. Returns positions
-    (n, 3) in C order; a seed's name is its position.
+    candidate that is one nucleus with a seed is none itself, nor is one on a terrace. Ties go to the first position in C
+    order. Returns positions (n, 3) in C order; a seed's name is its position.
     """
     n = len(found.position)
     if n == 0:
         return np.zeros((0, 3), dtype=np.int64)
-    points = found.position * np.array(spacing_um)
-    tree = cKDTree(points)
-    plateau = plateau_numbers(found.position, found.level)
-    members = np.split(np.argsort(plateau, kind="stable"), np.cumsum(np.bincount(plateau))[:-1])
-    dropped = np.zeros(len(members), dtype=bool)
+    places = Places.of(found.position, spacing_um)
+    plateau, dropped = join_plateaus(found.position, found.level, found.terraces)
+    members = np.split(np.argsort(plateau, kind="stable"), np.cumsum(np.bincount(plateau, minlength=len(dropped)))[:-1])
     partners = _partners(found)
     kept = []
     for i in np.lexsort((np.arange(n), -found.height)):
@@ -137,9 +141,9 @@ def select_seeds(found: Candidates, *, spacing_um: Spacing, distance_um: float) 
             continue
         kept.append(i)
         for j in members[plateau[i]]:
-            dropped[plateau[tree.query_ball_point(points[j], distance_um)]] = True
+            dropped[plateau[places.within(distance_um, of=int(j))]] = True
             dropped[plateau[partners.get(int(j), [])]] = True
-    seeds: NDArray[np.int64] = found.position[np.sort(np.array(kept))]
+    seeds: NDArray[np.int64] = found.position[np.sort(np.array(kept, dtype=np.int64))]
     return seeds
 
 

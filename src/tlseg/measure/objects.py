@@ -16,8 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from skimage.measure import marching_cubes
 
-from tlseg.geometry import Box, Spacing
+from tlseg.geometry import Box, Grid, Spacing, slab
 from tlseg.measure.exact import as_floats, exact_sums
+
+AT_ONCE = 2**19
+"""Most voxels of a block measured at once. Each takes about 100 bytes: position and products in int64, cells of surfaces."""
 
 _CORNERS = tuple(product((0, 1), repeat=3))
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
@@ -50,7 +53,7 @@ class ObjectSums:
 def measure_block(
     labels: NDArray[np.uint32], image: NDArray[Any], *, crop: Box, core: Box, frame: Box, spacing_um: Spacing
 ) -> ObjectSums:
-    """Sums over the core of a block.
+    """Sums over the core of a block, a slab of it at a time: what a block holds besides labels and image stays small.
 
     Parameters
     ----------
@@ -59,6 +62,19 @@ def measure_block(
     image
         Grey values (z, y, x) of the core.
     """
+    parts = []
+    for cut in Grid(core.shape, slab(core.shape, unit=(1, 1, 1), most=AT_ONCE)):
+        part = cut.shift(core.start)
+        seen = Box(part.grow((1, 1, 1)).start, part.stop).intersect(crop)
+        here = labels[seen.inside(crop).slices]
+        parts.append(_measure_slab(here, image[cut.slices], crop=seen, core=part, frame=frame, spacing_um=spacing_um))
+    return parts[0] if len(parts) == 1 else add_sums(parts)
+
+
+def _measure_slab(
+    labels: NDArray[np.uint32], image: NDArray[Any], *, crop: Box, core: Box, frame: Box, spacing_um: Spacing
+) -> ObjectSums:
+    """`measure_block` of all voxels at once."""
     inner = core.inside(crop)
     owned = labels[inner.slices]
     at = np.nonzero(owned)

@@ -163,8 +163,7 @@ class ModelSpec:
         """Inverse of `to_dict`; `where` names the file in errors."""
         try:
             known = dict(values)
-            # Files without a format are of the first one.
-            one_of(FORMAT).check("format", known.pop("format", FORMAT))
+            one_of(FORMAT).check("format", known.pop("format", None))
             unknown = sorted(known.keys() - RULES.keys())
             if unknown:
                 raise ModelError(f"{unknown[0]!r} is no field of a model.")

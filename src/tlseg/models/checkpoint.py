@@ -1,4 +1,4 @@
-"""What did a training leave? Weights of `best.pt` and `last.pt`, in the form of this version and of earlier ones.
+"""What did a training leave? The weights in `best.pt` and `last.pt`, and what they must be used with.
 
 Loading runs no code that the file brings along.
 """
@@ -16,13 +16,19 @@ from torch import Tensor
 from tlseg.errors import ModelError
 from tlseg.models.unet import UNetConfig
 
+STATED = ("target", "spacing_um", "scaling")
+"""What every checkpoint says besides its architecture."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Weights, the architecture they are of where the file says so, and what else it says in plain values."""
+    """Weights, the architecture they are of, and what else the file says in plain values.
+
+    `facts` always has `target`, `spacing_um` and `scaling`: what the network learned, and what it was shown.
+    """
 
     weights: Mapping[str, Tensor]
-    architecture: UNetConfig | None
+    architecture: UNetConfig
     facts: Mapping[str, Any]
 
 
@@ -49,19 +55,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         weights = state["averaged"]
         if _are_weights(weights):
             weights = {k.removeprefix("module."): v for k, v in weights.items() if k.startswith("module.")}
-    elif "network" in state:
-        weights = state["network"]
     else:
-        weights, facts = state, {}
+        weights = state.get("network")
     if not weights or not _are_weights(weights):
         raise _refusal(path, "it holds no weights of a network")
-    return Checkpoint(weights, _architecture(path, facts.get("architecture")), facts)
+    unsaid = [name for name in ("architecture", *STATED) if name not in facts]
+    if unsaid:
+        raise _refusal(path, f"it does not say the {' and the '.join(unsaid)} of its network")
+    return Checkpoint(weights, _architecture(path, facts["architecture"]), facts)
 
 
-def _architecture(path: str | Path, stated: Any) -> UNetConfig | None:
-    """Architecture that a checkpoint states, if it does."""
-    if not stated:
-        return None
+def _architecture(path: str | Path, stated: Any) -> UNetConfig:
+    """Architecture that a checkpoint states."""
     try:
         return UNetConfig(**stated)
     except ModelError as error:

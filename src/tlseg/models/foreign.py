@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tlseg.errors import MissingExtraError, ModelError
+from tlseg.errors import ModelError
+from tlseg.installed import missing_extra
 
 Origin = Literal["chainer", "pytorch"]
 
@@ -111,7 +112,7 @@ def _read_hdf5(path: Path) -> dict[str, Any]:
     try:
         import h5py
     except ImportError as error:
-        raise MissingExtraError(f"Reading the HDF5 file {path}", "hdf5") from error
+        raise missing_extra(f"Reading the HDF5 file {path}", "hdf5") from error
     found: dict[str, Any] = {}
 
     def keep(name: str, node: Any) -> None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tlseg.errors import ModelError
 from tlseg.geometry import Spacing
 from tlseg.models.bundle import RULES, Model, ModelSpec, NetworkSpec, Role, save_model
 from tlseg.models.checkpoint import Checkpoint, read_checkpoint
-from tlseg.models.unet import NDN, NSN, UNet, UNetConfig
+from tlseg.models.unet import UNet
 
 WINDOW = (64, 160, 160)
 OVERLAP = (16, 16, 16)
-DEFAULT_SPACING_UM = (1.6, 0.8, 0.8)
-"""Of checkpoints that do not say so themselves."""
 
 LABELLING: Mapping[str, Any] = {"centre_saddle": 0.8, "minimum_volume_fraction": 0.15}
 """Shares, which fit nuclei of any size, as the bundled models have them; a `model.json` without them means others."""
@@ -36,7 +32,6 @@ def pack(
     name: str,
     nsn: Path,
     ndn: Path,
-    ndn_base: int,
     provenance: Mapping[str, Any],
     **settings: Any,
 ) -> Model:
@@ -44,8 +39,6 @@ def pack(
 
     Parameters
     ----------
-    ndn_base
-        Channels of NDN's first convolution, as trained; for checkpoints that do not say so themselves.
     provenance
         Data, licence, commands and figures, for the model card.
     settings
@@ -58,22 +51,17 @@ def pack(
         When a file is no checkpoint, a network learned the other one's target or its weights are of another architecture,
         or the two learned at different voxel spacings or scalings.
     """
-    architectures: dict[Role, UNetConfig] = {"nsn": NSN, "ndn": replace(NDN, base=ndn_base)}
-    weights: dict[Role, Mapping[str, Tensor]] = {}
-    checkpoints: dict[Role, Path] = {"nsn": nsn, "ndn": ndn}
-    scaled: dict[Role, Any] = {}
+    files: dict[Role, Path] = {"nsn": nsn, "ndn": ndn}
+    checkpoints: dict[Role, Checkpoint] = {}
     grids: set[Spacing] = set()
-    for role, path in checkpoints.items():
-        checkpoint = read_checkpoint(path)
-        architectures[role] = checkpoint.architecture or architectures[role]
-        _check_network(role, path, checkpoint, architectures[role])
-        weights[role] = checkpoint.weights
-        scaled[role] = checkpoint.facts.get("scaling", "quantiles")
-        RULES["scaling"].check(f"{path}: scaling", scaled[role])
-        if "spacing_um" in checkpoint.facts:
-            RULES["spacing_um"].check(f"{path}: spacing_um", checkpoint.facts["spacing_um"])
-            z, y, x = checkpoint.facts["spacing_um"]
-            grids.add((z, y, x))
+    for role, path in files.items():
+        checkpoints[role] = checkpoint = read_checkpoint(path)
+        _check_network(role, path, checkpoint)
+        RULES["scaling"].check(f"{path}: scaling", checkpoint.facts["scaling"])
+        RULES["spacing_um"].check(f"{path}: spacing_um", checkpoint.facts["spacing_um"])
+        z, y, x = checkpoint.facts["spacing_um"]
+        grids.add((z, y, x))
+    scaled = {role: checkpoint.facts["scaling"] for role, checkpoint in checkpoints.items()}
     if len(grids) > 1:
         raise ModelError(
             f"{nsn} and {ndn} learned at different voxel spacings, {sorted(grids)} um; a model has one. Train both with the "
@@ -85,17 +73,17 @@ def pack(
             "Train both with the same --scaling."
         )
     settings.setdefault("scaling", scaled["nsn"])
-    settings.setdefault("spacing_um", grids.pop() if grids else DEFAULT_SPACING_UM)
+    settings.setdefault("spacing_um", grids.pop())
     spec = ModelSpec(
         name=name,
         networks={
-            role: NetworkSpec(architecture, f"{role}.safetensors", WINDOW, OVERLAP)
-            for role, architecture in architectures.items()
+            role: NetworkSpec(checkpoint.architecture, f"{role}.safetensors", WINDOW, OVERLAP)
+            for role, checkpoint in checkpoints.items()
         },
         provenance=dict(provenance),
         **{**LABELLING, **settings},
     )
-    return save_model(folder, spec, weights=weights)
+    return save_model(folder, spec, weights={role: checkpoint.weights for role, checkpoint in checkpoints.items()})
 
 
 def check_settings(settings: Any, *, where: str) -> None:
@@ -113,10 +101,10 @@ def check_settings(settings: Any, *, where: str) -> None:
         RULES[name].check(f"{where}: {name}", value)
 
 
-def _check_network(role: Role, path: Path, checkpoint: Checkpoint, architecture: UNetConfig) -> None:
+def _check_network(role: Role, path: Path, checkpoint: Checkpoint) -> None:
     """Raise `ModelError` where this is no network for the role."""
-    target = checkpoint.facts.get("target")
-    if target is not None and target not in _TARGETS[role]:
+    target, architecture = checkpoint.facts["target"], checkpoint.architecture
+    if target not in _TARGETS[role]:
         raise ModelError(
             f"{path} learned the target {target!r}; as {role.upper()} it must be {' or '.join(_TARGETS[role])}. Were "
             "NSN and NDN swapped?"
@@ -127,8 +115,7 @@ def _check_network(role: Role, path: Path, checkpoint: Checkpoint, architecture:
             network = UNet(architecture)
         network.load_state_dict(checkpoint.weights, assign=True)
     except RuntimeError as error:
-        unstated = " Give the --ndn-base it was trained with." if role == "ndn" and not checkpoint.architecture else ""
         raise ModelError(
-            f"The weights in {path} are not those of {role.upper()}, a network of {architecture.levels} levels, base "
-            f"{architecture.base} and kernel {architecture.kernel}.{unstated}"
+            f"The weights in {path} are not those of the network it describes, of {architecture.levels} levels, base "
+            f"{architecture.base} and kernel {architecture.kernel}. It is damaged; take another checkpoint of the training."
         ) from error

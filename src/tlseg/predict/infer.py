@@ -21,6 +21,7 @@ from tlseg.errors import RunError
 from tlseg.geometry import Shape
 from tlseg.models.bundle import Flips, Model, ModelSpec, Role, load_model
 from tlseg.models.unet import UNet, UNetConfig, fold_batch_norm
+from tlseg.predict.kernels import use_exact_kernels
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -107,16 +108,14 @@ class Predictor:
         batch: int | None = None,
         flips: Flips = 1,
     ) -> None:
+        if device == "cuda":
+            use_exact_kernels()
         self.device = torch.device(device)
         self.dtype = _DTYPES[precision]
         self.batch = batch
         self.mirrored = MIRRORED[:flips]
         folded = fold_batch_norm(network).to(device=self.device, dtype=self.dtype)
         self.network = folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        if device == "cuda":
-            # The same kernels every time, also in another process: never those that happened to be fastest there.
-            torch.backends.cudnn.deterministic = True
-            torch.backends.cudnn.benchmark = False
 
     def __call__(self, windows: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.uint8]:
         """Probability of foreground for normalised windows (n, z, y, x), as uint8: 255 is certain.

@@ -12,7 +12,7 @@ from tlseg.label.seeds import Candidates
 from tlseg.store.working.names import Table
 from tlseg.store.working.scratch import Scratch
 
-FORMAT = 3
+FORMAT = 4
 """Form of these tables: a run that was begun with another one is another run."""
 
 
@@ -30,6 +30,7 @@ def save_detection(scratch: Scratch, frame: int, block: int, found: Detection) -
         height=found.candidates.height,
         joined=found.candidates.joined,
         level=found.candidates.level,
+        terraces=found.candidates.terraces,
         component=found.component,
         voxels=parts.voxels,
         first=parts.first,
@@ -46,7 +47,7 @@ def load_detection(scratch: Scratch, frame: int, block: int) -> Detection:
         low=(stored["low_0"], stored["low_1"], stored["low_2"]),
         high=(stored["high_0"], stored["high_1"], stored["high_2"]),
     )
-    candidates = Candidates(stored["position"], stored["height"], stored["joined"], stored["level"])
+    candidates = Candidates(**{name: stored[name] for name in ("position", "height", "joined", "level", "terraces")})
     return Detection(candidates, stored["component"], components)
 
 

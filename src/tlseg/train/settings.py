@@ -143,7 +143,8 @@ class TrainSettings:
     clip
         Longest gradient; longer ones are shortened to it.
     precision
-        "bfloat16" uses autocast. A step with a gradient that is not finite is skipped and counted.
+        "bfloat16" uses autocast; "float32" is that on a GPU too, not TF32. A step with a gradient that is not finite is
+        skipped and counted.
     average
         What is validated and kept is a moving average of the weights that forgets by this each step, and faster at first.
     batch

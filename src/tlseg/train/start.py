@@ -34,7 +34,7 @@ def starting_weights(name: str | Path, *, role: Role, architecture: UNetConfig) 
         if role not in model.spec.networks:
             raise TrainingError(f"The model {name} has no network {role} to start from.")
         weights, found = model.network(role).state_dict(), model.spec.networks[role].architecture
-    if found is not None and found != architecture:
+    if found != architecture:
         raise TrainingError(f"{name} is of another architecture: {_differences(found, architecture)}.")
     expected = UNet(architecture).state_dict()
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in expected.items()}:

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tlseg.errors import RunError, TrainingError
 from tlseg.models.unet import UNet
+from tlseg.predict.kernels import use_exact_kernels
 from tlseg.store.fs.atomic import replacing
 from tlseg.store.fs.location import one_line
 from tlseg.train.losses import Loss, loss_of
@@ -186,6 +187,8 @@ def _accelerator(device: Literal["cpu", "cuda"]) -> Accelerator:
 
     `accelerate launch` hands a user's number format, accumulation and compiler on through the environment.
     """
+    if device == "cuda":
+        use_exact_kernels()
     accelerator = Accelerator(
         cpu=device == "cpu",
         mixed_precision="no",

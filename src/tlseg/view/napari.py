@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlseg.errors import MissingExtraError
+from tlseg.installed import missing_extra
 from tlseg.store.image.movie import MovieSource, open_movie
 from tlseg.store.working.unfinished import Unfinished
 from tlseg.view.scene import Scene
@@ -73,7 +73,7 @@ def load() -> Any:
     try:
         return importlib.import_module("napari")
     except ImportError as error:
-        raise MissingExtraError("The napari viewer", "napari") from error
+        raise missing_extra("The napari viewer", "napari") from error
 
 
 def _levels(path: str, source: MovieSource, *, channel: int | None = None) -> list[Any]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from tlseg.errors import MissingExtraError, RunError
+from tlseg.errors import RunError
+from tlseg.installed import missing_extra
 from tlseg.store.fs.location import is_url
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource
@@ -239,7 +240,7 @@ def _load() -> Any:
     try:
         return importlib.import_module("neuroglancer")
     except ImportError as error:
-        raise MissingExtraError("The neuroglancer viewer", "view") from error
+        raise missing_extra("The neuroglancer viewer", "view") from error
 
 
 def _check_free(port: int) -> None:

@@ -32,7 +32,8 @@ from distributed.core import Status
 from distributed.deploy.cluster import Cluster
 from distributed.security import Security
 
-from tlseg.errors import MissingExtraError, PlanError, RunError
+from tlseg.errors import PlanError, RunError
+from tlseg.installed import missing_extra
 from tlseg.run.tasks.keeper import kept
 from tlseg.store.fs.location import one_line
 
@@ -197,7 +198,7 @@ class ClusterSpec:
             found = getattr(import_module(known[0] if known else module or "distributed"), name, None)
         except Exception as error:  # what is imported may fail in its own way
             if known and known[1] and isinstance(error, ImportError):
-                raise MissingExtraError(f"A cluster of class {self.name}", known[1]) from error
+                raise missing_extra(f"A cluster of class {self.name}", known[1]) from error
             raise PlanError(
                 f"The class {self.name} cannot be imported ({one_line(error)}). Install its package."
             ) from error

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, WrapperStore
 
-from tlseg.errors import MissingExtraError, MovieError
+from tlseg.errors import MovieError
+from tlseg.installed import missing_extra
 from tlseg.store.fs.options import options_for
 from tlseg.store.fs.retry import again_async
 
@@ -136,6 +137,6 @@ def _explained(url: str, error: Exception) -> Exception:
     scheme = url.split("://", 1)[0]
     if isinstance(error, ImportError):
         if scheme in _EXTRAS:
-            return MissingExtraError(f"Opening {url}", _EXTRAS[scheme])
+            return missing_extra(f"Opening {url}", _EXTRAS[scheme])
         return MovieError(f"Opening {url} needs the fsspec file system for {scheme}:// ({error}).")
     return MovieError(f"{url}: {error}. Expected a local path or a URL that starts with https:// or s3://.")

@@ -230,9 +230,21 @@ class Scratch:
         shutil.rmtree(self.folder_of(name) / "c" / str(row), ignore_errors=True)
 
     def put(self, stage: str, frame: int, number: int, **arrays: NDArray[Any]) -> None:
-        """Store the table of a region; from then on the region is done in this stage."""
+        """Store the table of a region; from then on the region is done in this stage.
+
+        Raises
+        ------
+        TypeError
+            When an array holds Python objects, which only a pickle could keep and `get` would not read.
+        """
+        members: dict[str, Any] = {name: np.asarray(values) for name, values in arrays.items()}
+        for name, values in members.items():
+            if values.dtype.hasobject:
+                raise TypeError(
+                    f"{name} of stage {stage} holds Python objects. A table holds numbers; convert it first."
+                )
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
+        np.savez(buffer, **members)
         self.hold()
         path = self._table(stage, frame, number)
         path.parent.mkdir(parents=True, exist_ok=True)
