@@ -7,7 +7,8 @@ every training resumes from its own checkpoint. Trainings that fall behind the m
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -84,8 +85,7 @@ def tune(
     RunError
         When another search writes to `out`.
     """
-    with lock_of(place_of(out)) as lock:
-        study = _open(space, out=out, fixed=fixed, seed=seed)
+    with lock_of(place_of(out)) as lock, _opened(space, out=out, fixed=fixed, seed=seed) as study:
         _take_up(study)
         while len(tried := _ended(study, space)) < trials:
             _try(study, space, train, out=out)
@@ -128,9 +128,21 @@ def _try(study: optuna.Study, space: Sequence[Dimension], train: Train, *, out: 
     (out / folder / "last.pt").unlink(missing_ok=True)
 
 
-def _open(space: Sequence[Dimension], *, out: Path, fixed: Mapping[str, Any], seed: int) -> optuna.Study:
+@contextmanager
+def _opened(space: Sequence[Dimension], *, out: Path, fixed: Mapping[str, Any], seed: int) -> Iterator[optuna.Study]:
+    """Give the study in `out`, whose database is closed again."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = f"sqlite:///{(out / 'study.db').absolute()}"
+    storage = optuna.storages.RDBStorage(f"sqlite:///{(out / 'study.db').absolute()}")
+    try:
+        yield _study_of(storage, space, out=out, fixed=fixed, seed=seed)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _study_of(
+    storage: optuna.storages.RDBStorage, space: Sequence[Dimension], *, out: Path, fixed: Mapping[str, Any], seed: int
+) -> optuna.Study:
     study = optuna.create_study(
         storage=storage,
         study_name=STUDY,
