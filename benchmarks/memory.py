@@ -27,7 +27,7 @@ from machine import machine, table
 
 from tlseg.geometry import Shape
 from tlseg.plan import sized
-from tlseg.run.job import prepare
+from tlseg.run.planning import plan_run
 from tlseg.run.segment import segment
 from tlseg.simulate.dense import DenseSettings, simulate_large_frame
 from tlseg.store.image.image_writer import create_image
@@ -115,15 +115,15 @@ def measure(movie: Path, case: Case, folder: Path) -> Found:
     """Segment the first frames of a movie as `tlseg segment --workers N --memory-limit 4` would, and watch."""
     out, frames = folder / "result.ome.zarr", f"0:{case.frames}"
     common = {"frames": frames, "memory_limit": LIMIT_BYTES, "block": case.block}
-    planned = prepare(movie, out=folder / "plan", workers=case.workers, **common)
+    planned = plan_run(movie, workers=case.workers, **common).plan
     with PeakMemory() as peak:
         summary = segment(movie, out=out, workers=case.workers, image=False, device="cpu", **common)
     shutil.rmtree(out)
     return Found(
-        block=planned.run.block,
-        blocks=planned.plan.blocks_per_frame,
+        block=planned.block,
+        blocks=planned.blocks_per_frame,
         nuclei=summary.nuclei,
-        planned=planned.plan.memory_per_worker_bytes,
+        planned=planned.memory_per_worker_bytes,
         workers=sorted(peak.workers.values())[-case.workers :],
         client=peak.client,
         seconds=summary.seconds,

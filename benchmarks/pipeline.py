@@ -130,7 +130,7 @@ def watched(spent: Spent) -> Iterator[None]:
             (Predictor, "__call__", timed(Predictor.__call__, FORWARD)),
             (finish, "link_frames", timed(finish.link_frames, "link")),
             (segmenting, "check", timed(segmenting.check, "checks and plan")),
-            (segmenting, "plan_job", timed(segmenting.plan_job, "checks and plan")),
+            (segmenting, "plan_for", timed(segmenting.plan_for, "checks and plan")),
             (segmenting, "publish", timed(segmenting.publish, "tables and tracks")),
         ]:
             patches.enter_context(mock.patch.object(owner, attribute, replacement))

@@ -27,8 +27,10 @@ from distributed import Client
 from machine import machine, table
 
 from tlseg.run.context import RunContext
-from tlseg.run.job import prepare
+from tlseg.run.planning import prepare
+from tlseg.run.request import Request
 from tlseg.run.segment import OPEN_FLOWS
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Flow, Task, drive
 from tlseg.run.tasks.pools import ClientPool
 from tlseg.simulate.api import simulate
@@ -56,7 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tlseg-scheduler-") as folder:
         movie = Path(folder) / "movie.ome.zarr"
         simulate(movie, SimulationSettings(frames=1, start_nuclei=2, shape=(32, 64, 64)))
-        run = prepare(movie, out=Path(folder) / "out", workers=1, device="cpu").run
+        run = prepare(Request(movie=movie, out=Path(folder) / "out"), Compute(workers=1, device="cpu")).run
         with cluster(options.workers, options.log_length) as (address, scheduler), Client(address) as client:
             hand_over(client, run, regions=2 * REGIONS_PER_FRAME)  # imports, connections, first allocations
             time.sleep(QUIET_S)

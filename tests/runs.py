@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from tlseg.label.frame import label_frame
 from tlseg.models.bundle import Model, load_model
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
+from tlseg.run.planning import PlannedRun, prepare
+from tlseg.run.request import Request
 from tlseg.run.segment import Summary, segment
+from tlseg.run.tasks.compute import Compute
 
 SHAPE = (24, 48, 48)
 SPACING_UM = (1.6, 0.8, 0.8)
@@ -38,6 +42,12 @@ def inputs(folder: Path, frames: int = 3) -> tuple[Path, Path]:
 def run(movie: Path, model: Path, **settings: Any) -> Summary:
     """Segment on the CPU, in this process unless told otherwise."""
     return segment(movie, model=model, **{"block": BLOCK, "device": "cpu", **settings})
+
+
+def planned(movie: Path | str, **settings: Any) -> PlannedRun:
+    """Plan on this machine, with arguments of `segment`."""
+    place = {field.name: settings.pop(field.name) for field in fields(Compute) if field.name in settings}
+    return prepare(Request(movie=movie, **settings), Compute(**place))
 
 
 def labels_of(root: Path, name: str = "nuclei", level: int = 0) -> np.ndarray:

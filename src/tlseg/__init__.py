@@ -8,28 +8,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tlseg.evaluate.api import evaluate as evaluate
     from tlseg.report.criteria_files import write_criteria as write_criteria
+    from tlseg.report.export import export as export
     from tlseg.report.write import write_report as write_report
     from tlseg.run.linking.labels import link_labels as link_labels
     from tlseg.run.linking.points import link_points as link_points
+    from tlseg.run.planning import plan_run as plan_run
     from tlseg.run.segment import segment as segment
     from tlseg.run.watch.status import run_status as run_status
     from tlseg.simulate.api import simulate as simulate
-    from tlseg.store.export.api import export as export
     from tlseg.store.image.convert import convert as convert
     from tlseg.store.image.movie import open_movie as open_movie
+    from tlseg.store.image.tiff import Layout as Layout
     from tlseg.store.labels.result import open_result as open_result
 
 __version__ = "0.1.0"
 
 # Public names and the module that holds each: loaded on first use, so that `import tlseg` brings neither torch nor dask.
 _PUBLIC = {
+    "Layout": "tlseg.store.image.tiff",
     "convert": "tlseg.store.image.convert",
     "evaluate": "tlseg.evaluate.api",
-    "export": "tlseg.store.export.api",
+    "export": "tlseg.report.export",
     "link_labels": "tlseg.run.linking.labels",
     "link_points": "tlseg.run.linking.points",
     "open_movie": "tlseg.store.image.movie",
     "open_result": "tlseg.store.labels.result",
+    "plan_run": "tlseg.run.planning",
     "run_status": "tlseg.run.watch.status",
     "segment": "tlseg.run.segment",
     "simulate": "tlseg.simulate.api",

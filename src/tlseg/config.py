@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from numbers import Integral
 from typing import Any, Literal, get_args
 
 from tlseg.errors import ModelError, MovieError
+from tlseg.rules import Rule, at_least_0, between, check_fields, one_of, whole_between
 
 Method = Literal["qcanet", "components"]
 Relief = Literal["distance", "centre"]
@@ -21,6 +23,10 @@ Frames = str | range | slice | tuple[int | None, int | None]
 def byte(probability: float) -> int:
     """Least uint8 map value that counts as `probability` or more (255 is certain)."""
     return math.ceil(probability * 255 - 1e-9)
+
+
+SkippedFrames = str | Iterable[int]
+"""Frames anywhere in a movie: `"17,40:43"` and `[17, 40, 41, 42]` are the same."""
 
 
 def as_frames(frames: Frames | None) -> tuple[int | None, int | None]:
@@ -38,6 +44,37 @@ def as_frames(frames: Frames | None) -> tuple[int | None, int | None]:
             "range(A, B), slice(A, B) or (A, B)."
         )
     return (None if first is None else int(first), None if stop is None else int(stop))
+
+
+def as_skipped(skip_frames: SkippedFrames | None) -> frozenset[int]:
+    """Frames to skip, as numbers.
+
+    Raises
+    ------
+    MovieError
+        If it is anything but numbers from 0 and ranges of them.
+    """
+    if skip_frames is None:
+        return frozenset()
+    if not isinstance(skip_frames, str):
+        numbers = list(skip_frames) if isinstance(skip_frames, Iterable) else [None]
+        if any(number is None or not _is_side(number) for number in numbers):
+            raise _no_frames_to_skip(skip_frames)
+        return frozenset(map(int, numbers))
+    skipped: set[int] = set()
+    for part in skip_frames.split(","):
+        found = re.fullmatch(r"([0-9]+)(?::([0-9]+))?", part.strip())
+        if found is None or (found[2] and int(found[2]) <= int(found[1])):
+            raise _no_frames_to_skip(skip_frames)
+        skipped.update(range(int(found[1]), int(found[2]) if found[2] else int(found[1]) + 1))
+    return frozenset(skipped)
+
+
+def _no_frames_to_skip(given: object) -> MovieError:
+    return MovieError(
+        f"{given!r} does not say which frames to skip. Expected numbers from 0 and ranges A:B, separated by commas, such "
+        "as 17,40:43; from Python also a list of numbers."
+    )
 
 
 def _sides(frames: Any) -> tuple[Any, Any]:
@@ -59,6 +96,23 @@ def _sides(frames: Any) -> tuple[Any, Any]:
 
 def _is_side(value: Any) -> bool:
     return value is None or (isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0)
+
+
+RULES: Mapping[str, Rule] = {
+    "method": one_of(*get_args(Method)),
+    "region_threshold": whole_between(0, 255),
+    "centre_threshold": whole_between(0, 255),
+    "centre_smoothing_um": at_least_0(),
+    "centre_distance_um": at_least_0(),
+    "centre_saddle": between(0, 1),
+    "centre_reach_um": at_least_0(),
+    "relief": one_of(*get_args(Relief)),
+    "minimum_volume_um3": at_least_0(),
+    "minimum_volume_fraction": at_least_0(),
+    "halo_um": at_least_0(),
+    "margin_um": at_least_0(),
+}
+"""What each field of `LabelSettings` may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +144,7 @@ class LabelSettings:
     Raises
     ------
     ModelError
-        If there is no such method or relief.
+        If a field holds what it cannot mean.
     """
 
     method: Method = "qcanet"
@@ -107,10 +161,8 @@ class LabelSettings:
     margin_um: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse words that no stage knows: each would take them for another."""
-        for name, choices in (("method", get_args(Method)), ("relief", get_args(Relief))):
-            if getattr(self, name) not in choices:
-                raise ModelError(f"{name} is {getattr(self, name)!r}; expected is {' or '.join(choices)}.")
+        """Refuse what no stage knows: a word would be taken for another, a share above 1 for certainty."""
+        check_fields(self, RULES, error=ModelError)
 
     def deciding(self) -> dict[str, Any]:
         """Everything that decides labels, for a fingerprint."""

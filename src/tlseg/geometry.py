@@ -14,23 +14,49 @@ from itertools import product
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tlseg.errors import PlanError, TlsegError
+from tlseg.rules import three, whole
+
 AXES = ("z", "y", "x")
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 
 
-def as_spacing(given: Sequence[float], *, is_2d: bool) -> Spacing | None:
-    """Voxel spacing (z, y, x) of three positive numbers, or of (y, x) where there is no z axis; None of anything else."""
+def as_spacing(given: Sequence[float], *, is_2d: bool, error: type[TlsegError]) -> Spacing:
+    """Voxel spacing (z, y, x) of three positive numbers, or of (y, x) where there is no z axis.
+
+    Raises
+    ------
+    error
+        If it is anything else.
+    """
     try:
         values = [float(value) for value in given]
     except (TypeError, ValueError):
-        return None
+        values = []
     if is_2d and len(values) == 2:
         values = [1.0, *values]
     if len(values) != 3 or not all(0 < value < math.inf for value in values):
-        return None
+        expected = "Y,X or Z,Y,X" if is_2d else "Z,Y,X"
+        raise error(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
     return (values[0], values[1], values[2])
+
+
+def as_block(given: Sequence[int]) -> Shape:
+    """Voxels (z, y, x) of a block.
+
+    Raises
+    ------
+    PlanError
+        If it is anything but three whole numbers, each at least 1.
+    """
+    if not three(whole(1)).holds(given):
+        raise PlanError(
+            f"The block {given!r} is no (z, y, x). Expected three whole numbers of voxels, each at least 1, such as "
+            "(64, 256, 256)."
+        )
+    return _three(tuple(int(n) for n in given))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from numbers import Integral
 from typing import Any
 
 from tlseg.errors import PlanError
-from tlseg.geometry import AXES, Grid, Shape
+from tlseg.geometry import AXES, Grid, Shape, as_block
 
 SHARD = 16
 """Blocks are whole multiples of this many voxels along each axis: the smallest shard of the working arrays."""
@@ -55,12 +54,8 @@ class Plan:
 
 def check_block(block: Shape) -> None:
     """Raise `PlanError` unless a block is three whole numbers, and whole shards along every axis."""
-    if not isinstance(block, Sequence) or len(block) != 3 or not all(isinstance(n, Integral) for n in block):
-        raise PlanError(
-            f"The block {block!r} is no (z, y, x). Expected three whole numbers of voxels, such as (64, 256, 256)."
-        )
-    for axis, voxels in zip(AXES, block, strict=True):
-        if voxels % SHARD or voxels < SHARD:
+    for axis, voxels in zip(AXES, as_block(block), strict=True):
+        if voxels % SHARD:
             raise PlanError(
                 f"Along {axis}, a block of {voxels} voxels does not hold whole shards of {SHARD}: two workers would write "
                 f"one shard and lose labels. Use a multiple of {SHARD}."

@@ -18,13 +18,12 @@ import zarr
 from click.testing import CliRunner, Result
 
 from handmade import write_movie
-from runs import SHAPE, inputs, small_movie, tree
+from runs import SHAPE, inputs, planned, small_movie, tree
 from tlseg.cli import COMMANDS, main
 from tlseg.errors import LabelError, ModelError, MovieError, PlanError, TlsegError
 from tlseg.models.bundle import load_model
 from tlseg.models.derive import rescaled
 from tlseg.run.checks import check_spacing
-from tlseg.run.job import prepare
 from tlseg.run.linking.labels import link_labels
 from tlseg.run.linking.points import link_points
 from tlseg.run.segment import segment
@@ -444,7 +443,7 @@ def test_values_that_the_command_line_cannot_pass_are_refused(
     place: Path, given: dict[str, Any], error: type[TlsegError]
 ) -> None:
     before = tree(place)
-    for function in (segment, prepare):
+    for function in (segment, planned):
         with pytest.raises(error):
             function(place / "movie.ome.zarr", **{"model": place / "model", "out": place / "result.ome.zarr"} | given)
     assert tree(place) == before
@@ -452,7 +451,7 @@ def test_values_that_the_command_line_cannot_pass_are_refused(
 
 def test_a_limit_of_memory_is_not_replaced_by_what_is_free(place: Path) -> None:
     with pytest.raises(PlanError, match="may use"):
-        prepare(place / "movie.ome.zarr", model=place / "model", out=place / "result.ome.zarr", memory_limit=1)
+        planned(place / "movie.ome.zarr", model=place / "model", out=place / "result.ome.zarr", memory_limit=1)
 
 
 @pytest.mark.parametrize("what", ["array", "movie", "nothing"])

@@ -19,6 +19,7 @@ from runs import essence, inputs, run
 from tlseg.errors import MovieError, RunError
 from tlseg.run.tasks import pools
 from tlseg.run.tasks.cluster import Tls, connected, local_cluster
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Flow, Needs, Task, drive
 from tlseg.run.tasks.pools import ClientPool, open_pool
 
@@ -35,7 +36,7 @@ IN_THIS_PROCESS = {
 
 
 @contextmanager
-def crew(*offers: dict[str, float]) -> Iterator[Client]:
+def workers_offering(*offers: dict[str, float]) -> Iterator[Client]:
     """Workers in this process, each with what it offers."""
     workers = {
         str(i): {"cls": Worker, "options": {"host": "127.0.0.1", "nthreads": 1, "resources": o, "dashboard": False}}
@@ -87,7 +88,7 @@ def where(number: int) -> str:
     ids=["both", "gpu and any", "gpu alone", "none said"],
 )
 def test_work_goes_to_its_role(offers: list[dict[str, float]], networks: set[str], rest: set[str]) -> None:
-    with crew(*offers) as client:
+    with workers_offering(*offers) as client:
         done = all_of(ClientPool(client), tasks_of(where, 40, "network", "predict") + tasks_of(where, 40))
     assert len(done) == 80
     assert {end.result for task, end in done if task.needs == "network"} <= networks
@@ -96,26 +97,26 @@ def test_work_goes_to_its_role(offers: list[dict[str, float]], networks: set[str
 
 
 def test_the_site_is_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    with crew({"GPU": 1}, {"CPU": 1}) as client:
+    with workers_offering({"GPU": 1}, {"CPU": 1}) as client:
         pool = ClientPool(client)
         assert pool.site("auto").device == "cpu"
         with pytest.raises(RunError, match=r"--device cuda.* 1 of 1 workers"):
             pool.site("cuda")
-        monkeypatch.setattr("tlseg.run.tasks.crew.gpu_count", lambda: 1)
+        monkeypatch.setattr("tlseg.run.tasks.workers.gpu_count", lambda: 1)
         assert pool.site("cuda").device == "cuda"
-        monkeypatch.setattr("tlseg.run.tasks.crew.look_around", lambda: _other_version())
+        monkeypatch.setattr("tlseg.run.tasks.workers.look_around", lambda: _other_version())
         with pytest.raises(RunError, match=r"has tlseg 0\.0\.0.*same version"):
             pool.site("cpu")
 
 
 def _other_version() -> Any:
-    from tlseg.run.tasks.crew import Found
+    from tlseg.run.tasks.workers import Found
 
     return Found("0.0.0", "host", 0, 2**30)
 
 
 def test_thousands_of_short_tasks_go_in_batches_with_few_in_flight() -> None:
-    with crew({}, {}) as client:
+    with workers_offering({}, {}) as client:
         pool, most = ClientPool(client), 0
         submit = pool._submit
 
@@ -144,7 +145,7 @@ def test_what_fails_for_now_is_tried_again(tmp_path: Path) -> None:
             raise OSError("the file server was restarted")
         return number
 
-    with crew({}) as client:
+    with workers_offering({}) as client:
         done = all_of(ClientPool(client), tasks_of(flaky, 20))
     assert sorted(end.result for _, end in done) == list(range(20))
 
@@ -156,7 +157,7 @@ def test_a_region_that_always_fails_is_named(tmp_path: Path) -> None:
             raise ZeroDivisionError("no\nway")
         return number
 
-    with crew({}) as client, pytest.raises(RunError) as caught:
+    with workers_offering({}) as client, pytest.raises(RunError) as caught:
         all_of(ClientPool(client), tasks_of(poisoned, 20))
     assert str(caught.value).startswith("Stage flood failed 3 times on frame 3, region 7: ZeroDivisionError: no")
     assert "\n" not in str(caught.value)
@@ -168,7 +169,7 @@ def test_what_is_certain_is_not_tried_again(tmp_path: Path) -> None:
         open(f"{folder}/{time.monotonic_ns()}", "w").close()  # noqa: PTH123
         raise MovieError("movie.zarr: frame 3: a chunk is damaged")
 
-    with crew({}) as client, pytest.raises(MovieError, match="a chunk is damaged"):
+    with workers_offering({}) as client, pytest.raises(MovieError, match="a chunk is damaged"):
         all_of(ClientPool(client), tasks_of(certain, 1))
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -204,7 +205,7 @@ def test_workers_that_die_by_themselves_cost_nothing(processes: Client, tmp_path
 def test_a_cluster_without_workers_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "LOOK_S", 0.1)
     monkeypatch.setattr(pools, "PATIENCE_S", 0.5)
-    with crew({"GPU": 1}, {"CPU": 1}) as client:
+    with workers_offering({"GPU": 1}, {"CPU": 1}) as client:
         pool = ClientPool(client)
         client.cluster.scale(0)  # those of this process leave at once
         with pytest.raises(RunError, match=r"no worker with .*goes on from there") as caught:
@@ -220,7 +221,7 @@ def test_what_waits_never_starts_once_a_run_has_failed(tmp_path: Path) -> None:
         time.sleep(0.3)
         return number
 
-    with crew({}) as client:
+    with workers_offering({}) as client:
         with pytest.raises(MovieError):
             all_of(ClientPool(client), tasks_of(slow, 20))
         before = len(list(tmp_path.iterdir()))
@@ -230,7 +231,9 @@ def test_what_waits_never_starts_once_a_run_has_failed(tmp_path: Path) -> None:
 
 def test_a_cluster_from_its_file_ends_with_the_run() -> None:
     before = threading.active_count()
-    with open_pool(cluster={"class": "LocalCluster", "options": IN_THIS_PROCESS, "workers": 2, "wait_s": 30}) as pool:
+    with open_pool(
+        Compute(cluster={"class": "LocalCluster", "options": IN_THIS_PROCESS, "workers": 2, "wait_s": 30})
+    ) as pool:
         assert isinstance(pool, ClientPool)
         assert len(all_of(pool, tasks_of(abs, 5))) == 5
         client = pool.client
@@ -244,14 +247,14 @@ def test_a_cluster_that_adapts() -> None:
         "options": IN_THIS_PROCESS,
         "adapt": {"minimum": 1, "maximum": 3, "interval": "100ms"},
     }
-    with open_pool(cluster=spec) as pool:
+    with open_pool(Compute(cluster=spec)) as pool:
         assert len(all_of(pool, tasks_of(lambda number: time.sleep(0.05), 40))) == 40
 
 
 def test_a_cluster_whose_workers_do_not_come() -> None:
     with (
         pytest.raises(RunError, match=r"LocalCluster has 0 of 1 workers after 0 s.*wait_s"),
-        open_pool(cluster={"class": "LocalCluster", "options": IN_THIS_PROCESS, "wait_s": 0.2}),
+        open_pool(Compute(cluster={"class": "LocalCluster", "options": IN_THIS_PROCESS, "wait_s": 0.2})),
     ):
         pass
 
@@ -277,9 +280,9 @@ def test_tls(tmp_path: Path) -> None:
 
 
 def test_a_scheduler_by_its_file(tmp_path: Path) -> None:
-    with crew({}) as client:
+    with workers_offering({}) as client:
         client.write_scheduler_file(str(tmp_path / "scheduler.json"))
-        with open_pool(scheduler=str(tmp_path / "scheduler.json")) as pool:
+        with open_pool(Compute(scheduler=str(tmp_path / "scheduler.json"))) as pool:
             assert len(all_of(pool, tasks_of(abs, 3))) == 3
 
 
@@ -287,6 +290,6 @@ def test_labels_are_the_same_whoever_does_what(tmp_path: Path) -> None:
     """A whole run, networks on one worker and everything else on another."""
     movie, model = inputs(tmp_path, frames=2)
     run(movie, model, out=tmp_path / "serial.zarr")
-    with crew({"GPU": 1}, {"CPU": 1}) as client:
+    with workers_offering({"GPU": 1}, {"CPU": 1}) as client:
         run(movie, model, out=tmp_path / "roles.zarr", client=client)
     assert essence(tmp_path / "roles.zarr") == essence(tmp_path / "serial.zarr")

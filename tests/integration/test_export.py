@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,15 +17,17 @@ from click.testing import Result
 
 from commandline import invoke
 from runs import inputs, labels_of, run, tree
-from tlseg.cli.export import FORMATS as OFFERED
 from tlseg.cli.export import command
 from tlseg.errors import LabelError, MovieError, RunError
+from tlseg.report.criteria_files import write_criteria
+from tlseg.report.export import export
 from tlseg.run.linking.labels import link_labels
 from tlseg.store.export import api as module
-from tlseg.store.export.api import FORMATS, export
+from tlseg.store.export.formats import FORMATS, Format
 from tlseg.store.image.movie import open_source
 from tlseg.store.labels.label_movie import open_label_movie
 from tlseg.store.labels.label_writer import create_labels
+from tlseg.store.labels.result import open_result
 from tlseg.store.labels.tables import read_table, write_table
 from tlseg.store.labels.tracks import read_tracks
 
@@ -64,8 +66,11 @@ def family(result: Path, tmp_path: Path) -> Path:
     return root
 
 
-def test_the_command_offers_all_formats() -> None:
-    assert set(OFFERED) == {*FORMATS, "criteria"}
+def test_every_format_is_offered_and_described() -> None:
+    said = cli("--help").stdout
+    assert list(FORMATS) == list(get_args(Format))
+    assert all(re.search(rf"^  {name} +{about.holds}$", said, re.MULTILINE) for name, about in FORMATS.items())
+    assert len({about.ends for about in FORMATS.values()}) == len(FORMATS)
 
 
 # --- Cell Tracking Challenge
@@ -115,7 +120,7 @@ def test_ctc_division_and_gap_reach_traccuracy(family: Path, tmp_path: Path) -> 
     assert edges == {(1, 3), (2, 2), (2, 4), (2, 5)}
 
 
-@pytest.mark.parametrize("kind", OFFERED)
+@pytest.mark.parametrize("kind", FORMATS)
 def test_a_url_is_no_place_for_an_export(
     result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -299,6 +304,9 @@ def test_what_only_looks_like_an_export_is_never_replaced(result: Path, tmp_path
     match kind:
         case "csv" | "napari":
             precious.write_text("label,t,z,y,x\n1,0,0,0,0\n")
+        case "criteria":
+            export(result, kind, out=precious)
+            (precious / "tracks.csv").write_text("t,count\n")
         case "geff":
             shutil.copytree(result / "tracks.geff", precious)
         case "ome-zarr-0.4":
@@ -391,7 +399,10 @@ def test_criteria_are_those_of_the_table_and_replace_only_criteria(result: Path,
     frames = pd.read_csv(tmp_path / "c" / "frames.csv")
     assert frames["count"].tolist() == np.bincount(table["t"], minlength=FRAMES).tolist()
     np.testing.assert_allclose(frames["volume_um3_sum"], table.groupby("t")["volume_um3"].sum())
-    assert json.loads(said.stdout)["rows"]["tracks"] == table["track"].nunique()
+    written = json.loads(said.stdout)
+    assert written["tables"]["tracks"] == table["track"].nunique()
+    assert (written["unit"], written["items"]) == ("rows", sum(written["tables"].values()))
+    assert written["tables"] == write_criteria(open_result(result), out=tmp_path / "d").rows
 
     again = cli(result, "--format", "criteria", "--out", tmp_path / "c")
     assert again.exit_code == 2
@@ -401,6 +412,14 @@ def test_criteria_are_those_of_the_table_and_replace_only_criteria(result: Path,
     (tmp_path / "c" / "mine.csv").write_text("kept")
     assert cli(result, "--format", "criteria", "--out", tmp_path / "c", "--overwrite").exit_code == 2
     assert (tmp_path / "c" / "mine.csv").read_text() == "kept"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_result_that_is_open_is_exported_as_its_path_is(result: Path, tmp_path: Path, kind: Any) -> None:
+    opened, given = (export(it, kind, out=tmp_path / n) for it, n in ((open_result(result), "a"), (result, "b")))
+    assert opened.to_dict() | {"path": given.path} == given.to_dict()
+    with pytest.raises(LabelError, match="no finished labels 'cells'"):
+        export(open_result(result), kind, out=tmp_path / "c", name="cells")
 
 
 def test_without_out_it_lies_beside_the_result(result: Path) -> None:
@@ -432,5 +451,7 @@ def test_2d_results_are_exported_as_planes(tmp_path: Path, kind: Any) -> None:
         assert list(pd.read_csv(path).columns) == ["track_id", "t", "y", "x", "parent", "lineage"]
     elif kind == "csv":
         assert pd.read_csv(path)["volume_voxels"].tolist() == [56, 49]
+    elif kind == "criteria":
+        assert pd.read_csv(path / "frames.csv")["count"].tolist() == [1, 1]
     else:
         assert read_tracks(path)[0]["y_um"].tolist() == pytest.approx([4.0, 4.5])

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from handmade import write_movie
 from runs import essence, inputs, labels_of, run, same_up_to_numbers, tree
 from tlseg.cli.link import command
-from tlseg.errors import LabelError, MovieError
+from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.evaluate.api import evaluate
 from tlseg.link.settings import LinkSettings
 from tlseg.report.write import write_report
@@ -104,6 +104,13 @@ def test_tracks_are_found_again_whatever_the_numbers_were(linked: Path) -> None:
     assert nodes["track"].nunique() == 5
     assert edges["kind"].value_counts().to_dict() == {"link": 16, "gap": 1, "division": 2}
     assert (nodes["label"] == nodes["track"]).all()
+
+
+@pytest.mark.parametrize("block", [(0, 1, 1), (4, 4), (4, 4, 4.5)])
+def test_a_block_that_is_none_is_refused_before_anything_is_written(given: Path, tmp_path: Path, block: Any) -> None:
+    with pytest.raises(PlanError, match="Expected three whole numbers of voxels"):
+        link_labels(given, out=tmp_path / "out.ome.zarr", block=block)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("block", [(12, 48, 48), (4, 16, 16), (5, 7, 11)])

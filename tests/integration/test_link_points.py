@@ -55,6 +55,19 @@ def agrees(table: pd.DataFrame) -> bool:
     return len(pairs) == pairs["true"].nunique() == pairs["track"].nunique()
 
 
+def test_a_table_in_memory_is_linked_as_its_file_is(tmp_path: Path) -> None:
+    table = points()
+    sliced = pd.concat([table, table]).iloc[: len(table)].set_index(np.zeros(len(table), int))
+    done = link_points(sliced, out=tmp_path / "memory")
+    link_points(write(tmp_path, table), out=tmp_path / "file")
+    assert (done.tracks, done.nuclei) == (12, 72)
+    assert (tmp_path / "memory" / "points.csv").read_bytes() == (tmp_path / "file" / "points.csv").read_bytes()
+    assert "true" in sliced.columns
+    assert "track" not in sliced.columns
+    with pytest.raises(LabelError, match="The table of points lacks t"):
+        link_points(table.drop(columns="t"), out=tmp_path / "none")
+
+
 @pytest.mark.parametrize("name", ["points.csv", "points.parquet"])
 @pytest.mark.parametrize("known", [(), ("label",), ("volume", "intensity"), ("label", "volume", "intensity")])
 def test_each_nucleus_gets_one_track(tmp_path: Path, name: str, known: tuple[str, ...]) -> None:

@@ -28,7 +28,7 @@ from tlseg.store.fs.location import open_store
 from tlseg.store.fs.place import place_of
 from tlseg.store.fs.remote import RetryingStore
 from tlseg.store.image import movie
-from tlseg.store.image.chunks import missing_keys, told
+from tlseg.store.image.chunks import describe_missing, missing_keys
 from tlseg.store.image.movie import MovieSource, open_movie, open_source
 from tlseg.store.image.segmentable import check_segmentable
 
@@ -290,7 +290,10 @@ def test_the_first_missing_chunks_of_many_are_found_at_once(tmp_path: Path, monk
             f"tlseg.store.image.chunks.os.{name}", lambda path, look=look: (looks.append(path), look(path))[1]
         )
     assert next(source.missing_chunks(range(1000))) == "0/c/0/0/0/0/0"
-    assert told(source.missing_chunks(range(1000))) == "at least 100 chunks are missing, the first is 0/c/0/0/0/0/0"
+    assert (
+        describe_missing(source.missing_chunks(range(1000)))
+        == "at least 100 chunks are missing, the first is 0/c/0/0/0/0/0"
+    )
     assert len(looks) < 5
 
 

@@ -16,13 +16,13 @@ import pytest
 from click.testing import CliRunner
 
 from objectstore import BUCKET, CREDENTIALS, Fault, FaultyProxy, s3_server
-from runs import essence, inputs, run, tree
+from runs import essence, inputs, planned, run, tree
 from tlseg.cli import main
 from tlseg.errors import LabelError, MissingExtraError, MovieError, PlanError, ResumeError, RunError
 from tlseg.evaluate.api import evaluate
+from tlseg.report.export import export
 from tlseg.report.write import write_report
 from tlseg.run import publish, stages
-from tlseg.run.job import prepare
 from tlseg.run.linking import output as link_output
 from tlseg.run.linking.labels import link_labels
 from tlseg.run.segment import segment
@@ -30,7 +30,6 @@ from tlseg.run.watch.status import run_status
 from tlseg.simulate import api as simulate_api
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
-from tlseg.store.export.api import export
 from tlseg.store.fs import options, retry
 from tlseg.store.fs.location import open_group
 from tlseg.store.fs.place import Place, place_of
@@ -185,7 +184,7 @@ def test_a_run_that_was_stopped_goes_on(
     remote: str, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, written = f"s3://{BUCKET}/stopped.ome.zarr", []
-    original, publishing = stages.write, publish.write_table
+    original, publishing = stages.write, publish.write_rows
 
     def once(*arguments: object) -> int:
         if written:
@@ -204,11 +203,11 @@ def test_a_run_that_was_stopped_goes_on(
     with pytest.raises(ResumeError, match="block was"):
         run(MOVIE, local / "model", **settings, block=(32, 48, 48))
     monkeypatch.setattr(stages, "write", original)
-    monkeypatch.setattr(publish, "write_table", never)
+    monkeypatch.setattr(publish, "write_rows", never)
     with pytest.raises(RunError, match="the network is gone"):
         run(MOVIE, local / "model", **settings)
     assert run_status(out).last_error == "OSError: the network is gone"
-    monkeypatch.setattr(publish, "write_table", publishing)
+    monkeypatch.setattr(publish, "write_rows", publishing)
     assert run(MOVIE, local / "model", **settings).resumed
     assert essence(fetched(out, tmp_path / "copy")) == essence(local / "out.ome.zarr")
     assert run(MOVIE, local / "model", **settings).complete_already
@@ -286,7 +285,7 @@ def test_linking_into_a_store_that_was_stopped_starts_again(
         raise OSError("the network is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(link_output, "write_table", never)
+        patch.setattr(link_output, "write_rows", never)
         with pytest.raises(RunError, match="the network is gone"):
             link_labels(remote, out=out)
     assert held_lock(place_of(out) / "tlseg" / "nuclei") is None
@@ -369,7 +368,7 @@ def test_bad_places_are_one_line(
 ) -> None:
     settings = {"model": local / "model", "device": "cpu"}
     with pytest.raises(LabelError, match=r"in an object store are not touched|cannot be added"):
-        prepare(MOVIE, **{**settings, "out": MOVIE} if place_of(MOVIE).exists() else settings)
+        planned(MOVIE, **{**settings, "out": MOVIE} if place_of(MOVIE).exists() else settings)
     with pytest.raises(PlanError, match="--scratch DIR"):
         segment(local / "movie.ome.zarr", out=f"s3://{BUCKET}/x.zarr", scheduler="tcp://127.0.0.1:1", **settings)
     with pytest.raises(MovieError, match=r"cannot be opened|NoSuchBucket"):

@@ -107,3 +107,25 @@ def test_a_run_stopped_while_it_repairs_goes_on(
     assert again.resumed
     assert again.repaired == 2
     assert essence(place / f"{name}.ome.zarr") == essence(place / "repaired.ome.zarr")
+
+
+@pytest.mark.parametrize("wanted", [False, True], ids=["left out", "wanted after all"])
+def test_whether_to_repair_may_change_while_nothing_is_written(
+    place: Path, repaired: Summary, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result is that of a run that was told so at once."""
+    name, settings = f"changed-{wanted}", {"block": (16, 32, 32)}
+    expected = repaired if wanted else segmented(place, "never", repair=False, **settings)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tlseg.run.segment.open_output", stop)
+    with pytest.raises(KeyboardInterrupt):
+        segmented(place, name, repair=not wanted, **settings)
+    monkeypatch.undo()
+    monkeypatch.setattr(stages, "predict", stop)
+    again = segmented(place, name, repair=wanted, **settings)
+    assert again.resumed
+    assert again.record["repairs"] == expected.record["repairs"]
+    assert essence(place / f"{name}.ome.zarr") == essence(Path(expected.path))

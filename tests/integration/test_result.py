@@ -14,6 +14,9 @@ import zarr
 
 import tlseg
 from tlseg.errors import LabelError, MovieError
+from tlseg.simulate.api import simulate
+from tlseg.simulate.settings import SimulationSettings
+from tlseg.store.fs.place import Place
 from tlseg.store.image.image_writer import create_image
 from tlseg.store.image.movie import open_source
 from tlseg.store.image.pyramid import plan_pyramid
@@ -56,6 +59,23 @@ def test_a_result_holds_image_labels_and_record(tmp_path: Path) -> None:
         (path / "tlseg" / "nuclei" / "run.json").write_text(text)
         with pytest.raises(LabelError, match=r"run\.json is no run record"):
             open_result(path)
+
+
+def test_an_open_result_is_taken_as_its_path_is(tmp_path: Path) -> None:
+    path = simulate(tmp_path / "m.ome.zarr", SimulationSettings(frames=2, start_nuclei=2, shape=(8, 32, 32))).path
+    (Place(path) / "tlseg" / "truth" / "run.json").write(b'{"complete": true, "frames": 2}')
+    result = tlseg.open_result(path, name="truth")
+    assert tlseg.run_status(result) == tlseg.run_status(path, name="truth")
+    assert tlseg.evaluate(result, result).to_dict() == tlseg.evaluate(path, path, name="truth").to_dict()
+    reports = [
+        tlseg.write_report(result, out=tmp_path / "a.html"),
+        tlseg.write_report(path, name="truth", out=tmp_path / "b.html"),
+    ]
+    assert Path(reports[0].path).read_bytes() == Path(reports[1].path).read_bytes()
+    assert tlseg.write_criteria(result, out=tmp_path / "criteria").frames == 2
+    for function in (tlseg.run_status, tlseg.write_report):
+        with pytest.raises(LabelError, match="'cells'"):
+            function(result, name="cells")
 
 
 def test_labels_in_the_making_do_not_open(tmp_path: Path) -> None:

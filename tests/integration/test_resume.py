@@ -22,13 +22,14 @@ import pytest
 import zarr
 
 from handmade import save_threshold_model, write_movie
-from runs import BLOCK, essence, inputs, labels_of, run, small_movie, tree
+from runs import BLOCK, essence, inputs, labels_of, planned, run, small_movie, tree
 from tlseg.errors import LabelError, ResumeError, RunError, TlsegError
 from tlseg.link.settings import LinkSettings
 from tlseg.report.write import write_report
 from tlseg.run import components, finish, frames, publish, stages
 from tlseg.run import segment as segment_module
-from tlseg.run.job import prepare
+from tlseg.run.watch.event_log import read_events
+from tlseg.run.watch.events import Notice
 from tlseg.run.watch.status import unfinished_run
 from tlseg.store.fs.place import Place
 from tlseg.store.image.image_writer import ImageCopy
@@ -36,7 +37,7 @@ from tlseg.store.labels import protect
 from tlseg.store.labels.label_writer import LabelWriter
 from tlseg.store.labels.result import open_result
 from tlseg.store.locks.lock import held_lock
-from tlseg.store.working.scratch import LostWorkError
+from tlseg.store.working.scratch import LostWorkError, Scratch
 
 FIRST: dict[str, Any] = {"frames": "0:1", "block": (32, 48, 48)}
 STAGES = ["predict", "detect", "number", "flood", "measure", "summarise", "write"]
@@ -213,8 +214,8 @@ PUBLISHING: list[tuple[str, Any, str, int]] = [
     ("final numbers", finish, "link_frames", 0),
     ("image arrays", protect, "copy_image", 0),
     ("label arrays", publish, "create_labels", 0),
-    ("table", publish, "write_table", 0),
-    ("tracks", publish, "write_tracks", 0),
+    ("table", publish, "write_rows", 0),
+    ("tracks", publish, "write_graph", 0),
     ("image metadata", ImageCopy, "finish", 0),
     ("label metadata", LabelWriter, "finish", 0),
     ("maps", publish, "_keep_maps", 0),
@@ -352,14 +353,13 @@ def other_pixels(folder: Path) -> dict[str, Any]:
     [
         (lambda folder: {"block": (16, 16, 16)}, r"block was \[16, 32, 48\], is \[16, 16, 16\]"),
         (lambda folder: {"method": "components"}, "settings.method was qcanet, is components"),
-        (lambda folder: {"link": LinkSettings(max_gap=0)}, "link.max_gap was 3, is 0"),
         (lambda folder: {"keep_maps": True}, "keep_maps was False, is True"),
         (lambda folder: {"image": False}, "image was True, is False"),
         (other_model, "model.digest was .*; settings.region_threshold was 128, is 102"),
         (other_movie, r"input.spacing_um was \[1.6, 0.8, 0.8\], is \[1.6, 0.9, 0.9\]"),
         (other_pixels, "The pixels of .* are not those"),
     ],
-    ids=["block", "method", "link", "keep-maps", "no-image", "model", "movie", "pixels"],
+    ids=["block", "method", "keep-maps", "no-image", "model", "movie", "pixels"],
 )
 def test_another_run_is_told_what_changed(
     unfinished: Path, change: Callable[[Path], dict[str, Any]], named: str
@@ -372,6 +372,56 @@ def test_another_run_is_told_what_changed(
     assert "--overwrite" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert tree(unfinished / "out.zarr") == before
+
+
+APART = LinkSettings(max_distance_um=0.5)
+"""Nuclei move further than this, so every track ends where it begins."""
+
+
+@pytest.mark.parametrize("stop", [(finish, "link_frames"), (publish, "open_output")], ids=["repaired", "linked"])
+def test_other_links_keep_what_was_labelled(base: Path, tmp_path: Path, stop: tuple[Any, str]) -> None:
+    """Nothing up to measured labels is done again, and the result is that of a run which had these settings at once."""
+    whole, out = tmp_path / "whole.zarr", tmp_path / "out.zarr"
+    start(base, whole, link=APART)
+    assert essence(whole) != essence(base / "result.zarr")
+    owner = segment_module if stop[1] == "open_output" else stop[0]
+    with stopping(owner, stop[1], after=0), pytest.raises(Stopped):
+        start(base, out)
+    said: list[Any] = []
+    with counting() as calls:
+        assert start(base, out, link=APART, listener=said.append).resumed
+    assert {key[0] for key in calls} == {"write"}
+    assert essence(out) == essence(whole)
+    assert any("link.max_distance_um was" in notice.text for notice in said if isinstance(notice, Notice))
+    started = [event for event in read_events(Place(f"{out}/tlseg/nuclei")) if event["event"] == "run_started"]
+    assert [len(event["changed"]) for event in started] == [0, 1]
+    assert open_result(out).record["fingerprint"]["link"]["max_distance_um"] == 0.5
+
+
+def test_a_repair_that_is_no_longer_wanted_is_forgotten(base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    with stopping(finish, "link_frames", after=0), pytest.raises(Stopped):
+        start(base, out, **FIRST)
+    scratch = Scratch.at(str(out / "tlseg/nuclei/scratch"))
+    assert scratch.done("repairs", 0)
+    with stopping(finish, "link_frames", after=0), pytest.raises(Stopped):
+        start(base, out, repair=False, **FIRST)
+    renewed = Scratch.at(scratch.folder)
+    assert renewed.done("objects", 0)
+    assert not renewed.done("repairs", 0)
+    with pytest.raises(RunError, match="over"):
+        scratch.hold()
+
+
+def test_links_are_as_fixed_as_labels_once_these_are_written(base: Path, tmp_path: Path) -> None:
+    """Labels before tracks are dropped as they are written."""
+    out = tmp_path / "out.zarr"
+    with stopping(stages, "write", after=1), pytest.raises(RunError):
+        start(base, out)
+    before = tree(out)
+    with pytest.raises(ResumeError, match=r"link\.max_distance_um was .*, is 0\.5"):
+        start(base, out, link=APART)
+    assert tree(out) == before
 
 
 @pytest.mark.parametrize(
@@ -427,9 +477,9 @@ def test_the_block_of_another_movie_is_not_taken_over(unfinished: Path) -> None:
     """It says how much memory a run takes, and another movie has other blocks; the same one goes on with its own."""
     settings: dict[str, Any] = {"model": unfinished / "model", "out": unfinished / "out.zarr", "device": "cpu"}
     movie = unfinished / "movie.ome.zarr"
-    assert prepare(movie, **settings).run.block == BLOCK
+    assert planned(movie, **settings).run.block == BLOCK
     movie.rename(unfinished / "other.ome.zarr")
-    assert prepare(unfinished / "other.ome.zarr", **settings).run.block != BLOCK
+    assert planned(unfinished / "other.ome.zarr", **settings).run.block != BLOCK
 
 
 def test_overwriting_goes_on_when_it_is_repeated(base: Path, tmp_path: Path) -> None:
@@ -484,10 +534,10 @@ def while_workers_are_awaited(meanwhile: Callable[[], Any]) -> Iterator[None]:
     open_pool = segment_module.open_pool
 
     @contextmanager
-    def awaiting(**settings: Any) -> Iterator[Any]:
+    def awaiting(compute: Any) -> Iterator[Any]:
         patch.setattr(segment_module, "open_pool", open_pool)
         meanwhile()
-        with open_pool(**settings) as pool:
+        with open_pool(compute) as pool:
             yield pool
 
     with pytest.MonkeyPatch.context() as patch:
@@ -534,7 +584,7 @@ def test_a_start_that_waited_goes_on_where_another_was_stopped(base: Path, tmp_p
     out = tmp_path / "out.zarr"
 
     def stop() -> None:
-        with stopping(publish, "write_table", after=0), pytest.raises(Stopped):
+        with stopping(publish, "write_rows", after=0), pytest.raises(Stopped):
             start(base, out, **FIRST)
 
     with counting() as calls, waiting(stop):

@@ -21,6 +21,7 @@ from runs import (
     essence,
     inputs,
     labels_of,
+    planned,
     reference,
     run,
     same_up_to_numbers,
@@ -34,7 +35,6 @@ from tlseg.models.bundle import Flips, load_model
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
 from tlseg.run import finish, stages
-from tlseg.run.job import prepare
 from tlseg.run.segment import segment
 from tlseg.run.watch.events import Event
 from tlseg.store.image.pyramid import downsample_labels
@@ -467,11 +467,11 @@ def test_the_plan_is_what_happens(
     monkeypatch.setattr(module, "drive", counting)
     settings: dict[str, Any] = {"model": base / "model", "block": block, "device": "cpu", "out": tmp_path / "out.zarr"}
     events: list[Event] = []
-    planned = dict(prepare(base / "movie.ome.zarr", **settings).plan.tasks)
+    expected = dict(planned(base / "movie.ome.zarr", **settings).plan.tasks)
     segment(base / "movie.ome.zarr", **settings, listener=events.append)
     last = {event.stage: event for event in events}
-    assert all(event.done == event.total == planned[stage] for stage, event in last.items())
-    assert planned.pop("link") == 1
-    planned["statistics"] -= 1  # the first frame is read before there are workers
-    assert counted == planned
+    assert all(event.done == event.total == expected[stage] for stage, event in last.items())
+    assert expected.pop("link") == 1
+    expected["statistics"] -= 1  # the first frame is read before there are workers
+    assert counted == expected
     assert {"statistics", "predict", "detect", "flood", "measure", "link"} <= set(last)

@@ -18,16 +18,17 @@ from tlseg.cli.simulate import SCENES
 from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Box
 from tlseg.measure import history
-from tlseg.simulate import api
+from tlseg.simulate import api, motion, movie
 from tlseg.simulate.api import simulate, simulate_dense
 from tlseg.simulate.dense import DenseSettings, dense_frame
+from tlseg.simulate.motion import move_embryo
 from tlseg.simulate.movie import simulate_frames
 from tlseg.simulate.settings import SimulationError, SimulationSettings
-from tlseg.store.image.image_writer import create_image
+from tlseg.store.image.image_writer import ImageWriter, create_image
 from tlseg.store.image.movie import open_source
 from tlseg.store.image.pyramid import plan_pyramid
 from tlseg.store.labels.label_movie import open_label_movie
-from tlseg.store.labels.label_writer import existing_labels
+from tlseg.store.labels.label_writer import LabelWriter, existing_labels
 from tlseg.store.labels.tables import read_table
 from tlseg.store.labels.tracks import read_tracks
 
@@ -39,6 +40,21 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("simulated") / "embryo.ome.zarr"
     simulate(out, SMALL)
     return out
+
+
+def test_the_embryo_is_moved_once_to_see_that_it_can_be_and_once_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        times.append(1)
+        return move_embryo(*args, **options)
+
+    for module in (motion, movie):
+        monkeypatch.setattr(module, "move_embryo", counted)
+    simulate(tmp_path / "embryo.ome.zarr", dataclasses.replace(SMALL, frames=2))
+    assert len(times) == 2
 
 
 def test_the_store_holds_what_was_simulated(written: Path) -> None:
@@ -141,7 +157,7 @@ def test_overwriting_never_removes_a_movie_that_was_not_simulated(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("owner", "stage"),
-    [(api._Movie, "write_image"), (api._Movie, "write_labels"), (api, "write_table"), (api, "write_tracks")],
+    [(ImageWriter, "write"), (LabelWriter, "write"), (api, "write_table"), (api, "write_tracks")],
 )
 def test_a_simulation_that_was_stopped_is_begun_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, stage: str

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +17,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from tlseg.cli import train, tune
+from tlseg.errors import TrainingError
+from tlseg.train.request import TrainRequest
+from tlseg.train.space import read_space
+from tlseg.train.trainings import Trainings
+from tlseg.train.tune import tune as search_settings
 
 SHAPE = (12, 28, 26)
 CONFIG = """
@@ -72,6 +81,24 @@ def test_the_best_settings_are_a_configuration_to_train_with(pairs: Path, tmp_pa
     assert trained.exit_code == 0, trained.output
     scores = [row["score"] for row in csv.DictReader((tmp_path / "again/log.csv").read_text().splitlines())]
     assert max(float(s) for s in scores if s) == pytest.approx(said["best"]["score"], abs=1e-4)
+
+
+def test_a_search_from_python(pairs: Path, tmp_path: Path) -> None:
+    """What is asked of a training is a value, and nothing of a command line is needed to search."""
+    choices = {"steps": 2, "validate_every": 1, "base": 1, "batch": 1, "crop": (8, 16, 16), "precision": "float32"}
+    request = TrainRequest(network="nsn", choices=choices, spacing_um=(1.6, 0.8, 0.8), hold_out=("Emb11",))
+
+    def ask(values: Mapping[str, Any], _folder: Path) -> TrainRequest:
+        return replace(request, choices={**choices, **values})
+
+    space = read_space({"rate": [1e-2]})
+    trainings = Trainings(ask, pairs, tmp_path / "out", lambda _name, _steps: nullcontext(lambda _progress: None))
+    trainings.check(space)
+    (tried,) = search_settings(space, trainings.run, out=tmp_path / "out", trials=1, fixed={})
+    assert (tried.outcome, tried.values) == ("finished", {"rate": 1e-2})
+    assert (tmp_path / "out" / tried.folder / "best.pt").is_file()
+    with pytest.raises(TrainingError, match="each says what is held out"):
+        replace(request, fold=1)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tlseg.cli import main
 from tlseg.cli.common import goes_on_when_stopped, one_line_errors
 from tlseg.config import Frames
 from tlseg.errors import MovieError
-from tlseg.run.job import frames_of
+from tlseg.run.request import frames_of
 
 
 @pytest.mark.parametrize("number", ["nan", "inf"])
@@ -51,7 +51,7 @@ def test_memory_is_passed_on_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
         given.update(settings)
         raise Reached
 
-    monkeypatch.setattr("tlseg.run.job.prepare", stop)
+    monkeypatch.setattr("tlseg.run.planning.plan_run", stop)
     done = CliRunner().invoke(main, ["plan", "movie.ome.zarr", "--memory-limit", "1.5", "--channel", "1"])
     assert isinstance(done.exception, Reached)
     assert (given["memory_limit"], given["channel"]) == (3 * 2**29, "1")

@@ -19,7 +19,7 @@ from tlseg import __version__
 from tlseg.errors import MissingExtraError, PlanError, RunError
 from tlseg.run.tasks import cluster
 from tlseg.run.tasks.cluster import KNOWN, ClusterSpec, Tls, local_cluster
-from tlseg.run.tasks.crew import Crew, Found, Worker, _device, site_of
+from tlseg.run.tasks.workers import Found, Worker, Workers, _device, site_of
 
 HERE = Path(__file__).parents[2]
 
@@ -175,14 +175,14 @@ def found(*gpus: int) -> dict[str, Found]:
 
 
 def test_who_does_what() -> None:
-    both = Crew((worker("a", GPU=1), worker("b", 4, CPU=4), worker("c", GPU=2)))
+    both = Workers((worker("a", GPU=1), worker("b", 4, CPU=4), worker("c", GPU=2)))
     assert both.roles() == {"network", "core"}
-    assert [both.hands(needs, both.roles()) for needs in ("network", "core")] == [3, 4]
-    one = Crew((worker("a", 2), worker("b", 3)))
+    assert [both.slots(needs, both.roles()) for needs in ("network", "core")] == [3, 4]
+    one = Workers((worker("a", 2), worker("b", 3)))
     assert one.roles() == set()
-    assert [one.hands(needs, one.roles()) for needs in ("network", "core")] == [5, 5]
-    gone = Crew((worker("b", 4, CPU=4),))
-    assert gone.hands("network", both.roles()) == 0, "networks wait for a GPU worker to come back"
+    assert [one.slots(needs, one.roles()) for needs in ("network", "core")] == [5, 5]
+    gone = Workers((worker("b", 4, CPU=4),))
+    assert gone.slots("network", both.roles()) == 0, "networks wait for a GPU worker to come back"
 
 
 @pytest.mark.parametrize(
@@ -190,25 +190,25 @@ def test_who_does_what() -> None:
     [((1, 1), "auto", "cuda"), ((0, 0), "auto", "cpu"), ((1, 0), "cpu", "cpu"), ((2, 1), "cuda", "cuda")],
 )
 def test_the_device_is_the_workers(gpus: tuple[int, ...], device: Any, expected: str) -> None:
-    assert _device(Crew((worker("a"), worker("b"))), found(*gpus), device) == expected
+    assert _device(Workers((worker("a"), worker("b"))), found(*gpus), device) == expected
 
 
 def test_only_those_that_run_networks_are_asked() -> None:
-    crew = Crew((worker("a", GPU=1), worker("b")))
-    assert _device(crew, found(1, 0), "cuda") == _device(crew, found(1, 0), "auto") == "cuda"
+    workers = Workers((worker("a", GPU=1), worker("b")))
+    assert _device(workers, found(1, 0), "cuda") == _device(workers, found(1, 0), "auto") == "cuda"
     with pytest.raises(RunError, match=r"1 of 1 workers .*a on host-a"):
-        _device(crew, found(0, 1), "cuda")
+        _device(workers, found(0, 1), "cuda")
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
 def test_a_gpu_on_some_is_none_to_reckon_with(device: Any) -> None:
     with pytest.raises(RunError, match=r"b on host-b.*--resources GPU=1"):
-        _device(Crew((worker("a"), worker("b"))), found(1, 0), device)
+        _device(Workers((worker("a"), worker("b"))), found(1, 0), device)
 
 
 def test_asking_for_a_gpu_and_getting_none_is_an_error() -> None:
     with pytest.raises(RunError, match=r"A GPU was asked for .* 2 of 2"):
-        _device(Crew((worker("a"), worker("b"))), found(0, 0), "cuda")
+        _device(Workers((worker("a"), worker("b"))), found(0, 0), "cuda")
 
 
 def test_a_script_that_its_own_processes_run_again_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,11 +234,11 @@ def test_processes_that_do_not_start_are_one_error_with_its_first_cause(monkeypa
 
 def test_memory_is_that_of_the_thread_with_the_least() -> None:
     """A worker without a limit has what its machine has."""
-    crew = Crew((Worker("a", 4, 8 * 2**30, {}), Worker("b", 1, 3 * 2**30, {}), Worker("c", 2, 0, {})))
+    workers = Workers((Worker("a", 4, 8 * 2**30, {}), Worker("b", 1, 3 * 2**30, {}), Worker("c", 2, 0, {})))
 
     def least(free: int) -> int:
-        answers = {w.address: Found(__version__, "host", 0, free) for w in crew.workers}
-        return site_of(SimpleNamespace(run=lambda *_, **__: answers), crew, "cpu").memory_bytes
+        answers = {w.address: Found(__version__, "host", 0, free) for w in workers.all}
+        return site_of(SimpleNamespace(run=lambda *_, **__: answers), workers, "cpu").memory_bytes
 
     assert least(10 * 2**30) == 2 * 2**30
     assert least(2**30) == 2**29

@@ -21,6 +21,22 @@ def test_words_that_no_stage_knows_are_refused(settings: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
+    "settings",
+    [
+        {"region_threshold": 0.5},
+        {"centre_threshold": 256},
+        {"centre_saddle": 1.5},
+        {"halo_um": -1.0},
+        {"margin_um": "a"},
+    ],
+    ids=str,
+)
+def test_numbers_that_no_map_or_frame_has_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match=f"{next(iter(settings))} is .*; expected is a"):
+        LabelSettings(**settings)
+
+
+@pytest.mark.parametrize(
     ("ways", "sides"),
     [
         (("2:5", range(2, 5), slice(2, 5), (2, 5), (np.int64(2), np.uint8(5))), (2, 5)),

@@ -21,7 +21,7 @@ import yaml
 
 from tlseg.cli import main
 from tlseg.run.tasks.cluster import ClusterSpec
-from tlseg.run.tasks.crew import RESOURCE
+from tlseg.run.tasks.workers import RESOURCE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from tlseg.errors import EvaluationError
+from tlseg.errors import EvaluationError, LabelError, PlanError
 from tlseg.evaluate import matching
 from tlseg.evaluate.api import evaluate
 from tlseg.evaluate.matching import count_detections, count_matches, match_objects
@@ -243,8 +243,8 @@ def test_centroids_are_means_of_positions(seed: int) -> None:
             np.testing.assert_allclose(centroid, positions.mean(0))
 
 
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.uint32, np.int64, np.uint64, ">u2"])
-def test_any_integer_type_gives_the_same(dtype: Any) -> None:
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.uint32, np.int64, np.uint64, ">u2", np.float32, float])
+def test_any_type_of_whole_numbers_gives_the_same(dtype: Any) -> None:
     truth, result = row(0, 1, 1, 0), row(1, 1, 1, 0)
     assert evaluate(result.astype(dtype), truth.astype(dtype)).to_dict() == evaluate(result, truth).to_dict()
 
@@ -252,22 +252,43 @@ def test_any_integer_type_gives_the_same(dtype: Any) -> None:
 @pytest.mark.parametrize(
     ("result", "truth", "words"),
     [
-        (row(0, 1).astype(float), row(0, 1), "float64"),
-        (row(0, -1), row(0, 1), "negative"),
+        (row(0, 1) / 2, row(0, 1), "not whole .float64"),
+        (row(0, -1), row(0, 1), "from -1 to 0"),
+        (row(0, 1) * np.nan, row(0, 1), "from nan"),
+        (row(0, 1) * 2.0**60, row(0, 1), "not whole"),
+        (row(0, 1).astype(str), row(0, 1), "Labels are whole numbers"),
         (row(0, 1, 1), row(0, 1), "equal"),
         (np.zeros((3, 1, 2, 2), int), np.zeros((2, 1, 2, 2), int), "3 frames"),
         ([1, 2], row(0, 1), "expected a path or an array"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(result: Any, truth: Any, words: str) -> None:
-    with pytest.raises(EvaluationError, match=words):
+    with pytest.raises((EvaluationError, LabelError), match=words):
         evaluate(result, truth)
 
 
-@pytest.mark.parametrize("setting", [{"iou": 1.1}, {"tolerance_um": -1.0}, {"division_tolerance": -1}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"iou": 1.1},
+        {"iou": "x"},
+        {"tolerance_um": -1.0},
+        {"division_tolerance": -1},
+        {"division_tolerance": 0.5},
+        {"tracking": False},
+        {"tracking": "sometimes"},
+    ],
+    ids=str,
+)
 def test_settings_out_of_range_are_refused(setting: dict[str, Any]) -> None:
-    with pytest.raises(EvaluationError, match="expected 0"):
+    with pytest.raises(EvaluationError, match=f"{next(iter(setting))} is .*; expected is"):
         evaluate(row(0, 1), row(0, 1), **setting)
+
+
+@pytest.mark.parametrize("block", [(0, 4, 4), (4, 4), (-4, 4, 4), (4.0, 4, 4), 4, "444"], ids=str)
+def test_a_block_that_is_none_is_refused(block: Any) -> None:
+    with pytest.raises(PlanError, match="Expected three whole numbers of voxels"):
+        evaluate(row(0, 1), row(0, 1), block=block)
 
 
 def test_frames_choose_a_range() -> None:

@@ -241,6 +241,77 @@ def test_labels_of_a_part_of_a_movie_keep_its_frame_numbers(tmp_path: Path) -> N
     assert "paired in order" in in_order.notes[0]
 
 
+def late_movie(
+    path: Path, voxels: np.ndarray, *, image_s: float | None, labels_s: float, image_frames: int = 3
+) -> Path:
+    """A movie whose labels, one for each frame of `voxels` (t, z, y, x), begin at `labels_s` seconds; 60 s a frame."""
+
+    def described(start_s: float, array: np.ndarray, group: zarr.Group) -> dict[str, object]:
+        group.create_array("0", data=array)
+        axes = [{"name": "t", "type": "time", "unit": "second"}, *({"name": a, "type": "space"} for a in "zyx")]
+        place = [
+            {"type": "scale", "scale": [60.0, 1, 1, 1]},
+            {"type": "translation", "translation": [start_s, 0, 0, 0]},
+        ]
+        scales = [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": place}]}]
+        return {"version": "0.5", "multiscales": scales}
+
+    root = zarr.open_group(path, mode="w")
+    if image_s is not None:
+        pixels = np.zeros((image_frames, *voxels.shape[1:]), np.uint16)
+        root.attrs["ome"] = described(image_s, pixels, root)
+    labels = root.create_group("labels")
+    labels.attrs["ome"] = {"version": "0.5", "labels": ["nuclei"]}
+    group = labels.create_group("nuclei")
+    group.attrs["ome"] = {**described(labels_s, voxels, group), "image-label": {"version": "0.5"}}
+    return path
+
+
+def test_frames_count_as_those_of_the_image_beside_them(tmp_path: Path) -> None:
+    late = late_movie(tmp_path / "late.zarr", MOVIE, image_s=120, labels_s=120)
+    assert open_label_movie(late).frames == (0, 1, 2)
+    assert open_label_movie(late / "labels" / "nuclei").frames == (0, 1, 2)
+    assert [r.t for r in evaluate(late, MOVIE, frames="0:2").frames] == [0, 1]
+    assert [r.t for r in evaluate(late, late, frames="0:2").frames] == [0, 1]
+    part = late_movie(tmp_path / "part.zarr", MOVIE[1:], image_s=120, labels_s=180)
+    assert open_label_movie(part).frames == (1, 2)
+    assert open_label_movie(late_movie(tmp_path / "alone.zarr", MOVIE, image_s=None, labels_s=120)).frames == (2, 3, 4)
+
+
+@pytest.mark.parametrize("image_s", [60, None])
+def test_frames_of_two_movies_are_paired_by_time(tmp_path: Path, image_s: float | None) -> None:
+    whole = late_movie(tmp_path / "whole.zarr", MOVIE, image_s=0, labels_s=0)
+    part = late_movie(tmp_path / "part.zarr", MOVIE[1:], image_s=image_s, labels_s=60)
+    with pytest.raises(TlsegError, match=r"result has 2 frames \(1 to 2\)"):
+        evaluate(part, whole)
+    found = evaluate(part, whole, frames="1:3")
+    assert ([r.t for r in found.frames], found.pooled.pq) == ([1, 2], 1)
+
+
+def test_a_run_of_a_movie_that_starts_late_is_compared_without_a_word(tmp_path: Path) -> None:
+    movie = late_movie(tmp_path / "movie.zarr", MOVIE, image_s=120, labels_s=120)
+    made = late_movie(tmp_path / "made.zarr", MOVIE, image_s=None, labels_s=120)
+    record = made / "tlseg" / "nuclei" / "run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"fingerprint": {"frames": [0, 3]}}))
+    found = evaluate(made, movie)
+    assert [r.t for r in found.frames] == [0, 1, 2]
+    assert not any("frames" in note for note in found.notes)
+
+
+def test_a_run_of_a_part_meets_sparse_truth_by_the_numbers_in_file_names(tmp_path: Path) -> None:
+    made = late_movie(tmp_path / "made.zarr", MOVIE[1:], image_s=60, labels_s=60)
+    record = made / "tlseg" / "nuclei" / "run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"fingerprint": {"frames": [1, 3]}}))
+    truth = tmp_path / "SEG"
+    truth.mkdir()
+    for t in (0, 1):
+        tifffile.imwrite(truth / f"man_seg{t:03d}.tif", MOVIE[t], photometric="minisblack")
+    found = evaluate(made, truth)
+    assert ([r.t for r in found.frames], found.pooled.pq) == ([1], 1)
+
+
 def test_links_follow_frames_that_are_paired_with_every_second_one(tmp_path: Path) -> None:
     movie = np.zeros((3, 1, 2, 4), dtype=np.uint16)
     movie[..., :2], movie[1:, ..., 2:] = 1, 2
@@ -409,7 +480,7 @@ def test_a_label_without_a_track_is_refused_in_the_first_frame_that_shows_it(tmp
 def test_images_that_are_no_labels_are_named(tmp_path: Path, change: Any) -> None:
     for t, frame in enumerate(change(MOVIE)):
         tifffile.imwrite(tmp_path / f"man_track{t:03d}.tif", frame, photometric="minisblack")
-    with pytest.raises(TlsegError, match="frame 0: labels") as caught:
+    with pytest.raises(TlsegError, match="frame 0 has") as caught:
         evaluate(tmp_path, MOVIE)
     assert str(tmp_path) in str(caught.value)
 

@@ -15,8 +15,8 @@ from tlseg.errors import EvaluationError
 from tlseg.evaluate.api import evaluate
 from tlseg.evaluate.divisions import score_divisions
 from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks
+from tlseg.evaluate.lineage_scores import cell_cycle_accuracy
 from tlseg.evaluate.tracking import complete_tracks, score_tracks, track_fractions
-from tlseg.evaluate.wholes import cell_cycle_accuracy
 
 Array = NDArray[Any]
 Tracks = dict[int, int]

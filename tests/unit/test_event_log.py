@@ -1,4 +1,4 @@
-"""A diary tells everything and stays small; a status is read from it alone."""
+"""An event log tells everything and stays small; a status is read from it alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Clock:
 
 
 def region(log: EventLog, stage: str = "flood", *, done: int, total: int, seconds: float = 0.5) -> None:
-    log.region(stage, frame=done, region=0, seconds=seconds, worker="a", done=done, total=total, hands=2)
+    log.region(stage, frame=done, region=0, seconds=seconds, worker="a", done=done, total=total, slots=2)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def test_a_day_of_a_million_regions_is_a_small_file(tmp_path: Path) -> None:
     assert first < last
 
 
-def test_a_diary_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+def test_an_event_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with EventLog(tmp_path / "file" / "events.jsonl") as log:
         log.say("run_started")
@@ -92,8 +92,10 @@ def test_a_line_that_is_no_text_is_left_out(tmp_path: Path) -> None:
     assert [event["event"] for event in read_events(place_of(tmp_path))] == ["a", "b"]
 
 
-def test_the_diary_of_a_remote_result_is_copied_and_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    remote, path = place_of("memory://diary/tlseg/nuclei"), tmp_path / "scratch.events.jsonl"
+def test_the_event_log_of_a_remote_result_is_copied_and_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote, path = place_of("memory://events/tlseg/nuclei"), tmp_path / "scratch.events.jsonl"
     monkeypatch.setattr(event_log, "COPY_S", 0.0)
     with EventLog(path, copy=remote / "events.jsonl") as log:
         log.say("run_started")
@@ -113,10 +115,10 @@ def test_busy_is_the_share_of_the_time_that_hands_had(monkeypatch: pytest.Monkey
     counters.expect("predict", 4, done=1, voxels=400)
     for _ in range(3):
         clock.now += 2.0
-        counters.finished(Task("predict", 0, 0, print, ()), Finished(0, None, 1.0, "a"), hands=2)
+        counters.finished(Task("predict", 0, 0, print, ()), Finished(0, None, 1.0, "a"), slots=2)
     assert heard[0] == Event("predict", 1, 4, 400)
     assert heard[-1] == Event("predict", 4, 4, 400, busy=pytest.approx(3 / 12))
-    counters.finished(Task("number", 0, 0, print, ()), Finished(0, None), hands=2)
+    counters.finished(Task("number", 0, 0, print, ()), Finished(0, None), slots=2)
     assert len(heard) == 4
 
 
@@ -127,7 +129,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def diary(folder: Path, *, over: str | None = None) -> None:
+def write_events(folder: Path, *, over: str | None = None) -> None:
     """Write what a run of ten frames says that has done four of them in four minutes."""
     clock = Clock()
     log = EventLog(folder / "events.jsonl", clock=clock)
@@ -151,7 +153,7 @@ def hold(folder: Path, *, pid: int | None = None) -> None:
 
 
 def test_a_run_that_goes_on(tmp_path: Path, folder: Path) -> None:
-    diary(folder)
+    write_events(folder)
     hold(folder)
     status = run_status(tmp_path)
     assert (status.state, status.complete, status.owner_alive) == ("running", False, True)
@@ -167,14 +169,14 @@ def test_a_run_that_goes_on(tmp_path: Path, folder: Path) -> None:
 
 
 def test_a_run_whose_process_is_gone_died(tmp_path: Path, folder: Path) -> None:
-    diary(folder)
+    write_events(folder)
     hold(folder, pid=os.getpid())
     status = run_status(tmp_path)
     assert (status.state, status.owner_alive, status.last_error, status.seconds_left) == ("died", False, None, None)
 
 
 def test_a_run_that_failed_says_why(tmp_path: Path, folder: Path) -> None:
-    diary(folder, over="run_failed")
+    write_events(folder, over="run_failed")
     status = run_status(tmp_path)
     assert (status.state, status.last_error) == ("stopped", "RunError: the disk is full")
 
@@ -194,7 +196,7 @@ def test_a_run_that_was_stopped_by_a_person_has_no_error(tmp_path: Path, folder:
 
 
 def test_a_complete_result_stays_one_while_it_is_replaced(tmp_path: Path, folder: Path) -> None:
-    diary(folder)
+    write_events(folder)
     (folder / "run.json").write_text('{"complete": true, "frames": 10}')
     status = run_status(tmp_path)
     assert (status.state, status.frames_done, status.last_error) == ("complete", 10, None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from tlseg.geometry import Box, Grid, Shape, ball_radius, slab, spacing_nm, voxels_for
+from tlseg.errors import LabelError, MovieError
+from tlseg.geometry import Box, Grid, Shape, as_spacing, ball_radius, slab, spacing_nm, voxels_for
 
 
 def test_a_box_cuts_what_it_says() -> None:
@@ -67,3 +70,11 @@ def test_a_ball_has_the_volume_its_radius_says() -> None:
     radius = np.array([0.0, 0.5, 3.0, 1e4])
     np.testing.assert_allclose(ball_radius(4 / 3 * np.pi * radius**3), radius)
     assert float(ball_radius(4 / 3 * np.pi * 8)) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("given", [(1, 1), (1, 1, 0), (1, 1, float("nan")), (1, 1, "a"), 3, (1, 1, 1, 1)], ids=str)
+def test_a_spacing_that_is_none_is_refused_in_one_way(given: Any) -> None:
+    for error in (MovieError, LabelError):
+        with pytest.raises(error, match=r"Expected Z,Y,X in micrometres, all positive\.$"):
+            as_spacing(given, is_2d=False, error=error)
+    assert as_spacing([0.5, 0.25], is_2d=True, error=MovieError) == (1.0, 0.5, 0.25)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -12,6 +11,8 @@ from click.testing import CliRunner
 from tlseg.cli.link_options import link_options, link_settings
 from tlseg.cli.segment import command as segment
 from tlseg.link.settings import LinkSettings
+from tlseg.run.request import Request
+from tlseg.run.tasks.compute import Compute
 
 
 @click.command()
@@ -52,11 +53,11 @@ def test_segment_passes_them_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     given: dict[str, Any] = {}
 
-    def stop(movie: str, **settings: Any) -> Callable[[], None]:
-        given.update(settings)
+    def stop(request: Request, compute: Compute, **_: Any) -> None:
+        given["link"] = request.link
         raise Reached
 
-    monkeypatch.setattr("tlseg.run.segment.segment", stop)
+    monkeypatch.setattr("tlseg.run.segment.do_request", stop)
     done = CliRunner().invoke(
         segment, ["movie.ome.zarr", "--channel", "0", "--min-cycle", "2h", "--division-probability", "0.3"]
     )

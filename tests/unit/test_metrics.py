@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Task, drive
 from tlseg.run.tasks.pools import open_pool
 
@@ -42,7 +43,7 @@ def test_scheduler_and_workers_serve_metrics(tmp_path_factory: pytest.TempPathFa
 
     flows: list[Any] = [tasks()]
     following: Callable[[], Any] = lambda: flows.pop() if flows else None  # noqa: E731
-    with open_pool(workers=1) as pool:
+    with open_pool(Compute(workers=1)) as pool:
         drive(following, pool, open_flows=1, on_done=lambda task, finished: seen.append(finished))
         client = pool.client  # type: ignore[union-attr]
         scheduler = page(f"{client.dashboard_link.removesuffix('/status')}/metrics")

@@ -86,14 +86,14 @@ def test_values_that_are_no_numbers_are_refused(bad: float) -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
 def test_a_constant_frame_is_refused_by_its_number(dtype: str) -> None:
-    with pytest.raises(MovieError, match=r"Frame 12 is constant: every voxel is 7\b.*--frames"):
+    with pytest.raises(MovieError, match=r"Frame 12 is constant: every voxel is 7\b.*--skip-frames 12"):
         frame_statistics(np.full(SHAPE, 7, dtype=dtype), frame=12)
 
 
 @pytest.mark.parametrize("values", [(0.0, 1e-39), (1e-40, 1e-39)])
 def test_contrast_that_cannot_be_scaled_is_refused(values: tuple[float, float]) -> None:
     frame = np.resize(np.array(values, np.float32), SHAPE)
-    with pytest.raises(MovieError, match=r"Frame 12 is as good as constant.*--frames"):
+    with pytest.raises(MovieError, match=r"Frame 12 is as good as constant.*--skip-frames 12"):
         frame_statistics(frame, frame=12)
 
 

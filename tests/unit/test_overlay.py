@@ -135,6 +135,8 @@ def test_montage_and_movie_lay_out_panels(frame: tuple[np.ndarray, np.ndarray]) 
         (6, 600.0, "1 h 00 min"),
         (5, 10.0, "50 s"),
         (7, 10.0, "1 min 10 s"),
+        (171, 0.7, "2 min 00 s"),
+        (599, 0.1, "1 min 00 s"),
     ],
 )
 def test_time_stamps(t: int, interval: float | None, text: str) -> None:

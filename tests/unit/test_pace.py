@@ -17,18 +17,18 @@ PREDICT_S, FLOOD_S = 10.0, 5.0
 """Of a frame: four windows of the one, then two blocks of the other."""
 
 
-def run(hands: dict[float, int], *, frames: int, done: int = 0) -> Iterator[tuple[float, Pace]]:
-    """Give clock and pace after every task of a run on hands whose number changes at times; windows come in fours."""
-    pace, free = Pace(), [0.0] * hands[0.0]
+def run(slots: dict[float, int], *, frames: int, done: int = 0) -> Iterator[tuple[float, Pace]]:
+    """Give clock and pace after every task of a run on slots whose number changes at times; windows come in fours."""
+    pace, free = Pace(), [0.0] * slots[0.0]
     left = {"predict": 4 * (frames - done), "flood": 2 * (frames - done)}
     for stage, count in left.items():
         pace.expect(stage, count, now=0.0)
     ends = []
-    changes = sorted(hands)[1:]
+    changes = sorted(slots)[1:]
     for stage, seconds in [*[("predict", PREDICT_S)] * 4, *[("flood", FLOOD_S)] * 2] * (frames - done):
         start = heapq.heappop(free)
         if changes and start >= changes[0]:
-            free += [start] * (hands[changes.pop(0)] - len(free) - 1)
+            free += [start] * (slots[changes.pop(0)] - len(free) - 1)
         heapq.heappush(free, start + seconds)
         ends.append((start + seconds, stage, seconds))
     for now, stage, seconds in sorted(ends):
@@ -38,9 +38,9 @@ def run(hands: dict[float, int], *, frames: int, done: int = 0) -> Iterator[tupl
 
 
 @pytest.mark.parametrize("done", [0, 30])
-@pytest.mark.parametrize("hands", [1, 4, 16])
-def test_the_time_left_is_that_of_the_whole(hands: int, done: int) -> None:
-    told = [(now, pace.seconds_left) for now, pace in run({0.0: hands}, frames=60, done=done)]
+@pytest.mark.parametrize("slots", [1, 4, 16])
+def test_the_time_left_is_that_of_the_whole(slots: int, done: int) -> None:
+    told = [(now, pace.seconds_left) for now, pace in run({0.0: slots}, frames=60, done=done)]
     end = told[-1][0]
     known = [(now, left) for now, left in told[:-1] if left is not None]
     assert known[0][0] <= 2 * PREDICT_S + 2 * FLOOD_S
@@ -77,10 +77,10 @@ def test_a_stage_that_waits_shows_counts_and_the_time_of_the_run(
     counters.expect("flood", 10, voxels=900, waits=True)
     for _ in range(9):
         now[0] += 10.0
-        counters.finished(Task("predict", 0, 0, print, ()), Finished(0, None, 10.0, "a"), hands=1)
+        counters.finished(Task("predict", 0, 0, print, ()), Finished(0, None, 10.0, "a"), slots=1)
     now[0] += 1.0
     capsys.readouterr()
     monkeypatch.setattr("tlseg.cli.progress.SECONDS_BETWEEN_LINES", 0.0)
-    counters.finished(Task("flood", 0, 0, print, ()), Finished(0, None, 1.0, "a"), hands=1)
+    counters.finished(Task("flood", 0, 0, print, ()), Finished(0, None, 1.0, "a"), slots=1)
     assert capsys.readouterr().err == "flood: 1/10, 14 min left\n"
     assert Event("flood", 1, 10, 900, waits=True).seconds_left is None

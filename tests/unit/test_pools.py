@@ -15,9 +15,10 @@ from distributed import KilledWorker
 from tlseg.errors import MovieError, PlanError, RunError
 from tlseg.run.tasks import pools
 from tlseg.run.tasks.batch import run_batch
-from tlseg.run.tasks.crew import Crew, Worker, cores, memory_per_worker
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Needs, Task
 from tlseg.run.tasks.pools import LOOK_S, PATIENCE_S, TRIES, ClientPool, SerialPool, explained, open_pool
+from tlseg.run.tasks.workers import Worker, Workers, cores, memory_per_worker
 
 
 def test_serial_runs_in_order_when_asked() -> None:
@@ -53,12 +54,13 @@ def test_the_cause_is_kept_for_programmers() -> None:
 
 
 def test_one_place_only() -> None:
-    with pytest.raises(PlanError, match="not several"), open_pool(workers=1, scheduler="tcp://x:1", client=None):
-        pass
+    with pytest.raises(PlanError, match="not several"):
+        Compute(workers=1, scheduler="tcp://x:1")
+    assert Compute(workers=1, cluster="cluster.yaml").elsewhere, "of which it says how many workers there are"
 
 
 def test_nothing_given_is_this_process() -> None:
-    with open_pool(workers=0, scheduler=None, client=None) as pool:
+    with open_pool(Compute()) as pool:
         assert isinstance(pool, SerialPool)
 
 
@@ -132,7 +134,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     monkeypatch.setattr(pools, "queue", SimpleNamespace(SimpleQueue=Arrivals, Empty=queue.Empty))
     monkeypatch.setattr(pools, "time", SimpleNamespace(monotonic=lambda: made.now))
     monkeypatch.setattr(pools, "hand_options", lambda client: None)
-    monkeypatch.setattr(Crew, "of", lambda client: Crew(tuple(client.workers.values())))
+    monkeypatch.setattr(Workers, "of", lambda client: Workers(tuple(client.workers.values())))
     return made
 
 

@@ -1,8 +1,9 @@
-"""What `import tlseg` gives: plain functions, each loaded on first use, also where a package has its name."""
+"""What `import tlseg` gives: functions and a plain value, each loaded on first use, also where a package has its name."""
 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import os
 import pickle
@@ -16,7 +17,8 @@ import pytest
 import tlseg
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = [name for name in dir(tlseg) if not name.startswith("_")]
+CLASSES = ["Layout"]
+FUNCTIONS = [name for name in dir(tlseg) if not name.startswith("_") and name not in CLASSES]
 
 
 def python(code: str) -> str:
@@ -42,6 +44,15 @@ def test_a_public_name_is_a_documented_function(name: str) -> None:
     assert all(p.kind is p.KEYWORD_ONLY for p in defaults[1:])
 
 
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_public_class_is_a_documented_value(name: str) -> None:
+    cls = getattr(tlseg, name)
+    assert cls.__name__ == name
+    assert (cls.__doc__ or "").strip()
+    assert dataclasses.is_dataclass(cls)
+    assert pickle.loads(pickle.dumps(cls())) == cls()
+
+
 @pytest.mark.parametrize("name", ["evaluate", "simulate"])
 @pytest.mark.parametrize(
     "order", ["import tlseg; tlseg.{0}; import tlseg.{0}.api", "import tlseg.{0}.api; import tlseg"]
@@ -65,6 +76,7 @@ import tlseg
 from tlseg.evaluate.report import Evaluation
 from tlseg.report.write import Report
 from tlseg.run.linking.linked import Linked
+from tlseg.run.planning import MoviePlan
 from tlseg.run.segment import Summary
 from tlseg.run.watch.status import RunStatus
 from tlseg.simulate import SimulationSettings
@@ -74,14 +86,15 @@ from tlseg.store.export.api import Exported
 from tlseg.store.labels.result import Result
 
 assert_type(tlseg.simulate("a", SimulationSettings(frames=2)), Simulated)
-assert_type(tlseg.convert("a.tif", "a.ome.zarr"), Converted)
+assert_type(tlseg.plan_run("a", block=(16, 16, 16)), MoviePlan)
+assert_type(tlseg.convert("a.tif", "a.ome.zarr", layout=tlseg.Layout(axes="TZYX")), Converted)
 assert_type(tlseg.segment("a", frames=range(2)), Summary)
 assert_type(tlseg.link_labels("a"), Linked)
 assert_type(tlseg.link_points("a.csv", out="b"), Linked)
 assert_type(tlseg.evaluate("a", "b", frames=(0, None)), Evaluation)
 assert_type(tlseg.open_result("a"), Result)
 assert_type(tlseg.export("a", "ctc"), Exported)
-assert_type(tlseg.write_report("a"), Report)
+assert_type(tlseg.write_report(tlseg.open_result("a")), Report)
 assert_type(tlseg.run_status("a"), RunStatus)
 tlseg.nothing_here  # type: ignore[attr-defined]
 tlseg.segment("a", workers="2")  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ from tlseg.geometry import Box
 from tlseg.label.patches import Patch, lay_over, make_patch, pack, unpack
 from tlseg.label.reseed import take_apart
 from tlseg.link.repair import Repair, find_repairs
-from tlseg.measure.mended import measure_replacement, mend_objects, mend_overlaps
 from tlseg.measure.objects import measure_block, overlaps
+from tlseg.measure.patched import measure_replacement, mend_objects, mend_overlaps
 from tlseg.simulate import SimulationSettings
 from tlseg.simulate.movie import simulate_truth
 

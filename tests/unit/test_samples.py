@@ -231,7 +231,15 @@ def test_few_grey_levels_are_few() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"zoom": (1.2, 0.8)}, {"noise": (-0.1, 0.2)}, {"noise": (0, math.inf)}, {"coarse_z": 1.5}]
+    "change",
+    [
+        {"zoom": (1.2, 0.8)},
+        {"noise": (-0.1, 0.2)},
+        {"noise": (0, math.inf)},
+        {"coarse_z": 1.5},
+        {"gain": (1.0,)},
+        {"crop": (8, 8.5, 8)},
+    ],
 )
 def test_ranges_that_are_none_are_named(change: dict[str, Any]) -> None:
     with pytest.raises(TrainingError, match=next(iter(change))):

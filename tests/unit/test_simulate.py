@@ -116,10 +116,15 @@ def test_streams_of_chance_are_apart() -> None:
         {"cycle_frames": 3.0},
         {"radius_um": math.nan},
         {"light_share": (0.5, 1.2)},
+        {"frames": 2.5},
+        {"seed": "one"},
+        {"cavity_nuclei": 1},
+        {"room": "flask"},
+        {"photons": math.nan},
     ],
 )
 def test_bad_settings_are_refused(bad: dict[str, object]) -> None:
-    with pytest.raises(SimulationError, match=r"expected|Give|needs"):
+    with pytest.raises(SimulationError, match=f"{next(iter(bad))} is .*; expected is"):
         dataclasses.replace(SETTINGS, **bad)
     assert issubclass(SimulationError, TlsegError)
 

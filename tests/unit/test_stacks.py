@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import tifffile
 from handmade import write_movie
 from tlseg.errors import LabelError, TrainingError
 from tlseg.simulate.settings import SimulationSettings
+from tlseg.store.image.image_writer import copy_image
 from tlseg.store.image.movie import open_source
 from tlseg.store.image.stacks import BBBC050_SPACING_UM
 from tlseg.store.labels.label_writer import create_labels
@@ -140,6 +142,37 @@ def test_labelled_frames_of_a_movie_are_pairs(tmp_path: Path) -> None:
         find_pairs(movie, labels="cells")
 
 
+def test_image_and_labels_of_a_pair_are_of_the_same_time(tmp_path: Path) -> None:
+    whole = labelled_movie(tmp_path / "whole.ome.zarr")
+    part = tmp_path / "part.ome.zarr"
+    copy = copy_image(open_source(whole), part, frames=range(1, 3))
+    for t in (1, 2):
+        for box in copy.regions:
+            copy.write(t, box)
+    copy.finish()
+    for name, frames in (("nuclei", range(2)), ("last", range(1, 2))):
+        writer = create_labels(part, name=name, source=open_source(part), frames=frames)
+        for box in writer.regions:
+            writer.write(1, box, labels(7)[box.slices])
+        writer.finish()
+        for given in (part, part / "labels" / name):
+            (pair,) = find_pairs(given, labels=name if given == part else None)
+            assert (pair.name, pair.frame) == ("part_t001", 1)
+            image, truth = read_pair(pair)
+            assert np.array_equal(image, labels(3) * 10), "frame 2 of the whole movie is frame 1 of its part"
+            assert np.array_equal(truth, labels(7))
+
+
+def test_labels_without_their_image_are_no_pairs(tmp_path: Path) -> None:
+    movie = labelled_movie(tmp_path / "movie.ome.zarr")
+    short = write_movie(tmp_path / "short.ome.zarr", np.ones((2, *SHAPE), np.uint16), spacing_um=SPACING)
+    shutil.copytree(movie / "labels", short / "labels")
+    with pytest.raises(TrainingError, match="The image has 2 frames and lacks some"):
+        find_pairs(short)
+    with pytest.raises(TrainingError, match="no image beside them"):
+        find_pairs(shutil.copytree(movie / "labels" / "truth", tmp_path / "alone.zarr"))
+
+
 def test_a_folder_of_movies_has_a_group_for_each(tmp_path: Path) -> None:
     for name in ("b", "a"):
         labelled_movie(tmp_path / f"{name}.ome.zarr")
@@ -149,12 +182,16 @@ def test_a_folder_of_movies_has_a_group_for_each(tmp_path: Path) -> None:
         find_pairs(tmp_path)
 
 
-def test_labels_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+def test_whole_numbers_stored_as_floats_are_labels_and_probabilities_are_not(tmp_path: Path) -> None:
     for name in ("images", "labels"):
         write_stacks(tmp_path / name, ["a_1"])
-    tifffile.imwrite(tmp_path / "labels/a_1.tif", labels().astype(np.float32))
     (path,) = find_pairs(tmp_path, spacing_um=SPACING)
-    with pytest.raises(TrainingError, match="a_1: labels are float32"):
+    tifffile.imwrite(tmp_path / "labels/a_1.tif", labels(7).astype(np.float32))
+    found = read_pair(path)[1]
+    assert found.dtype.kind == "u"
+    assert np.array_equal(found, labels(7))
+    tifffile.imwrite(tmp_path / "labels/a_1.tif", labels(7).astype(np.float32) / 10)
+    with pytest.raises(LabelError, match=r"a_1.* not whole .*not probabilities"):
         read_pair(path)
 
 
@@ -163,7 +200,7 @@ def test_labels_below_0_are_named(tmp_path: Path) -> None:
         write_stacks(tmp_path / name, ["a_1"])
     tifffile.imwrite(tmp_path / "labels/a_1.tif", labels().astype(np.int16) - 1)
     (path,) = find_pairs(tmp_path, spacing_um=SPACING)
-    with pytest.raises(TrainingError, match="a_1: labels go down to -1"):
+    with pytest.raises(LabelError, match=r"a_1.* has values from -1 to"):
         read_pair(path)
 
 

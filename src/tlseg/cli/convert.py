@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import click
 
 from tlseg.cli.common import (
@@ -67,7 +65,7 @@ def command(
             progress=progress,
         )
     if as_json:
-        print_json(dataclasses.asdict(done))
+        print_json(done.to_dict())
         return
     t, c, z, y, x = done.shape
     shape = f"{how_many(t, 'frame')}, {how_many(c, 'channel')}, {z} x {y} x {x} voxels"

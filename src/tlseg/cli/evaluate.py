@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tlseg.cli.common import FiniteRange, SpacingType, json_option, one_line_errors, print_json, storage_option
 
 if TYPE_CHECKING:
-    from tlseg.evaluate.api import Evaluation
+    from tlseg.evaluate.api import Evaluation, Tracking
 
 
 @click.command("evaluate")
@@ -60,7 +60,7 @@ def command(
     """
     from tlseg.evaluate.api import evaluate
 
-    wanted: Literal["auto", "always", "never"] = "auto" if tracking is None else "always" if tracking else "never"
+    wanted: Tracking = "auto" if tracking is None else "always" if tracking else "never"
     evaluation = evaluate(
         result,
         truth,

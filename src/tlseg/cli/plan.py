@@ -34,9 +34,9 @@ from tlseg.cli.common import (
 def command(movie: str, as_json: bool, **options: Any) -> None:
     """Show the blocks, tasks, memory and bytes of segmenting MOVIE; refuse what will not fit."""
     from tlseg.plan import sized
-    from tlseg.run.job import prepare
+    from tlseg.run.planning import plan_run
 
-    job = prepare(
+    found = plan_run(
         movie,
         model=options["model"],
         frames=options["frames"],
@@ -45,18 +45,17 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         device=options["device"],
         channel=options["channel"],
         memory_limit=options["memory_limit"],
-        for_planning=True,
     )
-    plan = job.plan
     if as_json:
-        print_json({"movie": job.run.source.url, "spacing_um": job.run.spacing_um, **plan.to_dict()})
+        print_json(found.to_dict())
         return
+    plan = found.plan
     sides = " x ".join(map(str, plan.frame_shape))
-    spacing = " x ".join(f"{s:g}" for s in job.run.spacing_um)
+    spacing = " x ".join(f"{s:g}" for s in found.spacing_um)
     click.echo(f"{how_many(plan.frames, 'frame')} of {sides} voxels, {spacing} um (z, y, x)")
     click.echo(f"Blocks:  {plan.blocks_per_frame} per frame, core {plan.block}, first halo {plan.halo_voxels} voxels")
     windows = ", ".join(f"{role} {n}" for role, n in plan.windows_per_frame.items())
-    click.echo(f"Windows: {windows} per frame, on {job.run.device}")
+    click.echo(f"Windows: {windows} per frame, on {found.device}")
     click.echo(f"Tasks:   {plan.total_tasks} ({', '.join(f'{stage} {n}' for stage, n in plan.tasks.items())})")
     click.echo(
         f"Memory:  {sized(plan.memory_per_worker_bytes)} per worker, of {sized(plan.memory_limit_bytes)} it may use"
@@ -64,5 +63,5 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     click.echo(
         f"Disk:    {sized(plan.output_bytes)} of labels and {sized(plan.scratch_bytes)} of working files, before compression"
     )
-    if job.run.source.is_2d:
+    if found.is_2d:
         click.echo("This is a 2D movie: it can be planned, but segmenting it needs a 2D model.")

@@ -31,6 +31,9 @@ _PEM = click.Path(path_type=Path)
 @click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one.")
 @click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]")
 @click.option(
+    "--skip-frames", metavar="A,B:C", help="Frames to leave empty: blank or spoilt ones. Tracks go on across them."
+)
+@click.option(
     "--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]"
 )
 @click.option(
@@ -79,8 +82,10 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     """
     from tlseg.cli.progress import RunProgress
     from tlseg.report.facts import seam_verdict
-    from tlseg.run.segment import segment
+    from tlseg.run.request import Request
+    from tlseg.run.segment import do_request
     from tlseg.run.tasks.cluster import Tls
+    from tlseg.run.tasks.compute import Compute
     from tlseg.store.image.movie import open_source
 
     if options["channel"] is None:
@@ -89,32 +94,35 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
             click.echo(
                 f"{len(names)} channels ({', '.join(names)}): taking the first. Choose with --channel.", err=True
             )
+    request = Request(
+        movie=movie,
+        out=options["out"],
+        name=options["name"],
+        model=options["model"],
+        frames=options["frames"],
+        skip_frames=options["skip_frames"],
+        block=options["block"],
+        method=options["method"],
+        channel=options["channel"],
+        overwrite=options["overwrite"],
+        keep_maps=options["keep_maps"],
+        flips=int(options["flips"]) if options["flips"] else None,  # type: ignore[arg-type]
+        image=not options["no_image"],
+        allow_missing=options["allow_missing"],
+        link=link_settings(options),
+        repair=options["repair"],
+        scratch=options["scratch"],
+    )
+    compute = Compute(
+        workers=options["workers"],
+        scheduler=options["scheduler"],
+        cluster=options["cluster"],
+        tls=Tls(options["tls_ca"], options["tls_cert"], options["tls_key"]),
+        device=options["device"],
+        memory_limit=options["memory_limit"],
+    )
     with RunProgress() as progress:
-        summary = segment(
-            movie,
-            out=options["out"],
-            name=options["name"],
-            model=options["model"],
-            frames=options["frames"],
-            block=options["block"],
-            workers=options["workers"],
-            scheduler=options["scheduler"],
-            cluster=options["cluster"],
-            tls=Tls(options["tls_ca"], options["tls_cert"], options["tls_key"]),
-            device=options["device"],
-            method=options["method"],
-            channel=options["channel"],
-            link=link_settings(options),
-            repair=options["repair"],
-            overwrite=options["overwrite"],
-            keep_maps=options["keep_maps"],
-            scratch=options["scratch"],
-            flips=int(options["flips"]) if options["flips"] else None,  # type: ignore[arg-type]
-            image=not options["no_image"],
-            allow_missing=options["allow_missing"],
-            memory_limit=options["memory_limit"],
-            listener=progress,
-        )
+        summary = do_request(request, compute, listener=progress)
     if as_json:
         print_json(summary.to_dict())
         return

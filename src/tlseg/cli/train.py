@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from tlseg.store.image.stacks import PairPath
     from tlseg.train.loop import Progress
+    from tlseg.train.request import TrainRequest
     from tlseg.train.session import Session
     from tlseg.train.settings import TrainSettings
 
@@ -130,52 +131,27 @@ def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) 
     _check_extra()
     import torch
 
-    from tlseg.errors import TrainingError
-    from tlseg.predict.infer import resolve_device
-    from tlseg.store.labels.pairs import find_pairs
     from tlseg.train.processes import join
 
-    options["device"] = resolve_device(options["device"])
-    join(options["device"])
-    if options["threads"]:
-        torch.set_num_threads(options["threads"])
-    if sum(options[name] is not None for name in ("hold_out", "fold", "folds")) > 1:
-        raise TrainingError("Give one of --hold-out, --fold and --folds: each says what is held out.")
-    settings = settings_of(network, options, click.get_current_context().obj or {})
-    paths = find_pairs(
-        data,
-        spacing_um=options["spacing"],
-        labels=options["labels"],
-        channel=options["channel"],
-    )
-    if options["folds"] is None:
-        _train_once(network, settings, paths, options, out=out, as_json=as_json)
+    request = request_of(network, options, click.get_current_context().obj or {})
+    join(request.device)
+    if request.threads:
+        torch.set_num_threads(request.threads)
+    settings, paths = request.settings(), request.pairs(data)
+    if request.folds is None:
+        _train_once(request, settings, paths, out=out, as_json=as_json)
     else:
-        _train_folds(network, settings, paths, options, out=out, as_json=as_json)
+        _train_folds(request, settings, paths, request.folds, out=out, as_json=as_json)
 
 
 def _train_once(
-    network: str, settings: TrainSettings, paths: list[PairPath], options: dict[str, Any], *, out: Path, as_json: bool
+    request: TrainRequest, settings: TrainSettings, paths: list[PairPath], *, out: Path, as_json: bool
 ) -> None:
-    from tlseg.errors import TrainingError
-    from tlseg.train.folds import kth_group
     from tlseg.train.processes import is_first
-    from tlseg.train.session import groups_of
 
-    groups = groups_of(paths)
-    if options["fold"] is not None:
-        held = [kth_group(groups, options["fold"])]
-    elif options["hold_out"] is not None:
-        held = [] if options["hold_out"] == "none" else [name.strip() for name in options["hold_out"].split(",")]
-    elif len(groups) == 1:
-        raise TrainingError(
-            f"DATA holds one group, {groups[0]}, and nothing would be left to learn from if it were held out. Add another "
-            "movie, or train without validation: --hold-out none."
-        )
-    else:
-        held = groups[-1:]
-    session = session_of(network, settings, paths, options, out=out, held=held)
-    with _watch(f"train {network}", settings.steps) as report:
+    held = request.held(paths)
+    session = session_of(request, settings, paths, out=out, held=held)
+    with _watch(f"train {request.network}", settings.steps) as report:
         best = session.run(held, out=out, report=report)
     if not is_first():
         return
@@ -188,7 +164,7 @@ def _train_once(
 
 
 def _train_folds(
-    network: str, settings: TrainSettings, paths: list[PairPath], options: dict[str, Any], *, out: Path, as_json: bool
+    request: TrainRequest, settings: TrainSettings, paths: list[PairPath], text: str, *, out: Path, as_json: bool
 ) -> None:
     from dataclasses import asdict
 
@@ -196,8 +172,8 @@ def _train_folds(
     from tlseg.train.processes import is_first
     from tlseg.train.session import groups_of
 
-    groups = chosen_groups(groups_of(paths), options["folds"])
-    session = session_of(network, settings, paths, options, out=out, held=[])
+    network, groups = request.network, chosen_groups(groups_of(paths), text)
+    session = session_of(request, settings, paths, out=out, held=[])
     folds = run_folds(
         session, groups, out=out, watch=lambda group: _watch(f"train {network} without {group}", settings.steps)
     )
@@ -211,54 +187,50 @@ def _train_folds(
     click.echo(f"Mean of {len(folds)} folds: {sum(f.score for f in folds) / len(folds):.4f} ({out / 'folds.csv'})")
 
 
-def settings_of(network: str, options: dict[str, Any], further: dict[str, Any]) -> TrainSettings:
-    """Settings that the options of this command, and those only files have, ask for."""
-    from tlseg.train.recipe import recipe
+def request_of(network: str, options: Mapping[str, Any], further: Mapping[str, Any]) -> TrainRequest:
+    """Return what the options of this command, and those only files have, ask for."""
+    from tlseg.predict.infer import resolve_device
+    from tlseg.train.request import TrainRequest
     from tlseg.train.settings import TrainSettings
 
     own = {f.name for f in fields(TrainSettings)}
-    return recipe(
-        network,  # type: ignore[arg-type]
-        skip=not options["no_skip"],
-        grid_um=options["grid"],
-        simulated=options["simulate"],
+    choices = {
+        "skip": not options["no_skip"],
+        "grid_um": options["grid"],
+        "simulated": options["simulate"],
         **{name: options[name] for name in ("base", "output", "activation", "target", "loss", "crop", "scaling")},
         **{name: value for name, value in options.items() if name in own - {"target", "loss"}},
         **further,
+    }
+    held = options["hold_out"]
+    return TrainRequest(
+        network=network,  # type: ignore[arg-type]
+        choices=choices,
+        spacing_um=options["spacing"],
+        labels=options["labels"],
+        channel=options["channel"],
+        hold_out=None if held is None else () if held == "none" else tuple(name.strip() for name in held.split(",")),
+        fold=options["fold"],
+        folds=options["folds"],
+        init=options["init"],
+        device=resolve_device(options["device"]),
+        threads=options["threads"],
     )
 
 
 def session_of(
-    network: str, settings: TrainSettings, paths: list[PairPath], options: dict[str, Any], *, out: Path, held: list[str]
+    request: TrainRequest, settings: TrainSettings, paths: Sequence[PairPath], /, *, out: Path, held: Sequence[str]
 ) -> Session:
-    """Read what the trainings of this command learn from."""
+    """Read what the trainings of this command learn from, and show how far embryos are simulated."""
     from tlseg.cli.progress import StepProgress
-    from tlseg.train.processes import first_ahead
-    from tlseg.train.recipe import role_of
-    from tlseg.train.session import check_groups, open_session
-    from tlseg.train.simulated import EMBRYOS, simulated_pairs
-    from tlseg.train.start import starting_weights
+    from tlseg.train.simulated import EMBRYOS
 
-    check_groups(paths, held)
-    start = None
-    if options["init"] is not None:
-        role = role_of(network)  # type: ignore[arg-type]
-        start = starting_weights(options["init"], role=role, architecture=settings.architecture)
-    simulated: list[PairPath] = []
-    if settings.samples.simulated:
-        with first_ahead(), StepProgress("simulate", EMBRYOS) as progress:
-            simulated = simulated_pairs(
-                out / "simulated", seed=settings.seed, report=lambda done, _whole: progress.update(done, "stacks")
-            )
-    return open_session(
-        network,  # type: ignore[arg-type]
-        settings,
-        paths,
-        always_held=held,
-        simulated=simulated,
-        device=options["device"],
-        start=start,
-    )
+    if not settings.samples.simulated:
+        return request.session(settings, paths, out=out, held=held)
+    with StepProgress("simulate", EMBRYOS) as progress:
+        return request.session(
+            settings, paths, out=out, held=held, report=lambda done, _whole: progress.update(done, "stacks")
+        )
 
 
 @contextmanager

@@ -5,10 +5,10 @@ No more than one block of each side is in memory; what is kept of a frame are it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from tlseg.errors import EvaluationError
 from tlseg.evaluate.divisions import DivisionScores, score_divisions
 from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks, require_tracks
 from tlseg.evaluate.matching import count_detections, count_matches, match_objects
-from tlseg.evaluate.overlap import Ids, Ints, Overlap, add_up, as_labels, count_overlap, overlap_of
+from tlseg.evaluate.overlap import Ids, Ints, Overlap, add_up, count_overlap, overlap_of
 from tlseg.evaluate.report import Detection, FrameRow
 from tlseg.evaluate.report import Evaluation as Evaluation
 from tlseg.evaluate.scores import (
@@ -33,8 +33,21 @@ from tlseg.evaluate.scores import (
     scores_of,
 )
 from tlseg.evaluate.tracking import TrackScores, score_tracks
-from tlseg.geometry import Box, Grid, Shape, Spacing, as_spacing, slab
+from tlseg.geometry import Box, Grid, Shape, Spacing, as_block, as_spacing, slab
+from tlseg.rules import Rule, at_least_0, between, one_of, whole
 from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, open_label_movie
+from tlseg.store.labels.result import Result
+from tlseg.store.labels.values import as_labels
+
+Tracking = Literal["auto", "always", "never"]
+
+RULES: Mapping[str, Rule] = {
+    "iou": between(0, 1),
+    "tolerance_um": at_least_0(),
+    "division_tolerance": whole(0),
+    "tracking": one_of(*get_args(Tracking)),
+}
+"""What settings of `evaluate` may be."""
 
 BLOCK_VOXELS = 2**25
 """Most voxels of one side in memory at a time, unless one chunk has more."""
@@ -50,17 +63,18 @@ def evaluate(
     division_tolerance: int = 1,
     frames: Frames | None = None,
     spacing_um: Sequence[float] | None = None,
-    tracking: Literal["auto", "always", "never"] = "auto",
+    tracking: Tracking = "auto",
     block: Shape | None = None,
 ) -> Evaluation:
     """Compare labels with true labels.
 
     Parameters
     ----------
-    result, truth : path, URL, array or LabelMovie
-        A label TIFF, a folder of label TIFFs, a Cell Tracking Challenge folder, an OME-Zarr with labels, or an array of
-        integers (y, x), (z, y, x) or (t, z, y, x); 0 is background. Truth whose file names carry frame numbers and
-        that has no track file may have fewer frames than the result: the others are left out.
+    result, truth : path, URL, Result, array or LabelMovie
+        A label TIFF, a folder of label TIFFs, a Cell Tracking Challenge folder, an OME-Zarr with labels, what
+        `open_result` gave, or an array of whole numbers (y, x), (z, y, x) or (t, z, y, x); 0 is background. Truth whose
+        file names carry frame numbers and that has no track file may have fewer frames than the result: the others are
+        left out.
     name : str, optional
         Label image of the result inside an OME-Zarr; by default `nuclei`, or the only one. Of the truth it is `truth`,
         or else this name, or the only one; give the path of a label image to choose another.
@@ -93,16 +107,25 @@ def evaluate(
         When frames or shapes do not fit together, or a setting is out of range.
     MovieError
         When `frames` is no range of frames.
+    PlanError
+        When `block` is none.
     LabelError
         When a side cannot be read.
     """
-    _check_settings(iou, tolerance_um, division_tolerance)
+    given = {"iou": iou, "tolerance_um": tolerance_um, "division_tolerance": division_tolerance, "tracking": tracking}
+    for setting, value in given.items():
+        RULES[setting].check(setting, value, error=EvaluationError)
+    if block is not None:
+        block = as_block(block)
     ours = _as_movie(result, "the result", name=name, prefer=("nuclei",))
     theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"))
     notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
     ours = _same_numbers(ours, theirs, notes)
     chosen = _frames_to_compare(ours, theirs, frames, notes)
-    spacing = _given_spacing(spacing_um, theirs, chosen[0]) or _spacing(ours, theirs, notes)
+    if spacing_um is None:
+        spacing = _spacing(ours, theirs, notes)
+    else:
+        spacing = as_spacing(spacing_um, is_2d=theirs.frame_shape(chosen[0])[0] == 1, error=EvaluationError)
     tracked = (theirs, ours) if _are_tracked(ours, theirs, len(chosen), tracking, notes) else ()
     sides = [_Tracked(side, side.tracks()) for side in tracked]
     tally = _Tally(iou, tolerance_um, spacing)
@@ -184,7 +207,7 @@ def _overlap(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | N
 
 
 def _read(movie: LabelMovie, frame: int, box: Box) -> npt.NDArray[np.generic]:
-    return as_labels(movie.read(frame, box), where=f"{movie.source}, frame {frame}: labels")
+    return as_labels(movie.read(frame, box), where=f"{movie.source}, frame {frame}")
 
 
 def _boxes(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | None) -> Iterable[Box]:
@@ -197,6 +220,8 @@ def _boxes(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | Non
 def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ...]) -> LabelMovie:
     if isinstance(source, LabelMovie):
         return source
+    if isinstance(source, Result):
+        return open_label_movie(f"{source.path}/labels/{name or source.name}")
     if isinstance(source, str | Path):
         return open_label_movie(source, name=name, prefer=prefer)
     if not hasattr(source, "shape"):
@@ -206,11 +231,13 @@ def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ..
 
 def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> LabelMovie:
     """Pair frames by order where there are as many of them under other numbers; a part of the movie by its numbers there."""
+    of_movie, of_truth = set(result.movie_frames), set(truth.frames)
+    if of_movie and (of_movie <= of_truth or (_is_sparse(truth) and of_movie & of_truth)):
+        segmented = () if of_movie == of_truth else result.movie_frames
+        return replace(result.numbered_as(result.movie_frames), segmented=segmented)
     if result.frames == truth.frames:
         return result
-    of_movie, of_truth = set(result.movie_frames), set(truth.frames)
-    if of_movie and (of_movie < of_truth or (_is_sparse(truth) and of_movie & of_truth)):
-        return replace(result.numbered_as(result.movie_frames), segmented=result.movie_frames)
+    result = _counted_by_time(result, truth)
     if len(result.frames) != len(truth.frames):
         return result
     if _is_sparse(truth):
@@ -220,6 +247,14 @@ def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> La
         f"{len(truth.frames)}, they were paired in order."
     )
     return result.numbered_as(truth.frames)
+
+
+def _counted_by_time(result: LabelMovie, truth: LabelMovie) -> LabelMovie:
+    """Count the result's frames as the truth does, where both say when they begin."""
+    if result.since_0 is None or truth.since_0 is None:
+        return result
+    first = truth.frames[0] + result.since_0 - truth.since_0
+    return result.numbered_as(range(first, first + len(result.frames))) if first >= 0 else result
 
 
 def _frames_to_compare(result: LabelMovie, truth: LabelMovie, frames: Frames | None, notes: list[str]) -> list[int]:
@@ -275,17 +310,6 @@ def _listed(frames: Iterable[int]) -> str:
     return f"{len(numbers)} frames ({numbers[0]} to {numbers[-1]})" if len(numbers) > 1 else f"frame {numbers[0]}"
 
 
-def _given_spacing(given: Sequence[float] | None, truth: LabelMovie, frame: int) -> Spacing | None:
-    if given is None:
-        return None
-    is_2d = truth.frame_shape(frame)[0] == 1
-    spacing = as_spacing(given, is_2d=is_2d)
-    if spacing is None:
-        expected = "Y,X or Z,Y,X" if is_2d else "Z,Y,X"
-        raise EvaluationError(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
-    return spacing
-
-
 def _spacing(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> Spacing | None:
     spacing = truth.spacing_um or result.spacing_um
     if spacing is None:
@@ -303,7 +327,7 @@ def _are_tracked(
     result: LabelMovie,
     truth: LabelMovie,
     n_frames: int,
-    wanted: Literal["auto", "always", "never"],
+    wanted: Tracking,
     notes: list[str],
 ) -> bool:
     """Whether tracks are to be compared; where they were expected and are not, a note says why."""
@@ -378,12 +402,3 @@ def _detection(tally: _Tally, total: Counts) -> Detection | None:
         recall,
         f1,
     )
-
-
-def _check_settings(iou: float, tolerance_um: float, division_tolerance: int) -> None:
-    if not 0 <= iou <= 1:
-        raise EvaluationError(f"The IoU threshold is {iou}; expected 0 to 1.")
-    if not 0 <= tolerance_um < float("inf"):
-        raise EvaluationError(f"The distance tolerance is {tolerance_um} um; expected 0 or more.")
-    if division_tolerance < 0:
-        raise EvaluationError(f"The division tolerance is {division_tolerance} frames; expected 0 or more.")

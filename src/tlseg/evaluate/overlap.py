@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tlseg.errors import EvaluationError
 from tlseg.geometry import Shape
+from tlseg.store.labels.values import as_labels
 
 Ints = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.uint64]
@@ -101,21 +102,23 @@ def count_overlap(truth: npt.NDArray[np.generic], result: npt.NDArray[np.generic
 
     Parameters
     ----------
-    truth, result : (z, y, x) integer or bool
-        Labels of the same block; 0 is background.
+    truth, result : (z, y, x)
+        Labels of the same block, whole numbers of any type; 0 is background.
     origin : (z, y, x)
         Position of the block's first voxel in the frame.
 
     Raises
     ------
     EvaluationError
-        When the shapes differ, or labels are not integers or are negative.
+        When the shapes differ.
+    LabelError
+        When these are no labels.
     """
     if truth.shape != result.shape or truth.ndim != 3:
         raise EvaluationError(
             f"The blocks to compare have shapes {result.shape} and {truth.shape}; both must be the same (z, y, x)."
         )
-    a, b = (np.ascontiguousarray(as_labels(side)).reshape(-1) for side in (truth, result))
+    a, b = (np.ascontiguousarray(as_labels(side, where="A block")).reshape(-1) for side in (truth, result))
     width = truth.shape[2]
     starts = _run_starts(a, b, width)
     if not len(starts):
@@ -162,25 +165,6 @@ def overlap_of(table: Contingency) -> Overlap:
         np.searchsorted(result.labels, table.result[both]).astype(np.int64),
         table.voxels[both],
     )
-
-
-def as_labels(array: npt.NDArray[np.generic], *, where: str = "Labels") -> npt.NDArray[np.generic]:
-    """Return labels as integers, yes and no as 1 and 0.
-
-    Raises
-    ------
-    EvaluationError
-        When they are something else, or below 0; `where` names them.
-    """
-    if array.dtype == np.bool_:
-        return array.view(np.uint8)
-    if array.dtype.kind not in "iu":
-        raise EvaluationError(
-            f"{where} have dtype {array.dtype}, expected integers. Give label images, not probabilities or intensities."
-        )
-    if array.dtype.kind == "i" and array.size and int(array.min()) < 0:
-        raise EvaluationError(f"{where} must not be negative, found {array.min()}. Use 0 for background.")
-    return array
 
 
 def _run_starts(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic], width: int) -> Ints:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tlseg.evaluate.lineage import TrackGraph
+from tlseg.evaluate.lineage_scores import cell_cycle_accuracy, complete_lineages, higher_order_accuracy
 from tlseg.evaluate.overlap import Ints
-from tlseg.evaluate.wholes import cell_cycle_accuracy, complete_lineages, higher_order_accuracy
 
 # Matula et al. 2015: cost of each correction.
 WEIGHTS = {"ns": 5.0, "fn": 10.0, "fp": 1.0, "ed": 1.0, "ea": 1.5, "ec": 1.0}
@@ -63,7 +63,7 @@ class TrackScores:
     errors : GraphErrors
     n_truth_tracks, n_result_tracks : int
     complete_lineages : float
-        Share of the truth's lineages without a mistake, see `tlseg.evaluate.wholes`.
+        Share of the truth's lineages without a mistake, see `tlseg.evaluate.lineage_scores`.
     n_truth_lineages : int
     cca, hota : float
         Cell-cycle accuracy, and higher order tracking accuracy, see there.

@@ -17,10 +17,10 @@ from tlseg.link.assign import assign, confidence
 from tlseg.link.candidates import Pairs, frame_trees, link_candidates, reach_um
 from tlseg.link.chains import Chains
 from tlseg.link.divisions import Families, keep_grown_mothers
+from tlseg.link.gaps_and_divisions import explain_ends
 from tlseg.link.lineage import DIVISION, GAP, LINK, Edges, Lineage, build_lineage
 from tlseg.link.objects import Floats, Ints, Objects, read_objects, read_overlaps
 from tlseg.link.register import Stabilised, stabilise
-from tlseg.link.second import explain_ends
 from tlseg.link.settings import LinkSettings
 
 

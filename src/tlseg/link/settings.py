@@ -6,9 +6,28 @@ Costs have one scale: 1 is what leaving a nucleus unlinked costs, so every weigh
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tlseg.errors import LabelError
+from tlseg.rules import Rule, at_least_0, check_fields, inside, one_of, or_none, positive, whole
+
+RULES: Mapping[str, Rule] = {
+    "max_distance_um": or_none(positive()),
+    "neighbours": whole(1),
+    "max_gap": whole(0),
+    "overlap_weight": at_least_0(),
+    "volume_weight": at_least_0(),
+    "intensity_weight": at_least_0(),
+    "divisions": one_of(True, False),
+    "division_probability": inside(0, 1),
+    "division_gap": whole(0),
+    "min_cycle_frames": whole(1),
+    "min_cycle_s": or_none(positive()),
+    "register": one_of(True, False),
+    "rotations": whole(1),
+}
+"""What each field of `LinkSettings` may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +83,7 @@ class LinkSettings:
 
     def __post_init__(self) -> None:
         """Refuse settings that no movie can be linked with."""
-        distance = self.max_distance_um
-        if distance is not None and not 0 < distance < math.inf:
-            raise LabelError(
-                f"max_distance_um is {distance!r}: a nucleus must be allowed to move a positive, finite distance. Give "
-                f"micrometres, or None to take it from the movie."
-            )
-        if self.min_cycle_s is not None and not 0 < self.min_cycle_s < math.inf:
-            raise LabelError(f"min_cycle_s is {self.min_cycle_s!r}, expected a positive, finite number of seconds.")
-        for name in ("neighbours", "min_cycle_frames", "rotations"):
-            if getattr(self, name) < 1:
-                raise LabelError(f"{name} is {getattr(self, name)!r}, expected 1 or more.")
-        if not 0 < self.division_probability < 1:
-            raise LabelError(
-                f"division_probability is {self.division_probability!r}, expected a number between 0 and 1."
-            )
-        for name in ("max_gap", "division_gap", "overlap_weight", "volume_weight", "intensity_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise LabelError(f"{name} is {getattr(self, name)!r}, expected 0 or more.")
+        check_fields(self, RULES, error=LabelError)
 
     def within(self, frames: int) -> LinkSettings:
         """Settings for a movie of so many frames, which no gap is longer than."""

@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from tlseg.config import LabelSettings, Method, Relief, Scaling, byte
 from tlseg.errors import ModelError, RunError
 from tlseg.geometry import Shape, Spacing
-from tlseg.models.rules import Rule, at_least_0, between, file_name, mapping, one_of, positive, text, three, whole
 from tlseg.models.unet import UNet, UNetConfig
+from tlseg.rules import Rule, at_least_0, between, file_name, mapping, one_of, positive, text, three, whole
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tlseg.errors import ModelError
-from tlseg.models.rules import one_of, whole
+from tlseg.rules import one_of, whole
 
 Activation = Literal["relu", "sigmoid"]
 Output = Literal["sigmoid", "softmax"]

@@ -90,8 +90,8 @@ def measure_brightness(
     high = high if high > low else most
     if not high > low:
         raise MovieError(
-            f"Frame {frame} is constant: every voxel is {low:g}. A frame needs contrast to be normalised; leave it out "
-            "with --frames A:B, or check the export of the movie."
+            f"Frame {frame} is constant: every voxel is {low:g}. A frame needs contrast to be normalised; check the "
+            f"export of the movie, or leave the frame empty with --skip-frames {frame}."
         )
     found = FrameStatistics(low, high, scaling)
     with np.errstate(all="ignore"):
@@ -99,7 +99,7 @@ def measure_brightness(
     if not np.isfinite(scaled).all():
         raise MovieError(
             f"Frame {frame} is as good as constant: from {low:g} to {high:g} there is too little contrast for 32-bit "
-            "numbers. Multiply its grey values, or leave it out with --frames A:B."
+            f"numbers. Multiply its grey values, or leave the frame empty with --skip-frames {frame}."
         )
     return found
 
@@ -115,7 +115,7 @@ def _finite(read: Read, *, dtype: str, frame: int) -> Read:
         if bad.any():
             raise MovieError(
                 f"Frame {frame} holds NaN or infinite values, in plane z = {box.start[0] + int(bad.argmax())}. "
-                "Replace them before segmenting, or leave the frame out with --frames A:B."
+                f"Replace them before segmenting, or leave the frame empty with --skip-frames {frame}."
             )
         return values
 

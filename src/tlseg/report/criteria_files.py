@@ -11,9 +11,10 @@ import pandas as pd
 
 from tlseg.measure.criteria import Criteria, measure_criteria
 from tlseg.report.facts import segmented_frames
+from tlseg.store.export.formats import FORMATS
 from tlseg.store.export.target import beside, has_header, local_target, only_files, publishing
 from tlseg.store.image.movie import open_source
-from tlseg.store.labels.result import open_result
+from tlseg.store.labels.result import Result, as_result
 from tlseg.store.labels.tables import read_table
 from tlseg.store.labels.text import write_rows
 
@@ -46,9 +47,9 @@ FILES = tuple(f"{name}.csv" for name in Criteria.__slots__)
 
 
 def write_criteria(
-    path: str | Path,
+    path: str | Path | Result,
     *,
-    name: str = "nuclei",
+    name: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -57,10 +58,10 @@ def write_criteria(
 
     Parameters
     ----------
-    path : str or Path
-        OME-Zarr group with finished labels and their table.
-    name : str, default: "nuclei"
-        Name of the labels.
+    path : str, Path or Result
+        OME-Zarr group with finished labels and their table, or what `open_result` gave.
+    name : str, optional
+        Name of the labels; "nuclei", or those that were opened, if not given.
     out : str or Path, optional
         Folder to make; beside the result, or in the working folder where that is remote, if not given.
     overwrite : bool, default: False
@@ -83,9 +84,10 @@ def write_criteria(
         If the disk does not take what is written.
     """
     chosen = local_target(out) if out is not None else None
-    result = open_result(path, name=name)
+    result = as_result(path, name=name)
+    name = result.name
     source = open_source(f"{result.path}/labels/{name}")
-    target = chosen or beside(result.path, name, "-criteria")
+    target = chosen or beside(result.path, name, FORMATS["criteria"].ends)
     table = read_table(result.path, name)
     frames = segmented_frames(result, source)
     found = measure_criteria(table, frames=frames, interval_s=source.interval_s).tables()

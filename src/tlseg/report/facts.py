@@ -10,6 +10,7 @@ import pandas as pd
 
 from tlseg.measure.history import motherless
 from tlseg.store.image.movie import MovieSource, address_of
+from tlseg.store.labels.record import recorded_frames
 from tlseg.store.labels.result import Result
 
 
@@ -160,12 +161,8 @@ def segmented_frames(result: Result, source: MovieSource) -> range:
     source : MovieSource
         Its labels.
     """
-    chosen = _mapping(result.record, "fingerprint").get("frames")
-    whole = range(source.n_frames)
-    if not (isinstance(chosen, list) and len(chosen) == 2 and all(isinstance(v, int) for v in chosen)):
-        return whole
-    first, stop = chosen
-    return range(first, stop) if stop - first < len(whole) and 0 <= first < stop <= len(whole) else whole
+    chosen = recorded_frames(result.record, source.n_frames)
+    return chosen if 0 < len(chosen) < source.n_frames else range(source.n_frames)
 
 
 def _mapping(owner: Mapping[str, Any], key: str) -> Mapping[str, Any]:

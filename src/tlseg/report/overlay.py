@@ -212,9 +212,9 @@ def time_stamp(t: int, *, interval_s: float | None = None) -> str:
     """Time of a frame, such as `3 h 20 min`; its number where the interval is unknown."""
     if interval_s is None:
         return f"t = {t}"
-    seconds = t * interval_s
+    seconds = round(t * interval_s)
     if interval_s < 60:
-        return f"{seconds:.0f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+        return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60:02d} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 

@@ -25,7 +25,7 @@ from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import Found, image_of
-from tlseg.store.labels.result import Result, open_result
+from tlseg.store.labels.result import Result, as_result
 from tlseg.store.labels.tables import read_table
 
 _HEAD_BYTES = 2000
@@ -66,16 +66,20 @@ class Report:
 
 
 def write_report(
-    path: str | Path, *, name: str = "nuclei", out: str | Path | None = None, progress: Progress | None = None
+    path: str | Path | Result,
+    *,
+    name: str | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Write the report of a result.
 
     Parameters
     ----------
-    path : str or Path
-        OME-Zarr group a run wrote to, local or a URL.
-    name : str, default: "nuclei"
-        Name of the labels.
+    path : str, Path or Result
+        OME-Zarr group a run wrote to, local or a URL, or what `open_result` gave.
+    name : str, optional
+        Name of the labels; "nuclei", or those that were opened, if not given.
     out : str or Path, optional
         File to write; `tlseg/<name>/report.html` inside the result where not given.
     progress : callable, optional
@@ -92,10 +96,10 @@ def write_report(
     MovieError
         If image or labels are damaged.
     """
-    result = open_result(path, name=name)
+    result = as_result(path, name=name)
     target = _target(result, out)
-    source = open_source(f"{result.path}/labels/{name}")
-    table = history.complete(read_table(result.path, name))
+    source = open_source(f"{result.path}/labels/{result.name}")
+    table = history.complete(read_table(result.path, result.name))
     content = _content(result, source, table, progress=progress)
     data = build_page(content).encode()
     try:

@@ -12,6 +12,7 @@ from typing import Any
 from tlseg.config import Method
 from tlseg.errors import RunError
 from tlseg.run.context import RunContext
+from tlseg.store.working.names import Table
 
 
 def seam_audit(run: RunContext) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def seam_audit(run: RunContext) -> dict[str, Any]:
     compared = wrong = 0
     largest = (0, 0, 0)
     for frame in run.frames:
-        stored = run.scratch.get("audit", frame, 0)
+        stored = run.scratch.get(Table.AUDIT, frame, 0)
         tries.update({int(n): int(blocks) for n, blocks in stored["tries"]})
         batches.update({str(size): int(windows) for size, windows in stored["batches"]})
         z, y, x = (int(v) for v in stored["halo"])

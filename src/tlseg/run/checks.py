@@ -18,11 +18,12 @@ from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.labels.label_writer import check_root
 from tlseg.store.labels.protect import check_unused
+from tlseg.store.working.names import Table
 from tlseg.store.working.scratch import Scratch
 
 if TYPE_CHECKING:
     from tlseg.models.bundle import ModelSpec
-    from tlseg.run.job import Order
+    from tlseg.run.request import CheckedRequest
 
 MOST_FINER = 32
 """Voxels of the model's grid that one of the movie may become along an axis; a nucleus is about 16 wide there."""
@@ -57,16 +58,16 @@ def destination(source: MovieSource, out: str | Path | None, *, for_planning: bo
     return root
 
 
-def check_existing(order: Order, *, overwrite: bool) -> None:
+def check_existing(checked: CheckedRequest) -> None:
     """Raise `LabelError` when the run would replace what it did not make and was not told to replace.
 
     The answer holds for as long as nobody else writes there: it is asked for early, and again by who holds the lock.
     """
-    going_on = bool(Scratch.at(order.scratch.folder).done("output", 0))
-    if order.image:
-        order.copied_image.check(may_replace=overwrite or going_on, name=order.name)
-    if not (overwrite or going_on):
-        check_unused(order.root, order.name)
+    may_replace = checked.request.overwrite or bool(Scratch.at(checked.working_files).done(Table.OUTPUT, 0))
+    if checked.image:
+        checked.copied_image.check(may_replace=may_replace, name=checked.name)
+    if not may_replace:
+        check_unused(checked.root, checked.name)
 
 
 def check_spacing(source: MovieSource, spec: ModelSpec) -> None:

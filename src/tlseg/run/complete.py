@@ -14,19 +14,22 @@ from tlseg.errors import LabelError, MovieError
 from tlseg.predict.infer import Device
 from tlseg.run.stages import frame_statistics
 from tlseg.store.labels.label_writer import existing_labels
-from tlseg.store.labels.result import read_record
+from tlseg.store.labels.record import read_record
 from tlseg.store.labels.tables import list_tables
 from tlseg.store.labels.tracks import graph_of
+from tlseg.store.working.names import Table
 from tlseg.store.working.scratch import Scratch, differences
 
 if TYPE_CHECKING:
-    from tlseg.run.job import Order
+    from tlseg.run.request import CheckedRequest
 
 OF_A_RUN = {"input", "frames", "model", "settings"}
 """In the fingerprint of a run; records of linking lack some of them."""
 
 
-def finished_run(order: Order, *, device: Device, first: tuple[float, float] | None = None) -> dict[str, Any] | None:
+def finished_run(
+    checked: CheckedRequest, *, device: Device, first: tuple[float, float] | None = None
+) -> dict[str, Any] | None:
     """Record of the run that has done this already; None where none has.
 
     Parameters
@@ -41,36 +44,37 @@ def finished_run(order: Order, *, device: Device, first: tuple[float, float] | N
     LabelError
         Where these labels are of a finished run with other settings or pixels.
     """
-    if not _is_whole(order):
+    if not _is_whole(checked):
         return None
-    record = read_record(order.root.url, order.name)
+    record = read_record(checked.root.url, checked.name)
     before = record.get("fingerprint")
     whole = record.get("complete") and isinstance(record.get("audit"), dict) and "seconds" in record
     if not whole or not isinstance(before, dict) or not set(before) >= OF_A_RUN:
         return None
-    asked = order.asked() if device == "auto" else {**order.asked(), "device": device}
+    asked = checked.deciding() if device == "auto" else {**checked.deciding(), "device": device}
     changed = differences({key: before.get(key) for key in asked}, json.loads(json.dumps(asked)))
     if changed:
         raise LabelError(
-            f"{order.root} already has labels {order.name!r}, made with other settings: {'; '.join(changed)}. Use "
+            f"{checked.root} already has labels {checked.name!r}, made with other settings: {'; '.join(changed)}. Use "
             "--overwrite to replace them, or another --name."
         )
     stored = record.get("first_frame")
-    if stored is not None and list(first or frame_statistics(order.source, order.spec, order.frames[0])) != stored:
+    now = first or frame_statistics(checked.source, checked.spec, checked.frames[0], skip=checked.skip)
+    if stored is not None and list(now) != stored:
         raise LabelError(
-            f"{order.root} already has labels {order.name!r}, and the pixels of {order.source.url} are not those they were "
-            "made of. Use --overwrite to replace them, or another --name."
+            f"{checked.root} already has labels {checked.name!r}, and the pixels of {checked.source.url} are not "
+            "those they were made of. Use --overwrite to replace them, or another --name."
         )
-    return record if not order.image or order.copied_image.is_whole() else None
+    return record if not checked.image or checked.copied_image.is_whole() else None
 
 
-def _is_whole(order: Order) -> bool:
+def _is_whole(checked: CheckedRequest) -> bool:
     """Whether labels, table and tracks are there, and no run has begun to replace them or has still to clean up."""
-    if Scratch.at(order.scratch.folder).done("output", 0):
+    if Scratch.at(checked.working_files).done(Table.OUTPUT, 0):
         return False
     try:
-        listed = order.name in existing_labels(order.root) and order.name in list_tables(order.root)
-        stored = (order.root / "labels" / order.name / "zarr.json").exists()
-        return listed and stored and graph_of(order.root, order.name) is not None
+        listed = checked.name in existing_labels(checked.root) and checked.name in list_tables(checked.root)
+        stored = (checked.root / "labels" / checked.name / "zarr.json").exists()
+        return listed and stored and graph_of(checked.root, checked.name) is not None
     except (LabelError, MovieError):
         return False

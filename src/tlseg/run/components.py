@@ -16,6 +16,7 @@ from tlseg.errors import PlanError
 from tlseg.geometry import Shape
 from tlseg.plan import BASE_BYTES, sized
 from tlseg.run.context import RunContext
+from tlseg.store.working.names import Table
 
 BYTES_PER_VOXEL = 8
 """Of a frame, all of which one task holds: labels of every block as int32 until it is known which touch; 6.4 were used."""
@@ -63,5 +64,5 @@ def label_components(run: RunContext, frame: int) -> int:
     for core in grid:
         at = (row, *core.slices)
         stored[at] = renumber[stored[at]]
-    run.scratch.put("components", frame, 0, total=np.array(len(kept)))
+    run.scratch.put(Table.COMPONENTS, frame, 0, total=np.array(len(kept)))
     return len(kept)

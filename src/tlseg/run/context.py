@@ -28,8 +28,8 @@ class RunContext:
 
     Parameters
     ----------
-    source, frames
-        The movie, and which of its frames.
+    source, frames, skip
+        The movie, which of its frames, and which of these hold nothing: no network sees them.
     model_folder, model_digest, spec
         Weights, their digest, and the model's description.
     settings
@@ -55,6 +55,7 @@ class RunContext:
     device: Literal["cpu", "cuda"]
     threads: int
     most_voxels: int | None
+    skip: frozenset[int] = frozenset()
 
     @property
     def grid(self) -> Grid:

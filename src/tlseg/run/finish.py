@@ -21,6 +21,7 @@ from tlseg.run import repair, stages
 from tlseg.run.context import Output, RunContext
 from tlseg.run.tasks.flow import Flow, Task, Tasks
 from tlseg.store.fs.place import Place
+from tlseg.store.working.names import Stage, Table
 
 OBJECT_KEYS = ("t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um3", "intensity_mean")
 
@@ -64,7 +65,7 @@ def link_frames(run: RunContext, *, settings: LinkSettings) -> Lineage:
         rows = by_frame.get(frame)
         if rows is not None:
             track[rows["label"].to_numpy()] = rows["track"].to_numpy()
-        run.scratch.put("tracks", frame, 0, track=track)
+        run.scratch.put(Table.TRACKS, frame, 0, track=track)
     return lineage
 
 
@@ -98,10 +99,10 @@ def writing(run: RunContext, output: Output) -> Iterator[Flow]:
     """Flows that write final labels, one per frame; a frame's provisional labels are dropped when it is written."""
 
     def write_frame(frame: int) -> Flow:
-        done = run.scratch.done("write", frame)
+        done = run.scratch.done(Table.WRITE, frame)
         yield Tasks(
             [region for region in range(len(output.labels.regions)) if region not in done],
-            lambda region: Task("write", frame, region, stages.write, (run, output, frame, region)),
+            lambda region: Task(Stage.WRITE, frame, region, stages.write, (run, output, frame, region)),
         )
         run.scratch.drop("labels", run.row(frame))
 
@@ -147,11 +148,11 @@ def _fallback_labels(run: RunContext, frame: int) -> Any:
     """Provisional labels of a frame that had no seed; with components, all of them."""
     if run.settings.method == "components":
         return np.arange(1, _total(run, frame) + 1)
-    return run.scratch.get("numbers", frame, 0)["fallback_labels"]
+    return run.scratch.get(Table.NUMBERS, frame, 0)["fallback_labels"]
 
 
 def _total(run: RunContext, frame: int) -> int:
-    table = "components" if run.settings.method == "components" else "numbers"
+    table = Table.COMPONENTS if run.settings.method == "components" else Table.NUMBERS
     return int(run.scratch.get(table, frame, 0)["total"])
 
 

@@ -16,6 +16,7 @@ from tlseg.run import stages
 from tlseg.run.components import label_components
 from tlseg.run.context import RunContext
 from tlseg.run.tasks.flow import Flow, Step, Task, Tasks
+from tlseg.store.working.names import Stage, Table, predicted
 
 
 @dataclass(slots=True)
@@ -47,29 +48,29 @@ class Frames:
         run, scratch = self.run, self.run.scratch
         blocks = range(len(run.grid))
         for frame in group:
-            if not any(scratch.done(stage, frame) for stage in (*map(predicted, run.roles), "detect")):
+            if not any(scratch.done(table, frame) for table in (*map(predicted, run.roles), Table.DETECT)):
                 # What was lost of a frame that is done again must not be read again to be written over.
                 for array in (*run.roles, "maps", "labels"):
                     scratch.drop(array, run.row(frame))
-        if any(len(scratch.done("detect", frame)) < len(blocks) for frame in group):
+        if any(len(scratch.done(Table.DETECT, frame)) < len(blocks) for frame in group):
             yield self._predict(group)
-        yield self._blocks("detect", stages.detect, group)
+        yield self._blocks(Stage.DETECT, stages.detect, group)
         for frame in group:
             for role in run.roles:
                 scratch.drop(role, run.row(frame))
         if run.settings.method == "components":
             yield [
-                Task("flood", frame, 0, label_components, (run, frame), weight=len(blocks))
+                Task(Stage.FLOOD, frame, 0, label_components, (run, frame), weight=len(blocks))
                 for frame in group
-                if not scratch.done("components", frame)
+                if not scratch.done(Table.COMPONENTS, frame)
             ]
         else:
             yield [
-                Task("number", frame, 0, stages.number, (run, frame))
+                Task(Stage.NUMBER, frame, 0, stages.number, (run, frame))
                 for frame in group
-                if not scratch.done("numbers", frame)
+                if not scratch.done(Table.NUMBERS, frame)
             ]
-            yield self._blocks("flood", stages.flood, group)
+            yield self._blocks(Stage.FLOOD, stages.flood, group)
         if not self.keep_maps:
             for frame in group:
                 scratch.drop("maps", run.row(frame))
@@ -87,15 +88,15 @@ class Frames:
                 part = tuple(units[start : start + size])
                 limits = {frame: self.limits[frame] for frame, _ in part}
                 arguments = (run, role, part, limits)
-                step.append(Task("predict", *part[0], stages.predict, arguments, weight=len(part), needs="network"))
+                step.append(Task(Stage.PREDICT, *part[0], stages.predict, arguments, weight=len(part), needs="network"))
         return step
 
     def _measure(self, frame: int) -> Flow:
-        yield self._blocks("measure", stages.measure, range(frame, frame + 1))
-        if not self.run.scratch.done("objects", frame):
-            yield [Task("summarise", frame, 0, stages.summarise, (self.run, frame))]
+        yield self._blocks(Stage.MEASURE, stages.measure, range(frame, frame + 1))
+        if not self.run.scratch.done(Table.OBJECTS, frame):
+            yield [Task(Stage.SUMMARISE, frame, 0, stages.summarise, (self.run, frame))]
 
-    def _blocks(self, stage: str, function: Callable[..., Any], group: range) -> Step:
+    def _blocks(self, stage: Stage, function: Callable[..., Any], group: range) -> Step:
         """One task for every block of these frames that is not done."""
         run, blocks = self.run, len(self.run.grid)
 
@@ -103,26 +104,21 @@ class Frames:
             frame, block = group[place // blocks], place % blocks
             return Task(stage, frame, block, function, (run, frame, block))
 
-        done = {i * blocks + block for i, frame in enumerate(group) for block in run.scratch.done(stage, frame)}
+        done = {i * blocks + block for i, frame in enumerate(group) for block in run.scratch.done(Table(stage), frame)}
         places = range(len(group) * blocks)
         return Tasks([place for place in places if place not in done] if done else places, make)
 
 
 def forget_unmeasurable(run: RunContext) -> None:
     """Have frames labelled again whose labels are gone and are still needed: to measure the frame before them."""
-    labelled_by = "components" if run.settings.method == "components" else "flood"
+    labelled_by = Table.COMPONENTS if run.settings.method == "components" else Table.FLOOD
     for frame in run.frames[:-1]:
         if (
-            not run.scratch.done("objects", frame)
+            not run.scratch.done(Table.OBJECTS, frame)
             and run.scratch.done(labelled_by, frame + 1)
             and not run.scratch.holds("labels", run.row(frame + 1))
         ):
             run.scratch.forget(frame + 1)
-
-
-def predicted(role: Role) -> str:
-    """Name of the tables that say which windows of a network are done."""
-    return f"predict-{role}"
 
 
 def windows_per_frame(run: RunContext, role: Role) -> int:

@@ -11,72 +11,76 @@ from typing import Any
 from tlseg import __version__
 from tlseg.run.context import Output, RunContext
 from tlseg.run.frames import windows_per_frame
-from tlseg.run.job import Job
-from tlseg.run.repair import STAGE, repairs_of
+from tlseg.run.repair import repairs_of
+from tlseg.run.resume import Start
 from tlseg.run.tasks.flow import Pool
-from tlseg.run.watch.events import NETWORK_STAGE, Counters, Notice
+from tlseg.run.watch.events import Counters, Notice
 from tlseg.store.locks.owner import this_process
+from tlseg.store.working.names import Stage, Table, predicted
 
 
 def expect_label(run: RunContext, counters: Counters) -> None:
     """Announce the stages up to measured, provisional labels; all of them wait for the networks."""
     frames, blocks, voxels = len(run.frames), len(run.grid), _voxels(run)
-    detected = {frame: len(run.scratch.done("detect", frame)) for frame in run.frames}
     windows = sum(windows_per_frame(run, role) for role in run.roles)
-    # The maps of a frame whose blocks were all looked at are gone, and so are the tables of its windows.
-    predicted = sum(
-        windows if detected[frame] == blocks else sum(len(run.scratch.done(f"predict-{r}", frame)) for r in run.roles)
-        for frame in run.frames
-    )
-    counters.expect(NETWORK_STAGE, frames * windows, done=predicted, voxels=voxels)
-    counters.expect("detect", frames * blocks, done=sum(detected.values()), voxels=voxels, waits=True)
+    computed = sum(_done(run, predicted(role)) for role in run.roles)
+    counters.expect(Stage.PREDICT, frames * windows, done=computed, voxels=voxels)
+    counters.expect(Stage.DETECT, frames * blocks, done=_done(run, Table.DETECT), voxels=voxels, waits=True)
     whole = run.settings.method == "components"  # which floods a frame at once
-    flooded = blocks * _done(run, "components") if whole else _done(run, "flood")
-    counters.expect("flood", frames * blocks, done=flooded, voxels=voxels, waits=True)
-    counters.expect("measure", frames * blocks, done=_done(run, "measure"), voxels=voxels, waits=True)
-    counters.expect("summarise", frames, done=_done(run, "objects"), voxels=voxels, waits=True)
+    flooded = blocks * _done(run, Table.COMPONENTS) if whole else _done(run, Table.FLOOD)
+    counters.expect(Stage.FLOOD, frames * blocks, done=flooded, voxels=voxels, waits=True)
+    counters.expect(Stage.MEASURE, frames * blocks, done=_done(run, Table.MEASURE), voxels=voxels, waits=True)
+    counters.expect(Stage.SUMMARISE, frames, done=_done(run, Table.OBJECTS), voxels=voxels, waits=True)
 
 
 def expect_repair(run: RunContext, counters: Counters) -> None:
     """Announce repairs, where there are any."""
     total = sum(repairs_of(run, frame) for frame in run.frames)
     if total:
-        counters.expect(STAGE, total, done=_done(run, "patch"))
+        counters.expect(Stage.REPAIR, total, done=_done(run, Table.PATCH))
 
 
 def expect_write(run: RunContext, output: Output, counters: Counters) -> None:
     """Announce the writing of final labels."""
     regions = len(output.labels.regions)
-    counters.expect("write", len(run.frames) * regions, done=_done(run, "write"), voxels=_voxels(run))
+    counters.expect(Stage.WRITE, len(run.frames) * regions, done=_done(run, Table.WRITE), voxels=_voxels(run))
 
 
-def say_started(job: Job, pool: Pool, counters: Counters, *, resumed: bool) -> None:
-    """Write into the diary who does what, and tell a person where to look."""
-    dashboard = str(getattr(pool, "dashboard", ""))
+def say_started(start: Start, pool: Pool, counters: Counters) -> None:
+    """Write into the event log who does what, and tell a person where to look."""
+    run, dashboard = start.planned.run, str(getattr(pool, "dashboard", ""))
     counters.log.say(
         "run_started",
         tlseg=__version__,
         owner=this_process().to_dict(),
-        frames=len(job.run.frames),
-        resumed=resumed,
-        device=job.run.device,
-        block=list(job.run.block),
-        hands={"network": pool.hands("network"), "core": pool.hands("core")},
+        frames=len(run.frames),
+        resumed=start.resumed,
+        changed=list(start.changed),
+        device=run.device,
+        block=list(run.block),
+        slots={"network": pool.slots("network"), "core": pool.slots("core")},
         dashboard=dashboard or None,
-        working_files=job.run.scratch.folder,
+        working_files=run.scratch.folder,
     )
+    if start.changed:
+        counters.listener(
+            Notice(
+                f"Going on with other settings of linking or repair: {'; '.join(start.changed)}. What was labelled is kept; "
+                "repairs and tracks are made anew."
+            )
+        )
     if dashboard:
         counters.listener(Notice(f"Dashboard: {dashboard}"))
 
 
 def say_finished(record: Mapping[str, Any], counters: Counters) -> None:
-    """Write into the diary what came out."""
+    """Write into the event log what came out."""
     counts = ("frames", "nuclei", "tracks", "divisions", "seconds")
     counters.log.say("run_finished", **{name: record[name] for name in counts})
 
 
-def _done(run: RunContext, stage: str) -> int:
-    return sum(len(run.scratch.done(stage, frame)) for frame in run.frames)
+def _done(run: RunContext, table: str) -> int:
+    return sum(len(run.scratch.done(table, frame)) for frame in run.frames)
 
 
 def _voxels(run: RunContext) -> int:

@@ -8,87 +8,85 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import pandas as pd
 
 from tlseg import __version__
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
 from tlseg.run import finish
 from tlseg.run.context import Output
-from tlseg.run.linking.linked import count_motherless
-from tlseg.run.linking.output import UNFINISHED
 from tlseg.run.repair import patches_of
-from tlseg.run.replaced import forget_made_of
+from tlseg.run.replaced import LINKING, forget_made_of
 from tlseg.run.resume import stored_statistics
+from tlseg.run.rows import count_motherless, write_graph, write_rows
 from tlseg.store.fs.durable import flush, flush_tree
 from tlseg.store.labels.label_writer import create_labels
-from tlseg.store.labels.tables import write_table
-from tlseg.store.labels.tracks import graph_of, write_tracks
-from tlseg.store.locks.turn import turn
+from tlseg.store.labels.tracks import graph_of
+from tlseg.store.locks.group_lock import turn
+from tlseg.store.working.names import Table
 
 if TYPE_CHECKING:
-    from tlseg.run.job import Job
+    from tlseg.run.planning import PlannedRun
 
 BEGUN, CREATED = 0, 1
-PLACE = ("z_um", "y_um", "x_um", "volume_um3")
-_TOLD = ("seed", "track", "parent", "touches_edge")
 
 
-def open_output(job: Job) -> Output:
+def open_output(planned: PlannedRun) -> Output:
     """Create the result's arrays, or go on with those of a run that was stopped while writing."""
-    run = job.run
-    created = CREATED in run.scratch.done("output", 0)
-    run.scratch.put("output", 0, BEGUN)
+    run, checked = planned.run, planned.checked
+    created = CREATED in run.scratch.done(Table.OUTPUT, 0)
+    run.scratch.put(Table.OUTPUT, 0, BEGUN)
     if not created:
-        forget_made_of(job.folder, UNFINISHED)  # the audit is this run's own
-    image = job.copied_image.open() if job.image else None
+        forget_made_of(checked.folder, LINKING)  # the audit is this run's own
+    image = checked.copied_image.open() if checked.image else None
     labels = create_labels(
-        job.root,
-        name=job.name,
+        checked.root,
+        name=checked.name,
         source=run.source,
-        frames=None if job.beside_movie else run.frames,
+        frames=None if checked.beside_movie else run.frames,
         mode="resume" if created else "overwrite",
     )
-    run.scratch.put("output", 0, CREATED)
+    run.scratch.put(Table.OUTPUT, 0, CREATED)
     return Output(labels, image)
 
 
-def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
+def publish(
+    planned: PlannedRun, output: Output, lineage: Lineage, audit: Mapping[str, Any], *, seconds: float
+) -> dict[str, Any]:
     """Write tables, tracks and metadata; the record with `complete: true` comes last."""
-    run = job.run
+    run, checked = planned.run, planned.checked
     first = output.labels.first_frame
-    placed: list[pd.DataFrame] = []
-
-    def rows() -> Iterator[pd.DataFrame]:
-        for frame in finish.final_rows(run, lineage, first=first):
-            placed.append(frame[["t", "label", *_TOLD, *PLACE]])
-            yield frame
-
-    write_table(job.root, job.name, rows(), overwrite=True)
-    _write_tracks(job, lineage, placed, first=first)
+    rows = write_rows(checked.root, checked.name, finish.final_rows(run, lineage, first=first))
+    nodes, edges = finish.final_lineage(lineage, first=first)
+    write_graph(
+        checked.root,
+        checked.name,
+        nodes,
+        edges,
+        rows,
+        spacing_um=run.spacing_um,
+        interval_s=run.source.interval_s,
+    )
     record = {
         "complete": True,
         "tlseg": __version__,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fingerprint": job.fingerprint(),
+        "fingerprint": planned.fingerprint(),
         "first_frame": stored_statistics(run).get(run.frames[0]),
         "frames": len(run.frames),
         "nuclei": len(lineage.nodes),
         "tracks": lineage.tracks,
         "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
-        "motherless": count_motherless(placed, first=run.frames[0] - first),
-        "fallback": sum(int((frame["seed"] == "fallback").sum()) for frame in placed),
-        "repaired": sum(int((frame["seed"] == "repaired").sum()) for frame in placed),
+        "motherless": count_motherless(rows, first=run.frames[0] - first),
+        "fallback": int((rows["seed"] == "fallback").sum()),
+        "repaired": int((rows["seed"] == "repaired").sum()),
         "repairs": repairs_by_kind(patch for frame in run.frames for patch in patches_of(run, frame)),
         "model": {k: v for k, v in run.spec.to_dict().items() if k != "provenance"},
         "machine": {"python": platform.python_version(), "system": platform.platform()},
-        "plan": job.plan.to_dict(),
+        "plan": planned.plan.to_dict(),
         "seconds": round(seconds, 1),
         "audit": dict(audit),
     }
@@ -96,56 +94,38 @@ def publish(job: Job, output: Output, lineage: Lineage, audit: Mapping[str, Any]
         output.image.finish()
     output.labels.finish(
         {k: record[k] for k in ("tlseg", "made", "fingerprint")},
-        source="../../" if job.beside_movie or output.image is not None else None,
+        source="../../" if checked.beside_movie or output.image is not None else None,
     )
-    if job.keep_maps:
-        _keep_maps(job)
-    finish.write_record(job.folder / "audit.json", audit)
-    _flush(job, output)
-    finish.write_record(job.folder / "run.json", record)
-    if not job.root.remote:
-        flush([(job.folder / "run.json").path], below=job.root.path)
+    if checked.request.keep_maps:
+        _keep_maps(planned)
+    finish.write_record(checked.folder / "audit.json", audit)
+    _flush(planned, output)
+    finish.write_record(checked.folder / "run.json", record)
+    if not checked.root.remote:
+        flush([(checked.folder / "run.json").path], below=checked.root.path)
     return record
 
 
-def _flush(job: Job, output: Output) -> None:
+def _flush(planned: PlannedRun, output: Output) -> None:
     """Wait until all but the record is on the disk: pixels are already, what is said about them is not."""
-    if job.root.remote:
+    checked = planned.checked
+    if checked.root.remote:
         return
-    root = job.root.path
-    flush_tree(root / "tables" / job.name)
-    with turn(job.root):  # else another run may move the tracks
-        if (graph := graph_of(job.root, job.name)) is not None:
+    root = checked.root.path
+    flush_tree(root / "tables" / checked.name)
+    with turn(checked.root):  # else another run may move the tracks
+        if (graph := graph_of(checked.root, checked.name)) is not None:
             flush_tree(graph.path)
     arrays = [output.labels.arrays, *([] if output.image is None else [output.image.writer.arrays])]
     groups = [Path(a.group) / str(level) for a in arrays for level in range(len(a.pyramid.factors))]
-    groups += [root, root / "labels", root / "labels" / job.name, root / "tables"]
+    groups += [root, root / "labels", root / "labels" / checked.name, root / "tables"]
     flush((group / "zarr.json" for group in groups), below=root)
-    flush([(job.folder / "audit.json").path, job.copied_image.record.path], below=root)
+    flush([(checked.folder / "audit.json").path, checked.copied_image.record.path], below=root)
 
 
-def _write_tracks(job: Job, lineage: Lineage, placed: list[pd.DataFrame], *, first: int) -> None:
-    """Write the lineage graph with the position of every nucleus."""
-    nodes, edges = finish.final_lineage(lineage, first=first)
-    if placed:
-        positions = pd.concat(placed, ignore_index=True).drop(columns=list(_TOLD))
-        nodes = nodes.merge(positions, on=["t", "label"], validate="one_to_one")
-    else:
-        nodes = nodes.assign(**{column: np.zeros(0) for column in PLACE})
-    write_tracks(
-        job.root,
-        nodes,
-        edges,
-        spacing_um=job.run.spacing_um,
-        interval_s=job.run.source.interval_s,
-        name=job.name,
-        overwrite=True,
-    )
-
-
-def _keep_maps(job: Job) -> None:
+def _keep_maps(planned: PlannedRun) -> None:
     """Move the maps beside the record; where a stopped run has moved them already, they stay."""
-    kept, maps = job.folder / "maps", job.run.scratch.path / "maps"
+    kept, maps = planned.checked.folder / "maps", planned.run.scratch.path / "maps"
     if not maps.exists():
         return
     kept.remove()

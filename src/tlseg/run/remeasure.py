@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tlseg.geometry import Box, Spacing
 from tlseg.label.patches import Patch
-from tlseg.measure.mended import Replacement, measure_replacement
+from tlseg.measure.patched import Replacement, measure_replacement
 
 ReadFrame = Callable[[int, Box], NDArray[Any]]
 """Voxels (z, y, x) of a box of a frame."""

@@ -16,20 +16,19 @@ from numpy.typing import NDArray
 from tlseg.geometry import Box
 from tlseg.label.patches import Patch, lay_over, make_patch, pack, unpack
 from tlseg.link.repair import Repair
-from tlseg.measure.mended import Replacement, mend_objects, mend_overlaps
 from tlseg.measure.objects import ObjectSums
+from tlseg.measure.patched import Replacement, mend_objects, mend_overlaps
 from tlseg.run.context import RunContext
 from tlseg.run.remeasure import box_around, remeasure
 from tlseg.run.tasks.flow import Flow, Task
-
-STAGE = "repair"
+from tlseg.store.working.names import Stage, Table
 
 _SHARED = ["label_a", "label_b", "voxels"]
 
 
 def decided(run: RunContext) -> bool:
     """Whether what is to be repaired was decided by an earlier start."""
-    return all(run.scratch.done("repairs", frame) for frame in run.frames)
+    return all(run.scratch.done(Table.REPAIRS, frame) for frame in run.frames)
 
 
 def store_repairs(run: RunContext, repairs: list[Repair], totals: dict[int, int]) -> None:
@@ -45,7 +44,7 @@ def store_repairs(run: RunContext, repairs: list[Repair], totals: dict[int, int]
             new.append([repair.labels[0], *range(number + 1, number + 1 + more)])
             number += more
         run.scratch.put(
-            "repairs",
+            Table.REPAIRS,
             frame,
             0,
             replaced=_ragged([list(repair.labels) for repair in found]),
@@ -60,11 +59,11 @@ def patching(run: RunContext) -> Iterator[Flow]:
 
     def patch_frame(frame: int) -> Flow:
         count = repairs_of(run, frame)
-        done = run.scratch.done("patch", frame)
-        yield [Task(STAGE, frame, n, find_patch, (run, frame, n)) for n in range(count) if n not in done]
-        if not run.scratch.done("patches", frame):
-            found = [patch for n in range(count) for patch in unpack(run.scratch.get("patch", frame, n))]
-            run.scratch.put("patches", frame, 0, **pack(found))
+        done = run.scratch.done(Table.PATCH, frame)
+        yield [Task(Stage.REPAIR, frame, n, find_patch, (run, frame, n)) for n in range(count) if n not in done]
+        if not run.scratch.done(Table.PATCHES, frame):
+            found = [patch for n in range(count) for patch in unpack(run.scratch.get(Table.PATCH, frame, n))]
+            run.scratch.put(Table.PATCHES, frame, 0, **pack(found))
 
     return (patch_frame(frame) for frame in run.frames if repairs_of(run, frame))
 
@@ -73,26 +72,26 @@ def measuring(run: RunContext) -> Iterator[Flow]:
     """Flows that measure the new nuclei; all patches must be there, since overlaps are counted between frames."""
 
     def measure_frame(frame: int) -> Flow:
-        done = run.scratch.done("replaced", frame)
+        done = run.scratch.done(Table.REPLACED, frame)
         count = len(patches_of(run, frame))
-        yield [Task("remeasure", frame, n, measure_patch, (run, frame, n)) for n in range(count) if n not in done]
+        yield [Task(Stage.REMEASURE, frame, n, measure_patch, (run, frame, n)) for n in range(count) if n not in done]
 
     return (measure_frame(frame) for frame in run.frames if repairs_of(run, frame))
 
 
 def repairs_of(run: RunContext, frame: int) -> int:
     """How many repairs a frame has."""
-    if not run.scratch.done("repairs", frame):
+    if not run.scratch.done(Table.REPAIRS, frame):
         return 0
-    return int(run.scratch.get("repairs", frame, 0)["replaced"][:, 0].max(initial=-1)) + 1
+    return int(run.scratch.get(Table.REPAIRS, frame, 0)["replaced"][:, 0].max(initial=-1)) + 1
 
 
 def find_patch(run: RunContext, frame: int, number: int) -> int:
     """Task: work out one patch; returns how many nuclei it makes, 0 where the voxels contradict the repair."""
-    stored = run.scratch.get("repairs", frame, 0)
+    stored = run.scratch.get(Table.REPAIRS, frame, 0)
     replaced, numbers = (stored[name][stored[name][:, 0] == number, 1] for name in ("replaced", "numbers"))
     own = stored["numbers"][:, 0] == number  # one number, place and volume for each nucleus
-    objects = run.scratch.get("objects", frame, 0)
+    objects = run.scratch.get(Table.OBJECTS, frame, 0)
     rows = np.isin(objects["label"], replaced)
     box = box_around(objects["low"][rows], objects["high"][rows])
     patch = make_patch(
@@ -104,7 +103,7 @@ def find_patch(run: RunContext, frame: int, number: int) -> int:
         volumes_um3=stored["volume_um3"][own],
         spacing_um=run.spacing_um,
     )
-    run.scratch.put("patch", frame, number, **pack([] if patch is None else [patch]))
+    run.scratch.put(Table.PATCH, frame, number, **pack([] if patch is None else [patch]))
     return 0 if patch is None else len(numbers)
 
 
@@ -121,7 +120,7 @@ def measure_patch(run: RunContext, frame: int, number: int) -> int:
         spacing_um=run.spacing_um,
     )
     run.scratch.put(
-        "replaced",
+        Table.REPLACED,
         frame,
         number,
         replaced=found.replaced,
@@ -144,12 +143,12 @@ def read_labels(run: RunContext, frame: int, box: Box) -> NDArray[np.uint32]:
 
 def patches_of(run: RunContext, frame: int) -> list[Patch]:
     """Patches of a frame."""
-    return unpack(run.scratch.get("patches", frame, 0)) if run.scratch.done("patches", frame) else []
+    return unpack(run.scratch.get(Table.PATCHES, frame, 0)) if run.scratch.done(Table.PATCHES, frame) else []
 
 
 def certified_sums(run: RunContext, frame: int) -> ObjectSums:
     """Sums of a frame's nuclei as they were flooded."""
-    stored = run.scratch.get("objects", frame, 0)
+    stored = run.scratch.get(Table.OBJECTS, frame, 0)
     del stored["overlaps"]
     return ObjectSums(**stored)
 
@@ -163,28 +162,28 @@ def mended_sums(run: RunContext, frame: int) -> tuple[ObjectSums, NDArray[np.int
 
 def certified_overlaps(run: RunContext, frame: int) -> pd.DataFrame:
     """Voxels that nuclei share with those of the next frame, as they were flooded: `label_a, label_b, voxels`."""
-    return pd.DataFrame(run.scratch.get("objects", frame, 0)["overlaps"], columns=_SHARED)
+    return pd.DataFrame(run.scratch.get(Table.OBJECTS, frame, 0)["overlaps"], columns=_SHARED)
 
 
 def mended_overlaps(run: RunContext, frame: int) -> pd.DataFrame:
     """The same of mended frames."""
     here, following = _replacements(run, frame), _replacements(run, frame + 1)
-    shared = run.scratch.get("objects", frame, 0)["overlaps"]
+    shared = run.scratch.get(Table.OBJECTS, frame, 0)["overlaps"]
     return pd.DataFrame(mend_overlaps(shared, here, following) if here or following else shared, columns=_SHARED)
 
 
 def added(run: RunContext, frame: int) -> int:
     """How many numbers repairs may have given away."""
-    if not run.scratch.done("repairs", frame):
+    if not run.scratch.done(Table.REPAIRS, frame):
         return 0
-    stored = run.scratch.get("repairs", frame, 0)
+    stored = run.scratch.get(Table.REPAIRS, frame, 0)
     return len(stored["numbers"]) - repairs_of(run, frame)
 
 
 def _replacements(run: RunContext, frame: int) -> list[Replacement]:
     found = []
-    for number in sorted(run.scratch.done("replaced", frame)):
-        stored = run.scratch.get("replaced", frame, number)
+    for number in sorted(run.scratch.done(Table.REPLACED, frame)):
+        stored = run.scratch.get(Table.REPLACED, frame, number)
         replaced, before, after = (stored.pop(name) for name in ("replaced", "before", "after"))
         found.append(Replacement(replaced, ObjectSums(**stored), before, after))
     return found

@@ -1,41 +1,85 @@
 """Is there an unfinished run to go on with? Only one of the same movie, settings and pixels; else a run begins anew.
 
+What decides only tracks may change until final labels are written: what was labelled is kept.
+
 What a start reads of its frames is kept with the working files, so that the next one does not read them again.
 """
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from tlseg.errors import ResumeError
 from tlseg.run.checks import check_existing
 from tlseg.run.context import RunContext
-from tlseg.run.job import Job
-from tlseg.store.working.scratch import LostWorkError, Scratch
+from tlseg.run.planning import PlannedRun
+from tlseg.store.working.names import Table
+from tlseg.store.working.scratch import LostWorkError, Scratch, differences
+
+DECIDING_TRACKS = ("link", "repair")
+"""In a fingerprint: what decides repairs and tracks, and nothing before them."""
+
+OF_TRACKS = (Table.REPAIRS, Table.PATCH, Table.PATCHES, Table.REPLACED, Table.TRACKS)
+"""Tables that follow from these settings, and are made before anything is published."""
 
 
-def begin(job: Job, first: tuple[float, float], *, overwrite: bool) -> tuple[Job, bool]:
-    """Go on with an unfinished run or begin anew; returns the job with its working files, and whether it goes on.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a run starts: with its working files, perhaps with what an earlier start left in them.
+
+    `changed` says what is other in the settings of linking and repair since then, as `link.max_gap was 3, is 0`.
+    """
+
+    planned: PlannedRun
+    resumed: bool
+    changed: tuple[str, ...] = ()
+
+
+def begin(planned: PlannedRun, first: tuple[float, float]) -> Start:
+    """Go on with an unfinished run or begin anew.
 
     Another start may have begun, been stopped or come to its end since this one looked, so all is asked again.
     """
-    check_existing(job, overwrite=overwrite)
-    job = as_it_is(job)
-    if goes_on(job, first, overwrite=overwrite):
-        return job, True
-    scratch = job.run.scratch.begin(job.fingerprint(), overwrite=overwrite)
-    return replace(job, run=replace(job.run, scratch=scratch)), False
+    check_existing(planned.checked)
+    planned = as_it_is(planned)
+    scratch, fingerprint = planned.run.scratch, planned.fingerprint()
+    if not goes_on(planned, first):
+        scratch = scratch.begin(fingerprint, overwrite=planned.checked.request.overwrite)
+        return Start(planned.with_scratch(scratch), resumed=False)
+    changed = differences(scratch.fingerprint(), json.loads(json.dumps(fingerprint)))
+    if changed:
+        planned = planned.with_scratch(scratch.renew(fingerprint, without=OF_TRACKS))
+    return Start(planned, resumed=True, changed=tuple(changed))
 
 
-def as_it_is(job: Job) -> Job:
-    """Return the job with the unfinished run that is there now, if there is one."""
-    return replace(job, run=replace(job.run, scratch=Scratch.at(job.run.scratch.folder)))
+def as_it_is(planned: PlannedRun) -> PlannedRun:
+    """Return the run with the unfinished one that is there now, if there is one."""
+    return planned.with_scratch(Scratch.at(planned.checked.working_files))
 
 
-def goes_on(job: Job, first: tuple[float, float], *, overwrite: bool) -> bool:
+def check_settings(planned: PlannedRun) -> bool:
+    """Whether there is an unfinished run to go on with: one whose labels, before tracks, are those of these settings.
+
+    Until it writes final labels it may go on with other settings of linking and repair: what followed from them is done
+    again, in a moment. Then they are as fixed as all others, since labels are dropped as they are written.
+
+    Raises
+    ------
+    ResumeError
+        Without `overwrite`, where there is one of other settings.
+    """
+    scratch, fingerprint = planned.run.scratch, planned.fingerprint()
+    begun = scratch.fingerprint() or {}
+    if not scratch.done(Table.OUTPUT, 0):
+        fingerprint |= {key: begun[key] for key in DECIDING_TRACKS if key in begun}
+    return scratch.continues(fingerprint, overwrite=planned.checked.request.overwrite)
+
+
+def goes_on(planned: PlannedRun, first: tuple[float, float]) -> bool:
     """Whether there is an unfinished run to go on with; `first` are the statistics of the first frame as it is now.
 
     Raises
@@ -43,12 +87,12 @@ def goes_on(job: Job, first: tuple[float, float], *, overwrite: bool) -> bool:
     ResumeError
         Without `overwrite`, where there is one of other settings or other pixels.
     """
-    run = job.run
-    if not run.scratch.continues(job.fingerprint(), overwrite=overwrite):
+    run = planned.run
+    if not check_settings(planned):
         return False
     if stored_statistics(run).get(run.frames[0], first) == first:
         return True
-    if overwrite:
+    if planned.checked.request.overwrite:
         return False
     raise ResumeError(
         f"The pixels of {run.source.url} are not those that the unfinished run in {run.scratch.folder} began with. "
@@ -60,13 +104,13 @@ def stored_statistics(run: RunContext) -> dict[int, tuple[float, float]]:
     """Statistics of the frames that the unfinished run has read, by frame."""
     found = {}
     for frame in run.frames:
-        if run.scratch.done("statistics", frame):
+        if run.scratch.done(Table.STATISTICS, frame):
             with suppress(LostWorkError):  # what is damaged is found again
-                stored = run.scratch.get("statistics", frame, 0)
+                stored = run.scratch.get(Table.STATISTICS, frame, 0)
                 found[frame] = (float(stored["low"]), float(stored["high"]))
     return found
 
 
 def store_statistics(run: RunContext, frame: int, limits: tuple[float, float]) -> None:
     """Keep what was read of a frame."""
-    run.scratch.put("statistics", frame, 0, low=np.array(limits[0]), high=np.array(limits[1]))
+    run.scratch.put(Table.STATISTICS, frame, 0, low=np.array(limits[0]), high=np.array(limits[1]))

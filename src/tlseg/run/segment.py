@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlseg.config import Frames as FramesLike
-from tlseg.config import Method
+from tlseg.config import Method, SkippedFrames
 from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Shape
 from tlseg.link.settings import LinkSettings
@@ -28,12 +28,13 @@ from tlseg.run.checks import check_existing, check_scratch
 from tlseg.run.complete import finished_run
 from tlseg.run.context import RunContext
 from tlseg.run.frames import Frames, forget_unmeasurable
-from tlseg.run.given import check_crew
-from tlseg.run.job import Job, Order, check, plan_job
+from tlseg.run.planning import PlannedRun, plan_for
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
 from tlseg.run.publish import open_output, publish
-from tlseg.run.resume import as_it_is, begin, goes_on, store_statistics, stored_statistics
+from tlseg.run.request import CheckedRequest, Request, check
+from tlseg.run.resume import as_it_is, begin, check_settings, goes_on, store_statistics, stored_statistics
 from tlseg.run.tasks.cluster import Tls
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Flow, Pool, Task, drive
 from tlseg.run.tasks.pools import open_pool
 from tlseg.run.watch.event_log import log_of
@@ -41,6 +42,7 @@ from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.fs.location import one_line
 from tlseg.store.labels.label_writer import absent, clear, prepare_root
 from tlseg.store.locks.lock import Lock, check_free, lock_of
+from tlseg.store.working.names import Stage, Table
 from tlseg.store.working.scratch import LostWorkError
 from tlseg.store.working.unfinished import describe
 
@@ -81,6 +83,7 @@ def segment(
     name: str = "nuclei",
     model: str | Path = "embryo",
     frames: FramesLike | None = None,
+    skip_frames: SkippedFrames | None = None,
     block: Shape | None = None,
     workers: int = 0,
     scheduler: str | None = None,
@@ -116,6 +119,9 @@ def segment(
         Bundled model, or folder of one.
     frames
         "A:B", `range(A, B)`, `slice(A, B)` or (A, B): from A up to but without B; all where not given.
+    skip_frames
+        Frames among these to leave empty, blank or spoilt ones: "17,40:43" or [17, 40, 41, 42]. Tracks go on across up to
+        `link.max_gap` of them.
     block
         Core of a block in voxels (z, y, x), multiples of 16. Decides memory and speed, never labels.
     workers
@@ -169,44 +175,50 @@ def segment(
     RunError
         When the run fails; a second call goes on from there.
     """
-    began = time.monotonic()
-    check_crew(workers, device)
-    order = check(
-        movie,
+    request = Request(
+        movie=movie,
         out=out,
         name=name,
         model=model,
         frames=frames,
+        skip_frames=skip_frames,
         block=block,
         method=method,
         channel=channel,
-        allow_missing=allow_missing,
-        memory_limit=memory_limit,
+        overwrite=overwrite,
+        keep_maps=keep_maps,
         flips=flips,
         image=image,
-        keep_maps=keep_maps,
+        allow_missing=allow_missing,
         link=link,
         repair=repair,
         scratch=scratch,
     )
-    elsewhere = any(place is not None for place in (scheduler, client, cluster))
-    check_scratch(order.root, scratch, movie=order.source.url, elsewhere=elsewhere)
-    check_free(order.folder)
-    if not overwrite and (found := finished_run(order, device=device)) is not None:
-        return _summary(order, found, seconds=found["seconds"], complete_already=True)
-    check_existing(order, overwrite=overwrite)
+    compute = Compute(
+        workers=workers,
+        scheduler=scheduler,
+        client=client,
+        cluster=cluster,
+        tls=tls,
+        device=device,
+        memory_limit=memory_limit,
+    )
+    return do_request(request, compute, listener=listener)
+
+
+def do_request(request: Request, compute: Compute, *, listener: Listener = silent) -> Summary:
+    """Do what is asked for, where it is asked for; what is returned and raised is said by `segment`."""
+    began = time.monotonic()
+    checked = check(request)
+    check_scratch(checked.root, request.scratch, movie=checked.source.url, elsewhere=compute.elsewhere)
+    check_free(checked.folder)
+    if not request.overwrite and (found := finished_run(checked, device=compute.device)) is not None:
+        return _summary(checked, found, seconds=found["seconds"], complete_already=True)
+    check_existing(checked)
     try:
-        with open_pool(
-            workers=workers,
-            scheduler=scheduler,
-            client=client,
-            cluster=cluster,
-            tls=tls,
-            device=device,
-            memory_bytes=memory_limit,
-        ) as pool:
-            job = plan_job(order, pool.site(device))
-            return _run(job, pool, Counters(listener), device=device, overwrite=overwrite, began=began)
+        with open_pool(compute) as pool:
+            planned = plan_for(checked, compute.limited(pool.site(compute.device)))
+            return _run(planned, pool, Counters(listener), device=compute.device, began=began)
     except OSError as error:
         raise RunError(
             f"The run stopped: {one_line(error)}. What is done is kept; the same command goes on from there."
@@ -214,13 +226,18 @@ def segment(
 
 
 def _summary(
-    order: Order, record: Mapping[str, Any], *, seconds: float, resumed: bool = False, complete_already: bool = False
+    checked: CheckedRequest,
+    record: Mapping[str, Any],
+    *,
+    seconds: float,
+    resumed: bool = False,
+    complete_already: bool = False,
 ) -> Summary:
     names = ("frames", "nuclei", "tracks", "divisions", "motherless", "fallback", "repaired")
     counts = {key: int(record.get(key, 0)) for key in names}
     return Summary(
-        path=str(order.root),
-        name=order.name,
+        path=str(checked.root),
+        name=checked.name,
         audit=record["audit"],
         seconds=seconds,
         resumed=resumed,
@@ -230,22 +247,25 @@ def _summary(
     )
 
 
-def _run(job: Job, pool: Pool, counters: Counters, *, device: Device, overwrite: bool, began: float) -> Summary:
+def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device, began: float) -> Summary:
     """Do all the work, unless another start has done it in the meantime."""
-    check_free(job.folder)
-    job = as_it_is(job)
-    job.run.scratch.continues(job.fingerprint(), overwrite=overwrite)  # other settings are told before pixels are read
-    first = stages.find_statistics(job.run, job.run.frames[0])
-    goes_on(as_it_is(job), first, overwrite=overwrite)
-    new = absent(job.root, job.folder)
-    prepare_root(job.root)
-    with lock_of(job.folder) as lock:
-        if not overwrite and (found := finished_run(job, device=device, first=first)) is not None:
-            return _summary(job, found, seconds=found["seconds"], complete_already=True)
-        job, resumed = begin(job, first, overwrite=overwrite)
-        run = job.run
-        with log_of(job.folder, run.scratch.folder) as counters.log:
-            say_started(job, pool, counters, resumed=resumed)
+    checked = planned.checked
+    check_free(checked.folder)
+    planned = as_it_is(planned)
+    check_settings(planned)  # other settings are told before pixels are read
+    first = stages.find_statistics(planned.run, planned.run.frames[0])
+    goes_on(as_it_is(planned), first)
+    new = absent(checked.root, checked.folder)
+    prepare_root(checked.root)
+    with lock_of(checked.folder) as lock:
+        finished = None if checked.request.overwrite else finished_run(checked, device=device, first=first)
+        if finished is not None:
+            return _summary(checked, finished, seconds=finished["seconds"], complete_already=True)
+        start = begin(planned, first)
+        planned, resumed = start.planned, start.resumed
+        run = planned.run
+        with log_of(checked.folder, run.scratch.folder) as counters.log:
+            say_started(start, pool, counters)
             store_statistics(run, run.frames[0], first)
             try:
                 limits = _statistics(run, pool, counters, lock)
@@ -256,17 +276,17 @@ def _run(job: Job, pool: Pool, counters: Counters, *, device: Device, overwrite:
                 raise
             _create_arrays(run)
             try:
-                record = _work(job, pool, counters, limits, lock=lock, began=began)
+                record = _work(planned, pool, counters, limits, lock=lock, began=began)
             except LostWorkError as lost:
                 run.scratch.forget(lost.frame)
                 raise
             run.scratch.remove()
             say_finished(record, counters)
-    return _summary(job, record, seconds=time.monotonic() - began, resumed=resumed)
+    return _summary(checked, record, seconds=time.monotonic() - began, resumed=resumed)
 
 
 def _work(
-    job: Job,
+    planned: PlannedRun,
     pool: Pool,
     counters: Counters,
     limits: dict[int, tuple[float, float]],
@@ -275,28 +295,28 @@ def _work(
     began: float,
 ) -> dict[str, Any]:
     """Label, link and publish; returns the record."""
-    run = job.run
-    _label(run, pool, counters, limits, keep_maps=job.keep_maps, lock=lock)
+    run, checked = planned.run, planned.checked
+    _label(run, pool, counters, limits, keep_maps=checked.request.keep_maps, lock=lock)
     audit = seam_audit(run)
-    finish.write_record(job.folder / "audit.json", audit)
+    finish.write_record(checked.folder / "audit.json", audit)
     check_audit(audit, method=run.settings.method)
-    if job.repair:
-        _repair(job, pool, counters, lock)
-    counters.expect("link", 1)
-    lineage = finish.link_frames(run, settings=job.link)
-    counters.add("link")
-    output = open_output(job)
+    if checked.request.repair:
+        _repair(run, pool, counters, settings=checked.link, lock=lock)
+    counters.expect(Stage.LINK, 1)
+    lineage = finish.link_frames(run, settings=checked.link)
+    counters.add(Stage.LINK)
+    output = open_output(planned)
     expect_write(run, output, counters)
     _drive(finish.writing(run, output).__next__, pool, counters, lock)
-    return publish(job, output, lineage, audit, seconds=time.monotonic() - began)
+    return publish(planned, output, lineage, audit, seconds=time.monotonic() - began)
 
 
 def _statistics(run: RunContext, pool: Pool, counters: Counters, lock: Lock) -> dict[int, tuple[float, float]]:
     found = stored_statistics(run)
-    counters.expect("statistics", len(run.frames), done=len(found))
+    counters.expect(Stage.STATISTICS, len(run.frames), done=len(found))
 
     def flow(frame: int) -> Flow:
-        (found[frame],) = yield [Task("statistics", frame, 0, stages.find_statistics, (run, frame))]
+        (found[frame],) = yield [Task(Stage.STATISTICS, frame, 0, stages.find_statistics, (run, frame))]
         store_statistics(run, frame, found[frame])
 
     _drive((flow(frame) for frame in run.frames if frame not in found).__next__, pool, counters, lock)
@@ -305,7 +325,7 @@ def _statistics(run: RunContext, pool: Pool, counters: Counters, lock: Lock) -> 
 
 def _create_arrays(run: RunContext) -> None:
     """Make the working arrays, once; each is written in whole shards by one task."""
-    if run.scratch.done("arrays", 0):
+    if run.scratch.done(Table.ARRAYS, 0):
         return
     frames, shape = len(run.frames), run.source.frame_shape
     inner = tuple(next(c for c in (64, 48, 32, 16) if b % c == 0) for b in run.block)
@@ -323,7 +343,7 @@ def _create_arrays(run: RunContext) -> None:
         "labels", shape=(frames, *shape), dtype="uint32", shards=(1, *run.block), chunks=(1, *inner), axes="tzyx"
     )
     describe(run.scratch, run.source, run.frames)
-    run.scratch.put("arrays", 0, 0)
+    run.scratch.put(Table.ARRAYS, 0, 0)
 
 
 def _label(
@@ -340,10 +360,9 @@ def _label(
     _drive(Frames(run, limits, keep_maps=keep_maps).next_flow, pool, counters, lock)
 
 
-def _repair(job: Job, pool: Pool, counters: Counters, lock: Lock) -> None:
+def _repair(run: RunContext, pool: Pool, counters: Counters, *, settings: LinkSettings, lock: Lock) -> None:
     """Mend what tracks contradict; one pass, since linking tells again what follows from it."""
-    run = job.run
-    finish.decide_repairs(run, settings=job.link)
+    finish.decide_repairs(run, settings=settings)
     expect_repair(run, counters)
     _drive(repairs.patching(run).__next__, pool, counters, lock)
     _drive(repairs.measuring(run).__next__, pool, counters, lock)
@@ -358,7 +377,7 @@ def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: Lock) -> None:
         return flow
 
     def on_done(task: Task, finished: Finished) -> None:
-        counters.finished(task, finished, hands=pool.hands(task.needs))
+        counters.finished(task, finished, slots=pool.slots(task.needs))
         lock.beat()
 
     drive(following, pool, open_flows=OPEN_FLOWS, on_done=on_done)

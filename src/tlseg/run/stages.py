@@ -31,15 +31,18 @@ from tlseg.run.context import Output, RunContext
 from tlseg.run.repair import read_labels
 from tlseg.run.tables import load_detection, load_numbers, save_detection, save_numbers
 from tlseg.store.image.movie import MovieSource
+from tlseg.store.working.names import Table, predicted
 
 
 def find_statistics(run: RunContext, frame: int) -> tuple[float, float]:
     """Grey values of a frame that become 0 and 1, chunk by chunk; also finds NaN, constant frames and broken chunks."""
-    return frame_statistics(run.source, run.spec, frame)
+    return frame_statistics(run.source, run.spec, frame, skip=run.skip)
 
 
-def frame_statistics(source: MovieSource, spec: ModelSpec, frame: int) -> tuple[float, float]:
-    """The same, without a run."""
+def frame_statistics(source: MovieSource, spec: ModelSpec, frame: int, *, skip: frozenset[int]) -> tuple[float, float]:
+    """The same, without a run; a frame that is skipped is not looked at."""
+    if frame in skip:
+        return 0.0, 1.0
     found = measure_brightness(
         lambda box: source.read(frame, box),
         shape=source.frame_shape,
@@ -64,9 +67,16 @@ def predict(
     `limits` holds each frame's statistics.
 
     A window in which every voxel is the same has the map of every other such window, bit for bit: it is computed once.
+    Of a frame that is skipped all maps are 0.
     """
     source, spec = run.source, run.spec
     lattice = lattice_for(spec, role, shape=source.frame_shape, spacing_um=source.spacing_um)
+    skipped = [unit for unit in units if unit[0] in run.skip]
+    for frame, number in skipped:
+        _put_map(run, role, frame, number, np.zeros(lattice.shape, dtype=np.uint8), batch=1)
+    units = tuple(unit for unit in units if unit not in skipped)
+    if not units:
+        return len(skipped)
     windows = np.stack(
         [
             read_window(
@@ -84,9 +94,8 @@ def predict(
     predictor = load_predictor(run.model_folder, run.model_digest, role, run.device, flips=spec.flips)
     maps = predictor(windows[distinct], threads=run.threads)
     for (frame, number), which in zip(units, of, strict=True):
-        run.scratch.write(role, (run.row(frame), number), maps[which])
-        run.scratch.put(f"predict-{role}", frame, number, batch=np.array(predictor.batch or 1))
-    return len(units) - len(distinct)
+        _put_map(run, role, frame, number, maps[which], batch=predictor.batch or 1)
+    return len(skipped) + len(units) - len(distinct)
 
 
 def detect(run: RunContext, frame: int, block: int) -> int:
@@ -94,7 +103,7 @@ def detect(run: RunContext, frame: int, block: int) -> int:
 
     Done a second time it does nothing: the windows may be gone.
     """
-    if run.scratch.has("detect", frame, block):
+    if run.scratch.has(Table.DETECT, frame, block):
         return len(load_detection(run.scratch, frame, block).candidates.position)
     source, grid, everything = run.source, run.grid, run.frame_box
     core = grid.core(grid.position(block))
@@ -153,12 +162,14 @@ def flood(run: RunContext, frame: int, block: int) -> int:
         most_voxels=run.most_voxels,
         **numbers,
     )
-    if run.scratch.has("flood", frame, block):
+    if run.scratch.has(Table.FLOOD, frame, block):
         # Another worker was faster, and the labels may have been mended since.
         return labelled.tries
     run.scratch.write("labels", (row, *core.slices), labelled.labels)
     z, y, x = labelled.beyond
-    run.scratch.put("flood", frame, block, z=z, y=y, x=x, halo=np.array(labelled.halo), tries=np.array(labelled.tries))
+    run.scratch.put(
+        Table.FLOOD, frame, block, z=z, y=y, x=x, halo=np.array(labelled.halo), tries=np.array(labelled.tries)
+    )
     return labelled.tries
 
 
@@ -184,11 +195,11 @@ def measure(run: RunContext, frame: int, block: int) -> tuple[int, int]:
     if frame + 1 in run.frames:
         shared = overlaps(mine, run.scratch.read("labels", (row + 1, *core.slices), frame=frame + 1))
     # The flood's table holds whole planes; the audit of all blocks needs only these four numbers of it.
-    claims = run.scratch.get("flood", frame, block) if run.settings.method == "qcanet" else {}
+    claims = run.scratch.get(Table.FLOOD, frame, block) if run.settings.method == "qcanet" else {}
     compared, wrong = _compare_faces(run, frame, block, claims)
     flooded = np.array([claims["tries"], *claims["halo"]] if claims else np.zeros(4), dtype=np.int64)
     seam = np.array([compared, wrong])
-    run.scratch.put("measure", frame, block, overlaps=shared, seam=seam, flooded=flooded, **sums.to_arrays())
+    run.scratch.put(Table.MEASURE, frame, block, overlaps=shared, seam=seam, flooded=flooded, **sums.to_arrays())
     return compared, wrong
 
 
@@ -196,7 +207,7 @@ def summarise(run: RunContext, frame: int) -> int:
     """Add up the blocks of a frame; returns its number of nuclei."""
     parts, shared, flooded, seam = [], [], [], np.zeros(2, dtype=np.int64)
     for block in range(len(run.grid)):
-        stored = run.scratch.get("measure", frame, block)
+        stored = run.scratch.get(Table.MEASURE, frame, block)
         shared.append(stored.pop("overlaps"))
         flooded.append(stored.pop("flooded"))
         seam += stored.pop("seam")
@@ -205,7 +216,7 @@ def summarise(run: RunContext, frame: int) -> int:
     tries, halos = np.split(np.stack(flooded), [1], axis=1)
     # First the audit: a frame whose objects are there is not summarised again.
     run.scratch.put(
-        "audit",
+        Table.AUDIT,
         frame,
         0,
         seam=seam,
@@ -213,13 +224,13 @@ def summarise(run: RunContext, frame: int) -> int:
         halo=halos.max(axis=0),
         batches=_counted(np.array(_batches(run, frame), dtype=np.int64)),
     )
-    run.scratch.put("objects", frame, 0, overlaps=add_overlaps(shared), **sums.to_arrays())
+    run.scratch.put(Table.OBJECTS, frame, 0, overlaps=add_overlaps(shared), **sums.to_arrays())
     return len(sums.label)
 
 
 def write(run: RunContext, output: Output, frame: int, region: int) -> int:
     """Write final labels of a region at every level, each nucleus under its track's number."""
-    track = run.scratch.get("tracks", frame, 0)["track"]
+    track = run.scratch.get(Table.TRACKS, frame, 0)["track"]
     grid = output.labels.regions
     box = grid.core(grid.position(region))
     labels = read_labels(run, frame, box)
@@ -230,8 +241,14 @@ def write(run: RunContext, output: Output, frame: int, region: int) -> int:
     if output.image is not None:
         output.image.write(frame, box)
         output.image.flush(frame, box)
-    run.scratch.put("write", frame, region)
+    run.scratch.put(Table.WRITE, frame, region)
     return int(box.size)
+
+
+def _put_map(run: RunContext, role: Role, frame: int, number: int, values: NDArray[np.uint8], *, batch: int) -> None:
+    """Keep the map of one window, and that it was made in a batch of this size."""
+    run.scratch.write(role, (run.row(frame), number), values)
+    run.scratch.put(predicted(role), frame, number, batch=np.array(batch))
 
 
 def _counted(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -242,7 +259,7 @@ def _counted(values: NDArray[np.int64]) -> NDArray[np.int64]:
 def _batches(run: RunContext, frame: int) -> list[int]:
     """Size of the batch in which each window of a frame was computed; on a CPU always 1, and not asked for."""
     scratch = run.scratch
-    tables = [(f"predict-{role}", number) for role in run.roles for number in scratch.done(f"predict-{role}", frame)]
+    tables = [(predicted(role), number) for role in run.roles for number in scratch.done(predicted(role), frame)]
     if run.device == "cpu":
         return [1] * len(tables)
     return [int(scratch.get(table, frame, number)["batch"]) for table, number in tables]
@@ -253,7 +270,7 @@ def _compare_faces(run: RunContext, frame: int, block: int, claims: Mapping[str,
     grid, row = run.grid, run.row(frame)
     core = grid.core(grid.position(block))
     floods = bool(claims)
-    fallback = run.scratch.get("numbers", frame, 0)["fallback_labels"] if floods else None
+    fallback = run.scratch.get(Table.NUMBERS, frame, 0)["fallback_labels"] if floods else None
     compared = wrong = 0
     for axis, name in enumerate("zyx"):
         if core.stop[axis] == grid.frame[axis]:

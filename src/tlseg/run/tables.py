@@ -9,6 +9,7 @@ import numpy as np
 from tlseg.label.block import Detection, FrameNumbers
 from tlseg.label.components import BlockComponents
 from tlseg.label.seeds import Candidates
+from tlseg.store.working.names import Table
 from tlseg.store.working.scratch import Scratch
 
 FORMAT = 4
@@ -22,7 +23,7 @@ def save_detection(scratch: Scratch, frame: int, block: int, found: Detection) -
         f"high_{axis}": parts.high[axis] for axis in range(3)
     }
     scratch.put(
-        "detect",
+        Table.DETECT,
         frame,
         block,
         position=found.candidates.position,
@@ -39,7 +40,7 @@ def save_detection(scratch: Scratch, frame: int, block: int, found: Detection) -
 
 def load_detection(scratch: Scratch, frame: int, block: int) -> Detection:
     """Inverse of `save_detection`."""
-    stored = scratch.get("detect", frame, block)
+    stored = scratch.get(Table.DETECT, frame, block)
     components = BlockComponents(
         voxels=stored["voxels"],
         first=stored["first"],
@@ -54,7 +55,7 @@ def save_numbers(scratch: Scratch, frame: int, numbers: FrameNumbers) -> None:
     """Store the names of a frame's instances; components of all blocks end to end."""
     counts = [len(f) for f in numbers.fallback]
     scratch.put(
-        "numbers",
+        Table.NUMBERS,
         frame,
         0,
         seeds=numbers.seeds,
@@ -69,7 +70,7 @@ def save_numbers(scratch: Scratch, frame: int, numbers: FrameNumbers) -> None:
 
 def load_numbers(scratch: Scratch, frame: int, block: int) -> dict[str, Any]:
     """Read what `label_block` needs of a frame's names for one block."""
-    stored = scratch.get("numbers", frame, 0)
+    stored = scratch.get(Table.NUMBERS, frame, 0)
     own = slice(*stored["offsets"][block : block + 2])
     return {
         "seeds": stored["seeds"],

@@ -5,7 +5,7 @@ It looks like a movie once all of it is there, so a simulation that was stopped 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Shape, Spacing
-from tlseg.simulate.dense import DenseSettings, dense_labels, simulate_large_frame
-from tlseg.simulate.movie import simulate_frames, simulate_truth
+from tlseg.simulate.dense import DenseSettings, simulate_large_frame
+from tlseg.simulate.lineage import grow_lineage
+from tlseg.simulate.motion import move_nuclei
+from tlseg.simulate.movie import simulate_frames
 from tlseg.simulate.settings import SimulationSettings
 from tlseg.simulate.truth import Row, frame_rows, truth_edges, truth_table
 from tlseg.store.fs.place import Place, place_of
@@ -36,7 +38,6 @@ MARK = "simulating.json"
 """Object that is in an object store's OME-Zarr as long as a simulation writes it, or was stopped."""
 
 Progress = Callable[[int, int], None]
-Piece = tuple[int, Box, NDArray[np.integer[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +111,21 @@ def simulate(
         There is something already, and it is not to be overwritten or was not simulated.
     """
     settings = settings or SimulationSettings()
-    # Truth is cheap beside pictures: a movie that cannot be must fail before a pixel is written.
-    nuclei = tuple(len(nodes) for _, _, nodes in simulate_truth(settings))
+    # Motion is cheap beside pictures: a movie that cannot be must fail before a pixel is written.
+    for _ in move_nuclei(grow_lineage(settings), settings=settings):
+        pass
     rows: list[Row] = []
-
-    def pictures() -> Iterator[Piece]:
-        for frame in simulate_frames(settings):
-            rows.extend(frame_rows(frame, spacing_um=settings.spacing_um))
-            yield frame.t, Box.of_shape(settings.shape), frame.image
-            if progress is not None:
-                progress(frame.t + 1, settings.frames)
-
+    nuclei: list[int] = []
     whole = Box.of_shape(settings.shape)
     with _publishing(
         out, settings, settings.spacing_um, settings.interval_s, overwrite=overwrite, made_by=made_by
     ) as movie:
-        movie.write_image(pictures())
-        movie.write_labels((t, whole, labels) for t, labels, _ in simulate_truth(settings))
+        for frame in simulate_frames(settings):
+            movie.write(frame.t, whole, frame.image, frame.labels)
+            rows.extend(frame_rows(frame, spacing_um=settings.spacing_um))
+            nuclei.append(len(frame.nodes))
+            if progress is not None:
+                progress(frame.t + 1, settings.frames)
         table = truth_table(rows)
         edges = truth_edges(table)
         write_table(movie.place, NAME, (rows for _, rows in table.groupby("t")))
@@ -147,7 +146,7 @@ def simulate(
         interval_s=settings.interval_s,
         tracks=int(table["track"].nunique()),
         divisions=int(edges.loc[edges["kind"] == "division", "label_a"].nunique()),
-        nuclei=nuclei,
+        nuclei=tuple(nuclei),
     )
 
 
@@ -194,15 +193,11 @@ def simulate_dense(
     boxes = plan_pyramid(settings.shape, spacing_um=spacing_um).regions
     regions = [(t, box) for t in range(settings.frames) for box in boxes]
 
-    def pictures() -> Iterator[Piece]:
+    with _publishing(out, settings, spacing_um, interval_s, overwrite=overwrite) as movie:
         for done, (t, box) in enumerate(regions, start=1):
-            yield t, box, simulate_large_frame(settings, box, t=t)[0]
+            movie.write(t, box, *simulate_large_frame(settings, box, t=t))
             if progress is not None:
                 progress(done, len(regions))
-
-    with _publishing(out, settings, spacing_um, interval_s, overwrite=overwrite) as movie:
-        movie.write_image(pictures())
-        movie.write_labels((t, box, dense_labels(settings, box, t=t)) for t, box in regions)
     return Simulated(
         path=str(place_of(out)),
         frames=settings.frames,
@@ -220,13 +215,9 @@ class _Movie:
     image: ImageWriter
     labels: LabelWriter
 
-    def write_image(self, pieces: Iterable[Piece]) -> None:
-        for t, box, voxels in pieces:
-            self.image.write(t, box, voxels)
-
-    def write_labels(self, pieces: Iterable[Piece]) -> None:
-        for t, box, labels in pieces:
-            self.labels.write(t, box, labels)
+    def write(self, t: int, box: Box, voxels: NDArray[np.uint16], labels: NDArray[np.uint32]) -> None:
+        self.image.write(t, box, voxels)
+        self.labels.write(t, box, labels)
 
 
 @contextmanager

@@ -148,11 +148,6 @@ def simulate_large_frame(
     return image, np.ascontiguousarray(labels[inner])
 
 
-def dense_labels(settings: DenseSettings, box: Box, *, t: int = 0) -> NDArray[np.uint32]:
-    """Labels (z, y, x) of one box of a dense frame, without the picture."""
-    return _paint(settings, box, t)[1]
-
-
 def _paint(settings: DenseSettings, box: Box, t: int) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
     """Light (0 to 1023) and labels of a box, before blur; the box may stick out of the frame."""
     light = np.zeros(box.shape, np.int32)

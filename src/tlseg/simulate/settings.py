@@ -7,14 +7,31 @@ its pictures and its annotated nuclei, stage by stage.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from tlseg.errors import TlsegError
 from tlseg.geometry import Shape, Spacing
+from tlseg.rules import (
+    Rule,
+    at_least,
+    at_least_0,
+    between,
+    check_fields,
+    number,
+    one_of,
+    or_none,
+    positive,
+    three,
+    two,
+    whole,
+)
+
+RoomKind = Literal["egg", "sheet"]
 
 SHORTEST_CYCLE = 4
 """Frames of the shortest cell cycle: two that condense, one that relaxes, one between."""
@@ -43,6 +60,47 @@ class Draw(IntEnum):
     JUMP = 10
     CAVITY = 11
     POLAR_BODY = 12
+
+
+RULES: Mapping[str, Rule] = {
+    "frames": whole(1),
+    "shape": three(whole(1)),
+    "spacing_um": three(positive()),
+    "interval_s": positive(),
+    "seed": whole(0),
+    "start_nuclei": whole(1),
+    "cycle_frames": Rule(
+        at_least(SHORTEST_CYCLE).holds,
+        f"a number of at least {SHORTEST_CYCLE}, the frames in which a nucleus condenses, divides and relaxes",
+    ),
+    "cycle_noise": at_least_0(),
+    "cycle_memory": between(0, 1),
+    "radius_um": or_none(positive()),
+    "growth": positive(),
+    "shrink": positive(),
+    "room": one_of(*get_args(RoomKind)),
+    "embryo_um": or_none(three(positive())),
+    "cavity_nuclei": or_none(whole(2)),
+    "polar_bodies": whole(0),
+    "axial_stretch": positive(),
+    "light_share": two(Rule(lambda v: positive().holds(v) and v <= 1, "a share above 0 and up to 1")),
+    "migration_um": at_least_0(),
+    "drift_um": at_least_0(),
+    "rotation_deg": at_least_0(),
+    "jump_chance": between(0, 1),
+    "jump_um": at_least_0(),
+    "jump_deg": at_least_0(),
+    "photons": at_least_0(),
+    "fade": positive(),
+    "bleach": number(),
+    "attenuation_um": positive(),
+    "background": at_least_0(),
+    "cytoplasm": at_least_0(),
+    "offset": number(),
+    "gain": positive(),
+    "read_noise": at_least_0(),
+}
+"""What each field of `SimulationSettings` may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +179,7 @@ class SimulationSettings:
     radius_um: float | None = None
     growth: float = 1.5
     shrink: float = 0.9
-    room: Literal["egg", "sheet"] = "egg"
+    room: RoomKind = "egg"
     embryo_um: Spacing | None = None
     cavity_nuclei: int | None = None
     polar_bodies: int = 0
@@ -144,45 +202,7 @@ class SimulationSettings:
     read_noise: float = 1.7
 
     def __post_init__(self) -> None:
-        for name in ("frames", "start_nuclei"):
-            if getattr(self, name) < 1:
-                raise SimulationError(
-                    f"{name} is {getattr(self, name)}; a movie needs at least 1. Give a larger number."
-                )
-        if self.seed < 0:
-            raise SimulationError(f"seed is {self.seed}; it must be 0 or more. Give another seed.")
-        if len(self.shape) != 3 or min(self.shape) < 1:
-            raise SimulationError(
-                f"shape is {self.shape}; expected three numbers of voxels (z, y, x), each at least 1."
-            )
-        if self.cycle_frames < SHORTEST_CYCLE:
-            raise SimulationError(
-                f"cycle_frames is {self.cycle_frames}; a nucleus needs {SHORTEST_CYCLE} frames to condense, divide and "
-                "relax. Give a larger number."
-            )
-        for name in ("cycle_memory", "jump_chance"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SimulationError(f"{name} is {getattr(self, name)}; expected a share from 0 to 1.")
-        if self.room not in ("egg", "sheet"):
-            raise SimulationError(f"room is {self.room!r}; expected 'egg' or 'sheet'.")
-        if self.polar_bodies < 0 or (self.cavity_nuclei is not None and self.cavity_nuclei < 2):
-            raise SimulationError(
-                f"polar_bodies is {self.polar_bodies}, cavity_nuclei {self.cavity_nuclei}; expected 0 or more bodies, and "
-                "at least 2 nuclei or None."
-            )
-        positive = ("growth", "shrink", "axial_stretch", "fade", "attenuation_um", "gain", "interval_s")
-        for name in positive:
-            if not 0 < getattr(self, name) < math.inf:
-                raise SimulationError(f"{name} is {getattr(self, name)}; expected a positive, finite number.")
-        if self.radius_um is not None and not 0 < self.radius_um < math.inf:
-            raise SimulationError(f"radius_um is {self.radius_um}; expected a positive, finite number.")
-        if not all(0 < share <= 1 for share in self.light_share):
-            raise SimulationError(f"light_share is {self.light_share}; expected two shares above 0 and up to 1.")
-        for spacing in (self.spacing_um, self.embryo_um or self.spacing_um):
-            if len(spacing) != 3 or not all(0 < s < math.inf for s in spacing):
-                raise SimulationError(
-                    f"{spacing} is no size along (z, y, x); expected three positive, finite micrometres."
-                )
+        check_fields(self, RULES, error=SimulationError)
 
     @property
     def extent_um(self) -> Spacing:

@@ -13,6 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
+from tlseg.store.fs.atomic import replacing, write_atomically
+
 HEADER = ("step", "loss", "rate", "score")
 SMOOTHED_OVER = 50
 
@@ -95,9 +97,8 @@ def draw_curves(curves: Curves, path: Path, *, score_name: str) -> None:
     for axis in axes:
         axis.set(xlabel="step", xlim=(0, curves.step[-1]))
         axis.spines[["top", "right"]].set_visible(False)
-    beside = path.with_suffix(".part.png")
-    figure.savefig(beside, dpi=120)
-    beside.replace(path)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=120)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
@@ -116,6 +117,4 @@ def _keep(path: Path, step: int) -> None:
     if not path.is_file():
         return
     lines = path.read_bytes().splitlines(keepends=True)[: step + 1]
-    beside = path.with_suffix(".part")
-    beside.write_bytes(b"".join(lines))
-    beside.replace(path)
+    write_atomically(path, b"".join(lines))

@@ -14,8 +14,21 @@ from typing import Any, Literal, get_args
 from tlseg.config import Scaling
 from tlseg.errors import TrainingError
 from tlseg.geometry import Shape, Spacing
-from tlseg.models.rules import Rule, at_least_0, below_1, one_of, positive, text, whole
 from tlseg.models.unet import UNetConfig
+from tlseg.rules import (
+    Rule,
+    at_least_0,
+    below_1,
+    between,
+    check_fields,
+    number,
+    one_of,
+    positive,
+    rising,
+    text,
+    three,
+    whole,
+)
 from tlseg.train.losses import loss_of
 
 Optimizer = Literal["adam", "adamw", "sgd"]
@@ -43,6 +56,17 @@ RULES: Mapping[str, Rule] = {
     "validate_every": whole(1),
 }
 """What each field of `TrainSettings` may hold."""
+
+SAMPLE_RULES: Mapping[str, Rule] = {
+    "spacing_um": three(positive()),
+    "crop": three(whole(1)),
+    "scaling": one_of(*get_args(Scaling)),
+    **dict.fromkeys(("on_nucleus", "simulated", "coarse_z", "quantised"), between(0, 1)),
+    **dict.fromkeys(("zoom", "zoom_z", "z_ratio", "gamma", "gain", "grey_levels"), rising(positive())),
+    **dict.fromkeys(("blur_z_voxels", "blur_xy_voxels", "attenuation", "noise", "shot_noise"), rising(at_least_0())),
+    "offset": rising(number()),
+}
+"""What each field of `SampleSettings` may hold."""
 
 POLY_POWER = 0.9
 """Exponent of the "poly" schedule (as in nnU-Net, Isensee et al. 2021)."""
@@ -102,17 +126,7 @@ class SampleSettings:
     grey_levels: Range = (24.0, 255.0)
 
     def __post_init__(self) -> None:
-        for name in ("on_nucleus", "simulated", "coarse_z", "quantised"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise TrainingError(f"{name} is {getattr(self, name)}; it is a share, give a number from 0 to 1.")
-        for name in ("zoom", "zoom_z", "z_ratio", "gamma", "gain", "grey_levels"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high < math.inf:
-                raise TrainingError(f"{name} is {low}, {high}; give two positive numbers, the smaller one first.")
-        for name in ("blur_z_voxels", "blur_xy_voxels", "attenuation", "offset", "noise", "shot_noise"):
-            low, high = getattr(self, name)
-            if not -math.inf < low <= high < math.inf or (name != "offset" and low < 0):
-                raise TrainingError(f"{name} is {low}, {high}; give the smaller number first, none below 0.")
+        check_fields(self, SAMPLE_RULES, error=TrainingError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +172,7 @@ class TrainSettings:
 
     def check(self) -> None:
         """Raise a `TrainingError` for settings no training can be done with."""
-        for name, rule in RULES.items():
-            value = getattr(self, name)
-            if not rule.holds(value):
-                raise TrainingError(f"{name} is {value!r}; expected is {rule.expected}.")
+        check_fields(self, RULES, error=TrainingError)
         loss_of(self.loss, outputs=self.architecture.outputs)
         crop, multiple = self.samples.crop, self.architecture.multiple
         if any(n % multiple for n in crop):

@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tlseg.errors import RunError, TrainingError
 from tlseg.models.unet import UNet
 from tlseg.predict.kernels import use_exact_kernels
+from tlseg.store.fs.atomic import replacing
 from tlseg.store.fs.location import one_line
 from tlseg.train.losses import Loss, loss_of
 from tlseg.train.processes import join
@@ -205,12 +206,10 @@ def _accelerator(device: Literal["cpu", "cuda"]) -> Accelerator:
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write beside and rename, so that a kill or a full disk leaves the checkpoint before."""
-    beside = path.with_suffix(".part")
     try:
-        torch.save(dict(state), beside)
-        beside.replace(path)
+        with replacing(path, beside=path.with_suffix(".part")) as beside:
+            torch.save(dict(state), beside)
     except (OSError, RuntimeError) as error:  # torch has no class of its own for a disk that is full
-        beside.unlink(missing_ok=True)
         raise RunError(
             f"{path} cannot be written ({one_line(error)}). Free space; the same command goes on from the last checkpoint."
         ) from error

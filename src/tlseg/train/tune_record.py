@@ -12,6 +12,7 @@ import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tlseg.store.fs.atomic import replacing
 from tlseg.train.space import Between, Choices, Dimension, with_values
 from tlseg.train.tune import Tried, best_of
 
@@ -51,9 +52,8 @@ def draw_search(tried: Sequence[Tried], path: Path, *, space: Sequence[Dimension
         panel.set_ylabel(f"validation {score_name}")
     for panel in panels[len(space) + 1 :]:
         panel.set_axis_off()
-    beside = path.with_suffix(".part.png")
-    figure.savefig(beside, dpi=120)
-    beside.replace(path)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=120)
 
 
 def _draw_history(panel: Axes, tried: Sequence[Tried]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tlseg import __version__
 from tlseg.errors import RunError
-from tlseg.geometry import Shape
+from tlseg.geometry import Shape, as_block
 from tlseg.label.patches import Patch, repairs_by_kind
 from tlseg.link.link import link_objects
 from tlseg.link.settings import LinkSettings
@@ -85,10 +85,14 @@ def link_labels(
     ------
     LabelError, MovieError
         For input that is no label movie, or an output that may not be written, before anything is written.
+    PlanError
+        For a block that is none, likewise.
     RunError
         When the disk does not take the result.
     """
     began = time.monotonic()
+    if block is not None:
+        block = as_block(block)
     source = open_labels(
         labels,
         name=labels_name,

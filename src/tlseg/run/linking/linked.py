@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pandas as pd
-
 from tlseg.link.lineage import DIVISION, GAP, Lineage
-from tlseg.measure.history import motherless
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +55,3 @@ def count(lineage: Lineage) -> dict[str, int]:
         "divisions": int((kind == DIVISION).sum()) // 2,
         "gaps": int((kind == GAP).sum()),
     }
-
-
-def count_motherless(rows: Sequence[pd.DataFrame], *, first: int) -> int:
-    """Tracks that come from nowhere, of a table that was written in parts; see `history.motherless`."""
-    return len(motherless(pd.concat(rows), first=first)) if rows else 0

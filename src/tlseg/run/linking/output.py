@@ -11,31 +11,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, RunError
 from tlseg.link.lineage import Lineage, relabelled
-from tlseg.run.linking.linked import count_motherless
 from tlseg.run.linking.repair import Patches, read_mended
 from tlseg.run.linking.source import LabelInput
 from tlseg.run.linking.tables import FrameSums, table_of
+from tlseg.run.replaced import LINKING
+from tlseg.run.rows import count_motherless, write_graph, write_rows
 from tlseg.store.fs.location import can_list, check_name, real
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.image_writer import ImageCopy
 from tlseg.store.image.pyramid import slabs
 from tlseg.store.labels.label_writer import LabelWriter
 from tlseg.store.labels.protect import CopiedImage, check_unused
-from tlseg.store.labels.tables import write_table
-from tlseg.store.labels.tracks import write_tracks
+from tlseg.store.labels.values import renumber
 
 SLAB_VOXELS = 2**25
 """Most voxels of labels in memory while they are written, unless one region has more."""
-
-UNFINISHED = "linking.json"
-"""Mark of a run that has begun to write and has not come to its end."""
-
-_PLACE = ["t", "label", "z_um", "y_um", "x_um", "volume_um3"]
-_HISTORY = ["track", "parent", "touches_edge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ class LinkOutput:
     @property
     def unfinished(self) -> Place:
         """Mark of a run that has begun to write and has not come to its end."""
-        return self.folder / UNFINISHED
+        return self.folder / LINKING
 
 
 def destination(
@@ -141,7 +134,9 @@ def write_pixels(
     old, new = here["label"].to_numpy(dtype=np.int64), here["track"].to_numpy(dtype=np.uint32)
     for box in slabs(writer.regions, most_voxels=SLAB_VOXELS):
         if len(old):
-            writer.write(frame, box, _renumber(read_mended(source, frame, box, patches), old, new))
+            writer.write(
+                frame, box, renumber(read_mended(source, frame, box, patches), old=old, new=new, unknown=_changed)
+            )
         if copy is not None:
             copy.write(frame, box)
 
@@ -153,48 +148,36 @@ def write_tables(
 
     Returns how many tracks come from nowhere.
     """
-    nodes = lineage.nodes
-    by_frame = dict(tuple(nodes.groupby("t")))
-    placed = []
-
-    def rows() -> Iterator[pd.DataFrame]:
-        for sums in frames:
-            if sums.frame not in by_frame:
-                continue
-            found = by_frame[sums.frame].drop(columns="t")
-            table = table_of(source, sums)
-            for patch in patches.get(sums.frame, []):
-                table.loc[table["label"].isin(patch.labels), "seed"] = "repaired"
-            table = table.merge(found, on="label", validate="one_to_one")
-            table["label"], table["t"] = table["track"], table["t"] - first
-            placed.append(table[[*_PLACE, *_HISTORY]])
-            yield table.sort_values("label", ignore_index=True)
-
-    write_table(target.root, target.name, rows(), overwrite=True)
+    rows = write_rows(target.root, target.name, _final_rows(source, frames, lineage, patches, first=first))
     final = relabelled(lineage)
-    graph = final.nodes.assign(t=final.nodes["t"] - first)
-    if placed:
-        graph = graph.merge(pd.concat(placed, ignore_index=True)[_PLACE], on=["t", "label"], validate="one_to_one")
-    else:
-        graph = graph.assign(**{column: np.zeros(0) for column in _PLACE[2:]})
-    write_tracks(
+    write_graph(
         target.root,
-        graph,
+        target.name,
+        final.nodes.assign(t=final.nodes["t"] - first),
         final.edges.assign(t_a=final.edges["t_a"] - first, t_b=final.edges["t_b"] - first),
+        rows,
         spacing_um=source.base.spacing_um,
         interval_s=source.base.interval_s,
-        name=target.name,
         axes="tyx" if source.base.is_2d else "tzyx",
-        overwrite=True,
     )
-    return count_motherless(placed, first=source.frames[0] - first)
+    return count_motherless(rows, first=source.frames[0] - first)
 
 
-def _renumber(labels: NDArray[np.uint32], old: NDArray[np.int64], new: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    inside = labels > 0
-    values = labels[inside].astype(np.int64)
-    at = np.minimum(np.searchsorted(old, values), len(old) - 1)
-    if not np.array_equal(old[at], values):
-        raise RunError("The labels were changed while they were read. Start again when nobody writes to them.")
-    labels[inside] = new[at]
-    return labels
+def _final_rows(
+    source: LabelInput, frames: list[FrameSums], lineage: Lineage, patches: Patches, *, first: int
+) -> Iterator[pd.DataFrame]:
+    """Rows of the final table, frame by frame."""
+    by_frame = dict(tuple(lineage.nodes.groupby("t")))
+    for sums in frames:
+        if sums.frame not in by_frame:
+            continue
+        table = table_of(source, sums)
+        for patch in patches.get(sums.frame, []):
+            table.loc[table["label"].isin(patch.labels), "seed"] = "repaired"
+        table = table.merge(by_frame[sums.frame].drop(columns="t"), on="label", validate="one_to_one")
+        table["label"], table["t"] = table["track"], table["t"] - first
+        yield table.sort_values("label", ignore_index=True)
+
+
+def _changed(_: int) -> RunError:
+    return RunError("The labels were changed while they were read. Start again when nobody writes to them.")

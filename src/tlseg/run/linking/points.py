@@ -32,7 +32,7 @@ _PLACE = ("z", "y", "x")
 
 
 def link_points(
-    points: str | Path,
+    points: str | Path | pd.DataFrame,
     *,
     out: str | Path,
     settings: LinkSettings | None = None,
@@ -44,10 +44,11 @@ def link_points(
     Parameters
     ----------
     points
-        CSV or parquet with columns `t` (frame, a whole number) and `z, y, x` in micrometres (`z` may be absent). If there
-        are: `label`, a number within the frame; `volume` in cubic micrometres; `intensity`, a mean. Other columns stay.
+        CSV, parquet or DataFrame with columns `t` (frame, a whole number) and `z, y, x` in micrometres (`z` may be
+        absent). If there are: `label`, a number within the frame; `volume` in cubic micrometres; `intensity`, a mean.
+        Other columns stay.
     out
-        Folder that gets `tracks.geff` and the table with `track, lineage, parent, generation` added.
+        Folder that gets `tracks.geff` and the table with `track, lineage, parent, generation` added; a DataFrame as CSV.
     settings
         How to link.
     interval_s
@@ -63,14 +64,17 @@ def link_points(
     began = time.monotonic()
     chosen = (settings or LinkSettings()).with_interval(interval_s)
     target = local_target(out)
-    table = read_points(points)
-    objects = objects_of(table, where=str(points))
-    with publishing(target, overwrite=overwrite, replaceable=_is_ours, apart_from=resolve(points)) as part:
+    if isinstance(points, pd.DataFrame):
+        source, table = None, points.reset_index(drop=True)
+    else:
+        source, table = resolve(points), read_points(points)
+    objects = objects_of(table, where="The table of points" if source is None else str(points))
+    with publishing(target, overwrite=overwrite, replaceable=_is_ours, apart_from=source) as part:
         lineage = link_objects(
             objects, pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}), settings=chosen
         )
         part.mkdir()
-        _write(part, Path(points), table, objects, lineage, interval_s)
+        _write(part, SUFFIXES[0] if source is None else Path(source).suffix, table, objects, lineage, interval_s)
     frames = int(objects["t"].max() - objects["t"].min()) + 1 if len(objects) else 0
     begun = motherless(lineage.nodes.assign(touches_edge=False), first=int(objects["t"].min()) if len(objects) else 0)
     return Linked(
@@ -139,11 +143,11 @@ def _typical_volume(objects: pd.DataFrame) -> float:
 
 
 def _write(
-    part: Path, points: Path, table: pd.DataFrame, objects: pd.DataFrame, lineage: Lineage, interval_s: float | None
+    part: Path, suffix: str, table: pd.DataFrame, objects: pd.DataFrame, lineage: Lineage, interval_s: float | None
 ) -> None:
     kept = table.drop(columns=[n for n in ("track", "lineage", "parent", "generation") if n in table.columns])
     tracked = with_tracks(kept.assign(t=objects["t"], label=objects["label"]), lineage)
-    write_points(part / f"{TABLE}{points.suffix.lower()}", tracked)
+    write_points(part / f"{TABLE}{suffix.lower()}", tracked)
     nodes = lineage.nodes.merge(objects.drop(columns="intensity_mean"), on=["t", "label"], validate="one_to_one")
     graph = write_tracks(
         part,

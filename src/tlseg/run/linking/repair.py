@@ -16,7 +16,7 @@ from tlseg.geometry import Box
 from tlseg.label.patches import Patch, lay_over, make_patch
 from tlseg.link.repair import Repair, find_repairs
 from tlseg.link.settings import LinkSettings
-from tlseg.measure.mended import Replacement, mend_objects, mend_overlaps
+from tlseg.measure.patched import Replacement, mend_objects, mend_overlaps
 from tlseg.run.linking.source import LabelInput
 from tlseg.run.linking.tables import FrameSums, tables_to_link
 from tlseg.run.remeasure import box_around, remeasure

@@ -19,6 +19,7 @@ from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import Found, image_of
 from tlseg.store.labels.label_movie import LabelMovie, open_label_movie
+from tlseg.store.labels.values import as_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class LabelInput:
         """
         if frame not in self.movie.frames:
             return np.zeros(box.shape, dtype=np.uint32)
-        return as_labels(self.movie.read(frame, box), where=f"{self.movie.source}, frame {frame}")
+        return as_uint32(self.movie.read(frame, box), where=f"{self.movie.source}, frame {frame}")
 
     def grey(self, frame: int, box: Box, *, labels: NDArray[np.uint32]) -> NDArray[np.generic]:
         """Grey values (z, y, x) of a box where there are `labels` (z, y, x), 0 elsewhere or where there is no image.
@@ -144,27 +145,18 @@ def open_labels(
     )
 
 
-def as_labels(values: NDArray[np.generic], *, where: str) -> NDArray[np.uint32]:
-    """Labels as uint32; whole numbers stored as floats are labels too.
+def as_uint32(values: NDArray[np.generic], *, where: str) -> NDArray[np.uint32]:
+    """Labels as uint32.
 
     Raises
     ------
     LabelError
-        If a value is negative, not whole, or more than 32 bits hold.
+        If they are none (`tlseg.store.labels.values`), or more than 32 bits hold.
     """
-    if values.dtype == np.uint32:
-        return values.astype(np.uint32, copy=False)
-    if values.dtype.kind not in "buif":
-        raise LabelError(f"{where} has values of type {values.dtype}. Labels are whole numbers; give label images.")
-    if values.size:
-        low, high = float(values.min()), float(values.max())
-        if not (low >= 0 and high <= np.iinfo(np.uint32).max):
-            raise LabelError(
-                f"{where} has values from {low:g} to {high:g}. Labels are 0 (background) to 4294967295; number them anew."
-            )
-        if values.dtype.kind == "f" and not np.array_equal(values, np.round(values.astype(np.float64))):
-            raise LabelError(f"{where} has values that are not whole, so it is no label image. Give labels.")
-    return values.astype(np.uint32)
+    labels = as_labels(values, where=where)
+    if labels.size and int(labels.max()) > np.iinfo(np.uint32).max:
+        raise LabelError(f"{where} has values up to {labels.max()}. Labels go up to 4294967295; number them anew.")
+    return labels.astype(np.uint32, copy=False)
 
 
 def _check_frames(movie: LabelMovie) -> None:
@@ -226,8 +218,4 @@ def _spacing(base: MovieSource, given: Sequence[float] | None, *, where: str) ->
                 f"{where} has {base.spacing_problem}, and distances need one. Give micrometres with --spacing {order}."
             )
         return base.spacing_um
-    spacing = as_spacing(given, is_2d=base.is_2d)
-    if spacing is None:
-        expected = "Y,X" if base.is_2d else "Z,Y,X"
-        raise LabelError(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
-    return spacing
+    return as_spacing(given, is_2d=base.is_2d, error=LabelError)

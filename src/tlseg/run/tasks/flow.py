@@ -57,7 +57,7 @@ class Pool(Protocol):
     def capacity(self) -> int:
         """Tasks worth having ready at once; grows and shrinks with the workers."""
 
-    def hands(self, needs: Needs) -> int:
+    def slots(self, needs: Needs) -> int:
         """Tasks of a need that can run at once just now."""
 
     def room(self, task: Task) -> bool:

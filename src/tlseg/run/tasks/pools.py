@@ -13,19 +13,19 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from distributed import Client, Future, KilledWorker
 
-from tlseg.errors import PlanError, RunError, TlsegError
+from tlseg.errors import RunError, TlsegError
 from tlseg.predict.infer import Device, gpu_count, resolve_device
 from tlseg.run.tasks.batch import BatchSizes, Outcome, run_batch, this_worker
 from tlseg.run.tasks.cluster import ClusterSpec, Tls, connected, local_cluster, started
-from tlseg.run.tasks.crew import RESOURCE, Crew, Site, memory_per_worker, site_here, site_of
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Needs, Task
 from tlseg.run.tasks.storage import hand_options
+from tlseg.run.tasks.workers import RESOURCE, Site, Workers, memory_per_worker, site_here, site_of
 from tlseg.store.fs.location import one_line
 
 TRIES = 3
@@ -55,7 +55,7 @@ class SerialPool:
         """Device and memory of this process."""
         return site_here(device)
 
-    def hands(self, needs: Needs) -> int:
+    def slots(self, needs: Needs) -> int:
         """One."""
         return 1
 
@@ -102,21 +102,21 @@ class ClientPool:
         self.alone: int | None = None
         self.sent = 0
         hand_options(client)
-        self.crew = Crew.of(client)
-        if not self.crew.workers:
+        self.workers = Workers.of(client)
+        if not self.workers.all:
             raise RunError("The Dask scheduler has no workers. Start some and try again.")
         # Roles that were there stay: networks do not move to CPU workers while GPU workers are started again.
-        self.roles = self.crew.roles()
+        self.roles = self.workers.roles()
         self.looked = time.monotonic()
         self.absent_since: float | None = None
 
     def site(self, device: Device) -> Site:
         """Device and memory of the workers."""
-        return site_of(self.client, self.crew, device)
+        return site_of(self.client, self.workers, device)
 
-    def hands(self, needs: Needs) -> int:
+    def slots(self, needs: Needs) -> int:
         """Tasks of a need that the workers can run at once."""
-        return self.crew.hands(needs, self.roles)
+        return self.workers.slots(needs, self.roles)
 
     @property
     def dashboard(self) -> str:
@@ -125,40 +125,40 @@ class ClientPool:
 
     @property
     def capacity(self) -> int:
-        """Enough tasks to fill every lane's batches."""
+        """Enough tasks to fill every role's batches."""
         self._look()
-        return sum(map(self._slots, self._lanes())) * self.sizes.largest
+        return sum(map(self._most_batches, self._serving())) * self.sizes.largest
 
     def room(self, task: Task) -> bool:
         """Whether the batch in the making takes it, or another batch may be sent."""
         if self.suspects or self.alone is not None:
             return False
-        lane = self._lane(task.needs)
-        batch = self.open[lane]
+        role = self._role(task.needs)
+        batch = self.open[role]
         if batch and batch[0][1].stage == task.stage:
             return True
-        flying = sum(lane == other for other, _ in self.flying.values())
-        return flying + bool(batch) < self._slots(lane)
+        flying = sum(role == other for other, _ in self.flying.values())
+        return flying + bool(batch) < self._most_batches(role)
 
     def submit(self, ticket: int, task: Task) -> None:
         """Add a task to the batch in the making, and send the batch when it is full."""
-        lane = self._lane(task.needs)
-        if self.open[lane] and self.open[lane][0][1].stage != task.stage:
-            self._send(lane)
-        self.open[lane].append((ticket, task))
-        if len(self.open[lane]) >= self.sizes.of(task.stage):
-            self._send(lane)
+        role = self._role(task.needs)
+        if self.open[role] and self.open[role][0][1].stage != task.stage:
+            self._send(role)
+        self.open[role].append((ticket, task))
+        if len(self.open[role]) >= self.sizes.of(task.stage):
+            self._send(role)
 
     def finished(self) -> list[Finished]:
         """Wait for any batch."""
         done: list[Finished] = []
         while not done:
-            for lane in self._lanes():
-                self._send(lane)
+            for role in self._serving():
+                self._send(role)
             if self.suspects and not self.flying:
                 ticket, task = self.suspects.popleft()
                 self.alone = ticket
-                self._submit(self._lane(task.needs), [(ticket, task)])
+                self._submit(self._role(task.needs), [(ticket, task)])
             for future in self._arrivals():
                 done += self._collect(future)
         return done
@@ -174,23 +174,23 @@ class ClientPool:
             with suppress(Exception):
                 self.client.cancel(futures, force=True)  # type: ignore[no-untyped-call]
 
-    def _lane(self, needs: Needs) -> Needs:
-        """Queue of a need: one for both where nobody is there for networks alone."""
+    def _role(self, needs: Needs) -> Needs:
+        """Role of the workers that serve a need: one for both where nobody is there for networks alone."""
         return needs if "network" in self.roles else "core"
 
-    def _lanes(self) -> tuple[Needs, ...]:
+    def _serving(self) -> tuple[Needs, ...]:
         return ("network", "core") if "network" in self.roles else ("core",)
 
-    def _slots(self, lane: Needs) -> int:
-        """Batches in flight: one runs and one waits for each hand, so that none waits for the client."""
-        return 2 * self.hands(lane) + 2
+    def _most_batches(self, role: Needs) -> int:
+        """Batches in flight: one runs and one waits for each slot, so that none waits for the client."""
+        return 2 * self.slots(role) + 2
 
-    def _send(self, lane: Needs) -> None:
-        batch, self.open[lane] = self.open[lane], []
+    def _send(self, role: Needs) -> None:
+        batch, self.open[role] = self.open[role], []
         if batch:
-            self._submit(lane, batch)
+            self._submit(role, batch)
 
-    def _submit(self, lane: Needs, batch: list[tuple[int, Task]]) -> None:
+    def _submit(self, role: Needs, batch: list[tuple[int, Task]]) -> None:
         first = batch[0][1]
         self.sent += 1
         try:
@@ -200,9 +200,9 @@ class ClientPool:
                 key=f"tlseg_{first.stage}-{self.token}-{first.frame}-{first.number}-{self.sent}",
                 pure=False,
                 priority=-first.frame,
-                resources={RESOURCE[lane]: 1} if lane in self.roles else None,
+                resources={RESOURCE[role]: 1} if role in self.roles else None,
             )
-            self.flying[future] = (lane, batch)
+            self.flying[future] = (role, batch)
             future.add_done_callback(self.arrived.put)  # type: ignore[no-untyped-call]
         except Exception as error:
             raise _gone(error) from error
@@ -220,7 +220,7 @@ class ClientPool:
         return [future for future in found if future in self.flying]
 
     def _collect(self, future: Future[Any]) -> list[Finished]:
-        lane, batch = self.flying[future]
+        role, batch = self.flying[future]
         try:
             outcomes: tuple[Outcome, ...] = future.result(timeout=LOOK_S)
         except TimeoutError:
@@ -245,7 +245,7 @@ class ClientPool:
             self.failures[ticket] = tried = self.failures.get(ticket, 0) + 1
             if tried == TRIES or not may_pass(outcome.error):
                 raise explained(outcome.error, task, tries=tried) from outcome.error
-            self._submit(lane, [(ticket, task)])
+            self._submit(role, [(ticket, task)])
         self.sizes.learn(batch[0][1].stage, max(outcome.seconds for outcome in outcomes))
         return done
 
@@ -269,13 +269,13 @@ class ClientPool:
         if self.client.status == "closed":
             raise _gone(RunError("its scheduler closed the connection"))
         try:
-            self.crew = Crew.of(self.client)
+            self.workers = Workers.of(self.client)
         except Exception:
             # While the client connects again; a client that gives up says so by its status.
             return
-        self.roles |= self.crew.roles()
-        waiting = {lane for lane, _ in self.flying.values()}  # GPUs may be given back when no network is left to run
-        absent = [lane for lane in self._lanes() if lane in waiting and not self.hands(lane)]
+        self.roles |= self.workers.roles()
+        waiting = {role for role, _ in self.flying.values()}  # GPUs may be given back when no network is left to run
+        absent = [role for role in self._serving() if role in waiting and not self.slots(role)]
         if not absent:
             self.absent_since = None
         elif self.absent_since is None:
@@ -286,31 +286,21 @@ class ClientPool:
 
 
 @contextmanager
-def open_pool(
-    *,
-    workers: int = 0,
-    scheduler: str | None = None,
-    client: Client | None = None,
-    cluster: str | Path | Mapping[str, Any] | None = None,
-    tls: Tls | None = None,
-    device: Device = "auto",
-    memory_bytes: int | None = None,
-) -> Iterator[SerialPool | ClientPool]:
-    """Pool for a run: a given client, a scheduler's address, a cluster file, `workers` processes here, or this process.
+def open_pool(compute: Compute) -> Iterator[SerialPool | ClientPool]:
+    """Pool for a run: a given client, a scheduler's address, a cluster file, worker processes here, or this process.
 
     Raises
     ------
     PlanError
-        When several places are asked for, or the cluster file is none.
+        When the cluster file is none.
     RunError
         When the scheduler cannot be reached or has no workers, or a GPU is asked for and there is none.
     """
-    if sum([workers > 0 and cluster is None, scheduler is not None, client is not None, cluster is not None]) > 1:
-        raise PlanError("Give one of --workers and --scheduler, or --cluster, or a client, not several.")
-    if client is not None:
-        yield ClientPool(client)
-    elif scheduler is not None:
-        with connected(scheduler, tls or Tls()) as found:
+    workers, cluster = compute.workers, compute.cluster
+    if compute.client is not None:
+        yield ClientPool(compute.client)
+    elif compute.scheduler is not None:
+        with connected(compute.scheduler, compute.tls or Tls()) as found:
             yield ClientPool(found)
     elif cluster is not None:
         spec = (
@@ -319,9 +309,10 @@ def open_pool(
         with started(replace(spec, workers=workers, adapt=None) if workers else spec) as found:
             yield ClientPool(found)
     elif workers:
-        gpus = gpu_count() if resolve_device(device) == "cuda" else 0
+        gpus = gpu_count() if resolve_device(compute.device) == "cuda" else 0
+        memory = compute.memory_limit or memory_per_worker(workers + gpus)
         with (
-            local_cluster(workers, gpus=gpus, memory_bytes=memory_bytes or memory_per_worker(workers + gpus)) as made,
+            local_cluster(workers, gpus=gpus, memory_bytes=memory) as made,
             Client(made) as found,  # type: ignore[no-untyped-call]
         ):
             yield ClientPool(found)

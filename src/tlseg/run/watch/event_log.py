@@ -1,7 +1,7 @@
-"""A run's diary: one JSON object a line, few enough lines for a movie of any length.
+"""The event log of a run: one JSON object a line, few enough lines for a movie of any length.
 
 Single events are written at once. Regions are summed up per stage, once a second and ever more rarely, so that a run
-of a day writes a few megabytes. A diary that cannot be written stops no run.
+of a day writes a few megabytes. An event log that cannot be written stops no run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BY_A_PERSON = "stopped by Ctrl-C"
 """What a run says that nothing was wrong with."""
 
 COPY_S = 30.0
-"""How often the diary of a run with a remote result is copied there."""
+"""How often the event log of a run with a remote result is copied there."""
 
 
 @dataclass(slots=True)
@@ -82,14 +82,14 @@ class EventLog:
             self._copy()
 
     def region(
-        self, stage: str, *, frame: int, region: int, seconds: float, worker: str, done: int, total: int, hands: int
+        self, stage: str, *, frame: int, region: int, seconds: float, worker: str, done: int, total: int, slots: int
     ) -> None:
         """Count a region that is done; it is written with others of its stage."""
         found = self.sums.setdefault(stage, _Sum())
         found.regions += 1
         found.seconds += seconds
         found.workers.add(worker)
-        found.state = {"done": done, "total": total, "hands": hands}
+        found.state = {"done": done, "total": total, "slots": slots}
         if seconds >= found.slowest.get("seconds", 0.0):
             found.slowest = {"frame": frame, "region": region, "seconds": round(seconds, 3), "worker": worker}
         now = self.clock()
@@ -118,7 +118,7 @@ class EventLog:
             file.writelines(json.dumps(event) + "\n" for event in events)
 
     def _copy(self) -> bool:
-        """Send the diary to where the result is; returns whether it is there."""
+        """Send the event log to where the result is; returns whether it is there."""
         self.copied = self.clock()
         if self.copy is None or self.path is None:
             return False

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from tlseg.run.watch.event_log import EventLog, quiet
 from tlseg.run.watch.pace import Pace
+from tlseg.store.working.names import Stage
 
 if TYPE_CHECKING:
     from tlseg.run.tasks.flow import Finished, Task
-
-NETWORK_STAGE = "predict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +67,8 @@ class _Stage:
     done: int
     waits: bool
     began: float
-    hand_seconds: float = 0.0
-    """Seconds that hands for networks had, whether they used them or not."""
+    slot_seconds: float = 0.0
+    """Seconds that slots for networks were there, whether they used them or not."""
     seen: float = 0.0
     used: float = 0.0
 
@@ -82,7 +81,7 @@ class Counters:
         self.log: EventLog = quiet()
         self.stages: dict[str, _Stage] = {}
         self.pace = Pace()
-        self.told = time.monotonic()
+        self.last_said = time.monotonic()
 
     @property
     def totals(self) -> dict[str, int]:
@@ -91,7 +90,7 @@ class Counters:
 
     def expect(self, stage: str, total: int, *, done: int = 0, voxels: int = 0, waits: bool = False) -> None:
         """Announce a stage, of which an earlier start may have `done` a part; it may wait for one announced before."""
-        now = self.told = time.monotonic()
+        now = self.last_said = time.monotonic()
         self.stages[stage] = _Stage(total, voxels, done, waits, now, seen=now)
         self.pace.expect(stage, total - done, now=now)
         self.log.say("stage_started", stage=stage, total=total, done=done, voxels=voxels, waits=waits)
@@ -99,34 +98,34 @@ class Counters:
 
     def add(self, stage: str, units: int = 1) -> None:
         """Count units as done, since the last ones were."""
-        self._add(stage, units, seconds=time.monotonic() - self.told)
+        self._add(stage, units, seconds=time.monotonic() - self.last_said)
 
     def _add(self, stage: str, units: int, *, seconds: float) -> None:
         state, now = self.stages[stage], time.monotonic()
         units = min(units, state.total - state.done)
-        state.done, self.told = state.done + units, now
+        state.done, self.last_said = state.done + units, now
         self.pace.add(stage, units=units, left=state.total - state.done, seconds=seconds, slowest=seconds, now=now)
-        busy = min(1.0, state.used / state.hand_seconds) if state.hand_seconds else None
+        busy = min(1.0, state.used / state.slot_seconds) if state.slot_seconds else None
         left = self.pace.seconds_left
         self.listener(Event(stage, state.done, state.total, state.voxels, busy, state.waits, left))
         if state.done == state.total:
             self.log.flush()
             self.log.say("stage_finished", stage=stage, seconds=round(now - state.began, 3))
 
-    def finished(self, task: Task, finished: Finished, *, hands: int) -> None:
+    def finished(self, task: Task, finished: Finished, *, slots: int) -> None:
         """Count a task that is done, if its stage was announced.
 
         Parameters
         ----------
-        hands
+        slots
             Tasks of its kind that could run at once just now.
         """
         state = self.stages.get(task.stage)
         if state is None:
             return
-        if task.stage == NETWORK_STAGE:
+        if task.stage == Stage.PREDICT:
             now = time.monotonic()
-            state.hand_seconds += hands * (now - state.seen)
+            state.slot_seconds += slots * (now - state.seen)
             state.seen, state.used = now, state.used + finished.seconds
         self.log.region(
             task.stage,
@@ -136,7 +135,7 @@ class Counters:
             worker=finished.worker,
             done=min(state.total, state.done + task.weight),
             total=state.total,
-            hands=hands,
+            slots=slots,
         )
         if finished.failures:
             self.log.say(

@@ -1,7 +1,7 @@
 """How long will it take? Told from seconds of work, never from the clock of a stage.
 
 Stages that overlap wait for each other, and their clocks go on while they do. What their tasks took is known, and so is how
-many such seconds go by in one of the clock: that many hands are at work, whoever comes, goes or waits.
+many such seconds go by in one of the clock: that many tasks run at once, whoever comes, goes or waits.
 """
 
 from __future__ import annotations
@@ -58,6 +58,6 @@ class Pace:
         """Seconds until all that was announced is done; None where too little was done to tell."""
         (began, before), (now, spent) = self.moments[0], self.moments[-1]
         work = sum(stage.seconds_left for stage in self.stages.values())
-        # Before every hand had time for a task or two, most of the work done is in tasks that are not finished.
+        # Before every worker had time for a task or two, most of the work done is in tasks that are not finished.
         known = work > 0 and spent > before and now - began >= 2 * self.slowest
         return work * (now - began) / (spent - before) if known else None

@@ -1,12 +1,11 @@
 """How is a run doing, seen from outside: going on, dead, or done?
 
-Read from what the run leaves with its result (its lock, its diary, its record), so it works from any process and any
+Read from what the run leaves with its result (its lock, its event log, its record), so it works from any process and any
 machine that sees the result, and asks nothing of the run itself.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,18 +16,20 @@ from typing import Any, Literal
 
 from tlseg.errors import LabelError, TlsegError
 from tlseg.run.watch.event_log import read_events
-from tlseg.run.watch.events import NETWORK_STAGE
 from tlseg.run.watch.pace import RECENT_S, Pace
-from tlseg.store.fs.location import check_name, one_line
+from tlseg.store.fs.location import check_name
 from tlseg.store.fs.place import Place, place_of
+from tlseg.store.labels.record import read_record
+from tlseg.store.labels.result import DEFAULT, Result
 from tlseg.store.locks.lock import held_lock
 from tlseg.store.working.folder import scratch_folder
+from tlseg.store.working.names import Stage
 from tlseg.store.working.unfinished import State as Labels
 from tlseg.store.working.unfinished import Unfinished, find_unfinished
 
 State = Literal["running", "complete", "died", "stopped"]
 
-FRAME_STAGE = "summarise"
+FRAME_STAGE = Stage.SUMMARISE
 """Stage of which a unit is a frame that is labelled and measured."""
 
 
@@ -131,33 +132,38 @@ class RunStatus:
         return asdict(self)
 
 
-def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
+def run_status(path: str | Path | Result, *, name: str | None = None) -> RunStatus:
     """Say how a run is doing.
 
     Parameters
     ----------
     path
-        OME-Zarr group it writes to, local or a URL; need not be finished.
+        OME-Zarr group it writes to, local or a URL, which need not be finished; or what `open_result` gave.
     name
-        Name of the labels.
+        Name of the labels; "nuclei", or those that were opened, if not given.
 
     Raises
     ------
     LabelError
-        If no run ever wrote there.
+        If no run ever wrote there, or its record is damaged.
+    MovieError
+        If its record cannot be read.
     """
+    if isinstance(path, Result):
+        return run_status(path.path, name=path.name if name is None else name)
+    name = DEFAULT if name is None else name
     check_name(name)
     root = place_of(path)
     folder = root / "tlseg" / name
-    record, held, events = _record(folder), held_lock(folder), _last_run(read_events(folder))
-    if record is None and held is None and not events:
+    record, held, events = read_record(root.url, name), held_lock(folder), _last_run(read_events(folder))
+    if not record and held is None and not events:
         raise LabelError(f"{root} knows of no run for labels {name!r}. Check the path, or give another --name.")
     alive = None if held is None else held.alive
-    complete = bool(record and record.get("complete"))
+    complete = bool(record.get("complete"))
     stages = _stages(events) if not complete or alive else _finished(events)
     started = _first(events, "run_started")
     at = [stage for stage in stages if stage.stage == FRAME_STAGE]
-    frames = int((record or {}).get("frames", 0)) if complete and not alive else int(started.get("frames", 0))
+    frames = int(record.get("frames", 0)) if complete and not alive else int(started.get("frames", 0))
     ended = [e for e in events if e["event"] in ("run_failed", "run_stopped")]
     unfinished = _unfinished(root, name)
     return RunStatus(
@@ -178,7 +184,7 @@ def run_status(path: str | Path, *, name: str = "nuclei") -> RunStatus:
         seconds_left=_seconds_left(events) if alive else None,
         gpu_busy=_busy(events),
         retries=sum(event["event"] == "retry" for event in events),
-        repairs=dict((record or {}).get("repairs", {})) if complete and not alive else {},
+        repairs=dict(record.get("repairs", {})) if complete and not alive else {},
         dashboard=started.get("dashboard") if alive else None,
         viewable={} if unfinished is None else _viewable(unfinished),
         working_labels=None if unfinished is None else unfinished.working_labels,
@@ -206,8 +212,8 @@ def unfinished_run(path: str | Path | Place, *, name: str = "nuclei") -> Unfinis
         usual = scratch_folder(root, name, None)
         if (beside := find_unfinished(root.url, name, folder=usual)) is not None:
             return beside
-    told = _first(_last_run(read_events(root / "tlseg" / name)), "run_started").get("working_files")
-    return find_unfinished(root.url, name, folder=str(told)) if told else None
+    named = _first(_last_run(read_events(root / "tlseg" / name)), "run_started").get("working_files")
+    return find_unfinished(root.url, name, folder=str(named)) if named else None
 
 
 def _unfinished(root: Place, name: str) -> Unfinished | None:
@@ -236,17 +242,6 @@ def _state(*, complete: bool, alive: bool | None, ended: bool) -> State:
     if complete:
         return "complete"
     return "stopped" if ended or alive is None else "died"
-
-
-def _record(folder: Place) -> dict[str, Any] | None:
-    place = folder / "run.json"
-    try:
-        record = json.loads(place.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise LabelError(f"{place} is no run record ({one_line(error)}). It is damaged; run again.") from error
-    return record if isinstance(record, dict) else None
 
 
 def _last_run(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -323,13 +318,13 @@ def _seconds_left(events: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def _busy(events: Sequence[Mapping[str, Any]]) -> float | None:
-    """Time in networks against the time that hands for them had, from the first such task on."""
-    sums = [e for e in events if e["event"] == "regions" and e["stage"] == NETWORK_STAGE]
-    start = next((e for e in events if e["event"] == "stage_started" and e["stage"] == NETWORK_STAGE), None)
+    """Time in networks against the time that slots for them were there, from the first such task on."""
+    sums = [e for e in events if e["event"] == "regions" and e["stage"] == Stage.PREDICT]
+    start = next((e for e in events if e["event"] == "stage_started" and e["stage"] == Stage.PREDICT), None)
     if not sums or start is None:
         return None
     moments = [_seconds(start), *map(_seconds, sums)]
-    had = sum((b - a) * int(e["hands"]) for a, b, e in zip(moments, moments[1:], sums, strict=False))
+    had = sum((b - a) * int(e.get("slots", 0)) for a, b, e in zip(moments, moments[1:], sums, strict=False))
     return min(1.0, sum(float(e["seconds"]) for e in sums) / had) if had > 0 else None
 
 

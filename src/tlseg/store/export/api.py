@@ -1,4 +1,4 @@
-"""Give a result to other programs, in a format that is theirs.
+"""Give what is stored of a result to other programs, in a format that is theirs.
 
 Nothing of the result is changed, no movie is ever whole in memory, and a target appears only when it is whole.
 """
@@ -6,13 +6,14 @@ Nothing of the result is changed, no movie is ever whole in memory, and a target
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 
 from tlseg.errors import LabelError
 from tlseg.store.export.ctc import TRACK_FILE, write_ctc
+from tlseg.store.export.formats import FORMATS, Format
 from tlseg.store.export.geff import copy_geff, is_detached
 from tlseg.store.export.tables import csv_columns, napari_columns, write_csv, write_napari
 from tlseg.store.export.target import beside, has_header, local_target, only_files, publishing
@@ -20,20 +21,9 @@ from tlseg.store.export.tiff import is_exported, write_stacks
 from tlseg.store.export.zarr import is_v04_export, write_v04
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.label_movie import open_label_movie
-from tlseg.store.labels.result import open_result
+from tlseg.store.labels.result import Result, as_result
 from tlseg.store.labels.tables import read_table
 
-Format = Literal["ctc", "geff", "tiff", "csv", "ome-zarr-0.4", "napari"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-
-_ENDS: dict[Format, str] = {
-    "ctc": "-ctc",
-    "geff": ".geff",
-    "tiff": "-tiff",
-    "csv": ".csv",
-    "ome-zarr-0.4": "-v04.ome.zarr",
-    "napari": "-tracks.csv",
-}
 _TIFF_NAME = re.compile(r".+_t\d+(\.ome)?\.tif")
 _CTC_NAME = re.compile(r"mask\d+\.tif")
 
@@ -56,6 +46,8 @@ class Exported:
         What was counted: tracks, nodes, rows or frames.
     notes : tuple of str
         What to know about it, one sentence each.
+    tables : dict of str to int
+        Rows of each table, where there are several.
     """
 
     path: str
@@ -64,50 +56,28 @@ class Exported:
     items: int
     unit: str
     notes: tuple[str, ...] = ()
+    tables: Mapping[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
 
 
-def export(
-    result: str | Path,
+def export_stored(
+    result: str | Path | Result,
     format: Format,
     *,
     out: str | Path | None = None,
-    name: str = "nuclei",
+    name: str | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Exported:
-    """Write a result in another format.
-
-    Parameters
-    ----------
-    result : str or Path
-        OME-Zarr group with finished labels.
-    format : str
-        "ctc": Cell Tracking Challenge folder; "geff": the lineage graph alone; "tiff": a label stack per frame; "csv":
-        the table; "ome-zarr-0.4": image and labels; "napari": rows of a tracks layer as CSV.
-    out : str or Path, optional
-        File or folder to make; beside the result, or in the working folder where that is remote, if not given.
-    name : str, default: "nuclei"
-        Name of the labels.
-    overwrite : bool, default: False
-        Replace an earlier export in the same format.
-    progress : callable, optional
-        Called with (done, total) frames or pieces.
-
-    Raises
-    ------
-    LabelError
-        If there are no such labels, tables or tracks, the format cannot hold them, or the target may not be replaced.
-    MovieError
-        If the result cannot be read.
-    RunError
-        If the disk does not take what is written.
-    """
-    if format not in FORMATS:
-        raise LabelError(f"{format!r} is no format of export. Expected one of {', '.join(FORMATS)}.")
+    """Write a result in another format, none of which is computed; see `tlseg.report.export`, which has all of them."""
     chosen = local_target(out) if out is not None else None
-    found = open_result(result, name=name)
+    found = as_result(result, name=name)
+    name = found.name
     labels = open_source(f"{found.path}/labels/{name}")
-    target = chosen or beside(found.path, name, _ENDS[format])
+    target = chosen or beside(found.path, name, FORMATS[format].ends)
     with publishing(
         target,
         overwrite=overwrite,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError
 from tlseg.store.export.tiff import MOST_UINT16, planes, write_stack
 from tlseg.store.image.movie import MovieSource
+from tlseg.store.labels.values import renumber
 
 TRACK_FILE = "res_track.txt"
 
@@ -87,7 +88,10 @@ def write_ctc(labels: MovieSource, rows: pd.DataFrame, folder: Path, *, progress
     for frame in range(labels.n_frames):
         here = by_frame.get(frame, none)
         change = partial(
-            _renumber, old=here["label"].to_numpy(), new=here["number"].to_numpy(dtype=np.uint16), frame=frame
+            renumber,
+            old=here["label"].to_numpy(),
+            new=here["number"].to_numpy(dtype=np.uint16),
+            unknown=partial(_not_in_table, frame=frame),
         )
         write_stack(
             folder / f"mask{frame:0{digits}d}.tif",
@@ -129,18 +133,8 @@ def _parents(
     return np.where(opens, of_mother, np.append(0, number[:-1])[: len(number)])
 
 
-def _renumber(
-    slab: NDArray[np.generic], *, old: NDArray[np.int64], new: NDArray[np.uint16], frame: int
-) -> NDArray[np.uint16]:
-    out = np.zeros(slab.shape, dtype=np.uint16)
-    inside = slab != 0
-    values = slab[inside].astype(np.int64)
-    at = np.searchsorted(old, values)
-    unknown = old[np.minimum(at, len(old) - 1)] != values if len(old) else np.ones(len(values), dtype=bool)
-    if unknown.any():
-        raise LabelError(
-            f"Label {values[unknown][0]} of frame {frame} is not in the table. Table and labels must come from the "
-            "same run; make them again with tlseg link."
-        )
-    out[inside] = new[at]
-    return out
+def _not_in_table(label: int, *, frame: int) -> LabelError:
+    return LabelError(
+        f"Label {label} of frame {frame} is not in the table. Table and labels must come from the same run; make them "
+        "again with tlseg link."
+    )

@@ -21,7 +21,7 @@ from tlseg.store.locks.whole import staged
 
 @contextmanager
 def publishing(
-    target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool], apart_from: str
+    target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool], apart_from: str | None
 ) -> Iterator[Path]:
     """Give a path to write to, which becomes `target` at the end of the block; if the block fails nothing remains.
 
@@ -33,8 +33,8 @@ def publishing(
         Replace what is there, if `replaceable` says that it is an export of the same kind.
     replaceable : callable
         Whether a path that exists may be replaced.
-    apart_from : str
-        What is read; the target may be neither inside it nor around it.
+    apart_from : str or None
+        What is read, if it lies anywhere; the target may be neither inside it nor around it.
 
     Raises
     ------
@@ -101,9 +101,8 @@ def attributes_of(folder: Path) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _check(target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool], apart_from: str) -> None:
-    place, source = f"{real(target)}/", f"{real(apart_from)}/"
-    if place.startswith(source) or source.startswith(place):
+def _check(target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool], apart_from: str | None) -> None:
+    if apart_from is not None and _overlap(real(target), real(apart_from)):
         raise LabelError(f"{target} and {apart_from} lie in each other. Write beside it with --out.")
     if not os.path.lexists(target):
         return
@@ -113,6 +112,10 @@ def _check(target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool]
         )
     if not overwrite:
         raise LabelError(f"{target} exists. Use --overwrite to replace it, or choose another --out.")
+
+
+def _overlap(place: str, other: str) -> bool:
+    return f"{place}/".startswith(f"{other}/") or f"{other}/".startswith(f"{place}/")
 
 
 def _is_empty(path: Path) -> bool:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write beside and rename, so that a reader sees the whole file or none."""
-    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    try:
+    with replacing(path) as beside:
         beside.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path, *, beside: Path | None = None) -> Iterator[Path]:
+    """Give a path beside a file to write to, which takes its place at the end of the block; if that fails it goes.
+
+    Its name ends as the file's does and is new each time, so that several may write. Where only one does, it may be given
+    (`beside`): then the next writes over what a kill left.
+    """
+    beside = beside or path.with_name(f".{path.stem}.{uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield beside
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)

@@ -60,7 +60,7 @@ def missing_keys(
         yield from _not_listed(read_only_store(url), above, map(key_of, product(*wanted)))
 
 
-def told(missing: Iterable[str]) -> str | None:
+def describe_missing(missing: Iterable[str]) -> str | None:
     """Say how many chunks are missing, and which is the first; None where none is."""
     found = list(islice(missing, MANY))
     if not found:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,10 @@ class Converted:
     levels: int
     channel_names: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
 
 
 def convert(
@@ -167,11 +171,7 @@ def _check_target(target: Place, overwrite: bool) -> None:
 
 def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
     if given is not None:
-        spacing = as_spacing(given, is_2d=source.is_2d)
-        if spacing is None:
-            expected = "Y,X or Z,Y,X" if source.is_2d else "Z,Y,X"
-            raise MovieError(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
-        return spacing
+        return as_spacing(given, is_2d=source.is_2d, error=MovieError)
     z, y, x = source.spacing_um
     z = 1.0 if source.is_2d and z is None else z
     if z is None or y is None or x is None:

@@ -21,7 +21,7 @@ from tlseg.store.image.arrays import PyramidArrays, ensure_arrays, read_json, re
 from tlseg.store.image.metadata import Json, image_axes, omero_channels, parse_image, write_multiscales
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.image.pyramid import Pyramid, plan_pyramid
-from tlseg.store.locks.turn import turn
+from tlseg.store.locks.group_lock import turn
 
 ImageMode = Literal["new", "resume", "overwrite"]
 _SAMPLED_FRAMES = 3

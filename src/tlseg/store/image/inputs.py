@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.fs.location import is_url, real
-from tlseg.store.image.chunks import told
+from tlseg.store.image.chunks import describe_missing
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.image.tiff import Layout, MaybeSpacing, TiffInfo, TiffReader, describe_tiff, natural_key
 
@@ -134,7 +134,7 @@ class _ZarrMovie:
         self.is_2d = source.is_2d
 
     def check_complete(self) -> None:
-        if missing := told(key for c in self._channels for key in c.missing_chunks(range(self.n_frames))):
+        if missing := describe_missing(key for c in self._channels for key in c.missing_chunks(range(self.n_frames))):
             raise MovieError(
                 f"{self.name}: {missing}. Copy the movie again, or use --allow-missing if empty chunks were never written."
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tlseg.errors import MovieError
-from tlseg.store.image.chunks import told
+from tlseg.store.image.chunks import describe_missing
 from tlseg.store.image.movie import MovieSource
 
 SEGMENTABLE = ("uint8", "uint16", "int16", "float32")
@@ -57,7 +57,7 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
     if dtype.name not in SEGMENTABLE or not dtype.isnative:
         found = f"big-endian {dtype.name}" if source.dtype.startswith(">") else dtype.name
         raise MovieError(f"{where} has {found} pixels. Expected {', '.join(SEGMENTABLE)}; convert it with: {convert}")
-    if not allow_missing and (missing := told(source.missing_chunks(frames))):
+    if not allow_missing and (missing := describe_missing(source.missing_chunks(frames))):
         raise MovieError(
             f"{where}: {missing}; a reader would see the fill value there. Expected every chunk: copy the movie again, "
             "or allow missing chunks if empty ones were never written."

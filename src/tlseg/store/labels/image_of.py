@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tlseg.store.fs.location import open_group
 from tlseg.store.image.movie import MovieSource, open_source
+from tlseg.store.labels.frames import frames_apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +60,10 @@ def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None
             note=f"The image has frames of {image.frame_shape} voxels and the labels of {labels.frame_shape}, so it was "
             "left out.",
         )
-    first = _shift(labels, image)
+    interval_s = image.interval_s if labels.interval_s else None
+    first = frames_apart(image.start_s, labels.start_s, interval_s=interval_s)
     if not 0 <= first <= image.n_frames - labels.n_frames:
         return Found(
             None, note=f"The image has {image.n_frames} frames and lacks some of the labels', so it was left out."
         )
     return Found(image, first)
-
-
-def _shift(labels: MovieSource, image: MovieSource) -> int:
-    """Frames from the image's first to the labels', by time; 0 where times are unknown."""
-    if not (image.interval_s and labels.interval_s):
-        return 0
-    return round((labels.start_s - image.start_s) / image.interval_s)

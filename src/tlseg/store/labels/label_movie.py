@@ -6,7 +6,6 @@ frames of (z, y, x) labels that are read box by box, so that no movie has to fit
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,9 +20,9 @@ import pandas as pd
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.fs.location import one_line, text_of
-from tlseg.store.fs.place import Place
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, natural_key
+from tlseg.store.labels.record import read_record, recorded_frames
 
 Labels = npt.NDArray[np.generic]
 
@@ -41,7 +40,8 @@ class LabelMovie:
     source : str
         What was opened, for messages.
     frames : tuple of int
-        Frame numbers, ascending; an OME-Zarr that starts later than its movie counts as the movie does.
+        Frame numbers, ascending. Labels in an OME-Zarr count as the image beside them does, from 0; without an image
+        from time 0, so that a part of a movie has the movie's numbers.
     frame_shape : callable
         Voxels along (z, y, x) of a frame; 2D images have one plane. Frames of a folder may differ.
     spacing_um : (z, y, x) float or None
@@ -60,6 +60,8 @@ class LabelMovie:
         Frames that the run segmented where it left out others, which are empty; none where all of them count.
     movie_frames : tuple of int
         Frames of the segmented movie that these are, where a run record says so.
+    since_0 : int or None
+        Frames from time 0 to the first of these, where the file tells.
     """
 
     source: str
@@ -74,6 +76,7 @@ class LabelMovie:
     geff: str | None = None
     segmented: tuple[int, ...] = ()
     movie_frames: tuple[int, ...] = ()
+    since_0: int | None = None
 
     @property
     def shape(self) -> Shape:
@@ -174,6 +177,7 @@ def movie_of_axes(
     chunk: Sequence[int] | None = None,
     geff: str | None = None,
     first_frame: int = 0,
+    since_0: int | None = None,
 ) -> LabelMovie:
     """Wrap an array whose axes are given by letter, in any order of t, c, z, y, x with at most one channel.
 
@@ -183,7 +187,7 @@ def movie_of_axes(
         Anything with `shape` that is sliced like numpy.
     axes : str
         One letter for each axis.
-    source, spacing_um, geff
+    source, spacing_um, geff, since_0
         See `LabelMovie`.
     chunk : sequence of int, optional
         Voxels per chunk along `axes`.
@@ -219,6 +223,7 @@ def movie_of_axes(
         spacing_um=spacing_um,
         chunk=None if per_axis is None else (per_axis.get("z", 1), per_axis["y"], per_axis["x"]),
         geff=geff,
+        since_0=since_0,
     )
 
 
@@ -254,12 +259,9 @@ def _chosen_frames(movie: LabelMovie) -> range:
     """Frames of its movie that the run record beside an OME-Zarr's labels names; none where there is no such record."""
     root, _, name = movie.source.rpartition("/labels/")
     try:
-        record = json.loads((Place(root) / "tlseg" / name / "run.json").read_text()) if root else {}
-        first, stop = map(int, record["fingerprint"]["frames"])
-    except (OSError, ValueError, KeyError, TypeError):  # labels of anyone's have no record, or one of another kind
+        return recorded_frames(read_record(root, name) if root else {}, len(movie.frames))
+    except (LabelError, MovieError):  # beside labels of anyone's may lie a record of another kind
         return range(0)
-    alone = stop - first == len(movie.frames)
-    return range(first, stop) if 0 <= first < stop and (alone or stop <= len(movie.frames)) else range(0)
 
 
 def _open_tiff(path: Path) -> LabelMovie:

@@ -11,14 +11,16 @@ import pandas as pd
 import zarr
 from numpy.typing import NDArray
 
-from tlseg.errors import LabelError
+from tlseg.errors import LabelError, MovieError
 from tlseg.store.fs.location import child_of, is_url, open_group, resolve
 from tlseg.store.fs.place import Place
 from tlseg.store.image.arrays import read_json
 from tlseg.store.image.metadata import ImageMetadata, parse_image
+from tlseg.store.labels.frames import first_frame, frames_since_0
 from tlseg.store.labels.graph import AGAIN, read_graph, read_metadata
 from tlseg.store.labels.label_movie import LabelMovie, movie_of_axes
 from tlseg.store.labels.tracks import graph_of
+from tlseg.store.labels.values import as_labels
 
 _LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
 
@@ -43,7 +45,8 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
     names = _label_names(node)
     if names:
         chosen = _choose(names, name, prefer, path)
-        return _movie_of_multiscale(_group(node, f"labels/{chosen}"), f"{path}/labels/{chosen}", _geff(path, chosen))
+        source = f"{path}/labels/{chosen}"
+        return _movie_of_multiscale(_group(node, f"labels/{chosen}"), source, _geff(path, chosen), root=node)
     if "multiscales" not in attributes:
         raise LabelError(
             f"{path} is a zarr group without labels: no `labels/` and no `multiscales`. Give the group that holds them."
@@ -56,8 +59,9 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
             f"{path} is an image without labels: no `labels/`, and no `image-label` in its metadata. Segment it first, or "
             f"give a group that holds labels. If its own numbers are labels, give the array: {path}/{level}."
         )
-    geff = _geff(root, own_name) if below else None
-    return _movie_of_multiscale(node, path, geff)
+    if not below:
+        return _movie_of_multiscale(node, path, None, root=None)
+    return _movie_of_multiscale(node, path, _geff(root, own_name), root=open_group(root))
 
 
 def read_geff_links(path: str) -> pd.DataFrame:
@@ -107,8 +111,10 @@ def read_geff_links(path: str) -> pd.DataFrame:
 
 def _are_labels(values: NDArray[Any]) -> bool:
     """Whether values are whole numbers from 0, and not all of them background, as those of a lost chunk are."""
-    whole = values.dtype.kind in "iuf" and np.array_equal(values, np.round(values))
-    return whole and bool(values.min() >= 0 and values.max() > 0)
+    try:
+        return bool(as_labels(values, where="A graph").max() > 0)
+    except LabelError:
+        return False
 
 
 def _open(path: str) -> zarr.Group | zarr.Array[Any]:
@@ -159,7 +165,8 @@ def _choose(names: list[str], name: str | None, prefer: Sequence[str], path: str
     return wanted
 
 
-def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None) -> LabelMovie:
+def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None, *, root: zarr.Group | None) -> LabelMovie:
+    """Open a label image; `root` is the group whose labels it is one of."""
     image = parse_image(dict(group.attrs), where=source)
     array = child_of(group, image.paths[0])
     if not isinstance(array, zarr.Array):
@@ -173,16 +180,19 @@ def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None) -> La
         spacing_um=None if image.spacing_problem else image.spacing_um(),
         chunk=array.shards or array.chunks,
         geff=geff,
-        first_frame=_first_frame(image),
+        first_frame=first_frame(image, _image_beside(root)),
+        since_0=frames_since_0(image),
     )
 
 
-def _first_frame(image: ImageMetadata) -> int:
-    """Frame of the movie at which labels of a part of it start; 0 where time is unknown or between frames."""
-    if not image.interval_s:
-        return 0
-    first = image.start_s() / image.interval_s
-    return round(first) if first > 0 and abs(first - round(first)) < 1e-6 * max(1.0, first) else 0
+def _image_beside(root: zarr.Group | None) -> ImageMetadata | None:
+    """Describe the image of a group that holds labels; None where there is none that can be told."""
+    if root is None or "multiscales" not in _ome(root):
+        return None
+    try:
+        return parse_image(dict(root.attrs), where=str(root.store_path))
+    except MovieError:  # a damaged image does not keep its labels from being read
+        return None
 
 
 def _movie_of_array(array: zarr.Array[Any], source: str) -> LabelMovie:

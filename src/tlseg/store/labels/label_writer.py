@@ -21,7 +21,7 @@ from tlseg.store.image.arrays import PyramidArrays, ensure_arrays, read_json, re
 from tlseg.store.image.metadata import Json, image_axes, write_multiscales
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.image.pyramid import Pyramid, plan_pyramid, pyramid_like
-from tlseg.store.locks.turn import turn
+from tlseg.store.locks.group_lock import turn
 
 LabelMode = Literal["new", "resume", "overwrite"]
 MAX_LABEL = np.iinfo(np.uint32).max

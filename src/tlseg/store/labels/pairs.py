@@ -1,6 +1,6 @@
 """Where is there something to learn from? Images with instance labels, in every layout that is understood.
 
-A pair is one stack and its labels; a movie gives one for every frame that has labels.
+A pair is one stack and its labels; a movie gives one for every frame that has labels. Both are of the same time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from tlseg.geometry import Box, Spacing
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.movie import open_source
 from tlseg.store.image.stacks import PairPath, bbbc050_pairs, ctc_pairs, folder_pairs, read_stack
+from tlseg.store.labels.image_of import image_of
 from tlseg.store.labels.label_movie import LabelMovie, open_label_movie
+from tlseg.store.labels.values import as_labels
 
 PREFERRED_LABELS = ("truth", "nuclei")
 
@@ -65,12 +67,14 @@ def find_pairs(
 
 
 def read_pair(pair: PairPath) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Read one pair: image and labels, both (z, y, x) and as stored.
+    """Read one pair: image as it is stored and labels as whole numbers, both (z, y, x).
 
     Raises
     ------
     TrainingError
-        When they differ in shape, or labels are no whole numbers or below 0.
+        When they differ in shape.
+    LabelError
+        When labels are none.
     """
     if is_zarr(pair.image):
         source, movie = open_source(pair.image, channel=pair.channel), open_label_movie(pair.labels)
@@ -80,29 +84,29 @@ def read_pair(pair: PairPath) -> tuple[NDArray[Any], NDArray[Any]]:
         image, labels = read_stack(pair.image), read_stack(pair.labels)
     if image.shape != labels.shape:
         raise TrainingError(f"{pair.name}: the image is {image.shape} and its labels are {labels.shape}.")
-    if labels.dtype.kind not in "iu":
-        raise TrainingError(f"{pair.name}: labels are {labels.dtype}; whole numbers are expected, 0 for background.")
-    if labels.size and labels.min() < 0:
-        raise TrainingError(
-            f"{pair.name}: labels go down to {labels.min()}; 0 is background and nuclei count from 1. Write what is no "
-            "nucleus as 0."
-        )
-    return image, labels
+    return image, as_labels(labels, where=f"{pair.name}, {pair.labels},")
 
 
 def _movie_pairs(
     path: Path, *, spacing_um: Spacing | None, labels: str | None, channel: int | str | None
 ) -> list[PairPath]:
     """Frames of an OME-Zarr movie that have labels; empty frames count as not labelled."""
-    source = open_source(path, channel=channel)
     movie = open_label_movie(path, name=labels, prefer=PREFERRED_LABELS)
+    root = Path(movie.source.rpartition("/labels/")[0] or path)
+    found = image_of(open_source(movie.source), str(root), channel=channel)
+    source = found.image
+    if source is None or movie.source == source.url:
+        why = found.note or "There is no image beside them."
+        raise TrainingError(
+            f"{movie.source} are labels without their image: {why} Give a movie with labels of its own."
+        )
     if source.is_2d:
         raise TrainingError(f"{path} is a 2D movie; the networks learn from stacks (z, y, x).")
     if spacing_um is None and source.spacing_problem:
         raise TrainingError(
             f"{path} has {source.spacing_problem}. Give the voxel size in micrometres with --spacing Z,Y,X."
         )
-    group = path.name.removesuffix(".zarr").removesuffix(".ome")
+    group = root.name.removesuffix(".zarr").removesuffix(".ome")
     frames = [t for t in movie.frames if _read_labels(movie, t).any()]
     if not frames:
         raise TrainingError(f"No frame of {movie.source} has labels. Choose other labels, or leave this movie out.")
@@ -110,7 +114,7 @@ def _movie_pairs(
         PairPath(
             name=f"{group}_t{t:03d}",
             group=group,
-            image=path,
+            image=root,
             labels=Path(movie.source),
             spacing_um=spacing_um or source.spacing_um,
             frame=t,

@@ -5,19 +5,23 @@ Only finished labels open; nothing is read before it is asked for.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlseg.errors import LabelError, MovieError
-from tlseg.store.fs.location import one_line, open_group, resolve
+from tlseg.errors import LabelError
+from tlseg.store.fs.location import open_group, resolve
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import open_movie
+from tlseg.store.labels.record import read_record
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray
+
+
+DEFAULT = "nuclei"
+"""Name of labels where nobody gave another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Result:
         return read_tracks(graph)
 
 
-def open_result(path: str | Path | Place, *, name: str = "nuclei") -> Result:
+def open_result(path: str | Path | Place, *, name: str = DEFAULT) -> Result:
     """Open the result of a run.
 
     Parameters
@@ -105,6 +109,13 @@ def open_result(path: str | Path | Place, *, name: str = "nuclei") -> Result:
     return Result(place, name, image, open_movie(f"{place}/labels/{name}"), read_record(place, name))
 
 
+def as_result(result: str | Path | Place | Result, *, name: str | None = None) -> Result:
+    """Return what `open_result` gave, or open it; of the labels called `name`, or else those it has, or "nuclei"."""
+    if not isinstance(result, Result):
+        return open_result(result, name=DEFAULT if name is None else name)
+    return result if name in (None, result.name) else open_result(result.path, name=str(name))
+
+
 def _finished(group: Any) -> list[str]:
     try:
         ome = dict(group["labels"].attrs).get("ome", {})
@@ -112,19 +123,3 @@ def _finished(group: Any) -> list[str]:
         return []
     names = ome.get("labels", []) if isinstance(ome, dict) else []
     return [str(n) for n in names] if isinstance(names, list) else []
-
-
-def read_record(place: str, name: str) -> dict[str, Any]:
-    """Record of the run that made these labels; empty where there is none."""
-    path = Place(place) / "tlseg" / name / "run.json"
-    try:
-        record: Any = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise MovieError(f"{path} cannot be read ({one_line(error)}).") from error
-    except ValueError as error:
-        raise LabelError(f"{path} is no run record ({one_line(error)}). It is damaged; run again.") from error
-    if not isinstance(record, dict):
-        raise LabelError(f"{path} is no run record (it holds no object). It is damaged; run again.")
-    return record

@@ -21,7 +21,7 @@ from tlseg.store.fs.location import check_name, child_of, one_line, open_group, 
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.fs.retry import again
 from tlseg.store.image.arrays import refresh_consolidated
-from tlseg.store.locks.turn import turn
+from tlseg.store.locks.group_lock import turn
 
 FILE = "table.parquet"
 

@@ -19,8 +19,8 @@ from tlseg.errors import LabelError
 from tlseg.geometry import Spacing
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.labels.graph import read_graph, read_metadata
+from tlseg.store.locks.group_lock import turn
 from tlseg.store.locks.swap import swap
-from tlseg.store.locks.turn import turn
 
 FOLDER = "tracks.geff"
 _METADATA = (".zattrs", ".zgroup", ".zmetadata")

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError, ResumeError, RunError
 from tlseg.store.fs.atomic import write_atomically
 from tlseg.store.working.folder import make_private
+from tlseg.store.working.names import Table
 
 FINGERPRINT = "fingerprint.json"
 LABELS = "labels"
@@ -36,7 +37,7 @@ LABELS = "labels"
 LEASE = re.compile(r"[0-9a-f]{12}")
 """Names of the folders of runs."""
 
-OF_THE_RUN = ("statistics", "arrays", "output")
+OF_THE_RUN = (Table.STATISTICS, Table.ARRAYS, Table.OUTPUT)
 """Tables that stay when a frame is done again: they speak of the movie or of the whole run."""
 
 
@@ -134,6 +135,21 @@ class Scratch:
             raise LabelError(
                 f"{self.folder} cannot be written to ({error.strerror}). Write elsewhere with --out."
             ) from error
+        return new
+
+    def renew(self, fingerprint: Mapping[str, Any], *, without: Collection[str]) -> Scratch:
+        """Go on under another fingerprint with all that is here, but the tables named in `without`.
+
+        The lease is new, so that no task of the run as it was before writes one of these tables again. Where this is cut
+        short, the next start finds nothing done.
+        """
+        new = Scratch(self.folder, uuid4().hex[:12])
+        path = Path(self.folder) / FINGERPRINT
+        document = {**(_read_json(path) or {}), "lease": new.lease, "fingerprint": dict(fingerprint)}
+        self.path.rename(new.path)
+        for table in without:
+            shutil.rmtree(new.path / "tables" / table, ignore_errors=True)
+        write_atomically(path, json.dumps(document, indent=2).encode())
         return new
 
     def hold(self) -> None:

@@ -27,6 +27,7 @@ from tlseg.store.image.metadata import Json, image_axes, write_multiscales
 from tlseg.store.image.movie import MovieSource, address_of, open_source
 from tlseg.store.image.pyramid import Pyramid, downsample_labels, plan_pyramid
 from tlseg.store.labels.label_writer import existing_labels, pyramid_beside
+from tlseg.store.working.names import Begun, Table
 from tlseg.store.working.scratch import LABELS, Scratch
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Unfinished:
         if Scratch.at(scratch.folder).lease != scratch.lease:
             return "final" if self._over() else None
         # A frame is written before it is dropped, so a look in this order never misses both.
-        if len(scratch.done("write", frame)) == len(self.pyramid.regions):
+        if len(scratch.done(Table.WRITE, frame)) == len(self.pyramid.regions):
             return "final"
         here = scratch.holds(LABELS, frame - self.frames.start) and self._is_labelled(frame)
         return "provisional" if here else None
@@ -153,8 +154,8 @@ class Unfinished:
     def _is_labelled(self, frame: int) -> bool:
         """Whether every block is done; tables of the stages after that say so in one look."""
         scratch, blocks = self.scratch, len(Grid(self.source.frame_shape, self.block))
-        whole = scratch.has("objects", frame, 0) or scratch.has("components", frame, 0)
-        return whole or len(scratch.done("flood", frame)) == blocks
+        whole = scratch.has(Table.OBJECTS, frame, 0) or scratch.has(Table.COMPONENTS, frame, 0)
+        return whole or len(scratch.done(Table.FLOOD, frame)) == blocks
 
     def _over(self) -> bool:
         """Whether the run came to its end: its working files are gone, and its labels are listed."""
@@ -195,15 +196,13 @@ def find_unfinished(path: str, name: str, *, folder: str) -> Unfinished | None:
         If its movie cannot be read, or was replaced since it began.
     """
     scratch = Scratch.at(folder)
-    told = scratch.fingerprint()
-    if told is None or not scratch.lease:
+    begun = Begun.of(scratch.fingerprint())
+    if begun is None or not scratch.lease:
         return None
-    movie = told["input"]
-    source = open_source(address_of(movie, root=path), channel=int(movie["channel"]))
-    if json.loads(json.dumps(source.identity(root=path))) != movie:
+    source = open_source(address_of(begun.movie, root=path), channel=int(begun.movie["channel"]))
+    if json.loads(json.dumps(source.identity(root=path))) != begun.movie:
         raise MovieError(f"{source.url} was replaced since the run in {path} began, so its labels do not fit it.")
-    z, y, x = told["block"]
-    return Unfinished(path, name, scratch, source, range(*told["frames"]), (z, y, x))
+    return Unfinished(path, name, scratch, source, begun.frames, begun.block)
 
 
 def describe(scratch: Scratch, source: MovieSource, frames: range) -> None:

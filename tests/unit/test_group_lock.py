@@ -12,8 +12,8 @@ import pytest
 
 from tlseg.errors import RunError
 from tlseg.store.fs.place import Place
-from tlseg.store.locks import turn as module
-from tlseg.store.locks.turn import TURN, turn
+from tlseg.store.locks import group_lock as module
+from tlseg.store.locks.group_lock import TURN, turn
 
 
 @pytest.fixture

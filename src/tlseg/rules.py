@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from tlseg.errors import ModelError
+from tlseg.errors import ModelError, TlsegError
 
 MOST = sys.float_info.max
 """Above are infinity and whole numbers that no float holds; not-a-number is never below."""
@@ -24,10 +24,16 @@ class Rule:
     holds: Callable[[Any], bool]
     expected: str
 
-    def check(self, name: str, value: Any) -> None:
-        """Raise `ModelError` with the name of the field, its value and what was expected."""
+    def check(self, name: str, value: Any, *, error: type[TlsegError] = ModelError) -> None:
+        """Raise `error` with the name of the field, its value and what was expected."""
         if not self.holds(value):
-            raise ModelError(f"{name} is {_short(value)}; expected is {self.expected}.")
+            raise error(f"{name} is {_short(value)}; expected is {self.expected}.")
+
+
+def check_fields(settings: object, rules: Mapping[str, Rule], *, error: type[TlsegError]) -> None:
+    """Raise `error` for the first field of `settings` that is not as its rule says."""
+    for name, rule in rules.items():
+        rule.check(name, getattr(settings, name), error=error)
 
 
 def one_of(*choices: Any) -> Rule:
@@ -42,14 +48,29 @@ def between(low: float, high: float) -> Rule:
     return Rule(lambda v: _is_number(v) and low <= v <= high, f"a number from {low:g} to {high:g}")
 
 
+def inside(low: float, high: float) -> Rule:
+    """A number between these, and neither of them."""
+    return Rule(lambda v: _is_number(v) and low < v < high, f"a number above {low:g} and below {high:g}")
+
+
 def below_1() -> Rule:
     """A number from 0 on that is less than 1."""
     return Rule(lambda v: _is_number(v) and 0 <= v < 1, "a number from 0 to less than 1")
 
 
+def number() -> Rule:
+    """Any number that is one."""
+    return Rule(lambda v: _is_number(v) and -MOST <= v <= MOST, "a finite number")
+
+
+def at_least(least: float) -> Rule:
+    """A number that is no less than this."""
+    return Rule(lambda v: _is_number(v) and least <= v <= MOST, f"a number of at least {least:g}")
+
+
 def at_least_0() -> Rule:
     """A number that is no less than 0."""
-    return Rule(lambda v: _is_number(v) and 0 <= v <= MOST, "a number of at least 0")
+    return at_least(0)
 
 
 def positive() -> Rule:
@@ -60,6 +81,33 @@ def positive() -> Rule:
 def whole(least: int) -> Rule:
     """A whole number that is no less than this."""
     return Rule(lambda v: _is_whole(v) and v >= least, f"a whole number of at least {least}")
+
+
+def whole_between(low: int, high: int) -> Rule:
+    """A whole number of this range, both ends included."""
+    return Rule(lambda v: _is_whole(v) and low <= v <= high, f"a whole number from {low} to {high}")
+
+
+def or_none(rule: Rule) -> Rule:
+    """What the rule says, or nothing at all."""
+    return Rule(lambda v: v is None or rule.holds(v), f"{rule.expected}, or None")
+
+
+def rising(rule: Rule) -> Rule:
+    """Two values, each as the rule says, the smaller one first."""
+
+    def holds(values: Any) -> bool:
+        return _is_list(values) and len(values) == 2 and all(rule.holds(v) for v in values) and values[0] <= values[1]
+
+    return Rule(holds, f"two, the smaller one first, each {rule.expected}")
+
+
+def two(rule: Rule) -> Rule:
+    """Two values, each as the rule says."""
+    return Rule(
+        lambda v: _is_list(v) and len(v) == 2 and all(rule.holds(one) for one in v),
+        f"two, each {rule.expected}",
+    )
 
 
 def three(rule: Rule) -> Rule:

@@ -46,13 +46,13 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class Workers:
     """The workers of a cluster at one moment."""
 
-    workers: tuple[Worker, ...]
+    all: tuple[Worker, ...]
 
     @classmethod
-    def of(cls, client: Client) -> Crew:
+    def of(cls, client: Client) -> Workers:
         """Ask the scheduler."""
         known = client.scheduler_info(n_workers=-1)["workers"]
         return cls(
@@ -64,18 +64,18 @@ class Crew:
 
     def roles(self) -> frozenset[Needs]:
         """Needs that some workers are there for."""
-        return frozenset(needs for needs, name in RESOURCE.items() if any(w.offers.get(name) for w in self.workers))
+        return frozenset(needs for needs, name in RESOURCE.items() if any(w.offers.get(name) for w in self.all))
 
-    def hands(self, needs: Needs, roles: frozenset[Needs]) -> int:
+    def slots(self, needs: Needs, roles: frozenset[Needs]) -> int:
         """Tasks that can run at once, given which roles there are."""
         if needs in roles:
-            return int(sum(w.offers.get(RESOURCE[needs], 0) for w in self.workers))
-        return sum(w.threads for w in self.workers)
+            return int(sum(w.offers.get(RESOURCE[needs], 0) for w in self.all))
+        return sum(w.threads for w in self.all)
 
-    def members(self, needs: Needs) -> tuple[Worker, ...]:
+    def serving(self, needs: Needs) -> tuple[Worker, ...]:
         """Workers that would be given such a task."""
-        named = tuple(w for w in self.workers if w.offers.get(RESOURCE[needs]))
-        return named or self.workers
+        named = tuple(w for w in self.all if w.offers.get(RESOURCE[needs]))
+        return named or self.all
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def site_here(device: Device) -> Site:
     return Site(resolve_device(device), cores(), memory_per_worker(1))
 
 
-def site_of(client: Client, crew: Crew, device: Device) -> Site:
+def site_of(client: Client, workers: Workers, device: Device) -> Site:
     """Site of a cluster: the device its network workers share, and the memory of its smallest worker per thread.
 
     Raises
@@ -119,10 +119,8 @@ def site_of(client: Client, crew: Crew, device: Device) -> Site:
                 f"Worker {address} on {what.host} has tlseg {what.version}, this is {__version__}. Install the same version "
                 "on every machine."
             )
-    limits = [
-        (w.memory_bytes or found[w.address].memory_bytes) // w.threads for w in crew.workers if w.address in found
-    ]
-    return Site(_device(crew, found, device), 1, min(limits, default=memory_per_worker(1)))
+    limits = [(w.memory_bytes or found[w.address].memory_bytes) // w.threads for w in workers.all if w.address in found]
+    return Site(_device(workers, found, device), 1, min(limits, default=memory_per_worker(1)))
 
 
 def cores() -> int:
@@ -155,11 +153,11 @@ def _ask(client: Client) -> dict[str, Found]:
     return {address: answer for address, answer in answers.items() if isinstance(answer, Found)}
 
 
-def _device(crew: Crew, found: Mapping[str, Found], device: Device) -> Literal["cpu", "cuda"]:
+def _device(workers: Workers, found: Mapping[str, Found], device: Device) -> Literal["cpu", "cuda"]:
     """Where networks run: the same kind of device on every worker that may be given them."""
     if device == "cpu":
         return "cpu"
-    asked = [w.address for w in crew.members("network") if w.address in found]
+    asked = [w.address for w in workers.serving("network") if w.address in found]
     without = [address for address in asked if not found[address].gpus]
     if not without and asked:
         return "cuda"

@@ -1,0 +1,195 @@
+"""A run that was checked and planned for those who do it, worked out from metadata alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from tlseg.config import Frames, LabelSettings
+from tlseg.geometry import Shape, Spacing, voxels_for
+from tlseg.label.block import detect_halo
+from tlseg.models.bundle import BUNDLED, Model
+from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, choose_cut, make_plan
+from tlseg.predict.infer import Device, resolve_device, window_bytes
+from tlseg.predict.maps import lattice_for
+from tlseg.run.components import check_memory
+from tlseg.run.context import RunContext, network_roles
+from tlseg.run.request import CheckedRequest, Request, check
+from tlseg.run.tables import FORMAT
+from tlseg.run.tasks.compute import Compute
+from tlseg.run.tasks.workers import Site, cores, memory_per_worker
+from tlseg.store.labels.label_writer import pyramid_beside
+from tlseg.store.working.names import BLOCK, Begun
+from tlseg.store.working.scratch import Scratch
+
+HALO_OVER = (1, 2, 4)
+"""What the halo and margin of the settings may be divided by where memory is short; both grow where they must."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run that can start: what was asked for, what its tasks need to know, and how the work is cut."""
+
+    checked: CheckedRequest
+    run: RunContext
+    plan: Plan
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that decides what is in the scratch store and the result; another fingerprint is another run."""
+        run = self.run
+        return {**self.checked.deciding(), "working_tables": FORMAT, BLOCK: list(run.block), "device": run.device}
+
+    def with_scratch(self, scratch: Scratch) -> PlannedRun:
+        """Return the same run with other working files."""
+        return replace(self, run=replace(self.run, scratch=scratch))
+
+
+@dataclass(frozen=True, slots=True)
+class MoviePlan:
+    """What segmenting a movie would do.
+
+    Attributes
+    ----------
+    movie : str
+    spacing_um : (z, y, x)
+    is_2d : bool
+        Whether it can only be planned: segmenting needs a 2D model.
+    device : {"cpu", "cuda"}
+        Where networks would run.
+    plan : Plan
+        Blocks, tasks, memory and bytes.
+    """
+
+    movie: str
+    spacing_um: Spacing
+    is_2d: bool
+    device: Literal["cpu", "cuda"]
+    plan: Plan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"movie": self.movie, "spacing_um": self.spacing_um, **self.plan.to_dict()}
+
+
+def prepare(request: Request, compute: Compute, *, for_planning: bool = False) -> PlannedRun:
+    """Check a request and plan for this machine; reads metadata only and writes nothing.
+
+    The `workers` processes share the memory, 0 is this one. For `for_planning` see `check`.
+    """
+    checked = check(request, for_planning=for_planning)
+    threads = 1 if compute.workers else cores()
+    site = Site(resolve_device(compute.device), threads, memory_per_worker(max(1, compute.workers)))
+    return plan_for(checked, compute.limited(site))
+
+
+def plan_for(checked: CheckedRequest, site: Site) -> PlannedRun:
+    """Work out blocks and memory for those who do the work.
+
+    Raises
+    ------
+    PlanError
+        When it does not fit.
+    ModelError
+        When the weights are damaged.
+    """
+    source, spec, shape, limit = checked.source, checked.spec, checked.source.frame_shape, site.memory_bytes
+    if checked.settings.method == "components":
+        check_memory(shape, limit_bytes=limit)
+    settings = [_with_halo_over(checked.settings, n) for n in HALO_OVER]
+    halos = [voxels_for(s.halo_um, source.spacing_um) for s in settings]
+    seen = detect_halo(checked.settings, source.spacing_um)
+    block, chosen = choose_cut(
+        shape,
+        halos=halos,
+        seen=seen,
+        limit_bytes=limit,
+        block=checked.block or _block_of_unfinished(checked),
+    )
+    roles = network_roles(checked.settings)
+    for role in roles:
+        checked.model.network(role)  # damaged weights are found before any work
+    lattices = {role: lattice_for(spec, role, shape=shape, spacing_um=source.spacing_um) for role in roles}
+    one_window = max(window_bytes(lattices[role].shape, spec.networks[role].architecture) for role in roles)
+    run = RunContext(
+        source=source,
+        frames=checked.frames,
+        scratch=Scratch.at(checked.working_files),
+        model_folder=model_location(checked.model),
+        model_digest=checked.model.digest,
+        spec=spec,
+        settings=settings[chosen],
+        block=block,
+        device=site.device,
+        threads=min(site.threads, max(1, (limit - BASE_BYTES) // one_window)),
+        most_voxels=most_voxels(limit),
+        skip=checked.skip,
+    )
+    plan = make_plan(
+        frames=len(checked.frames),
+        frame_shape=shape,
+        block=block,
+        halo=halos[chosen],
+        seen=seen,
+        windows={role: len(lattice) for role, lattice in lattices.items()},
+        window_bytes=one_window,
+        windows_at_once=run.threads if run.device == "cpu" else 1,
+        write_regions=len(pyramid_beside(source, checked.root).regions),
+        limit_bytes=limit,
+    )
+    return PlannedRun(checked, run, plan)
+
+
+def model_location(model: Model) -> str:
+    """Where a worker finds a model: a bundled one by its name, since every machine has its own copy."""
+    folder = model.folder.absolute()
+    return folder.name if folder.parent == BUNDLED.absolute() else str(folder)
+
+
+def plan_run(
+    movie: str | Path,
+    *,
+    model: str | Path = "embryo",
+    frames: Frames | None = None,
+    block: Shape | None = None,
+    workers: int = 0,
+    device: Device = "auto",
+    channel: int | str | None = None,
+    memory_limit: int | None = None,
+) -> MoviePlan:
+    """Say what segmenting a movie would do: blocks, tasks, memory and bytes; metadata is read, and nothing written.
+
+    Parameters
+    ----------
+    movie
+        OME-Zarr movie (0.4 or 0.5), path or URL.
+    model, frames, block, workers, device, channel, memory_limit
+        As for `tlseg.segment`.
+
+    Raises
+    ------
+    MovieError, ModelError, PlanError
+        For bad input, and for what would not fit.
+    """
+    request = Request(movie=movie, model=model, frames=frames, block=block, channel=channel)
+    compute = Compute(workers=workers, device=device, memory_limit=memory_limit)
+    planned = prepare(request, compute, for_planning=True)
+    source = planned.run.source
+    return MoviePlan(source.url, source.spacing_um, source.is_2d, planned.run.device, planned.plan)
+
+
+def most_voxels(limit_bytes: int) -> int:
+    """Largest crop a block may grow to within a worker's memory."""
+    return max(2**20, (limit_bytes - BASE_BYTES) // FLOOD_BYTES_PER_VOXEL)
+
+
+def _with_halo_over(settings: LabelSettings, divisor: int) -> LabelSettings:
+    return replace(settings, halo_um=settings.halo_um / divisor, margin_um=settings.margin_um / divisor)
+
+
+def _block_of_unfinished(checked: CheckedRequest) -> Shape | None:
+    """Block of a run of this movie that was stopped here: free memory may have changed since, and it goes on as it began."""
+    begun = Begun.of(Scratch.at(checked.working_files).fingerprint())
+    movie = json.loads(json.dumps(checked.source.identity(root=checked.root.url)))
+    return begun.block if begun is not None and begun.movie == movie else None

@@ -1,0 +1,192 @@
+"""What is asked of a run: as it was given, and once it was checked against the movie, the model and the destination."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tlseg import __version__
+from tlseg.config import Frames, LabelSettings, Method, SkippedFrames, as_frames, as_skipped
+from tlseg.errors import ModelError, MovieError
+from tlseg.geometry import Shape
+from tlseg.link.settings import LinkSettings
+from tlseg.models.bundle import Flips, Model, ModelSpec, load_model
+from tlseg.plan import check_block, within_frame
+from tlseg.run.checks import check_spacing, destination
+from tlseg.store.fs.location import check_name
+from tlseg.store.fs.place import Place
+from tlseg.store.image.movie import MovieSource, open_source
+from tlseg.store.image.segmentable import check_segmentable
+from tlseg.store.labels.protect import CopiedImage
+from tlseg.store.working.folder import scratch_folder
+from tlseg.store.working.names import FRAMES, INPUT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What somebody wants of a movie; where the work is done is a `Compute`.
+
+    The fields are arguments of `tlseg.segment`, and are said there.
+    """
+
+    movie: str | Path
+    out: str | Path | None = None
+    name: str = "nuclei"
+    model: str | Path = "embryo"
+    frames: Frames | None = None
+    skip_frames: SkippedFrames | None = None
+    block: Shape | None = None
+    method: Method = "qcanet"
+    channel: int | str | None = None
+    overwrite: bool = False
+    keep_maps: bool = False
+    flips: Flips | None = None
+    image: bool = True
+    allow_missing: bool = False
+    link: LinkSettings | None = None
+    repair: bool = True
+    scratch: str | Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRequest:
+    """A request that can be met; who does the work is not known yet.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    source, frames, skip
+        The movie, which of its frames, and which of these are to stay empty.
+    root
+        Group that gets the labels.
+    model, spec
+        The model, and its description with what was asked for in it.
+    settings, link
+        How maps become labels, and labels tracks.
+    block
+        Core of a block, where one was asked for, within a frame.
+    working_files
+        Folder of the working files.
+    """
+
+    request: Request
+    source: MovieSource
+    frames: range
+    skip: frozenset[int]
+    root: Place
+    model: Model
+    spec: ModelSpec
+    settings: LabelSettings
+    link: LinkSettings
+    block: Shape | None
+    working_files: str
+
+    @property
+    def name(self) -> str:
+        """Name of the labels."""
+        return self.request.name
+
+    @property
+    def folder(self) -> Place:
+        """Record, audit and event log of this run."""
+        return self.root / "tlseg" / self.name
+
+    @property
+    def beside_movie(self) -> bool:
+        """Whether labels are added to the movie itself."""
+        return self.request.out is None
+
+    @property
+    def image(self) -> bool:
+        """Whether a copy of the image belongs to the result."""
+        return self.request.image and not self.beside_movie
+
+    @property
+    def copied_image(self) -> CopiedImage:
+        """Image of the result, where `image` says that it has one."""
+        return CopiedImage(self.root, self.source, self.frames)
+
+    def deciding(self) -> dict[str, Any]:
+        """Everything that was asked for and decides what is in the result."""
+        return {
+            "tlseg": __version__,
+            INPUT: self.source.identity(root=self.root.url),
+            FRAMES: [self.frames.start, self.frames.stop],
+            "skip_frames": sorted(self.skip),
+            "model": {"name": self.spec.name, "digest": self.model.digest, "flips": self.spec.flips},
+            "settings": self.settings.deciding(),
+            "link": asdict(self.link),
+            "repair": self.request.repair,
+            "image": self.image,
+            "keep_maps": self.request.keep_maps,
+        }
+
+
+def check(request: Request, *, for_planning: bool = False) -> CheckedRequest:
+    """Check input and settings; reads metadata only, writes nothing and asks no worker.
+
+    With `for_planning`, a movie that cannot be written beside is no error, nor is one in 2D.
+
+    Raises
+    ------
+    MovieError, ModelError, PlanError, LabelError
+        When the request cannot be met.
+    """
+    check_name(request.name)
+    source = open_source(request.movie, channel=request.channel)
+    chosen = frames_of(request.frames, source.n_frames)
+    if not (for_planning and source.is_2d):
+        check_segmentable(source, chosen, allow_missing=request.allow_missing)
+    model = load_model(request.model)
+    if request.method == "qcanet" and "ndn" not in model.spec.networks:
+        raise ModelError(
+            f"The model {model.spec.name!r} has no network for centres (ndn). Use --method components, or another model."
+        )
+    check_spacing(source, model.spec)
+    spec = model.spec if request.flips is None else replace(model.spec, flips=request.flips)
+    settings = spec.label_settings(request.method)
+    root = destination(source, request.out, for_planning=for_planning)
+    block = request.block
+    if block is not None:
+        check_block(block)
+        block = within_frame(block, source.frame_shape)
+    return CheckedRequest(
+        request=request,
+        source=source,
+        frames=chosen,
+        skip=skipped_of(request.skip_frames, chosen),
+        root=root,
+        model=model,
+        spec=spec,
+        settings=settings,
+        link=(request.link or LinkSettings()).with_interval(source.interval_s),
+        block=block,
+        working_files=scratch_folder(root, request.name, request.scratch),
+    )
+
+
+def frames_of(frames: Frames | None, count: int) -> range:
+    """Frames of a movie of `count`: all, or those asked for, which must lie within it."""
+    if frames is None:
+        return range(count)
+    first, stop = as_frames(frames)
+    chosen = range(first or 0, count if stop is None else stop)
+    if not chosen.start < chosen.stop <= count:
+        raise MovieError(f"Frames {frames} were asked for, and the movie has {count}. Use a range within 0:{count}.")
+    return chosen
+
+
+def skipped_of(skip_frames: SkippedFrames | None, frames: range) -> frozenset[int]:
+    """Frames to leave empty, all of which must be among those that are segmented; some must be left to see."""
+    skipped = as_skipped(skip_frames)
+    outside = sorted(skipped - set(frames))
+    if outside:
+        raise MovieError(
+            f"Frame {outside[0]} is to be skipped, and frames {frames.start} to {frames.stop - 1} are segmented. Skip "
+            "only frames among them."
+        )
+    if len(skipped) == len(frames):
+        raise MovieError("Every frame is to be skipped; leave one to segment.")
+    return skipped

@@ -1,0 +1,67 @@
+"""Where the work of a run is done, and with what: as it was asked for, before anybody is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from tlseg.errors import PlanError
+from tlseg.predict.infer import Device
+from tlseg.run.tasks.workers import Site
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from tlseg.run.tasks.cluster import Tls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compute:
+    """One place for the work; decides speed, and of a result only the kind of device its labels were made on.
+
+    The fields are arguments of `tlseg.segment`, and are said there.
+
+    Raises
+    ------
+    PlanError
+        When nobody could do the work as asked, or several places are given.
+    """
+
+    workers: int = 0
+    scheduler: str | None = None
+    client: Client | None = None
+    cluster: str | Path | Mapping[str, Any] | None = None
+    tls: Tls | None = None
+    device: Device = "auto"
+    memory_limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Ask whether a value from Python is one that the command line could have passed."""
+        if not _is_count(self.workers, least=0):
+            raise PlanError(f"workers is {self.workers!r}. Expected a whole number of processes, 0 for this one alone.")
+        if self.device not in get_args(Device):
+            raise PlanError(f"device is {self.device!r}. Expected one of {', '.join(get_args(Device))}.")
+        if self.memory_limit is not None and not _is_count(self.memory_limit, least=1):
+            raise PlanError(
+                f"The memory limit is {self.memory_limit!r}. Expected a whole number of bytes, such as 8 * 2**30."
+            )
+        here = self.workers > 0 and self.cluster is None
+        if sum([here, self.scheduler is not None, self.client is not None, self.cluster is not None]) > 1:
+            raise PlanError("Give one of --workers and --scheduler, or --cluster, or a client, not several.")
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether workers may run on other machines."""
+        return any(place is not None for place in (self.scheduler, self.client, self.cluster))
+
+    def limited(self, site: Site) -> Site:
+        """Return a site with the memory that was asked for, where it was."""
+        return site if self.memory_limit is None else replace(site, memory_bytes=self.memory_limit)
+
+
+def _is_count(value: Any, *, least: int) -> bool:
+    """Whether a value is a whole number that is no less than this."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least

@@ -1,0 +1,49 @@
+"""The run record beside labels: how they were made, and which frames of their movie they are of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tlseg.errors import LabelError, MovieError
+from tlseg.store.fs.location import one_line
+from tlseg.store.fs.place import Place
+
+
+def read_record(place: str, name: str) -> dict[str, Any]:
+    """Record of the run that made these labels; empty where there is none.
+
+    Raises
+    ------
+    LabelError
+        If what is there is no record.
+    MovieError
+        If it cannot be read.
+    """
+    path = Place(place) / "tlseg" / name / "run.json"
+    try:
+        record: Any = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise MovieError(f"{path} cannot be read ({one_line(error)}).") from error
+    except ValueError as error:
+        raise LabelError(f"{path} is no run record ({one_line(error)}). It is damaged; run again.") from error
+    if not isinstance(record, dict):
+        raise LabelError(f"{path} is no run record (it holds no object). It is damaged; run again.")
+    return record
+
+
+def recorded_frames(record: Mapping[str, Any], n_frames: int) -> range:
+    """Frames of the movie that a run segmented; none where its record does not say so, or not of `n_frames` of labels.
+
+    Labels beside a movie hold all its frames, and those left out are empty; elsewhere they hold those segmented alone.
+    """
+    made_of = record.get("fingerprint")
+    chosen = made_of.get("frames") if isinstance(made_of, Mapping) else None
+    if not (isinstance(chosen, list) and len(chosen) == 2 and all(isinstance(v, int) for v in chosen)):
+        return range(0)
+    first, stop = chosen
+    alone = stop - first == n_frames
+    return range(first, stop) if 0 <= first < stop and (alone or stop <= n_frames) else range(0)

@@ -1,0 +1,90 @@
+"""A blank or spoilt frame is left empty when it is named, and tracks go on across it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from handmade import save_threshold_model, write_movie
+from runs import BLOCK, essence, labels_of, run, small_movie
+from tlseg.config import as_skipped
+from tlseg.errors import LabelError, MovieError
+from tlseg.store.labels.result import open_result
+
+FRAMES = 5
+
+
+@pytest.fixture
+def spoilt(tmp_path: Path) -> tuple[Path, Path]:
+    """A movie whose frames 0 and 2 are blank, and a model."""
+    values = small_movie(FRAMES)
+    values[[0, 2]] = 7
+    save_threshold_model(tmp_path / "model", window=(16, 32, 32))
+    return write_movie(tmp_path / "movie.ome.zarr", values), tmp_path / "model"
+
+
+def test_a_blank_frame_is_named_with_the_way_on(spoilt: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(MovieError, match=r"Frame 2 is constant.*--skip-frames 2\."):
+        run(*spoilt, out=tmp_path / "out.ome.zarr", skip_frames="0")
+
+
+def test_tracks_go_on_across_a_skipped_frame(spoilt: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out.ome.zarr"
+    summary = run(*spoilt, out=out, skip_frames=[0, 2])
+    labels = labels_of(out)
+    assert summary.frames == FRAMES
+    assert not labels[[0, 2]].any()
+    kept = [set(np.unique(labels[t])) - {0} for t in (1, 3, 4)]
+    assert kept[0]
+    assert kept[0] == kept[1] == kept[2]
+    assert set(open_result(out).table()["t"]) == {1, 3, 4}
+    assert open_result(out).record["fingerprint"]["skip_frames"] == [0, 2]
+
+
+def test_other_frames_are_as_they_would_be(spoilt: tuple[Path, Path], tmp_path: Path) -> None:
+    movie, model = spoilt
+    run(movie, model, out=tmp_path / "all.ome.zarr", skip_frames="0,2")
+    run(movie, model, out=tmp_path / "end.ome.zarr", frames="3:5")
+    columns = ["z", "y", "x", "volume_voxels", "intensity_sum", "seed"]
+    whole, end = (open_result(tmp_path / name).table() for name in ("all.ome.zarr", "end.ome.zarr"))
+    late = whole[whole["t"] >= 3]
+    pd.testing.assert_frame_equal(
+        late[columns].sort_values(columns).reset_index(drop=True),
+        end[columns].sort_values(columns).reset_index(drop=True),
+        check_categorical=False,
+    )
+
+
+@pytest.mark.parametrize("settings", [{"block": (16, 16, 16)}, {"method": "qcanet", "workers": 0, "block": None}])
+def test_the_cut_changes_nothing(spoilt: tuple[Path, Path], tmp_path: Path, settings: dict[str, object]) -> None:
+    run(*spoilt, out=tmp_path / "a.ome.zarr", skip_frames="0,2", block=BLOCK)
+    run(*spoilt, out=tmp_path / "b.ome.zarr", skip_frames="0,2", **settings)
+    assert essence(tmp_path / "a.ome.zarr") == essence(tmp_path / "b.ome.zarr")
+
+
+def test_the_same_command_finds_its_result_and_another_choice_does_not(
+    spoilt: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ome.zarr"
+    run(*spoilt, out=out, skip_frames="0,2")
+    assert run(*spoilt, out=out, skip_frames=(2, 0)).complete_already
+    with pytest.raises(LabelError, match="skip_frames"):
+        run(*spoilt, out=out, skip_frames="0:3")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("5", "frames 0 to 4"), ("0:5", "leave one"), ("1:1", "A:B"), ("a", "A:B"), ([-1], "A:B"), (3, "A:B")],
+)
+def test_frames_that_cannot_be_skipped(spoilt: tuple[Path, Path], tmp_path: Path, given: object, said: str) -> None:
+    with pytest.raises(MovieError, match=said):
+        run(*spoilt, out=tmp_path / "out.ome.zarr", skip_frames=given)
+    assert not (tmp_path / "out.ome.zarr").exists()
+
+
+def test_numbers_and_ranges_are_the_same() -> None:
+    assert as_skipped("17, 40:43") == as_skipped([17, 40, 41, 42]) == as_skipped(np.array([40, 41, 42, 17]))
+    assert as_skipped(None) == frozenset()
