@@ -43,7 +43,7 @@ lowest: constraints.txt pyproject.toml  ## demo and tests with the least version
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(LOWEST)/bin/python -m pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -c constraints.txt \
-	  -e . 'h5py>=3.11' 'hypothesis>=6.100' 'pytest>=8.2'
+	  -e '.[hdf5,s3]' 'hypothesis>=6.112' 'pytest>=8.2'
 	$(LOWEST)/bin/tlseg demo $(LOWEST)/demo
 	$(LOWEST)/bin/python -m pytest tests/unit $(addprefix --ignore=tests/unit/test_,$(addsuffix .py,$(NEED_EXTRAS)))
 
