@@ -63,6 +63,15 @@ def test_a_family_counted_by_hand() -> None:
     assert generations["divisions"].tolist() == [1, 1, 0]
 
 
+def test_tracks_of_unknown_generation_have_no_part_in_generations() -> None:
+    strange = [row(t, 9, volume=500, x=40.0, generation=-1) for t in (4, 5, 6)]
+    both = pd.concat([FAMILY, pd.DataFrame(strange)], ignore_index=True)
+    pd.testing.assert_frame_equal(
+        measure_criteria(both, frames=8).generations, measure_criteria(FAMILY, frames=8).generations
+    )
+    assert 9 in measure_criteria(both, frames=8).tracks["track"].tolist()
+
+
 def test_every_division_has_a_row_and_only_two_sisters_are_compared() -> None:
     third = [row(t, 6, volume=50, x=3.0, parent=1, generation=1) for t in (4, 5)]
     family = pd.concat([FAMILY[FAMILY["track"] != 5], pd.DataFrame(third)])

@@ -261,6 +261,17 @@ def test_generations_say_what_the_criteria_say() -> None:
     assert [float(v.split(" ")[0].replace(",", "")) for v in told["volume (µm³)"]] == pytest.approx(volumes, abs=0.51)
 
 
+def test_tracks_of_unknown_generation_are_left_out_and_counted() -> None:
+    strange = nuclei({7: (4, 9)}).assign(generation=-1, volume_um3=900.0)
+    both = pd.concat([FAMILY, strange], ignore_index=True)
+    tracks = history.track_table(both)
+    sheet = generation_sheet(both, tracks, CLOCK)
+    alone = generation_sheet(FAMILY, history.track_table(FAMILY), CLOCK)
+    assert (sheet.rows, sheet.ended, alone.unknown) == (alone.rows, alone.ended, "")
+    assert "1 of 7 tracks" in sheet.unknown
+    assert {"-1"}.isdisjoint(row[0] for row in sheet.rows)
+
+
 def test_generations_that_the_movie_ends_within_are_grey_and_said() -> None:
     spans = {1: (0, 2), 2: (3, 5), 3: (3, 9), 4: (6, 9), 5: (6, 9)}
     table = nuclei(spans, parents={2: 1, 3: 1, 4: 2, 5: 2})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tlseg.measure.history import complete, cycles, divisions, track_table
+from tlseg.measure.history import complete, cycles, divisions, of_known_generation, track_table
 
 QUANTITIES = ("volume_um3", "surface_um2", "elongation", "intensity_mean", "intensity_sum")
 """Columns of the nucleus table that are summed, averaged and followed, where the table has them."""
@@ -41,7 +41,7 @@ class Criteria:
         over larger, means over the first frames in which both are seen), `sister_intensity_ratio`, `sister_distance_um`,
         and `volume_ratio` (both daughters over the mother). These four are missing where daughters are not two.
     generations : DataFrame
-        One row per generation: `tracks`, `cycles` (tracks seen from division to division), `cycle_frames_mean`, `_std`,
+        One row per generation, of tracks whose generation is known: `tracks`, `cycles` (tracks seen from division to division), `cycle_frames_mean`, `_std`,
         `_min`, `_max`; `divisions`, `division_t_mean`, and `division_t_std`: their synchrony, 0 when all nuclei divide
         in the same frame. Standard deviations are of the sample, missing for fewer than two.
     """
@@ -140,6 +140,7 @@ def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame
 
 def generation_criteria(tracks: pd.DataFrame) -> pd.DataFrame:
     """Cycle lengths and synchrony, generation by generation; see `Criteria.generations`."""
+    tracks = of_known_generation(tracks)
     index = pd.Index(sorted(tracks["generation"].unique()), name="generation")
     length = cycles(tracks).groupby("generation")["length"]
     divided = tracks[tracks["divided"] >= 0].groupby("generation")["divided"]

@@ -18,11 +18,12 @@ def complete(table: pd.DataFrame) -> pd.DataFrame:
         At least `t` and `label`.
     """
     track = table["track"] if "track" in table.columns else table["label"]
+    begin = table["t"].groupby(track).transform("min")
     return table.assign(
         track=track,
         lineage=table["lineage"] if "lineage" in table.columns else track,
         parent=table["parent"] if "parent" in table.columns else 0,
-        generation=table["generation"] if "generation" in table.columns else 0,
+        generation=table["generation"] if "generation" in table.columns else np.where(begin == table["t"].min(), 0, -1),
         seed=table["seed"].astype(str) if "seed" in table.columns else "detected",
         touches_edge=table["touches_edge"].astype(bool) if "touches_edge" in table.columns else False,
     )
@@ -85,6 +86,11 @@ def gaps(table: pd.DataFrame) -> pd.DataFrame:
     missing = following - rows["t"] > 1
     found = rows[missing].assign(t_next=following[missing].astype(np.int64))
     return found.sort_values(["t", "track"], ignore_index=True)
+
+
+def of_known_generation(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose `generation` is known: below 0 are tracks of families that begin after the first frame."""
+    return rows[rows["generation"] >= 0]
 
 
 MANY_MOTHERLESS = 0.25

@@ -273,7 +273,7 @@ def _sheet(sheet: Sheet) -> Raw:
         "figure",
         tag("h3", "Generations"),
         tag("div", table, class_="scroll"),
-        tag("figcaption", ABOUT, ABOUT_ENDED if names else ""),
+        tag("figcaption", ABOUT, ABOUT_ENDED if names else "", sheet.unknown),
         class_="card generations",
     )
 
