@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tlseg.cli.common import say_motherless
 from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import MOST_ROWS, listings
@@ -22,6 +23,7 @@ from tlseg.report.pictures import Layout, spread
 from tlseg.report.pixels import grey_picture, label_colors, outline_picture
 from tlseg.report.svg import Scale, path, tag, tick_text, ticks
 from tlseg.report.timing import clock_for
+from tlseg.run.rows import count_motherless
 
 CLOCK = clock_for(10, 600.0)
 GENERATIONS = [0, 1, 2]
@@ -433,6 +435,19 @@ def test_tracks_without_a_beginning_or_an_end_are_listed() -> None:
     assert loose(table.assign(touches_edge=True)) == []
     assert history.motherless(table, first=0)["track"].tolist() == [2]
     assert history.motherless(table, first=3)["track"].tolist() == []
+
+
+def test_tracks_that_begin_at_the_edge_are_counted_and_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    table = nuclei({1: (0, 5), 2: (2, 5), 3: (3, 5), 4: (4, 5)})
+    table.loc[table["track"] == 4, "touches_edge"] = True
+    counted = count_motherless(table, first=0)
+    assert counted == {"motherless": 3, "motherless_at_edge": 1}
+    say_motherless(4, counted["motherless"], at_edge=counted["motherless_at_edge"])
+    assert (
+        "3 of 4 tracks begin in mid-movie without a mother (1 of them at the frame's edge)" in capsys.readouterr().out
+    )
+    say_motherless(4, 3, at_edge=2)
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 160, 500])

@@ -61,7 +61,8 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
         f"{done.nuclei} nuclei in {done.frames} frames, {done.tracks} tracks, {done.divisions} divisions, {done.gaps} "
         f"gaps ({done.seconds:.0f} s)."
     )
-    say_motherless(done.tracks, done.motherless, more="" if is_points(labels) else ", see the report")
+    more = "" if is_points(labels) else ", see the report"
+    say_motherless(done.tracks, done.motherless, at_edge=done.motherless_at_edge, more=more)
     for note in done.notes:
         click.echo(f"Note: {note}")
     click.echo(f"{'Tracks' if is_points(labels) else f'Labels {done.name!r}'}: {done.path}")

@@ -136,6 +136,6 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         f"{summary.nuclei} nuclei in {how_many(summary.frames, 'frame')}, {how_many(summary.tracks, 'track')}, "
         f"{how_many(summary.divisions, 'division')} ({took})."
     )
-    say_motherless(summary.tracks, summary.motherless, more=", see the report")
+    say_motherless(summary.tracks, summary.motherless, at_edge=summary.motherless_at_edge, more=", see the report")
     click.echo(f"Seams: {seam_verdict(audit)}{blocks if audit['blocks'] else ''}.")
     click.echo(f"Labels: {summary.path}/labels/{summary.name}")

@@ -94,11 +94,11 @@ def of_known_generation(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 MANY_MOTHERLESS = 0.25
-"""Share of tracks without a mother from which tracking has probably failed; few per cent are usual."""
+"""Share of tracks that come from nowhere, away from the edge, from which tracking has probably failed; few per cent are usual."""
 
 
 def motherless(table: pd.DataFrame, *, first: int) -> pd.DataFrame:
-    """First rows of the tracks that begin within the movie without a mother, and did not come in over the frame's edge.
+    """First rows of the tracks that begin within the movie without a mother; `touches_edge` tells who may have come in.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def motherless(table: pd.DataFrame, *, first: int) -> pd.DataFrame:
         First frame that was segmented: there, all tracks begin without a mother.
     """
     begin = table.sort_values(["track", "t"]).drop_duplicates("track")
-    return begin[(begin["t"] > first) & ~begin["parent"].isin(begin["track"]) & ~begin["touches_edge"]]
+    return begin[(begin["t"] > first) & ~begin["parent"].isin(begin["track"])]
 
 
 def counts(table: pd.DataFrame, frames: int) -> np.ndarray:

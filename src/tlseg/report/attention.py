@@ -114,15 +114,16 @@ def _gaps(table: pd.DataFrame) -> Listing:
 def _loose(table: pd.DataFrame, frames: range) -> Listing:
     """Tracks that begin without a mother or end without daughters within the movie, and not at the frame's edge."""
     known = table.sort_values(["track", "t"])
-    appear, end = motherless(known, first=frames[0]), known.drop_duplicates("track", keep="last")
+    begun, end = motherless(known, first=frames[0]), known.drop_duplicates("track", keep="last")
     vanish = end[(end["t"] < frames[-1]) & ~end["track"].isin(known["parent"]) & ~end["touches_edge"]]
-    found = pd.concat([appear.assign(what="begins"), vanish.assign(what="ends")])
+    found = pd.concat([begun[~begun["touches_edge"]].assign(what="begins"), vanish.assign(what="ends")])
     found = found.sort_values(["t", "track", "what"], ignore_index=True)
     return Listing(
         "loose",
         "Tracks that come from nowhere or go nowhere",
         "They begin without a mother after the first frame, or end without daughters before the last: a division or a link "
-        "was missed, or the nucleus came into view, died, or is none.",
+        "was missed, or the nucleus died, or is none. Those at the frame's edge, who may have come or gone over it, are not "
+        "listed.",
         len(found),
         _with_volume(found.head(MOST_ROWS)),
         {"what": "here it", **_volume_column(table)},

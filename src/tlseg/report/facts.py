@@ -29,9 +29,9 @@ class Facts:
     spacing_um : (z, y, x) or None
         Voxel spacing, None where the labels do not say.
     interval_s : float or None
-    instances, tracks, divisions, motherless, fallback, repaired, touching_edge : int
+    instances, tracks, divisions, motherless, motherless_at_edge, fallback, repaired, touching_edge : int
         Instances are nuclei of all frames together; the last three count instances. For tracks without a mother see
-        `history.motherless`.
+        `history.motherless`; some of them begin at the frame's edge.
     first_count, last_count : int
         Nuclei in the first and in the last of them.
     movie, model, method, device, made, version : str
@@ -57,6 +57,7 @@ class Facts:
     tracks: int
     divisions: int
     motherless: int
+    motherless_at_edge: int
     fallback: int
     repaired: int
     touching_edge: int
@@ -121,6 +122,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
     record, frames = result.record, segmented_frames(result, source)
     made_of = _mapping(record, "fingerprint")
     counts = table["t"].value_counts()
+    begun = motherless(table, first=frames[0])
     audit = record.get("audit")
     seconds = record.get("seconds")
     return Facts(
@@ -133,7 +135,8 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         instances=len(table),
         tracks=int(table["track"].nunique()),
         divisions=divisions,
-        motherless=len(motherless(table, first=frames[0])),
+        motherless=len(begun),
+        motherless_at_edge=int(begun["touches_edge"].sum()),
         fallback=int((table["seed"] == "fallback").sum()),
         repaired=int((table["seed"] == "repaired").sum()),
         touching_edge=int(table["touches_edge"].sum()),

@@ -144,8 +144,9 @@ def _motherless(facts: Facts) -> Raw | str:
     """What to know about the tracks: how many come from nowhere, loud where they are many."""
     if not facts.motherless:
         return "a nucleus between divisions"
-    many = facts.motherless > MANY_MOTHERLESS * facts.tracks
-    text = f"{facts.motherless:,} of them begin without a mother"
+    many = facts.motherless - facts.motherless_at_edge > MANY_MOTHERLESS * facts.tracks
+    edge = f" ({facts.motherless_at_edge:,} at the frame's edge)" if facts.motherless_at_edge else ""
+    text = f"{facts.motherless:,} of them begin in mid-movie without a mother{edge}"
     return tag("a", text, href="#loose", class_="doubt" if many else None)
 
 
