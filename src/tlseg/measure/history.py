@@ -94,7 +94,7 @@ def of_known_generation(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 MANY_MOTHERLESS = 0.25
-"""Share of tracks that come from nowhere, away from the edge, from which tracking has probably failed; few per cent are usual."""
+"""Share of tracks without a mother, the edge apart, from which tracking has probably failed; few per cent are usual."""
 
 
 def motherless(table: pd.DataFrame, *, first: int) -> pd.DataFrame:

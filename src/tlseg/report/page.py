@@ -20,12 +20,14 @@ from tlseg.report.facts import Facts
 from tlseg.report.generations import ABOUT, ABOUT_ENDED, Sheet
 from tlseg.report.lineage_tree import hex_color
 from tlseg.report.overlay import round_length, time_stamp
-from tlseg.report.pictures import Layout, Shot, Strip
+from tlseg.report.pictures import STEADY, Layout, Shot, Strip
 from tlseg.report.svg import Raw, join, tag
 from tlseg.report.timing import Clock
 
 MOST_NUMBERS = 30_000
 """Track numbers that can be shown over the pictures, in all frames together; with more there are none."""
+
+BRIGHTNESS = f" Black and white are set anew over {STEADY} pictures, so brightness is not comparable across the movie."
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _PRINTED = 12  # pictures on paper
@@ -52,6 +54,8 @@ class Content:
     clock : Clock
     strip : Strip
         Pictures of frames.
+    pictured : bool
+        Whether the image is in them.
     note : str
         What to know about them, may be empty.
     table : DataFrame
@@ -71,6 +75,7 @@ class Content:
     facts: Facts
     clock: Clock
     strip: Strip
+    pictured: bool
     note: str
     table: pd.DataFrame
     beside: Sequence[Panel]
@@ -183,7 +188,7 @@ def _pictures(content: Content) -> Raw:
     scale = " The bar holds in both." if strip.layout.side and facts.spacing_um else ""
     about = (
         f"Maximum along z{side if strip.layout.side else ''}; one colour is one nucleus.{scale} Arrow keys step through "
-        f"time.{every} {content.note}"
+        f"time.{every}{BRIGHTNESS if content.pictured else ''} {content.note}"
     )
     thumbs = tag(
         "div",

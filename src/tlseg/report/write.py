@@ -140,6 +140,7 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
         facts=gather_facts(result, source, table, divisions=len(divided)),
         clock=clock,
         strip=take_strip(footage_of(result, source, beneath), progress=progress),
+        pictured=beneath.image is not None,
         note=beneath.note,
         table=table,
         beside=_beside(table, divided, frames, seen, clock),
