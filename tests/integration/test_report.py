@@ -90,6 +90,7 @@ def test_the_report_says_what_the_run_said(segmented: tuple[Path, Summary]) -> N
 def test_seams_that_there_are_not_are_not_called_good(segmented: tuple[Path, Summary], tmp_path: Path) -> None:
     facts = write_report(segmented[0], out=tmp_path / "r.html").facts
     assert not facts.given
+    assert facts.mended
     assert replace(facts, audit=None).seams == "not recorded"
     assert replace(facts, audit=None, given=True).seams == "none: these labels came from elsewhere"
     wrong = {"face_voxels_compared": 2000, "face_voxels_that_disagree": 3}

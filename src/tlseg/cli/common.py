@@ -85,6 +85,11 @@ def how_many(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
+def instances_in(instances: int, frames: int) -> str:
+    """How many nuclei were found, so that nobody takes their sum over frames for how many there are."""
+    return f"{how_many(instances, 'instance')} (one nucleus in one frame) in {how_many(frames, 'frame')}"
+
+
 def frame_ranges(ranges: Iterable[tuple[int, int]]) -> str:
     """Ranges (start, stop) of frames as `--frames` takes them, single frames as their number: `0:12, 14`."""
     return ", ".join(str(a) if b == a + 1 else f"{a}:{b}" for a, b in sorted(ranges))

@@ -41,9 +41,9 @@ class Criteria:
         over larger, means over the first frames in which both are seen), `sister_intensity_ratio`, `sister_distance_um`,
         and `volume_ratio` (both daughters over the mother). These four are missing where daughters are not two.
     generations : DataFrame
-        One row per known generation: `tracks`, `cycles` (tracks seen from division to division), `cycle_frames_mean`, `_std`,
-        `_min`, `_max`; `divisions`, `division_t_mean`, and `division_t_std`: their synchrony, 0 when all nuclei divide
-        in the same frame. Standard deviations are of the sample, missing for fewer than two.
+        One row per known generation: `tracks`, `cycles` (tracks seen from division to division), `cycle_frames_mean`,
+        `_std`, `_min`, `_max`; `divisions`, `division_t_mean`, and `division_t_std`: their synchrony, 0 when all nuclei
+        divide in the same frame. Standard deviations are of the sample, missing for fewer than two.
     """
 
     frames: pd.DataFrame

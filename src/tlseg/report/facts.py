@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tlseg.measure.doubts import doubts_of
 from tlseg.measure.history import motherless
 from tlseg.store.image.movie import MovieSource, address_of
 from tlseg.store.labels.record import recorded_frames
@@ -34,7 +35,7 @@ class Facts:
         `history.motherless`; some of them begin at the frame's edge.
     first_count, last_count : int
         Nuclei in the first and in the last of them.
-    movie, model, method, device, made, version : str
+    movie, channel, model, method, device, made, version : str
         From the run record, empty where there is none.
     seconds : float or None
         How long the run took.
@@ -45,6 +46,10 @@ class Facts:
         empty where the record does not say.
     given : bool
         Whether all labels came from elsewhere and were only linked.
+    mended : bool
+        Whether repair was asked for.
+    doubts : list of str
+        What to know before any of it is believed; see `measure.doubts`.
     """
 
     path: str
@@ -64,6 +69,7 @@ class Facts:
     first_count: int
     last_count: int
     movie: str
+    channel: str
     model: str
     method: str
     device: str
@@ -73,6 +79,8 @@ class Facts:
     audit: Mapping[str, Any] | None
     repairs: Mapping[str, int]
     given: bool
+    mended: bool
+    doubts: list[str]
 
     @property
     def seams(self) -> str:
@@ -143,6 +151,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         first_count=int(counts.get(frames[0], 0)),
         last_count=int(counts.get(frames[-1], 0)),
         movie=address_of(_mapping(made_of, "input"), root=result.path),
+        channel=channel_of(record),
         model=_model(_mapping(made_of, "model")),
         method=str(_mapping(made_of, "settings").get("method", "")),
         device=str(made_of.get("device", "")),
@@ -152,7 +161,21 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         audit=audit if isinstance(audit, Mapping) else None,
         repairs={kind: int(n) for kind, n in _mapping(record, "repairs").items() if isinstance(n, int)},
         given=bool(table["seed"].isin(["given", "repaired"]).all()) and bool((table["seed"] == "given").any()),
+        mended=bool(made_of.get("repair")),
+        doubts=doubts_of(record),
     )
+
+
+def channel_of(record: Mapping[str, Any]) -> str:
+    """Channel that was segmented, such as "1 ('nuclei')"; empty where the movie has no other, or none is recorded."""
+    made_of = _mapping(_mapping(record, "fingerprint"), "input")
+    if "c" not in str(made_of.get("axes", "")) or "channel" not in made_of:
+        return ""
+    number = int(made_of["channel"])
+    names = record.get("channels")
+    if not isinstance(names, list) or not number < len(names):
+        return str(number)
+    return f"{number} ({str(names[number])!r})" if len(names) > 1 else ""
 
 
 def segmented_frames(result: Result, source: MovieSource) -> range:

@@ -128,12 +128,16 @@ def _header(content: Content) -> Raw:
         (
             "Nuclei",
             f"{facts.first_count:,} → {facts.last_count:,}",
-            f"first and last frame; {facts.instances:,} in all",
+            f"first and last frame; {_plural(facts.instances, 'instance')} (one nucleus in one frame)",
         ),
         ("Tracks", f"{facts.tracks:,}", _motherless(facts)),
         ("Divisions", f"{facts.divisions:,}", "forks of the tree below"),
-        ("Repaired", f"{facts.repaired:,}", facts.repaired_how),
-        ("Fallback", f"{facts.fallback:,}", f"no centre detected; {share}"),
+        *([("Repaired", f"{facts.repaired:,}", facts.repaired_how)] if facts.repaired or facts.mended else []),
+        *(
+            [("Fallback", f"{facts.fallback:,}", f"no centre detected; {share}")]
+            if facts.fallback or facts.model
+            else []
+        ),
         ("At the edge", f"{facts.touching_edge:,}", "instances cut by the frame"),
     ]
     made = [tag("div", tag("dt", a), tag("dd", b, tag("small", c)), class_="tile") for a, b, c in tiles]
@@ -141,8 +145,14 @@ def _header(content: Content) -> Raw:
         "header",
         tag("h1", f"{_stem(facts)}: {facts.name}"),
         tag("p", facts.path, class_="soft path"),
+        *(tag("p", doubt, class_="doubt") for doubt in facts.doubts),
         tag("dl", *made, class_="tiles"),
     )
+
+
+def _plural(number: int, what: str) -> str:
+    """`1 frame`, `2 frames`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _motherless(facts: Facts) -> Raw | str:
@@ -228,7 +238,7 @@ def _image(uri: str, alt: str, *, id_: str | None = None, class_: str | None = N
 
 def _shot_text(shot: Shot, count: int, facts: Facts) -> str:
     time = "" if not facts.interval_s else f" · {time_stamp(shot.t, interval_s=facts.interval_s)}"
-    return f"frame {shot.t}{time} · {count:,} nuclei"
+    return f"frame {shot.t}{time} · {count:,} {'nucleus' if count == 1 else 'nuclei'}"
 
 
 def _scale_bar(layout: Layout) -> Raw:
@@ -349,6 +359,7 @@ def _about(facts: Facts) -> Raw:
     spacing = " × ".join(f"{s:g}" for s in facts.spacing_um) + " µm" if facts.spacing_um else "unknown"
     rows = [
         ("Movie", facts.movie),
+        ("Channel", facts.channel),
         ("Result", facts.path),
         ("Labels", facts.name),
         ("Frame", f"{z} × {y} × {x} voxels (z, y, x)"),
