@@ -410,8 +410,10 @@ def test_listings_name_every_flag_once() -> None:
     table.loc[table["track"] == 6, "touches_edge"] = True
     found = {listing.key: listing for listing in listings(table, None, frames=range(10))}
     assert {k: v.total for k, v in found.items()} == {
+        "divisions": 2,
         "fallback": 3,
         "repaired": 1,
+        "jumps": 0,
         "gaps": 0,
         "loose": 0,
         "edge": 1,
@@ -420,6 +422,37 @@ def test_listings_name_every_flag_once() -> None:
     many = pd.concat([table.assign(label=table["label"] + 10 * i, track=table["track"] + 10 * i) for i in range(40)])
     longest = next(v for v in listings(many, None, frames=range(10)) if v.key == "fallback")
     assert (longest.total, len(longest.rows)) == (120, MOST_ROWS)
+
+
+def test_all_divisions_are_listed_the_least_certain_first() -> None:
+    links = [(2, 1, 3, 2, "division", 0.9), (2, 1, 3, 3, "division", 0.97)]
+    links += [(6, 2, 7, k, "division", c) for k, c in ((4, 0.99), (5, 0.5))]
+    edges = pd.DataFrame(links, columns=["t_a", "label_a", "t_b", "label_b", "kind", "confidence"])
+    (found,) = (v for v in listings(FAMILY, edges, frames=range(10)) if v.key == "divisions")
+    assert found.rows[["t", "track", "daughters", "sure"]].to_numpy().tolist() == [
+        [7, 2, "4, 5", "0.500"],
+        [3, 1, "2, 3", "0.900"],
+    ]
+    assert found.rows[["z", "y", "x"]].to_numpy().tolist() == [[1, 2, 3]] * 2
+    (unsure,) = (v for v in listings(FAMILY, None, frames=range(10)) if v.key == "divisions")
+    assert unsure.rows["track"].tolist() == [1, 2]
+
+
+def test_jumps_of_volume_are_listed_but_for_divisions_and_the_edge() -> None:
+    table = nuclei({1: (0, 2), 2: (3, 9), 3: (3, 9), 6: (0, 9), 7: (0, 9)}, parents={2: 1, 3: 1})
+
+    def jumps(*changes: tuple[int, int, float]) -> list[list[object]]:
+        changed = table.copy()
+        for track, t, volume in changes:
+            changed.loc[(changed["track"] == track) & (changed["t"] == t), "volume_um3"] = volume
+        changed.loc[changed["track"] == 7, "touches_edge"] = True
+        (found,) = (v for v in listings(changed, None, frames=range(10)) if v.key == "jumps")
+        return list(found.rows[["t", "track", "was", "volume"]].to_numpy().tolist())
+
+    assert jumps() == jumps((6, 5, 190.0)) == []
+    assert jumps((6, 5, 300.0)) == [[5, 6, "100", "300"], [6, 6, "300", "100"]]
+    assert jumps((6, 9, 40.0), (2, 9, 500.0)) == [[9, 2, "100", "500"], [9, 6, "100", "40"]]
+    assert jumps((1, 2, 20.0), (3, 3, 20.0), (7, 5, 900.0)) == [], "mitosis, newborn and edge"
 
 
 def test_tracks_without_a_beginning_or_an_end_are_listed() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tlseg.errors import LabelError
 from tlseg.measure.doubts import doubts_of
 from tlseg.measure.history import motherless
 from tlseg.store.image.movie import MovieSource, address_of
@@ -164,6 +165,14 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         mended=bool(made_of.get("repair")),
         doubts=doubts_of(record),
     )
+
+
+def links_of(result: Result) -> pd.DataFrame | None:
+    """Links of these labels with their confidence, None where there are none."""
+    try:
+        return result.tracks()[1]
+    except LabelError:
+        return None
 
 
 def channel_of(record: Mapping[str, Any]) -> str:

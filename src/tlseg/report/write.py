@@ -15,7 +15,7 @@ from tlseg.errors import LabelError
 from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import listings
-from tlseg.report.facts import Facts, gather_facts, segmented_frames
+from tlseg.report.facts import Facts, gather_facts, links_of, segmented_frames
 from tlseg.report.generations import about_unknown, ended_caption, ended_generations, generation_sheet
 from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import MARK, Content, Panel, build_page
@@ -147,7 +147,7 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
         tree=_tree(tracks, table, frames, clock),
         more=_more(table, tracks, divided, frames, clock),
         generations=generation_sheet(table, tracks, clock),
-        listings=listings(table, _edges(result), frames=seen),
+        listings=listings(table, links_of(result), frames=seen),
     )
 
 
@@ -222,14 +222,6 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
             "No division with two daughters was seen.",
         ),
     ]
-
-
-def _edges(result: Result) -> pd.DataFrame | None:
-    """Links of these labels, None where there are none."""
-    try:
-        return result.tracks()[1]
-    except LabelError:
-        return None
 
 
 def footage_of(result: Result, source: MovieSource, beneath: Found) -> Footage:

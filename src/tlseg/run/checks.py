@@ -82,9 +82,9 @@ def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
     z, y, x = source.spacing_um
     raise MovieError(
         f"{source.url}: with a spacing of {z:g}, {y:g}, {x:g} um (z, y, x), {found}, which is about "
-        f"{nucleus_um(spec.spacing_um):.3g} um wide to the model {spec.name!r}. It may have been given in {meant}; put it right "
-        f"with: tlseg convert {Path(source.url).name} OUT.ome.zarr --spacing Z,Y,X (micrometres). For nuclei of another size: "
-        "tlseg models rescale"
+        f"{nucleus_um(spec.spacing_um):.3g} um wide to the model {spec.name!r}. It may have been given in {meant}; put it "
+        f"right with: tlseg convert {Path(source.url).name} OUT.ome.zarr --spacing Z,Y,X (micrometres). For nuclei of "
+        "another size: tlseg models rescale"
     )
 
 
