@@ -82,7 +82,7 @@ def test_a_person_is_told_what_was_made_and_where(base: Path, tmp_path: Path) ->
     assert result.exit_code == 0
     first, second, third = result.stdout.splitlines()
     nuclei = len(open_result(tmp_path / "out.zarr").table())
-    assert first.startswith(f"{nuclei} nuclei in 1 frame, ")
+    assert first.startswith(f"{nuclei} instances (one nucleus in one frame) in 1 frame, ")
     assert "voxels disagree" in second
     assert third == f"Labels: {tmp_path / 'out.zarr/labels/nuclei'}"
 

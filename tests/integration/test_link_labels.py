@@ -467,7 +467,7 @@ def test_command_line(given: Path, tmp_path: Path) -> None:
     values = json.loads(said.stdout)
     assert (values["name"], values["gaps"], values["divisions"], values["nuclei"]) == ("cells", 0, 0, 22)
     said = cli(given, "--out", tmp_path / "b.ome.zarr", "--name", "mine", "--labels", "cells", "--max-distance", 8)
-    assert "22 nuclei in 7 frames, 5 tracks, 1 divisions, 1 gaps" in said.stdout
+    assert "22 instances (one nucleus in one frame) in 7 frames, 5 tracks, 1 division, 1 gap" in said.stdout
     bad = cli(given, "--out", tmp_path / "b.ome.zarr", "--name", "mine")
     assert (bad.exit_code, bad.stderr.count("\n")) == (2, 1)
     assert "--overwrite" in bad.stderr

@@ -24,7 +24,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from browser import Browser, find_browser, wait_until
-from handmade import save_threshold_model, write_channels
+from handmade import save_threshold_model, write_channels, write_movie
 from runs import inputs, run, small_movie
 from tlseg.cli import main
 from tlseg.errors import LabelError, MissingExtraError, RunError
@@ -150,6 +150,16 @@ def test_what_was_segmented_is_shown(third_channel: Path) -> None:
     assert copy.image is not None
     assert copy.image.channel == 0, "a copy has this channel alone"
     assert copy.window == scene.window
+
+
+def test_no_frame_is_flat_white(tmp_path: Path) -> None:
+    """Nuclei grow four times as bright while the movie goes on."""
+    frames = np.stack([small_movie(1)[0] * (1 + t) for t in range(4)]).astype(np.uint16)
+    save_threshold_model(tmp_path / "model")
+    run(write_movie(tmp_path / "movie.ome.zarr", frames), tmp_path / "model")
+    scene = open_scene(tmp_path / "movie.ome.zarr")
+    assert scene.window is not None
+    assert scene.window[1] >= np.percentile(frames[-1], 99.5)
 
 
 def test_only_this_machine_is_served(served: tuple[Scene, ng.Served]) -> None:

@@ -63,6 +63,25 @@ def test_a_family_counted_by_hand() -> None:
     assert generations["divisions"].tolist() == [1, 1, 0]
 
 
+def test_divisions_have_a_place_and_a_confidence() -> None:
+    links = [(2, 1, 3, 2, "division", 0.9), (2, 1, 3, 3, "division", 0.6), (3, 2, 4, 2, "link", 0.1)]
+    edges = pd.DataFrame(links, columns=["t_a", "label_a", "t_b", "label_b", "kind", "confidence"])
+    found = measure_criteria(FAMILY, frames=8, edges=edges).divisions.set_index("mother")
+    assert found["x_um"].tolist() == [3.0, 4.5]
+    assert found.loc[1, "confidence"] == 0.6
+    assert np.isnan(found.loc[2, "confidence"])
+    assert "confidence" not in measure_criteria(FAMILY, frames=8).divisions
+
+
+def test_tracks_of_unknown_generation_have_no_part_in_generations() -> None:
+    strange = [row(t, 9, volume=500, x=40.0, generation=-1) for t in (4, 5, 6)]
+    both = pd.concat([FAMILY, pd.DataFrame(strange)], ignore_index=True)
+    pd.testing.assert_frame_equal(
+        measure_criteria(both, frames=8).generations, measure_criteria(FAMILY, frames=8).generations
+    )
+    assert 9 in measure_criteria(both, frames=8).tracks["track"].tolist()
+
+
 def test_every_division_has_a_row_and_only_two_sisters_are_compared() -> None:
     third = [row(t, 6, volume=50, x=3.0, parent=1, generation=1) for t in (4, 5)]
     family = pd.concat([FAMILY[FAMILY["track"] != 5], pd.DataFrame(third)])

@@ -283,6 +283,18 @@ def test_tracks_split_at_divisions_and_know_their_mother() -> None:
     assert families.loc[2].tolist() == families.loc[3].tolist() == [1, 1, 1]
 
 
+def test_families_that_begin_in_mid_movie_have_no_generation() -> None:
+    early, _, _ = embryo(seed=0, count=1, cycle=6, frames=8)
+    late, _, _ = embryo(seed=1, count=1, cycle=6, frames=8)
+    late = late[late["t"] > 2].assign(x_um=late["x_um"] + 300.0, label=late["label"] + 100)
+    nodes = link_objects(pd.concat([late, early], ignore_index=True), NO_OVERLAPS).nodes
+    generations = nodes.groupby("lineage")["generation"].agg(lambda g: sorted(set(g)))
+    first = nodes.groupby("lineage")["t"].min()
+    assert generations[first[first == 0].index].tolist() == [[0, 1]]
+    assert generations[first[first > 0].index].tolist() == [[-1]] * int((first > 0).sum())
+    assert (first > 0).any()
+
+
 def test_confidence_falls_with_a_rival() -> None:
     alone = pd.DataFrame(
         {"t": [0, 1], "label": 1, "z_um": 0.0, "y_um": 0.0, "x_um": [0.0, 1.0], "volume_um3": 500.0}

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tlseg.cli.common import say_motherless
 from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import MOST_ROWS, listings
@@ -22,6 +23,7 @@ from tlseg.report.pictures import Layout, spread
 from tlseg.report.pixels import grey_picture, label_colors, outline_picture
 from tlseg.report.svg import Scale, path, tag, tick_text, ticks
 from tlseg.report.timing import clock_for
+from tlseg.run.rows import count_motherless
 
 CLOCK = clock_for(10, 600.0)
 GENERATIONS = [0, 1, 2]
@@ -261,6 +263,17 @@ def test_generations_say_what_the_criteria_say() -> None:
     assert [float(v.split(" ")[0].replace(",", "")) for v in told["volume (µm³)"]] == pytest.approx(volumes, abs=0.51)
 
 
+def test_tracks_of_unknown_generation_are_left_out_and_counted() -> None:
+    strange = nuclei({7: (4, 9)}).assign(generation=-1, volume_um3=900.0)
+    both = pd.concat([FAMILY, strange], ignore_index=True)
+    tracks = history.track_table(both)
+    sheet = generation_sheet(both, tracks, CLOCK)
+    alone = generation_sheet(FAMILY, history.track_table(FAMILY), CLOCK)
+    assert (sheet.rows, sheet.ended, alone.unknown) == (alone.rows, alone.ended, "")
+    assert "1 of 7 tracks" in sheet.unknown
+    assert {"-1"}.isdisjoint(row[0] for row in sheet.rows)
+
+
 def test_generations_that_the_movie_ends_within_are_grey_and_said() -> None:
     spans = {1: (0, 2), 2: (3, 5), 3: (3, 9), 4: (6, 9), 5: (6, 9)}
     table = nuclei(spans, parents={2: 1, 3: 1, 4: 2, 5: 2})
@@ -397,8 +410,10 @@ def test_listings_name_every_flag_once() -> None:
     table.loc[table["track"] == 6, "touches_edge"] = True
     found = {listing.key: listing for listing in listings(table, None, frames=range(10))}
     assert {k: v.total for k, v in found.items()} == {
+        "divisions": 2,
         "fallback": 3,
         "repaired": 1,
+        "jumps": 0,
         "gaps": 0,
         "loose": 0,
         "edge": 1,
@@ -407,6 +422,37 @@ def test_listings_name_every_flag_once() -> None:
     many = pd.concat([table.assign(label=table["label"] + 10 * i, track=table["track"] + 10 * i) for i in range(40)])
     longest = next(v for v in listings(many, None, frames=range(10)) if v.key == "fallback")
     assert (longest.total, len(longest.rows)) == (120, MOST_ROWS)
+
+
+def test_all_divisions_are_listed_the_least_certain_first() -> None:
+    links = [(2, 1, 3, 2, "division", 0.9), (2, 1, 3, 3, "division", 0.97)]
+    links += [(6, 2, 7, k, "division", c) for k, c in ((4, 0.99), (5, 0.5))]
+    edges = pd.DataFrame(links, columns=["t_a", "label_a", "t_b", "label_b", "kind", "confidence"])
+    (found,) = (v for v in listings(FAMILY, edges, frames=range(10)) if v.key == "divisions")
+    assert found.rows[["t", "track", "daughters", "sure"]].to_numpy().tolist() == [
+        [7, 2, "4, 5", "0.500"],
+        [3, 1, "2, 3", "0.900"],
+    ]
+    assert found.rows[["z", "y", "x"]].to_numpy().tolist() == [[1, 2, 3]] * 2
+    (unsure,) = (v for v in listings(FAMILY, None, frames=range(10)) if v.key == "divisions")
+    assert unsure.rows["track"].tolist() == [1, 2]
+
+
+def test_jumps_of_volume_are_listed_but_for_divisions_and_the_edge() -> None:
+    table = nuclei({1: (0, 2), 2: (3, 9), 3: (3, 9), 6: (0, 9), 7: (0, 9)}, parents={2: 1, 3: 1})
+
+    def jumps(*changes: tuple[int, int, float]) -> list[list[object]]:
+        changed = table.copy()
+        for track, t, volume in changes:
+            changed.loc[(changed["track"] == track) & (changed["t"] == t), "volume_um3"] = volume
+        changed.loc[changed["track"] == 7, "touches_edge"] = True
+        (found,) = (v for v in listings(changed, None, frames=range(10)) if v.key == "jumps")
+        return list(found.rows[["t", "track", "was", "volume"]].to_numpy().tolist())
+
+    assert jumps() == jumps((6, 5, 190.0)) == []
+    assert jumps((6, 5, 300.0)) == [[5, 6, "100", "300"], [6, 6, "300", "100"]]
+    assert jumps((6, 9, 40.0), (2, 9, 500.0)) == [[9, 2, "100", "500"], [9, 6, "100", "40"]]
+    assert jumps((1, 2, 20.0), (3, 3, 20.0), (7, 5, 900.0)) == [], "mitosis, newborn and edge"
 
 
 def test_tracks_without_a_beginning_or_an_end_are_listed() -> None:
@@ -422,6 +468,19 @@ def test_tracks_without_a_beginning_or_an_end_are_listed() -> None:
     assert loose(table.assign(touches_edge=True)) == []
     assert history.motherless(table, first=0)["track"].tolist() == [2]
     assert history.motherless(table, first=3)["track"].tolist() == []
+
+
+def test_tracks_that_begin_at_the_edge_are_counted_and_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    table = nuclei({1: (0, 5), 2: (2, 5), 3: (3, 5), 4: (4, 5)})
+    table.loc[table["track"] == 4, "touches_edge"] = True
+    counted = count_motherless(table, first=0)
+    assert counted == {"motherless": 3, "motherless_at_edge": 1}
+    say_motherless(4, counted["motherless"], at_edge=counted["motherless_at_edge"])
+    assert (
+        "3 of 4 tracks begin in mid-movie without a mother (1 of them at the frame's edge)" in capsys.readouterr().out
+    )
+    say_motherless(4, 3, at_edge=2)
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 160, 500])

@@ -68,13 +68,14 @@ def print_json(result: Mapping[str, Any]) -> None:
     click.echo(json.dumps(result, indent=2, default=float))
 
 
-def say_motherless(tracks: int, motherless: int, *, more: str = "") -> None:
+def say_motherless(tracks: int, motherless: int, *, at_edge: int = 0, more: str = "") -> None:
     """Say so, and what tells `more`, where tracking has probably failed."""
     from tlseg.measure.history import MANY_MOTHERLESS
 
-    if motherless > MANY_MOTHERLESS * tracks:
+    if motherless - at_edge > MANY_MOTHERLESS * tracks:
+        edge = f" ({at_edge} of them at the frame's edge)" if at_edge else ""
         click.echo(
-            f"{motherless} of {tracks} tracks begin in mid-movie without a mother: frames may be too far apart in "
+            f"{motherless} of {tracks} tracks begin in mid-movie without a mother{edge}: frames may be too far apart in "
             f"time{more}."
         )
 
@@ -82,6 +83,11 @@ def say_motherless(tracks: int, motherless: int, *, more: str = "") -> None:
 def how_many(number: int, what: str) -> str:
     """`1 frame`, `2 frames`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def instances_in(instances: int, frames: int) -> str:
+    """How many nuclei were found, so that nobody takes their sum over frames for how many there are."""
+    return f"{how_many(instances, 'instance')} (one nucleus in one frame) in {how_many(frames, 'frame')}"
 
 
 def frame_ranges(ranges: Iterable[tuple[int, int]]) -> str:

@@ -9,6 +9,8 @@ import click
 from tlseg.cli.common import (
     FiniteRange,
     SpacingType,
+    how_many,
+    instances_in,
     json_option,
     one_line_errors,
     print_json,
@@ -58,10 +60,11 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
         print_json(done.to_dict())
         return
     click.echo(
-        f"{done.nuclei} nuclei in {done.frames} frames, {done.tracks} tracks, {done.divisions} divisions, {done.gaps} "
-        f"gaps ({done.seconds:.0f} s)."
+        f"{instances_in(done.nuclei, done.frames)}, {how_many(done.tracks, 'track')}, "
+        f"{how_many(done.divisions, 'division')}, {how_many(done.gaps, 'gap')} ({done.seconds:.0f} s)."
     )
-    say_motherless(done.tracks, done.motherless, more="" if is_points(labels) else ", see the report")
+    more = "" if is_points(labels) else ", see the report"
+    say_motherless(done.tracks, done.motherless, at_edge=done.motherless_at_edge, more=more)
     for note in done.notes:
         click.echo(f"Note: {note}")
     click.echo(f"{'Tracks' if is_points(labels) else f'Labels {done.name!r}'}: {done.path}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import how_many, instances_in, json_option, one_line_errors, print_json, storage_option
 
 
 @click.command("report")
@@ -30,7 +30,9 @@ def command(result: str, name: str, out: str | None, as_json: bool) -> None:
         return
     facts = report.facts
     click.echo(
-        f"{facts.instances} nuclei in {facts.frames} frames, {facts.tracks} tracks, {facts.divisions} divisions. "
-        f"Seams: {facts.seams}."
+        f"{instances_in(facts.instances, facts.frames)}, {how_many(facts.tracks, 'track')}, "
+        f"{how_many(facts.divisions, 'division')}. Seams: {facts.seams}."
     )
+    for doubt in facts.doubts:
+        click.echo(f"Note: {doubt}")
     click.echo(f"Report: {report.path} ({report.nbytes / 1e6:.1f} MB, {report.pictures} frames shown)")

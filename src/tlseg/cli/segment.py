@@ -11,6 +11,7 @@ from tlseg.cli.common import (
     TripleType,
     goes_on_when_stopped,
     how_many,
+    instances_in,
     json_option,
     memory_option,
     missing_option,
@@ -81,7 +82,8 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     when the same command is given again; one that is complete is left as it is.
     """
     from tlseg.cli.progress import RunProgress
-    from tlseg.report.facts import seam_verdict
+    from tlseg.measure.doubts import doubts_of
+    from tlseg.report.facts import channel_of, seam_verdict
     from tlseg.run.request import Request
     from tlseg.run.segment import do_request
     from tlseg.run.tasks.cluster import Tls
@@ -133,13 +135,17 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         )
     audit = summary.audit
     blocks = f"; {audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try"
+    channel = channel_of(summary.record)
     took = (
         f"{'took ' if summary.complete_already else ''}{summary.seconds:.0f} s{', resumed' if summary.resumed else ''}"
     )
     click.echo(
-        f"{summary.nuclei} nuclei in {how_many(summary.frames, 'frame')}, {how_many(summary.tracks, 'track')}, "
+        f"{instances_in(summary.nuclei, summary.frames)}"
+        f"{f' of channel {channel}' if channel else ''}, {how_many(summary.tracks, 'track')}, "
         f"{how_many(summary.divisions, 'division')} ({took})."
     )
-    say_motherless(summary.tracks, summary.motherless, more=", see the report")
+    say_motherless(summary.tracks, summary.motherless, at_edge=summary.motherless_at_edge, more=", see the report")
+    for doubt in doubts_of(summary.record, model=options["model"]):
+        click.echo(f"Note: {doubt}")
     click.echo(f"Seams: {seam_verdict(audit)}{blocks if audit['blocks'] else ''}.")
     click.echo(f"Labels: {summary.path}/labels/{summary.name}")

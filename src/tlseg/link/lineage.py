@@ -17,6 +17,8 @@ from tlseg.link.objects import Floats, Ints
 
 NODE_COLUMNS = ("t", "label", "track", "lineage", "parent", "generation")
 LINK, GAP, DIVISION = "link", "gap", "division"
+UNKNOWN_GENERATION = -1
+"""Generation of tracks that begin after the first frame without a mother, and of all that descend from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Lineage:
     nodes
         One row per nucleus per frame, sorted by (t, label): `t, label, track, lineage, parent, generation`. `track`
         counts from 1; `parent` is the mother's track, 0 where none; `lineage` is the founding track; `generation` is
-        the number of divisions since.
+        the number of divisions since the first frame with nuclei, `UNKNOWN_GENERATION` where the founder begins later.
     edges
         One row per join, sorted: `t_a, label_a, t_b, label_b, kind, confidence`. `kind` is `link` (the next frame),
         `gap` (frames are missing in between) or `division` (mother to daughter, two rows each); confidence is in
@@ -79,7 +81,7 @@ def build_lineage(t: Ints, label: Ints, edges: Edges) -> Lineage:
     track = number[chains.heads()]
     parent_of = np.zeros(len(heads) + 1, dtype=np.int64)
     parent_of[track[edges.b[division]]] = track[edges.a[division]]
-    lineage_of, generation_of = _families(parent_of)
+    lineage_of, generation_of = _families(parent_of, begin=np.append(0, t[heads]))
     own = track[by_label]
     nodes = pd.DataFrame(
         {
@@ -141,8 +143,8 @@ def relabelled(lineage: Lineage) -> Lineage:
     )
 
 
-def _families(parent_of: Ints) -> tuple[Ints, Ints]:
-    """Founder and generation of every track, index 0 unused; steps up one generation at a time."""
+def _families(parent_of: Ints, *, begin: Ints) -> tuple[Ints, Ints]:
+    """Founder and generation of every track from mothers and first frames, index 0 unused; steps up one at a time."""
     founder = np.arange(len(parent_of), dtype=np.int64)
     generation = np.zeros(len(parent_of), dtype=np.int64)
     climbing = parent_of[founder] > 0
@@ -150,4 +152,6 @@ def _families(parent_of: Ints) -> tuple[Ints, Ints]:
         founder = np.where(climbing, parent_of[founder], founder)
         generation += climbing
         climbing = parent_of[founder] > 0
-    return founder, generation
+    # A nucleus that appears later may have divided any number of times.
+    known = begin[founder] == begin[1:].min(initial=np.iinfo(np.int64).max)
+    return founder, np.where(known, generation, UNKNOWN_GENERATION)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tlseg.measure.history import complete, cycles, divisions, track_table
+from tlseg.measure.history import complete, cycles, divisions, of_known_generation, track_table
 
 QUANTITIES = ("volume_um3", "surface_um2", "elongation", "intensity_mean", "intensity_sum")
 """Columns of the nucleus table that are summed, averaged and followed, where the table has them."""
@@ -19,6 +19,7 @@ QUANTITIES = ("volume_um3", "surface_um2", "elongation", "intensity_mean", "inte
 NEWBORN_FRAMES = 3
 """Frames after a division over which sisters are compared: one frame alone still shows the plates of mitosis."""
 
+_PLACE = ("z_um", "y_um", "x_um")
 _OF_TWO = ("sister_volume_ratio", "sister_intensity_ratio", "sister_distance_um", "volume_ratio")
 
 
@@ -37,13 +38,15 @@ class Criteria:
         a straight line through its volumes), `path_um` and `speed_um_per_frame` (of its centroid, as filmed).
     divisions : DataFrame
         One row per division: `t` (first frame of the daughters), `mother`, her `generation`, `daughters` (how many of
-        them are in the table), `daughter_1`, `daughter_2` (the first two by number, 0: none), `sister_volume_ratio` (smaller
-        over larger, means over the first frames in which both are seen), `sister_intensity_ratio`, `sister_distance_um`,
-        and `volume_ratio` (both daughters over the mother). These four are missing where daughters are not two.
+        them are in the table), `daughter_1`, `daughter_2` (the first two by number, 0: none), `z_um, y_um, x_um` (the
+        middle between them in that frame), `confidence` (of its less certain link, where links are given),
+        `sister_volume_ratio` (smaller over larger, means over the first frames in which both are seen),
+        `sister_intensity_ratio`, `sister_distance_um`, and `volume_ratio` (both daughters over the mother). These four
+        are missing where daughters are not two.
     generations : DataFrame
-        One row per generation: `tracks`, `cycles` (tracks seen from division to division), `cycle_frames_mean`, `_std`,
-        `_min`, `_max`; `divisions`, `division_t_mean`, and `division_t_std`: their synchrony, 0 when all nuclei divide
-        in the same frame. Standard deviations are of the sample, missing for fewer than two.
+        One row per known generation: `tracks`, `cycles` (tracks seen from division to division), `cycle_frames_mean`,
+        `_std`, `_min`, `_max`; `divisions`, `division_t_mean`, and `division_t_std`: their synchrony, 0 when all nuclei
+        divide in the same frame. Standard deviations are of the sample, missing for fewer than two.
     """
 
     frames: pd.DataFrame
@@ -56,7 +59,13 @@ class Criteria:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def measure_criteria(table: pd.DataFrame, *, frames: int | range, interval_s: float | None = None) -> Criteria:
+def measure_criteria(
+    table: pd.DataFrame,
+    *,
+    frames: int | range,
+    interval_s: float | None = None,
+    edges: pd.DataFrame | None = None,
+) -> Criteria:
     """Criteria of a movie.
 
     Parameters
@@ -68,13 +77,15 @@ def measure_criteria(table: pd.DataFrame, *, frames: int | range, interval_s: fl
         are empty.
     interval_s : float, optional
         Seconds from frame to frame; with it, columns in seconds stand beside those in frames.
+    edges : DataFrame, optional
+        Links with their confidence; with them, divisions have theirs.
     """
     table = complete(table).sort_values(["t", "label"], ignore_index=True)
     tracks = track_table(table)
     return Criteria(
         frames=_with_seconds(frame_criteria(table, frames=frames), interval_s),
         tracks=track_criteria(table, tracks),
-        divisions=_with_seconds(division_criteria(table, tracks), interval_s),
+        divisions=_with_seconds(division_criteria(table, tracks, edges=edges), interval_s),
         generations=_with_seconds(generation_criteria(tracks), interval_s),
     )
 
@@ -100,7 +111,7 @@ def track_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
         found[f"{name}_mean"] = groups[name].mean()
     if "volume_um3" in table.columns:
         found["volume_um3_per_frame"] = _slope(rows, "volume_um3")
-    place = [name for name in ("z_um", "y_um", "x_um") if name in table.columns]
+    place = [name for name in _PLACE if name in table.columns]
     if place:
         steps = rows[place].groupby(rows["track"]).diff()
         found["path_um"] = np.sqrt((steps**2).sum(axis=1)).groupby(rows["track"]).sum()
@@ -108,8 +119,8 @@ def track_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
     return found.reset_index()
 
 
-def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
-    """How alike are sisters, and what became of the mother's volume? See `Criteria.divisions`."""
+def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Where was each division, how alike are the sisters, what became of their mother's volume? See `Criteria.divisions`."""
     found = divisions(tracks)
     result = pd.DataFrame(
         {
@@ -121,6 +132,11 @@ def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame
             "daughter_2": np.array([(*d, 0)[1] for d in found["daughters"]], dtype=np.int64),
         }
     )
+    centre = newborn_centres(table, found)
+    for axis in centre.columns.intersection(_PLACE):
+        result[axis] = centre[axis].reindex(found["track"]).to_numpy()
+    if edges is not None:
+        result["confidence"] = division_confidence(table, edges).reindex(found["track"]).to_numpy()
     born, last = _ends(table, tracks)
     if "volume_um3" in table.columns:
         one, two = _of(born, result, "daughter_1", "volume_um3"), _of(born, result, "daughter_2", "volume_um3")
@@ -129,7 +145,7 @@ def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame
     if "intensity_mean" in table.columns:
         one, two = _of(born, result, "daughter_1", "intensity_mean"), _of(born, result, "daughter_2", "intensity_mean")
         result["sister_intensity_ratio"] = _smaller_over_larger(one, two)
-    place = [name for name in ("z_um", "y_um", "x_um") if name in table.columns]
+    place = [name for name in _PLACE if name in table.columns]
     if place:
         apart = [_of(born, result, "daughter_1", axis) - _of(born, result, "daughter_2", axis) for axis in place]
         result["sister_distance_um"] = np.sqrt(sum(a**2 for a in apart))
@@ -138,8 +154,31 @@ def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame
     return result
 
 
+def newborn_centres(table: pd.DataFrame, divided: pd.DataFrame) -> pd.DataFrame:
+    """Middle between the daughters in their first frame, in voxels and micrometres where known, by the mother's track.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A complete nucleus table.
+    divided : DataFrame
+        Divisions, see `history.divisions`.
+    """
+    known = [name for name in (*"zyx", *_PLACE) if name in table.columns]
+    first = divided[["track", "t"]].rename(columns={"track": "parent"})
+    return table.merge(first, on=["parent", "t"]).groupby("parent")[known].mean()
+
+
+def division_confidence(table: pd.DataFrame, edges: pd.DataFrame) -> pd.Series:
+    """Confidence of each division, that of the less certain daughter, by the mother's track; see `store.labels.tracks`."""
+    joins = edges[edges["kind"] == "division"].rename(columns={"t_a": "t", "label_a": "label"})
+    mothers = joins.merge(table[["t", "label", "track"]], on=["t", "label"])
+    return mothers.groupby("track")["confidence"].min()
+
+
 def generation_criteria(tracks: pd.DataFrame) -> pd.DataFrame:
     """Cycle lengths and synchrony, generation by generation; see `Criteria.generations`."""
+    tracks = of_known_generation(tracks)
     index = pd.Index(sorted(tracks["generation"].unique()), name="generation")
     length = cycles(tracks).groupby("generation")["length"]
     divided = tracks[tracks["divided"] >= 0].groupby("generation")["divided"]
@@ -170,7 +209,7 @@ def _slope(rows: pd.DataFrame, column: str) -> pd.Series:
 def _ends(table: pd.DataFrame, tracks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Means over the first frames of each daughter (those both sisters are seen in), and over the last of each mother."""
     rows = table.merge(tracks[["track", "first", "last"]], on="track")
-    numbers = [name for name in (*QUANTITIES, "z_um", "y_um", "x_um") if name in table.columns]
+    numbers = [name for name in (*QUANTITIES, *_PLACE) if name in table.columns]
     early = rows[(rows["parent"] > 0) & (rows["t"] < rows["first"] + NEWBORN_FRAMES)]
     together = early.groupby(["parent", "t"])["track"].transform("nunique") == 2
     late = rows[rows["t"] > rows["last"] - NEWBORN_FRAMES]

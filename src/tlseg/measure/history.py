@@ -18,11 +18,12 @@ def complete(table: pd.DataFrame) -> pd.DataFrame:
         At least `t` and `label`.
     """
     track = table["track"] if "track" in table.columns else table["label"]
+    begin = table["t"].groupby(track).transform("min")
     return table.assign(
         track=track,
         lineage=table["lineage"] if "lineage" in table.columns else track,
         parent=table["parent"] if "parent" in table.columns else 0,
-        generation=table["generation"] if "generation" in table.columns else 0,
+        generation=table["generation"] if "generation" in table.columns else np.where(begin == table["t"].min(), 0, -1),
         seed=table["seed"].astype(str) if "seed" in table.columns else "detected",
         touches_edge=table["touches_edge"].astype(bool) if "touches_edge" in table.columns else False,
     )
@@ -87,12 +88,17 @@ def gaps(table: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(["t", "track"], ignore_index=True)
 
 
+def of_known_generation(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose `generation` is known: below 0 are tracks of families that begin after the first frame."""
+    return rows[rows["generation"] >= 0]
+
+
 MANY_MOTHERLESS = 0.25
-"""Share of tracks without a mother from which tracking has probably failed; few per cent are usual."""
+"""Share of tracks without a mother, the edge apart, from which tracking has probably failed; few per cent are usual."""
 
 
 def motherless(table: pd.DataFrame, *, first: int) -> pd.DataFrame:
-    """First rows of the tracks that begin within the movie without a mother, and did not come in over the frame's edge.
+    """First rows of the tracks that begin within the movie without a mother; `touches_edge` tells who may have come in.
 
     Parameters
     ----------
@@ -102,7 +108,7 @@ def motherless(table: pd.DataFrame, *, first: int) -> pd.DataFrame:
         First frame that was segmented: there, all tracks begin without a mother.
     """
     begin = table.sort_values(["track", "t"]).drop_duplicates("track")
-    return begin[(begin["t"] > first) & ~begin["parent"].isin(begin["track"]) & ~begin["touches_edge"]]
+    return begin[(begin["t"] > first) & ~begin["parent"].isin(begin["track"])]
 
 
 def counts(table: pd.DataFrame, frames: int) -> np.ndarray:

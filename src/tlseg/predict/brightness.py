@@ -38,6 +38,11 @@ Read = Callable[[Box], NDArray[Any]]
 """Grey values (z, y, x) of a box of the frame."""
 
 
+def nucleus_um(grid_um: Spacing) -> float:
+    """Width of the nuclei that networks with this grid (z, y, x) know, micrometres."""
+    return float((NUCLEUS * math.prod(grid_um)) ** (1 / 3))
+
+
 def measure_brightness(
     read: Read,
     *,

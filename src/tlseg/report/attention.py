@@ -11,11 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tlseg.measure.history import gaps, motherless
+from tlseg.measure.criteria import NEWBORN_FRAMES, division_confidence, newborn_centres
+from tlseg.measure.history import divisions, gaps, motherless, track_table
 
 MOST_ROWS = 60
+MOST_DIVISIONS = 400
+"""Rows of a list; divisions are counted one by one, so more of them are shown."""
 DOUBTFUL = 0.95
 """Confidence below which a link is worth a look."""
+JUMP = 2.0
+"""Times that a nucleus grows or shrinks from frame to frame from which it is worth a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,8 @@ class Listing:
     total : int
         How many there are.
     rows : DataFrame
-        The first `MOST_ROWS` of them: `t`, `track`, position (`z`, `y`, `x` voxels and `*_um`, where known), and
-        columns of its own.
+        The first `MOST_ROWS` of them (`MOST_DIVISIONS` of divisions): `t`, `track`, position (`z`, `y`, `x` voxels and
+        `*_um`, where known), and columns of its own.
     shown : mapping of str to str
         Columns of its own and their titles.
     """
@@ -57,8 +62,10 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range) 
     frames : range
         Frames that were segmented: tracks begin in the first and end in the last without anything being wrong.
     """
+    tracks = track_table(table)
     return [
         *([] if edges is None else [_links(table, edges)]),
+        _divisions(table, tracks, edges),
         _seeds(table, "fallback", "Fallback instances", "Foreground in which no nucleus centre was detected."),
         _seeds(
             table,
@@ -66,6 +73,7 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range) 
             "Repaired instances",
             "Merged or cut in their frame, put right with what the frames before and after show.",
         ),
+        _jumps(table, tracks),
         _gaps(table),
         _loose(table, frames),
         _edge(table),
@@ -88,6 +96,52 @@ def _links(table: pd.DataFrame, edges: pd.DataFrame) -> Listing:
         rows,
         {"becomes": "becomes", "kind": "kind", "sure": "confidence"},
     )
+
+
+def _divisions(table: pd.DataFrame, tracks: pd.DataFrame, edges: pd.DataFrame | None) -> Listing:
+    """All divisions, least confident first; in order of time where nothing says how sure they are."""
+    found = divisions(tracks)
+    rows = found.join(newborn_centres(table, found), on="track")
+    rows["daughters"] = [", ".join(str(v) for v in daughters) for daughters in found["daughters"]]
+    shown = {"daughters": "daughters"}
+    order = ""
+    if edges is not None:
+        sure = division_confidence(table, edges).reindex(found["track"]).to_numpy()
+        rows = rows.assign(sure=[f"{v:.3f}" if v == v else "–" for v in sure], value=sure)
+        rows = rows.sort_values("value", kind="stable", ignore_index=True)
+        shown, order = shown | {"sure": "confidence"}, ", least confident first"
+    return Listing(
+        "divisions",
+        "Divisions",
+        f"All of them{order}. The frame is the first of the daughters, the track their mother's; the position is the "
+        "middle between them. With times, as CSV: tlseg export --format criteria.",
+        len(rows),
+        rows.head(MOST_DIVISIONS),
+        shown,
+    )
+
+
+def _jumps(table: pd.DataFrame, tracks: pd.DataFrame) -> Listing:
+    """Nuclei whose volume jumps from one frame to the next, the largest jumps first; divisions and the edge apart."""
+    title = "Jumps of volume"
+    about = (
+        f"Nuclei more than {JUMP:g} times as large or small as in the frame before, not at the frame's edge and not around "
+        "a division: two may be one here, or one is cut, or it is another nucleus."
+    )
+    if "volume_um3" not in table.columns:
+        return Listing("jumps", title, about, 0, table.head(0), {})
+    rows = table.sort_values(["track", "t"]).merge(tracks[["track", "first", "divided"]], on="track")
+    before = rows.groupby("track")[["t", "volume_um3", "touches_edge"]].shift(1)
+    times = rows["volume_um3"] / before["volume_um3"]
+    born = (rows["parent"] > 0) & (before["t"] < rows["first"] + NEWBORN_FRAMES)
+    dividing = (rows["divided"] >= 0) & (rows["t"] >= rows["divided"] - NEWBORN_FRAMES)
+    whole = ~rows["touches_edge"] & (before["touches_edge"] == False)  # noqa: E712 - missing before the first
+    odd = ((times > JUMP) | (times < 1 / JUMP)) & (before["t"] == rows["t"] - 1) & whole & ~born & ~dividing
+    found = rows[odd].assign(before=before["volume_um3"][odd], size=np.abs(np.log(times[odd])))
+    found = found.sort_values(["size", "t", "track"], ascending=[False, True, True], ignore_index=True)
+    first = _with_volume(found.head(MOST_ROWS))
+    first["was"] = [f"{v:,.0f}" for v in first["before"]]
+    return Listing("jumps", title, about, len(found), first, {"was": "before (µm³)", **_volume_column(table)})
 
 
 def _seeds(table: pd.DataFrame, seed: str, title: str, about: str) -> Listing:
@@ -114,15 +168,16 @@ def _gaps(table: pd.DataFrame) -> Listing:
 def _loose(table: pd.DataFrame, frames: range) -> Listing:
     """Tracks that begin without a mother or end without daughters within the movie, and not at the frame's edge."""
     known = table.sort_values(["track", "t"])
-    appear, end = motherless(known, first=frames[0]), known.drop_duplicates("track", keep="last")
+    begun, end = motherless(known, first=frames[0]), known.drop_duplicates("track", keep="last")
     vanish = end[(end["t"] < frames[-1]) & ~end["track"].isin(known["parent"]) & ~end["touches_edge"]]
-    found = pd.concat([appear.assign(what="begins"), vanish.assign(what="ends")])
+    found = pd.concat([begun[~begun["touches_edge"]].assign(what="begins"), vanish.assign(what="ends")])
     found = found.sort_values(["t", "track", "what"], ignore_index=True)
     return Listing(
         "loose",
         "Tracks that come from nowhere or go nowhere",
         "They begin without a mother after the first frame, or end without daughters before the last: a division or a link "
-        "was missed, or the nucleus came into view, died, or is none.",
+        "was missed, or the nucleus died, or is none. Those at the frame's edge, who may have come or gone over it, are not "
+        "listed.",
         len(found),
         _with_volume(found.head(MOST_ROWS)),
         {"what": "here it", **_volume_column(table)},
@@ -139,7 +194,8 @@ def _edge(table: pd.DataFrame) -> Listing:
     return Listing(
         "edge",
         "Tracks cut by the frame's edge",
-        f"Volumes and shapes of these are too small; {len(cut)} instances. The first frame of each is shown.",
+        f"Their volumes are too small and their shapes not whole; {len(cut):,} instance{'' if len(cut) == 1 else 's'}. The "
+        "first frame of each is shown.",
         len(first),
         rows,
         {"cut": "frames cut", **_volume_column(table)},

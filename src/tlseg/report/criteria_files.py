@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tlseg.measure.criteria import Criteria, measure_criteria
-from tlseg.report.facts import segmented_frames
+from tlseg.report.facts import links_of, segmented_frames
 from tlseg.store.export.formats import FORMATS
 from tlseg.store.export.target import beside, has_header, local_target, only_files, publishing
 from tlseg.store.image.movie import open_source
@@ -90,7 +90,7 @@ def write_criteria(
     target = chosen or beside(result.path, name, FORMATS["criteria"].ends)
     table = read_table(result.path, name)
     frames = segmented_frames(result, source)
-    found = measure_criteria(table, frames=frames, interval_s=source.interval_s).tables()
+    found = measure_criteria(table, frames=frames, interval_s=source.interval_s, edges=links_of(result)).tables()
     with publishing(
         target, overwrite=overwrite, replaceable=lambda at: _is_ours(at, found), apart_from=result.path
     ) as part:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from tlseg.errors import LabelError
+from tlseg.measure.doubts import doubts_of
 from tlseg.measure.history import motherless
 from tlseg.store.image.movie import MovieSource, address_of
 from tlseg.store.labels.record import recorded_frames
@@ -29,12 +31,12 @@ class Facts:
     spacing_um : (z, y, x) or None
         Voxel spacing, None where the labels do not say.
     interval_s : float or None
-    instances, tracks, divisions, motherless, fallback, repaired, touching_edge : int
+    instances, tracks, divisions, motherless, motherless_at_edge, fallback, repaired, touching_edge : int
         Instances are nuclei of all frames together; the last three count instances. For tracks without a mother see
-        `history.motherless`.
+        `history.motherless`; some of them begin at the frame's edge.
     first_count, last_count : int
         Nuclei in the first and in the last of them.
-    movie, model, method, device, made, version : str
+    movie, channel, model, method, device, made, version : str
         From the run record, empty where there is none.
     seconds : float or None
         How long the run took.
@@ -45,6 +47,10 @@ class Facts:
         empty where the record does not say.
     given : bool
         Whether all labels came from elsewhere and were only linked.
+    mended : bool
+        Whether repair was asked for.
+    doubts : list of str
+        What to know before any of it is believed; see `measure.doubts`.
     """
 
     path: str
@@ -57,12 +63,14 @@ class Facts:
     tracks: int
     divisions: int
     motherless: int
+    motherless_at_edge: int
     fallback: int
     repaired: int
     touching_edge: int
     first_count: int
     last_count: int
     movie: str
+    channel: str
     model: str
     method: str
     device: str
@@ -72,6 +80,8 @@ class Facts:
     audit: Mapping[str, Any] | None
     repairs: Mapping[str, int]
     given: bool
+    mended: bool
+    doubts: list[str]
 
     @property
     def seams(self) -> str:
@@ -121,6 +131,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
     record, frames = result.record, segmented_frames(result, source)
     made_of = _mapping(record, "fingerprint")
     counts = table["t"].value_counts()
+    begun = motherless(table, first=frames[0])
     audit = record.get("audit")
     seconds = record.get("seconds")
     return Facts(
@@ -133,13 +144,15 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         instances=len(table),
         tracks=int(table["track"].nunique()),
         divisions=divisions,
-        motherless=len(motherless(table, first=frames[0])),
+        motherless=len(begun),
+        motherless_at_edge=int(begun["touches_edge"].sum()),
         fallback=int((table["seed"] == "fallback").sum()),
         repaired=int((table["seed"] == "repaired").sum()),
         touching_edge=int(table["touches_edge"].sum()),
         first_count=int(counts.get(frames[0], 0)),
         last_count=int(counts.get(frames[-1], 0)),
         movie=address_of(_mapping(made_of, "input"), root=result.path),
+        channel=channel_of(record),
         model=_model(_mapping(made_of, "model")),
         method=str(_mapping(made_of, "settings").get("method", "")),
         device=str(made_of.get("device", "")),
@@ -149,7 +162,29 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         audit=audit if isinstance(audit, Mapping) else None,
         repairs={kind: int(n) for kind, n in _mapping(record, "repairs").items() if isinstance(n, int)},
         given=bool(table["seed"].isin(["given", "repaired"]).all()) and bool((table["seed"] == "given").any()),
+        mended=bool(made_of.get("repair")),
+        doubts=doubts_of(record),
     )
+
+
+def links_of(result: Result) -> pd.DataFrame | None:
+    """Links of these labels with their confidence, None where there are none."""
+    try:
+        return result.tracks()[1]
+    except LabelError:
+        return None
+
+
+def channel_of(record: Mapping[str, Any]) -> str:
+    """Channel that was segmented, such as "1 ('nuclei')"; empty where the movie has no other, or none is recorded."""
+    made_of = _mapping(_mapping(record, "fingerprint"), "input")
+    if "c" not in str(made_of.get("axes", "")) or "channel" not in made_of:
+        return ""
+    number = int(made_of["channel"])
+    names = record.get("channels")
+    if not isinstance(names, list) or not number < len(names):
+        return str(number)
+    return f"{number} ({str(names[number])!r})" if len(names) > 1 else ""
 
 
 def segmented_frames(result: Result, source: MovieSource) -> range:

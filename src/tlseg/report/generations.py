@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tlseg.measure.criteria import division_criteria, generation_criteria
+from tlseg.measure.history import of_known_generation
 from tlseg.report.timing import Clock
 
 ABOUT = (
@@ -17,6 +18,17 @@ ABOUT = (
     "deviation of the times of division is the generation's synchrony, 0 when all divide in one frame. The same as CSV: "
     "tlseg export --format criteria."
 )
+
+
+def about_unknown(tracks: pd.DataFrame) -> str:
+    """How many tracks figures by generation leave out, and why; empty where none."""
+    left = len(tracks) - len(of_known_generation(tracks))
+    if not left:
+        return ""
+    return (
+        f" {left:,} of {len(tracks):,} tracks are left out: their families begin after the first frame, so their "
+        "generation is unknown."
+    )
 
 
 ABOUT_ENDED = (
@@ -30,16 +42,29 @@ STILL_TO_DIVIDE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A small table, ready to be shown: titles of its columns, its rows as text, and generations the movie ends within."""
+    """A small table, ready to be shown.
+
+    Attributes
+    ----------
+    titles, rows
+        Of its columns, and their text.
+    ended
+        Generations the movie ends within.
+    unknown
+        What to know about tracks that are left out, may be empty.
+    """
 
     titles: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     ended: tuple[int, ...]
+    unknown: str
 
 
 def ended_generations(tracks: pd.DataFrame) -> list[int]:
     """Generations that the movie ends within: who divides late is not seen dividing, so the others look fast and in step."""
-    waiting = (tracks["divided"] < 0) & (tracks["last"] == tracks["last"].max())
+    end = tracks["last"].max()
+    tracks = of_known_generation(tracks)
+    waiting = (tracks["divided"] < 0) & (tracks["last"] == end)
     share = waiting.groupby(tracks["generation"]).mean()
     return [int(g) for g in share.index[share >= STILL_TO_DIVIDE]]
 
@@ -87,13 +112,13 @@ def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) ->
         f"time of division ({unit})": _times(found["division_t_mean"], found["division_t_std"], clock),
     }
     if "volume_um3" in table.columns:
-        volumes = table.groupby("generation")["volume_um3"]
+        volumes = of_known_generation(table).groupby("generation")["volume_um3"]
         sisters = division_criteria(table, tracks).groupby("generation")["sister_volume_ratio"]
         texts["volume (µm³)"] = _spread(volumes.mean(), volumes.std(), "{:,.0f}").reindex(found.index)
         texts["sister volume ratio"] = _spread(sisters.mean(), sisters.std(), "{:.2f}").reindex(found.index)
     rows = pd.DataFrame(texts).fillna("–")
     ended = tuple(ended_generations(tracks))
-    return Sheet(tuple(rows.columns), tuple(rows.itertuples(index=False, name=None)), ended)
+    return Sheet(tuple(rows.columns), tuple(rows.itertuples(index=False, name=None)), ended, about_unknown(tracks))
 
 
 def _times(mean: pd.Series, deviation: pd.Series, clock: Clock) -> pd.Series:

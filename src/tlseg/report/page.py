@@ -20,12 +20,14 @@ from tlseg.report.facts import Facts
 from tlseg.report.generations import ABOUT, ABOUT_ENDED, Sheet
 from tlseg.report.lineage_tree import hex_color
 from tlseg.report.overlay import round_length, time_stamp
-from tlseg.report.pictures import Layout, Shot, Strip
+from tlseg.report.pictures import STEADY, Layout, Shot, Strip
 from tlseg.report.svg import Raw, join, tag
 from tlseg.report.timing import Clock
 
 MOST_NUMBERS = 30_000
 """Track numbers that can be shown over the pictures, in all frames together; with more there are none."""
+
+BRIGHTNESS = f" Black and white are set anew over {STEADY} pictures, so brightness is not comparable across the movie."
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _PRINTED = 12  # pictures on paper
@@ -52,6 +54,8 @@ class Content:
     clock : Clock
     strip : Strip
         Pictures of frames.
+    pictured : bool
+        Whether the image is in them.
     note : str
         What to know about them, may be empty.
     table : DataFrame
@@ -71,6 +75,7 @@ class Content:
     facts: Facts
     clock: Clock
     strip: Strip
+    pictured: bool
     note: str
     table: pd.DataFrame
     beside: Sequence[Panel]
@@ -123,12 +128,16 @@ def _header(content: Content) -> Raw:
         (
             "Nuclei",
             f"{facts.first_count:,} → {facts.last_count:,}",
-            f"first and last frame; {facts.instances:,} in all",
+            f"first and last frame; {_plural(facts.instances, 'instance')} (one nucleus in one frame)",
         ),
         ("Tracks", f"{facts.tracks:,}", _motherless(facts)),
         ("Divisions", f"{facts.divisions:,}", "forks of the tree below"),
-        ("Repaired", f"{facts.repaired:,}", facts.repaired_how),
-        ("Fallback", f"{facts.fallback:,}", f"no centre detected; {share}"),
+        *([("Repaired", f"{facts.repaired:,}", facts.repaired_how)] if facts.repaired or facts.mended else []),
+        *(
+            [("Fallback", f"{facts.fallback:,}", f"no centre detected; {share}")]
+            if facts.fallback or facts.model
+            else []
+        ),
         ("At the edge", f"{facts.touching_edge:,}", "instances cut by the frame"),
     ]
     made = [tag("div", tag("dt", a), tag("dd", b, tag("small", c)), class_="tile") for a, b, c in tiles]
@@ -136,16 +145,23 @@ def _header(content: Content) -> Raw:
         "header",
         tag("h1", f"{_stem(facts)}: {facts.name}"),
         tag("p", facts.path, class_="soft path"),
+        *(tag("p", doubt, class_="doubt") for doubt in facts.doubts),
         tag("dl", *made, class_="tiles"),
     )
+
+
+def _plural(number: int, what: str) -> str:
+    """`1 frame`, `2 frames`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _motherless(facts: Facts) -> Raw | str:
     """What to know about the tracks: how many come from nowhere, loud where they are many."""
     if not facts.motherless:
         return "a nucleus between divisions"
-    many = facts.motherless > MANY_MOTHERLESS * facts.tracks
-    text = f"{facts.motherless:,} of them begin without a mother"
+    many = facts.motherless - facts.motherless_at_edge > MANY_MOTHERLESS * facts.tracks
+    edge = f" ({facts.motherless_at_edge:,} at the frame's edge)" if facts.motherless_at_edge else ""
+    text = f"{facts.motherless:,} of them begin in mid-movie without a mother{edge}"
     return tag("a", text, href="#loose", class_="doubt" if many else None)
 
 
@@ -182,7 +198,7 @@ def _pictures(content: Content) -> Raw:
     scale = " The bar holds in both." if strip.layout.side and facts.spacing_um else ""
     about = (
         f"Maximum along z{side if strip.layout.side else ''}; one colour is one nucleus.{scale} Arrow keys step through "
-        f"time.{every} {content.note}"
+        f"time.{every}{BRIGHTNESS if content.pictured else ''} {content.note}"
     )
     thumbs = tag(
         "div",
@@ -222,7 +238,7 @@ def _image(uri: str, alt: str, *, id_: str | None = None, class_: str | None = N
 
 def _shot_text(shot: Shot, count: int, facts: Facts) -> str:
     time = "" if not facts.interval_s else f" · {time_stamp(shot.t, interval_s=facts.interval_s)}"
-    return f"frame {shot.t}{time} · {count:,} nuclei"
+    return f"frame {shot.t}{time} · {count:,} {'nucleus' if count == 1 else 'nuclei'}"
 
 
 def _scale_bar(layout: Layout) -> Raw:
@@ -273,7 +289,7 @@ def _sheet(sheet: Sheet) -> Raw:
         "figure",
         tag("h3", "Generations"),
         tag("div", table, class_="scroll"),
-        tag("figcaption", ABOUT, ABOUT_ENDED if names else ""),
+        tag("figcaption", ABOUT, ABOUT_ENDED if names else "", sheet.unknown),
         class_="card generations",
     )
 
@@ -343,6 +359,7 @@ def _about(facts: Facts) -> Raw:
     spacing = " × ".join(f"{s:g}" for s in facts.spacing_um) + " µm" if facts.spacing_um else "unknown"
     rows = [
         ("Movie", facts.movie),
+        ("Channel", facts.channel),
         ("Result", facts.path),
         ("Labels", facts.name),
         ("Frame", f"{z} × {y} × {x} voxels (z, y, x)"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tlseg.geometry import Box, Spacing
-from tlseg.report.pixels import grey_picture, grey_window, outline_picture
+from tlseg.report.pixels import Window, grey_picture, grey_window, outline_picture
 from tlseg.store.image.movie import MovieSource, open_source
 
 LEAST_PIXELS, MOST_PIXELS = 320, 640
 MOST_SHOTS = 160
 MOST_BYTES = 7_500_000
 """Of all pictures of a page together, as text; more frames than fit are thinned out evenly."""
+
+STEADY = 5
+"""Pictures that share their black and white, an odd number."""
 
 _SLAB = 16  # planes read at once
 _GAP = 6  # pixels between the two projections
@@ -86,6 +89,15 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
+class _Grey:
+    """Projections of a frame of the image, None without one, and the grey values it would show black and white alone."""
+
+    top: NDArray[np.generic] | None
+    side: NDArray[np.generic] | None
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
 class Strip:
     """Pictures of a movie in order of time."""
 
@@ -146,13 +158,12 @@ def take_strip(footage: Footage, *, progress: Progress | None = None) -> Strip:
         Called with (pictures done, pictures) after each.
     """
     layout, frames = layout_of(footage.labels), footage.frames
-    samples = [take_shot(footage, t, layout) for t in _some(frames, 3)]
-    largest = max(shot.nbytes for shot in samples)
-    known = {shot.t: shot for shot in samples}
+    samples = _some(frames, 3)
+    largest = max(shot.nbytes for shot in take_shots(footage, samples, layout))
     chosen = _some(frames, max(len(samples), min(MOST_SHOTS, MOST_BYTES // largest)))
     shots = []
-    for done, t in enumerate(chosen, start=1):
-        shots.append(known[t] if t in known else take_shot(footage, t, layout))
+    for done, shot in enumerate(take_shots(footage, chosen, layout), start=1):
+        shots.append(shot)
         if progress is not None:
             progress(done, len(chosen))
     while (nbytes := sum(shot.nbytes for shot in shots)) > MOST_BYTES and len(shots) > 1:
@@ -183,8 +194,22 @@ def layout_of(source: MovieSource) -> Layout:
     return Layout(um, (max(1, round(height / um)), max(1, round(width / um))), side)
 
 
-def take_shot(footage: Footage, t: int, layout: Layout) -> Shot:
-    """Picture of one frame."""
+def take_shots(footage: Footage, frames: Sequence[int], layout: Layout) -> Iterator[Shot]:
+    """Pictures of frames in order.
+
+    Black and white follow the movie slowly: from frame to frame they are the median of those of `STEADY` frames around, so
+    that one nucleus in mitosis does not darken the others.
+    """
+    reach = STEADY // 2
+    held: dict[int, _Grey] = {}
+    for i, t in enumerate(frames):
+        near = range(max(0, i - reach), min(len(frames), i + reach + 1))
+        held = {j: held[j] if j in held else _project_grey(footage, frames[j]) for j in near}
+        low, high = np.median([held[j].window for j in near], axis=0)
+        yield _shot(footage, t, layout, held[i], window=(float(low), float(high)))
+
+
+def _shot(footage: Footage, t: int, layout: Layout, grey: _Grey, *, window: Window) -> Shot:
     top, side = _project_labels(footage.labels, t)
     # Labels without an image are filled: there is nothing beneath to hide.
     fill = 0.0 if footage.image is not None else 0.55
@@ -193,18 +218,23 @@ def take_shot(footage: Footage, t: int, layout: Layout) -> Shot:
     if layout.side:
         parts.append(outline_picture(side, (layout.top[0], layout.side), line=line, fill=fill))
     outlines = _side_by_side(parts, np.zeros(4, np.uint8))
-    return Shot(t, _jpeg(_grey(footage, t, layout)), _png(outlines))
+    return Shot(t, _jpeg(_grey(grey, layout, window=window)), _png(outlines))
 
 
-def _grey(footage: Footage, t: int, layout: Layout) -> NDArray[np.uint8]:
-    if footage.image is None:
+def _grey(grey: _Grey, layout: Layout, *, window: Window) -> NDArray[np.uint8]:
+    if grey.top is None or grey.side is None:
         return np.full(layout.size, _PAPER, np.uint8)
-    top, side = _project_image(footage.image, footage.first + t)
-    window = grey_window(top)
-    parts = [grey_picture(top, layout.top, window=window)]
+    parts = [grey_picture(grey.top, layout.top, window=window)]
     if layout.side:
-        parts.append(grey_picture(side, (layout.top[0], layout.side), window=window))
+        parts.append(grey_picture(grey.side, (layout.top[0], layout.side), window=window))
     return _side_by_side(parts, np.uint8(_PAPER))
+
+
+def _project_grey(footage: Footage, t: int) -> _Grey:
+    if footage.image is None:
+        return _Grey(None, None, (0.0, 1.0))
+    top, side = _project_image(footage.image, footage.first + t)
+    return _Grey(top, side, grey_window(top))
 
 
 def _project_image(source: MovieSource, t: int) -> tuple[NDArray[np.generic], NDArray[np.generic]]:

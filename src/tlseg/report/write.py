@@ -15,8 +15,8 @@ from tlseg.errors import LabelError
 from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import listings
-from tlseg.report.facts import Facts, gather_facts, segmented_frames
-from tlseg.report.generations import ended_caption, ended_generations, generation_sheet
+from tlseg.report.facts import Facts, gather_facts, links_of, segmented_frames
+from tlseg.report.generations import about_unknown, ended_caption, ended_generations, generation_sheet
 from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import MARK, Content, Panel, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
@@ -140,13 +140,14 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
         facts=gather_facts(result, source, table, divisions=len(divided)),
         clock=clock,
         strip=take_strip(footage_of(result, source, beneath), progress=progress),
+        pictured=beneath.image is not None,
         note=beneath.note,
         table=table,
         beside=_beside(table, divided, frames, seen, clock),
         tree=_tree(tracks, table, frames, clock),
         more=_more(table, tracks, divided, frames, clock),
         generations=generation_sheet(table, tracks, clock),
-        listings=listings(table, _edges(result), frames=seen),
+        listings=listings(table, links_of(result), frames=seen),
     )
 
 
@@ -185,31 +186,33 @@ def _tree(tracks: pd.DataFrame, table: pd.DataFrame, frames: int, clock: Clock) 
 
 
 def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock) -> list[Panel]:
-    cycles = history.cycles(tracks)
-    sisters = criteria.division_criteria(table, tracks)
-    rows = [int(g) for g in sorted(tracks["generation"].unique())]
+    known = history.of_known_generation
+    cycles, divided = known(history.cycles(tracks)), known(divided)
+    sisters = known(criteria.division_criteria(table, tracks))
+    rows = [int(g) for g in sorted(known(tracks)["generation"].unique())]
     ended = ended_generations(tracks)
     too_short = ended_caption(cycles, tracks, looks="shorter than it is", done="complete")
     too_narrow = ended_caption(divided, tracks, looks="more in step than it is", done="divided")
     return [
         Panel(
             "Volume by generation",
-            "Generation 0 are nuclei without a known mother. Median, middle half, and 5 to 95 % of nuclei in all frames.",
-            charts.volume_by_generation(table, rows),
-            "The table has no volumes.",
+            "Generation 0 are the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames."
+            + about_unknown(tracks),
+            charts.volume_by_generation(known(table), rows),
+            "The table has no volumes of nuclei whose generation is known.",
         ),
         Panel(
             "Cell-cycle length",
-            f"From division to division, of the {len(cycles):,} tracks seen from beginning to end; strokes are "
-            f"medians.{too_short}",
+            f"From division to division, of the {len(cycles):,} tracks of known generation seen from beginning to end; "
+            f"strokes are medians.{too_short}",
             charts.cycle_chart(cycles, rows, clock=clock, ended=ended),
-            "No nucleus was followed from one division to the next.",
+            "No nucleus of known generation was followed from one division to the next.",
         ),
         Panel(
             "Division synchrony",
             f"When the nuclei of each generation divided: the narrower, the more in step. Strokes are medians.{too_narrow}",
             charts.synchrony_chart(divided, rows, frames=frames, clock=clock, ended=ended),
-            "There are no divisions.",
+            "There are no divisions of nuclei whose generation is known.",
         ),
         Panel(
             "Sister size ratio",
@@ -219,14 +222,6 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
             "No division with two daughters was seen.",
         ),
     ]
-
-
-def _edges(result: Result) -> pd.DataFrame | None:
-    """Links of these labels, None where there are none."""
-    try:
-        return result.tracks()[1]
-    except LabelError:
-        return None
 
 
 def footage_of(result: Result, source: MovieSource, beneath: Found) -> Footage:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlseg.errors import LabelError, MovieError, PlanError, TlsegError
-from tlseg.predict.brightness import NUCLEUS
+from tlseg.predict.brightness import NUCLEUS, nucleus_um
 from tlseg.store.fs.location import is_url, one_line, real
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.movie import MovieSource
@@ -80,12 +80,11 @@ def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
     else:
         return
     z, y, x = source.spacing_um
-    width = (NUCLEUS * math.prod(spec.spacing_um)) ** (1 / 3)
     raise MovieError(
-        f"{source.url}: with a spacing of {z:g}, {y:g}, {x:g} um (z, y, x), {found}, which is about {width:.3g} um wide to "
-        f"the model {spec.name!r}. It may have been given in {meant}; put it right with: tlseg convert "
-        f"{Path(source.url).name} OUT.ome.zarr --spacing Z,Y,X (micrometres). For nuclei of another size: tlseg models "
-        "rescale"
+        f"{source.url}: with a spacing of {z:g}, {y:g}, {x:g} um (z, y, x), {found}, which is about "
+        f"{nucleus_um(spec.spacing_um):.3g} um wide to the model {spec.name!r}. It may have been given in {meant}; put it "
+        f"right with: tlseg convert {Path(source.url).name} OUT.ome.zarr --spacing Z,Y,X (micrometres). For nuclei of "
+        "another size: tlseg models rescale"
     )
 
 

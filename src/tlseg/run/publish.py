@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from tlseg import __version__
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
+from tlseg.measure.doubts import width_um
+from tlseg.predict.brightness import nucleus_um
 from tlseg.run import finish
 from tlseg.run.context import Output
 from tlseg.run.repair import patches_of
@@ -80,13 +82,18 @@ def publish(
         "nuclei": len(lineage.nodes),
         "tracks": lineage.tracks,
         "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
-        "motherless": count_motherless(rows, first=run.frames[0] - first),
+        **count_motherless(rows, first=run.frames[0] - first),
         "fallback": int((rows["seed"] == "fallback").sum()),
         "repaired": int((rows["seed"] == "repaired").sum()),
         "repairs": repairs_by_kind(patch for frame in run.frames for patch in patches_of(run, frame)),
+        "channels": list(run.source.channel_names),
         "model": {k: v for k, v in run.spec.to_dict().items() if k != "provenance"},
         "machine": {"python": platform.python_version(), "system": platform.platform()},
         "plan": planned.plan.to_dict(),
+        "nucleus_um": {
+            "median": width_um(float(rows["volume_um3"].median())) if len(rows) else None,
+            "learned": nucleus_um(run.spec.spacing_um),
+        },
         "seconds": round(seconds, 1),
         "audit": dict(audit),
     }

@@ -48,6 +48,7 @@ def write_graph(
     write_tracks(root, nodes, edges, spacing_um=spacing_um, interval_s=interval_s, name=name, axes=axes, overwrite=True)
 
 
-def count_motherless(rows: pd.DataFrame, *, first: int) -> int:
-    """Tracks that come from nowhere; see `history.motherless`."""
-    return len(motherless(rows, first=first)) if len(rows) else 0
+def count_motherless(rows: pd.DataFrame, *, first: int) -> dict[str, int]:
+    """Count tracks that come from nowhere, and those of them that the frame's edge cuts; see `history.motherless`."""
+    begun = motherless(rows, first=first) if len(rows) else rows
+    return {"motherless": len(begun), "motherless_at_edge": int(begun["touches_edge"].sum())}

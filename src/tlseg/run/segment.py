@@ -63,6 +63,7 @@ class Summary:
     tracks: int
     divisions: int
     motherless: int
+    motherless_at_edge: int
     fallback: int
     repaired: int
     audit: Mapping[str, Any]
@@ -233,7 +234,7 @@ def _summary(
     resumed: bool = False,
     complete_already: bool = False,
 ) -> Summary:
-    names = ("frames", "nuclei", "tracks", "divisions", "motherless", "fallback", "repaired")
+    names = ("frames", "nuclei", "tracks", "divisions", "motherless", "motherless_at_edge", "fallback", "repaired")
     counts = {key: int(record.get(key, 0)) for key in names}
     return Summary(
         path=str(checked.root),

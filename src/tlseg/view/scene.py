@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError
 from tlseg.geometry import Box, Spacing
+from tlseg.report.facts import segmented_frames
+from tlseg.report.pictures import spread
 from tlseg.report.pixels import Window, grey_window, label_colors
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import image_of
@@ -22,6 +24,9 @@ from tlseg.store.working.unfinished import Unfinished
 
 MOST_COLORS = 20_000
 """Labels whose colours are sent to a viewer; with more it chooses its own."""
+
+WINDOW_FRAMES = 9
+"""Frames that decide which grey values are shown white: brightness changes over a movie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,10 @@ def open_scene(path: str | Path, *, name: str = "nuclei") -> Scene:
     result = open_result(path, name=name)
     labels = open_source(f"{result.path}/labels/{name}")
     found = image_of(labels, result.path, channel=result.image_channel)
-    window = None if found.image is None else _window(found.image)
+    window = None
+    if found.image is not None:
+        seen = segmented_frames(result, labels)
+        window = _window(found.image, range(found.first + seen.start, found.first + seen.stop))
     nodes = _nodes(result)
     numbers = np.unique(nodes["label"].to_numpy(dtype=np.int64)) if len(nodes) else np.zeros(0, np.int64)
     few = numbers if len(numbers) <= MOST_COLORS else numbers[:0]
@@ -134,7 +142,7 @@ def open_unfinished(run: Unfinished) -> Scene:
     MovieError
         If the movie is damaged.
     """
-    return Scene(run, run.labels, run.source, _window(run.source), [], {}, run.frames.start)
+    return Scene(run, run.labels, run.source, _window(run.source, run.frames), [], {}, run.frames.start)
 
 
 def trails(nodes: pd.DataFrame) -> list[Trail]:
@@ -168,10 +176,12 @@ def _nodes(result: Result) -> pd.DataFrame:
         return pd.DataFrame({"label": np.zeros(0, np.int64)})
 
 
-def _window(image: MovieSource) -> Window:
-    """Grey values of the coarsest level of the first frame: a few thousand voxels stand for all."""
+def _window(image: MovieSource, frames: range) -> Window:
+    """Grey values of the coarsest level of a few frames from the first to the last, so that none of them is flat white."""
     coarsest = open_source(image.url, channel=image.channel, level=len(image.level_shapes) - 1)
-    return grey_window(coarsest.read(0, Box.of_shape(coarsest.frame_shape)))
+    box = Box.of_shape(coarsest.frame_shape)
+    windows = [grey_window(coarsest.read(frames[i], box)) for i in spread(len(frames), WINDOW_FRAMES)]
+    return min(low for low, _ in windows), max(high for _, high in windows)
 
 
 def _css(rgb: NDArray[np.uint8]) -> str:

@@ -179,7 +179,7 @@ def _run(
             counters.add("write")
             lock.beat()
         begun = write_tables(source, target, frames, lineage, patches, first=writer.first_frame)
-        found = {**count(lineage), "motherless": begun}
+        found = {**count(lineage), **begun}
         if copy is not None:
             copy.finish()
         repaired = sum(len(patch.labels) for made in patches.values() for patch in made) if repair else None

@@ -22,8 +22,8 @@ class Linked:
         From the first frame to the last, missing ones included.
     nuclei, tracks, divisions, gaps : int
         Nuclei over all frames, and how they were joined.
-    motherless : int
-        Tracks that come from nowhere, see `history.motherless`.
+    motherless, motherless_at_edge : int
+        Tracks that come from nowhere, see `history.motherless`, and those of them that begin at the frame's edge.
     seconds : float
         How long it took.
     notes : tuple of str
@@ -40,6 +40,7 @@ class Linked:
     motherless: int
     seconds: float
     notes: tuple[str, ...] = ()
+    motherless_at_edge: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

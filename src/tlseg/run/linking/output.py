@@ -143,10 +143,10 @@ def write_pixels(
 
 def write_tables(
     source: LabelInput, target: LinkOutput, frames: list[FrameSums], lineage: Lineage, patches: Patches, *, first: int
-) -> int:
+) -> dict[str, int]:
     """Write table and graph under final labels; `t` counts from the result's first frame.
 
-    Returns how many tracks come from nowhere.
+    Returns how many tracks come from nowhere, and how many of them at the frame's edge.
     """
     rows = write_rows(target.root, target.name, _final_rows(source, frames, lineage, patches, first=first))
     final = relabelled(lineage)

@@ -1,0 +1,75 @@
+"""Is there anything that makes a whole result doubtful? Noise taken for nuclei, or nuclei of a size the model never saw.
+
+Thresholds are wide: what is said here is nearly always true, and what is not said may still be wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+MOST_FALLBACK = 0.5
+LEAST_FALLBACK = 10
+"""Share and number of instances without a detected centre from which there were probably no nuclei to detect."""
+
+MOST_OFF = 2.0
+"""Times that nuclei may be wider or narrower than those the model learned from."""
+
+
+def width_um(volume_um3: float) -> float:
+    """Diameter of a ball of this volume."""
+    return (6 * volume_um3 / math.pi) ** (1 / 3)
+
+
+def doubts_of(record: Mapping[str, Any], *, model: str = "") -> list[str]:
+    """What a run record gives reason to doubt; nothing where it does not say.
+
+    Parameters
+    ----------
+    record : mapping
+        The run record.
+    model : str
+        What the model was called when it was chosen; where not given, as the record names it.
+    """
+    wide = record.get("nucleus_um") or {}
+    known = record.get("model") or {}
+    return doubts(
+        instances=int(record.get("nuclei", 0)),
+        fallback=int(record.get("fallback", 0)),
+        median_um=wide.get("median"),
+        learned_um=wide.get("learned"),
+        model=model or str(known.get("name", "")),
+    )
+
+
+def doubts(
+    *, instances: int, fallback: int, median_um: float | None, learned_um: float | None, model: str
+) -> list[str]:
+    """What to know about a result before it is believed, one sentence or two each.
+
+    Parameters
+    ----------
+    instances, fallback : int
+        Nuclei of all frames together, and those of them without a detected centre.
+    median_um : float or None
+        Their median width; see `width_um`.
+    learned_um : float or None
+        Width of the nuclei the model learned from, None where unknown.
+    model : str
+        Its name.
+    """
+    found = []
+    if fallback >= LEAST_FALLBACK and fallback > MOST_FALLBACK * instances:
+        found.append(
+            f"{fallback:,} of {instances:,} instances have no detected centre: most may be noise, or the channel or the "
+            "model may be the wrong one. Look at the picture before the numbers."
+        )
+    if median_um and learned_um and not 1 / MOST_OFF <= median_um / learned_um <= MOST_OFF:
+        factor = median_um / learned_um
+        found.append(
+            f"Half of the instances are {'wider' if factor > 1 else 'narrower'} than {median_um:.2g} um, and nuclei are "
+            f"about {learned_um:.3g} um wide to the model {model!r}. If the voxel spacing is right, fit the model: tlseg "
+            f"models rescale {model} --factor {factor:.2g} --out FOLDER, then segment with --model FOLDER."
+        )
+    return found

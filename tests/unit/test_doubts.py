@@ -1,0 +1,43 @@
+"""What makes a whole result doubtful, and what does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tlseg.measure.doubts import doubts, doubts_of, width_um
+
+USUAL: dict[str, Any] = {"instances": 144, "fallback": 3, "median_um": 15.8, "learned_um": 16.1, "model": "embryo"}
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"median_um": None}, {"learned_um": None}, {"median_um": 8.5}, {"median_um": 32}]
+)
+def test_a_usual_result_gives_no_doubt(change: dict[str, Any]) -> None:
+    assert doubts(**USUAL | change) == []
+
+
+def test_noise_is_said() -> None:
+    (said,) = doubts(**USUAL | {"fallback": 143})
+    assert "143 of 144 instances have no detected centre" in said
+    assert doubts(**USUAL | {"instances": 9, "fallback": 9}) == []
+
+
+@pytest.mark.parametrize(("median_um", "word", "factor"), [(4.0, "narrower", "0.25"), (48.3, "wider", "3")])
+def test_nuclei_of_another_size_are_said_with_the_factor(median_um: float, word: str, factor: str) -> None:
+    (said,) = doubts(**USUAL | {"median_um": median_um})
+    assert word in said
+    assert f"tlseg models rescale embryo --factor {factor} --out" in said
+
+
+def test_the_record_says_the_same() -> None:
+    record = {"nuclei": 144, "fallback": 143, "nucleus_um": {"median": 4.0, "learned": 16.1}, "model": {"name": "m"}}
+    assert len(doubts_of(record)) == 2
+    assert "rescale m " in doubts_of(record)[1]
+    assert "rescale folder " in doubts_of(record, model="folder")[1]
+    assert doubts_of({"nuclei": 10, "fallback": 0}) == []
+
+
+def test_a_ball_is_as_wide_as_it_is() -> None:
+    assert width_um(4 / 3 * 3.141592653589793 * 5**3) == pytest.approx(10)
