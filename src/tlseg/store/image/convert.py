@@ -51,7 +51,7 @@ class Converted:
     channel_names : tuple of str
         One per channel.
     notes : tuple of str
-        What a person should know: an unknown interval, a changed data type.
+        What a person should know: which files these were, another spacing than theirs, an unknown interval, a changed data type.
     """
 
     path: str
@@ -78,6 +78,7 @@ def convert(
     channel_names: Sequence[str] | None = None,
     overwrite: bool = False,
     allow_missing: bool = False,
+    allow_gaps: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Converted:
     """Convert TIFFs, a folder of TIFFs, or an OME-Zarr movie to an OME-Zarr 0.5 movie with a pyramid.
@@ -100,6 +101,8 @@ def convert(
         Replace an OME-Zarr at `out`; one in an object store is gone as soon as the new one is begun.
     allow_missing : bool, default: False
         Accept absent chunks of an OME-Zarr input; they become its fill value.
+    allow_gaps : bool, default: False
+        Accept files whose numbers leave some out, as if they were even in time.
     progress : callable, optional
         Called with (done, total) slabs.
 
@@ -114,7 +117,9 @@ def convert(
     target = place_of(out)
     check = partial(_check_target, target, overwrite)
     check()
-    source = open_inputs(given, target=target.url, layout=layout or Layout(), allow_missing=allow_missing)
+    source = open_inputs(
+        given, target=target.url, layout=layout or Layout(), allow_missing=allow_missing, allow_gaps=allow_gaps
+    )
     try:
         spacing = _spacing(source, spacing_um)
         interval = _positive(interval_s, "interval") or source.interval_s
@@ -239,7 +244,7 @@ def _cast(voxels: npt.NDArray[np.generic], dtype: np.dtype[Any], where: str) -> 
 
 
 def _notes(source: Input, dtype: np.dtype[Any], interval_s: float | None) -> tuple[str, ...]:
-    notes = []
+    notes = [*source.notes]
     if dtype != source.dtype:
         notes.append(f"pixels were {source.dtype.name}, are now {dtype.name}")
     if interval_s is None and source.n_frames > 1:
