@@ -51,7 +51,8 @@ class Converted:
     channel_names : tuple of str
         One per channel.
     notes : tuple of str
-        What a person should know: which files these were, another spacing than theirs, an unknown interval, a changed data type.
+        What a person should know: which files these were, another spacing than theirs, an unknown interval, a changed
+        data type.
     """
 
     path: str

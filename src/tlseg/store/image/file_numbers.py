@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import gcd
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class FileNumbers:
     @property
     def step(self) -> int:
         """Greatest step that leads to all of them, 1 for a single file."""
-        return gcd(*(b - a for a, b in zip(self.values, self.values[1:], strict=False))) or 1
+        return gcd(*(b - a for a, b in pairwise(self.values))) or 1
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -52,7 +53,7 @@ class FileNumbers:
         """Names of the first few files that are not there."""
         start, stop = self.at
         wide, names = stop - start, []
-        for a, b in zip(self.values, self.values[1:], strict=False):
+        for a, b in pairwise(self.values):
             for value in range(a + self.step, b, self.step):
                 if len(names) == _LISTED:
                     return f"{', '.join(names)} and {self.missing - _LISTED} more"
@@ -89,7 +90,7 @@ def numbers_of(files: Sequence[Path]) -> FileNumbers | None:
     if len(differ) != 1:
         return None
     values = tuple(int(part[differ[0]]) for part in parts)
-    if any(b <= a for a, b in zip(values, values[1:], strict=False)):
+    if any(b <= a for a, b in pairwise(values)):
         return None
     start = len("".join(parts[0][: differ[0]]))
     return FileNumbers(names, values, (start, start + len(parts[0][differ[0]])))

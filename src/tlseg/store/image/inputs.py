@@ -188,9 +188,9 @@ def _series(files: Sequence[Path], *, allow_gaps: bool) -> str:
         return f"{len(files)} files in this order: {files[0].name} to {files[-1].name}"
     if numbers.missing and not allow_gaps:
         raise MovieError(
-            f"Numbers of {numbers.described()}, leave some out: {numbers.missing_names()}. A movie is even in time, and all "
-            "frames after a gap would have wrong times. Add these files or convert the parts apart; where nothing is missing "
-            "in time, use --allow-gaps."
+            f"Numbers of {numbers.described()}, leave some out: {numbers.missing_names()}. A movie is even in time, so "
+            "all frames after a gap would have wrong times. Add these files, or convert the parts apart; where nothing is "
+            "missing in time, use --allow-gaps."
         )
     gaps = f", {numbers.missing} missing in between" if numbers.missing else ""
     return numbers.described() + gaps
