@@ -115,11 +115,11 @@ def test_one_stack_per_time_point_in_natural_order(tmp_path: Path) -> None:
         tiff(folder / f"t{number}.tif", MOVIE[t, 0])
     (folder / "notes.txt").touch()
     (folder / "._t2.tif").touch()
-    convert([folder], tmp_path / "a.ome.zarr", spacing_um=SPACING)
+    convert([folder], tmp_path / "a.ome.zarr", spacing_um=SPACING, allow_gaps=True)
     np.testing.assert_array_equal(pixels(tmp_path / "a.ome.zarr"), expected("TZYX"))
     files = sorted(folder.glob("t*.tif"))
     assert files != sorted(files, key=natural_key)
-    convert(files, tmp_path / "b.ome.zarr", spacing_um=SPACING)
+    convert(files, tmp_path / "b.ome.zarr", spacing_um=SPACING, allow_gaps=True)
     np.testing.assert_array_equal(pixels(tmp_path / "b.ome.zarr"), expected("TZYX"))
 
 
@@ -555,6 +555,47 @@ def test_inputs_that_are_not_there_or_no_tiff(tmp_path: Path, fails: Callable[..
     assert "last argument" in fails(tmp_path / "a.tif", tmp_path / "b.tif")
     zarr.create_group(tmp_path / "g.zarr")
     assert "no multiscales" in fails(tmp_path / "g.zarr", out)
+
+
+def series(folder: Path, *numbers: int) -> Path:
+    folder.mkdir()
+    for number in numbers:
+        tiff(folder / f"img_t{number:03d}.tif", MOVIE[0, 0])
+    return folder
+
+
+def test_a_missing_time_point_is_not_closed_up(tmp_path: Path, fails: Callable[..., str], run: Run) -> None:
+    given = (series(tmp_path / "s", 1, 2, 4, 5), tmp_path / "a.ome.zarr", "--spacing", "1,1,1")
+    message = fails(*given)
+    assert "leave some out: img_t003.tif." in message
+    assert not (tmp_path / "a.ome.zarr").exists()
+    allowed = run(*given, "--allow-gaps", "--interval", 60)
+    assert "Note: 4 files, img_t001.tif to img_t005.tif, 1 missing in between" in allowed.stdout
+
+
+def test_files_and_their_step_are_said(tmp_path: Path, run: Run) -> None:
+    for folder, numbers, said in (
+        ("even", (1, 51, 101), "Note: 3 files, img_t001.tif to img_t101.tif, every 50th number\n"),
+        ("all", (7, 8, 9), "Note: 3 files, img_t007.tif to img_t009.tif\n"),
+    ):
+        given = series(tmp_path / folder, *numbers)
+        assert said in run(given, tmp_path / f"{folder}.ome.zarr", "--spacing", "1,1,1").stdout
+
+
+def test_a_spacing_that_the_files_contradict_is_said(tmp_path: Path, run: Run) -> None:
+    source = tiff(
+        tmp_path / "a.tif",
+        MOVIE[:, 0],
+        "TZYX",
+        imagej=True,
+        resolution=(1.25, 1.25),
+        metadata={"spacing": 1.75, "unit": "um"},
+    )
+    wrong = run(source, tmp_path / "a.ome.zarr", "--spacing", "0.8,0.8,1.75").stdout
+    assert "Note: the files say a spacing of 1.75, 0.8, 0.8 um (z, y, x); 0.8, 0.8, 1.75 was given and is used" in wrong
+    assert "Note: voxels are 0.8 um along y and 1.75 um along x" in wrong
+    for k, given in enumerate(([], ["--spacing", "1.75,0.8,0.8"])):
+        assert "spacing of" not in run(source, tmp_path / f"{k}.ome.zarr", *given).stdout
 
 
 # the command

@@ -21,6 +21,8 @@ from tlseg.cli.export import command
 from tlseg.errors import LabelError, MovieError, RunError
 from tlseg.report.criteria_files import write_criteria
 from tlseg.report.export import export
+from tlseg.report.overlay import time_stamp
+from tlseg.report.write import write_report
 from tlseg.run.linking.labels import link_labels
 from tlseg.store.export import api as module
 from tlseg.store.export.formats import FORMATS, Format
@@ -358,9 +360,9 @@ def test_what_came_while_an_export_was_written_is_not_replaced(
     out = tmp_path / "table.csv"
     write = module._write
 
-    def slowly(*args: Any) -> Any:
+    def slowly(*args: Any, **options: Any) -> Any:
         out.write_text("mine")
-        return write(*args)
+        return write(*args, **options)
 
     monkeypatch.setattr(module, "_write", slowly)
     with pytest.raises(LabelError, match="is no export of this format"):
@@ -390,6 +392,53 @@ def test_criteria_leave_out_frames_that_were_not_segmented(result: Path, tmp_pat
     record.write_text(json.dumps(said))
     assert cli(part, "--format", "criteria", "--out", tmp_path / "c").exit_code == 0
     assert pd.read_csv(tmp_path / "c" / "frames.csv")["t"].tolist() == list(range(1, FRAMES))
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Frames 1 and 2 of a movie that begins an hour after its time 0, segmented apart from it."""
+    folder = tmp_path_factory.mktemp("part")
+    movie, model = inputs(folder, FRAMES)
+    attributes = json.loads((movie / "zarr.json").read_text())
+    for dataset in attributes["attributes"]["ome"]["multiscales"][0]["datasets"]:
+        shift = next((s for s in dataset["coordinateTransformations"] if s["type"] == "translation"), None)
+        if shift is None:
+            shift = {"type": "translation", "translation": [0.0] * 4}
+            dataset["coordinateTransformations"].append(shift)
+        shift["translation"][0] = 3600.0
+    (movie / "zarr.json").write_text(json.dumps(attributes))
+    run(movie, model, out=folder / "result.ome.zarr", frames="1:3")
+    return folder / "result.ome.zarr"
+
+
+def test_people_read_the_numbers_and_times_of_the_movie(part: Path, tmp_path: Path) -> None:
+    labels = open_result(part).labels
+    seconds = labels.t.to_numpy().tolist()
+    interval = seconds[1] - seconds[0]
+    assert seconds == [3600 + interval, 3600 + 2 * interval]
+
+    rows = pd.read_csv(export(part, "csv", out=tmp_path / "rows.csv").path)
+    assert sorted(set(zip(rows["t_frames"], rows["time_s"], strict=True))) == list(zip([1, 2], seconds, strict=True))
+
+    criteria = Path(export(part, "criteria", out=tmp_path / "criteria").path)
+    frames, tracks = (pd.read_csv(criteria / f"{name}.csv") for name in ("frames", "tracks"))
+    assert (frames["t"].tolist(), frames["t_s"].tolist()) == ([1, 2], seconds)
+    assert (tracks["first"].min(), tracks["last"].max()) == (1, 2)
+
+    stacks = Path(export(part, "tiff", out=tmp_path / "stacks").path)
+    assert sorted(file.name for file in stacks.iterdir()) == ["nuclei_t0001.tif", "nuclei_t0002.tif"]
+    assert export(part, "tiff", out=tmp_path / "stacks", overwrite=True).frames == 2
+
+    page = write_report(part, out=tmp_path / "report.html").path.read_text()
+    assert f"frame 1 · {time_stamp(1, interval_s=interval, start_s=3600)}" in page
+    assert "frame 0" not in page
+
+
+def test_programs_count_from_the_first_frame_of_the_labels(part: Path, tmp_path: Path) -> None:
+    assert sorted(set(read_table(str(part), "nuclei")["t"])) == [0, 1]
+    masks = Path(export(part, "ctc", out=tmp_path / "ctc").path)
+    assert sorted(file.name for file in masks.glob("mask*")) == ["mask000.tif", "mask001.tif"]
+    assert sorted(set(pd.read_csv(export(part, "napari", out=tmp_path / "n.csv").path)["t"])) == [0, 1]
 
 
 def test_criteria_are_those_of_the_table_and_replace_only_criteria(result: Path, tmp_path: Path) -> None:

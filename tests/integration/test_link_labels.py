@@ -277,6 +277,25 @@ def test_frames_missing_from_a_challenge_folder_are_gaps(tmp_path: Path) -> None
     assert read_table(tmp_path / "out.ome.zarr", "nuclei")["t"].min() == 0
 
 
+def test_frames_missing_from_any_folder_are_gaps(tmp_path: Path) -> None:
+    path = as_challenge(tmp_path, scrambled(truth()))
+    for file in sorted(path.glob("mask*.tif")):
+        t = int(file.stem[-3:])
+        file.rename(path / f"embryo_t{1 + 5 * t:03d}.tif")
+    (path / "embryo_t011.tif").unlink()
+    done = link_labels(path, out=tmp_path / "out.ome.zarr", spacing_um=SPACING)
+    expected = truth()
+    expected[2] = 0
+    assert done.notes == (
+        "6 files, embryo_t001.tif to embryo_t031.tif, every 5th number: each is one frame. 1 of 7 frames have no file, and "
+        "are taken as empty.",
+    )
+    assert same_up_to_numbers(labels_of(tmp_path / "out.ome.zarr"), expected)
+    (path / "embryo_t031.tif").rename(path / "embryo_t999.tif")
+    with pytest.raises(LabelError, match="do not seem to count frames"):
+        link_labels(path, out=tmp_path / "no.ome.zarr", spacing_um=SPACING)
+
+
 def test_linking_a_run_again_measures_the_same(tmp_path: Path) -> None:
     movie, model = inputs(tmp_path, 4)
     run(movie, model, out=tmp_path / "result.ome.zarr", frames="1:4")

@@ -16,6 +16,7 @@ from tlseg.cli.link import command
 from tlseg.errors import LabelError
 from tlseg.link.settings import LinkSettings
 from tlseg.run.linking.points import link_points
+from tlseg.store.export.tables import UNITS, napari_columns
 from tlseg.store.labels.tracks import read_tracks
 
 
@@ -161,6 +162,32 @@ def test_tables_that_cannot_be_linked_are_refused(tmp_path: Path, change: object
     with pytest.raises(LabelError, match=words):
         link_points(path, out=tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["points.csv"]
+
+
+def test_a_table_of_tlseg_is_read_in_its_micrometres(tmp_path: Path) -> None:
+    """However it is stored, and from whichever frame on; voxels decide nothing."""
+    plain = points().assign(volume=520.0, intensity=100.0)
+    plain["label"] = plain.groupby("t").cumcount() + 1
+    link_points(write(tmp_path, plain), out=tmp_path / "plain")
+    expected = pd.read_csv(tmp_path / "plain" / "points.csv")["track"].tolist()
+    voxels = {axis: plain[axis] / size for axis, size in (("z", 9.0), ("y", 0.1), ("x", 0.3))}
+    places = {f"{axis}_um": plain[axis] for axis in "zyx"}
+    rows = plain[["t", "label", "true"]].assign(**voxels, **places, volume_um3=520.0, intensity_mean=100.0, parent=3)
+    rows.to_parquet(tmp_path / "table.parquet")
+    rows.assign(t=rows["t"] + 7).rename(columns=UNITS).to_csv(tmp_path / "table.csv", index=False)
+    for name, first in (("table.parquet", 0), ("table.csv", 7)):
+        done = link_points(tmp_path / name, out=tmp_path / name.replace(".", "-"))
+        assert (done.tracks, done.frames, done.motherless) == (12, 6, 0)
+        nodes, _ = read_tracks(tmp_path / name.replace(".", "-"))
+        assert (nodes["t"].min(), nodes["track"].nunique()) == (first, 12)
+    assert pd.read_parquet(tmp_path / "table-parquet" / "points.parquet")["track"].tolist() == expected
+    assert pd.read_csv(tmp_path / "table-csv" / "points.csv")["track"].tolist() == expected
+
+
+def test_voxels_for_napari_are_not_taken_for_micrometres(tmp_path: Path) -> None:
+    rows = points().rename(columns={"true": "track_id"}).assign(parent=0, lineage=1)[napari_columns(is_2d=False)]
+    with pytest.raises(LabelError, match="places are voxels"):
+        link_points(write(tmp_path, rows), out=tmp_path / "out")
 
 
 def test_only_an_earlier_result_is_replaced(tmp_path: Path) -> None:

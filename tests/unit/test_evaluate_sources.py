@@ -130,10 +130,10 @@ def test_folder_is_read_in_natural_order_and_frames_may_differ_in_shape(tmp_path
         tifffile.imwrite(tmp_path / f"{name}.tif", MOVIE[t, :, : 5 - t], photometric="minisblack")
     (tmp_path / "notes.txt").write_text("not an image")
     movie = open_label_movie(tmp_path)
-    assert movie.frames == (0, 1, 2)
+    assert movie.frames == (0, 1, 9)
     assert [movie.frame_shape(t) for t in movie.frames] == [(4, 5, 6), (4, 4, 6), (4, 3, 6)]
-    for t in movie.frames:
-        assert np.array_equal(movie.read(t, Box.of_shape(movie.frame_shape(t))), MOVIE[t, :, : 5 - t])
+    for k, t in enumerate(movie.frames):
+        assert np.array_equal(movie.read(t, Box.of_shape(movie.frame_shape(t))), MOVIE[k, :, : 5 - k])
     assert evaluate(tmp_path, tmp_path).pooled.pq == 1
 
 
@@ -158,6 +158,27 @@ def test_sparse_truth_is_compared_in_its_own_frames(tmp_path: Path) -> None:
     assert "1 of 3 frames" in found.notes[0]
     with pytest.raises(TlsegError, match="same frames"):
         evaluate(MOVIE[:1], tmp_path)
+
+
+@pytest.mark.parametrize("frames", [None, "2:3"])
+@pytest.mark.parametrize("name", ["t002.tif", "embryo_t2.tif", "man_seg002.tif"])
+def test_truth_of_one_frame_is_known_by_its_name(tmp_path: Path, name: str, frames: str | None) -> None:
+    truth, result = tmp_path / "truth", tmp_path / "result"
+    for folder in (truth, result):
+        folder.mkdir()
+    tifffile.imwrite(truth / name, MOVIE[2], photometric="minisblack")
+    for t in range(3):
+        tifffile.imwrite(result / f"res{t}.tif", MOVIE[t], photometric="minisblack")
+    for ours in (MOVIE, result):
+        for theirs in (truth, truth / name) if "man" not in name else (truth,):
+            found = evaluate(ours, theirs, frames=frames)
+            assert ([r.t for r in found.frames], found.pooled.pq) == ([2], 1)
+
+
+def test_truth_whose_name_says_no_frame_says_how_to_name_it(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "annotated.tif", MOVIE[2], photometric="minisblack")
+    with pytest.raises(TlsegError, match=r"such as t010\.tif or man_seg010\.tif"):
+        evaluate(MOVIE, tmp_path)
 
 
 def test_tracked_truth_may_not_lack_frames(tmp_path: Path) -> None:
@@ -310,6 +331,19 @@ def test_a_run_of_a_part_meets_sparse_truth_by_the_numbers_in_file_names(tmp_pat
         tifffile.imwrite(truth / f"man_seg{t:03d}.tif", MOVIE[t], photometric="minisblack")
     found = evaluate(made, truth)
     assert ([r.t for r in found.frames], found.pooled.pq) == ([1], 1)
+
+
+def test_a_run_of_all_frames_left_none_out(tmp_path: Path) -> None:
+    made = late_movie(tmp_path / "made.zarr", MOVIE, image_s=0, labels_s=0)
+    record = made / "tlseg" / "nuclei" / "run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"fingerprint": {"frames": [0, 3]}}))
+    truth = tmp_path / "SEG"
+    truth.mkdir()
+    tifffile.imwrite(truth / "man_seg001.tif", MOVIE[1], photometric="minisblack")
+    notes = evaluate(made, truth).notes
+    assert any("1 of 3 frames" in note for note in notes)
+    assert not any("run segmented" in note for note in notes)
 
 
 def test_links_follow_frames_that_are_paired_with_every_second_one(tmp_path: Path) -> None:

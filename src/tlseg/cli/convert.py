@@ -26,6 +26,7 @@ from tlseg.cli.common import (
 @click.option("--channels", type=click.IntRange(min=1), help="Channels of a plain multi-page TIFF.")
 @click.option("--channel-names", metavar="A,B", help="Names of the channels.")
 @click.option("--overwrite", is_flag=True, help="Replace an OME-Zarr at OUT.")
+@click.option("--allow-gaps", is_flag=True, help="Take files whose numbers leave some out as even in time.")
 @missing_option
 @storage_option
 @json_option
@@ -41,12 +42,13 @@ def command(
     channel_names: str | None,
     overwrite: bool,
     allow_missing: bool,
+    allow_gaps: bool,
     as_json: bool,
 ) -> None:
     """Convert TIFFs, a folder of stacks, or an OME-Zarr to an OME-Zarr 0.5 movie.
 
     IN is one TIFF (a stack or a movie), several TIFFs or a folder of them with one time point each (in natural order:
-    t2 before t10), or one OME-Zarr 0.4 or 0.5.
+    t2 before t10; numbers that leave some out are refused), or one OME-Zarr 0.4 or 0.5.
     """
     from tlseg.cli.progress import counted
     from tlseg.store.image.convert import convert
@@ -62,6 +64,7 @@ def command(
             channel_names=channel_names.split(",") if channel_names else None,
             overwrite=overwrite,
             allow_missing=allow_missing,
+            allow_gaps=allow_gaps,
             progress=progress,
         )
     if as_json:

@@ -50,7 +50,7 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
 
     LABELS is a label movie: an OME-Zarr with labels, a TIFF, a folder of TIFFs with one frame each, or a Cell Tracking
     Challenge folder. The numbers in it need not mean anything through time. Or it is a CSV or parquet table with columns
-    t, z, y, x (frames and micrometres) and, if known, label, volume and intensity.
+    t, z, y, x (frames and micrometres) and, if known, label, volume and intensity; or the CSV that tlseg export made.
     """
     from tlseg.store.labels.points import is_points
 

@@ -120,6 +120,7 @@ def evaluate(
     ours = _as_movie(result, "the result", name=name, prefer=("nuclei",))
     theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"))
     notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
+    ours, theirs = _numbered_by_name(ours, theirs, notes)
     ours = _same_numbers(ours, theirs, notes)
     chosen = _frames_to_compare(ours, theirs, frames, notes)
     if spacing_um is None:
@@ -229,6 +230,21 @@ def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ..
     return movie_of_array(source, source=side)
 
 
+def _numbered_by_name(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> tuple[LabelMovie, LabelMovie]:
+    """Take the numbers that the truth's file names end in for frames, where it is of some of the result's."""
+    if truth.files is None or len(truth.frames) >= len(result.frames):
+        return result, truth
+    if result.files is not None:
+        result = result.numbered_as(result.files.values)
+    numbers = truth.files.values
+    if not set(numbers) <= set(result.movie_frames or result.frames):
+        return result, truth
+    notes.append(
+        f"The truth is taken for {_listed(numbers)} by its file names ({truth.files.names[0]}), counted from 0."
+    )
+    return result, replace(truth.numbered_as(numbers), numbered=True)
+
+
 def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> LabelMovie:
     """Pair frames by order where there are as many of them under other numbers; a part of the movie by its numbers there."""
     of_movie, of_truth = set(result.movie_frames), set(truth.frames)
@@ -261,7 +277,8 @@ def _frames_to_compare(result: LabelMovie, truth: LabelMovie, frames: Frames | N
     if frames is None and result.segmented:
         frames = (result.segmented[0], result.segmented[-1] + 1)
         count = max(len(result.frames), len(truth.frames))
-        notes.append(f"The run segmented {_listed(result.segmented)} of {count}; the others were left out.")
+        if len(result.segmented) < count:
+            notes.append(f"The run segmented {_listed(result.segmented)} of {count}; the others were left out.")
     low, high = as_frames(frames)
     wanted = [
         [t for t in movie.frames if (low is None or t >= low) and (high is None or t < high)]
@@ -277,7 +294,7 @@ def _frames_to_compare(result: LabelMovie, truth: LabelMovie, frames: Frames | N
     elif ours != theirs:
         raise EvaluationError(
             f"The result has {_listed(ours)} and the truth has {_listed(theirs)}; both need the same frames. "
-            "Choose a range that both have with --frames A:B."
+            f"Choose a range that both have with --frames A:B.{_naming(truth) if len(theirs) < len(ours) else ''}"
         )
     if not theirs:
         raise EvaluationError(f"No frame of the truth is left to compare; it has {_listed(truth.frames)}.")
@@ -286,6 +303,16 @@ def _frames_to_compare(result: LabelMovie, truth: LabelMovie, frames: Frames | N
     for t in theirs:
         _check_shapes(result, truth, t)
     return theirs
+
+
+def _naming(truth: LabelMovie) -> str:
+    """How to name truth of some frames, where its names do not say it."""
+    if truth.numbered or truth.track_file is not None:
+        return ""
+    return (
+        " Truth of some frames is known by the number of each in its file's name, counted from 0, such as t010.tif or "
+        "man_seg010.tif."
+    )
 
 
 def _is_sparse(truth: LabelMovie) -> bool:

@@ -64,6 +64,7 @@ def measure_criteria(
     *,
     frames: int | range,
     interval_s: float | None = None,
+    zero_s: float = 0.0,
     edges: pd.DataFrame | None = None,
 ) -> Criteria:
     """Criteria of a movie.
@@ -77,16 +78,18 @@ def measure_criteria(
         are empty.
     interval_s : float, optional
         Seconds from frame to frame; with it, columns in seconds stand beside those in frames.
+    zero_s : float
+        Time of frame 0, seconds.
     edges : DataFrame, optional
-        Links with their confidence; with them, divisions have theirs.
+        Links with their confidence, between nuclei of `table`; with them, divisions have theirs.
     """
     table = complete(table).sort_values(["t", "label"], ignore_index=True)
     tracks = track_table(table)
     return Criteria(
-        frames=_with_seconds(frame_criteria(table, frames=frames), interval_s),
+        frames=_with_seconds(frame_criteria(table, frames=frames), interval_s, zero_s),
         tracks=track_criteria(table, tracks),
-        divisions=_with_seconds(division_criteria(table, tracks, edges=edges), interval_s),
-        generations=_with_seconds(generation_criteria(tracks), interval_s),
+        divisions=_with_seconds(division_criteria(table, tracks, edges=edges), interval_s, zero_s),
+        generations=_with_seconds(generation_criteria(tracks), interval_s, zero_s),
     )
 
 
@@ -133,7 +136,7 @@ def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame, *, edges: pd.Da
         }
     )
     centre = newborn_centres(table, found)
-    for axis in centre.columns.intersection(_PLACE):
+    for axis in centre.columns.intersection(list(_PLACE)):
         result[axis] = centre[axis].reindex(found["track"]).to_numpy()
     if edges is not None:
         result["confidence"] = division_confidence(table, edges).reindex(found["track"]).to_numpy()
@@ -226,7 +229,7 @@ def _smaller_over_larger(one: pd.Series, two: pd.Series) -> pd.Series:
     return ratio
 
 
-def _with_seconds(table: pd.DataFrame, interval_s: float | None) -> pd.DataFrame:
+def _with_seconds(table: pd.DataFrame, interval_s: float | None, zero_s: float) -> pd.DataFrame:
     """Add a column in seconds after each column that is a time in frames."""
     if interval_s is None:
         return table
@@ -236,5 +239,7 @@ def _with_seconds(table: pd.DataFrame, interval_s: float | None) -> pd.DataFrame
             "t_s" if name == "t" else name.replace("cycle_frames_", "cycle_s_").replace("division_t_", "division_s_")
         )
         if name == "t" or seconds != name:
-            result.insert(int(np.flatnonzero(result.columns == name)[0]) + 1, seconds, table[name] * interval_s)
+            since_s = zero_s if name in ("t", "division_t_mean") else 0.0  # the others are lengths of time
+            at = int(np.flatnonzero(result.columns == name)[0]) + 1
+            result.insert(at, seconds, since_s + table[name] * interval_s)
     return result

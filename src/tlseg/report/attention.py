@@ -50,7 +50,7 @@ class Listing:
     shown: Mapping[str, str]
 
 
-def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range) -> list[Listing]:
+def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range, first_frame: int = 0) -> list[Listing]:
     """Everything worth checking, most doubtful first.
 
     Parameters
@@ -61,10 +61,12 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range) 
         Links with their confidence, see `store.tracks.read_tracks`.
     frames : range
         Frames that were segmented: tracks begin in the first and end in the last without anything being wrong.
+    first_frame : int
+        Number, in the movie, of frame 0: texts have the movie's numbers.
     """
     tracks = track_table(table)
     return [
-        *([] if edges is None else [_links(table, edges)]),
+        *([] if edges is None else [_links(table, edges, first_frame)]),
         _divisions(table, tracks, edges),
         _seeds(table, "fallback", "Fallback instances", "Foreground in which no nucleus centre was detected."),
         _seeds(
@@ -74,18 +76,20 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range) 
             "Merged or cut in their frame, put right with what the frames before and after show.",
         ),
         _jumps(table, tracks),
-        _gaps(table),
+        _gaps(table, first_frame),
         _loose(table, frames),
         _edge(table),
     ]
 
 
-def _links(table: pd.DataFrame, edges: pd.DataFrame) -> Listing:
+def _links(table: pd.DataFrame, edges: pd.DataFrame, first_frame: int) -> Listing:
     doubtful = edges[edges["confidence"] < DOUBTFUL].sort_values("confidence", kind="stable")
     first = doubtful.head(MOST_ROWS).rename(columns={"t_a": "t", "label_a": "label"})
     rows = first.merge(_places(table), on=["t", "label"], how="left")
     rows["track"] = rows["track"].fillna(rows["label"]).astype(np.int64)
-    rows["becomes"] = [f"{int(b)} in frame {int(t)}" for b, t in zip(rows["label_b"], rows["t_b"], strict=True)]
+    rows["becomes"] = [
+        f"{int(b)} in frame {first_frame + int(t)}" for b, t in zip(rows["label_b"], rows["t_b"], strict=True)
+    ]
     rows["sure"] = [f"{v:.3f}" for v in rows["confidence"]]
     return Listing(
         "links",
@@ -149,11 +153,12 @@ def _seeds(table: pd.DataFrame, seed: str, title: str, about: str) -> Listing:
     return Listing(seed, title, about, len(found), _with_volume(found.head(MOST_ROWS)), _volume_column(table))
 
 
-def _gaps(table: pd.DataFrame) -> Listing:
+def _gaps(table: pd.DataFrame, first_frame: int) -> Listing:
     found = gaps(table)
     rows = found.head(MOST_ROWS).merge(_places(table).drop(columns="label"), on=["t", "track"], how="left")
     rows["missed"] = [
-        f"{a + 1}" if b - a == 2 else f"{a + 1} to {b - 1}" for a, b in zip(rows["t"], rows["t_next"], strict=True)
+        f"{a + 1}" if b - a == 2 else f"{a + 1} to {b - 1}"
+        for a, b in zip(rows["t"] + first_frame, rows["t_next"] + first_frame, strict=True)
     ]
     return Listing(
         "gaps",

@@ -50,9 +50,9 @@ def count_chart(
     back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="nuclei", y_ticks=whole)
     line = tag("path", d=path(points), class_="line")
     named = zip(points, _seen(counts, seen), strict=True)
-    dots = tag("g", *(_dot(point, f"{n} nuclei, frame {t}") for point, (t, n) in named))
+    dots = tag("g", *(_dot(point, f"{n} nuclei, frame {clock.number(t)}") for point, (t, n) in named))
     shown = (dots,) if len(points) <= 60 else ()
-    marks = _division_bars(divisions, x, floor=floor, per_frame=x(clock.at(1)) - x(0), clock=clock)
+    marks = _division_bars(divisions, x, floor=floor, per_frame=x(clock.at(1)) - x(clock.at(0)), clock=clock)
     return figure(
         frame, back, tag("path", d=area, class_="area"), line, *shown, *marks, title="Nuclei over time", time=time
     )
@@ -129,7 +129,7 @@ def cycle_chart(
     """
     if not len(cycles):
         return None
-    lengths = cycles.assign(value=cycles["length"].astype(float).map(clock.at))
+    lengths = cycles.assign(value=cycles["length"].astype(float).map(clock.lasting))
     x = (0.0, float(lengths["value"].max()) * 1.1)
     label = f"cell-cycle length ({'frames' if clock.unit == 'frame' else clock.unit})"
     title = "Cell-cycle length by generation"
@@ -146,7 +146,7 @@ def synchrony_chart(
     if not len(divisions):
         return None
     times = divisions.assign(value=divisions["t"].astype(float).map(clock.at))
-    x = (0.0, clock.at(max(frames - 1, 1)))
+    x = (clock.at(0), clock.at(max(frames - 1, 1)))
     title = "Times of division by generation"
     return _strips(times, generations, x=x, label=clock.axis, title=title, unit=clock.unit, frames=frames, ended=ended)
 
@@ -212,7 +212,7 @@ def _division_bars(divisions: pd.DataFrame, x: Scale, *, floor: float, per_frame
     drawn = [tag("text", "divisions", x=x.start - 7, y=floor - 3, text_anchor="end")]
     for t, n in zip(numbers.index.to_numpy(), numbers.to_numpy(), strict=True):
         high = max(4.0, (_LANE - 6) * n / numbers.max())
-        about = f"{n} division{'s' if n > 1 else ''} at frame {t} ({clock.text(int(t))})"
+        about = f"{n} division{'s' if n > 1 else ''} at frame {clock.number(t)} ({clock.moment(int(t))})"
         shape = f"M{x(clock.at(int(t))) - wide / 2:.1f} {floor:.1f}v{-high:.1f}h{wide:.1f}v{high:.1f}Z"
         drawn.append(tag("path", tag("title", about), d=shape, class_="division"))
     return drawn
@@ -234,7 +234,7 @@ def _runs(there: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
 
 def _time_scales(frame: Frame, frames: int, clock: Clock) -> tuple[Scale, Scale]:
     """Times to pixels, and frames to pixels."""
-    return Scale(0.0, clock.at(max(frames - 1, 1)), *frame.x), Scale(0, frames - 1, *frame.x)
+    return Scale(clock.at(0), clock.at(max(frames - 1, 1)), *frame.x), Scale(0, frames - 1, *frame.x)
 
 
 def _rows(generations: Sequence[int]) -> tuple[Frame, Scale, list[tuple[float, str]]]:

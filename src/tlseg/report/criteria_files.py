@@ -14,6 +14,7 @@ from tlseg.report.facts import links_of, segmented_frames
 from tlseg.store.export.formats import FORMATS
 from tlseg.store.export.target import beside, has_header, local_target, only_files, publishing
 from tlseg.store.image.movie import open_source
+from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.result import Result, as_result
 from tlseg.store.labels.tables import read_table
 from tlseg.store.labels.text import write_rows
@@ -90,7 +91,14 @@ def write_criteria(
     target = chosen or beside(result.path, name, FORMATS["criteria"].ends)
     table = read_table(result.path, name)
     frames = segmented_frames(result, source)
-    found = measure_criteria(table, frames=frames, interval_s=source.interval_s, edges=links_of(result)).tables()
+    time, edges = movie_time(source, result.record), links_of(result)
+    found = measure_criteria(
+        table.assign(t=table["t"] + time.first),
+        frames=time.numbers(frames),
+        interval_s=source.interval_s,
+        zero_s=time.zero_s,
+        edges=None if edges is None else edges.assign(t_a=edges["t_a"] + time.first, t_b=edges["t_b"] + time.first),
+    ).tables()
     with publishing(
         target, overwrite=overwrite, replaceable=lambda at: _is_ours(at, found), apart_from=result.path
     ) as part:

@@ -12,6 +12,7 @@ from tlseg.errors import LabelError
 from tlseg.measure.doubts import doubts_of
 from tlseg.measure.history import motherless
 from tlseg.store.image.movie import MovieSource, address_of
+from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.record import recorded_frames
 from tlseg.store.labels.result import Result
 
@@ -31,6 +32,8 @@ class Facts:
     spacing_um : (z, y, x) or None
         Voxel spacing, None where the labels do not say.
     interval_s : float or None
+    first_frame, start_s : int, float
+        Number, in the movie, and time of the labels' first frame.
     instances, tracks, divisions, motherless, motherless_at_edge, fallback, repaired, touching_edge : int
         Instances are nuclei of all frames together; the last three count instances. For tracks without a mother see
         `history.motherless`; some of them begin at the frame's edge.
@@ -59,6 +62,8 @@ class Facts:
     shape: tuple[int, int, int]
     spacing_um: tuple[float, float, float] | None
     interval_s: float | None
+    first_frame: int
+    start_s: float
     instances: int
     tracks: int
     divisions: int
@@ -130,6 +135,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
     """
     record, frames = result.record, segmented_frames(result, source)
     made_of = _mapping(record, "fingerprint")
+    time = movie_time(source, record)
     counts = table["t"].value_counts()
     begun = motherless(table, first=frames[0])
     audit = record.get("audit")
@@ -140,7 +146,9 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         frames=len(frames),
         shape=source.frame_shape,
         spacing_um=None if source.spacing_problem else source.spacing_um,
-        interval_s=source.interval_s,
+        interval_s=time.interval_s,
+        first_frame=time.first,
+        start_s=time.start_s,
         instances=len(table),
         tracks=int(table["track"].nunique()),
         divisions=divisions,

@@ -106,7 +106,7 @@ def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) ->
         "generation": found.index.astype(str).to_series(index=found.index),
         "tracks": found["tracks"].map("{:,}".format),
         "complete cycles": found["cycles"].map("{:,}".format),
-        f"cycle length ({unit})": _times(found["cycle_frames_mean"], found["cycle_frames_std"], clock),
+        f"cycle length ({unit})": _spans(found["cycle_frames_mean"], found["cycle_frames_std"], clock),
         f"shortest to longest ({unit})": _ranges(found["cycle_frames_min"], found["cycle_frames_max"], clock),
         "divisions": found["divisions"].map("{:,}".format),
         f"time of division ({unit})": _times(found["division_t_mean"], found["division_t_std"], clock),
@@ -122,11 +122,17 @@ def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) ->
 
 
 def _times(mean: pd.Series, deviation: pd.Series, clock: Clock) -> pd.Series:
-    return _spread(mean.map(clock.at), deviation.map(clock.at), "{:.2f}")
+    return _spread(mean.map(clock.at), deviation.map(clock.lasting), "{:.2f}")
+
+
+def _spans(mean: pd.Series, deviation: pd.Series, clock: Clock) -> pd.Series:
+    return _spread(mean.map(clock.lasting), deviation.map(clock.lasting), "{:.2f}")
 
 
 def _ranges(low: pd.Series, high: pd.Series, clock: Clock) -> pd.Series:
-    told = [f"{clock.at(a):.2f} to {clock.at(b):.2f}" if a == a else "–" for a, b in zip(low, high, strict=True)]
+    told = [
+        f"{clock.lasting(a):.2f} to {clock.lasting(b):.2f}" if a == a else "–" for a, b in zip(low, high, strict=True)
+    ]
     return pd.Series(told, index=low.index, dtype=object)
 
 

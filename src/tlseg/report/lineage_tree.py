@@ -96,7 +96,7 @@ def lineage_tree(
     pitch = next((p for most, p in _PITCH if leaves <= most), _PITCH[-1][1])
     last_row = max(rows.values(), default=0.0)
     frame = Frame(width=960, height=last_row * pitch + 84, left=26, right=52, top=20, bottom=44)
-    x = Scale(0.0, clock.at(max(frames - 1, 1)), *frame.x)
+    x = Scale(clock.at(0), clock.at(max(frames - 1, 1)), *frame.x)
     y = Scale(0.0, max(last_row, 1.0), frame.top + 6, frame.top + 6 + max(last_row, 1.0) * pitch)
     back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="nuclei", y_ticks=[], x_ticks=ticks(x.low, x.high))
     forks, lines, names = [], [], []
@@ -126,7 +126,10 @@ def lineage_tree(
     marks = [tag("g", *forks, class_="forks"), tag("g", *lines, class_="labelled tracks"), tag("g", *names)]
     if repaired is not None:
         rings = repaired.loc[repaired["track"].isin(list(rows)), ["track", "t"]].head(MOST_RINGS)
-        marks += [_ring(int(track), int(t), x(clock.at(int(t))), y(rows[int(track)])) for track, t in rings.to_numpy()]
+        marks += [
+            _ring(int(track), clock.number(t), x(clock.at(int(t))), y(rows[int(track)]))
+            for track, t in rings.to_numpy()
+        ]
     drawing = figure(frame, back, *marks, title="Lineage tree", class_="wide", time=Scale(0, frames - 1, *frame.x))
     return Tree(drawing, int((chosen["parent"] == 0).sum()), families)
 
@@ -144,7 +147,7 @@ def _line(track: int, level: float, seen: list[int], unseen: list[int], x: Scale
         drawn = [tag("path", d=strokes(seen), stroke=hex_color(track))]
     if unseen:
         drawn.append(tag("path", d=strokes(unseen), stroke=hex_color(track), class_="unseen"))
-    about = f"track {track}: frames {seen[0]} to {seen[-1]}"
+    about = f"track {track}: frames {clock.number(seen[0])} to {clock.number(seen[-1])}"
     return tag("g", tag("title", about), *drawn, data_track=track)
 
 

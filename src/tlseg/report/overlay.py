@@ -208,11 +208,11 @@ def overlay_movie(
     return _rows([pictures[i : i + columns] for i in range(0, len(pictures), columns)])
 
 
-def time_stamp(t: int, *, interval_s: float | None = None) -> str:
-    """Time of a frame, such as `3 h 20 min`; its number where the interval is unknown."""
+def time_stamp(t: int, *, interval_s: float | None = None, start_s: float = 0.0) -> str:
+    """Time of a frame, such as `3 h 20 min`; its number where the interval is unknown. Frame 0 is at `start_s`."""
     if interval_s is None:
         return f"t = {t}"
-    seconds = round(t * interval_s)
+    seconds = round(start_s + t * interval_s)
     if interval_s < 60:
         return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60:02d} s"
     minutes = round(seconds / 60)

@@ -202,7 +202,10 @@ def _pictures(content: Content) -> Raw:
     )
     thumbs = tag(
         "div",
-        *(_thumb(shot, text, i in printed) for i, (shot, text) in enumerate(zip(shots, texts, strict=True))),
+        *(
+            _thumb(shot, facts.first_frame + shot.t, text, i in printed)
+            for i, (shot, text) in enumerate(zip(shots, texts, strict=True))
+        ),
         id="strip",
     )
     left = tag(
@@ -218,11 +221,11 @@ def _pictures(content: Content) -> Raw:
     return join([tag("h2", "Through time"), tag("div", left, right, class_="columns stage")])
 
 
-def _thumb(shot: Shot, text: str, printed: bool) -> Raw:
+def _thumb(shot: Shot, number: int, text: str, printed: bool) -> Raw:
     return tag(
         "button",
         tag("span", _image(shot.grey, ""), _image(shot.outlines, ""), class_="stack"),
-        tag("span", f"frame {shot.t}"),
+        tag("span", f"frame {number}"),
         class_="shot printed" if printed else "shot",
         type="button",
         data_t=shot.t,
@@ -237,8 +240,10 @@ def _image(uri: str, alt: str, *, id_: str | None = None, class_: str | None = N
 
 
 def _shot_text(shot: Shot, count: int, facts: Facts) -> str:
-    time = "" if not facts.interval_s else f" · {time_stamp(shot.t, interval_s=facts.interval_s)}"
-    return f"frame {shot.t}{time} · {count:,} {'nucleus' if count == 1 else 'nuclei'}"
+    time = (
+        "" if not facts.interval_s else f" · {time_stamp(shot.t, interval_s=facts.interval_s, start_s=facts.start_s)}"
+    )
+    return f"frame {facts.first_frame + shot.t}{time} · {count:,} {'nucleus' if count == 1 else 'nuclei'}"
 
 
 def _scale_bar(layout: Layout) -> Raw:
@@ -307,7 +312,7 @@ def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
     for row in listing.rows.to_dict("records"):
         track = int(row["track"])
         swatch = tag("span", class_="swatch", style=f"background: {hex_color(track)}")
-        cells = [tag("td", _look(row, content)), tag("td", int(row["t"])), tag("td", swatch, track)]
+        cells = [tag("td", _look(row, content)), tag("td", content.clock.number(row["t"])), tag("td", swatch, track)]
         cells += [tag("td", row[key]) for key in listing.shown]
         if micrometres:
             cells.append(tag("td", ", ".join(f"{row[key]:.1f}" for key in micrometres)))

@@ -25,6 +25,7 @@ from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import Found, image_of
+from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.result import Result, as_result
 from tlseg.store.labels.tables import read_table
 
@@ -135,7 +136,8 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
     beneath = image_of(source, result.path, channel=result.image_channel)
     tracks = history.track_table(table)
     divided = history.divisions(tracks)
-    clock = clock_for(frames, source.interval_s)
+    time = movie_time(source, result.record)
+    clock = clock_for(frames, time.interval_s, start_s=time.start_s, first=time.first)
     return Content(
         facts=gather_facts(result, source, table, divisions=len(divided)),
         clock=clock,
@@ -147,7 +149,7 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
         tree=_tree(tracks, table, frames, clock),
         more=_more(table, tracks, divided, frames, clock),
         generations=generation_sheet(table, tracks, clock),
-        listings=listings(table, links_of(result), frames=seen),
+        listings=listings(table, links_of(result), frames=seen, first_frame=time.first),
     )
 
 

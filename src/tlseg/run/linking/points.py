@@ -20,6 +20,7 @@ from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.link.settings import LinkSettings
 from tlseg.measure.history import motherless
 from tlseg.run.linking.linked import Linked, count
+from tlseg.run.linking.point_columns import as_points
 from tlseg.store.export.geff import detach, is_detached
 from tlseg.store.export.target import local_target, only_entries, publishing
 from tlseg.store.fs.location import resolve
@@ -46,6 +47,7 @@ def link_points(
     points
         CSV, parquet or DataFrame with columns `t` (frame, a whole number) and `z, y, x` in micrometres (`z` may be
         absent). If there are: `label`, a number within the frame; `volume` in cubic micrometres; `intensity`, a mean.
+        Or a nucleus table of tlseg, as stored or as CSV, of which the micrometres are taken.
         Other columns stay.
     out
         Folder that gets `tracks.geff` and the table with `track, lineage, parent, generation` added; a DataFrame as CSV.
@@ -65,16 +67,19 @@ def link_points(
     chosen = (settings or LinkSettings()).with_interval(interval_s)
     target = local_target(out)
     if isinstance(points, pd.DataFrame):
-        source, table = None, points.reset_index(drop=True)
+        source, table, where = None, points.reset_index(drop=True), "The table of points"
     else:
-        source, table = resolve(points), read_points(points)
-    objects = objects_of(table, where="The table of points" if source is None else str(points))
+        source, table, where = resolve(points), read_points(points), str(points)
+    known = as_points(table, where=where)
+    objects = objects_of(known, where=where)
     with publishing(target, overwrite=overwrite, replaceable=_is_ours, apart_from=source) as part:
         lineage = link_objects(
             objects, pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}), settings=chosen
         )
         part.mkdir()
-        _write(part, SUFFIXES[0] if source is None else Path(source).suffix, table, objects, lineage, interval_s)
+        suffix = SUFFIXES[0] if source is None else Path(source).suffix
+        write_points(part / f"{TABLE}{suffix.lower()}", _tracked(table, objects, lineage))
+        _write_graph(part, known, objects, lineage, interval_s)
     frames = int(objects["t"].max() - objects["t"].min()) + 1 if len(objects) else 0
     begun = motherless(lineage.nodes.assign(touches_edge=False), first=int(objects["t"].min()) if len(objects) else 0)
     return Linked(
@@ -142,21 +147,24 @@ def _typical_volume(objects: pd.DataFrame) -> float:
     return 4 / 3 * math.pi * radius**3
 
 
-def _write(
-    part: Path, suffix: str, table: pd.DataFrame, objects: pd.DataFrame, lineage: Lineage, interval_s: float | None
-) -> None:
+def _tracked(table: pd.DataFrame, objects: pd.DataFrame, lineage: Lineage) -> pd.DataFrame:
+    """The table as it was given, with its tracks."""
     kept = table.drop(columns=[n for n in ("track", "lineage", "parent", "generation") if n in table.columns])
-    tracked = with_tracks(kept.assign(t=objects["t"], label=objects["label"]), lineage)
-    write_points(part / f"{TABLE}{suffix.lower()}", tracked)
+    return with_tracks(kept.assign(t=objects["t"], label=objects["label"]), lineage)
+
+
+def _write_graph(
+    part: Path, known: pd.DataFrame, objects: pd.DataFrame, lineage: Lineage, interval_s: float | None
+) -> None:
     nodes = lineage.nodes.merge(objects.drop(columns="intensity_mean"), on=["t", "label"], validate="one_to_one")
     graph = write_tracks(
         part,
-        nodes if "volume" in table.columns else nodes.drop(columns="volume_um3"),
+        nodes if "volume" in known.columns else nodes.drop(columns="volume_um3"),
         lineage.edges,
         spacing_um=(1.0, 1.0, 1.0),
         interval_s=interval_s,
         name=TABLE,
-        axes="tzyx" if "z" in table.columns else "tyx",
+        axes="tzyx" if "z" in known.columns else "tyx",
     )
     detach(graph.path)
 

@@ -141,7 +141,7 @@ def open_labels(
         has_image=image is not None,
         own_name=own if below and layout is not None else None,
         home=Path(root) if writable else None,
-        notes=(found.note,) if found.note else (),
+        notes=tuple(filter(None, (found.note, _gaps(movie)))),
     )
 
 
@@ -171,10 +171,25 @@ def _check_frames(movie: LabelMovie) -> None:
                 f"{movie.source}: frame {frame} has {movie.frame_shape(frame)} voxels (z, y, x), the first {shape}. "
                 "Expected one shape for all; crop or pad them first."
             )
+    files = movie.files
+    if files and files.missing > len(files.values):
+        raise LabelError(
+            f"Numbers of {files.described()}, leave out more than they have: {files.missing_names()}. A frame without a "
+            "file is an empty one, so these do not seem to count frames. Number the files by frame, or add the missing ones."
+        )
     if 0 in shape:
         raise LabelError(
             f"{movie.source} has frames of {shape} voxels (z, y, x). Expected at least one along each axis."
         )
+
+
+def _gaps(movie: LabelMovie) -> str:
+    """Say which frames have no file, empty where all have one."""
+    files = movie.files
+    every = f"{files.described()}: each is one frame. " if files and files.step > 1 else ""
+    frames = movie.frames[-1] + 1 - movie.frames[0]
+    empty = frames - len(movie.frames)
+    return (every + (f"{empty} of {frames} frames have no file, and are taken as empty." if empty else "")).strip()
 
 
 def _own_layout(movie: LabelMovie) -> MovieSource | None:

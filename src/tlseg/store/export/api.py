@@ -21,6 +21,7 @@ from tlseg.store.export.tiff import is_exported, write_stacks
 from tlseg.store.export.zarr import is_v04_export, write_v04
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.label_movie import open_label_movie
+from tlseg.store.labels.movie_time import MovieTime, movie_time
 from tlseg.store.labels.result import Result, as_result
 from tlseg.store.labels.tables import read_table
 
@@ -77,23 +78,26 @@ def export_stored(
     found = as_result(result, name=name)
     name = found.name
     labels = open_source(f"{found.path}/labels/{name}")
+    time = movie_time(labels, found.record)
     target = chosen or beside(found.path, name, FORMATS[format].ends)
     with publishing(
         target,
         overwrite=overwrite,
-        replaceable=lambda path: _is_export(path, format, found.path, name, labels),
+        replaceable=lambda path: _is_export(path, format, found.path, name, labels, time),
         apart_from=found.path,
     ) as part:
-        items, unit, notes = _write(format, found.path, name, labels, part, progress)
+        items, unit, notes = _write(format, found.path, labels, part, name=name, time=time, progress=progress)
     return Exported(str(target), format, labels.n_frames, items, unit, notes)
 
 
 def _write(
     format: Format,
     root: str,
-    name: str,
     labels: MovieSource,
     part: Path,
+    *,
+    name: str,
+    time: MovieTime,
     progress: Callable[[int, int], None],
 ) -> tuple[int, str, tuple[str, ...]]:
     if format == "ctc":
@@ -106,12 +110,10 @@ def _write(
             raise LabelError(f"{root} has no tracks of {name!r}. Make them with tlseg link.")
         return copy_geff(graph, part), "nodes", ()
     if format == "tiff":
-        write_stacks(labels, part, prefix=name, progress=progress)
+        write_stacks(labels, part, prefix=name, first=time.first, progress=progress)
         return labels.n_frames, "frames", ()
     if format == "csv":
-        rows_written = write_csv(
-            root, name, part, frames=labels.n_frames, interval_s=labels.interval_s, progress=progress
-        )
+        rows_written = write_csv(root, name, part, frames=labels.n_frames, time=time, progress=progress)
         return rows_written, "rows", ()
     if format == "napari":
         return write_napari(root, name, part, is_2d=labels.is_2d), "rows", ()
@@ -125,10 +127,10 @@ def _ctc_notes(pieces: int, tracks: int) -> tuple[str, ...]:
     return (f"{pieces - tracks} gaps became tracks of their own with a parent, because this format has no gaps.",)
 
 
-def _is_export(path: Path, format: Format, root: str, name: str, labels: MovieSource) -> bool:
+def _is_export(path: Path, format: Format, root: str, name: str, labels: MovieSource, time: MovieTime) -> bool:
     """Whether what is there was written in this format by us, so that replacing it loses nothing else."""
     if format == "csv":
-        return has_header(path, csv_columns(root, name, interval_s=labels.interval_s))
+        return has_header(path, csv_columns(root, name, time=time))
     if format == "napari":
         return has_header(path, napari_columns(is_2d=labels.is_2d))
     if format == "ctc":

@@ -1,7 +1,8 @@
 """Tracked labels as a Cell Tracking Challenge result: `maskTTT.tif` and `res_track.txt`.
 
 There a track has pixels in every frame from its first to its last, so a gap ends one and begins another, which names
-the first as its parent. Labels are uint16.
+the first as its parent. Labels are uint16. Frames count from 000, as the challenge's tools
+do, also those of a part of a movie.
 """
 
 from __future__ import annotations

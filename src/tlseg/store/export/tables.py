@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tlseg.store.labels.movie_time import MovieTime
 from tlseg.store.labels.tables import read_table
 from tlseg.store.labels.text import write_rows
 
@@ -24,27 +25,27 @@ def write_csv(
     path: Path,
     *,
     frames: int,
-    interval_s: float | None,
+    time: MovieTime,
     progress: Callable[[int, int], None],
 ) -> int:
     """Write the table as CSV with units in its header, a few frames at a time; returns the number of rows.
 
-    Where the interval is known, `time_s` (seconds since the first frame) follows `t_frames`.
+    `t_frames` is the frame's number in the movie; where the interval is known, `time_s`, its time there, follows.
     """
     rows = 0
     progress(0, frames)
     with path.open("w", newline="", encoding="utf-8") as file:
         for start in range(0, max(frames, 1), FRAMES_AT_ONCE):
-            part = _rows(root, name, range(start, start + FRAMES_AT_ONCE), interval_s)
+            part = _rows(root, name, range(start, start + FRAMES_AT_ONCE), time)
             write_rows(part, file, header=start == 0)
             rows += len(part)
             progress(min(start + FRAMES_AT_ONCE, frames), frames)
     return rows
 
 
-def csv_columns(root: str, name: str, *, interval_s: float | None) -> list[str]:
+def csv_columns(root: str, name: str, *, time: MovieTime) -> list[str]:
     """Header that `write_csv` gives a table."""
-    return list(_rows(root, name, range(1), interval_s).columns)
+    return list(_rows(root, name, range(1), time).columns)
 
 
 def napari_columns(*, is_2d: bool) -> list[str]:
@@ -65,8 +66,9 @@ def write_napari(root: str, name: str, path: Path, *, is_2d: bool) -> int:
     return len(rows)
 
 
-def _rows(root: str, name: str, frames: range, interval_s: float | None) -> pd.DataFrame:
+def _rows(root: str, name: str, frames: range, time: MovieTime) -> pd.DataFrame:
     part = read_table(root, name, frames=frames)
-    if interval_s is not None:
-        part.insert(list(part.columns).index("t") + 1, "time_s", part["t"] * interval_s)
+    if time.interval_s is not None:
+        part.insert(list(part.columns).index("t") + 1, "time_s", time.start_s + part["t"] * time.interval_s)
+    part["t"] += time.first
     return part.rename(columns=UNITS)

@@ -27,7 +27,9 @@ _IMAGEJ_BYTES = 2**32 - 2**20  # ImageJ's hyperstacks have 32-bit offsets
 Planes = Iterator[npt.NDArray[np.generic]]
 
 
-def write_stacks(labels: MovieSource, folder: Path, *, prefix: str, progress: Callable[[int, int], None]) -> None:
+def write_stacks(
+    labels: MovieSource, folder: Path, *, prefix: str, first: int = 0, progress: Callable[[int, int], None]
+) -> None:
     """Write `PREFIX_t0000.tif`, one file per frame.
 
     Labels up to 65,535 become uint16 ImageJ hyperstacks with spacing and unit. ImageJ has no uint32, so greater labels
@@ -42,6 +44,8 @@ def write_stacks(labels: MovieSource, folder: Path, *, prefix: str, progress: Ca
         New folder.
     prefix : str
         Start of the file names.
+    first : int
+        Number of the first frame in its movie, which the names go on from.
     progress : callable
         Called with (done, total) frames.
 
@@ -52,11 +56,11 @@ def write_stacks(labels: MovieSource, folder: Path, *, prefix: str, progress: Ca
     """
     suffix, dtype = ("tif", "uint16") if _greatest(labels) <= MOST_UINT16 else ("ome.tif", "uint32")
     folder.mkdir()
-    digits = max(4, len(str(labels.n_frames - 1)))
+    digits = max(4, len(str(first + labels.n_frames - 1)))
     progress(0, labels.n_frames)
     for frame in range(labels.n_frames):
         write_stack(
-            folder / f"{prefix}_t{frame:0{digits}d}.{suffix}",
+            folder / f"{prefix}_t{first + frame:0{digits}d}.{suffix}",
             (plane.astype(dtype) for plane in planes(labels, frame)),
             shape=labels.frame_shape,
             dtype=dtype,

@@ -30,6 +30,10 @@ MARK = "converting.json"
 SLAB_BYTES = 256 * 2**20  # pixels held at once; a slab is never less than one region
 
 
+SQUARE = 1.2
+"""Ratio of the voxel's sides along y and x from which they are doubted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Converted:
     """What a conversion wrote.
@@ -51,7 +55,8 @@ class Converted:
     channel_names : tuple of str
         One per channel.
     notes : tuple of str
-        What a person should know: an unknown interval, a changed data type.
+        What a person should know: which files these were, another spacing than theirs, an unknown interval, a changed
+        data type.
     """
 
     path: str
@@ -78,6 +83,7 @@ def convert(
     channel_names: Sequence[str] | None = None,
     overwrite: bool = False,
     allow_missing: bool = False,
+    allow_gaps: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Converted:
     """Convert TIFFs, a folder of TIFFs, or an OME-Zarr movie to an OME-Zarr 0.5 movie with a pyramid.
@@ -100,6 +106,8 @@ def convert(
         Replace an OME-Zarr at `out`; one in an object store is gone as soon as the new one is begun.
     allow_missing : bool, default: False
         Accept absent chunks of an OME-Zarr input; they become its fill value.
+    allow_gaps : bool, default: False
+        Accept files whose numbers leave some out, as if they were even in time.
     progress : callable, optional
         Called with (done, total) slabs.
 
@@ -114,7 +122,9 @@ def convert(
     target = place_of(out)
     check = partial(_check_target, target, overwrite)
     check()
-    source = open_inputs(given, target=target.url, layout=layout or Layout(), allow_missing=allow_missing)
+    source = open_inputs(
+        given, target=target.url, layout=layout or Layout(), allow_missing=allow_missing, allow_gaps=allow_gaps
+    )
     try:
         spacing = _spacing(source, spacing_um)
         interval = _positive(interval_s, "interval") or source.interval_s
@@ -151,7 +161,7 @@ def convert(
         interval_s=interval,
         levels=len(pyramid.factors),
         channel_names=names,
-        notes=_notes(source, dtype, interval),
+        notes=_notes(source, dtype, spacing, interval),
     )
 
 
@@ -182,6 +192,24 @@ def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
             f"{source.name} {says} how large its voxels are. Give their size in micrometres with --spacing {order}."
         )
     return (z, y, x)
+
+
+def _doubts(source: Input, spacing: Spacing) -> Iterator[str]:
+    """What speaks against a voxel spacing: other ones in the files, and pixels that are not square."""
+    letters = "yx" if source.is_2d else "zyx"
+    said = dict(zip("zyx", source.spacing_um, strict=True))
+    used = dict(zip("zyx", spacing, strict=True))
+    if any(
+        size is not None and not math.isclose(size, used[a], rel_tol=0.01) for a, size in said.items() if a in letters
+    ):
+        theirs = ", ".join("unknown" if said[a] is None else f"{said[a]:g}" for a in letters)
+        ours = ", ".join(f"{used[a]:g}" for a in letters)
+        yield f"the files say a spacing of {theirs} um ({', '.join(letters)}); {ours} was given and is used"
+    if max(used["y"], used["x"]) > SQUARE * min(used["y"], used["x"]):
+        yield (
+            f"voxels are {used['y']:g} um along y and {used['x']:g} um along x, which cameras rarely have; the order of "
+            f"--spacing is {','.join(letters).upper()}"
+        )
 
 
 def _positive(value: float | None, what: str) -> float | None:
@@ -234,8 +262,8 @@ def _cast(voxels: npt.NDArray[np.generic], dtype: np.dtype[Any], where: str) -> 
     return cast
 
 
-def _notes(source: Input, dtype: np.dtype[Any], interval_s: float | None) -> tuple[str, ...]:
-    notes = []
+def _notes(source: Input, dtype: np.dtype[Any], spacing: Spacing, interval_s: float | None) -> tuple[str, ...]:
+    notes = [*source.notes, *_doubts(source, spacing)]
     if dtype != source.dtype:
         notes.append(f"pixels were {source.dtype.name}, are now {dtype.name}")
     if interval_s is None and source.n_frames > 1:

@@ -17,6 +17,7 @@ from tlseg.errors import MovieError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.fs.location import is_url, real
 from tlseg.store.image.chunks import describe_missing
+from tlseg.store.image.file_numbers import numbers_of
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.image.tiff import Layout, MaybeSpacing, TiffInfo, TiffReader, describe_tiff, natural_key
 
@@ -36,6 +37,7 @@ class Input(Protocol):
     start_s: float
     channel_names: tuple[str, ...]
     is_2d: bool
+    notes: tuple[str, ...]
 
     def read(self, frame: int, channel: int, box: Box) -> npt.NDArray[np.generic]:
         """Read the voxels (z, y, x) of a box in native byte order."""
@@ -44,7 +46,9 @@ class Input(Protocol):
         """Let go of open files."""
 
 
-def open_inputs(inputs: Sequence[str | Path], *, target: str, layout: Layout, allow_missing: bool) -> Input:
+def open_inputs(
+    inputs: Sequence[str | Path], *, target: str, layout: Layout, allow_missing: bool, allow_gaps: bool = False
+) -> Input:
     """Open what was given as one movie.
 
     Parameters
@@ -57,6 +61,8 @@ def open_inputs(inputs: Sequence[str | Path], *, target: str, layout: Layout, al
         What the pages of plain TIFFs are.
     allow_missing : bool
         Accept absent chunks of an OME-Zarr.
+    allow_gaps : bool
+        Accept files whose numbers leave some out, as if they were even in time.
 
     Raises
     ------
@@ -80,14 +86,17 @@ def open_inputs(inputs: Sequence[str | Path], *, target: str, layout: Layout, al
         if not allow_missing:
             movie.check_complete()
         return movie
-    return _TiffMovie(_describe_all(_files(inputs), layout))
+    files = _files(inputs)
+    note = _series(files, allow_gaps=allow_gaps)
+    return _TiffMovie(_describe_all(files, layout), notes=(note,) if note else ())
 
 
 class _TiffMovie:
     """Several TIFFs in a row along time; one is open at a time."""
 
-    def __init__(self, infos: Sequence[TiffInfo]) -> None:
+    def __init__(self, infos: Sequence[TiffInfo], *, notes: tuple[str, ...] = ()) -> None:
         first = infos[0]
+        self.notes = notes
         self._infos = infos
         self._starts = np.cumsum([0, *(i.sizes["T"] for i in infos)]).tolist()
         self._reader: TiffReader | None = None
@@ -132,6 +141,7 @@ class _ZarrMovie:
         self.start_s = source.start_s
         self.channel_names = source.channel_names
         self.is_2d = source.is_2d
+        self.notes: tuple[str, ...] = ()
 
     def check_complete(self) -> None:
         if missing := describe_missing(key for c in self._channels for key in c.missing_chunks(range(self.n_frames))):
@@ -167,6 +177,23 @@ def _files(inputs: Sequence[str | Path]) -> list[Path]:
         else:
             files.append(entry)
     return sorted(files, key=natural_key) if all(Path(p).is_file() for p in inputs) else files
+
+
+def _series(files: Sequence[Path], *, allow_gaps: bool) -> str:
+    """Say which files these are, empty of one; numbers that leave some out are refused unless allowed."""
+    if len(files) < 2:
+        return ""
+    numbers = numbers_of(files)
+    if numbers is None:
+        return f"{len(files)} files in this order: {files[0].name} to {files[-1].name}"
+    if numbers.missing and not allow_gaps:
+        raise MovieError(
+            f"Numbers of {numbers.described()}, leave some out: {numbers.missing_names()}. A movie is even in time, so "
+            "all frames after a gap would have wrong times. Add these files, or convert the parts apart; where nothing is "
+            "missing in time, use --allow-gaps."
+        )
+    gaps = f", {numbers.missing} missing in between" if numbers.missing else ""
+    return numbers.described() + gaps
 
 
 def _is_tiff(path: Path) -> bool:

@@ -20,6 +20,7 @@ import pandas as pd
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.fs.location import one_line, text_of
+from tlseg.store.image.file_numbers import FileNumbers, numbers_of
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, natural_key
 from tlseg.store.labels.record import read_record, recorded_frames
@@ -50,6 +51,8 @@ class LabelMovie:
         Box in which reading is cheapest; None where a frame is read whole.
     numbered : bool
         Whether file names carry the frame numbers, so that frames may be missing.
+    files : FileNumbers or None
+        Numbers in the names of files that are no challenge's; `frames` are as even as they are, and start at 0.
     planes : mapping of int to ints
         Frames of which only some z planes are labelled, and which; empty where frames are whole.
     track_file : Path or None
@@ -71,6 +74,7 @@ class LabelMovie:
     spacing_um: Spacing | None = None
     chunk: Shape | None = None
     numbered: bool = False
+    files: FileNumbers | None = None
     planes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     track_file: Path | None = None
     geff: str | None = None
@@ -122,7 +126,8 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
     Parameters
     ----------
     path : str or Path
-        A label TIFF (2D, 3D, or with time); a folder of label TIFFs, one per frame in natural order; a Cell Tracking
+        A label TIFF (2D, 3D, or with time); a folder of label TIFFs, one per frame in natural order, with no frame where
+        a number is missing in their names; a Cell Tracking
         Challenge folder (`maskTTT.tif`, `man_trackTTT.tif` or `man_segTTT.tif`, with or without its track file); an
         OME-Zarr image with `labels/`, an OME-Zarr label image, or a zarr array; the latter three also as a URL.
     name : str, optional
@@ -281,6 +286,7 @@ def _open_tiff(path: Path) -> LabelMovie:
         frame_shape=lambda _frame: shape,
         read_box=read,
         spacing_um=None if y is None or x is None or (z is None and shape[0] > 1) else (z or 1.0, y, x),
+        files=numbers_of([path]) if info.sizes["T"] == 1 else None,
     )
 
 
@@ -307,7 +313,9 @@ def _open_folder(folder: Path) -> LabelMovie:
     named = [(_CTC_NAME.fullmatch(f.name), f) for f in files]
     if any(match for match, _ in named):
         return _open_ctc(folder, [(int(m[1]), m[2], f) for m, f in named if m])
-    return _movie_of_files(folder, dict(enumerate(files)), numbered=False)
+    numbers = numbers_of(files)
+    frames = range(len(files)) if numbers is None else numbers.frames
+    return replace(_movie_of_files(folder, dict(zip(frames, files, strict=True)), numbered=False), files=numbers)
 
 
 def _open_ctc(folder: Path, found: list[tuple[int, str | None, Path]]) -> LabelMovie:
