@@ -22,6 +22,7 @@ from runs import inputs, run
 from tlseg.cli import main
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box
+from tlseg.report.export import export
 from tlseg.report.pictures import open_footage, take_strip
 from tlseg.report.write import footage_of, write_report
 from tlseg.run.segment import Summary
@@ -155,6 +156,30 @@ def test_one_bright_nucleus_does_not_darken_its_frame(tmp_path: Path) -> None:
         tones.append(int(picture[height // 4, width // 4]))
     assert max(tones) - min(tones) < 8
     assert min(tones) > 200
+
+
+def test_a_frame_much_dimmer_than_the_others_can_be_seen(tmp_path: Path) -> None:
+    frames = np.full((9, 1, 64, 64), 10, dtype=np.uint16)
+    frames[:, :, 8:24, 8:24] = 10_000
+    frames[4, :, 8:24, 8:24] = 500
+    movie = write_movie(tmp_path / "movie.ome.zarr", frames)
+    shot = take_strip(open_footage(str(movie), str(movie))).shots[4]
+    picture = np.asarray(Image.open(io.BytesIO(b64decode(shot.grey.split(",")[1]))))
+    assert picture[picture.shape[0] // 4, picture.shape[1] // 4] > 110
+
+
+def test_labels_alone_are_shown_and_what_a_report_lacks_is_said(
+    segmented: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    """As OME-Zarr 0.4, which lists labels in another place and has no table."""
+    old = export(segmented[0], "ome-zarr-0.4", out=tmp_path / "old.ome.zarr").path
+    scene = open_scene(old)
+    assert scene.image is not None
+    assert not scene.trails
+    answer = call("report", old)
+    assert answer.exit_code == 2
+    assert "has no table 'nuclei' of nuclei and their tracks" in answer.stderr
+    assert "tlseg link" in answer.stderr
 
 
 def test_more_frames_than_fit_are_thinned_out(embryo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

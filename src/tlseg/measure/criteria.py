@@ -136,7 +136,7 @@ def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame, *, edges: pd.Da
         }
     )
     centre = newborn_centres(table, found)
-    for axis in centre.columns.intersection(list(_PLACE)):
+    for axis in [name for name in _PLACE if name in centre.columns]:
         result[axis] = centre[axis].reindex(found["track"]).to_numpy()
     if edges is not None:
         result["confidence"] = division_confidence(table, edges).reindex(found["track"]).to_numpy()

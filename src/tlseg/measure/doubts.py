@@ -19,7 +19,7 @@ MOST_OFF = 2.0
 
 def width_um(volume_um3: float) -> float:
     """Diameter of a ball of this volume."""
-    return math.cbrt(6 * volume_um3 / math.pi)
+    return float((6 * volume_um3 / math.pi) ** (1 / 3))
 
 
 def doubts_of(record: Mapping[str, Any], *, model: str = "") -> list[str]:

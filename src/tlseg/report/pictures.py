@@ -26,6 +26,8 @@ MOST_BYTES = 7_500_000
 
 STEADY = 5
 """Pictures that share their black and white, an odd number."""
+DIMMEST = 2.0
+"""Times darker than alone that a frame may be shown."""
 
 _SLAB = 16  # planes read at once
 _GAP = 6  # pixels between the two projections
@@ -198,7 +200,8 @@ def take_shots(footage: Footage, frames: Sequence[int], layout: Layout) -> Itera
     """Pictures of frames in order.
 
     Black and white follow the movie slowly: from frame to frame they are the median of those of `STEADY` frames around, so
-    that one nucleus in mitosis does not darken the others.
+    that one nucleus in mitosis does not darken the others; a frame much dimmer than those around is lifted so far that it
+    can be seen.
     """
     reach = STEADY // 2
     held: dict[int, _Grey] = {}
@@ -206,7 +209,9 @@ def take_shots(footage: Footage, frames: Sequence[int], layout: Layout) -> Itera
         near = range(max(0, i - reach), min(len(frames), i + reach + 1))
         held = {j: held[j] if j in held else _project_grey(footage, frames[j]) for j in near}
         low, high = np.median([held[j].window for j in near], axis=0)
-        yield _shot(footage, t, layout, held[i], window=(float(low), float(high)))
+        own = held[i].window[1]
+        white = min(float(high), float(low) + DIMMEST * max(own - float(low), 1e-6))
+        yield _shot(footage, t, layout, held[i], window=(float(low), white))
 
 
 def _shot(footage: Footage, t: int, layout: Layout, grey: _Grey, *, window: Window) -> Shot:

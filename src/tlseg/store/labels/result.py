@@ -98,7 +98,8 @@ def open_result(path: str | Path | Place, *, name: str = DEFAULT) -> Result:
     """
     place = resolve(path)
     group = open_group(place)
-    ome = dict(group.attrs).get("ome", {})
+    attributes = dict(group.attrs)
+    ome = attributes.get("ome", attributes)
     finished = _finished(group)
     if name not in finished:
         raise LabelError(
@@ -118,8 +119,9 @@ def as_result(result: str | Path | Place | Result, *, name: str | None = None) -
 
 def _finished(group: Any) -> list[str]:
     try:
-        ome = dict(group["labels"].attrs).get("ome", {})
+        attributes = dict(group["labels"].attrs)
     except Exception:  # no labels group, in the words of whichever store it is
         return []
+    ome = attributes.get("ome", attributes)  # OME-Zarr 0.4 has no such key
     names = ome.get("labels", []) if isinstance(ome, dict) else []
     return [str(n) for n in names] if isinstance(names, list) else []

@@ -251,7 +251,10 @@ def read_table(
     place = place_of(root)
     known = list_tables(place)
     if name not in known:
-        raise LabelError(f"{place} has no table {name!r}. It has {', '.join(known) or 'none'}.")
+        raise LabelError(
+            f"{place} has no table {name!r} of nuclei and their tracks; it has {', '.join(known) or 'none'}. Labels alone "
+            "have neither: track them first, with tlseg link."
+        )
     fs, path = _file_system((place / "tables" / name / FILE).url)
     first, stop = as_frames(frames)
     chosen = [("t", ">=", first)] if first else []
