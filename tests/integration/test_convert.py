@@ -582,6 +582,22 @@ def test_files_and_their_step_are_said(tmp_path: Path, run: Run) -> None:
         assert said in run(given, tmp_path / f"{folder}.ome.zarr", "--spacing", "1,1,1").stdout
 
 
+def test_a_spacing_that_the_files_contradict_is_said(tmp_path: Path, run: Run) -> None:
+    source = tiff(
+        tmp_path / "a.tif",
+        MOVIE[:, 0],
+        "TZYX",
+        imagej=True,
+        resolution=(1.25, 1.25),
+        metadata={"spacing": 1.75, "unit": "um"},
+    )
+    wrong = run(source, tmp_path / "a.ome.zarr", "--spacing", "0.8,0.8,1.75").stdout
+    assert "Note: the files say a spacing of 1.75, 0.8, 0.8 um (z, y, x); 0.8, 0.8, 1.75 was given and is used" in wrong
+    assert "Note: voxels are 0.8 um along y and 1.75 um along x" in wrong
+    for k, given in enumerate(([], ["--spacing", "1.75,0.8,0.8"])):
+        assert "spacing of" not in run(source, tmp_path / f"{k}.ome.zarr", *given).stdout
+
+
 # the command
 
 

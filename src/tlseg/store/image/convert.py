@@ -30,6 +30,10 @@ MARK = "converting.json"
 SLAB_BYTES = 256 * 2**20  # pixels held at once; a slab is never less than one region
 
 
+SQUARE = 1.2
+"""Ratio of the voxel's sides along y and x from which they are doubted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Converted:
     """What a conversion wrote.
@@ -157,7 +161,7 @@ def convert(
         interval_s=interval,
         levels=len(pyramid.factors),
         channel_names=names,
-        notes=_notes(source, dtype, interval),
+        notes=_notes(source, dtype, spacing, interval),
     )
 
 
@@ -192,6 +196,24 @@ def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
             f"{source.name} {says} how large its voxels are. Give their size in micrometres with --spacing {order}."
         )
     return (z, y, x)
+
+
+def _doubts(source: Input, spacing: Spacing) -> Iterator[str]:
+    """What speaks against a voxel spacing: other ones in the files, and pixels that are not square."""
+    letters = "yx" if source.is_2d else "zyx"
+    said = dict(zip("zyx", source.spacing_um, strict=True))
+    used = dict(zip("zyx", spacing, strict=True))
+    if any(
+        size is not None and not math.isclose(size, used[a], rel_tol=0.01) for a, size in said.items() if a in letters
+    ):
+        theirs = ", ".join("unknown" if said[a] is None else f"{said[a]:g}" for a in letters)
+        ours = ", ".join(f"{used[a]:g}" for a in letters)
+        yield f"the files say a spacing of {theirs} um ({', '.join(letters)}); {ours} was given and is used"
+    if max(used["y"], used["x"]) > SQUARE * min(used["y"], used["x"]):
+        yield (
+            f"voxels are {used['y']:g} um along y and {used['x']:g} um along x, which cameras rarely have; the order of "
+            f"--spacing is {','.join(letters).upper()}"
+        )
 
 
 def _positive(value: float | None, what: str) -> float | None:
@@ -244,10 +266,10 @@ def _cast(voxels: npt.NDArray[np.generic], dtype: np.dtype[Any], where: str) -> 
     return cast
 
 
-def _notes(source: Input, dtype: np.dtype[Any], interval_s: float | None) -> tuple[str, ...]:
+def _notes(source: Input, dtype: np.dtype[Any], spacing: Spacing, interval_s: float | None) -> tuple[str, ...]:
     notes = [*source.notes]
     if dtype != source.dtype:
         notes.append(f"pixels were {source.dtype.name}, are now {dtype.name}")
     if interval_s is None and source.n_frames > 1:
         notes.append("the time between frames is unknown; give it with --interval SECONDS")
-    return tuple(notes)
+    return (*notes, *_doubts(source, spacing))
