@@ -333,6 +333,19 @@ def test_a_run_of_a_part_meets_sparse_truth_by_the_numbers_in_file_names(tmp_pat
     assert ([r.t for r in found.frames], found.pooled.pq) == ([1], 1)
 
 
+def test_a_run_of_all_frames_left_none_out(tmp_path: Path) -> None:
+    made = late_movie(tmp_path / "made.zarr", MOVIE, image_s=0, labels_s=0)
+    record = made / "tlseg" / "nuclei" / "run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"fingerprint": {"frames": [0, 3]}}))
+    truth = tmp_path / "SEG"
+    truth.mkdir()
+    tifffile.imwrite(truth / "man_seg001.tif", MOVIE[1], photometric="minisblack")
+    notes = evaluate(made, truth).notes
+    assert any("1 of 3 frames" in note for note in notes)
+    assert not any("run segmented" in note for note in notes)
+
+
 def test_links_follow_frames_that_are_paired_with_every_second_one(tmp_path: Path) -> None:
     movie = np.zeros((3, 1, 2, 4), dtype=np.uint16)
     movie[..., :2], movie[1:, ..., 2:] = 1, 2

@@ -273,7 +273,8 @@ def _frames_to_compare(result: LabelMovie, truth: LabelMovie, frames: Frames | N
     if frames is None and result.segmented:
         frames = (result.segmented[0], result.segmented[-1] + 1)
         count = max(len(result.frames), len(truth.frames))
-        notes.append(f"The run segmented {_listed(result.segmented)} of {count}; the others were left out.")
+        if len(result.segmented) < count:
+            notes.append(f"The run segmented {_listed(result.segmented)} of {count}; the others were left out.")
     low, high = as_frames(frames)
     wanted = [
         [t for t in movie.frames if (low is None or t >= low) and (high is None or t < high)]
