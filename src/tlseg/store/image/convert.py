@@ -263,9 +263,9 @@ def _cast(voxels: npt.NDArray[np.generic], dtype: np.dtype[Any], where: str) -> 
 
 
 def _notes(source: Input, dtype: np.dtype[Any], spacing: Spacing, interval_s: float | None) -> tuple[str, ...]:
-    notes = [*source.notes, *_doubts(source, spacing)]
+    notes = [*source.notes]
     if dtype != source.dtype:
         notes.append(f"pixels were {source.dtype.name}, are now {dtype.name}")
     if interval_s is None and source.n_frames > 1:
         notes.append("the time between frames is unknown; give it with --interval SECONDS")
-    return tuple(notes)
+    return (*notes, *_doubts(source, spacing))
