@@ -13,11 +13,14 @@ from tlseg.cli.common import FiniteRange, LocalPath, json_option, one_line_error
 
 
 @click.group("models", invoke_without_command=True)
+@json_option
 @click.pass_context
-def command(context: click.Context) -> None:
-    """List, show and make models."""
+def command(context: click.Context, as_json: bool) -> None:
+    """List, show and make models; list them where nothing else is asked for."""
     if context.invoked_subcommand is None:
-        context.invoke(list_models, as_json=False)
+        context.invoke(list_models, as_json=as_json)
+    elif as_json:
+        context.default_map = {context.invoked_subcommand: {"as_json": True}}
 
 
 command.add_command(calibrate)
