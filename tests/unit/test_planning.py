@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from commandline import invoke
+from handmade import threshold_weights
 from runs import inputs
 from tlseg.cli import main
 from tlseg.errors import PlanError
+from tlseg.models.bundle import load_model, save_model
 from tlseg.plan import BASE_BYTES
 from tlseg.run.planning import plan_for, plan_run
 from tlseg.run.request import Request, check
@@ -51,3 +54,32 @@ def test_a_plan_is_the_same_from_python(tmp_path: Path) -> None:
     assert (found.plan.frames, found.device, found.is_2d) == (2, "cpu", False)
     with pytest.raises(PlanError, match="may use"):
         plan_run(movie, memory_limit=1)
+
+
+def test_a_plan_takes_what_decides_what_is_written(tmp_path: Path) -> None:
+    """The copy of the image counts as well as the labels; a model without centres can be planned, as can a movie with holes."""
+    movie, model = inputs(tmp_path, frames=2)
+    beside = plan_run(movie, model=model).plan
+    copied = plan_run(movie, model=model, out=tmp_path / "result.ome.zarr").plan
+    assert beside.image_bytes == 0
+    assert copied.image_bytes == pytest.approx(beside.output_bytes / 2, abs=1), "two bytes a pixel and four a label"
+    assert copied.output_bytes == beside.output_bytes + copied.image_bytes
+    assert plan_run(movie, model=model, out=tmp_path / "result.ome.zarr", image=False).plan == beside
+
+    without_centres = tmp_path / "nsn"
+    spec = load_model(model).spec
+    weights = {"nsn": threshold_weights(12.0, 0.3)}
+    save_model(without_centres, replace(spec, networks={"nsn": spec.networks["nsn"]}), weights=weights)
+    next(p for p in (movie / "0/c/1").rglob("*") if p.is_file()).unlink()
+    words = ["plan", str(movie), "--model", str(without_centres), "--flips", "4", "--json"]
+    refused = invoke(main, *words)
+    assert refused.exit_code == 2
+    assert "use --allow-missing" in refused.stderr
+    refused = invoke(main, *words, "--allow-missing")
+    assert (refused.exit_code, "Use --method components" in refused.stderr) == (2, True)
+    done = invoke(main, *words, "--allow-missing", "--method", "components", "--out", tmp_path / "result.ome.zarr")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["windows_per_frame"].keys() == {"nsn"}
+    done = invoke(main, *words[:-1], "--allow-missing", "--method", "components", "--out", tmp_path / "r.ome.zarr")
+    assert "of the image" in done.stdout
+    assert not (tmp_path / "result.ome.zarr").exists()
