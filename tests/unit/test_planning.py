@@ -6,6 +6,7 @@ import inspect
 import json
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -23,6 +24,7 @@ from tlseg.run.segment import segment
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.workers import Site
 from tlseg.run.watch.events import silent
+from tlseg.store.image.convert import convert
 
 
 def test_as_many_windows_at_once_as_cores_and_memory_allow(tmp_path: Path) -> None:
@@ -59,12 +61,13 @@ def test_a_plan_is_the_same_from_python(tmp_path: Path) -> None:
 def test_a_plan_takes_what_decides_what_is_written(tmp_path: Path) -> None:
     """The copy of the image counts as well as the labels; a model without centres can be planned, as can a movie with holes."""
     movie, model = inputs(tmp_path, frames=2)
-    beside = plan_run(movie, model=model).plan
-    copied = plan_run(movie, model=model, out=tmp_path / "result.ome.zarr").plan
+    settings: dict[str, Any] = {"model": model, "memory_limit": 4 * 2**30}
+    beside = plan_run(movie, **settings).plan
+    copied = plan_run(movie, **settings, out=tmp_path / "result.ome.zarr").plan
     assert beside.image_bytes == 0
     assert copied.image_bytes == pytest.approx(beside.output_bytes / 2, abs=1), "two bytes a pixel and four a label"
     assert copied.output_bytes == beside.output_bytes + copied.image_bytes
-    assert plan_run(movie, model=model, out=tmp_path / "result.ome.zarr", image=False).plan == beside
+    assert plan_run(movie, **settings, out=tmp_path / "result.ome.zarr", image=False).plan == beside
 
     without_centres = tmp_path / "nsn"
     spec = load_model(model).spec
@@ -83,3 +86,18 @@ def test_a_plan_takes_what_decides_what_is_written(tmp_path: Path) -> None:
     done = invoke(main, *words[:-1], "--allow-missing", "--method", "components", "--out", tmp_path / "r.ome.zarr")
     assert "of the image" in done.stdout
     assert not (tmp_path / "result.ome.zarr").exists()
+
+
+def test_a_spacing_without_a_unit_is_said(tmp_path: Path) -> None:
+    movie, model = inputs(tmp_path, frames=1)
+    assert plan_run(movie, model=model).notes == ()
+    document = json.loads((movie / "zarr.json").read_text())
+    for axis in document["attributes"]["ome"]["multiscales"][0]["axes"]:
+        axis.pop("unit", None)
+    (movie / "zarr.json").write_text(json.dumps(document))
+    note = "the voxel spacing (z 1.6, y 0.8, x 0.8) has no unit and is taken as micrometres"
+    assert plan_run(movie, model=model).notes == (note,)
+    assert note in invoke(main, "plan", movie, "--model", model).stdout
+    assert note in invoke(main, "segment", movie, "--model", model, "--frames", "5:9").stderr
+    assert note in convert(movie, tmp_path / "copy.ome.zarr").notes[0]
+    assert convert(movie, tmp_path / "given.ome.zarr", spacing_um=(1.6, 0.8, 0.8)).notes == ()

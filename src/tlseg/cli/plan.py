@@ -78,5 +78,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         f"Disk:    {sized(plan.output_bytes - plan.image_bytes)} of labels{image} and {sized(plan.scratch_bytes)} of "
         "working files, before compression"
     )
+    for note in found.notes:
+        click.echo(f"Note: {note}")
     if found.is_2d:
         click.echo("This is a 2D movie: it can be planned, but segmenting it needs a 2D model.")

@@ -62,6 +62,8 @@ class MoviePlan:
         Where networks would run.
     plan : Plan
         Blocks, tasks, memory and bytes.
+    notes : tuple of str
+        What a person should know: a spacing without a unit.
     """
 
     movie: str
@@ -69,10 +71,11 @@ class MoviePlan:
     is_2d: bool
     device: Literal["cpu", "cuda"]
     plan: Plan
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"movie": self.movie, "spacing_um": self.spacing_um, **self.plan.to_dict()}
+        return {"movie": self.movie, "spacing_um": self.spacing_um, **self.plan.to_dict(), "notes": self.notes}
 
 
 def prepare(request: Request, compute: Compute, *, for_planning: bool = False) -> PlannedRun:
@@ -194,7 +197,8 @@ def plan_run(
     compute = Compute(workers=workers, device=device, memory_limit=memory_limit)
     planned = prepare(request, compute, for_planning=True)
     source = planned.run.source
-    return MoviePlan(source.url, source.spacing_um, source.is_2d, planned.run.device, planned.plan)
+    notes = (source.spacing_note,) if source.spacing_note else ()
+    return MoviePlan(source.url, source.spacing_um, source.is_2d, planned.run.device, planned.plan, notes)
 
 
 def most_voxels(limit_bytes: int) -> int:

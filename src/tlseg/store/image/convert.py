@@ -51,7 +51,7 @@ class Converted:
     channel_names : tuple of str
         One per channel.
     notes : tuple of str
-        What a person should know: an unknown interval, a changed data type.
+        What a person should know: an unknown interval or unit, a changed data type.
     """
 
     path: str
@@ -151,7 +151,7 @@ def convert(
         interval_s=interval,
         levels=len(pyramid.factors),
         channel_names=names,
-        notes=_notes(source, dtype, interval),
+        notes=_notes(source, dtype, interval, spacing_note=source.spacing_note if spacing_um is None else ""),
     )
 
 
@@ -238,8 +238,8 @@ def _cast(voxels: npt.NDArray[np.generic], dtype: np.dtype[Any], where: str) -> 
     return cast
 
 
-def _notes(source: Input, dtype: np.dtype[Any], interval_s: float | None) -> tuple[str, ...]:
-    notes = []
+def _notes(source: Input, dtype: np.dtype[Any], interval_s: float | None, *, spacing_note: str) -> tuple[str, ...]:
+    notes = [f"{spacing_note}; give another with --spacing Z,Y,X"] if spacing_note else []
     if dtype != source.dtype:
         notes.append(f"pixels were {source.dtype.name}, are now {dtype.name}")
     if interval_s is None and source.n_frames > 1:
