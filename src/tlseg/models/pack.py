@@ -35,7 +35,7 @@ def pack(
     *,
     name: str,
     nsn: Path,
-    ndn: Path,
+    ndn: Path | None,
     ndn_base: int,
     provenance: Mapping[str, Any],
     **settings: Any,
@@ -44,6 +44,8 @@ def pack(
 
     Parameters
     ----------
+    nsn, ndn
+        The checkpoints; a model without NDN is for the method components.
     ndn_base
         Channels of NDN's first convolution, as trained; for checkpoints that do not say so themselves.
     provenance
@@ -58,14 +60,15 @@ def pack(
         When a file is no checkpoint, a network learned the other one's target or its weights are of another architecture,
         or the two learned at different voxel spacings or scalings.
     """
-    architectures: dict[Role, UNetConfig] = {"nsn": NSN, "ndn": replace(NDN, base=ndn_base)}
+    checkpoints: dict[Role, Path] = {"nsn": nsn} if ndn is None else {"nsn": nsn, "ndn": ndn}
+    unstated: dict[Role, UNetConfig] = {"nsn": NSN, "ndn": replace(NDN, base=ndn_base)}
+    architectures: dict[Role, UNetConfig] = {}
     weights: dict[Role, Mapping[str, Tensor]] = {}
-    checkpoints: dict[Role, Path] = {"nsn": nsn, "ndn": ndn}
     scaled: dict[Role, Any] = {}
     grids: set[Spacing] = set()
     for role, path in checkpoints.items():
         checkpoint = read_checkpoint(path)
-        architectures[role] = checkpoint.architecture or architectures[role]
+        architectures[role] = checkpoint.architecture or unstated[role]
         _check_network(role, path, checkpoint, architectures[role])
         weights[role] = checkpoint.weights
         scaled[role] = checkpoint.facts.get("scaling", "quantiles")
@@ -79,7 +82,7 @@ def pack(
             f"{nsn} and {ndn} learned at different voxel spacings, {sorted(grids)} um; a model has one. Train both with the "
             "same --grid."
         )
-    if scaled["nsn"] != scaled["ndn"]:
+    if ndn is not None and scaled["nsn"] != scaled["ndn"]:
         raise ModelError(
             f"{nsn} learned intensities scaled by {scaled['nsn']}, {ndn} by {scaled['ndn']}; a model scales a frame once. "
             "Train both with the same --scaling."
