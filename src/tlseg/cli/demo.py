@@ -38,6 +38,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     from tlseg.store.labels.label_movie import open_label_movie
 
     began = time.monotonic()
+    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     movie, result, picture = folder / "movie.ome.zarr", folder / "result.ome.zarr", folder / "overlay.png"
     check_movie(movie)
@@ -91,6 +92,20 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
         "To score it:\n"
         f"  {tlseg} evaluate {result} {movie}"
     )
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `MovieError` where files would be put into somebody's movie."""
+    from tlseg.errors import MovieError
+    from tlseg.store.image.inputs import is_zarr
+
+    whole = folder.absolute()
+    for part in (whole, *whole.parents):
+        if is_zarr(part):
+            raise MovieError(
+                f"{part} is a Zarr group, to which nothing is added by a demo. Choose another folder; to segment a movie: "
+                f"tlseg segment {part}"
+            )
 
 
 def check_movie(movie: Path) -> None:
