@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from commandline import invoke
+from handmade import write_movie
 from tlseg.cli import COMMANDS, main
 from tlseg.cli.common import goes_on_when_stopped, one_line_errors
 from tlseg.config import Frames
-from tlseg.errors import MovieError
+from tlseg.errors import LabelError, MovieError
 from tlseg.run.request import frames_of
+from tlseg.store.export.target import publishing
 
 
 @pytest.mark.parametrize("number", ["nan", "inf"])
@@ -163,3 +167,33 @@ def test_models_alone_lists_them() -> None:
     assert len({done.stdout for done in said}) == 1
     assert "embryo" in {model["name"] for model in json.loads(said[0].stdout)["models"]}
     assert invoke(main, "models").stdout == invoke(main, "models", "list").stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "simulate {file}/out.ome.zarr --frames 1 --nuclei 1",
+        "convert {movie} {file}/out.ome.zarr",
+        "models rescale embryo --factor 0.5 --out {file}/model",
+        "demo {file}/demo --frames 1",
+    ],
+)
+def test_a_place_that_cannot_be_written_is_bad_usage(tmp_path: Path, command: str) -> None:
+    """A file stands for a folder without permission, which does not exist for an administrator."""
+    file, movie = tmp_path / "file", tmp_path / "movie.ome.zarr"
+    file.touch()
+    if "{movie}" in command:
+        write_movie(movie, np.ones((1, 4, 8, 8), np.uint16))
+    done = invoke(main, *command.format(file=file, movie=movie).split())
+    assert done.exit_code == 2, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert "Choose another" in line
+
+
+def test_an_export_that_cannot_be_written_is_bad_usage(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(LabelError, match="cannot be written .*Choose another place"),
+        publishing(tmp_path / "file/out", overwrite=False, replaceable=lambda path: False, apart_from=None),
+    ):
+        pytest.fail("it was given a place")
