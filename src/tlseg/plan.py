@@ -32,7 +32,10 @@ Measuring takes less: slabs of a block are measured one by one (`tlseg.measure.o
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The work of one run; shapes in voxels (z, y, x), memory in bytes."""
+    """The work of one run; shapes in voxels (z, y, x), memory and disk in bytes, files before compression.
+
+    `output_bytes` are those of labels and of the copy of the image, `image_bytes` of the copy alone.
+    """
 
     frames: int
     frame_shape: Shape
@@ -46,6 +49,7 @@ class Plan:
     memory_limit_bytes: int
     output_bytes: int
     scratch_bytes: int
+    image_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -121,6 +125,7 @@ def make_plan(
     window_bytes: int,
     windows_at_once: int,
     write_regions: int,
+    copied_itemsize: int,
     limit_bytes: int,
 ) -> Plan:
     """Work out a run.
@@ -135,6 +140,8 @@ def make_plan(
         Memory of one forward pass, and how many a worker runs at the same time.
     write_regions
         Regions in which final labels of a frame are written.
+    copied_itemsize
+        Bytes of a pixel of the image that is copied beside the labels, 0 where none is.
     limit_bytes
         Memory a worker may use.
 
@@ -157,6 +164,7 @@ def make_plan(
         "write": frames * write_regions,
     }
     voxels = math.prod(frame_shape)
+    image = _pyramid_bytes(frames * voxels, copied_itemsize)
     memory = max(block_bytes(frame_shape, block, halo=halo, seen=seen), BASE_BYTES + window_bytes * windows_at_once)
     plan = Plan(
         frames=frames,
@@ -169,8 +177,9 @@ def make_plan(
         total_tasks=sum(tasks.values()),
         memory_per_worker_bytes=memory,
         memory_limit_bytes=limit_bytes,
-        output_bytes=round(frames * voxels * 4 * 8 / 7),
+        output_bytes=_pyramid_bytes(frames * voxels, 4) + image,
         scratch_bytes=frames * voxels * (2 + 4),
+        image_bytes=image,
     )
     if memory > limit_bytes:
         raise PlanError(
@@ -183,6 +192,11 @@ def make_plan(
 def sized(size: float) -> str:
     """Bytes as a person reads them, with one decimal: `3.5 GiB`, or below one of them `12.0 MiB`."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+
+
+def _pyramid_bytes(voxels: int, itemsize: int) -> int:
+    """Bytes of all levels, each of which has an eighth of the voxels of the one before."""
+    return round(voxels * itemsize * 8 / 7)
 
 
 def _blocks(frame: Shape) -> list[Shape]:

@@ -36,6 +36,12 @@ def test_a_result_of_another_movie_is_not_replaced(tmp_path: Path) -> None:
     refuses(tmp_path, "was not made by this demo")
 
 
+@pytest.mark.parametrize("below", [".", "new/demo"])
+def test_nothing_is_put_into_a_movie(tmp_path: Path, below: str) -> None:
+    (tmp_path / "zarr.json").write_text("{}")
+    refuses(tmp_path / below, f"{tmp_path} is a Zarr group")
+
+
 def test_only_a_picture_of_a_demo_is_replaced(tmp_path: Path) -> None:
     picture, rgb = tmp_path / "overlay.png", np.zeros((4, 5, 3), np.uint8)
     check_picture(picture)

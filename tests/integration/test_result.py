@@ -13,6 +13,8 @@ import xarray
 import zarr
 
 import tlseg
+from commandline import invoke
+from tlseg.cli import main
 from tlseg.errors import LabelError, MovieError
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
@@ -28,7 +30,7 @@ from tlseg.view.scene import open_scene
 SHAPE = (4, 20, 20)
 
 
-def movie_with_labels(path: Path) -> LabelWriter:
+def movie_with_labels(path: Path, name: str = "nuclei") -> LabelWriter:
     pyramid = plan_pyramid(SHAPE, spacing_um=(2.0, 1.0, 1.0))
     image = create_image(
         path, pyramid=pyramid, n_frames=2, dtype="u2", channel_names=["nuclei"], is_2d=False, interval_s=10.0
@@ -37,11 +39,27 @@ def movie_with_labels(path: Path) -> LabelWriter:
         for box in image.regions:
             image.write(frame, box, np.full(box.shape, frame + 7, "u2"))
     image.finish()
-    labels = create_labels(path, source=open_source(path))
+    labels = create_labels(path, source=open_source(path), name=name)
     for frame in range(2):
         for i, box in enumerate(labels.regions):
             labels.write(frame, i, np.full(box.shape, frame + 1, "u4"))
     return labels
+
+
+def test_the_only_labels_are_meant_where_nobody_says(tmp_path: Path) -> None:
+    path = tmp_path / "m.ome.zarr"
+    movie_with_labels(path, "truth").finish()
+    assert (tlseg.open_result(path).name, open_scene(path).result.name) == ("truth", "truth")
+    (path / "tlseg" / "cells").mkdir(parents=True)
+    (path / "tlseg" / "cells" / "run.json").write_text(json.dumps({"complete": True, "frames": 2}))
+    assert tlseg.run_status(path).name == "cells"
+    done = invoke(main, "status", path, "--json")
+    assert json.loads(done.stdout)["name"] == "cells"
+    (path / "tlseg" / "nuclei").mkdir()
+    with pytest.raises(LabelError, match="no finished labels 'nuclei'; it has truth"):
+        tlseg.open_result(path)
+    with pytest.raises(LabelError, match="no run for labels 'nuclei'"):
+        tlseg.run_status(path)
 
 
 def test_a_result_holds_image_labels_and_record(tmp_path: Path) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from commandline import invoke
-from tlseg.cli import main
+from handmade import write_movie
+from tlseg.cli import COMMANDS, main
 from tlseg.cli.common import goes_on_when_stopped, one_line_errors
 from tlseg.config import Frames
-from tlseg.errors import MovieError
+from tlseg.errors import LabelError, MovieError
 from tlseg.run.request import frames_of
+from tlseg.store.export.target import publishing
 
 
 @pytest.mark.parametrize("number", ["nan", "inf"])
@@ -126,3 +132,68 @@ def test_spacings_are_those_of_stacks_or_of_planes(command: str) -> None:
     for text in ("1", "1,0", "1,2,3,4", "1,nan"):
         with pytest.raises(click.BadParameter, match="Y,X for a 2D movie"):
             found.make_context(name, [*arguments, "--spacing", text])
+
+
+def _every_command(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    with click.Context(group) as context:
+        for name in group.list_commands(context):
+            found = group.get_command(context, name)
+            assert found is not None
+            yield (*words, name)
+            if isinstance(found, click.Group):
+                yield from _every_command(found, (*words, name))
+
+
+EVERY_COMMAND = sorted(_every_command(main))
+
+
+def test_every_command_is_looked_at() -> None:
+    assert set(COMMANDS) < {" ".join(words) for words in EVERY_COMMAND}
+
+
+@pytest.mark.parametrize("words", EVERY_COMMAND, ids=" ".join)
+def test_every_command_takes_json_and_its_help_shows_no_marks_of_layout(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(main, [*words, "--help"])
+    assert done.exit_code == 0
+    assert "\\b" not in done.output
+    assert "\b" not in done.output
+    if words != ("train",):
+        assert "--json" in done.output
+
+
+def test_models_alone_lists_them() -> None:
+    said = [invoke(main, "models", *words) for words in (["--json"], ["list", "--json"], ["--json", "list"])]
+    assert [done.exit_code for done in said] == [0, 0, 0]
+    assert len({done.stdout for done in said}) == 1
+    assert "embryo" in {model["name"] for model in json.loads(said[0].stdout)["models"]}
+    assert invoke(main, "models").stdout == invoke(main, "models", "list").stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "simulate {file}/out.ome.zarr --frames 1 --nuclei 1",
+        "convert {movie} {file}/out.ome.zarr",
+        "models rescale embryo --factor 0.5 --out {file}/model",
+        "demo {file}/demo --frames 1",
+    ],
+)
+def test_a_place_that_cannot_be_written_is_bad_usage(tmp_path: Path, command: str) -> None:
+    """A file stands for a folder without permission, which does not exist for an administrator."""
+    file, movie = tmp_path / "file", tmp_path / "movie.ome.zarr"
+    file.touch()
+    if "{movie}" in command:
+        write_movie(movie, np.ones((1, 4, 8, 8), np.uint16))
+    done = invoke(main, *command.format(file=file, movie=movie).split())
+    assert done.exit_code == 2, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert "Choose another" in line
+
+
+def test_an_export_that_cannot_be_written_is_bad_usage(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(LabelError, match="cannot be written .*Choose another place"),
+        publishing(tmp_path / "file/out", overwrite=False, replaceable=lambda path: False, apart_from=None),
+    ):
+        pytest.fail("it was given a place")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from handmade import save_threshold_model
-from tlseg.errors import RunError
+from tlseg.errors import PlanError, RunError
 from tlseg.models.bundle import Flips, load_model
 from tlseg.models.unet import UNet, UNetConfig
 from tlseg.predict import infer
@@ -157,7 +157,7 @@ def test_asking_for_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == "cpu"
     assert resolve_device("cpu") == "cpu"
-    with pytest.raises(RunError, match="--device cpu"):
+    with pytest.raises(PlanError, match="--device cpu"):
         resolve_device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert resolve_device("auto") == "cuda"

@@ -55,6 +55,13 @@ def test_a_model_is_packed_once(folder: Path) -> None:
     assert load_model(folder).digest == before
 
 
+def test_a_model_of_nsn_alone_is_for_components(folder: Path) -> None:
+    done = invoke(command, "pack", folder, "--name", "m", "--nsn", folder.parent / "nsn.pt")
+    assert done.exit_code == 0, done.stderr
+    assert "tlseg segment --method components" in done.stdout
+    assert load_model(folder).spec.networks.keys() == {"nsn"}
+
+
 def test_swapped_networks_are_refused(folder: Path) -> None:
     assert "ndn.pt learned the target 'centre'; as NSN it must be mask" in pack(folder, nsn="ndn.pt", ndn="nsn.pt")
     assert "as NDN it must be centre or ball" in pack(folder, ndn="nsn.pt")

@@ -36,6 +36,7 @@ def plan(**changes: Any) -> Any:
         "window_bytes": GIB,
         "windows_at_once": 2,
         "write_regions": 8,
+        "copied_itemsize": 0,
         "limit_bytes": 16 * GIB,
     }
     return make_plan(**(values | changes))

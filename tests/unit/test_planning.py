@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from commandline import invoke
+from handmade import threshold_weights
 from runs import inputs
 from tlseg.cli import main
 from tlseg.errors import PlanError
+from tlseg.models.bundle import load_model, save_model
 from tlseg.plan import BASE_BYTES
 from tlseg.run.planning import plan_for, plan_run
 from tlseg.run.request import Request, check
@@ -20,6 +24,7 @@ from tlseg.run.segment import segment
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.workers import Site
 from tlseg.run.watch.events import silent
+from tlseg.store.image.convert import convert
 
 
 def test_as_many_windows_at_once_as_cores_and_memory_allow(tmp_path: Path) -> None:
@@ -51,3 +56,48 @@ def test_a_plan_is_the_same_from_python(tmp_path: Path) -> None:
     assert (found.plan.frames, found.device, found.is_2d) == (2, "cpu", False)
     with pytest.raises(PlanError, match="may use"):
         plan_run(movie, memory_limit=1)
+
+
+def test_a_plan_takes_what_decides_what_is_written(tmp_path: Path) -> None:
+    """The copy of the image counts as well as the labels; a model without centres can be planned, as can a movie with holes."""
+    movie, model = inputs(tmp_path, frames=2)
+    settings: dict[str, Any] = {"model": model, "memory_limit": 4 * 2**30}
+    beside = plan_run(movie, **settings).plan
+    copied = plan_run(movie, **settings, out=tmp_path / "result.ome.zarr").plan
+    assert beside.image_bytes == 0
+    assert copied.image_bytes == pytest.approx(beside.output_bytes / 2, abs=1), "two bytes a pixel and four a label"
+    assert copied.output_bytes == beside.output_bytes + copied.image_bytes
+    assert plan_run(movie, **settings, out=tmp_path / "result.ome.zarr", image=False).plan == beside
+
+    without_centres = tmp_path / "nsn"
+    spec = load_model(model).spec
+    weights = {"nsn": threshold_weights(12.0, 0.3)}
+    save_model(without_centres, replace(spec, networks={"nsn": spec.networks["nsn"]}), weights=weights)
+    next(p for p in (movie / "0/c/1").rglob("*") if p.is_file()).unlink()
+    words = ["plan", str(movie), "--model", str(without_centres), "--flips", "4", "--json"]
+    refused = invoke(main, *words)
+    assert refused.exit_code == 2
+    assert "use --allow-missing" in refused.stderr
+    refused = invoke(main, *words, "--allow-missing")
+    assert (refused.exit_code, "Use --method components" in refused.stderr) == (2, True)
+    done = invoke(main, *words, "--allow-missing", "--method", "components", "--out", tmp_path / "result.ome.zarr")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["windows_per_frame"].keys() == {"nsn"}
+    done = invoke(main, *words[:-1], "--allow-missing", "--method", "components", "--out", tmp_path / "r.ome.zarr")
+    assert "of the image" in done.stdout
+    assert not (tmp_path / "result.ome.zarr").exists()
+
+
+def test_a_spacing_without_a_unit_is_said(tmp_path: Path) -> None:
+    movie, model = inputs(tmp_path, frames=1)
+    assert plan_run(movie, model=model).notes == ()
+    document = json.loads((movie / "zarr.json").read_text())
+    for axis in document["attributes"]["ome"]["multiscales"][0]["axes"]:
+        axis.pop("unit", None)
+    (movie / "zarr.json").write_text(json.dumps(document))
+    note = "the voxel spacing (z 1.6, y 0.8, x 0.8) has no unit and is taken as micrometres"
+    assert plan_run(movie, model=model).notes == (note,)
+    assert note in invoke(main, "plan", movie, "--model", model).stdout
+    assert note in invoke(main, "segment", movie, "--model", model, "--frames", "5:9").stderr
+    assert note in convert(movie, tmp_path / "copy.ome.zarr").notes[0]
+    assert convert(movie, tmp_path / "given.ome.zarr", spacing_um=(1.6, 0.8, 0.8)).notes == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from geff.validate.data import ValidationConfig
 
 from tlseg.errors import LabelError
 from tlseg.link.lineage import DIVISION, GAP, LINK, Edges, build_lineage, relabelled
-from tlseg.store.fs.place import Place
+from tlseg.store.export.geff import copy_geff
+from tlseg.store.fs.place import Place, place_of
 from tlseg.store.labels import tracks as module
 from tlseg.store.labels.tracks import FOLDER, graph_of, read_tracks, write_tracks
 
@@ -67,7 +69,7 @@ def test_metadata_say_what_readers_need(tmp_path: Path) -> None:
     assert [(axis.name, axis.unit) for axis in space] == [(axis, "micrometer") for axis in "zyx"]
     assert metadata.track_node_props == {"tracklet": "track", "lineage": "lineage"}
     (labels,) = metadata.related_objects or []
-    assert (labels.type, labels.path, labels.node_prop) == ("labels", "../labels/cells", "label")
+    assert (labels.type, labels.path, labels.node_prop) == ("labels", "../labels/cells/0", "label")
     assert metadata.display_hints is not None
     assert metadata.display_hints.display_depth == "z"
     assert zarr.open_group(tmp_path / FOLDER, mode="r").metadata.zarr_format == 2
@@ -81,6 +83,7 @@ def test_networkx_sees_the_division(tmp_path: Path) -> None:
     assert {graph.edges[mother, node]["kind"] for node in daughters} == {"division"}
 
 
+@pytest.mark.filterwarnings("ignore:Deprecated in geff-spec:DeprecationWarning")
 def test_traccuracy_loads_graph_and_labels(tmp_path: Path) -> None:
     pytest.importorskip("traccuracy")
     from traccuracy.loaders import load_geff_data
@@ -92,13 +95,33 @@ def test_traccuracy_loads_graph_and_labels(tmp_path: Path) -> None:
         pixels[t, z, y, x] = label
     array = zarr.create_array(tmp_path / "labels" / "nuclei" / "0", shape=pixels.shape, dtype=np.uint32)
     array[:] = pixels
-    graph = load_geff_data(
-        str(written(tmp_path)), seg_path=str(tmp_path / "labels" / "nuclei" / "0"), seg_property="label"
-    )
+    graph = load_geff_data(str(written(tmp_path)), load_geff_seg=True)
+    np.testing.assert_array_equal(graph.segmentation, pixels)
     assert len(graph.nodes) == len(nodes)
     assert len(graph.edges) == len(edges)
     assert (graph.start_frame, graph.end_frame) == (0, 5)
     assert len(graph.get_divisions()) == 1
+
+
+@pytest.mark.parametrize("name", ["nuclei", "labels"])
+@pytest.mark.parametrize("ends", ["", "/", "/0"])
+def test_a_graph_belongs_to_the_labels_it_names_however_it_does(tmp_path: Path, name: str, ends: str) -> None:
+    """Graphs written earlier name the group of the labels, those of today its array."""
+    attributes = written(tmp_path, name=name) / ".zattrs"
+    said = json.loads(attributes.read_text())
+    said["geff"]["related_objects"] = [{"type": "labels", "path": f"../labels/{name}{ends}", "node_prop": "label"}]
+    attributes.write_text(json.dumps(said))
+    assert graph_of(place_of(tmp_path), name) is not None
+    assert graph_of(place_of(tmp_path), "others") is None
+
+
+def test_nobody_is_warned_of_the_old_name(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = written(tmp_path)
+        read_tracks(tmp_path)
+        assert graph_of(place_of(tmp_path), "nuclei") is not None
+        copy_geff(str(path), tmp_path / "alone.geff")
 
 
 def test_positions_in_voxels_become_micrometres(tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ def _set_storage_options(context: click.Context, parameter: click.Parameter, tex
         raise click.BadParameter(str(error)) from error
 
 
+name_option = click.option("--name", help="Name of the labels. [default: nuclei, or the only ones]")
+
 storage_option = click.option(
     "--storage-option",
     multiple=True,

@@ -38,11 +38,12 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     from tlseg.store.labels.label_movie import open_label_movie
 
     began = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
     movie, result, picture = folder / "movie.ome.zarr", folder / "result.ome.zarr", folder / "overlay.png"
     check_movie(movie)
     check_result(result, movie)
     check_picture(picture)
+    make_folder(folder)
     # Divisions every twenty frames or so: some fall into a movie of ten.
     settings = SimulationSettings(frames=frames, start_nuclei=nuclei, cycle_frames=20.0, seed=seed)
     click.echo(f"Simulating {frames} frames of an embryo of {nuclei} nuclei ...", err=True)
@@ -91,6 +92,30 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
         "To score it:\n"
         f"  {tlseg} evaluate {result} {movie}"
     )
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `MovieError` where files would be put into somebody's movie."""
+    from tlseg.errors import MovieError
+    from tlseg.store.image.inputs import is_zarr
+
+    whole = folder.absolute()
+    for part in (whole, *whole.parents):
+        if is_zarr(part):
+            raise MovieError(
+                f"{part} is a Zarr group, to which nothing is added by a demo. Choose another folder; to segment a movie: "
+                f"tlseg segment {part}"
+            )
+
+
+def make_folder(folder: Path) -> None:
+    """Make it where it is not there; raises `MovieError` where it cannot be made."""
+    from tlseg.errors import MovieError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MovieError(f"{folder} cannot be made ({error.strerror}). Choose another folder.") from error
 
 
 def check_movie(movie: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import json_option, name_option, one_line_errors, print_json, storage_option
 from tlseg.store.export.formats import FORMATS, Format
 
 _WIDTH = max(map(len, FORMATS)) + 2
@@ -17,12 +17,12 @@ _HELP = "Write RESULT, an OME-Zarr with labels and tracks, in another format.\n\
 @click.argument("result")
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), required=True, help="What to write.")
 @click.option("--out", help="File or folder to make. [default: beside RESULT, named after it]")
-@click.option("--name", default="nuclei", show_default=True, help="Name of the labels.")
+@name_option
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in the same format.")
 @storage_option
 @json_option
 @one_line_errors
-def command(result: str, kind: Format, out: str | None, name: str, overwrite: bool, as_json: bool) -> None:
+def command(result: str, kind: Format, out: str | None, name: str | None, overwrite: bool, as_json: bool) -> None:
     """Write a result in another format."""
     from tlseg.cli.progress import counted
     from tlseg.report.export import export

@@ -13,11 +13,14 @@ from tlseg.cli.common import FiniteRange, LocalPath, json_option, one_line_error
 
 
 @click.group("models", invoke_without_command=True)
+@json_option
 @click.pass_context
-def command(context: click.Context) -> None:
-    """List, show and make models."""
+def command(context: click.Context, as_json: bool) -> None:
+    """List, show and make models; list them where nothing else is asked for."""
     if context.invoked_subcommand is None:
-        context.invoke(list_models, as_json=False)
+        context.invoke(list_models, as_json=as_json)
+    elif as_json:
+        context.default_map = {context.invoked_subcommand: {"as_json": True}}
 
 
 command.add_command(calibrate)
@@ -64,13 +67,13 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("folder", type=LocalPath())
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--nsn", type=LocalPath(), required=True, help="best.pt of the NSN training.")
-@click.option("--ndn", type=LocalPath(), required=True, help="best.pt of the NDN training.")
+@click.option("--ndn", type=LocalPath(), help="best.pt of the NDN training. [default: none, for --method components]")
 @click.option("--ndn-base", type=click.IntRange(1), hidden=True, help="Without effect: the checkpoint says it.")
 @click.option("--settings", type=LocalPath(), help="JSON file with further fields of model.json.")
 @json_option
 @one_line_errors
 def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
-    """Make the model FOLDER from the checkpoints of two trainings."""
+    """Make the model FOLDER from the checkpoints of trainings, of NSN and, but for --method components, of NDN."""
     from tlseg.errors import ModelError
     from tlseg.models.derive import check_new
     from tlseg.models.pack import check_settings, pack
@@ -94,7 +97,9 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
         print_json({"folder": str(model.folder), "digest": model.digest})
         return
     click.echo(f"{model.folder}: {model.spec.name}, sha256 {model.digest}")
-    if not options["settings"]:
+    if not options["ndn"]:
+        click.echo("Without NDN it is for: tlseg segment --method components")
+    elif not options["settings"]:
         click.echo(
             "Labelling settings are the defaults; choose them on your data, embryos that were held out, with:\n"
             f"  tlseg models calibrate {model.folder} DATA --groups HELD_OUT --out {model.folder}-calibrated"

@@ -11,6 +11,7 @@ from tlseg.cli.common import (
     how_many,
     json_option,
     memory_option,
+    missing_option,
     one_line_errors,
     print_json,
     storage_option,
@@ -19,6 +20,7 @@ from tlseg.cli.common import (
 
 @click.command("plan")
 @click.argument("movie")
+@click.option("--out", help="Plan a result of its own instead of labels in the movie.")
 @click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one.")
 @click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]")
 @click.option(
@@ -26,7 +28,13 @@ from tlseg.cli.common import (
 )
 @click.option("--workers", type=click.IntRange(0), default=0, help="Worker processes on this machine.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--method", type=click.Choice(["qcanet", "components"]), default="qcanet", show_default=True)
+@click.option(
+    "--flips", type=click.Choice(["1", "4", "8"]), help="Average over mirrored windows. [default: as the model says]"
+)
 @click.option("--channel", help="Channel by number or name. [default: the first]")
+@click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
+@missing_option
 @memory_option
 @storage_option
 @json_option
@@ -38,12 +46,17 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
 
     found = plan_run(
         movie,
+        out=options["out"],
         model=options["model"],
         frames=options["frames"],
         block=options["block"],
         workers=options["workers"],
         device=options["device"],
+        method=options["method"],
         channel=options["channel"],
+        flips=int(options["flips"]) if options["flips"] else None,  # type: ignore[arg-type]
+        image=not options["no_image"],
+        allow_missing=options["allow_missing"],
         memory_limit=options["memory_limit"],
     )
     if as_json:
@@ -60,8 +73,12 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     click.echo(
         f"Memory:  {sized(plan.memory_per_worker_bytes)} per worker, of {sized(plan.memory_limit_bytes)} it may use"
     )
+    image = f", {sized(plan.image_bytes)} of the image" if plan.image_bytes else ""
     click.echo(
-        f"Disk:    {sized(plan.output_bytes)} of labels and {sized(plan.scratch_bytes)} of working files, before compression"
+        f"Disk:    {sized(plan.output_bytes - plan.image_bytes)} of labels{image} and {sized(plan.scratch_bytes)} of "
+        "working files, before compression"
     )
+    for note in found.notes:
+        click.echo(f"Note: {note}")
     if found.is_2d:
         click.echo("This is a 2D movie: it can be planned, but segmenting it needs a 2D model.")

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import click
 
-from tlseg.cli.common import how_many, instances_in, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import (
+    how_many,
+    instances_in,
+    json_option,
+    name_option,
+    one_line_errors,
+    print_json,
+    storage_option,
+)
 
 
 @click.command("report")
 @click.argument("result")
-@click.option("--name", default="nuclei", show_default=True, help="Name of the labels.")
+@name_option
 @click.option(
     "--out",
     metavar="FILE.html",
@@ -18,7 +26,7 @@ from tlseg.cli.common import how_many, instances_in, json_option, one_line_error
 @storage_option
 @json_option
 @one_line_errors
-def command(result: str, name: str, out: str | None, as_json: bool) -> None:
+def command(result: str, name: str | None, out: str | None, as_json: bool) -> None:
     """Write one self-contained HTML page about RESULT: pictures through time, lineage, volumes, divisions, doubts."""
     from tlseg.cli.progress import counted
     from tlseg.report.write import write_report

@@ -90,12 +90,11 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     from tlseg.run.tasks.compute import Compute
     from tlseg.store.image.movie import open_source
 
-    if options["channel"] is None:
-        names = open_source(movie).channel_names
-        if len(names) > 1:
-            click.echo(
-                f"{len(names)} channels ({', '.join(names)}): taking the first. Choose with --channel.", err=True
-            )
+    source = open_source(movie)
+    if options["channel"] is None and len(names := source.channel_names) > 1:
+        click.echo(f"{len(names)} channels ({', '.join(names)}): taking the first. Choose with --channel.", err=True)
+    if source.spacing_note:
+        click.echo(f"Note: {source.spacing_note}.", err=True)
     request = Request(
         movie=movie,
         out=options["out"],

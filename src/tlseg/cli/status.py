@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlseg.cli.common import frame_ranges, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import frame_ranges, json_option, name_option, one_line_errors, print_json, storage_option
 from tlseg.cli.progress import in_words, per_second
 
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @click.command("status")
 @click.argument("result")
-@click.option("--name", default="nuclei", show_default=True, help="Name of the labels.")
+@name_option
 @storage_option
 @json_option
 @one_line_errors
-def command(result: str, name: str, as_json: bool) -> None:
+def command(result: str, name: str | None, as_json: bool) -> None:
     """Say how the run that writes RESULT is doing: going on, died, stopped or complete.
 
     Reads only what the run leaves with its result, so it works from any machine and disturbs nothing.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import frame_ranges, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import frame_ranges, json_option, name_option, one_line_errors, print_json, storage_option
 
 if TYPE_CHECKING:
     from tlseg.view.scene import Scene
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("view")
 @click.argument("result")
-@click.option("--name", default="nuclei", show_default=True, help="Name of the labels.")
+@name_option
 @click.option(
     "--viewer", type=click.Choice(["neuroglancer", "napari"]), default="neuroglancer", show_default=True, help="Viewer."
 )
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @storage_option
 @json_option
 @one_line_errors
-def command(result: str, name: str, viewer: str, port: int, no_browser: bool, as_json: bool) -> None:
+def command(result: str, name: str | None, viewer: str, port: int, no_browser: bool, as_json: bool) -> None:
     """Show image, labels and tracks of RESULT.
 
     neuroglancer runs in a browser on this machine; nothing else can reach it. napari opens a window of its own. While the
@@ -37,7 +37,7 @@ def command(result: str, name: str, viewer: str, port: int, no_browser: bool, as
         napari.load()
         scene, early = _open(result, name)
         if as_json:
-            print_json({"viewer": "napari", "result": result, "name": name, **early})
+            print_json({"viewer": "napari", "result": result, "name": scene.result.name, **early})
         _say_early(early)
         _say_note(scene)
         napari.open_window(scene)
@@ -49,7 +49,7 @@ def command(result: str, name: str, viewer: str, port: int, no_browser: bool, as
         try:
             if as_json:
                 shown = {"url": served.url, "tracks": served.trails, "tracks_drawn": served.shown}
-                print_json({"viewer": "neuroglancer", "result": result, "name": name, **shown, **early})
+                print_json({"viewer": "neuroglancer", "result": result, "name": scene.result.name, **shown, **early})
             else:
                 _say_early(early)
                 _say_note(scene)
@@ -61,7 +61,7 @@ def command(result: str, name: str, viewer: str, port: int, no_browser: bool, as
             click.echo("", err=True)
 
 
-def _open(result: str, name: str) -> tuple[Scene, dict[str, Any]]:
+def _open(result: str, name: str | None) -> tuple[Scene, dict[str, Any]]:
     """Finished labels, or else what there is of them; also what to say about that, nothing for finished ones."""
     from tlseg.errors import LabelError
     from tlseg.run.watch.status import run_status, unfinished_run

@@ -280,6 +280,8 @@ def writing_model(folder: Path, spec: ModelSpec) -> Iterator[Path]:
 
     Raises
     ------
+    ModelError
+        When nothing can be written there from the start.
     RunError
         When the disk does not take it; nothing is left then.
     """
@@ -287,6 +289,11 @@ def writing_model(folder: Path, spec: ModelSpec) -> Iterator[Path]:
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
+    except OSError as error:
+        raise ModelError(
+            f"{folder} cannot be written ({error.strerror or error}). Choose another folder, or see to its permissions."
+        ) from error
+    try:
         yield part
         (part / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
         folder.mkdir(exist_ok=True)

@@ -31,7 +31,7 @@ def pack(
     *,
     name: str,
     nsn: Path,
-    ndn: Path,
+    ndn: Path | None,
     provenance: Mapping[str, Any],
     **settings: Any,
 ) -> Model:
@@ -39,6 +39,8 @@ def pack(
 
     Parameters
     ----------
+    nsn, ndn
+        The checkpoints; a model without NDN is for the method components.
     provenance
         Data, licence, commands and figures, for the model card.
     settings
@@ -51,7 +53,7 @@ def pack(
         When a file is no checkpoint, a network learned the other one's target or its weights are of another architecture,
         or the two learned at different voxel spacings or scalings.
     """
-    files: dict[Role, Path] = {"nsn": nsn, "ndn": ndn}
+    files: dict[Role, Path] = {"nsn": nsn} if ndn is None else {"nsn": nsn, "ndn": ndn}
     checkpoints: dict[Role, Checkpoint] = {}
     grids: set[Spacing] = set()
     for role, path in files.items():
@@ -67,7 +69,7 @@ def pack(
             f"{nsn} and {ndn} learned at different voxel spacings, {sorted(grids)} um; a model has one. Train both with the "
             "same --grid."
         )
-    if scaled["nsn"] != scaled["ndn"]:
+    if ndn is not None and scaled["nsn"] != scaled["ndn"]:
         raise ModelError(
             f"{nsn} learned intensities scaled by {scaled['nsn']}, {ndn} by {scaled['ndn']}; a model scales a frame once. "
             "Train both with the same --scaling."

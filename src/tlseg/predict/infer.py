@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tlseg.errors import RunError
+from tlseg.errors import PlanError, RunError
 from tlseg.geometry import Shape
 from tlseg.models.bundle import Flips, Model, ModelSpec, Role, load_model
 from tlseg.models.unet import UNet, UNetConfig, fold_batch_norm
@@ -35,7 +35,7 @@ def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
     """Turn "auto" into what is there; asking for a GPU and getting none is an error, never a silent fallback."""
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
-        raise RunError("A GPU was asked for (--device cuda) and PyTorch finds none on this machine. Use --device cpu.")
+        raise PlanError("A GPU was asked for (--device cuda) and PyTorch finds none on this machine. Use --device cpu.")
     if device == "auto":
         return "cuda" if available else "cpu"
     return device

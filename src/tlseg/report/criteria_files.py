@@ -62,7 +62,7 @@ def write_criteria(
     path : str, Path or Result
         OME-Zarr group with finished labels and their table, or what `open_result` gave.
     name : str, optional
-        Name of the labels; "nuclei", or those that were opened, if not given.
+        Name of the labels; those that were opened, "nuclei", or the only ones, if not given.
     out : str or Path, optional
         Folder to make; beside the result, or in the working folder where that is remote, if not given.
     overwrite : bool, default: False

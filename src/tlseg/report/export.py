@@ -34,7 +34,7 @@ def export(
     out : str or Path, optional
         File or folder to make; beside the result, or in the working folder where that is remote, if not given.
     name : str, optional
-        Name of the labels; "nuclei", or those that were opened, if not given.
+        Name of the labels; those that were opened, "nuclei", or the only ones, if not given.
     overwrite : bool, default: False
         Replace an earlier export in the same format.
     progress : callable, optional

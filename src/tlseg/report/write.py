@@ -80,7 +80,7 @@ def write_report(
     path : str, Path or Result
         OME-Zarr group a run wrote to, local or a URL, or what `open_result` gave.
     name : str, optional
-        Name of the labels; "nuclei", or those that were opened, if not given.
+        Name of the labels; those that were opened, "nuclei", or the only ones, if not given.
     out : str or Path, optional
         File to write; `tlseg/<name>/report.html` inside the result where not given.
     progress : callable, optional

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tlseg.config import Frames, LabelSettings
+import numpy as np
+
+from tlseg.config import Frames, LabelSettings, Method
 from tlseg.geometry import Shape, Spacing, voxels_for
 from tlseg.label.block import detect_halo
-from tlseg.models.bundle import BUNDLED, Model
+from tlseg.models.bundle import BUNDLED, Flips, Model
 from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, choose_cut, make_plan
 from tlseg.predict.infer import Device, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
@@ -60,6 +62,8 @@ class MoviePlan:
         Where networks would run.
     plan : Plan
         Blocks, tasks, memory and bytes.
+    notes : tuple of str
+        What a person should know: a spacing without a unit.
     """
 
     movie: str
@@ -67,10 +71,11 @@ class MoviePlan:
     is_2d: bool
     device: Literal["cpu", "cuda"]
     plan: Plan
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"movie": self.movie, "spacing_um": self.spacing_um, **self.plan.to_dict()}
+        return {"movie": self.movie, "spacing_um": self.spacing_um, **self.plan.to_dict(), "notes": self.notes}
 
 
 def prepare(request: Request, compute: Compute, *, for_planning: bool = False) -> PlannedRun:
@@ -136,6 +141,7 @@ def plan_for(checked: CheckedRequest, site: Site) -> PlannedRun:
         window_bytes=one_window,
         windows_at_once=run.threads if run.device == "cpu" else 1,
         write_regions=len(pyramid_beside(source, checked.root).regions),
+        copied_itemsize=np.dtype(source.dtype).itemsize if checked.image else 0,
         limit_bytes=limit,
     )
     return PlannedRun(checked, run, plan)
@@ -150,12 +156,17 @@ def model_location(model: Model) -> str:
 def plan_run(
     movie: str | Path,
     *,
+    out: str | Path | None = None,
     model: str | Path = "embryo",
     frames: Frames | None = None,
     block: Shape | None = None,
     workers: int = 0,
     device: Device = "auto",
+    method: Method = "qcanet",
     channel: int | str | None = None,
+    flips: Flips | None = None,
+    image: bool = True,
+    allow_missing: bool = False,
     memory_limit: int | None = None,
 ) -> MoviePlan:
     """Say what segmenting a movie would do: blocks, tasks, memory and bytes; metadata is read, and nothing written.
@@ -164,19 +175,31 @@ def plan_run(
     ----------
     movie
         OME-Zarr movie (0.4 or 0.5), path or URL.
-    model, frames, block, workers, device, channel, memory_limit
+    out, model, frames, block, workers, device, method, channel, flips, image, allow_missing, memory_limit
         As for `tlseg.segment`.
 
     Raises
     ------
-    MovieError, ModelError, PlanError
+    MovieError, ModelError, PlanError, LabelError
         For bad input, and for what would not fit.
     """
-    request = Request(movie=movie, model=model, frames=frames, block=block, channel=channel)
+    request = Request(
+        movie=movie,
+        out=out,
+        model=model,
+        frames=frames,
+        block=block,
+        method=method,
+        channel=channel,
+        flips=flips,
+        image=image,
+        allow_missing=allow_missing,
+    )
     compute = Compute(workers=workers, device=device, memory_limit=memory_limit)
     planned = prepare(request, compute, for_planning=True)
     source = planned.run.source
-    return MoviePlan(source.url, source.spacing_um, source.is_2d, planned.run.device, planned.plan)
+    notes = (source.spacing_note,) if source.spacing_note else ()
+    return MoviePlan(source.url, source.spacing_um, source.is_2d, planned.run.device, planned.plan, notes)
 
 
 def most_voxels(limit_bytes: int) -> int:

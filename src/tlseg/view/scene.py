@@ -103,15 +103,15 @@ class Scene:
         return z, y, x
 
 
-def open_scene(path: str | Path, *, name: str = "nuclei") -> Scene:
+def open_scene(path: str | Path, *, name: str | None = None) -> Scene:
     """Open a result for a viewer.
 
     Parameters
     ----------
     path : str or Path
         OME-Zarr group a run wrote to, local or a URL.
-    name : str, default: "nuclei"
-        Name of the labels.
+    name : str, optional
+        Name of the labels; "nuclei", or the only ones, if not given.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def open_scene(path: str | Path, *, name: str = "nuclei") -> Scene:
         If image or labels are damaged.
     """
     result = open_result(path, name=name)
-    labels = open_source(f"{result.path}/labels/{name}")
+    labels = open_source(f"{result.path}/labels/{result.name}")
     found = image_of(labels, result.path, channel=result.image_channel)
     window = None
     if found.image is not None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from tlseg.errors import LabelError, TlsegError
 from tlseg.run.watch.event_log import read_events
 from tlseg.run.watch.pace import RECENT_S, Pace
-from tlseg.store.fs.location import check_name
+from tlseg.store.fs.location import can_list, check_name
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.labels.record import read_record
 from tlseg.store.labels.result import DEFAULT, Result
@@ -140,7 +140,7 @@ def run_status(path: str | Path | Result, *, name: str | None = None) -> RunStat
     path
         OME-Zarr group it writes to, local or a URL, which need not be finished; or what `open_result` gave.
     name
-        Name of the labels; "nuclei", or those that were opened, if not given.
+        Name of the labels; those that were opened, "nuclei", or the only ones of a run, if not given.
 
     Raises
     ------
@@ -151,9 +151,9 @@ def run_status(path: str | Path | Result, *, name: str | None = None) -> RunStat
     """
     if isinstance(path, Result):
         return run_status(path.path, name=path.name if name is None else name)
-    name = DEFAULT if name is None else name
-    check_name(name)
     root = place_of(path)
+    name = unnamed(root) if name is None else name
+    check_name(name)
     folder = root / "tlseg" / name
     record, held, events = read_record(root.url, name), held_lock(folder), _last_run(read_events(folder))
     if not record and held is None and not events:
@@ -191,7 +191,16 @@ def run_status(path: str | Path | Result, *, name: str | None = None) -> RunStat
     )
 
 
-def unfinished_run(path: str | Path | Place, *, name: str = "nuclei") -> Unfinished | None:
+def unnamed(root: Place) -> str:
+    """Labels of which run are meant where nobody says: "nuclei", or the only ones."""
+    runs = root / "tlseg"
+    if (runs / DEFAULT).exists() or not can_list(root.url):
+        return DEFAULT
+    found = [name for name in runs.names() if (runs / name).is_dir()]
+    return found[0] if len(found) == 1 else DEFAULT
+
+
+def unfinished_run(path: str | Path | Place, *, name: str | None = None) -> Unfinished | None:
     """What can be seen of a run that is not at its end; None where its working files are gone or out of reach.
 
     Parameters
@@ -199,15 +208,16 @@ def unfinished_run(path: str | Path | Place, *, name: str = "nuclei") -> Unfinis
     path
         OME-Zarr group it writes to, local or a URL.
     name
-        Name of the labels.
+        Name of the labels; "nuclei", or the only ones of a run, if not given.
 
     Raises
     ------
     MovieError
         If its movie cannot be read, or was replaced since it began.
     """
-    check_name(name)
     root = place_of(path)
+    name = unnamed(root) if name is None else name
+    check_name(name)
     with suppress(LabelError):  # in a folder that is not ours lies nothing of ours
         usual = scratch_folder(root, name, None)
         if (beside := find_unfinished(root.url, name, folder=usual)) is not None:

@@ -9,6 +9,7 @@ from tlseg.errors import LabelError
 from tlseg.store.export.target import attributes_of
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
+from tlseg.store.labels.graph import both_names
 
 MARK = "tlseg-export"
 """Entry in the `extra` of a graph that tells an export, which may be replaced, from someone's graph."""
@@ -41,7 +42,8 @@ def detach(graph: Path) -> int:
     from geff.core_io import read_to_memory
 
     try:
-        meta = GeffMetadata.read(graph)
+        with both_names():
+            meta = GeffMetadata.read(graph)
         meta.model_copy(update={"related_objects": None, "extra": {**(meta.extra or {}), MARK: True}}).write(graph)
         return len(read_to_memory(graph)["node_ids"])
     except Exception as error:  # every backend and validator has errors of its own

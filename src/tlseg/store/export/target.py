@@ -39,7 +39,7 @@ def publishing(
     Raises
     ------
     LabelError
-        If there is something that may not be replaced.
+        If there is something that may not be replaced, or nothing can be written there.
     RunError
         If the disk does not take what is written, or another start writes it.
     """

@@ -55,8 +55,8 @@ class Converted:
     channel_names : tuple of str
         One per channel.
     notes : tuple of str
-        What a person should know: which files these were, another spacing than theirs, an unknown interval, a changed
-        data type.
+        What a person should know: which files these were, another spacing than theirs, an unknown interval or unit, a
+        changed data type.
     """
 
     path: str
@@ -161,7 +161,7 @@ def convert(
         interval_s=interval,
         levels=len(pyramid.factors),
         channel_names=names,
-        notes=_notes(source, dtype, spacing, interval),
+        notes=_notes(source, dtype, spacing, interval, spacing_note=source.spacing_note if spacing_um is None else ""),
     )
 
 
@@ -262,8 +262,12 @@ def _cast(voxels: npt.NDArray[np.generic], dtype: np.dtype[Any], where: str) -> 
     return cast
 
 
-def _notes(source: Input, dtype: np.dtype[Any], spacing: Spacing, interval_s: float | None) -> tuple[str, ...]:
+def _notes(
+    source: Input, dtype: np.dtype[Any], spacing: Spacing, interval_s: float | None, *, spacing_note: str
+) -> tuple[str, ...]:
     notes = [*source.notes]
+    if spacing_note:
+        notes.append(f"{spacing_note}; give another with --spacing Z,Y,X")
     if dtype != source.dtype:
         notes.append(f"pixels were {source.dtype.name}, are now {dtype.name}")
     if interval_s is None and source.n_frames > 1:

@@ -32,6 +32,7 @@ class Input(Protocol):
     frame_shape: Shape
     dtype: np.dtype[Any]
     spacing_um: MaybeSpacing
+    spacing_note: str
     translation_um: Spacing
     interval_s: float | None
     start_s: float
@@ -105,6 +106,7 @@ class _TiffMovie:
         self.frame_shape: Shape = (first.sizes["Z"], first.sizes["Y"], first.sizes["X"])
         self.dtype = first.dtype
         self.spacing_um = first.spacing_um
+        self.spacing_note = ""
         self.translation_um: Spacing = (0.0, 0.0, 0.0)
         self.interval_s = first.interval_s
         self.start_s = 0.0
@@ -136,6 +138,7 @@ class _ZarrMovie:
         self.dtype = np.dtype(source.dtype).newbyteorder("=")
         z, y, x = source.spacing_um
         self.spacing_um: MaybeSpacing = (None, None, None) if source.spacing_problem else (z, y, x)
+        self.spacing_note = source.spacing_note
         self.translation_um = (0.0, 0.0, 0.0) if source.spacing_problem else source.translation_um
         self.interval_s = source.interval_s
         self.start_s = source.start_s

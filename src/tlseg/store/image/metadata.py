@@ -49,6 +49,8 @@ class ImageMetadata:
         Per level and axis, micrometres for space and seconds for time.
     spacing_problem : str or None
         Why the voxel spacing cannot be trusted; None where it can.
+    spacing_note : str
+        What was taken for granted about the spacing, one sentence; empty where nothing was.
     interval_s : float or None
         Seconds between frames; None where unknown.
     channel_names : tuple of str
@@ -63,6 +65,7 @@ class ImageMetadata:
     scales: tuple[tuple[float, ...], ...]
     translations: tuple[tuple[float, ...], ...]
     spacing_problem: str | None
+    spacing_note: str
     interval_s: float | None
     channel_names: tuple[str, ...]
     omero: Json
@@ -135,6 +138,7 @@ def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
         scales=tuple(tuple(s * f for s, f in zip(scale, factors, strict=True)) for scale, _ in transforms),
         translations=tuple(tuple(s * f for s, f in zip(shift, factors, strict=True)) for _, shift in transforms),
         spacing_problem=problem,
+        spacing_note="" if problem else _spacing_note(axes, units, transforms[0][0]),
         interval_s=_interval(axes, units, transforms[0][0], stated),
         channel_names=_channel_names(ome),
         omero=dict(_mapping(ome.get("omero"))),
@@ -276,6 +280,13 @@ def _spacing_problem(
         return "no voxel spacing: every scale is 1 and no axis has a unit"
     unknown = [f"{a} in {u!r}" for a, u, _ in space if u and micrometres(u) is None]
     return f"a voxel spacing in units that are no length: {', '.join(unknown)}" if unknown else None
+
+
+def _spacing_note(axes: Sequence[str], units: Sequence[str | None], scale: Sequence[float]) -> str:
+    bare = [f"{a} {s:g}" for a, u, s in zip(axes, units, scale, strict=True) if a in "zyx" and not u]
+    if not bare:
+        return ""
+    return f"the voxel spacing ({', '.join(bare)}) has no unit and is taken as micrometres"
 
 
 def _interval(axes: Sequence[str], units: Sequence[str | None], scale: Sequence[float], stated: bool) -> float | None:

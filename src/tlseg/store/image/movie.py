@@ -73,6 +73,8 @@ class MovieSource:
         Shape of each pyramid level from `array_path`'s level on.
     digest : str
         Hash of the array's metadata when it was opened.
+    spacing_note : str
+        What was taken for granted about the spacing; empty where nothing was.
     """
 
     url: str
@@ -92,6 +94,7 @@ class MovieSource:
     writable: bool
     level_shapes: tuple[Shape, ...]
     digest: str
+    spacing_note: str = ""
 
     @property
     def n_frames(self) -> int:
@@ -226,6 +229,7 @@ def open_source(path: str | Path, *, channel: int | str | None = None, level: in
         writable=writable,
         level_shapes=tuple(_space(image.axes, a.shape) for a in arrays[level:]),
         digest=_digest(array),
+        spacing_note=image.spacing_note,
     )
 
 

@@ -60,5 +60,5 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
     if not allow_missing and (missing := describe_missing(source.missing_chunks(frames))):
         raise MovieError(
             f"{where}: {missing}; a reader would see the fill value there. Expected every chunk: copy the movie again, "
-            "or allow missing chunks if empty ones were never written."
+            "or use --allow-missing (allow_missing=True in Python) if empty chunks were never written."
         )

@@ -6,7 +6,9 @@ on along it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +54,8 @@ def read_metadata(place: Place) -> Any:
     from geff import GeffMetadata
 
     try:
-        return GeffMetadata.read(geff_store(place.url))
+        with both_names():
+            return GeffMetadata.read(geff_store(place.url))
     except Exception as error:  # every backend and validator has errors of its own
         raise LabelError(f"{place} cannot be read as a GEFF graph ({one_line(error)}). {AGAIN}") from error
 
@@ -79,7 +82,8 @@ def read_graph(
     from geff import GeffReader
 
     try:
-        reader = GeffReader(geff_store(place.url), validate=False)
+        with both_names():
+            reader = GeffReader(geff_store(place.url), validate=False)
         reader.read_node_props(reader.metadata.node_props_metadata if nodes is None else nodes)
         reader.read_edge_props(reader.metadata.edge_props_metadata if edges is None else edges)
         # A number that is none becomes any frame here, and is found below.
@@ -98,6 +102,17 @@ def read_graph(
         ends[back] = ends[back, ::-1]
     _check_forward(place, ids, frames, ends)
     return Graph({**props["node_props"], time: frames}, props["edge_props"], missing, ends)
+
+
+@contextmanager
+def both_names() -> Iterator[None]:
+    """Let metadata name the property that holds labels as GEFF does since 1.2.1, and as it did before.
+
+    Readers such as traccuracy 0.4 know the old name, `label_prop`, alone; the library warns of it.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`label_prop` was deprecated", DeprecationWarning)
+        yield
 
 
 def geff_store(url: str) -> Any:

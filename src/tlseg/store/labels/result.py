@@ -79,15 +79,15 @@ class Result:
         return read_tracks(graph)
 
 
-def open_result(path: str | Path | Place, *, name: str = DEFAULT) -> Result:
+def open_result(path: str | Path | Place, *, name: str | None = None) -> Result:
     """Open the result of a run.
 
     Parameters
     ----------
     path : str or Path
         OME-Zarr group the run wrote to, local or a URL.
-    name : str, default: "nuclei"
-        Name of the labels.
+    name : str, optional
+        Name of the labels; "nuclei", or the only ones, if not given.
 
     Raises
     ------
@@ -101,6 +101,8 @@ def open_result(path: str | Path | Place, *, name: str = DEFAULT) -> Result:
     attributes = dict(group.attrs)
     ome = attributes.get("ome", attributes)
     finished = _finished(group)
+    if name is None:
+        name = _unnamed(Place(place), finished)
     if name not in finished:
         raise LabelError(
             f"{place} has no finished labels {name!r}; it has {', '.join(finished) or 'none'}. "
@@ -111,10 +113,17 @@ def open_result(path: str | Path | Place, *, name: str = DEFAULT) -> Result:
 
 
 def as_result(result: str | Path | Place | Result, *, name: str | None = None) -> Result:
-    """Return what `open_result` gave, or open it; of the labels called `name`, or else those it has, or "nuclei"."""
+    """Return what `open_result` gave, or open it; of the labels called `name`, or else of those that each would."""
     if not isinstance(result, Result):
-        return open_result(result, name=DEFAULT if name is None else name)
+        return open_result(result, name=name)
     return result if name in (None, result.name) else open_result(result.path, name=str(name))
+
+
+def _unnamed(root: Place, finished: list[str]) -> str:
+    """Which labels are meant where nobody says: no others while a run makes those of the usual name."""
+    if len(finished) != 1 or DEFAULT in finished or (root / "tlseg" / DEFAULT).exists():
+        return DEFAULT
+    return finished[0]
 
 
 def _finished(group: Any) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError
 from tlseg.geometry import Spacing
 from tlseg.store.fs.place import Place, place_of
-from tlseg.store.labels.graph import read_graph, read_metadata
+from tlseg.store.labels.graph import both_names, read_graph, read_metadata
 from tlseg.store.locks.group_lock import turn
 from tlseg.store.locks.swap import swap
 
@@ -158,7 +158,14 @@ def _labels_of(folder: Place) -> list[str]:
         related = read_metadata(folder).related_objects or []
     except LabelError:  # a damaged graph belongs to nobody
         return []
-    return [r.path.rstrip("/").rsplit("/", 1)[-1] for r in related if r.type == "labels" and r.path]
+    return [_name_in(r.path) for r in related if r.type == "labels" and r.path]
+
+
+def _name_in(path: str) -> str:
+    """Name of the labels in `../labels/NAME/0`, or in `../labels/NAME` as graphs had it before."""
+    parts = PurePosixPath(path).parts
+    after = parts[parts.index("labels") + 1 :] if "labels" in parts else ()
+    return after[0] if after else parts[-1]
 
 
 def graph_of(root: Place, name: str) -> Place | None:
@@ -224,15 +231,16 @@ def _write(
 ) -> None:
     from geff.core_io import write_arrays
 
-    write_arrays(
-        str(folder),
-        node_ids=nodes[0],
-        node_props=nodes[1],
-        edge_ids=edges[0],
-        edge_props=edges[1],
-        metadata=metadata,
-        zarr_format=2,
-    )
+    with both_names():
+        write_arrays(
+            str(folder),
+            node_ids=nodes[0],
+            node_props=nodes[1],
+            edge_ids=edges[0],
+            edge_props=edges[1],
+            metadata=metadata,
+            zarr_format=2,
+        )
 
 
 def _metadata(spacing_um: Spacing, interval_s: float | None, *, name: str, axes: str) -> Any:
@@ -243,16 +251,20 @@ def _metadata(spacing_um: Spacing, interval_s: float | None, *, name: str, axes:
     all_axes = [Axis(name="t", type="time", unit="frame", **time)]
     all_axes += [Axis(name=axis, type="space", unit="micrometer") for axis in axes[1:]]
     depth = "z" if "z" in axes else None
-    return GeffMetadata(
-        directed=True,
-        axes=all_axes,
-        node_props_metadata={},
-        edge_props_metadata={},
-        track_node_props={"tracklet": "track", "lineage": "lineage"},
-        related_objects=[RelatedObject(type="labels", path=f"../labels/{name}", node_prop="label")],
-        display_hints=DisplayHint(display_horizontal="x", display_vertical="y", display_depth=depth, display_time="t"),
-        extra={"tlseg": {"spacing_um": list(spacing_um), "interval_s": interval_s, "units": dict(_NUMBERS)}},
-    )
+    hints = DisplayHint(display_horizontal="x", display_vertical="y", display_depth=depth, display_time="t")
+    with both_names():
+        # The array, not its group: readers open what is named.
+        pixels = RelatedObject(type="labels", path=f"../labels/{name}/0", node_prop="label", label_prop="label")
+        return GeffMetadata(
+            directed=True,
+            axes=all_axes,
+            node_props_metadata={},
+            edge_props_metadata={},
+            track_node_props={"tracklet": "track", "lineage": "lineage"},
+            related_objects=[pixels],
+            display_hints=hints,
+            extra={"tlseg": {"spacing_um": list(spacing_um), "interval_s": interval_s, "units": dict(_NUMBERS)}},
+        )
 
 
 def _sorted_nodes(nodes: pd.DataFrame) -> pd.DataFrame:

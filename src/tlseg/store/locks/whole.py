@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tlseg.errors import MovieError, RunError
+from tlseg.errors import LabelError, MovieError, RunError
 from tlseg.store.fs.location import can_list, one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.locks.lock import LOCK, lock_of
@@ -36,8 +36,10 @@ def written_whole(target: Place, *, mark: str, check: Callable[[], None]) -> Ite
 
     Raises
     ------
+    LabelError
+        If nothing can be written there from the start.
     RunError
-        If it cannot be written, or another start writes it.
+        If it cannot be written any more, or another start writes it.
     """
     try:
         with _in_place(target, mark, check) if target.remote else staged(target, check=check) as part:
@@ -57,14 +59,22 @@ def staged(target: Place, *, check: Callable[[], None]) -> Iterator[Place]:
 
     Raises
     ------
+    LabelError
+        If nothing can be written there from the start.
     OSError
-        If the file system does not take it.
+        If the file system does not take what is written.
     RunError
         If another start writes it.
     """
     work = target.parent / f".{target.name}.partial"
     part = work / target.name
-    work.path.mkdir(parents=True, exist_ok=True)
+    try:
+        work.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabelError(
+            f"{target} cannot be written ({error.strerror or one_line(error)}). Choose another place, or see to its "
+            "permissions."
+        ) from error
     try:
         with lock_of(work) as lock:
             check()
