@@ -17,6 +17,7 @@ from tlseg.cli.common import say_motherless
 from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import MOST_ROWS, listings
+from tlseg.report.facts import channel_of
 from tlseg.report.generations import ended_caption, ended_generations, generation_sheet
 from tlseg.report.lineage_tree import MOST_LEAVES, hex_color, lineage_tree, rows_of
 from tlseg.report.pictures import Layout, spread
@@ -468,6 +469,17 @@ def test_tracks_without_a_beginning_or_an_end_are_listed() -> None:
     assert loose(table.assign(touches_edge=True)) == []
     assert history.motherless(table, first=0)["track"].tolist() == [2]
     assert history.motherless(table, first=3)["track"].tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("axes", "names", "said"),
+    [("tczyx", ["membrane", "h2b"], "1 ('h2b')"), ("tczyx", None, "1"), ("tzyx", ["only"], "")],
+)
+def test_the_channel_is_named_where_there_are_several(axes: str, names: list[str] | None, said: str) -> None:
+    record = {"fingerprint": {"input": {"axes": axes, "channel": 1}}, "channels": names}
+    assert channel_of(record) == said
+    record = {"fingerprint": {"input": {"axes": "tczyx", "channel": 0}}, "channels": ["only"]}
+    assert channel_of(record) == ""
 
 
 def test_tracks_that_begin_at_the_edge_are_counted_and_told_apart(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,4 +43,4 @@ def command(result: str, name: str | None, out: str | None, as_json: bool) -> No
     )
     for doubt in facts.doubts:
         click.echo(f"Note: {doubt}")
-    click.echo(f"Report: {report.path} ({report.nbytes / 1e6:.1f} MB, {report.pictures} frames shown)")
+    click.echo(f"Report: {report.path} ({report.nbytes / 1e6:.1f} MB, {how_many(report.pictures, 'frame')} shown)")

@@ -68,8 +68,8 @@ def doubts(
     if median_um and learned_um and not 1 / MOST_OFF <= median_um / learned_um <= MOST_OFF:
         factor = median_um / learned_um
         found.append(
-            f"Half of the instances are {'wider' if factor > 1 else 'narrower'} than {median_um:.2g} um, and nuclei are "
-            f"about {learned_um:.3g} um wide to the model {model!r}. If the voxel spacing is right, fit the model: tlseg "
-            f"models rescale {model} --factor {factor:.2g} --out FOLDER, then segment with --model FOLDER."
+            f"The median instance is {median_um:.2g} um wide, and nuclei are about {learned_um:.3g} um wide to the model "
+            f"{model!r}. If the voxel spacing is right, fit the model: tlseg models rescale {model} --factor {factor:.2g} "
+            "--out FOLDER, then segment with --model FOLDER."
         )
     return found
