@@ -12,6 +12,7 @@ from handmade import save_threshold_model, write_movie
 from runs import BLOCK, essence, labels_of, run, small_movie
 from tlseg.config import as_skipped
 from tlseg.errors import LabelError, MovieError
+from tlseg.report.write import write_report
 from tlseg.store.labels.result import open_result
 
 FRAMES = 5
@@ -42,6 +43,15 @@ def test_tracks_go_on_across_a_skipped_frame(spoilt: tuple[Path, Path], tmp_path
     assert kept[0] == kept[1] == kept[2]
     assert set(open_result(out).table()["t"]) == {1, 3, 4}
     assert open_result(out).record["fingerprint"]["skip_frames"] == [0, 2]
+
+
+def test_nothing_begins_in_mid_movie_for_a_frame_that_was_skipped(spoilt: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out.ome.zarr"
+    assert run(*spoilt, out=out, skip_frames="0,2", frames="0:5").motherless == 0
+    report = write_report(out)
+    assert (report.facts.skipped, report.facts.motherless) == ((0, 2), 0)
+    assert report.facts.first_count > 0
+    assert "Frames left empty</dt><dd>0, 2</dd>" in Path(report.path).read_text()
 
 
 def test_other_frames_are_as_they_would_be(spoilt: tuple[Path, Path], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tlseg.measure.doubts import doubts_of
 from tlseg.measure.history import motherless
 from tlseg.store.image.movie import MovieSource, address_of
 from tlseg.store.labels.movie_time import movie_time
-from tlseg.store.labels.record import recorded_frames
+from tlseg.store.labels.record import recorded_frames, skipped_frames
 from tlseg.store.labels.result import Result
 
 
@@ -54,6 +54,8 @@ class Facts:
         Whether repair was asked for.
     doubts : list of str
         What to know before any of it is believed; see `measure.doubts`.
+    skipped : tuple of int
+        Frames, by their number in the movie, that were left empty as asked for.
     """
 
     path: str
@@ -87,6 +89,7 @@ class Facts:
     given: bool
     mended: bool
     doubts: list[str]
+    skipped: tuple[int, ...] = ()
 
     @property
     def seams(self) -> str:
@@ -137,7 +140,9 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
     made_of = _mapping(record, "fingerprint")
     time = movie_time(source, record)
     counts = table["t"].value_counts()
-    begun = motherless(table, first=frames[0])
+    skipped = skipped_frames(record)
+    seen = seen_frames(result, source)
+    begun = motherless(table, first=seen[0])
     audit = record.get("audit")
     seconds = record.get("seconds")
     return Facts(
@@ -157,8 +162,9 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         fallback=int((table["seed"] == "fallback").sum()),
         repaired=int((table["seed"] == "repaired").sum()),
         touching_edge=int(table["touches_edge"].sum()),
-        first_count=int(counts.get(frames[0], 0)),
-        last_count=int(counts.get(frames[-1], 0)),
+        first_count=int(counts.get(seen[0], 0)),
+        last_count=int(counts.get(seen[-1], 0)),
+        skipped=tuple(skipped),
         movie=address_of(_mapping(made_of, "input"), root=result.path),
         channel=channel_of(record),
         model=_model(_mapping(made_of, "model")),
@@ -206,6 +212,14 @@ def segmented_frames(result: Result, source: MovieSource) -> range:
     """
     chosen = recorded_frames(result.record, source.n_frames)
     return chosen if 0 < len(chosen) < source.n_frames else range(source.n_frames)
+
+
+def seen_frames(result: Result, source: MovieSource) -> range:
+    """The same from the first to the last that a run was not told to leave empty."""
+    frames, first = segmented_frames(result, source), movie_time(source, result.record).first
+    skipped = {frame - first for frame in skipped_frames(result.record)}
+    seen = [frame for frame in frames if frame not in skipped]
+    return range(seen[0], seen[-1] + 1) if seen else frames
 
 
 def _mapping(owner: Mapping[str, Any], key: str) -> Mapping[str, Any]:

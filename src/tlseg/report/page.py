@@ -369,6 +369,7 @@ def _about(facts: Facts) -> Raw:
         ("Labels", facts.name),
         ("Frame", f"{z} × {y} × {x} voxels (z, y, x)"),
         ("Voxel spacing", f"{spacing} (z, y, x)" if facts.spacing_um else spacing),
+        ("Frames left empty", ", ".join(map(str, facts.skipped))),
         ("Interval", f"{facts.interval_s:g} s" if facts.interval_s else "unknown"),
         ("Model", facts.model),
         ("Method", facts.method),

@@ -15,7 +15,7 @@ from tlseg.errors import LabelError
 from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import listings
-from tlseg.report.facts import Facts, gather_facts, links_of, segmented_frames
+from tlseg.report.facts import Facts, gather_facts, links_of, seen_frames, segmented_frames
 from tlseg.report.generations import about_unknown, ended_caption, ended_generations, generation_sheet
 from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import MARK, Content, Panel, build_page
@@ -149,7 +149,7 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
         tree=_tree(tracks, table, frames, clock),
         more=_more(table, tracks, divided, frames, clock),
         generations=generation_sheet(table, tracks, clock),
-        listings=listings(table, links_of(result), frames=seen, first_frame=time.first),
+        listings=listings(table, links_of(result), frames=seen_frames(result, source), first_frame=time.first),
     )
 
 

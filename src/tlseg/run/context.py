@@ -78,6 +78,11 @@ class RunContext:
         return network_roles(self.settings)
 
     @property
+    def first_seen(self) -> int:
+        """First frame that is not skipped: tracks begin here without anything being missed."""
+        return min(frame for frame in self.frames if frame not in self.skip)
+
+    @property
     def windows_per_task(self) -> int:
         """Windows a task computes: a GPU's batch, or on a CPU a few for each core it may use."""
         return self.spec.batch if self.device == "cuda" else max(WINDOWS_PER_TASK_CPU, self.threads)

@@ -82,7 +82,7 @@ def publish(
         "nuclei": len(lineage.nodes),
         "tracks": lineage.tracks,
         "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
-        **count_motherless(rows, first=run.frames[0] - first),
+        **count_motherless(rows, first=run.first_seen - first),
         "fallback": int((rows["seed"] == "fallback").sum()),
         "repaired": int((rows["seed"] == "repaired").sum()),
         "repairs": repairs_by_kind(patch for frame in run.frames for patch in patches_of(run, frame)),

@@ -19,6 +19,7 @@ from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.image.segmentable import check_segmentable
 from tlseg.store.labels.protect import CopiedImage
+from tlseg.store.labels.record import SKIPPED
 from tlseg.store.working.folder import scratch_folder
 from tlseg.store.working.names import FRAMES, INPUT
 
@@ -114,7 +115,7 @@ class CheckedRequest:
             "tlseg": __version__,
             INPUT: self.source.identity(root=self.root.url),
             FRAMES: [self.frames.start, self.frames.stop],
-            "skip_frames": sorted(self.skip),
+            SKIPPED: sorted(self.skip),
             "model": {"name": self.spec.name, "digest": self.model.digest, "flips": self.spec.flips},
             "settings": self.settings.deciding(),
             "link": asdict(self.link),

@@ -10,6 +10,9 @@ from tlseg.errors import LabelError, MovieError
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
 
+SKIPPED = "skip_frames"
+"""Where a fingerprint names the frames that were to be left empty."""
+
 
 def read_record(place: str, name: str) -> dict[str, Any]:
     """Record of the run that made these labels; empty where there is none.
@@ -47,3 +50,10 @@ def recorded_frames(record: Mapping[str, Any], n_frames: int) -> range:
     first, stop = chosen
     alone = stop - first == n_frames
     return range(first, stop) if 0 <= first < stop and (alone or stop <= n_frames) else range(0)
+
+
+def skipped_frames(record: Mapping[str, Any]) -> list[int]:
+    """Frames of the movie, by number, that a run was told to leave empty."""
+    made_of = record.get("fingerprint")
+    skipped = made_of.get(SKIPPED) if isinstance(made_of, Mapping) else None
+    return [frame for frame in skipped if isinstance(frame, int)] if isinstance(skipped, list) else []
