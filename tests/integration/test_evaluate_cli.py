@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from click.testing import CliRunner, Result
+from click.testing import Result
 from scipy.ndimage import grey_dilation
 
+from commandline import invoke
 from tlseg.cli import main
 from tlseg.evaluate.api import evaluate
 
@@ -19,7 +20,7 @@ EMBRYO_UM = (1.75, 0.8, 0.8)
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+    return invoke(main, "evaluate", *arguments)
 
 
 @pytest.fixture
@@ -120,6 +121,12 @@ def test_every_frame_has_a_row_and_of_many_the_worst(tmp_path: Path) -> None:
     )
 
 
+def test_frames_that_are_done_are_counted_beside_the_tables(movies: tuple[Path, Path]) -> None:
+    found = run(*movies, "--json")
+    assert "evaluate: 4/4" in found.stderr
+    json.loads(found.stdout)
+
+
 def test_frames_and_thresholds_are_obeyed(movies: tuple[Path, Path]) -> None:
     values = json.loads(run(*movies, "--json", "--frames", "2:", "--iou", 0.75).stdout)
     assert [row["t"] for row in values["frames"]] == [2, 3]
@@ -139,13 +146,13 @@ def test_frames_and_thresholds_are_obeyed(movies: tuple[Path, Path]) -> None:
 def test_bad_usage_is_one_line_and_exit_2(movies: tuple[Path, Path], arguments: list[str], words: str) -> None:
     found = run(*movies, *arguments)
     assert found.exit_code == 2
-    assert words in found.output
-    assert "Traceback" not in found.output
+    assert words in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 def test_absent_input_is_one_line_and_exit_2(tmp_path: Path) -> None:
     found = run(tmp_path / "a.tif", tmp_path / "b.tif")
-    assert (found.exit_code, found.output.count("\n")) == (2, 1)
+    assert (found.exit_code, found.stderr.count("\n")) == (2, 1)
 
 
 @pytest.fixture

@@ -464,6 +464,13 @@ def test_criteria_are_those_of_the_table_and_replace_only_criteria(result: Path,
 
 
 @pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_counts_what_is_done(result: Path, tmp_path: Path, kind: Any) -> None:
+    said = cli(result, "--format", kind, "--out", tmp_path / "out.ome.zarr")
+    done, total = said.stderr.split("export: ")[1].split()[0].split("/")
+    assert done == total
+
+
+@pytest.mark.parametrize("kind", FORMATS)
 def test_a_result_that_is_open_is_exported_as_its_path_is(result: Path, tmp_path: Path, kind: Any) -> None:
     opened, given = (export(it, kind, out=tmp_path / n) for it, n in ((open_result(result), "a"), (result, "b")))
     assert opened.to_dict() | {"path": given.path} == given.to_dict()

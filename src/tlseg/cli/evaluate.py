@@ -61,20 +61,23 @@ def command(
     labels (and, for tracks, its tracks.geff). Of the labels in an OME-Zarr, TRUTH takes `truth` if it is there; the
     path of a label image, such as movie.ome.zarr/labels/cells, takes any other.
     """
+    from tlseg.cli.progress import counted
     from tlseg.evaluate.api import evaluate
 
     wanted: Tracking = "auto" if tracking is None else "always" if tracking else "never"
-    evaluation = evaluate(
-        result,
-        truth,
-        name=name,
-        iou=iou,
-        tolerance_um=tolerance_um,
-        division_tolerance=division_tolerance,
-        frames=frames,
-        spacing_um=spacing,
-        tracking=wanted,
-    )
+    with counted("evaluate") as progress:
+        evaluation = evaluate(
+            result,
+            truth,
+            name=name,
+            iou=iou,
+            tolerance_um=tolerance_um,
+            division_tolerance=division_tolerance,
+            frames=frames,
+            spacing_um=spacing,
+            tracking=wanted,
+            progress=progress,
+        )
     if as_json:
         print_json(evaluation.to_dict())
     else:

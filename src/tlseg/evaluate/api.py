@@ -5,7 +5,7 @@ No more than one block of each side is in memory; what is kept of a frame are it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -65,6 +65,7 @@ def evaluate(
     spacing_um: Sequence[float] | None = None,
     tracking: Tracking = "auto",
     block: Shape | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Compare labels with true labels.
 
@@ -95,6 +96,8 @@ def evaluate(
         taking each label for one object through time (always).
     block : (z, y, x) int, optional
         Voxels read at a time. No figure depends on it.
+    progress : callable, optional
+        Called with (done, total) frames.
 
     Returns
     -------
@@ -127,11 +130,13 @@ def evaluate(
     tracked = (theirs, ours) if _are_tracked(ours, theirs, len(chosen), tracking, notes) else ()
     sides = [_Tracked(side, side.tracks()) for side in tracked]
     tally = _Tally(iou, tolerance_um, spacing)
-    for t in chosen:
+    progress(0, len(chosen))
+    for done, t in enumerate(chosen, start=1):
         overlap = _overlap(ours, theirs, t, block)
         for side, objects in zip(sides, (overlap.truth, overlap.result), strict=False):
             side.check(t, objects.labels)
         tally.add(t, overlap)
+        progress(done, len(chosen))
     tracks, divisions = _tracking(sides, tally, division_tolerance)
     return _evaluation(tally, tracks, divisions, notes)
 
