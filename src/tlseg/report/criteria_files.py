@@ -91,7 +91,7 @@ def write_criteria(
     target = chosen or beside(result.path, name, FORMATS["criteria"].ends)
     table = read_table(result.path, name)
     frames = segmented_frames(result, source)
-    time = movie_time(source, result.record)
+    time = movie_time(source, result)
     found = measure_criteria(
         table.assign(t=table["t"] + time.first),
         frames=time.numbers(frames),

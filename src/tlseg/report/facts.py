@@ -125,7 +125,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
     """
     record, frames = result.record, segmented_frames(result, source)
     made_of = _mapping(record, "fingerprint")
-    time = movie_time(source, record)
+    time = movie_time(source, result)
     counts = table["t"].value_counts()
     audit = record.get("audit")
     seconds = record.get("seconds")

@@ -78,7 +78,7 @@ def export_stored(
     found = as_result(result, name=name)
     name = found.name
     labels = open_source(f"{found.path}/labels/{name}")
-    time = movie_time(labels, found.record)
+    time = movie_time(labels, found)
     target = chosen or beside(found.path, name, FORMATS[format].ends)
     with publishing(
         target,
