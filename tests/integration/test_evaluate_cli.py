@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from click.testing import CliRunner, Result
+from click.testing import Result
 from scipy.ndimage import grey_dilation
 
+from commandline import invoke
 from tlseg.cli import main
 from tlseg.evaluate.api import evaluate
 
@@ -19,7 +20,7 @@ EMBRYO_UM = (1.75, 0.8, 0.8)
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+    return invoke(main, "evaluate", *arguments)
 
 
 @pytest.fixture
@@ -49,14 +50,27 @@ def test_json_has_the_documented_keys(movies: tuple[Path, Path]) -> None:
     assert list(values) == [
         *("n_frames", "n_frames_with_truth", "n_truth", "n_result", "count_bias", "volume_bias", "iou_threshold"),
         *scores,
-        *("pooled", "curve", "splits", "merges", "misses", "extras", "spacing_um", "detection", "tracking"),
+        *("pooled", "curve", "splits", "merges", "misses", "extras", "spacing_um", "detection"),
+        *("volume_ratio", "tracking"),
         *("frames", "notes"),
     ]
     assert list(values["pooled"]) == scores
     wrong = ["splits", "merges", "misses", "extras"]
-    assert list(values["frames"][0]) == ["t", "n_truth", "n_result", "iou", "seg", "mucov", "pq", "f1", *wrong]
+    assert list(values["frames"][0]) == [
+        "t",
+        "n_truth",
+        "n_result",
+        "iou",
+        "seg",
+        "mucov",
+        "pq",
+        "f1",
+        *wrong,
+        "detection_f1",
+    ]
     assert [sum(frame[key] for frame in values["frames"]) for key in wrong] == [values[key] for key in wrong]
-    assert list(values["detection"]) == ["tolerance_um", "tp", "fp", "fn", "precision", "recall", "f1"]
+    assert list(values["detection"]) == ["tolerance_um", "tp", "fp", "fn", "precision", "recall", "f1", "mean_f1"]
+    assert list(values["volume_ratio"]) == ["n", "median", "low", "high"]
     tracking = ["det", "tra", "lnk", "ct", "tf", "errors", "n_truth_tracks", "n_result_tracks"]
     tracking += ["complete_lineages", "n_truth_lineages", "cca", "hota", "divisions"]
     assert list(values["tracking"]) == tracking
@@ -82,6 +96,37 @@ def test_tables_show_scores_tracks_and_notes(movies: tuple[Path, Path]) -> None:
     assert "TRA" not in run(*movies, "--no-tracking").output
 
 
+def test_every_frame_has_a_row_and_of_many_the_worst(tmp_path: Path) -> None:
+    truth = np.zeros((25, 1, 20, 20), np.uint8)
+    truth[:, :, 2:12, 2:12] = 1
+    result = truth.copy()
+    result[7, :, 2:12, 2:6] = 0
+    result[11] = 0
+    for name, frames in (("few", 12), ("many", 25)):
+        for side, movie in (("result", result), ("truth", truth)):
+            tifffile.imwrite(tmp_path / f"{name}-{side}.tif", movie[:frames], metadata={"axes": "TZYX"})
+    few, many = (
+        run(tmp_path / f"{name}-result.tif", tmp_path / f"{name}-truth.tif", "--spacing", "1,1,1").stdout.splitlines()
+        for name in ("few", "many")
+    )
+    rows = {line.split()[0]: line.split()[1:] for line in few if len(line.split()) == 10 and line.split()[0].isdigit()}
+    assert list(rows) == [str(t) for t in range(12)]
+    assert rows["7"] == ["1", "1", "0.6000", "1.0000", "1.0000", "0", "0", "0", "0"]
+    assert rows["11"] == ["1", "0", "0.0000", "0.0000", "0.0000", "0", "0", "1", "0"]
+    shown = [line.split()[0] for line in many if len(line.split()) == 10 and line.split()[0].isdigit()]
+    assert shown == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "11"]
+    assert any("the 10 of 25 with the lowest SEG" in line for line in many)
+    assert any(
+        "volume ratio of 11 matched, median" in line and "1.000 (5 to 95 %: 0.800 to 1.000)" in line for line in few
+    )
+
+
+def test_frames_that_are_done_are_counted_beside_the_tables(movies: tuple[Path, Path]) -> None:
+    found = run(*movies, "--json")
+    assert "evaluate: 4/4" in found.stderr
+    json.loads(found.stdout)
+
+
 def test_frames_and_thresholds_are_obeyed(movies: tuple[Path, Path]) -> None:
     values = json.loads(run(*movies, "--json", "--frames", "2:", "--iou", 0.75).stdout)
     assert [row["t"] for row in values["frames"]] == [2, 3]
@@ -101,13 +146,13 @@ def test_frames_and_thresholds_are_obeyed(movies: tuple[Path, Path]) -> None:
 def test_bad_usage_is_one_line_and_exit_2(movies: tuple[Path, Path], arguments: list[str], words: str) -> None:
     found = run(*movies, *arguments)
     assert found.exit_code == 2
-    assert words in found.output
-    assert "Traceback" not in found.output
+    assert words in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 def test_absent_input_is_one_line_and_exit_2(tmp_path: Path) -> None:
     found = run(tmp_path / "a.tif", tmp_path / "b.tif")
-    assert (found.exit_code, found.output.count("\n")) == (2, 1)
+    assert (found.exit_code, found.stderr.count("\n")) == (2, 1)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,6 +30,7 @@ from tlseg.store.export.formats import FORMATS, Format
 from tlseg.store.image.movie import open_source
 from tlseg.store.labels.label_movie import open_label_movie
 from tlseg.store.labels.label_writer import create_labels
+from tlseg.store.labels.movie_time import MovieTime, movie_time
 from tlseg.store.labels.result import open_result
 from tlseg.store.labels.tables import read_table, write_table
 from tlseg.store.labels.tracks import read_tracks
@@ -434,6 +436,13 @@ def test_people_read_the_numbers_and_times_of_the_movie(part: Path, tmp_path: Pa
     assert "frame 0" not in page
 
 
+def test_labels_alone_are_numbered_by_their_times(family: Path, tmp_path: Path) -> None:
+    """A label movie that was linked has no record of the frames that a run segmented."""
+    source = replace(open_source(f"{family}/labels/nuclei"), start_s=600.0, interval_s=60.0)
+    assert movie_time(source, open_result(family)) == MovieTime(10, 600.0, 60.0)
+    assert movie_time(replace(source, interval_s=None), open_result(family)).first == 0
+
+
 def test_programs_count_from_the_first_frame_of_the_labels(part: Path, tmp_path: Path) -> None:
     assert sorted(set(read_table(str(part), "nuclei")["t"])) == [0, 1]
     masks = Path(export(part, "ctc", out=tmp_path / "ctc").path)
@@ -461,6 +470,13 @@ def test_criteria_are_those_of_the_table_and_replace_only_criteria(result: Path,
     (tmp_path / "c" / "mine.csv").write_text("kept")
     assert cli(result, "--format", "criteria", "--out", tmp_path / "c", "--overwrite").exit_code == 2
     assert (tmp_path / "c" / "mine.csv").read_text() == "kept"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_counts_what_is_done(result: Path, tmp_path: Path, kind: Any) -> None:
+    said = cli(result, "--format", kind, "--out", tmp_path / "out.ome.zarr")
+    done, total = said.stderr.split("export: ")[1].split()[0].split("/")
+    assert done == total
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -214,6 +214,7 @@ def test_command_line(tmp_path: Path) -> None:
     said = cli(path, "--out", tmp_path / "out", "--interval", 60, "--json")
     assert said.exit_code == 0, said.stderr
     assert json.loads(said.stdout)["tracks"] == 12
+    assert "link: 3/3" in said.stderr
     assert "12 tracks" in cli(path, "--out", tmp_path / "b").stdout
     for arguments, words in [
         (["--spacing", "1,1,1", "--out", tmp_path / "c"], "--spacing is for label movies"),

@@ -219,6 +219,30 @@ def test_curve_of_a_perfect_result_is_1_everywhere() -> None:
     assert {point[key] for point in curve for key in point if key != "threshold"} == {1.0}
 
 
+def test_detection_is_a_mean_over_images_and_pooled() -> None:
+    truth, result = np.zeros((2, 2, 1, 20, 40), int)
+    truth[:, :, 2:4, 2:4] = 1
+    truth[1, :, 10:12, 10:12], truth[1, :, 10:12, 30:32] = 2, 3
+    result[0] = truth[0]
+    found = evaluate(result, truth, spacing_um=(1, 1, 1)).detection
+    assert found is not None
+    assert [found.tp, found.fp, found.fn] == [1, 0, 3]
+    assert (found.mean_f1, found.f1) == (0.5, 0.4)
+
+
+@pytest.mark.parametrize("block", [None, (1, 3, 5), (2, 7, 4)])
+def test_volumes_of_matched_objects_are_compared(block: Any) -> None:
+    truth, result = np.zeros((2, 1, 2, 10, 60), int)
+    for k, width in enumerate((10, 9, 8, 7, 4)):
+        truth[0, :, :, 12 * k : 12 * k + 10] = k + 1
+        result[0, :, :, 12 * k : 12 * k + width] = k + 1
+    found = evaluate(result, truth, block=block).volume_ratio
+    assert found is not None
+    assert (found.n, found.median) == (4, pytest.approx(0.85))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile([1, 0.9, 0.8, 0.7], (0.05, 0.95))))
+    assert evaluate(np.zeros_like(truth), truth).volume_ratio is None
+
+
 def test_detection_counts_one_to_one_in_micrometres() -> None:
     truth, result = row(1, 0, 0, 0, 2, 0, 0, 0), row(0, 0, 3, 0, 0, 0, 4, 5)
     pair = overlap(truth, result)

@@ -11,6 +11,9 @@ from tlseg.cli.common import FiniteRange, SpacingType, json_option, one_line_err
 if TYPE_CHECKING:
     from tlseg.evaluate.api import Evaluation, Tracking
 
+MOST_FRAMES, WORST_FRAMES = 20, 10
+"""Frames up to which each has its row in the tables; of more, so many have one."""
+
 
 @click.command("evaluate")
 @click.argument("result")
@@ -58,20 +61,23 @@ def command(
     labels (and, for tracks, its tracks.geff). Of the labels in an OME-Zarr, TRUTH takes `truth` if it is there; the
     path of a label image, such as movie.ome.zarr/labels/cells, takes any other.
     """
+    from tlseg.cli.progress import counted
     from tlseg.evaluate.api import evaluate
 
     wanted: Tracking = "auto" if tracking is None else "always" if tracking else "never"
-    evaluation = evaluate(
-        result,
-        truth,
-        name=name,
-        iou=iou,
-        tolerance_um=tolerance_um,
-        division_tolerance=division_tolerance,
-        frames=frames,
-        spacing_um=spacing,
-        tracking=wanted,
-    )
+    with counted("evaluate") as progress:
+        evaluation = evaluate(
+            result,
+            truth,
+            name=name,
+            iou=iou,
+            tolerance_um=tolerance_um,
+            division_tolerance=division_tolerance,
+            frames=frames,
+            spacing_um=spacing,
+            tracking=wanted,
+            progress=progress,
+        )
     if as_json:
         print_json(evaluation.to_dict())
     else:
@@ -84,6 +90,8 @@ def _print_tables(evaluation: Evaluation) -> None:
     console = Console(highlight=False)
     console.print(_segmentation(evaluation))
     console.print(_objects(evaluation))
+    if len(evaluation.frames) > 1:
+        console.print(_frames(evaluation))
     if evaluation.tracking is not None:
         console.print(_tracks(evaluation))
     for note in evaluation.notes:
@@ -106,8 +114,29 @@ def _objects(e: Evaluation) -> Any:
     table.add_row("foreground volume", _percent(e.volume_bias))
     for title, value in (("split", e.splits), ("merged", e.merges), ("missed", e.misses), ("extra", e.extras)):
         table.add_row(title, str(value))
-    if e.detection is not None:
-        table.add_row(f"detection F1 within {e.detection.tolerance_um:g} um", _number(e.detection.f1))
+    if (v := e.volume_ratio) is not None:
+        table.add_row(
+            f"volume ratio of {v.n} matched, median", f"{v.median:.3f} (5 to 95 %: {v.low:.3f} to {v.high:.3f})"
+        )
+    if (d := e.detection) is not None:
+        table.add_row(f"detection F1 within {d.tolerance_um:g} um, mean", _number(d.mean_f1))
+        table.add_row(f"detection F1 within {d.tolerance_um:g} um, pooled", _number(d.f1))
+    return table
+
+
+def _frames(e: Evaluation) -> Any:
+    rows, title = e.frames, f"Frames, F1 at IoU {e.iou_threshold:g} and of detection"
+    if len(rows) > MOST_FRAMES:
+        worst = sorted(rows, key=lambda row: (row.seg is None, row.seg, row.t))[:WORST_FRAMES]
+        rows = tuple(sorted(worst, key=lambda row: row.t))
+        title += f": the {WORST_FRAMES} of {len(e.frames)} with the lowest SEG"
+    names = ("frame", "true", "found", "SEG", "F1", "det. F1")
+    table = _table(title, *names, "split", "merged", "missed", "extra")
+    table.collapse_padding = True
+    for r in rows:
+        counts = (r.splits, r.merges, r.misses, r.extras)
+        scores = (_number(score) for score in (r.seg, r.f1, r.detection_f1))
+        table.add_row(str(r.t), str(r.n_truth), str(r.n_result), *scores, *map(str, counts))
     return table
 
 

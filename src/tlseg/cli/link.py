@@ -92,6 +92,7 @@ def _labels(labels: str, settings: Any, options: dict[str, Any]) -> Linked:
 
 
 def _points(points: str, settings: Any, options: dict[str, Any]) -> Linked:
+    from tlseg.cli.progress import counted
     from tlseg.run.linking.points import link_points
 
     given = [f"--{name.replace('_name', '').replace('_', '-')}" for name in _FOR_LABELS if options[name]]
@@ -99,13 +100,15 @@ def _points(points: str, settings: Any, options: dict[str, Any]) -> Linked:
         raise click.UsageError(f"{', '.join(given)} is for label movies; {points} is a table of points in micrometres.")
     if options["out"] is None:
         raise click.UsageError("Points need --out FOLDER, which gets tracks.geff and the table with tracks.")
-    return link_points(
-        points,
-        out=options["out"],
-        settings=settings,
-        interval_s=options["interval"],
-        overwrite=options["overwrite"],
-    )
+    with counted("link") as progress:
+        return link_points(
+            points,
+            out=options["out"],
+            settings=settings,
+            interval_s=options["interval"],
+            overwrite=options["overwrite"],
+            progress=progress,
+        )
 
 
 _FOR_LABELS = ("name", "labels_name", "spacing", "channel", "no_image", "repair")

@@ -5,7 +5,7 @@ No more than one block of each side is in memory; what is kept of a frame are it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,8 +19,8 @@ from tlseg.errors import EvaluationError
 from tlseg.evaluate.divisions import DivisionScores, score_divisions
 from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks, require_tracks
 from tlseg.evaluate.matching import count_detections, count_matches, match_objects
-from tlseg.evaluate.overlap import Ids, Ints, Overlap, add_up, count_overlap, overlap_of
-from tlseg.evaluate.report import Detection, FrameRow
+from tlseg.evaluate.overlap import Floats, Ids, Ints, Overlap, add_up, count_overlap, overlap_of
+from tlseg.evaluate.report import Detection, FrameRow, VolumeRatio
 from tlseg.evaluate.report import Evaluation as Evaluation
 from tlseg.evaluate.scores import (
     THRESHOLDS,
@@ -28,6 +28,7 @@ from tlseg.evaluate.scores import (
     add_counts,
     count,
     curve_of,
+    mean_of,
     mean_scores,
     precision_recall,
     scores_of,
@@ -65,6 +66,7 @@ def evaluate(
     spacing_um: Sequence[float] | None = None,
     tracking: Tracking = "auto",
     block: Shape | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Compare labels with true labels.
 
@@ -95,6 +97,8 @@ def evaluate(
         taking each label for one object through time (always).
     block : (z, y, x) int, optional
         Voxels read at a time. No figure depends on it.
+    progress : callable, optional
+        Called with (done, total) frames.
 
     Returns
     -------
@@ -130,11 +134,13 @@ def evaluate(
     tracked = (theirs, ours) if _are_tracked(ours, theirs, len(chosen), tracking, notes) else ()
     sides = [_Tracked(side, side.tracks()) for side in tracked]
     tally = _Tally(iou, tolerance_um, spacing)
-    for t in chosen:
+    progress(0, len(chosen))
+    for done, t in enumerate(chosen, start=1):
         overlap = _overlap(ours, theirs, t, block)
         for side, objects in zip(sides, (overlap.truth, overlap.result), strict=False):
             side.check(t, objects.labels)
         tally.add(t, overlap)
+        progress(done, len(chosen))
     tracks, divisions = _tracking(sides, tally, division_tolerance)
     return _evaluation(tally, tracks, divisions, notes)
 
@@ -169,26 +175,28 @@ class _Tally:
     frames: list[int] = field(default_factory=list)
     counts: list[Counts] = field(default_factory=list)
     matches: list[list[int]] = field(default_factory=list)
-    detected: int = 0
+    detected: list[int] = field(default_factory=list)
     n_truth: int = 0
     n_result: int = 0
     truth_labels: list[Ids] = field(default_factory=list)
     result_labels: list[Ids] = field(default_factory=list)
     holders: list[Ints] = field(default_factory=list)
     pairs: list[tuple[Ints, Ints]] = field(default_factory=list)
+    volume_ratios: list[Floats] = field(default_factory=list)
 
     def add(self, frame: int, overlap: Overlap) -> None:
         self.frames.append(frame)
         self.counts.append(count(overlap, iou_threshold=self.iou))
         self.matches.append([count_matches(overlap, threshold) for threshold in THRESHOLDS])
         if self.spacing_um is not None:
-            self.detected += count_detections(overlap, self.tolerance_um, self.spacing_um)
+            self.detected.append(count_detections(overlap, self.tolerance_um, self.spacing_um))
         held = overlap.covers_truth
         holder = np.full(len(overlap.truth), -1, dtype=np.int64)
         holder[overlap.i[held]] = overlap.j[held] + self.n_result
         i, j = match_objects(overlap, self.iou)
         self.holders.append(holder)
         self.pairs.append((i + self.n_truth, j + self.n_result))
+        self.volume_ratios.append(overlap.result.voxels[j] / overlap.truth.voxels[i])
         self.truth_labels.append(overlap.truth.labels)
         self.result_labels.append(overlap.result.labels)
         self.n_truth += len(overlap.truth)
@@ -403,6 +411,7 @@ def _evaluation(
         iou_threshold=tally.iou,
         spacing_um=tally.spacing_um,
         detection=_detection(tally, total),
+        volume_ratio=_volume_ratio(tally),
         tracking=tracks,
         divisions=tuple(divisions),
         notes=tuple(notes),
@@ -410,22 +419,42 @@ def _evaluation(
 
 
 def _rows(tally: _Tally) -> Iterator[FrameRow]:
-    for t, counts in zip(tally.frames, tally.counts, strict=True):
+    detected = _detection_f1(tally)
+    for t, counts, near in zip(tally.frames, tally.counts, detected, strict=True):
         s = scores_of(counts)
         wrong = (counts.splits, counts.merges, counts.misses, counts.extras)
-        yield FrameRow(t, counts.n_truth, counts.n_result, s.iou, s.seg, s.mucov, s.pq, s.f1, *wrong)
+        yield FrameRow(t, counts.n_truth, counts.n_result, s.iou, s.seg, s.mucov, s.pq, s.f1, *wrong, near)
 
 
 def _detection(tally: _Tally, total: Counts) -> Detection | None:
     if tally.spacing_um is None:
         return None
-    precision, recall, f1 = precision_recall(tally.detected, total.n_truth, total.n_result)
+    found = sum(tally.detected)
+    precision, recall, f1 = precision_recall(found, total.n_truth, total.n_result)
+    each = [f1 for f1, counts in zip(_detection_f1(tally), tally.counts, strict=True) if counts.n_truth]
     return Detection(
         tally.tolerance_um,
-        tally.detected,
-        total.n_result - tally.detected,
-        total.n_truth - tally.detected,
+        found,
+        total.n_result - found,
+        total.n_truth - found,
         precision,
         recall,
         f1,
+        mean_of(each),
     )
+
+
+def _detection_f1(tally: _Tally) -> list[float | None]:
+    """F1 of centroids of each frame; None where there is no object, or no spacing."""
+    if tally.spacing_um is None:
+        return [None] * len(tally.frames)
+    pairs = zip(tally.detected, tally.counts, strict=True)
+    return [precision_recall(found, counts.n_truth, counts.n_result)[2] for found, counts in pairs]
+
+
+def _volume_ratio(tally: _Tally) -> VolumeRatio | None:
+    ratios = np.concatenate(tally.volume_ratios)
+    if not len(ratios):
+        return None
+    low, median, high = (float(q) for q in np.quantile(ratios, (0.05, 0.5, 0.95)))
+    return VolumeRatio(len(ratios), median, low, high)

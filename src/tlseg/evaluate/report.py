@@ -18,12 +18,16 @@ key                   meaning
 `splits, merges`      whole objects gone wrong, see `tlseg.evaluate.scores.errors_of`
 `misses, extras`
 `spacing_um`          [z, y, x] used for distances
-`detection`           centroids within `tolerance_um`: tp, fp, fn, precision, recall, f1; null without spacing
+`detection`           centroids within `tolerance_um`, pooled: tp, fp, fn, precision, recall, f1; and `mean_f1`, the mean
+                      over images with truth; null without spacing
+`volume_ratio`        volume of the result / of the truth, of objects matched at `iou_threshold`: `n` of them, `median`,
+                      `low` and `high` (5 and 95 %); null where none is matched
 `tracking`            null where objects are not linked; else det, tra, lnk, ct, tf, n_truth_tracks, n_result_tracks,
                       complete_lineages, n_truth_lineages, cca, hota, `errors` {ns, fn, fp, ed, ea, ec} and `divisions`,
                       a list by `tolerance_frames` 0, 1, ... of {tolerance_frames, n_truth, n_result, correct, precision,
                       recall, f1}
-`frames`              list of {t, n_truth, n_result, iou, seg, mucov, pq, f1, splits, merges, misses, extras}
+`frames`              list of {t, n_truth, n_result, iou, seg, mucov, pq, f1, splits, merges, misses, extras,
+                      detection_f1}
 `notes`               what was left out or assumed, in sentences
 ===================== ==============================================================================================
 """
@@ -55,11 +59,15 @@ class FrameRow:
     merges: int
     misses: int
     extras: int
+    detection_f1: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Objects whose centroids lie within `tolerance_um` of each other, one-to-one, summed over frames."""
+    """Objects whose centroids lie within `tolerance_um` of each other, one-to-one.
+
+    All are summed over frames, but `mean_f1` is the mean of the F1 of each image with truth.
+    """
 
     tolerance_um: float
     tp: int
@@ -68,6 +76,25 @@ class Detection:
     precision: float | None
     recall: float | None
     f1: float | None
+    mean_f1: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRatio:
+    """Volume of the result over that of the truth, of `n` objects matched at the IoU threshold.
+
+    Attributes
+    ----------
+    n : int
+    median : float
+    low, high : float
+        Quantiles of 5 and 95 %, linear between neighbours.
+    """
+
+    n: int
+    median: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +117,7 @@ class Evaluation:
         Of precision, recall and F1.
     spacing_um : (z, y, x) float or None
     detection : Detection or None
+    volume_ratio : VolumeRatio or None
     tracking : TrackScores or None
     divisions : tuple of DivisionScores
         By tolerance in frames; empty where there is no tracking.
@@ -112,6 +140,7 @@ class Evaluation:
     iou_threshold: float
     spacing_um: Spacing | None
     detection: Detection | None
+    volume_ratio: VolumeRatio | None
     tracking: TrackScores | None
     divisions: tuple[DivisionScores, ...]
     notes: tuple[str, ...]
@@ -138,6 +167,7 @@ class Evaluation:
             "extras": self.extras,
             "spacing_um": list(self.spacing_um) if self.spacing_um else None,
             "detection": asdict(self.detection) if self.detection else None,
+            "volume_ratio": asdict(self.volume_ratio) if self.volume_ratio else None,
             "tracking": tracking,
             "frames": [asdict(row) for row in self.frames],
             "notes": list(self.notes),

@@ -190,7 +190,7 @@ def add_counts(counts: Sequence[Counts]) -> Counts:
 def mean_scores(counts: Sequence[Counts]) -> Scores:
     """Average the scores of the images that have truth objects."""
     each = [scores_of(c) for c in counts if c.n_truth]
-    return Scores(**{f.name: _mean([getattr(s, f.name) for s in each]) for f in fields(Scores)})
+    return Scores(**{f.name: mean_of([getattr(s, f.name) for s in each]) for f in fields(Scores)})
 
 
 def curve_of(matches: Sequence[Sequence[int]], counts: Sequence[Counts]) -> list[CurvePoint]:
@@ -208,12 +208,13 @@ def curve_of(matches: Sequence[Sequence[int]], counts: Sequence[Counts]) -> list
         each = [
             precision_recall(m[k], c.n_truth, c.n_result) for m, c in zip(matches, counts, strict=True) if c.n_truth
         ]
-        precision, recall, f1 = (_mean([row[column] for row in each]) for column in range(3))
+        precision, recall, f1 = (mean_of([row[column] for row in each]) for column in range(3))
         pooled = precision_recall(sum(m[k] for m in matches), n_truth, n_result)
         points.append(CurvePoint(threshold, precision, recall, f1, *pooled))
     return points
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """Mean of the values that are known; None where none is."""
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None

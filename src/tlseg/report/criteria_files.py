@@ -91,7 +91,7 @@ def write_criteria(
     target = chosen or beside(result.path, name, FORMATS["criteria"].ends)
     table = read_table(result.path, name)
     frames = segmented_frames(result, source)
-    time, edges = movie_time(source, result.record), links_of(result)
+    time, edges = movie_time(source, result), links_of(result)
     found = measure_criteria(
         table.assign(t=table["t"] + time.first),
         frames=time.numbers(frames),

@@ -138,7 +138,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
     """
     record, frames = result.record, segmented_frames(result, source)
     made_of = _mapping(record, "fingerprint")
-    time = movie_time(source, record)
+    time = movie_time(source, result)
     counts = table["t"].value_counts()
     skipped = skipped_frames(record)
     seen = seen_frames(result, source)
@@ -216,7 +216,7 @@ def segmented_frames(result: Result, source: MovieSource) -> range:
 
 def seen_frames(result: Result, source: MovieSource) -> range:
     """The same from the first to the last that a run was not told to leave empty."""
-    frames, first = segmented_frames(result, source), movie_time(source, result.record).first
+    frames, first = segmented_frames(result, source), movie_time(source, result).first
     skipped = {frame - first for frame in skipped_frames(result.record)}
     seen = [frame for frame in frames if frame not in skipped]
     return range(seen[0], seen[-1] + 1) if seen else frames

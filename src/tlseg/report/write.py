@@ -136,7 +136,7 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
     beneath = image_of(source, result.path, channel=result.image_channel)
     tracks = history.track_table(table)
     divided = history.divisions(tracks)
-    time = movie_time(source, result.record)
+    time = movie_time(source, result)
     clock = clock_for(frames, time.interval_s, start_s=time.start_s, first=time.first)
     return Content(
         facts=gather_facts(result, source, table, divisions=len(divided)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from tlseg.store.labels.tracks import FOLDER, write_tracks
 
 TABLE = "points"
 _TABLES = tuple(f"{TABLE}{suffix}" for suffix in SUFFIXES)
+_STEPS = 3
 _PLACE = ("z", "y", "x")
 
 
@@ -39,6 +41,7 @@ def link_points(
     settings: LinkSettings | None = None,
     interval_s: float | None = None,
     overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Linked:
     """Track points through time.
 
@@ -57,6 +60,8 @@ def link_points(
         Seconds between frames, for the graph and for settings that are times.
     overwrite
         Replace an earlier result in `out`.
+    progress
+        Called with (done, total) steps: read, link, write.
 
     Raises
     ------
@@ -64,6 +69,7 @@ def link_points(
         If the table lacks a column or holds what is no number, or `out` may not be written.
     """
     began = time.monotonic()
+    progress(0, _STEPS)
     chosen = (settings or LinkSettings()).with_interval(interval_s)
     target = local_target(out)
     if isinstance(points, pd.DataFrame):
@@ -72,14 +78,17 @@ def link_points(
         source, table, where = resolve(points), read_points(points), str(points)
     known = as_points(table, where=where)
     objects = objects_of(known, where=where)
+    progress(1, _STEPS)
     with publishing(target, overwrite=overwrite, replaceable=_is_ours, apart_from=source) as part:
         lineage = link_objects(
             objects, pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}), settings=chosen
         )
+        progress(2, _STEPS)
         part.mkdir()
         suffix = SUFFIXES[0] if source is None else Path(source).suffix
         write_points(part / f"{TABLE}{suffix.lower()}", _tracked(table, objects, lineage))
         _write_graph(part, known, objects, lineage, interval_s)
+    progress(_STEPS, _STEPS)
     frames = int(objects["t"].max() - objects["t"].min()) + 1 if len(objects) else 0
     begun = motherless(lineage.nodes.assign(touches_edge=False), first=int(objects["t"].min()) if len(objects) else 0)
     return Linked(

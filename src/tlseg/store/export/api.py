@@ -78,7 +78,7 @@ def export_stored(
     found = as_result(result, name=name)
     name = found.name
     labels = open_source(f"{found.path}/labels/{name}")
-    time = movie_time(labels, found.record)
+    time = movie_time(labels, found)
     target = chosen or beside(found.path, name, FORMATS[format].ends)
     with publishing(
         target,
@@ -108,7 +108,7 @@ def _write(
         graph = open_label_movie(root, name=name).geff
         if graph is None:
             raise LabelError(f"{root} has no tracks of {name!r}. Make them with tlseg link.")
-        return copy_geff(graph, part), "nodes", ()
+        return copy_geff(graph, part, progress=progress), "nodes", ()
     if format == "tiff":
         write_stacks(labels, part, prefix=name, first=time.first, progress=progress)
         return labels.n_frames, "frames", ()
@@ -116,7 +116,7 @@ def _write(
         rows_written = write_csv(root, name, part, frames=labels.n_frames, time=time, progress=progress)
         return rows_written, "rows", ()
     if format == "napari":
-        return write_napari(root, name, part, is_2d=labels.is_2d), "rows", ()
+        return write_napari(root, name, part, is_2d=labels.is_2d, progress=progress), "rows", ()
     image = write_v04(root, name, part, progress=progress)
     return labels.n_frames, "frames", () if image else ("The result holds no image, so only labels were written.",)
 

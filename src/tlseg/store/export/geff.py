@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tlseg.errors import LabelError
@@ -15,18 +15,23 @@ MARK = "tlseg-export"
 """Entry in the `extra` of a graph that tells an export, which may be replaced, from someone's graph."""
 
 
-def copy_geff(source: str, target: Path) -> int:
+def copy_geff(source: str, target: Path, *, progress: Callable[[int, int], None]) -> int:
     """Copy a graph, local or remote, and take out its links to label images; returns the number of its nodes.
 
-    Nodes keep `label`, so that they can still be joined to the pixels by whoever has them.
+    Nodes keep `label`, so that they can still be joined to the pixels by whoever has them. `progress` is called with
+    (done, total) steps.
 
     Raises
     ------
     LabelError
         If the graph is damaged.
     """
+    progress(0, 2)
     Place(source).get(target)
-    return detach(target)
+    progress(1, 2)
+    nodes = detach(target)
+    progress(2, 2)
+    return nodes
 
 
 def is_detached(folder: Path) -> bool:

@@ -53,16 +53,20 @@ def napari_columns(*, is_2d: bool) -> list[str]:
     return ["track_id", "t", *("yx" if is_2d else "zyx"), "parent", "lineage"]
 
 
-def write_napari(root: str, name: str, path: Path, *, is_2d: bool) -> int:
+def write_napari(root: str, name: str, path: Path, *, is_2d: bool, progress: Callable[[int, int], None]) -> int:
     """Write the rows of a napari tracks layer, sorted by track and time; returns their number.
 
     The first five columns (four in 2D) are the layer's data, in frames and voxels like the label layer's, whose scale
-    and translation they take; `parent` makes its graph and `lineage` is a feature.
+    and translation they take; `parent` makes its graph and `lineage` is a feature. `progress` is called with (done, total)
+    steps.
     """
+    progress(0, 2)
     first, *others = napari_columns(is_2d=is_2d)
     rows: pd.DataFrame = read_table(root, name, columns=["track", *others])
     rows = rows.rename(columns={"track": first}).sort_values([first, "t"], ignore_index=True)
+    progress(1, 2)
     write_rows(rows[[first, *others]], path)
+    progress(2, 2)
     return len(rows)
 
 

@@ -52,7 +52,8 @@ class FileNumbers:
     def missing_names(self) -> str:
         """Names of the first few files that are not there."""
         start, stop = self.at
-        wide, names = stop - start, []
+        wide = stop - start
+        names: list[str] = []
         for a, b in pairwise(self.values):
             for value in range(a + self.step, b, self.step):
                 if len(names) == _LISTED:

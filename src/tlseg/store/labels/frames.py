@@ -25,7 +25,12 @@ def frames_apart(first_s: float, then_s: float, *, interval_s: float | None) -> 
 
 def frames_since_0(labels: ImageMetadata) -> int | None:
     """Frames from time 0 to the first one; None where times are unknown, the first is before 0 or lies between frames."""
-    if not labels.interval_s:
+    return frames_until(labels.start_s(), interval_s=labels.interval_s)
+
+
+def frames_until(start_s: float, *, interval_s: float | None) -> int | None:
+    """Whole frames from time 0 to another; None where the interval is unknown, or it is before 0 or between frames."""
+    if not interval_s:
         return None
-    first = labels.start_s() / labels.interval_s
+    first = start_s / interval_s
     return round(first) if first >= 0 and abs(first - round(first)) < 1e-6 * max(1.0, first) else None

@@ -5,12 +5,12 @@ Tables and graphs count frames from the labels' first one; what a person reads h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tlseg.store.image.movie import MovieSource
+from tlseg.store.labels.frames import frames_until
 from tlseg.store.labels.record import recorded_frames
+from tlseg.store.labels.result import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,22 @@ class MovieTime:
         return range(frames.start + self.first, frames.stop + self.first)
 
 
-def movie_time(labels: MovieSource, record: Mapping[str, Any]) -> MovieTime:
+def movie_time(labels: MovieSource, result: Result) -> MovieTime:
     """Say when labels begin.
 
     Parameters
     ----------
     labels : MovieSource
         The label movie.
-    record : mapping
-        The run record beside it, empty where there is none.
+    result : Result
+        Whose it is: the run record says which frames these are. Without one labels count as the image beside them does,
+        and where they are alone from time 0.
     """
-    chosen = recorded_frames(record, labels.n_frames)
-    # Labels beside a movie hold all its frames, also where a run segmented some of them.
-    first = chosen.start if len(chosen) == labels.n_frames else 0
+    chosen = recorded_frames(result.record, labels.n_frames)
+    if len(chosen) == labels.n_frames:
+        first = chosen.start
+    elif chosen or result.image is not None:
+        first = 0  # labels beside a movie hold all its frames, also where a run segmented some of them
+    else:
+        first = frames_until(labels.start_s, interval_s=labels.interval_s) or 0
     return MovieTime(first, labels.start_s, labels.interval_s)
