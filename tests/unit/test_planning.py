@@ -101,3 +101,9 @@ def test_a_spacing_without_a_unit_is_said(tmp_path: Path) -> None:
     assert note in invoke(main, "segment", movie, "--model", model, "--frames", "5:9").stderr
     assert note in convert(movie, tmp_path / "copy.ome.zarr").notes[0]
     assert convert(movie, tmp_path / "given.ome.zarr", spacing_um=(1.6, 0.8, 0.8)).notes == ()
+
+
+def test_an_address_is_no_client() -> None:
+    with pytest.raises(PlanError, match=r"client is 'tcp://x'.*as scheduler="):
+        Compute(client="tcp://x")  # type: ignore[arg-type]
+    assert Compute(scheduler="tcp://x").elsewhere
