@@ -59,7 +59,7 @@ def test_a_plan_is_the_same_from_python(tmp_path: Path) -> None:
 
 
 def test_a_plan_takes_what_decides_what_is_written(tmp_path: Path) -> None:
-    """The copy of the image counts as well as the labels; a model without centres can be planned, as can a movie with holes."""
+    """The copy of the image counts as well as the labels; models without centres and movies with holes can be planned."""
     movie, model = inputs(tmp_path, frames=2)
     settings: dict[str, Any] = {"model": model, "memory_limit": 4 * 2**30}
     beside = plan_run(movie, **settings).plan

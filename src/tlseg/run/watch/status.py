@@ -150,7 +150,8 @@ def run_status(path: str | Path | Result, *, name: str | None = None) -> RunStat
         If its record cannot be read.
     """
     if isinstance(path, Result):
-        path, name = path.path, path.name if name is None else name
+        name = path.name if name is None else name
+        path = path.path
     root = place_of(path)
     name = unnamed(root) if name is None else name
     check_name(name)
