@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, saved and run as a person would: one program, and each guarded example a script of its own."""
+"""The examples of docs/api.md, run as a person would: one program, and each guarded example a script of its own."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -193,7 +194,21 @@ def test_a_place_that_cannot_be_written_is_bad_usage(tmp_path: Path, command: st
 def test_an_export_that_cannot_be_written_is_bad_usage(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
-        pytest.raises(LabelError, match="cannot be written .*Choose another place"),
+        pytest.raises(LabelError, match=r"cannot be written .*Choose another place"),
         publishing(tmp_path / "file/out", overwrite=False, replaceable=lambda path: False, apart_from=None),
     ):
         pytest.fail("it was given a place")
+
+
+def test_one_of_a_thing_is_not_said_as_many(tmp_path: Path) -> None:
+    movie = tmp_path / "movie.ome.zarr"
+    words = ["--frames", "1", "--nuclei", "1", "--shape", "16,48,48"]
+    said = [invoke(main, "simulate", movie, *words)]
+    said += [invoke(main, "evaluate", movie, movie, "--name", "truth")]
+    said += [
+        invoke(main, "export", movie, "--format", kind, "--out", tmp_path / kind) for kind in ("geff", "tiff", "csv")
+    ]
+    assert [done.exit_code for done in said] == [0] * len(said), [done.stderr for done in said]
+    text = "\n".join(done.stdout for done in said)
+    assert set(re.findall(r"\b1 ([a-z]+)", text)) >= {"frame", "track", "node", "row"}
+    assert re.search(r"\b1 (frames|tracks|nodes|rows)\b", text) is None, text

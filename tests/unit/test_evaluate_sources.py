@@ -471,6 +471,17 @@ def test_what_holds_no_labels_says_so(kind: str, words: str, tmp_path: Path) -> 
         open_label_movie(bad_path(kind, tmp_path))
 
 
+def test_labels_that_are_not_finished_say_so(tmp_path: Path) -> None:
+    group = zarr.open_group(tmp_path / "result.ome.zarr", mode="w")
+    group.attrs["ome"] = {"version": "0.5"}
+    group.create_group("labels").attrs["ome"] = {"version": "0.5", "labels": []}
+    with pytest.raises(LabelError, match="without labels"):
+        open_label_movie(tmp_path / "result.ome.zarr")
+    group.create_group("labels/nuclei")
+    with pytest.raises(LabelError, match=r"not finished.*tlseg status .*result\.ome\.zarr"):
+        open_label_movie(tmp_path / "result.ome.zarr")
+
+
 def test_bad_track_files_name_the_line(tmp_path: Path) -> None:
     path = tmp_path / "man_track.txt"
     wrong = ("2 2 3", "a b c d", "2 0 nan 0", "2 0 -1 0", f"2 0 {2**63} 0", "1 3 4 0", "2 2 1 0", "2,0,1,0")

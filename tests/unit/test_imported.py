@@ -162,6 +162,11 @@ def test_mixed_up_networks_are_refused(snapshots: dict[Role, Arrays], tmp_path: 
         import_model(tmp_path / "model", nsn=files["ndn"], ndn=files["nsn"])
 
 
+def test_a_file_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nope\.npz cannot be read \(No such file or directory\)\. Check the path"):
+        import_model(tmp_path / "model", nsn=tmp_path / "nope.npz")
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"PK\x03\x04 cut short", b"\x80\x02 no pickle", b"text", b"\x89HDF\r\n\x1a\nbroken"]
 )

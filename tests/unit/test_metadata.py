@@ -79,7 +79,7 @@ def test_a_unit_of_another_kind_is_no_length() -> None:
     [
         ({"axes": axes("z", "y", "y", "x")}, "at most one each"),
         ({"axes": axes("q", "z", "y", "x")}, r"its axes are \(q, z, y, x\)"),
-        ({"axes": axes("t", "z", "y", "w")}, "Expected y and x"),
+        ({"axes": axes("t", "z", "y", "w")}, "Expected y and x.*write the movie again"),
         ({"axes": ["t", "z", "y", "x"]}, "list of axes with name and type"),
         ({"axes": None}, "its axes are None"),
         ({"datasets": []}, "no datasets"),

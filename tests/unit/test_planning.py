@@ -59,7 +59,7 @@ def test_a_plan_is_the_same_from_python(tmp_path: Path) -> None:
 
 
 def test_a_plan_takes_what_decides_what_is_written(tmp_path: Path) -> None:
-    """The copy of the image counts as well as the labels; a model without centres can be planned, as can a movie with holes."""
+    """The copy of the image counts as well as the labels; models without centres and movies with holes can be planned."""
     movie, model = inputs(tmp_path, frames=2)
     settings: dict[str, Any] = {"model": model, "memory_limit": 4 * 2**30}
     beside = plan_run(movie, **settings).plan
@@ -101,3 +101,9 @@ def test_a_spacing_without_a_unit_is_said(tmp_path: Path) -> None:
     assert note in invoke(main, "segment", movie, "--model", model, "--frames", "5:9").stderr
     assert note in convert(movie, tmp_path / "copy.ome.zarr").notes[0]
     assert convert(movie, tmp_path / "given.ome.zarr", spacing_um=(1.6, 0.8, 0.8)).notes == ()
+
+
+def test_an_address_is_no_client() -> None:
+    with pytest.raises(PlanError, match=r"client is 'tcp://x'.*as scheduler="):
+        Compute(client="tcp://x")  # type: ignore[arg-type]
+    assert Compute(scheduler="tcp://x").elsewhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from geff.validate.data import ValidationConfig
 
 from tlseg.errors import LabelError
 from tlseg.link.lineage import DIVISION, GAP, LINK, Edges, build_lineage, relabelled
-from tlseg.store.export.geff import copy_geff
+from tlseg.store.export.geff import detach
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.labels import tracks as module
 from tlseg.store.labels.tracks import FOLDER, graph_of, read_tracks, write_tracks
@@ -121,7 +122,8 @@ def test_nobody_is_warned_of_the_old_name(tmp_path: Path) -> None:
         path = written(tmp_path)
         read_tracks(tmp_path)
         assert graph_of(place_of(tmp_path), "nuclei") is not None
-        copy_geff(str(path), tmp_path / "alone.geff")
+        shutil.copytree(path, tmp_path / "alone.geff")
+        detach(tmp_path / "alone.geff")
 
 
 def test_positions_in_voxels_become_micrometres(tmp_path: Path) -> None:

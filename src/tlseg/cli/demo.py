@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import SEED, LocalPath, goes_on_when_stopped, json_option, one_line_errors, print_json
+from tlseg.cli.common import SEED, LocalPath, goes_on_when_stopped, how_many, json_option, one_line_errors, print_json
 
 MADE_BY = "tlseg demo"
 
@@ -46,7 +46,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     make_folder(folder)
     # Divisions every twenty frames or so: some fall into a movie of ten.
     settings = SimulationSettings(frames=frames, start_nuclei=nuclei, cycle_frames=20.0, seed=seed)
-    click.echo(f"Simulating {frames} frames of an embryo of {nuclei} nuclei ...", err=True)
+    click.echo(f"Simulating {how_many(frames, 'frame')} of an embryo ...", err=True)
     made = simulate(movie, settings, overwrite=True, made_by=MADE_BY)
     with RunProgress() as progress:
         summary = segment(movie, out=result, overwrite=True, listener=progress)

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, SpacingType, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import (
+    FiniteRange,
+    SpacingType,
+    how_many,
+    json_option,
+    one_line_errors,
+    print_json,
+    storage_option,
+)
 
 if TYPE_CHECKING:
     from tlseg.evaluate.api import Evaluation, Tracking
@@ -99,7 +107,9 @@ def _print_tables(evaluation: Evaluation) -> None:
 
 
 def _segmentation(e: Evaluation) -> Any:
-    table = _table(f"Segmentation, {len(e.frames)} frames", "score", "mean over images", "pooled over objects")
+    table = _table(
+        f"Segmentation, {how_many(len(e.frames), 'frame')}", "score", "mean over images", "pooled over objects"
+    )
     titles = {"iou": "foreground IoU", "seg": "SEG", "mucov": "MUCov", "pq": "PQ", "rq": "  RQ", "sq": "  SQ"}
     titles |= {k: f"{k if k != 'f1' else 'F1'} at IoU {e.iou_threshold:g}" for k in ("precision", "recall", "f1")}
     for key, title in titles.items():
@@ -151,7 +161,7 @@ def _tracks(e: Evaluation) -> Any:
         table.add_row("cell-cycle accuracy", _number(t.cca))
         table.add_row(f"complete lineages of {t.n_truth_lineages}", _number(t.complete_lineages))
     for d in e.divisions:
-        title = f"divisions within {d.tolerance_frames} frames, F1"
+        title = f"divisions within {how_many(d.tolerance_frames, 'frame')}, F1"
         table.add_row(title, f"{_number(d.f1)} ({d.correct} right of {d.n_result} called, {d.n_truth} true)")
     return table
 

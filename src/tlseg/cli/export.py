@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tlseg.cli.common import json_option, name_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import how_many, json_option, name_option, one_line_errors, print_json, storage_option
 from tlseg.store.export.formats import FORMATS, Format
 
 _WIDTH = max(map(len, FORMATS)) + 2
@@ -33,9 +33,13 @@ def command(result: str, kind: Format, out: str | None, name: str | None, overwr
         print_json(done.to_dict())
         return
     if done.tables:
-        click.echo(f"{done.path}: " + ", ".join(f"{n} {kind}" for kind, n in done.tables.items()))
+        click.echo(f"{done.path}: " + ", ".join(_counted(n, kind) for kind, n in done.tables.items()))
     else:
-        frames = "" if done.unit == "frames" else f", {done.frames} frames"
-        click.echo(f"{done.path}: {done.items} {done.unit}{frames}")
+        frames = "" if done.unit == "frames" else f", {how_many(done.frames, 'frame')}"
+        click.echo(f"{done.path}: {_counted(done.items, done.unit)}{frames}")
     for note in done.notes:
         click.echo(f"Note: {note}")
+
+
+def _counted(number: int, whats: str) -> str:
+    return how_many(number, whats.removesuffix("s"))

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import SEED, FiniteRange, TripleType, json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import (
+    SEED,
+    FiniteRange,
+    TripleType,
+    how_many,
+    json_option,
+    one_line_errors,
+    print_json,
+    storage_option,
+)
 
 if TYPE_CHECKING:
     from tlseg.simulate.api import Simulated
@@ -102,8 +111,9 @@ def _tissue(out: str, options: dict[str, Any], *, overwrite: bool, progress: Cal
 
 def _sentence(result: Simulated) -> str:
     if result.nuclei is None:
-        return f"{result.path}: {result.frames} frames. Truth: labels/truth."
+        return f"{result.path}: {how_many(result.frames, 'frame')}. Truth: labels/truth."
     return (
-        f"{result.path}: {result.frames} frames, {result.nuclei[0]} to {result.nuclei[-1]} nuclei, {result.tracks} tracks, "
-        f"{result.divisions} divisions. Truth: labels/truth, tables/truth, tracks.geff."
+        f"{result.path}: {how_many(result.frames, 'frame')}, {result.nuclei[0]} to {result.nuclei[-1]} nuclei, "
+        f"{how_many(result.tracks or 0, 'track')}, {how_many(result.divisions or 0, 'division')}. "
+        "Truth: labels/truth, tables/truth, tracks.geff."
     )

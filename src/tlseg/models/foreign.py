@@ -71,7 +71,10 @@ def read_foreign(path: str | Path) -> ForeignWeights:
             signature = file.read(len(_HDF5_SIGNATURE))
         members = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
     except (OSError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path} cannot be read: {error}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(
+            f"{path} cannot be read ({reason}). Check the path; a file of weights was expected."
+        ) from error
     if signature == _HDF5_SIGNATURE:
         return _weights(_read_hdf5(path), "chainer", path)
     if members and all(name.endswith(".npy") for name in members):

@@ -48,6 +48,11 @@ class Compute:
             raise PlanError(
                 f"The memory limit is {self.memory_limit!r}. Expected a whole number of bytes, such as 8 * 2**30."
             )
+        if self.client is not None and not hasattr(self.client, "submit"):  # Dask is loaded by who has one
+            raise PlanError(
+                f"client is {self.client!r:.100}. Expected a connected dask.distributed.Client; give the address of a "
+                "scheduler, or its file, as scheduler=."
+            )
         here = self.workers > 0 and self.cluster is None
         if sum([here, self.scheduler is not None, self.client is not None, self.cluster is not None]) > 1:
             raise PlanError("Give one of --workers and --scheduler, or --cluster, or a client, not several.")

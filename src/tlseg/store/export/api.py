@@ -124,7 +124,9 @@ def _write(
 def _ctc_notes(pieces: int, tracks: int) -> tuple[str, ...]:
     if pieces == tracks:
         return ()
-    return (f"{pieces - tracks} gaps became tracks of their own with a parent, because this format has no gaps.",)
+    gaps = pieces - tracks
+    became = "1 gap became a track of its own" if gaps == 1 else f"{gaps} gaps became tracks of their own"
+    return (f"{became} with a parent, because this format has no gaps.",)
 
 
 def _is_export(path: Path, format: Format, root: str, name: str, labels: MovieSource, time: MovieTime) -> bool:

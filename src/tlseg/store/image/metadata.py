@@ -122,7 +122,8 @@ def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
     datasets = multiscale.get("datasets")
     if not isinstance(datasets, list) or not datasets or not all(_has_path(d) for d in datasets):
         raise MovieError(
-            f"{where}: its multiscales lists no datasets with a path. Expected one array per pyramid level."
+            f"{where}: its multiscales lists no datasets with a path. Expected one array per pyramid level; copy or convert "
+            "the movie again."
         )
     outer = _transforms(multiscale, len(axes), where)
     transforms = [_combine(_transforms(d, len(axes), where), outer) for d in datasets]
@@ -200,7 +201,10 @@ def _no_image(ome: Mapping[str, Any], multiscales: Any, where: str) -> str:
     if "labels" in ome:
         return f"{where} is a folder of label images. Expected one image; give its path, such as {where}/nuclei."
     found = "an empty or malformed multiscales" if multiscales is not None else "no multiscales"
-    return f"{where} is a Zarr group with {found} in its attributes. Expected an OME-Zarr 0.4 or 0.5 image."
+    return (
+        f"{where} is a Zarr group with {found} in its attributes. Expected an OME-Zarr 0.4 or 0.5 "
+        "image; give the group that holds one, or make one with: tlseg convert"
+    )
 
 
 def _version(attributes: Mapping[str, Any], multiscale: Mapping[str, Any], where: str) -> str:
@@ -224,7 +228,10 @@ def _axes(multiscale: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], l
     names = tuple(_AXIS_OF_TYPE.get(str(a.get("type")), str(a.get("name", "")).lower()) for a in listed)
     if len(set(names)) != len(names) or not set(names) <= set("tczyx") or not {"y", "x"} <= set(names):
         found = ", ".join(str(a.get("name")) for a in listed)
-        raise MovieError(f"{where}: its axes are ({found}). Expected y and x, and at most one each of t, c and z.")
+        raise MovieError(
+            f"{where}: its axes are ({found}). Expected y and x, and at most one each of t, c and z; "
+            "correct the metadata, or write the movie again with such axes."
+        )
     return names, [a.get("unit") if isinstance(a.get("unit"), str) else None for a in listed]
 
 

@@ -36,7 +36,7 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
         t, z, y, x = source.shape
         raise MovieError(
             f"{where}: nothing to segment in {len(frames)} of {t} frames of {z} x {y} x {x} voxels. "
-            "Expected at least one of each."
+            "Expected at least one of each; give other frames, or convert the movie again from its source."
         )
     if not (0 <= frames[0] < source.n_frames and 0 <= frames[-1] < source.n_frames):
         raise MovieError(

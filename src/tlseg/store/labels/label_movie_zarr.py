@@ -47,6 +47,11 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
         chosen = _choose(names, name, prefer, path)
         source = f"{path}/labels/{chosen}"
         return _movie_of_multiscale(_group(node, f"labels/{chosen}"), source, _geff(path, chosen), root=node)
+    if _has_begun(node, path):
+        raise LabelError(
+            f"{path} has labels that are not finished, and no others. Let the run come to its end: tlseg status {path} says "
+            "how it is doing."
+        )
     if "multiscales" not in attributes:
         raise LabelError(
             f"{path} is a zarr group without labels: no `labels/` and no `multiscales`. Give the group that holds them."
@@ -146,6 +151,12 @@ def _label_names(group: zarr.Group) -> list[str]:
         return []
     listed = _ome(labels).get("labels")
     return [str(n) for n in listed] if isinstance(listed, Sequence) else sorted(labels.group_keys())
+
+
+def _has_begun(group: zarr.Group, path: str) -> bool:
+    """Whether labels are being made that nobody lists yet."""
+    labels = child_of(group, "labels")
+    return isinstance(labels, zarr.Group) and (any(labels.group_keys()) or (Place(path) / "tlseg").exists())
 
 
 def _group(parent: zarr.Group, name: str) -> zarr.Group:
