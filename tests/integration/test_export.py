@@ -117,7 +117,7 @@ def test_ctc_division_and_gap_reach_traccuracy(family: Path, tmp_path: Path) -> 
 
     done = export(family, "ctc", out=tmp_path / "01_RES")
     assert done.items == 5
-    assert "1 gaps" in done.notes[0]
+    assert "1 gap became" in done.notes[0]
     assert (tmp_path / "01_RES" / "res_track.txt").read_text() == "1 0 0 0\n2 0 1 0\n3 2 2 1\n4 2 2 2\n5 2 2 2\n"
     graph = load_ctc_data(done.path, str(tmp_path / "01_RES" / "res_track.txt"), run_checks=True)
     edges = {tuple(graph.nodes[n]["segmentation_id"] for n in edge) for edge in graph.edges}
