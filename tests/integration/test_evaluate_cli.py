@@ -89,7 +89,7 @@ def test_tables_show_scores_tracks_and_notes(movies: tuple[Path, Path]) -> None:
         "F1 at IoU 0.5",
         "merged",
         "TRA",
-        "divisions within 1 frames",
+        "divisions within 1 frame",
         "Note: Neither side",
     ):
         assert words in found.output
