@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from handmade import moving_balls, write_movie
 from tlseg.cli.link_options import link_options, link_settings
 from tlseg.cli.segment import command as segment
 from tlseg.link.settings import LinkSettings
@@ -47,7 +49,7 @@ def test_what_is_no_cycle_is_refused(cycle: str) -> None:
     assert "90min" in done.output
 
 
-def test_segment_passes_them_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segment_passes_them_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Reached(Exception):
         pass
 
@@ -58,8 +60,9 @@ def test_segment_passes_them_on(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Reached
 
     monkeypatch.setattr("tlseg.run.segment.do_request", stop)
+    movie = write_movie(tmp_path / "movie.ome.zarr", moving_balls(1, (8, 16, 16), count=1))
     done = CliRunner().invoke(
-        segment, ["movie.ome.zarr", "--channel", "0", "--min-cycle", "2h", "--division-probability", "0.3"]
+        segment, [str(movie), "--channel", "0", "--min-cycle", "2h", "--division-probability", "0.3"]
     )
     assert isinstance(done.exception, Reached)
     assert given["link"] == LinkSettings(min_cycle_s=7200, division_probability=0.3)
