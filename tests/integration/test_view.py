@@ -223,7 +223,7 @@ def test_the_command_serves_until_it_is_interrupted(result: Path) -> None:
     finally:
         process.kill()
         _, errors = process.communicate()
-    assert errors == ""
+    assert not errors.strip()
 
 
 def test_the_command_says_in_json_what_it_serves(embryo: Path) -> None:
