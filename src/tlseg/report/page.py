@@ -27,7 +27,9 @@ from tlseg.report.timing import Clock
 MOST_NUMBERS = 30_000
 """Track numbers that can be shown over the pictures, in all frames together; with more there are none."""
 
-BRIGHTNESS = f" Black and white are set anew over {STEADY} pictures, so brightness is not comparable across the movie."
+BRIGHTNESS = (
+    f" Black and white follow each {STEADY} pictures in a row, so brightness cannot be compared across the movie."
+)
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _PRINTED = 12  # pictures on paper
