@@ -31,6 +31,7 @@ from tlseg.store.image.movie import open_source
 from tlseg.store.labels.label_movie import open_label_movie
 from tlseg.store.labels.label_writer import create_labels
 from tlseg.store.labels.movie_time import MovieTime, movie_time
+from tlseg.store.labels.points import EXACT
 from tlseg.store.labels.result import open_result
 from tlseg.store.labels.tables import read_table, write_table
 from tlseg.store.labels.tracks import read_tracks
@@ -187,7 +188,7 @@ def test_labels_edited_by_hand_are_exported_as_they_are(result: Path, tmp_path: 
 
 def test_csv_names_units_and_keeps_every_number(result: Path, tmp_path: Path) -> None:
     done = export(result, "csv", out=tmp_path / "table.csv")
-    table, csv = read_table(result, "nuclei"), pd.read_csv(done.path, float_precision="round_trip")
+    table, csv = read_table(result, "nuclei"), pd.read_csv(done.path, **EXACT)
     assert list(csv.columns[:4]) == ["label", "t_frames", "time_s", "z_voxels"]
     assert {"volume_um3", "intensity_mean_grey", "bbox_x1_voxels"} <= set(csv.columns)
     np.testing.assert_array_equal(csv["time_s"], table["t"] * 60.0)
@@ -202,7 +203,7 @@ def test_csv_names_units_and_keeps_every_number(result: Path, tmp_path: Path) ->
 def test_napari_takes_the_tracks(result: Path, tmp_path: Path) -> None:
     tracks = pytest.importorskip("napari.layers").Tracks
     path = export(result, "napari", out=tmp_path / "tracks.csv").path
-    rows = pd.read_csv(path, float_precision="round_trip")
+    rows = pd.read_csv(path, **EXACT)
     assert list(rows.columns) == ["track_id", "t", "z", "y", "x", "parent", "lineage"]
     layer = tracks(rows[["track_id", "t", "z", "y", "x"]].to_numpy())
     table = read_table(result, "nuclei").sort_values(["track", "t"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,6 +11,10 @@ from tlseg.errors import LabelError
 from tlseg.store.fs.location import one_line, resolve
 
 SUFFIXES = (".csv", ".parquet")
+
+_PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2])
+EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _PANDAS < (3, 1) else {}
+"""Has pandas read numbers as they were written; from 3.1 on it always does."""
 
 
 def is_points(path: str | Path) -> bool:
@@ -31,7 +36,8 @@ def read_points(path: str | Path) -> pd.DataFrame:
     try:
         if place.suffix.lower() == ".parquet":
             return pd.read_parquet(place)
-        return pd.read_csv(place, skipinitialspace=True, float_precision="round_trip")
+        table: pd.DataFrame = pd.read_csv(place, skipinitialspace=True, **EXACT)
+        return table
     except Exception as error:  # parsers have errors of their own
         raise LabelError(f"{place} cannot be read as a table ({one_line(error)}).") from error
 
