@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
-from tlseg.measure.doubts import doubts, doubts_of, width_um
+from tlseg.measure.doubts import doubts, doubts_of
+from tlseg.predict.brightness import nucleus_um
 
 USUAL: dict[str, Any] = {"instances": 144, "fallback": 3, "median_um": 15.8, "learned_um": 16.1, "model": "embryo"}
 
@@ -39,5 +41,7 @@ def test_the_record_says_the_same() -> None:
     assert doubts_of({"nuclei": 10, "fallback": 0}) == []
 
 
-def test_a_ball_is_as_wide_as_it_is() -> None:
-    assert width_um(4 / 3 * 3.141592653589793 * 5**3) == pytest.approx(10)
+def test_the_model_s_nuclei_are_measured_as_balls_too() -> None:
+    volume_um3 = 4096 * 1.6 * 0.8 * 0.8
+    assert nucleus_um((1.6, 0.8, 0.8)) == pytest.approx(20.0, rel=0.01)
+    assert 4 / 3 * math.pi * (nucleus_um((1.6, 0.8, 0.8)) / 2) ** 3 == pytest.approx(volume_um3)

@@ -6,20 +6,20 @@ No more than one block of each side is in memory; what is kept of a frame are it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tlseg.config import Frames, as_frames
+from tlseg.config import Frames
 from tlseg.errors import EvaluationError
 from tlseg.evaluate.divisions import DivisionScores, score_divisions
 from tlseg.evaluate.lineage import TrackGraph, graph_of_labels, graph_of_links, graph_of_tracks, require_tracks
 from tlseg.evaluate.matching import count_detections, count_matches, match_objects
 from tlseg.evaluate.overlap import Floats, Ids, Ints, Overlap, add_up, count_overlap, overlap_of
+from tlseg.evaluate.pairing import pair
 from tlseg.evaluate.report import Detection, FrameRow, VolumeRatio
 from tlseg.evaluate.report import Evaluation as Evaluation
 from tlseg.evaluate.scores import (
@@ -36,8 +36,7 @@ from tlseg.evaluate.scores import (
 from tlseg.evaluate.tracking import TrackScores, score_tracks
 from tlseg.geometry import Box, Grid, Shape, Spacing, as_block, as_spacing, slab
 from tlseg.rules import Rule, at_least_0, between, one_of, whole
-from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, open_label_movie
-from tlseg.store.labels.result import Result
+from tlseg.store.labels.label_movie import LabelMovie
 from tlseg.store.labels.values import as_labels
 
 Tracking = Literal["auto", "always", "never"]
@@ -121,12 +120,7 @@ def evaluate(
         RULES[setting].check(setting, value, error=EvaluationError)
     if block is not None:
         block = as_block(block)
-    ours = _as_movie(result, "the result", name=name, prefer=("nuclei",))
-    theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"))
-    notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
-    ours, theirs = _numbered_by_name(ours, theirs, notes)
-    ours = _same_numbers(ours, theirs, notes)
-    chosen = _frames_to_compare(ours, theirs, frames, notes)
+    ours, theirs, chosen, notes = pair(result, truth, name=name, frames=frames)
     if spacing_um is None:
         spacing = _spacing(ours, theirs, notes)
     else:
@@ -224,125 +218,6 @@ def _boxes(result: LabelMovie, truth: LabelMovie, frame: int, block: Shape | Non
     if planes := truth.planes.get(frame):
         return (Box((z, 0, 0), (z + 1, *shape[1:])) for z in planes)
     return iter(Grid(shape, block or slab(shape, unit=result.chunk or truth.chunk or (1, 1, 1), most=BLOCK_VOXELS)))
-
-
-def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ...]) -> LabelMovie:
-    if isinstance(source, LabelMovie):
-        return source
-    if isinstance(source, Result):
-        return open_label_movie(f"{source.path}/labels/{name or source.name}")
-    if isinstance(source, str | Path):
-        return open_label_movie(source, name=name, prefer=prefer)
-    if not hasattr(source, "shape"):
-        raise EvaluationError(f"{side} is of type {type(source).__name__}; expected a path or an array of labels.")
-    return movie_of_array(source, source=side)
-
-
-def _numbered_by_name(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> tuple[LabelMovie, LabelMovie]:
-    """Take the numbers that the truth's file names end in for frames, where it is of some of the result's."""
-    if truth.files is None or len(truth.frames) >= len(result.frames):
-        return result, truth
-    if result.files is not None:
-        result = result.numbered_as(result.files.values)
-    numbers = truth.files.values
-    if not set(numbers) <= set(result.movie_frames or result.frames):
-        return result, truth
-    notes.append(
-        f"The truth is taken for {_listed(numbers)} by its file names ({truth.files.names[0]}), counted from 0."
-    )
-    return result, replace(truth.numbered_as(numbers), numbered=True)
-
-
-def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> LabelMovie:
-    """Pair frames by order where there are as many of them under other numbers; a part of the movie by its numbers there."""
-    of_movie, of_truth = set(result.movie_frames), set(truth.frames)
-    if of_movie and (of_movie <= of_truth or (_is_sparse(truth) and of_movie & of_truth)):
-        segmented = () if of_movie == of_truth else result.movie_frames
-        return replace(result.numbered_as(result.movie_frames), segmented=segmented)
-    if result.frames == truth.frames:
-        return result
-    result = _counted_by_time(result, truth)
-    if len(result.frames) != len(truth.frames):
-        return result
-    if _is_sparse(truth):
-        return result
-    notes.append(
-        f"The result's frames start at {result.frames[0]}, the truth's at {truth.frames[0]}; as both have "
-        f"{len(truth.frames)}, they were paired in order."
-    )
-    return result.numbered_as(truth.frames)
-
-
-def _counted_by_time(result: LabelMovie, truth: LabelMovie) -> LabelMovie:
-    """Count the result's frames as the truth does, where both say when they begin."""
-    if result.since_0 is None or truth.since_0 is None:
-        return result
-    first = truth.frames[0] + result.since_0 - truth.since_0
-    return result.numbered_as(range(first, first + len(result.frames))) if first >= 0 else result
-
-
-def _frames_to_compare(result: LabelMovie, truth: LabelMovie, frames: Frames | None, notes: list[str]) -> list[int]:
-    if frames is None and result.segmented:
-        frames = (result.segmented[0], result.segmented[-1] + 1)
-        count = max(len(result.frames), len(truth.frames))
-        if len(result.segmented) < count:
-            notes.append(f"The run segmented {_listed(result.segmented)} of {count}; the others were left out.")
-    low, high = as_frames(frames)
-    wanted = [
-        [t for t in movie.frames if (low is None or t >= low) and (high is None or t < high)]
-        for movie in (result, truth)
-    ]
-    ours, theirs = wanted
-    if result.planes:
-        raise EvaluationError(
-            f"The result {result.source} has single planes of frames. Give whole frames as the result."
-        )
-    if _is_sparse(truth) and theirs and set(theirs) < set(ours):
-        notes.append(f"The truth has {len(theirs)} of {len(ours)} frames; the others were left out.")
-    elif ours != theirs:
-        raise EvaluationError(
-            f"The result has {_listed(ours)} and the truth has {_listed(theirs)}; both need the same frames. "
-            f"Choose a range that both have with --frames A:B.{_naming(truth) if len(theirs) < len(ours) else ''}"
-        )
-    if not theirs:
-        raise EvaluationError(f"No frame of the truth is left to compare; it has {_listed(truth.frames)}.")
-    if any(truth.planes.get(t) for t in theirs):
-        notes.append("The truth labels single planes; only those were compared.")
-    for t in theirs:
-        _check_shapes(result, truth, t)
-    return theirs
-
-
-def _naming(truth: LabelMovie) -> str:
-    """How to name truth of some frames, where its names do not say it."""
-    if truth.numbered or truth.track_file is not None:
-        return ""
-    return (
-        " Truth of some frames is known by the number of each in its file's name, counted from 0, such as t010.tif or "
-        "man_seg010.tif."
-    )
-
-
-def _is_sparse(truth: LabelMovie) -> bool:
-    """Whether frames may be missing: file names carry frame numbers, and no track file says that all are there."""
-    return truth.numbered and truth.track_file is None
-
-
-def _check_shapes(result: LabelMovie, truth: LabelMovie, frame: int) -> None:
-    ours, theirs = result.frame_shape(frame), truth.frame_shape(frame)
-    fits = ours == theirs or (bool(truth.planes) and ours[1:] == theirs[1:] and theirs[0] <= ours[0])
-    if not fits:
-        raise EvaluationError(
-            f"In frame {frame} the result has shape {ours} and the truth {theirs} (z, y, x); both must be equal. "
-            "Resample or crop one of them first."
-        )
-
-
-def _listed(frames: Iterable[int]) -> str:
-    numbers = list(frames)
-    if not numbers:
-        return "no frames"
-    return f"{len(numbers)} frames ({numbers[0]} to {numbers[-1]})" if len(numbers) > 1 else f"frame {numbers[0]}"
 
 
 def _spacing(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> Spacing | None:

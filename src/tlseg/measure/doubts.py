@@ -5,7 +5,6 @@ Thresholds are wide: what is said here is nearly always true, and what is not sa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,11 +14,6 @@ LEAST_FALLBACK = 10
 
 MOST_OFF = 2.0
 """Times that nuclei may be wider or narrower than those the model learned from."""
-
-
-def width_um(volume_um3: float) -> float:
-    """Diameter of a ball of this volume."""
-    return float((6 * volume_um3 / math.pi) ** (1 / 3))
 
 
 def doubts_of(record: Mapping[str, Any], *, model: str = "") -> list[str]:
@@ -53,9 +47,9 @@ def doubts(
     instances, fallback : int
         Nuclei of all frames together, and those of them without a detected centre.
     median_um : float or None
-        Their median width; see `width_um`.
+        Width of a ball of their median volume.
     learned_um : float or None
-        Width of the nuclei the model learned from, None where unknown.
+        The same of the nuclei the model learned from, None where unknown.
     model : str
         Its name.
     """

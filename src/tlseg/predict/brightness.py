@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from tlseg.config import Scaling
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Grid, Shape, Spacing, slab
+from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, slab
 from tlseg.predict.normalise import QUANTILES, FrameStatistics
 from tlseg.predict.quantiles import quantiles
 
@@ -39,8 +39,8 @@ Read = Callable[[Box], NDArray[Any]]
 
 
 def nucleus_um(grid_um: Spacing) -> float:
-    """Width of the nuclei that networks with this grid (z, y, x) know, micrometres."""
-    return float((NUCLEUS * math.prod(grid_um)) ** (1 / 3))
+    """Width, as that of a ball, of the nuclei that networks with this grid (z, y, x) know, micrometres."""
+    return 2 * float(ball_radius(NUCLEUS * math.prod(grid_um)))
 
 
 def measure_brightness(

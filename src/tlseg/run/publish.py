@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlseg import __version__
+from tlseg.geometry import ball_radius
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
-from tlseg.measure.doubts import width_um
 from tlseg.predict.brightness import nucleus_um
 from tlseg.run import finish
 from tlseg.run.context import Output
@@ -91,7 +91,7 @@ def publish(
         "machine": {"python": platform.python_version(), "system": platform.platform()},
         "plan": planned.plan.to_dict(),
         "nucleus_um": {
-            "median": width_um(float(rows["volume_um3"].median())) if len(rows) else None,
+            "median": 2 * float(ball_radius(rows["volume_um3"].median())) if len(rows) else None,
             "learned": nucleus_um(run.spec.spacing_um),
         },
         "seconds": round(seconds, 1),

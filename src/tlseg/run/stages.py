@@ -71,12 +71,12 @@ def predict(
     """
     source, spec = run.source, run.spec
     lattice = lattice_for(spec, role, shape=source.frame_shape, spacing_um=source.spacing_um)
-    skipped = [unit for unit in units if unit[0] in run.skip]
-    for frame, number in skipped:
-        _put_map(run, role, frame, number, np.zeros(lattice.shape, dtype=np.uint8), batch=1)
-    units = tuple(unit for unit in units if unit not in skipped)
-    if not units:
-        return len(skipped)
+    seen = [(frame, number) for frame, number in units if frame not in run.skip]
+    for frame, number in units:
+        if frame in run.skip:
+            _put_map(run, role, frame, number, np.zeros(lattice.shape, dtype=np.uint8), batch=1)
+    if not seen:
+        return len(units)
     windows = np.stack(
         [
             read_window(
@@ -87,15 +87,15 @@ def predict(
                 to=spec.spacing_um,
                 statistics=FrameStatistics(*limits[frame], spec.scaling),
             )
-            for frame, number in units
+            for frame, number in seen
         ]
     )
     distinct, of = _distinct(windows)
     predictor = load_predictor(run.model_folder, run.model_digest, role, run.device, flips=spec.flips)
     maps = predictor(windows[distinct], threads=run.threads)
-    for (frame, number), which in zip(units, of, strict=True):
+    for (frame, number), which in zip(seen, of, strict=True):
         _put_map(run, role, frame, number, maps[which], batch=predictor.batch or 1)
-    return len(skipped) + len(units) - len(distinct)
+    return len(units) - len(distinct)
 
 
 def detect(run: RunContext, frame: int, block: int) -> int:

@@ -7,7 +7,6 @@ table, so the same maps give the same settings everywhere.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +18,7 @@ from tlseg.config import LabelSettings, byte
 from tlseg.errors import TrainingError
 from tlseg.evaluate.overlap import count_overlap, overlap_of
 from tlseg.evaluate.scores import Counts, add_counts, count, mean_scores
-from tlseg.geometry import Spacing
+from tlseg.geometry import Spacing, ball_radius
 from tlseg.label.block import detect_halo
 from tlseg.label.frame import label_frame
 from tlseg.models.bundle import ModelSpec
@@ -78,7 +77,7 @@ def values_to_try(examples: Sequence[Example]) -> Table:
         When the truth holds no nucleus.
     """
     volume = _median_volume_um3(examples)
-    diameter = (6 * volume / math.pi) ** (1 / 3)
+    diameter = 2 * float(ball_radius(volume))
     return {
         "region_threshold": tuple(round(0.3 + 0.05 * i, 2) for i in range(10)),
         "centre_threshold": tuple(round(0.2 + 0.1 * i, 1) for i in range(7)),

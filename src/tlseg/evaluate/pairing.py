@@ -1,0 +1,166 @@
+"""Which frame of the truth is which frame of the result?
+
+By the numbers that files, tracks and run records give, else by time, else in order; what was decided is said in notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tlseg.config import Frames, as_frames
+from tlseg.errors import EvaluationError
+from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, open_label_movie
+from tlseg.store.labels.result import Result
+
+
+def pair(
+    result: Any, truth: Any, *, name: str | None, frames: Frames | None
+) -> tuple[LabelMovie, LabelMovie, list[int], list[str]]:
+    """Open both sides and number their frames alike.
+
+    Parameters
+    ----------
+    result, truth, name, frames
+        As for `evaluate`.
+
+    Returns
+    -------
+    Result and truth, the frames to compare, and notes for a person.
+
+    Raises
+    ------
+    EvaluationError
+        When frames or shapes do not fit together.
+    MovieError
+        When `frames` is no range of frames.
+    LabelError
+        When a side cannot be read.
+    """
+    ours = _as_movie(result, "the result", name=name, prefer=("nuclei",))
+    theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"))
+    notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
+    ours, theirs = _numbered_by_name(ours, theirs, notes)
+    ours = _same_numbers(ours, theirs, notes)
+    return ours, theirs, _frames_to_compare(ours, theirs, frames, notes), notes
+
+
+def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ...]) -> LabelMovie:
+    if isinstance(source, LabelMovie):
+        return source
+    if isinstance(source, Result):
+        return open_label_movie(f"{source.path}/labels/{name or source.name}")
+    if isinstance(source, str | Path):
+        return open_label_movie(source, name=name, prefer=prefer)
+    if not hasattr(source, "shape"):
+        raise EvaluationError(f"{side} is of type {type(source).__name__}; expected a path or an array of labels.")
+    return movie_of_array(source, source=side)
+
+
+def _numbered_by_name(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> tuple[LabelMovie, LabelMovie]:
+    """Take the numbers that the truth's file names end in for frames, where it is of some of the result's."""
+    if truth.files is None or len(truth.frames) >= len(result.frames):
+        return result, truth
+    if result.files is not None:
+        result = result.numbered_as(result.files.values)
+    numbers = truth.files.values
+    if not set(numbers) <= set(result.movie_frames or result.frames):
+        return result, truth
+    notes.append(
+        f"The truth is taken for {_listed(numbers)} by its file names ({truth.files.names[0]}), counted from 0."
+    )
+    return result, replace(truth.numbered_as(numbers), numbered=True)
+
+
+def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> LabelMovie:
+    """Pair frames by order where there are as many of them under other numbers; a part of the movie by its numbers there."""
+    of_movie, of_truth = set(result.movie_frames), set(truth.frames)
+    if of_movie and (of_movie <= of_truth or (_is_sparse(truth) and of_movie & of_truth)):
+        segmented = () if of_movie == of_truth else result.movie_frames
+        return replace(result.numbered_as(result.movie_frames), segmented=segmented)
+    if result.frames == truth.frames:
+        return result
+    result = _counted_by_time(result, truth)
+    if len(result.frames) != len(truth.frames):
+        return result
+    if _is_sparse(truth):
+        return result
+    notes.append(
+        f"The result's frames start at {result.frames[0]}, the truth's at {truth.frames[0]}; as both have "
+        f"{len(truth.frames)}, they were paired in order."
+    )
+    return result.numbered_as(truth.frames)
+
+
+def _counted_by_time(result: LabelMovie, truth: LabelMovie) -> LabelMovie:
+    """Count the result's frames as the truth does, where both say when they begin."""
+    if result.since_0 is None or truth.since_0 is None:
+        return result
+    first = truth.frames[0] + result.since_0 - truth.since_0
+    return result.numbered_as(range(first, first + len(result.frames))) if first >= 0 else result
+
+
+def _frames_to_compare(result: LabelMovie, truth: LabelMovie, frames: Frames | None, notes: list[str]) -> list[int]:
+    if frames is None and result.segmented:
+        frames = (result.segmented[0], result.segmented[-1] + 1)
+        count = max(len(result.frames), len(truth.frames))
+        if len(result.segmented) < count:
+            notes.append(f"The run segmented {_listed(result.segmented)} of {count}; the others were left out.")
+    low, high = as_frames(frames)
+    wanted = [
+        [t for t in movie.frames if (low is None or t >= low) and (high is None or t < high)]
+        for movie in (result, truth)
+    ]
+    ours, theirs = wanted
+    if result.planes:
+        raise EvaluationError(
+            f"The result {result.source} has single planes of frames. Give whole frames as the result."
+        )
+    if _is_sparse(truth) and theirs and set(theirs) < set(ours):
+        notes.append(f"The truth has {len(theirs)} of {len(ours)} frames; the others were left out.")
+    elif ours != theirs:
+        raise EvaluationError(
+            f"The result has {_listed(ours)} and the truth has {_listed(theirs)}; both need the same frames. "
+            f"Choose a range that both have with --frames A:B.{_naming(truth) if len(theirs) < len(ours) else ''}"
+        )
+    if not theirs:
+        raise EvaluationError(f"No frame of the truth is left to compare; it has {_listed(truth.frames)}.")
+    if any(truth.planes.get(t) for t in theirs):
+        notes.append("The truth labels single planes; only those were compared.")
+    for t in theirs:
+        _check_shapes(result, truth, t)
+    return theirs
+
+
+def _naming(truth: LabelMovie) -> str:
+    """How to name truth of some frames, where its names do not say it."""
+    if truth.numbered or truth.track_file is not None:
+        return ""
+    return (
+        " Truth of some frames is known by the number of each in its file's name, counted from 0, such as t010.tif or "
+        "man_seg010.tif."
+    )
+
+
+def _is_sparse(truth: LabelMovie) -> bool:
+    """Whether frames may be missing: file names carry frame numbers, and no track file says that all are there."""
+    return truth.numbered and truth.track_file is None
+
+
+def _check_shapes(result: LabelMovie, truth: LabelMovie, frame: int) -> None:
+    ours, theirs = result.frame_shape(frame), truth.frame_shape(frame)
+    fits = ours == theirs or (bool(truth.planes) and ours[1:] == theirs[1:] and theirs[0] <= ours[0])
+    if not fits:
+        raise EvaluationError(
+            f"In frame {frame} the result has shape {ours} and the truth {theirs} (z, y, x); both must be equal. "
+            "Resample or crop one of them first."
+        )
+
+
+def _listed(frames: Iterable[int]) -> str:
+    numbers = list(frames)
+    if not numbers:
+        return "no frames"
+    return f"{len(numbers)} frames ({numbers[0]} to {numbers[-1]})" if len(numbers) > 1 else f"frame {numbers[0]}"
