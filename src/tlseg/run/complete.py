@@ -59,8 +59,9 @@ def finished_run(
             "--overwrite to replace them, or another --name."
         )
     stored = record.get("first_frame")
-    now = first or frame_statistics(checked.source, checked.spec, checked.frames[0], skip=checked.skip)
-    if stored is not None and list(now) != stored:
+    if stored is not None and stored != list(
+        first or frame_statistics(checked.source, checked.spec, checked.frames[0], skip=checked.skip)
+    ):
         raise LabelError(
             f"{checked.root} already has labels {checked.name!r}, and the pixels of {checked.source.url} are not "
             "those they were made of. Use --overwrite to replace them, or another --name."
