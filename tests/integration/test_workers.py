@@ -14,6 +14,7 @@ import dask
 import psutil
 import pytest
 from distributed import Client, LocalCluster
+from distributed.utils import LoopRunner
 
 from runs import essence, inputs, run, tree
 from tlseg.errors import PlanError, RunError
@@ -190,6 +191,22 @@ def test_an_address_that_is_none(base: Path, tmp_path: Path, address: str) -> No
     with pytest.raises(RunError, match="No Dask scheduler answers at") as caught:
         run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", scheduler=address)
     assert "\n" not in str(caught.value)
+
+
+def test_a_machine_that_stood_still_while_the_event_loop_began(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, begun = LoopRunner._start_unlocked, []
+
+    def late(self: LoopRunner) -> None:
+        begun.append(self)
+        assert len(begun) > 1
+        begin(self)
+
+    monkeypatch.setattr(LoopRunner, "_start_unlocked", late)
+    with pytest.raises(RunError, match="No Dask scheduler answers at"):
+        run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", scheduler="tcp://")
+    assert len(begun) == 2
 
 
 def test_a_scheduler_without_workers(base: Path, tmp_path: Path) -> None:

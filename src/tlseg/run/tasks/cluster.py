@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dask
 import yaml
@@ -36,6 +36,8 @@ from tlseg.errors import PlanError, RunError
 from tlseg.installed import missing_extra
 from tlseg.run.tasks.keeper import kept
 from tlseg.store.fs.location import one_line
+
+Started = TypeVar("Started")
 
 CONNECT_S = 20.0
 """How long a scheduler may take to answer."""
@@ -229,12 +231,23 @@ def tended(start: Callable[[], Cluster]) -> Iterator[Cluster]:
     environment = dict(dask.config.get(BEFORE_SPAWN))
     if environment.get(TRIM) == DASKS_TRIM:
         environment = KEPT | environment | {TRIM: KEPT[TRIM]}
-    with dask.config.set({GIVEN_UP: f"{patience_s}s", BEFORE_SPAWN: environment}), start() as cluster:
+    with dask.config.set({GIVEN_UP: f"{patience_s}s", BEFORE_SPAWN: environment}), _patiently(start) as cluster:
         try:
             with kept(cluster, patience_s=patience_s):
                 yield cluster
         finally:
             _settle(cluster)
+
+
+def _patiently(start: Callable[[], Started]) -> Started:
+    """Start a client or a cluster, and once more if the event loop was late.
+
+    Distributed waits 10 s for the thread of its loop and then asserts that it is there; a busy machine may take longer.
+    """
+    try:
+        return start()
+    except AssertionError:
+        return start()
 
 
 def _settle(cluster: Cluster) -> None:
@@ -335,7 +348,7 @@ def connected(address: str, tls: Tls) -> Iterator[Client]:
     security = tls.security()
     to = {"scheduler_file": address} if "://" not in address and Path(address).is_file() else {"address": address}
     try:
-        client = Client(**to, timeout=CONNECT_S, security=security)  # type: ignore[no-untyped-call]
+        client = _patiently(lambda: Client(**to, timeout=CONNECT_S, security=security))  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         advice = "Check the address"
         if address.startswith("tls://") and security is None:
