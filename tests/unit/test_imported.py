@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from click.testing import CliRunner
 
 from chainer_files import Arrays, Change, forward, random_snapshot, save_npz, torch_names
@@ -201,7 +203,12 @@ def test_the_command_makes_a_model_that_runs_know(snapshots: dict[Role, Arrays],
     result = CliRunner().invoke(main, ["models", "import", *files, "--out", out])
     assert result.exit_code == 0, result.output
     assert "ndn: 5 levels, base 2, kernel 5, softmax output" in result.output
-    assert CliRunner().invoke(main, ["models", "show", out]).exit_code == 0
+    shown = CliRunner().invoke(main, ["models", "show", out])
+    assert shown.exit_code == 0
+    assert yaml.safe_load(shown.output) == json.loads(
+        CliRunner().invoke(main, ["models", "show", out, "--json"]).output
+    )
+    assert "\nspacing_um: [0.8, 0.8, 0.8]\n" in shown.output
     again = CliRunner().invoke(main, ["models", "import", *files, "--out", out])
     assert again.exit_code == 2
     assert "already holds a model" in again.output

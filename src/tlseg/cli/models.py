@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,19 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(values)
         return
-    for key, value in values.items():
-        click.echo(f"{key}: {json.dumps(value) if isinstance(value, dict | list | tuple) else value}")
+    click.echo(_as_yaml(values), nl=False)
+
+
+def _as_yaml(values: dict[str, Any]) -> str:
+    """YAML for people: texts in lists have lines of their own, numbers share one."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc]
+        def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> Any:
+            numbers = all(isinstance(item, int | float) for item in sequence)
+            return super().represent_sequence(tag, sequence, flow_style=numbers)
+
+    return str(yaml.dump(json.loads(json.dumps(values)), Dumper=Dumper, sort_keys=False, width=math.inf))
 
 
 @command.command("pack")
