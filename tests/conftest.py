@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Before PyTorch is imported: the threads of a small network wait for each other for minutes where another program runs too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 DATA = Path(os.environ.get("TLSEG_DATA", Path(__file__).parents[1] / "data"))
 
 
