@@ -131,10 +131,15 @@ def test_no_cut_changes_a_bit(result: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("forked_workers")
-def test_workers_change_nothing(result: Path) -> None:
+def test_workers_change_nothing(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measure_channels(result)
     serial = table_of(result)
     write_table(result, "nuclei", serial.drop(columns=COLUMNS), overwrite=True)
+
+    def never(*arguments: object) -> None:
+        pytest.fail("it was measured here")
+
+    monkeypatch.setattr(regions, "sum_grey", never)
     measure_channels(result, workers=2, block=(8, 16, 48))
     pd.testing.assert_frame_equal(table_of(result), serial, check_exact=True)
 
