@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tlseg.report.write import write_report as write_report
     from tlseg.run.linking.labels import link_labels as link_labels
     from tlseg.run.linking.points import link_points as link_points
+    from tlseg.run.measuring.channels import measure_channels as measure_channels
     from tlseg.run.planning import plan_run as plan_run
     from tlseg.run.segment import segment as segment
     from tlseg.run.watch.status import run_status as run_status
@@ -31,6 +32,7 @@ _PUBLIC = {
     "export": "tlseg.report.export",
     "link_labels": "tlseg.run.linking.labels",
     "link_points": "tlseg.run.linking.points",
+    "measure_channels": "tlseg.run.measuring.channels",
     "open_movie": "tlseg.store.image.movie",
     "open_result": "tlseg.store.labels.result",
     "plan_run": "tlseg.run.planning",

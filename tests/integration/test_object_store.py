@@ -25,6 +25,7 @@ from tlseg.report.write import write_report
 from tlseg.run import publish, stages
 from tlseg.run.linking import output as link_output
 from tlseg.run.linking.labels import link_labels
+from tlseg.run.measuring.channels import measure_channels
 from tlseg.run.segment import segment
 from tlseg.run.watch.status import run_status
 from tlseg.simulate import api as simulate_api
@@ -274,6 +275,20 @@ def test_tracked_labels_in_a_store_are_those_on_disk(remote: str, local: Path, t
     for place in (remote, f"{remote}/labels/nuclei"):
         with pytest.raises(LabelError, match=r"only read|are not touched"):
             link_labels(remote, out=place, name="tracked")
+
+
+def test_channels_are_measured_in_a_store_as_on_disk(remote: str, local: Path, tmp_path: Path) -> None:
+    here, there = tmp_path / "measured.ome.zarr", f"s3://{BUCKET}/measured.ome.zarr"
+    for place in (here, tmp_path / "copy"):
+        place_of(remote).get(place)
+    place_of(there).put(here)
+    done = measure_channels(there, image=MOVIE, block=(16, 32, 48))
+    measure_channels(here, image=local / "movie.ome.zarr")
+    assert (done.path, done.nuclei > 0) == (there, True)
+    copy = fetched(there, tmp_path / "fetched")
+    assert essence(copy) == essence(here) != essence(tmp_path / "copy")
+    assert held_lock(place_of(there) / "tlseg" / "nuclei") is None
+    assert {path for path, digest in tree(copy).items() if digest} == {p for p, digest in tree(here).items() if digest}
 
 
 def test_linking_into_a_store_that_was_stopped_starts_again(

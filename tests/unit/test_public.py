@@ -76,6 +76,7 @@ import tlseg
 from tlseg.evaluate.report import Evaluation
 from tlseg.report.write import Report
 from tlseg.run.linking.linked import Linked
+from tlseg.run.measuring.channels import Measured
 from tlseg.run.planning import MoviePlan
 from tlseg.run.segment import Summary
 from tlseg.run.watch.status import RunStatus
@@ -91,6 +92,7 @@ assert_type(tlseg.convert("a.tif", "a.ome.zarr", layout=tlseg.Layout(axes="TZYX"
 assert_type(tlseg.segment("a", frames=range(2)), Summary)
 assert_type(tlseg.link_labels("a"), Linked)
 assert_type(tlseg.link_points("a.csv", out="b"), Linked)
+assert_type(tlseg.measure_channels("a", channels=["GFP", 1]), Measured)
 assert_type(tlseg.evaluate("a", "b", frames=(0, None)), Evaluation)
 assert_type(tlseg.open_result("a"), Result)
 assert_type(tlseg.export("a", "ctc"), Exported)

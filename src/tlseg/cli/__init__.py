@@ -16,6 +16,7 @@ COMMANDS = (
     "segment",
     "status",
     "link",
+    "measure",
     "evaluate",
     "report",
     "view",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,16 +12,14 @@ from tlseg.cli.common import (
     how_many,
     instances_in,
     json_option,
-    memory_option,
     missing_option,
     one_line_errors,
     print_json,
     say_motherless,
     storage_option,
 )
+from tlseg.cli.compute_options import compute_of, compute_options
 from tlseg.cli.link_options import link_options, link_settings
-
-_PEM = click.Path(path_type=Path)
 
 
 @click.command("segment")
@@ -37,19 +34,7 @@ _PEM = click.Path(path_type=Path)
 @click.option(
     "--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]"
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    default=0,
-    help="Worker processes on this machine, beside one for each GPU; with --cluster, its workers. [default: none]",
-)
-@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler: tcp://host:8786, tls://host:8786, or its file.")
-@click.option("--cluster", metavar="FILE.yaml", help="Start the Dask cluster that a file describes, for this run.")
-@click.option(
-    "--tls-ca", type=_PEM, help="Certificate authority of a tls:// scheduler. [default: Dask's configuration]"
-)
-@click.option("--tls-cert", type=_PEM, help="Our certificate for a tls:// scheduler.")
-@click.option("--tls-key", type=_PEM, help="Our key for a tls:// scheduler.")
+@compute_options
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--method", type=click.Choice(["qcanet", "components"]), default="qcanet", show_default=True)
 @click.option(
@@ -67,7 +52,6 @@ _PEM = click.Path(path_type=Path)
 @click.option("--keep-maps", is_flag=True, help="Keep the probability maps in tlseg/NAME/maps.")
 @click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
 @missing_option
-@memory_option
 @click.option(
     "--scratch", metavar="DIR", help="Folder for working files that all workers see. [default: with the result]"
 )
@@ -86,8 +70,6 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     from tlseg.report.facts import channel_of, seam_verdict
     from tlseg.run.request import Request
     from tlseg.run.segment import do_request
-    from tlseg.run.tasks.cluster import Tls
-    from tlseg.run.tasks.compute import Compute
     from tlseg.store.image.movie import open_source
 
     source = open_source(movie)
@@ -114,14 +96,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         repair=options["repair"],
         scratch=options["scratch"],
     )
-    compute = Compute(
-        workers=options["workers"],
-        scheduler=options["scheduler"],
-        cluster=options["cluster"],
-        tls=Tls(options["tls_ca"], options["tls_cert"], options["tls_key"]),
-        device=options["device"],
-        memory_limit=options["memory_limit"],
-    )
+    compute = compute_of(options, device=options["device"])
     with RunProgress() as progress:
         summary = do_request(request, compute, listener=progress)
     if as_json:

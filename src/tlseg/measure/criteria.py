@@ -16,6 +16,9 @@ from tlseg.measure.history import complete, cycles, divisions, of_known_generati
 QUANTITIES = ("volume_um3", "surface_um2", "elongation", "intensity_mean", "intensity_sum")
 """Columns of the nucleus table that are summed, averaged and followed, where the table has them."""
 
+OF_CHANNELS = ("intensity_mean_", "intensity_sum_")
+"""How the names of columns begin that further channels have; they are summed and averaged too."""
+
 NEWBORN_FRAMES = 3
 """Frames after a division over which sisters are compared: one frame alone still shows the plates of mitosis."""
 
@@ -99,7 +102,7 @@ def frame_criteria(table: pd.DataFrame, *, frames: int | range) -> pd.DataFrame:
     groups = table.groupby("t")
     columns: dict[str, pd.Series] = {"count": groups.size().reindex(every, fill_value=0).astype(np.int64)}
     for name in _known(table):
-        columns[f"{name}_sum"] = groups[name].sum().reindex(every, fill_value=0.0)
+        columns[f"{name}_sum"] = groups[name].sum(min_count=1).reindex(every, fill_value=0.0)
         columns[f"{name}_mean"] = groups[name].mean().reindex(every)
         columns[f"{name}_std"] = groups[name].std(ddof=0).reindex(every)
     return pd.DataFrame(columns).reset_index()
@@ -198,7 +201,9 @@ def generation_criteria(tracks: pd.DataFrame) -> pd.DataFrame:
 
 
 def _known(table: pd.DataFrame) -> list[str]:
-    return [name for name in QUANTITIES if name in table.columns]
+    return [name for name in QUANTITIES if name in table.columns] + [
+        name for name in table.columns if name.startswith(OF_CHANNELS)
+    ]
 
 
 def _slope(rows: pd.DataFrame, column: str) -> pd.Series:

@@ -20,13 +20,18 @@ _STEP = 8
 _SUMS = (128 - _BITS - _LEAST) // _STEP + 1
 
 
+def most_grey(dtype: np.dtype[Any]) -> float:
+    """Largest grey value of a data type, by its size, that `exact_sums` takes."""
+    return float(np.finfo(np.float32).max if dtype.kind == "f" else np.iinfo(np.uint32).max)
+
+
 def exact_sums(row: NDArray[np.intp], values: NDArray[Any], n: int) -> NDArray[np.int64]:
     """Sums of finite grey values by row.
 
     Parameters
     ----------
     row, values
-        The row (m,) of each value (m,), an integer of up to 32 bits or a float32.
+        The row (m,) of each value (m,), an integer of up to 32 bits or a float, which counts as the nearest float32.
     n
         Number of rows.
 

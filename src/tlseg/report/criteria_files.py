@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tlseg.measure.criteria import Criteria, measure_criteria
+from tlseg.measure.criteria import OF_CHANNELS, Criteria, measure_criteria
 from tlseg.report.facts import links_of, segmented_frames
 from tlseg.store.export.formats import FORMATS
 from tlseg.store.export.target import beside, has_header, local_target, only_files, publishing
@@ -113,5 +113,6 @@ def write_criteria(
 def _is_ours(folder: Path, tables: Mapping[str, pd.DataFrame]) -> bool:
     """Whether a folder holds `FILES` alone, with the columns that these tables give them."""
     return only_files(folder, FILES.__contains__) and all(
-        has_header(folder / f"{kind}.csv", rows.columns) for kind, rows in tables.items()
+        has_header(folder / f"{kind}.csv", rows.columns, optional=lambda column: column.startswith(OF_CHANNELS))
+        for kind, rows in tables.items()
     )

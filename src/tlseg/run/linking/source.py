@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing, as_spacing
+from tlseg.measure.exact import most_grey
 from tlseg.store.fs.location import is_url, resolve
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.movie import MovieSource, open_source
@@ -83,7 +84,7 @@ class LabelInput:
         if not self.has_image:
             return np.zeros(box.shape, dtype=np.uint8)
         values = np.where(labels != 0, self.base.read(frame, box), 0)
-        most = np.finfo(np.float32).max if values.dtype.kind == "f" else np.iinfo(np.uint32).max
+        most = most_grey(values.dtype)
         bad = ~((values >= -most) & (values <= most))
         if bad.any():
             raise MovieError(

@@ -15,7 +15,7 @@ from tlseg.errors import LabelError
 from tlseg.store.export.ctc import TRACK_FILE, write_ctc
 from tlseg.store.export.formats import FORMATS, Format
 from tlseg.store.export.geff import copy_geff, is_detached
-from tlseg.store.export.tables import csv_columns, napari_columns, write_csv, write_napari
+from tlseg.store.export.tables import csv_columns, is_of_channel, napari_columns, write_csv, write_napari
 from tlseg.store.export.target import beside, has_header, local_target, only_files, publishing
 from tlseg.store.export.tiff import is_exported, write_stacks
 from tlseg.store.export.zarr import is_v04_export, write_v04
@@ -132,7 +132,7 @@ def _ctc_notes(pieces: int, tracks: int) -> tuple[str, ...]:
 def _is_export(path: Path, format: Format, root: str, name: str, labels: MovieSource, time: MovieTime) -> bool:
     """Whether what is there was written in this format by us, so that replacing it loses nothing else."""
     if format == "csv":
-        return has_header(path, csv_columns(root, name, time=time))
+        return has_header(path, csv_columns(root, name, time=time), optional=is_of_channel)
     if format == "napari":
         return has_header(path, napari_columns(is_2d=labels.is_2d))
     if format == "ctc":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tlseg.store.labels.movie_time import MovieTime
-from tlseg.store.labels.tables import read_table
+from tlseg.store.labels.tables import OF_CHANNELS, read_table
 from tlseg.store.labels.text import write_rows
 
 FRAMES_AT_ONCE = 64
@@ -48,6 +48,11 @@ def csv_columns(root: str, name: str, *, time: MovieTime) -> list[str]:
     return list(_rows(root, name, range(1), time).columns)
 
 
+def is_of_channel(column: str) -> bool:
+    """Whether a column of `write_csv` may be of a further channel, so that an earlier export may lack it or have others."""
+    return column.startswith(OF_CHANNELS) and column not in UNITS.values()
+
+
 def napari_columns(*, is_2d: bool) -> list[str]:
     """Header that `write_napari` gives tracks."""
     return ["track_id", "t", *("yx" if is_2d else "zyx"), "parent", "lineage"]
@@ -75,4 +80,4 @@ def _rows(root: str, name: str, frames: range, time: MovieTime) -> pd.DataFrame:
     if time.interval_s is not None:
         part.insert(list(part.columns).index("t") + 1, "time_s", time.start_s + part["t"] * time.interval_s)
     part["t"] += time.first
-    return part.rename(columns=UNITS)
+    return part.rename(columns=UNITS | {name: f"{name}_grey" for name in part.columns if name.startswith(OF_CHANNELS)})

@@ -84,12 +84,13 @@ def beside(root: str, name: str, ends: str) -> Path:
     return folder / f"{stem}-{name}{ends}"
 
 
-def has_header(file: Path, columns: Iterable[str]) -> bool:
-    """Whether a file is a CSV with exactly these columns."""
+def has_header(file: Path, columns: Iterable[str], *, optional: Callable[[str], bool] = lambda column: False) -> bool:
+    """Whether a file is a CSV with exactly these columns, those apart that are `optional` in both."""
     if not file.is_file():
         return False
     with file.open(encoding="utf-8", errors="replace") as lines:
-        return lines.readline().rstrip("\n") == ",".join(columns)
+        found = lines.readline().rstrip("\n").split(",")
+    return [c for c in found if not optional(c)] == [c for c in columns if not optional(c)]
 
 
 def attributes_of(folder: Path) -> Mapping[str, Any]:

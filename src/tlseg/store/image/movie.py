@@ -109,8 +109,13 @@ class MovieSource:
     @property
     def chunk_shape(self) -> Shape:
         """Voxels (z, y, x) that are decoded at once, 1 along an axis the array does not have."""
-        size = dict(zip(self.axes, _open_array(self, _stamp(self)).chunks, strict=True))
-        return (size.get("z", 1), size.get("y", 1), size.get("x", 1))
+        return _space(tuple(self.axes), _open_array(self, _stamp(self)).chunks)
+
+    @property
+    def shard_shape(self) -> Shape:
+        """Voxels (z, y, x) that lie in one file, 1 along an axis the array does not have."""
+        array = _open_array(self, _stamp(self))
+        return _space(tuple(self.axes), array.shards or array.chunks)
 
     def read(self, frame: int, box: Box) -> npt.NDArray[np.generic]:
         """Read the voxels (z, y, x) of a box of one frame, in native byte order.

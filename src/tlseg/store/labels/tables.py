@@ -17,6 +17,7 @@ import pandas as pd
 
 from tlseg.config import Frames, as_frames
 from tlseg.errors import LabelError, MovieError
+from tlseg.store.fs.durable import flush
 from tlseg.store.fs.location import check_name, child_of, one_line, open_group, writable_group
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.fs.retry import again
@@ -54,6 +55,9 @@ COLUMNS: dict[str, str] = {
     "elongation": "double",
 }
 """Columns of a nucleus table in order, with Arrow types. Tables may lack some (not `label` and `t`) or add others."""
+
+OF_CHANNELS = ("intensity_mean_", "intensity_sum_")
+"""How names of columns begin that hold grey values of further channels; what follows is the channel."""
 
 
 class TableWriter:
@@ -110,6 +114,16 @@ class TableWriter:
             ) from error
         self._writer.write_table(rows)
 
+    def write_arrow(self, rows: Any) -> None:
+        """Append rows of an Arrow table as they are, as a row group of their own; types are those of the first.
+
+        Without rows it says what columns a table has in which there may be none.
+        """
+        if self._schema is None:
+            self._open(rows.schema)
+        if rows.num_rows:
+            self._writer.write_table(rows)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -151,6 +165,9 @@ class TableWriter:
                 file.put(self._part)
                 self._part.unlink()
             else:
+                flush(
+                    [self._part], below=self._folder.path
+                )  # what it replaces is not given up for what a power cut takes
                 self._part.replace(file.path)
             self._list()
 

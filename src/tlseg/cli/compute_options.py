@@ -1,0 +1,61 @@
+"""Options about who does the work, which mean the same wherever workers can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tlseg.cli.common import memory_option
+
+if TYPE_CHECKING:
+    from tlseg.predict.infer import Device
+    from tlseg.run.tasks.compute import Compute
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+_PEM = click.Path(path_type=Path)
+
+_OPTIONS = (
+    click.option(
+        "--workers",
+        type=click.IntRange(0),
+        default=0,
+        help="Worker processes on this machine, and one for each GPU to run networks; with --cluster, its workers. "
+        "[default: none]",
+    ),
+    click.option(
+        "--scheduler", metavar="ADDRESS", help="Dask scheduler: tcp://host:8786, tls://host:8786, or its file."
+    ),
+    click.option("--cluster", metavar="FILE.yaml", help="Start the Dask cluster that a file describes, for this run."),
+    click.option(
+        "--tls-ca", type=_PEM, help="Certificate authority of a tls:// scheduler. [default: Dask's configuration]"
+    ),
+    click.option("--tls-cert", type=_PEM, help="Our certificate for a tls:// scheduler."),
+    click.option("--tls-key", type=_PEM, help="Our key for a tls:// scheduler."),
+    memory_option,
+)
+
+
+def compute_options(command: C) -> C:
+    """Add the options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def compute_of(options: dict[str, Any], *, device: Device) -> Compute:
+    """Where the options ask for the work to be done."""
+    from tlseg.run.tasks.cluster import Tls
+    from tlseg.run.tasks.compute import Compute
+
+    return Compute(
+        workers=options["workers"],
+        scheduler=options["scheduler"],
+        cluster=options["cluster"],
+        tls=Tls(options["tls_ca"], options["tls_cert"], options["tls_key"]),
+        device=device,
+        memory_limit=options["memory_limit"],
+    )

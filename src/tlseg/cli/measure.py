@@ -1,0 +1,69 @@
+"""`tlseg measure`: intensities of further channels, added to the table of a result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tlseg.cli.common import (
+    how_many,
+    instances_in,
+    json_option,
+    missing_option,
+    name_option,
+    one_line_errors,
+    print_json,
+    storage_option,
+)
+from tlseg.cli.compute_options import compute_of, compute_options
+
+
+@click.command("measure")
+@click.argument("result")
+@click.option(
+    "--image",
+    metavar="MOVIE",
+    help="OME-Zarr movie with the channels. [default: RESULT's image, or the movie it was made of]",
+)
+@click.option(
+    "--channel",
+    "channels",
+    multiple=True,
+    help="Channel by number or name; may be given again. [default: every channel]",
+)
+@name_option
+@compute_options
+@missing_option
+@storage_option
+@json_option
+@one_line_errors
+def command(result: str, as_json: bool, **options: Any) -> None:
+    """Add intensities of the movie's channels to the nucleus table of RESULT, which a run has finished.
+
+    Of each channel the table gets the columns intensity_mean_CHANNEL and intensity_sum_CHANNEL, in place of those of an
+    earlier measurement; everything else in it stays as it is.
+    """
+    from tlseg.cli.progress import RunProgress
+    from tlseg.run.measuring.channels import MeasureRequest, measure_request
+
+    request = MeasureRequest(
+        result=result,
+        image=options["image"],
+        channels=options["channels"] or None,
+        name=options["name"],
+        allow_missing=options["allow_missing"],
+    )
+    with RunProgress() as progress:
+        done = measure_request(request, compute_of(options, device="cpu"), listener=progress)
+    if as_json:
+        print_json(done.to_dict())
+        return
+    click.echo(
+        f"{how_many(len(done.channels), 'channel')} ({', '.join(done.channels)}) of {done.image}: "
+        f"{instances_in(done.nuclei, done.frames)} ({done.seconds:.0f} s)."
+    )
+    for note in done.notes:
+        click.echo(f"Note: {note}")
+    click.echo(f"Columns: {', '.join(done.columns)}")
+    click.echo(f"Table {done.name!r}: {done.path}")

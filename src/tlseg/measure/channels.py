@@ -1,0 +1,96 @@
+"""Grey values of several channels, summed over the voxels of each label, block by block.
+
+Sums are whole numbers (see `tlseg.measure.exact`), so a nucleus may be cut into any number of blocks that are added in any
+order. A nucleus that holds a voxel without a number has no sum, rather than one of its other voxels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.geometry import Grid, Shape, slab
+from tlseg.measure.exact import as_floats, exact_sums
+
+AT_ONCE = 2**19
+"""Most voxels of a block that are summed at once; each takes about 100 bytes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GreySums:
+    """Sums over the voxels of each label; all arrays are int64.
+
+    Attributes
+    ----------
+    label, voxels : (n,)
+        Labels, ascending, and how many voxels each has.
+    grey : (channels, n, k)
+        `exact_sums` of grey values, NaN and infinite ones left out.
+    unknown : (channels, n)
+        How many those are.
+    """
+
+    label: NDArray[np.int64]
+    voxels: NDArray[np.int64]
+    grey: NDArray[np.int64]
+    unknown: NDArray[np.int64]
+
+
+def sum_grey(labels: NDArray[np.uint32], channels: Iterable[NDArray[Any]]) -> GreySums | None:
+    """Sums over a block, a slab of it at a time; None where there are no labels.
+
+    Parameters
+    ----------
+    labels
+        Labels (z, y, x).
+    channels
+        Grey values (z, y, x) of each channel, of one data type that `exact_sums` takes. Asked for one by one, and not at
+        all where there are no labels, so a block holds one channel at a time.
+    """
+    shape: Shape = (labels.shape[0], labels.shape[1], labels.shape[2])
+    slabs = [cut.slices for cut in Grid(shape, slab(shape, unit=(1, 1, 1), most=AT_ONCE))]
+    label = np.unique(np.concatenate([np.unique(labels[at]) for at in slabs]))
+    label = label[label > 0]
+    if not len(label):
+        return None
+    n = len(label)
+    voxels = np.zeros(n, dtype=np.int64)
+    for at in slabs:
+        voxels += np.bincount(np.searchsorted(label, labels[at][labels[at] > 0]), minlength=n)
+    grey, unknown = [], []
+    for image in channels:
+        parts, none = [], np.zeros(n, dtype=np.int64)
+        for at in slabs:
+            inside = labels[at] > 0
+            row, values = np.searchsorted(label, labels[at][inside]), image[at][inside]
+            known = np.isfinite(values)
+            parts.append(exact_sums(row[known], values[known], n))
+            none += np.bincount(row[~known], minlength=n)
+        grey.append(np.sum(parts, axis=0, dtype=np.int64))
+        unknown.append(none)
+    return GreySums(label.astype(np.int64), voxels, np.stack(grey), np.stack(unknown))
+
+
+def add_grey(parts: Sequence[GreySums]) -> GreySums:
+    """Sums of a whole frame from those of its blocks, at least one."""
+    every = np.concatenate([part.label for part in parts])
+    label, row = np.unique(every, return_inverse=True)
+    voxels = np.zeros(len(label), dtype=np.int64)
+    channels, _, width = parts[0].grey.shape
+    grey = np.zeros((len(label), channels, width), dtype=np.int64)
+    unknown = np.zeros((len(label), channels), dtype=np.int64)
+    np.add.at(voxels, row, np.concatenate([part.voxels for part in parts]))
+    np.add.at(grey, row, np.concatenate([part.grey.swapaxes(0, 1) for part in parts]))
+    np.add.at(unknown, row, np.concatenate([part.unknown.T for part in parts]))
+    return GreySums(label, voxels, grey.swapaxes(0, 1), unknown.T)
+
+
+def means_and_sums(sums: GreySums) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and sum (channels, n) of each channel and label; NaN where a voxel has no number."""
+    total = np.stack([as_floats(channel) for channel in sums.grey])
+    total[sums.unknown > 0] = np.nan
+    return total / sums.voxels, total

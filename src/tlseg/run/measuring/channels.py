@@ -1,0 +1,286 @@
+"""Add the intensities of a movie's channels to the nucleus table of a finished result.
+
+Labels, tracks and all other columns are only read. The table is replaced as a whole at the end, by who holds the lock of
+these labels, so a start that is stopped leaves it as it was; a second one measures everything again.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tlseg.errors import RunError
+from tlseg.geometry import Shape, as_block
+from tlseg.run.measuring.image import Channels, check_chunks, choose_image
+from tlseg.run.measuring.names import channel_keys, columns_of
+from tlseg.run.measuring.regions import Measuring, block_for, measuring
+from tlseg.run.measuring.rows import RowValues
+from tlseg.run.measuring.target import check_measurable, folder_of, locked, remember
+from tlseg.run.tasks.cluster import Tls
+from tlseg.run.tasks.compute import Compute
+from tlseg.run.tasks.flow import Finished, Pool, Task, drive
+from tlseg.run.tasks.pools import GOES_ON, open_pool
+from tlseg.run.watch.events import Counters, Listener, silent
+from tlseg.store.fs.location import one_line
+from tlseg.store.fs.place import Place
+from tlseg.store.image.movie import MovieSource, open_source
+from tlseg.store.labels.result import Result, as_result, open_result
+from tlseg.store.labels.table_columns import set_columns
+from tlseg.store.labels.tables import read_table
+from tlseg.store.locks.lock import Lock, TakenError, check_free
+from tlseg.store.working.names import Stage
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+OPEN_FLOWS = 2
+"""Frames under way at once, beside as many as workers need to have something to do."""
+
+AGAIN = "The table is as it was; the same command starts again."
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was added to a table.
+
+    Attributes
+    ----------
+    path, name : str
+        Group of the result, and name of its labels.
+    image : str
+        The image that was measured.
+    first_frame : int
+        Its frame that is the labels' first one.
+    frames : int
+        Frames that have nuclei in the table.
+    nuclei : int
+        Rows of the table.
+    channels, columns : tuple of str
+        Names of the channels, and of their columns: mean and sum of the first, of the second, and so on.
+    without_pixels : int
+        Rows whose label is not in its frame any more; these have NaN.
+    without_value : dict of str to int
+        By column of means, rows that have NaN since a voxel of theirs is NaN or infinite.
+    unlisted_labels, unlisted_voxels : int
+        Labels of a frame that have no row, and their voxels.
+    seconds : float
+        How long it took.
+    notes : tuple of str
+        What to know about it, one sentence each.
+    """
+
+    path: str
+    name: str
+    image: str
+    first_frame: int
+    frames: int
+    nuclei: int
+    channels: tuple[str, ...]
+    columns: tuple[str, ...]
+    without_pixels: int
+    without_value: Mapping[str, int]
+    unlisted_labels: int
+    unlisted_voxels: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureRequest:
+    """What somebody wants measured; where the work is done is a `Compute`.
+
+    The fields are arguments of `tlseg.measure_channels`, and are said there.
+    """
+
+    result: str | Path | Result
+    image: str | Path | None = None
+    channels: Channels | int | str | None = None
+    name: str | None = None
+    allow_missing: bool = False
+    block: Shape | None = None
+
+
+def measure_channels(
+    result: str | Path | Result,
+    *,
+    image: str | Path | None = None,
+    channels: Channels | int | str | None = None,
+    name: str | None = None,
+    allow_missing: bool = False,
+    block: Shape | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    client: Client | None = None,
+    cluster: str | Path | Mapping[str, Any] | None = None,
+    tls: Tls | None = None,
+    memory_limit: int | None = None,
+    listener: Listener = silent,
+) -> Measured:
+    """Add mean and sum of channels of the movie to the nucleus table of a result, nucleus by nucleus and frame by frame.
+
+    The columns of a channel are `intensity_mean_KEY` and `intensity_sum_KEY`. KEY is its name, with `_` for everything but
+    letters, digits, `-` and `_`, or `channelN` where it has none (N is its number, from 0). Columns of an earlier
+    measurement are replaced; everything else in the table stays as it is.
+
+    Parameters
+    ----------
+    result : str, Path or Result
+        OME-Zarr group with finished labels and their table, path or URL, or what `open_result` gave.
+    image : str or Path, optional
+        OME-Zarr image of the same voxels. If not given, that of the result where it has the channels, else the movie that
+        the run record names.
+    channels : int, str or sequence of these, optional
+        Channels by number or name; every channel if not given.
+    name : str, optional
+        Name of the labels; those that were opened, "nuclei", or the only ones, if not given.
+    allow_missing : bool, default: False
+        Accept chunks that are absent and read as the fill value.
+    block : (z, y, x), optional
+        Voxels that a task measures. Decides memory and speed, never a number.
+    workers, scheduler, client, cluster, tls, memory_limit
+        Who does the work, as for `tlseg.segment`.
+    listener
+        Is told what is done.
+
+    Returns
+    -------
+    Measured
+        Columns and counts.
+
+    Raises
+    ------
+    LabelError
+        If the result is not finished, has no table, or cannot be written to.
+    MovieError
+        If there is no such image or channel, the image has other voxels or not all frames, or chunks are absent.
+    PlanError
+        If nobody could do the work as asked.
+    RunError
+        If the run fails, or another one writes to the result; the table is as it was.
+    """
+    request = MeasureRequest(
+        result=result, image=image, channels=channels, name=name, allow_missing=allow_missing, block=block
+    )
+    compute = Compute(
+        workers=workers,
+        scheduler=scheduler,
+        client=client,
+        cluster=cluster,
+        tls=tls,
+        device="cpu",
+        memory_limit=memory_limit,
+    )
+    return measure_request(request, compute, listener=listener)
+
+
+def measure_request(request: MeasureRequest, compute: Compute, *, listener: Listener = silent) -> Measured:
+    """Do what is asked for, where it is asked for; what is returned and raised is said by `measure_channels`."""
+    began = time.monotonic()
+    result = as_result(request.result, name=request.name)
+    asked = _check(result, request)
+    if not request.allow_missing:
+        check_chunks(asked.channels, asked.frames_with_nuclei)
+    check_free(folder_of(result))
+    try:
+        with open_pool(compute) as pool, locked(result) as lock:
+            result = open_result(result.path, name=result.name)  # nobody else writes it from here on
+            asked = _check(result, request)
+            block = request.block or block_for(
+                asked.labels, asked.channels[0], memory_bytes=compute.limited(pool.site("cpu")).memory_bytes
+            )
+            job = Measuring(asked.labels, asked.channels, asked.first, as_block(block))
+            values = _measure(job, asked.rows, pool, lock, Counters(listener))
+            return _publish(result, asked, values, lock, began=began)
+    except TakenError:
+        raise
+    except RunError as error:
+        raise RunError(str(error).replace(GOES_ON, AGAIN)) from error
+    except OSError as error:
+        raise RunError(
+            f"The table of {result.path} cannot be replaced ({error.strerror or one_line(error)}). Free space, or see to "
+            f"its permissions. {AGAIN}"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A request that can be met: labels, rows of their table, and channels that fit them."""
+
+    labels: MovieSource
+    rows: pd.DataFrame
+    channels: tuple[MovieSource, ...]
+    columns: tuple[tuple[str, str], ...]
+    first: int
+    note: str
+
+    @property
+    def frames_with_nuclei(self) -> list[int]:
+        """Frames of the image that the table has nuclei of."""
+        return [self.first + int(t) for t in self.rows["t"].unique() if 0 <= t < self.labels.n_frames]
+
+
+def _check(result: Result, request: MeasureRequest) -> _Asked:
+    """Raise where result, image and channels do not fit; reads no pixels."""
+    check_measurable(result)
+    if request.block is not None:
+        as_block(request.block)
+    labels = open_source(f"{result.path}/labels/{result.name}")
+    rows = read_table(result.path, result.name, columns=["t", "label"])
+    wanted = [request.channels] if isinstance(request.channels, int | str) else request.channels
+    chosen = choose_image(result, labels, image=request.image, wanted=wanted)
+    channels = chosen.channels(wanted)
+    keys = channel_keys(chosen.image.channel_names, where=chosen.image.url)
+    columns = tuple(columns_of(keys[channel.channel]) for channel in channels)
+    return _Asked(labels, rows, channels, columns, chosen.first, chosen.note)
+
+
+def _measure(job: Measuring, rows: pd.DataFrame, pool: Pool, lock: Lock, counters: Counters) -> RowValues:
+    values = RowValues.of(rows, channels=len(job.channels))
+    frames, voxels = range(job.labels.n_frames), math.prod(job.labels.shape)
+    counters.expect(Stage.MEASURE, len(frames) * len(job.grid), voxels=voxels)
+
+    def on_done(task: Task, finished: Finished) -> None:
+        counters.finished(task, finished, slots=pool.slots(task.needs))
+        lock.beat()
+
+    flows = measuring(job, frames, values.put)
+    drive(partial(next, flows, None), pool, open_flows=OPEN_FLOWS, on_done=on_done)
+    return values
+
+
+def _publish(result: Result, asked: _Asked, values: RowValues, lock: Lock, *, began: float) -> Measured:
+    """Replace the table, and say what is in it."""
+    columns = [column for pair in asked.columns for column in pair]
+    both = np.stack([values.mean, values.sum], axis=1).reshape(len(columns), -1)
+    lock.beat()
+    set_columns(Place(result.path), result.name, dict(zip(columns, both, strict=True)))
+    remember(result, asked.channels, asked.columns, range(asked.first, asked.first + asked.labels.n_frames))
+    means = columns[::2]
+    return Measured(
+        path=result.path,
+        name=result.name,
+        image=asked.channels[0].url,
+        first_frame=asked.first,
+        frames=asked.rows["t"].nunique(),
+        nuclei=len(asked.rows),
+        channels=tuple(channel.channel_names[channel.channel] for channel in asked.channels),
+        columns=tuple(columns),
+        without_pixels=values.lost,
+        without_value={mean: int(count) for mean, count in zip(means, values.unknown, strict=True) if count},
+        unlisted_labels=values.unlisted_labels,
+        unlisted_voxels=values.unlisted_voxels,
+        seconds=time.monotonic() - began,
+        notes=tuple(filter(None, (asked.note, *values.notes(means)))),
+    )

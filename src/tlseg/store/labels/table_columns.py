@@ -1,0 +1,91 @@
+"""Give a table columns that it did not have, or had with other values; everything else of it stays as it is, bit for bit.
+
+Rows, their order, other columns, data types and row groups are copied as they are stored. The table is replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlseg.errors import LabelError
+from tlseg.store.fs.location import one_line
+from tlseg.store.fs.place import Place
+from tlseg.store.labels.tables import FILE, create_table
+
+
+def set_columns(root: Place, name: str, columns: Mapping[str, NDArray[np.float64]]) -> None:
+    """Replace a table by one that has these columns too.
+
+    Columns of these names are replaced where they stand; others come last. Until the end readers see the old table, which
+    is still there if anything fails.
+
+    Parameters
+    ----------
+    root
+        OME-Zarr group.
+    name
+        Name of the table.
+    columns
+        One value for each row of the table, in its order; NaN where there is none.
+
+    Raises
+    ------
+    LabelError
+        If the table cannot be read, or has another number of rows.
+    """
+    import pyarrow as pa
+
+    file = _open(root, name)
+    rows = file.metadata.num_rows
+    wrong = {column: len(values) for column, values in columns.items() if len(values) != rows}
+    if wrong:
+        raise LabelError(
+            f"Table {name!r} of {root} has {rows} rows, and {max(wrong.values())} were measured: it was written anew in the "
+            "meantime. Start again."
+        )
+    try:
+        with create_table(root, name, overwrite=True) as writer:
+            start = 0
+            for part in _parts(file):
+                here = slice(start, start + part.num_rows)
+                writer.write_arrow(_with(part, {column: values[here] for column, values in columns.items()}))
+                start = here.stop
+    except pa.ArrowException as error:
+        raise _unreadable(root, name, error) from error
+
+
+def _parts(file: Any) -> Iterator[Any]:
+    """No rows, which say what columns there are, and then one row group after the other."""
+    yield file.schema_arrow.empty_table()
+    yield from (file.read_row_group(group) for group in range(file.num_row_groups))
+
+
+def _with(rows: Any, columns: Mapping[str, NDArray[np.float64]]) -> Any:
+    """Arrow rows with these columns."""
+    import pyarrow as pa
+
+    for column, values in columns.items():
+        field, found = pa.field(column, pa.float64()), pa.array(values, from_pandas=True)
+        place = rows.schema.get_field_index(column)
+        rows = rows.append_column(field, found) if place < 0 else rows.set_column(place, field, found)
+    return rows
+
+
+def _open(root: Place, name: str) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place = root / "tables" / name / FILE
+    try:
+        return pq.ParquetFile(io.BytesIO(place.read_bytes()) if place.remote else place.path)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(root, name, error) from error
+
+
+def _unreadable(root: Place, name: str, error: Exception) -> LabelError:
+    return LabelError(f"Table {name!r} of {root} cannot be read ({one_line(error)}). Write it again.")
