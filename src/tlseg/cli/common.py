@@ -34,10 +34,10 @@ def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
         except OSError as error:
             # Whatever a disk or network may refuse at any moment; what needs more words is a `TlsegError`.
             where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"Error: {where}{error.strerror or one_line(error)}. Start again when that is mended.", err=True)
+            click.echo(f"Error: {where}{error.strerror or one_line(error)}. Fix this, then start again.", err=True)
             sys.exit(RunError.exit_code)
         except MemoryError as error:
-            click.echo(f"Error: Memory is used up ({one_line(error)}). Ask for less at once.", err=True)
+            click.echo(f"Error: Out of memory ({one_line(error)}). Process less at once.", err=True)
             sys.exit(RunError.exit_code)
 
     return wrapped
@@ -51,7 +51,7 @@ def goes_on_when_stopped(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except KeyboardInterrupt:
-            click.echo("\nStopped. The same command goes on from here.", err=True)
+            click.echo("\nStopped. Run the same command again to continue from here.", err=True)
             sys.exit(RunError.exit_code)
 
     return wrapped
@@ -75,7 +75,7 @@ def say_motherless(tracks: int, motherless: int, *, at_edge: int = 0, more: str 
     if motherless - at_edge > MANY_MOTHERLESS * tracks:
         edge = f" ({at_edge} of them at the frame's edge)" if at_edge else ""
         click.echo(
-            f"{motherless} of {tracks} tracks begin in mid-movie without a mother{edge}: frames may be too far apart in "
+            f"{motherless} of {tracks} tracks begin mid-movie without a mother{edge}: frames may be too far apart in "
             f"time{more}."
         )
 
@@ -151,7 +151,7 @@ class LocalPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse the text."""
         if "://" in str(value):
-            self.fail(f"{value!r} is a URL; give a path of this machine", param, ctx)
+            self.fail(f"{value!r} is a URL; give a local path", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -216,5 +216,5 @@ missing_option = click.option(
     "allow_missing",
     cls=Spelled,
     is_flag=True,
-    help="Read chunks that are absent as their fill value.",
+    help="Read missing chunks as the fill value.",
 )

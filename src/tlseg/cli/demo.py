@@ -86,7 +86,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
         f"Picture: {picture}\n"
         f"Report:  {report.path} (open it in a browser)\n"
         f"Result:  {result} (OME-Zarr 0.5: image, labels/nuclei, tables/nuclei, tracks.geff)\n"
-        "To look at it, in your browser, or in napari:\n"
+        "To view it in your browser or in napari:\n"
         f"  {install_command('view')} && {tlseg} view {result}\n"
         f"  {install_command('napari')} && {tlseg} view {result} --viewer napari\n"
         "To score it:\n"
@@ -103,7 +103,7 @@ def check_folder(folder: Path) -> None:
     for part in (whole, *whole.parents):
         if is_zarr(part):
             raise MovieError(
-                f"{part} is a Zarr group, to which nothing is added by a demo. Choose another folder; to segment a movie: "
+                f"{part} is a Zarr group, and the demo adds nothing to one. Choose another folder; to segment a movie: "
                 f"tlseg segment {part}"
             )
 
@@ -115,7 +115,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MovieError(f"{folder} cannot be made ({error.strerror}). Choose another folder.") from error
+        raise MovieError(f"{folder} cannot be created ({error.strerror}). Choose another folder.") from error
 
 
 def check_movie(movie: Path) -> None:
