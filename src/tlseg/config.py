@@ -89,7 +89,7 @@ def _sides(frames: Any) -> tuple[Any, Any]:
         return int(first) if first else None, int(stop) if stop else None
     if isinstance(frames, range | slice):
         if frames.step not in (None, 1):
-            raise MovieError(f"Frames go one by one; got a step of {frames.step}.")
+            raise MovieError(f"Frames are taken one by one; got a step of {frames.step}.")
         return frames.start, frames.stop
     return frames if isinstance(frames, tuple) and len(frames) == 2 else (0, 0)
 

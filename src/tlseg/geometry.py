@@ -53,7 +53,7 @@ def as_block(given: Sequence[int]) -> Shape:
     """
     if not three(whole(1)).holds(given):
         raise PlanError(
-            f"The block {given!r} is no (z, y, x). Expected three whole numbers of voxels, each at least 1, such as "
+            f"{given!r} is not a valid block. Expected three whole numbers of voxels (z, y, x), each at least 1, such as "
             "(64, 256, 256)."
         )
     return _three(tuple(int(n) for n in given))

@@ -183,8 +183,8 @@ def make_plan(
     )
     if memory > limit_bytes:
         raise PlanError(
-            f"A worker would need about {sized(memory)} and may use {sized(limit_bytes)}. Use smaller blocks (--block, now "
-            f"{','.join(map(str, block))}) or fewer workers."
+            f"A worker would need about {sized(memory)} but may use only {sized(limit_bytes)}. Use smaller blocks (--block, "
+            f"now {','.join(map(str, block))}) or fewer workers."
         )
     return plan
 

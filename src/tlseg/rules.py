@@ -27,7 +27,7 @@ class Rule:
     def check(self, name: str, value: Any, *, error: type[TlsegError] = ModelError) -> None:
         """Raise `error` with the name of the field, its value and what was expected."""
         if not self.holds(value):
-            raise error(f"{name} is {_short(value)}; expected is {self.expected}.")
+            raise error(f"{name} is {_short(value)}; expected {self.expected}.")
 
 
 def check_fields(settings: object, rules: Mapping[str, Rule], *, error: type[TlsegError]) -> None:
@@ -99,14 +99,14 @@ def rising(rule: Rule) -> Rule:
     def holds(values: Any) -> bool:
         return _is_list(values) and len(values) == 2 and all(rule.holds(v) for v in values) and values[0] <= values[1]
 
-    return Rule(holds, f"two, the smaller one first, each {rule.expected}")
+    return Rule(holds, f"two values, the smaller first, each {rule.expected}")
 
 
 def two(rule: Rule) -> Rule:
     """Two values, each as the rule says."""
     return Rule(
         lambda v: _is_list(v) and len(v) == 2 and all(rule.holds(one) for one in v),
-        f"two, each {rule.expected}",
+        f"two values, each {rule.expected}",
     )
 
 
@@ -121,19 +121,17 @@ def three(rule: Rule) -> Rule:
 
 def text() -> Rule:
     """Any text."""
-    return Rule(lambda v: isinstance(v, str), "a text")
+    return Rule(lambda v: isinstance(v, str), "a string")
 
 
 def file_name() -> Rule:
     """A file in the same folder, or "" where there is none: no path that leads elsewhere."""
-    return Rule(
-        lambda v: isinstance(v, str) and v not in (".", "..") and not set(v) & set("/\\\0"), "the name of a file"
-    )
+    return Rule(lambda v: isinstance(v, str) and v not in (".", "..") and not set(v) & set("/\\\0"), "a file name")
 
 
 def mapping() -> Rule:
     """Names and what they stand for."""
-    return Rule(lambda v: isinstance(v, Mapping) and all(isinstance(k, str) for k in v), "an object with names")
+    return Rule(lambda v: isinstance(v, Mapping) and all(isinstance(k, str) for k in v), "an object with named values")
 
 
 def _is_number(value: Any) -> bool:

@@ -302,7 +302,7 @@ CALLS: list[tuple[str, Callable[[Path], None], list[str], str]] = [
         "workers and scheduler",
         as_is,
         ["--workers", "2", "--scheduler", "tcp://127.0.0.1:9"],
-        "--workers and --scheduler",
+        "--workers, --scheduler",
     ),
     ("channel", as_is, ["--channel", "blue"], "channel 'blue' was asked for"),
     ("channel number", as_is, ["--channel", "3"], "channel '3' was asked for"),

@@ -183,7 +183,9 @@ def test_a_region_that_kills_its_workers_is_named_and_no_other(processes: Client
 
     with pytest.raises(RunError) as caught:
         all_of(ClientPool(processes), tasks_of(deadly, 12))
-    assert str(caught.value).startswith("Stage flood ended 2 workers on frame 3, region 7: most often memory was short")
+    assert str(caught.value).startswith(
+        "Stage flood killed 2 workers on frame 3, region 7, most likely for lack of memory"
+    )
     assert "\n" not in str(caught.value)
 
 

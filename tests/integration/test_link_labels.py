@@ -450,7 +450,7 @@ def test_input_that_cannot_be_linked_stops_before_any_work(given: Path, tmp_path
     assert not out.exists()
 
 
-@pytest.mark.parametrize(("value", "words"), [(-1, "from -1 to"), (2**33, "number them anew"), (0.5, "not whole")])
+@pytest.mark.parametrize(("value", "words"), [(-1, "from -1 to"), (2**33, "renumber them"), (0.5, "not whole")])
 def test_values_that_are_no_labels_are_named(tmp_path: Path, value: float, words: str) -> None:
     movie = truth().astype(np.float64 if isinstance(value, float) else np.int64)
     movie[2, 0, 0, 0] = value

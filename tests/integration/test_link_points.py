@@ -186,7 +186,7 @@ def test_a_table_of_tlseg_is_read_in_its_micrometres(tmp_path: Path) -> None:
 
 def test_voxels_for_napari_are_not_taken_for_micrometres(tmp_path: Path) -> None:
     rows = points().rename(columns={"true": "track_id"}).assign(parent=0, lineage=1)[napari_columns(is_2d=False)]
-    with pytest.raises(LabelError, match="places are voxels"):
+    with pytest.raises(LabelError, match="positions in voxels"):
         link_points(write(tmp_path, rows), out=tmp_path / "out")
 
 
@@ -217,7 +217,7 @@ def test_command_line(tmp_path: Path) -> None:
     assert "link: 3/3" in said.stderr
     assert "12 tracks" in cli(path, "--out", tmp_path / "b").stdout
     for arguments, words in [
-        (["--spacing", "1,1,1", "--out", tmp_path / "c"], "--spacing is for label movies"),
+        (["--spacing", "1,1,1", "--out", tmp_path / "c"], "--spacing can only be used with label movies"),
         ([], "--out FOLDER"),
         (["--out", tmp_path / "out"], "--overwrite"),
     ]:
@@ -233,7 +233,7 @@ def test_frames_too_far_apart_are_said(tmp_path: Path) -> None:
     anywhere = np.random.default_rng(0).uniform(0, 5000, (len(known), 3))
     known[["z", "y", "x"]] = anywhere
     said = cli(write(tmp_path, known.assign(volume=500.0)), "--out", tmp_path / "far")
-    assert "tracks begin in mid-movie without a mother: frames may be too far apart in time." in said.stdout
+    assert "tracks begin mid-movie without a mother: frames may be too far apart in time." in said.stdout
 
 
 def test_a_cycle_given_as_a_time_needs_the_interval(tmp_path: Path) -> None:

@@ -321,7 +321,7 @@ def test_a_movie_converted_into_a_store_is_that_on_disk(
     with pytest.raises(MovieError, match="can only be read"):
         convert([MOVIE], "http://127.0.0.1:1/new.ome.zarr")
     place_of(f"s3://{BUCKET}/other.zarr/notes.txt").write(b"mine")
-    with pytest.raises(MovieError, match="no OME-Zarr"):
+    with pytest.raises(MovieError, match="not an OME-Zarr"):
         convert([MOVIE], f"s3://{BUCKET}/other.zarr", overwrite=True)
     assert convert([MOVIE], there, overwrite=True).levels == len(open_source(there).level_shapes)
 

@@ -252,7 +252,7 @@ def test_only_reports_are_replaced(segmented: tuple[Path, Summary], tmp_path: Pa
     page.write_text("<!doctype html><title>mine</title>")
     refused = call("report", result, "--out", page)
     assert refused.exit_code == 2
-    assert "page.html exists and is no report of tlseg" in refused.stderr
+    assert "page.html exists and is not a tlseg report" in refused.stderr
     assert "mine" in page.read_text()
     page.unlink()
     for _ in range(2):

@@ -463,7 +463,7 @@ def test_what_a_power_cut_took_is_done_again(unfinished: Path, lost: str) -> Non
     file = next((out / "tlseg/nuclei/scratch").rglob(lost))
     file.write_bytes(bytes(file.stat().st_size))
     with pytest.raises(
-        LostWorkError, match=r"damaged or gone\. The same command goes on and does frame 0 again"
+        LostWorkError, match=r"damaged or missing\. Run the same command again to redo frame 0"
     ) as caught:
         run(movie, model, out=out)
     assert str(file).startswith(str(caught.value).split(",")[0])

@@ -220,7 +220,7 @@ def test_a_scheduler_without_workers(base: Path, tmp_path: Path) -> None:
 
 def test_one_place_to_run_only(base: Path, tmp_path: Path) -> None:
     before = tree(tmp_path)
-    with pytest.raises(PlanError, match="--workers and --scheduler"):
+    with pytest.raises(PlanError, match="--workers, --scheduler"):
         run(
             base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", workers=1, scheduler="tcp://127.0.0.1:9"
         )

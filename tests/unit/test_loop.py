@@ -271,7 +271,7 @@ def test_a_checkpoint_of_an_earlier_version_is_not_resumed(pairs: list[Pair], tm
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"text"])
 def test_a_damaged_checkpoint_is_named(pairs: list[Pair], tmp_path: Path, content: bytes) -> None:
     (tmp_path / "last.pt").write_bytes(content)
-    with pytest.raises(TrainingError, match=r"last\.pt is damaged, .*Delete it to begin again"):
+    with pytest.raises(TrainingError, match=r"last\.pt is damaged, .*Delete it to start over"):
         run(pairs, tmp_path)
     torch.save({"format": trainee.FORMAT, "settings": {}}, tmp_path / "last.pt")
     with pytest.raises(TrainingError, match=r"last\.pt is damaged"):
@@ -322,7 +322,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full)
-        with pytest.raises(RunError, match=r"\.pt cannot be written .*Free space; the same command goes on"):
+        with pytest.raises(RunError, match=r"\.pt cannot be written .*Free space, then run the same command again"):
             run(pairs, tmp_path)
     assert not list(tmp_path.glob("*.part"))
     assert state(tmp_path / "last.pt")["step"] == 4

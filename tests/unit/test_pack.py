@@ -88,12 +88,12 @@ def test_the_width_of_ndn_may_be_said_and_is_known(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"name": "other"}, "sets name, which follows"),
-        ({"networks": {}}, "sets networks, which follows"),
-        ({"nsn": "x"}, "'nsn', which is no field of model.json"),
+        ({"name": "other"}, "sets name, which the command"),
+        ({"networks": {}}, "sets networks, which the command"),
+        ({"nsn": "x"}, "'nsn', which is not a field of model.json"),
         ([1], "holds a value of type list"),
         (3, "holds a value of type int"),
-        ({"region_threshold": 7}, "region_threshold is 7; expected is a number from 0 to 1"),
+        ({"region_threshold": 7}, "region_threshold is 7; expected a number from 0 to 1"),
     ],
 )
 def test_settings_that_are_none_are_named(folder: Path, settings: object, said: str) -> None:

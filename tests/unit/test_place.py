@@ -203,7 +203,7 @@ def test_options_by_protocol() -> None:
         "gs": {"project": "mine"},
     }
     for text in ("endpoint_url", "=x", "s3.=x"):
-        with pytest.raises(PlanError, match="no storage option"):
+        with pytest.raises(PlanError, match="not a storage option"):
             parse_options([text])
 
 

@@ -224,7 +224,7 @@ def _spacing(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> Spacing
     spacing = truth.spacing_um or result.spacing_um
     if spacing is None:
         notes.append(
-            "Neither side says its voxel spacing, so detection by distance was left out. Give --spacing Z,Y,X."
+            "Neither side gives its voxel spacing, so detection by distance was left out. Give it with --spacing Z,Y,X."
         )
     elif truth.spacing_um and result.spacing_um and not np.allclose(truth.spacing_um, result.spacing_um, rtol=0.01):
         notes.append(
@@ -249,8 +249,8 @@ def _are_tracked(
     silent = [side for side, m in (("result", result), ("truth", truth)) if m.track_file is None and m.geff is None]
     if silent and wanted == "auto":
         notes.append(
-            f"Tracks were not compared: no track file or graph with the {' and the '.join(silent)}. If its labels are "
-            "track numbers, ask with --tracking."
+            f"Tracks were not compared: no track file or graph with the {' and the '.join(silent)}. If the labels are track "
+            "numbers, use --tracking."
         )
         return False
     return True

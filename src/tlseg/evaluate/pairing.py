@@ -69,7 +69,7 @@ def _numbered_by_name(result: LabelMovie, truth: LabelMovie, notes: list[str]) -
     if not set(numbers) <= set(result.movie_frames or result.frames):
         return result, truth
     notes.append(
-        f"The truth is taken for {_listed(numbers)} by its file names ({truth.files.names[0]}), counted from 0."
+        f"The truth is taken to be {_listed(numbers)}, from its file names ({truth.files.names[0]}), counted from 0."
     )
     return result, replace(truth.numbered_as(numbers), numbered=True)
 
@@ -139,8 +139,8 @@ def _naming(truth: LabelMovie) -> str:
     if truth.numbered or truth.track_file is not None:
         return ""
     return (
-        " Truth of some frames is known by the number of each in its file's name, counted from 0, such as t010.tif or "
-        "man_seg010.tif."
+        " If the truth covers only some frames, each file name must end in its frame's number, counted from 0, such as "
+        "t010.tif or man_seg010.tif."
     )
 
 

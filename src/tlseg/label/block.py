@@ -231,9 +231,9 @@ def _at_most(voxels: int, read: ReadMaps, *, core: Box) -> ReadMaps:
     def checked(crop: Box) -> tuple[Map, Map]:
         if crop.size > voxels:
             raise RunError(
-                f"The block at {core.start} needs {crop.shape} voxels at once, more than memory allows ({voxels}): "
-                "foreground hangs together over a distance that holds no seed, or is as thick. Check the region "
-                "threshold, or allow more memory."
+                f"The block at {core.start} needs {crop.shape} voxels at once, more than memory allows ({voxels}): its "
+                "foreground is connected over a long distance without a seed, or is very thick. Check the region threshold, "
+                "or allow more memory."
             )
         return read(crop)
 

@@ -105,9 +105,9 @@ class LinkSettings:
             return self
         if interval_s is None:
             raise LabelError(
-                "The shortest cell cycle was given as a time, and the movie does not say how many seconds lie between "
-                "frames. Give it in frames, or the interval when converting (tlseg convert --interval) or linking "
-                "(tlseg link --interval)."
+                "The shortest cell cycle was given as a time, but the movie does not say how many seconds lie between "
+                "frames. Give it in frames, or the interval when converting (tlseg convert --interval) or linking (tlseg "
+                "link --interval)."
             )
         # A cycle of exactly n frames must not become n + 1 by rounding.
         frames = max(1, math.ceil(self.min_cycle_s / interval_s - 1e-9))

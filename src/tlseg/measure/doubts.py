@@ -57,13 +57,13 @@ def doubts(
     if fallback >= LEAST_FALLBACK and fallback > MOST_FALLBACK * instances:
         found.append(
             f"{fallback:,} of {instances:,} instances have no detected centre: most may be noise, or the channel or the "
-            "model may be the wrong one. Look at the picture before the numbers."
+            "model may be the wrong one. Look at the picture before using the numbers."
         )
     if median_um and learned_um and not 1 / MOST_OFF <= median_um / learned_um <= MOST_OFF:
         factor = median_um / learned_um
         found.append(
-            f"The median instance is {median_um:.2g} um wide, and nuclei are about {learned_um:.3g} um wide to the model "
-            f"{model!r}. If the voxel spacing is right, fit the model: tlseg models rescale {model} --factor {factor:.2g} "
-            "--out FOLDER, then segment with --model FOLDER."
+            f"The median instance is {median_um:.2g} um wide, but nuclei are about {learned_um:.3g} um wide to the model "
+            f"{model!r}. If the voxel spacing is right, rescale the model: tlseg models rescale {model} --factor "
+            f"{factor:.2g} --out FOLDER, then segment with --model FOLDER."
         )
     return found

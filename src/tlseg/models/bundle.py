@@ -166,7 +166,7 @@ class ModelSpec:
             one_of(FORMAT).check("format", known.pop("format", None))
             unknown = sorted(known.keys() - RULES.keys())
             if unknown:
-                raise ModelError(f"{unknown[0]!r} is no field of a model.")
+                raise ModelError(f"{unknown[0]!r} is not a field of a model.")
             for name in known:
                 RULES[name].check(name, known[name])
             known["networks"] = {role: _network(role, network) for role, network in known["networks"].items()}
@@ -218,7 +218,7 @@ def load_model(name: str | Path = DEFAULT) -> Model:
     """
     if not isinstance(name, str | Path):
         raise ModelError(
-            f"{name!r} is no model. Expected the name of a bundled one or a folder. See: tlseg models list"
+            f"{name!r} is not a model. Expected the name of a bundled model or a folder. See: tlseg models list"
         )
     folder = Path(name)
     if not (folder / "model.json").is_file():
@@ -238,7 +238,7 @@ def load_model(name: str | Path = DEFAULT) -> Model:
     for role in sorted(spec.networks):
         weights = folder / spec.networks[role].file
         if not weights.is_file():
-            raise ModelError(f"{path} names the weights {weights.name}, and that file is missing.")
+            raise ModelError(f"{path} names the weights {weights.name}, but that file is missing.")
         digest.update(weights.read_bytes())
     return Model(spec, folder, digest.hexdigest())
 
@@ -291,7 +291,7 @@ def writing_model(folder: Path, spec: ModelSpec) -> Iterator[Path]:
         part.mkdir(parents=True)
     except OSError as error:
         raise ModelError(
-            f"{folder} cannot be written ({error.strerror or error}). Choose another folder, or see to its permissions."
+            f"{folder} cannot be written ({error.strerror or error}). Choose another folder, or fix its permissions."
         ) from error
     try:
         yield part

@@ -56,4 +56,4 @@ def save_derived(folder: Path, model: Model, spec: ModelSpec) -> Model:
 def check_new(folder: Path) -> None:
     """Raise `ModelError` where something is in the folder that a model is to be written to."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ModelError(f"{folder} is there already. A model is written to a new folder; choose another.")
+        raise ModelError(f"{folder} already exists. A model is written to a new folder; choose another.")

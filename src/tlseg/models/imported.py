@@ -107,8 +107,8 @@ def architecture_of(arrays: Mapping[str, NDArray[np.float32]], *, where: str) ->
     first = arrays.get("c0.weight")
     if first is None or len(downward) % 2:
         raise ModelError(
-            f"{where} holds {len(arrays)} arrays, first {sorted(arrays)[:3]}; a QCANet network with layers c0, c1, ... in "
-            "pairs was expected."
+            f"{where} holds {len(arrays)} arrays, first {sorted(arrays)[:3]}; expected a QCANet network with layers c0, c1, "
+            "... in pairs."
         )
     if first.ndim != 5:
         raise ModelError(
@@ -177,7 +177,7 @@ def _check(arrays: Mapping[str, NDArray[np.float32]], config: UNetConfig, where:
         raise ModelError(f"{where} looks like {described} but lacks {len(missing)} arrays, first {missing[0]}.")
     extra = sorted(arrays.keys() - expected.keys())
     if extra:
-        raise ModelError(f"{where} looks like {described} but holds {len(extra)} arrays more, first {extra[0]}.")
+        raise ModelError(f"{where} looks like {described} but holds {len(extra)} extra arrays, first {extra[0]}.")
     for name, shape in expected.items():
         if arrays[name].shape != shape:
             raise ModelError(f"{where}: {name} is {arrays[name].shape}; {described} has {shape} there.")

@@ -66,12 +66,12 @@ def pack(
     scaled = {role: checkpoint.facts["scaling"] for role, checkpoint in checkpoints.items()}
     if len(grids) > 1:
         raise ModelError(
-            f"{nsn} and {ndn} learned at different voxel spacings, {sorted(grids)} um; a model has one. Train both with the "
-            "same --grid."
+            f"{nsn} and {ndn} learned at different voxel spacings, {sorted(grids)} um; a model has only one. Train both "
+            "with the same --grid."
         )
     if ndn is not None and scaled["nsn"] != scaled["ndn"]:
         raise ModelError(
-            f"{nsn} learned intensities scaled by {scaled['nsn']}, {ndn} by {scaled['ndn']}; a model scales a frame once. "
+            f"{nsn} learned intensities scaled by {scaled['nsn']}, {ndn} by {scaled['ndn']}; a model has only one scaling. "
             "Train both with the same --scaling."
         )
     settings.setdefault("scaling", scaled["nsn"])
@@ -92,14 +92,14 @@ def check_settings(settings: Any, *, where: str) -> None:
     """Raise `ModelError` where these are no further fields of `model.json`; `where` names the file."""
     if not isinstance(settings, Mapping):
         raise ModelError(
-            f"{where} holds a value of type {type(settings).__name__}; an object with fields of model.json was expected."
+            f"{where} holds a value of type {type(settings).__name__}; expected an object with fields of model.json."
         )
     for name, value in settings.items():
         if name in OWN_FIELDS:
-            raise ModelError(f"{where} sets {name}, which follows from the command itself. Leave it out.")
+            raise ModelError(f"{where} sets {name}, which the command itself determines. Leave it out.")
         if name not in RULES:
             known = ", ".join(rule for rule in RULES if rule not in OWN_FIELDS)
-            raise ModelError(f"{where} sets {name!r}, which is no field of model.json. There are {known}.")
+            raise ModelError(f"{where} sets {name!r}, which is not a field of model.json. The fields are {known}.")
         RULES[name].check(f"{where}: {name}", value)
 
 
@@ -118,6 +118,6 @@ def _check_network(role: Role, path: Path, checkpoint: Checkpoint) -> None:
         network.load_state_dict(checkpoint.weights, assign=True)
     except RuntimeError as error:
         raise ModelError(
-            f"The weights in {path} are not those of the network it describes, of {architecture.levels} levels, base "
-            f"{architecture.base} and kernel {architecture.kernel}. It is damaged; take another checkpoint of the training."
+            f"The weights in {path} do not fit the network it describes, with {architecture.levels} levels, base "
+            f"{architecture.base} and kernel {architecture.kernel}. It is damaged; use another checkpoint of the training."
         ) from error

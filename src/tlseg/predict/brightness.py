@@ -103,8 +103,8 @@ def measure_brightness(
         scaled = found.normalise(np.array([low, most]))
     if not np.isfinite(scaled).all():
         raise MovieError(
-            f"Frame {frame} is as good as constant: from {low:g} to {high:g} there is too little contrast for 32-bit "
-            f"numbers. Multiply its grey values, or leave the frame empty with --skip-frames {frame}."
+            f"Frame {frame} is almost constant: from {low:g} to {high:g} there is too little contrast for 32-bit numbers. "
+            f"Scale up its grey values, or leave the frame empty with --skip-frames {frame}."
         )
     return found
 

@@ -73,7 +73,7 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range, 
             table,
             "repaired",
             "Repaired instances",
-            "Merged or cut in their frame, put right with what the frames before and after show.",
+            "Merged or cut in their frame, corrected using the frames before and after.",
         ),
         _jumps(table, tracks),
         _gaps(table, first_frame),
@@ -94,8 +94,8 @@ def _links(table: pd.DataFrame, edges: pd.DataFrame, first_frame: int) -> Listin
     return Listing(
         "links",
         "Least confident links",
-        f"Joins between frames of confidence below {DOUBTFUL:g}, least confident first: a swap of two nuclei is most likely "
-        "here. The position is that of the earlier nucleus.",
+        f"Links between frames with a confidence below {DOUBTFUL:g}, least confident first: a swap of two nuclei is most "
+        "likely here. The position is that of the earlier nucleus.",
         len(doubtful),
         rows,
         {"becomes": "becomes", "kind": "kind", "sure": "confidence"},
@@ -117,8 +117,8 @@ def _divisions(table: pd.DataFrame, tracks: pd.DataFrame, edges: pd.DataFrame | 
     return Listing(
         "divisions",
         "Divisions",
-        f"All of them{order}. The frame is the first of the daughters, the track their mother's; the position is the "
-        "middle between them. With times, as CSV: tlseg export --format criteria.",
+        f"All of them{order}. The frame is the daughters' first, the track is their mother's, and the position is midway "
+        "between them. With times, as CSV: tlseg export --format criteria.",
         len(rows),
         rows.head(MOST_DIVISIONS),
         shown,
@@ -127,10 +127,10 @@ def _divisions(table: pd.DataFrame, tracks: pd.DataFrame, edges: pd.DataFrame | 
 
 def _jumps(table: pd.DataFrame, tracks: pd.DataFrame) -> Listing:
     """Nuclei whose volume jumps from one frame to the next, the largest jumps first; divisions and the edge apart."""
-    title = "Jumps of volume"
+    title = "Volume jumps"
     about = (
-        f"Nuclei more than {JUMP:g} times as large or small as in the frame before, not at the frame's edge and not around "
-        "a division: two may be one here, or one is cut, or it is another nucleus."
+        f"Nuclei that became more than {JUMP:g} times larger or smaller since the frame before, not at the frame's edge and "
+        "not around a division: two may be merged here, or one is cut, or it is another nucleus."
     )
     if "volume_um3" not in table.columns:
         return Listing("jumps", title, about, 0, table.head(0), {})
@@ -163,7 +163,7 @@ def _gaps(table: pd.DataFrame, first_frame: int) -> Listing:
     return Listing(
         "gaps",
         "Gaps",
-        "Frames in which a track was not seen; the position is the last before.",
+        "Frames in which a track was not seen; the position is the last one before the gap.",
         len(found),
         rows,
         {"missed": "missing frames"},
@@ -179,10 +179,10 @@ def _loose(table: pd.DataFrame, frames: range) -> Listing:
     found = found.sort_values(["t", "track", "what"], ignore_index=True)
     return Listing(
         "loose",
-        "Tracks that come from nowhere or go nowhere",
+        "Tracks with an unexplained beginning or end",
         "They begin without a mother after the first frame, or end without daughters before the last: a division or a link "
-        "was missed, or the nucleus died, or is none. Those at the frame's edge, who may have come or gone over it, are not "
-        "listed.",
+        "was missed, the nucleus died, or it is not a nucleus. Those at the frame's edge, which may have entered or left "
+        "there, are not listed.",
         len(found),
         _with_volume(found.head(MOST_ROWS)),
         {"what": "here it", **_volume_column(table)},
@@ -199,7 +199,7 @@ def _edge(table: pd.DataFrame) -> Listing:
     return Listing(
         "edge",
         "Tracks cut by the frame's edge",
-        f"Their volumes are too small and their shapes not whole; {len(cut):,} instance{'' if len(cut) == 1 else 's'}. The "
+        f"Their volumes are too small and their shapes incomplete; {len(cut):,} instance{'' if len(cut) == 1 else 's'}. The "
         "first frame of each is shown.",
         len(first),
         rows,

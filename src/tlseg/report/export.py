@@ -50,7 +50,7 @@ def export(
         If the disk does not take what is written.
     """
     if format not in FORMATS:
-        raise LabelError(f"{format!r} is no format of export. Expected one of {', '.join(FORMATS)}.")
+        raise LabelError(f"{format!r} is not an export format. Expected one of {', '.join(FORMATS)}.")
     if format != "criteria":
         return export_stored(result, format, out=out, name=name, overwrite=overwrite, progress=progress)
     done = write_criteria(result, name=name, out=out, overwrite=overwrite, progress=progress)

@@ -109,8 +109,8 @@ class Facts:
     def repaired_how(self) -> str:
         """What repair did, in few words."""
         if not any(self.repairs.values()):
-            return "merged or cut, put right"
-        return f"{self.repairs.get('merged', 0):,} labels taken apart, {self.repairs.get('cut', 0):,} joined"
+            return "merged or cut, corrected"
+        return f"{self.repairs.get('merged', 0):,} labels split, {self.repairs.get('cut', 0):,} joined"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -14,9 +14,9 @@ from tlseg.measure.history import of_known_generation
 from tlseg.report.timing import Clock
 
 ABOUT = (
-    "Mean ± standard deviation of the sample. A cycle is complete where a track begins and ends with a division; the "
-    "deviation of the times of division is the generation's synchrony, 0 when all divide in one frame. The same as CSV: "
-    "tlseg export --format criteria."
+    "Mean ± sample standard deviation. A cycle is complete where a track begins and ends with a division; the deviation of "
+    "the times of division is the generation's synchrony, 0 when all divide in one frame. As CSV: tlseg export --format "
+    "criteria."
 )
 
 

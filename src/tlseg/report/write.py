@@ -118,7 +118,7 @@ def _target(result: Result, out: str | Path | None) -> Path | Place:
     if target.is_dir():
         raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
     if out is not None and target.exists() and not _is_report(chosen):
-        raise LabelError(f"{target} exists and is no report of tlseg, so it is not replaced. Choose another --out.")
+        raise LabelError(f"{target} exists and is not a tlseg report, so it is not replaced. Choose another --out.")
     return target
 
 
@@ -198,7 +198,7 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
     return [
         Panel(
             "Volume by generation",
-            "Generation 0 are the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames."
+            "Generation 0 is the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames."
             + about_unknown(tracks),
             charts.volume_by_generation(known(table), rows),
             "The table has no volumes of nuclei whose generation is known.",

@@ -49,8 +49,8 @@ def check_audit(audit: Mapping[str, Any], *, method: Method) -> None:
     """
     if method == "qcanet" and not audit["blocks"]:
         raise RunError(
-            "The seam audit certified no block of a run that floods them, so nothing says that labels do not depend on how "
-            "the work was cut. This is a defect in tlseg; nothing was published. Please report it with audit.json."
+            "The seam audit certified no block, although the run floods blocks, so nothing shows that labels do not depend "
+            "on how the work was cut. This is a defect in tlseg; nothing was published. Please report it with audit.json."
         )
     wrong, compared = audit["face_voxels_that_disagree"], audit["face_voxels_compared"]
     if wrong:

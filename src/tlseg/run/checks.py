@@ -53,7 +53,7 @@ def destination(source: MovieSource, out: str | Path | None, *, for_planning: bo
     if here == movie:
         raise LabelError(f"--out is the movie itself. {_instead(root)}")
     if here.startswith(f"{movie}/"):
-        raise LabelError(f"--out {root} lies inside the movie. Write beside it, or leave --out away.")
+        raise LabelError(f"--out {root} lies inside the movie. Write beside it, or omit --out.")
     _check_group(root)
     return root
 
@@ -82,8 +82,8 @@ def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
     z, y, x = source.spacing_um
     raise MovieError(
         f"{source.url}: with a spacing of {z:g}, {y:g}, {x:g} um (z, y, x), {found}, which is about "
-        f"{nucleus_um(spec.spacing_um):.3g} um wide to the model {spec.name!r}. It may have been given in {meant}; put it "
-        f"right with: tlseg convert {Path(source.url).name} OUT.ome.zarr --spacing Z,Y,X (micrometres). For nuclei of "
+        f"{nucleus_um(spec.spacing_um):.3g} um wide to the model {spec.name!r}. The spacing may have been given in {meant}; "
+        f"correct it with: tlseg convert {Path(source.url).name} OUT.ome.zarr --spacing Z,Y,X (micrometres). For nuclei of "
         "another size: tlseg models rescale"
     )
 
@@ -106,13 +106,13 @@ def check_scratch(root: Place, scratch: str | Path | None, *, movie: str, elsewh
         _check_scratch_folder(str(scratch), movie)
     if root.remote and scratch is None and elsewhere:
         raise PlanError(
-            f"{root} is an object store, where working files cannot lie, and workers may run on other machines. Name a "
-            "folder that all of them see with --scratch DIR."
+            f"{root} is an object store, which cannot hold working files, and workers may run on other machines. Name a "
+            "folder that all of them can see with --scratch DIR."
         )
 
 
 def _check_scratch_folder(scratch: str, movie: str) -> None:
-    expected = "Expected a folder of this machine that all workers see."
+    expected = "Expected a local folder that all workers can see."
     if not scratch or is_url(scratch):
         raise PlanError(f"--scratch is {scratch!r}. {expected}")
     here, whole = real(scratch), real(movie)
@@ -128,7 +128,7 @@ def _check_scratch_folder(scratch: str, movie: str) -> None:
 def _instead(root: Place) -> str:
     if root.remote:
         return "Pixels in an object store are not touched; write beside the movie."
-    return f"Leave --out away to add labels to {root}."
+    return f"Omit --out to add labels to {root}."
 
 
 def _check_group(root: Place) -> None:
@@ -139,7 +139,9 @@ def _check_group(root: Place) -> None:
         except TlsegError:
             raise
         except Exception as error:  # every store has errors of its own
-            raise LabelError(f"{root} cannot be reached ({one_line(error)}). Check address and access.") from error
+            raise LabelError(
+                f"{root} cannot be reached ({one_line(error)}). Check the address and your access."
+            ) from error
         return
     if root.exists() and not root.is_dir():
         raise LabelError(f"{root} is a file. Expected an OME-Zarr 0.5 group or a new path.")

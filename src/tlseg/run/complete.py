@@ -63,8 +63,8 @@ def finished_run(
         first or frame_statistics(checked.source, checked.spec, checked.frames[0], skip=checked.skip)
     ):
         raise LabelError(
-            f"{checked.root} already has labels {checked.name!r}, and the pixels of {checked.source.url} are not "
-            "those they were made of. Use --overwrite to replace them, or another --name."
+            f"{checked.root} already has labels {checked.name!r}, but the pixels of {checked.source.url} are not those they "
+            "were made from. Use --overwrite to replace them, or another --name."
         )
     return record if not checked.image or checked.copied_image.is_whole() else None
 

@@ -65,8 +65,8 @@ def say_started(start: Start, pool: Pool, counters: Counters) -> None:
     if start.changed:
         counters.listener(
             Notice(
-                f"Going on with other settings of linking or repair: {'; '.join(start.changed)}. What was labelled is kept; "
-                "repairs and tracks are made anew."
+                f"Continuing with other settings of linking or repair: {'; '.join(start.changed)}. Labels are kept; repairs "
+                "and tracks are redone."
             )
         )
     if dashboard:

@@ -175,7 +175,7 @@ def frames_of(frames: Frames | None, count: int) -> range:
     first, stop = as_frames(frames)
     chosen = range(first or 0, count if stop is None else stop)
     if not chosen.start < chosen.stop <= count:
-        raise MovieError(f"Frames {frames} were asked for, and the movie has {count}. Use a range within 0:{count}.")
+        raise MovieError(f"Frames {frames} were requested, but the movie has {count}. Use a range within 0:{count}.")
     return chosen
 
 
@@ -185,9 +185,9 @@ def skipped_of(skip_frames: SkippedFrames | None, frames: range) -> frozenset[in
     outside = sorted(skipped - set(frames))
     if outside:
         raise MovieError(
-            f"Frame {outside[0]} is to be skipped, and frames {frames.start} to {frames.stop - 1} are segmented. Skip "
+            f"Frame {outside[0]} is to be skipped, but only frames {frames.start} to {frames.stop - 1} are segmented. Skip "
             "only frames among them."
         )
     if len(skipped) == len(frames):
-        raise MovieError("Every frame is to be skipped; leave one to segment.")
+        raise MovieError("Every frame is to be skipped; leave at least one to segment.")
     return skipped

@@ -96,7 +96,7 @@ def goes_on(planned: PlannedRun, first: tuple[float, float]) -> bool:
         return False
     raise ResumeError(
         f"The pixels of {run.source.url} are not those that the unfinished run in {run.scratch.folder} began with. "
-        "Start anew with --overwrite."
+        "Start over with --overwrite."
     )
 
 

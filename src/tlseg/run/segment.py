@@ -222,7 +222,7 @@ def do_request(request: Request, compute: Compute, *, listener: Listener = silen
             return _run(planned, pool, Counters(listener), device=compute.device, began=began)
     except OSError as error:
         raise RunError(
-            f"The run stopped: {one_line(error)}. What is done is kept; the same command goes on from there."
+            f"The run stopped: {one_line(error)}. What is done is kept; run the same command again to continue."
         ) from error
 
 

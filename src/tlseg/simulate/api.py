@@ -264,7 +264,7 @@ def _check_target(target: Place, *, overwrite: bool) -> None:
         return
     if simulated_by(target) is None:
         raise MovieError(
-            f"{target} is there and was not simulated. Expected a new path or a simulated movie; write elsewhere, or "
+            f"{target} exists and was not simulated. Expected a new path or a simulated movie; write elsewhere, or "
             "remove it yourself."
         )
     if not overwrite:

@@ -39,13 +39,13 @@ def predict_examples(
     """
     if "ndn" not in model.spec.networks:
         raise ModelError(
-            f"The model {model.spec.name!r} has no network for centres (ndn); its settings are not chosen."
+            f"The model {model.spec.name!r} has no network for centres (ndn); its settings cannot be chosen."
         )
     examples = []
     for done, pair in enumerate(pairs, start=1):
         if pair.truth == "markers":
             raise TrainingError(
-                f"{pair.labels} marks where nuclei are, not their outlines, and settings need outlines."
+                f"{pair.labels} marks where nuclei are, not their outlines, but choosing settings needs outlines."
             )
         check_grid(pair, model.spec.spacing_um)
         image, truth = read_pair(pair)

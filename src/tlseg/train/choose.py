@@ -147,7 +147,7 @@ def quality_of(examples: Sequence[Example], spec: ModelSpec) -> Quality:
     counts = [_count(example, spec) for example in examples]
     mean, total = mean_scores(counts), add_counts(counts)
     if mean.iou is None or mean.seg is None or mean.mucov is None:
-        raise TrainingError("The labels to compare with hold no nucleus.")
+        raise TrainingError("The labels to compare with contain no nucleus.")
     return Quality(mean.iou, mean.seg, mean.mucov, total.result_voxels / total.truth_voxels - 1)
 
 
@@ -184,5 +184,5 @@ def _median_volume_um3(examples: Sequence[Example]) -> float:
         volumes.append(voxels * float(np.prod(example.spacing_um)))
     every = np.concatenate([np.zeros(0), *volumes])
     if not len(every):
-        raise TrainingError("The labels to choose settings on hold no nucleus.")
+        raise TrainingError("The labels to choose settings on contain no nucleus.")
     return float(np.median(every))

@@ -68,7 +68,7 @@ def run_folds(session: Session, groups: Sequence[str], *, out: Path, watch: Watc
     """
     if len(session.groups) < 2:
         raise TrainingError(
-            f"There is one group, {session.groups[0]}, and folds need two: what is held out is a whole group."
+            f"There is only one group, {session.groups[0]}, but folds need two: a whole group is held out at a time."
         )
     done: list[Fold] = []
     for group in groups:

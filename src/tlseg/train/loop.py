@@ -52,7 +52,7 @@ def enough_memory() -> Iterator[None]:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         raise FailedTrainingError(
-            "Memory does not hold this training. Give a smaller --crop, --batch or --base."
+            "This training does not fit into memory. Use a smaller --crop, --batch or --base."
         ) from error
 
 
@@ -169,14 +169,14 @@ def _check_best(trainee: Trainee, best: Path) -> None:
     """Weights that were better than all since cannot be made again; an average of the end would pass for them."""
     if (trainee.ended or trainee.score is not None) and not best.is_file():
         raise TrainingError(
-            f"{best.parent} holds a training up to step {trainee.step}, but its {best.name} is gone. Put it back, go on "
-            f"from {best.parent / 'last.pt'} (--init) into another --out, or delete {best.parent} and train again."
+            f"{best.parent} holds a training up to step {trainee.step}, but its {best.name} is missing. Put it back, "
+            f"continue from {best.parent / 'last.pt'} (--init) into another --out, or delete {best.parent} and train again."
         )
 
 
 def _check_numbers(trainee: Trainee) -> None:
     if trainee.in_a_row >= MOST_SKIPPED:
         raise FailedTrainingError(
-            f"{MOST_SKIPPED} steps in a row, up to step {trainee.step}, had gradients that are no numbers. Train with "
+            f"{MOST_SKIPPED} steps in a row, up to step {trainee.step}, had non-finite gradients. Train with "
             "--precision float32 or a lower --rate, into another --out."
         )

@@ -124,7 +124,7 @@ def _augmentation(given: Mapping[str, Any]) -> dict[str, Any]:
             values[name] = _pair(value) if pair else float(value)
         except (TypeError, ValueError) as error:
             wanted = "two numbers" if pair else "a number"
-            raise TrainingError(f"The augmentation {name} is {value!r}; {wanted} expected.") from error
+            raise TrainingError(f"The augmentation {name} is {value!r}; expected {wanted}.") from error
     return values
 
 

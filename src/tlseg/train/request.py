@@ -58,7 +58,7 @@ class TrainRequest:
 
     def __post_init__(self) -> None:
         if sum(asked is not None for asked in (self.hold_out, self.fold, self.folds)) > 1:
-            raise TrainingError("Give one of --hold-out, --fold and --folds: each says what is held out.")
+            raise TrainingError("Give only one of --hold-out, --fold and --folds: each says what is held out.")
 
     def settings(self) -> TrainSettings:
         """Settings of the training; a `TrainingError` where choices make no sense."""
@@ -83,7 +83,7 @@ class TrainRequest:
             return list(self.hold_out)
         if len(groups) == 1:
             raise TrainingError(
-                f"DATA holds one group, {groups[0]}, and nothing would be left to learn from if it were held out. Add "
+                f"DATA holds only one group, {groups[0]}, and nothing would be left to learn from if it were held out. Add "
                 "another movie, or train without validation: --hold-out none."
             )
         return groups[-1:]

@@ -71,7 +71,7 @@ def load_pair(
     """
     if path.truth == "markers" and target == "mask":
         raise TrainingError(
-            f"{path.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but no regions. "
+            f"{path.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but not regions. "
             "Give outlines (a SEG folder)."
         )
     image, labels = read_pair(path)
@@ -104,9 +104,9 @@ def check_grid(path: PairPath, grid_um: Spacing) -> None:
     ratios = [max(s / g, g / s) for s, g in zip(path.spacing_um, grid_um, strict=True)]
     if max(ratios) > MOST_RESAMPLED:
         raise TrainingError(
-            f"{path.name} has voxels of {path.spacing_um} um (z, y, x) and the grid {tuple(grid_um)} um: "
-            f"{max(ratios):.3g} times apart, where {MOST_RESAMPLED} are the most. Check --spacing, the unit in the files, "
-            "and --grid."
+            f"{path.name} has voxels of {path.spacing_um} um (z, y, x) and the grid has {tuple(grid_um)} um: they differ by "
+            f"a factor of {max(ratios):.3g}, and at most {MOST_RESAMPLED} is possible. Check --spacing, the unit in the "
+            "files, and --grid."
         )
 
 

@@ -119,8 +119,8 @@ def open_session(
     if settings.target == "mask" and any(p.truth == "markers" for p in paths):
         marked = next(p for p in paths if p.truth == "markers")
         raise TrainingError(
-            f"{marked.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but no regions. "
-            "Give outlines (a SEG folder)."
+            f"{marked.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but not "
+            "regions. Give outlines (a SEG folder)."
         )
 
     def load(path: PairPath, origin: Origin) -> Pair:

@@ -138,7 +138,7 @@ class Trainee:
             raise
         except OSError as error:
             raise TrainingError(
-                f"{path} cannot be read ({one_line(error)}). See to the disk, and start again."
+                f"{path} cannot be read ({one_line(error)}). Check the disk, and start again."
             ) from error
         except Exception as error:  # other bytes make the reader fail in any way it has
             raise TrainingError(_damaged(path)) from error
@@ -198,7 +198,7 @@ def _accelerator(device: Literal["cpu", "cuda"]) -> Accelerator:
     kind = accelerator.distributed_type
     if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise RunError(
-            f"accelerate was told to train by {kind.value}; expected is data parallelism. Run `accelerate config` again, or "
+            f"accelerate was told to train by {kind.value}; expected data parallelism. Run `accelerate config` again, or "
             "launch with torchrun."
         )
     return accelerator
@@ -211,13 +211,14 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
             torch.save(dict(state), beside)
     except (OSError, RuntimeError) as error:  # torch has no class of its own for a disk that is full
         raise RunError(
-            f"{path} cannot be written ({one_line(error)}). Free space; the same command goes on from the last checkpoint."
+            f"{path} cannot be written ({one_line(error)}). Free space, then run the same command again to continue "
+            "from the last checkpoint."
         ) from error
 
 
 def _damaged(path: Path) -> str:
     return (
-        f"{path} is damaged, so the training cannot go on. Delete it to begin again, or start from best.pt (--init) into "
+        f"{path} is damaged, so the training cannot continue. Delete it to start over, or start from best.pt (--init) into "
         "another --out."
     )
 

@@ -76,7 +76,7 @@ class Trainings:
                 for value in values[1:]:
                     self.ask({**first, name: value}, Path(folder))
         if request.fold is not None or request.folds is not None or request.hold_out == ():
-            raise TrainingError("Trainings of a search are judged by the groups in hold_out; leave fold and folds out.")
+            raise TrainingError("Trainings of a search are judged by the groups in hold_out; leave out fold and folds.")
         self.paths = request.pairs(self.data)
         check_groups(self.paths, self._held(request))
 

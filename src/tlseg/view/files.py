@@ -78,7 +78,7 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
         return None
     first, dash, last = header.removeprefix("bytes=").strip().partition("-")
     if not dash or not (first or last) or not all(part.isdecimal() for part in (first, last) if part):
-        raise RangeError(f"{header!r} is no range of bytes.")
+        raise RangeError(f"{header!r} is not a range of bytes.")
     start = int(first) if first else max(0, size - int(last))
     stop = min(size, int(last) + 1) if first and last else size
     if stop <= start:

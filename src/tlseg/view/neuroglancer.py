@@ -251,5 +251,5 @@ def _check_free(port: int) -> None:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             raise RunError(
-                f"Port {port} cannot be used ({error.strerror}). Give another --port, or none for any that is free."
+                f"Port {port} cannot be used ({error.strerror}). Give another --port, or omit it to use a free one."
             ) from error

@@ -81,12 +81,12 @@ def destination(
     own = source.own_name or "nuclei"
     if out is None and source.home is None:
         raise LabelError(
-            f"{source.movie.source} does not lie in a local, writable OME-Zarr 0.5 image, so tracked labels cannot be "
+            f"{source.movie.source} is not in a local, writable OME-Zarr 0.5 image, so tracked labels cannot be "
             "added there. Write elsewhere with --out RESULT.ome.zarr."
         )
     root = place_of(out if out is not None else str(source.home))
     if not can_list(root.url):
-        raise LabelError(f"{root} can only be read. Expected a local path or an object store, such as s3://.")
+        raise LabelError(f"{root} is read-only. Expected a local path or an object store, such as s3://.")
     if source.home is not None and real(root) == real(source.home):
         if overridden:
             raise LabelError(f"{root} has its own spacing and interval. To change them, write elsewhere with --out.")
@@ -100,7 +100,7 @@ def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> 
     check_name(name)
     place, given, out = root / "labels" / name, real(source.movie.source), real(root)
     if real(place) == given:
-        raise LabelError(f"{place} are the labels to be linked, and they are only read. Choose another --name.")
+        raise LabelError(f"{place} are the labels to be linked, which are only read. Choose another --name.")
     whole = given.rsplit("/", 2)[0] if source.own_name else given
     if given == out or out.startswith(f"{whole}/"):
         raise LabelError(f"--out {root} lies inside {whole}, which is only read. Write beside it.")
@@ -180,4 +180,4 @@ def _final_rows(
 
 
 def _changed(_: int) -> RunError:
-    return RunError("The labels were changed while they were read. Start again when nobody writes to them.")
+    return RunError("The labels changed while they were being read. Start again when nothing writes to them.")

@@ -32,8 +32,8 @@ def as_points(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     names = set(table.columns)
     if any(names == set(napari_columns(is_2d=flat)) for flat in (False, True)):
         raise LabelError(
-            f"{where} is a tracks layer for napari, whose places are voxels, and linking needs micrometres. Give the "
-            "table of the same result: tlseg export RESULT --format csv."
+            f"{where} is a tracks layer for napari, with positions in voxels, but linking needs micrometres. Give the table "
+            "of the same result: tlseg export RESULT --format csv."
         )
     if {"y_um", "x_um"} <= names:
         table = table.drop(columns=[axis for axis in "zyx" if axis in names]).rename(columns=_PLACE)

@@ -118,17 +118,17 @@ def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     try:
         numbers = table[known].astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise LabelError(f"{where} holds values that are no numbers in {', '.join(known)} ({error}).") from error
+        raise LabelError(f"{where} contains non-numeric values in {', '.join(known)} ({error}).") from error
     bad = ~np.isfinite(numbers.to_numpy()).all(axis=1)
     if bad.any():
         raise LabelError(
-            f"{where}: row {int(np.flatnonzero(bad)[0]) + 1} has no value in one of {', '.join(known)}. Leave such rows "
-            "or columns out."
+            f"{where}: row {int(np.flatnonzero(bad)[0]) + 1} has no value in one of {', '.join(known)}. Remove such rows or "
+            "columns."
         )
     for name in ("t", "label"):
         if name in numbers and not _are_whole(numbers[name]):
             raise LabelError(
-                f"{where}: {name} must be whole numbers from 0 to 2**53; t counts frames, it is no time in seconds."
+                f"{where}: {name} must be whole numbers from 0 to 2**53; t is a frame number, not a time in seconds."
             )
     objects = pd.DataFrame({"t": numbers["t"].astype(np.int64)})
     objects["label"] = numbers["label"].astype(np.int64) if "label" in numbers else objects.groupby("t").cumcount() + 1

@@ -28,7 +28,7 @@ Patches = Mapping[int, list[Patch]]
 def check_repairable(source: LabelInput) -> None:
     """Raise `LabelError` for frames of one plane: volumes there are areas, and a nucleus below another is not seen."""
     if source.base.frame_shape[0] == 1:
-        raise LabelError("Only 3D labels can be repaired; these are flat. Leave --repair away.")
+        raise LabelError("Only 3D labels can be repaired; these are 2D. Omit --repair.")
 
 
 def repair_given(

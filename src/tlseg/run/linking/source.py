@@ -87,7 +87,7 @@ class LabelInput:
         bad = ~((values >= -most) & (values <= most))
         if bad.any():
             raise MovieError(
-                f"{self.base.url}: in frame {frame}, label {labels[bad][0]} holds the grey value {values[bad][0]:g}. "
+                f"{self.base.url}: in frame {frame}, label {labels[bad][0]} contains the grey value {values[bad][0]:g}. "
                 f"Expected numbers from {-most:g} to {most:g}: replace it, or convert the image to float32."
             )
         return values
@@ -155,7 +155,7 @@ def as_uint32(values: NDArray[np.generic], *, where: str) -> NDArray[np.uint32]:
     """
     labels = as_labels(values, where=where)
     if labels.size and int(labels.max()) > np.iinfo(np.uint32).max:
-        raise LabelError(f"{where} has values up to {labels.max()}. Labels go up to 4294967295; number them anew.")
+        raise LabelError(f"{where} has values up to {labels.max()}. Labels go up to 4294967295; renumber them.")
     return labels.astype(np.uint32, copy=False)
 
 
@@ -174,8 +174,8 @@ def _check_frames(movie: LabelMovie) -> None:
     files = movie.files
     if files and files.missing > len(files.values):
         raise LabelError(
-            f"Numbers of {files.described()}, leave out more than they have: {files.missing_names()}. A frame without a "
-            "file is an empty one, so these do not seem to count frames. Number the files by frame, or add the missing ones."
+            f"{files.described()}: more numbers are missing than present: {files.missing_names()}. A frame without a file "
+            "is an empty one, so these do not seem to count frames. Number the files by frame, or add the missing ones."
         )
     if 0 in shape:
         raise LabelError(
@@ -230,7 +230,7 @@ def _spacing(base: MovieSource, given: Sequence[float] | None, *, where: str) ->
         if base.spacing_problem:
             order = "Y,X" if base.is_2d else "Z,Y,X"
             raise LabelError(
-                f"{where} has {base.spacing_problem}, and distances need one. Give micrometres with --spacing {order}."
+                f"{where} has {base.spacing_problem}, but distances need one. Give micrometres with --spacing {order}."
             )
         return base.spacing_um
     return as_spacing(given, is_2d=base.is_2d, error=LabelError)

@@ -70,7 +70,7 @@ KEPT = {TRIM: 32 << 20, "MALLOC_MMAP_THRESHOLD_": 16 << 20, "MALLOC_ARENA_MAX": 
 but 64 KiB, so that each array is fetched from the system page by page, and cleared, which makes all stages but the networks
 take 1.6 times as long (`benchmarks/scaling.py --measure`). Keeping more is hardly faster, and leaves gaps that add up."""
 
-GUARD = 'A script that starts processes needs `if __name__ == "__main__":` before what it does: each imports it first.'
+GUARD = 'A script that starts processes must do its work under `if __name__ == "__main__":`: each imports it first.'
 
 SETTLE_S = 60.0
 """How long the end of a cluster waits for processes that are being started."""
@@ -158,7 +158,7 @@ class ClusterSpec:
             raise PlanError(f"{where}: wait_s is {wait_s!r}. Expected seconds, such as `wait_s: 3600`.")
         if adapt is not None and not _is_count(_minimum(adapt)):
             raise PlanError(
-                f"{where}: adapt needs a minimum, a whole number from 1: the first worker tells what workers have."
+                f"{where}: adapt needs a minimum, a whole number from 1: the first worker shows what workers have."
             )
         return cls(values["class"], dict(options), workers, adapt, float(wait_s))
 
@@ -206,7 +206,7 @@ class ClusterSpec:
             ) from error
         if not (isinstance(found, type) and issubclass(found, Cluster)):
             raise PlanError(
-                f"{self.name} is no class of Dask clusters. Expected {', '.join(KNOWN)}, or package.module.Class."
+                f"{self.name} is not a Dask cluster class. Expected {', '.join(KNOWN)}, or package.module.Class."
             )
         return found
 
@@ -274,9 +274,7 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
     """
     # What multiprocessing asks itself: it is set in a process from its start until the script is imported.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise RunError(
-            f"A process that was started by this script runs it again, and would start processes too. {GUARD}"
-        )
+        raise RunError(f"A process started by this script runs the script again and would start processes too. {GUARD}")
     common = {
         "nthreads": 1,
         "memory_limit": memory_bytes,
@@ -304,7 +302,7 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
             return SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50)  # type: ignore[no-untyped-call]
         except Exception as error:  # whatever a process may end with before it is a worker
             raise RunError(
-                f"Processes on this machine do not start ({one_line(_first_cause(error))}). {GUARD}"
+                f"Processes on this machine cannot be started ({one_line(_first_cause(error))}). {GUARD}"
             ) from error
 
     with tended(start) as made:
@@ -330,7 +328,7 @@ def started(spec: ClusterSpec) -> Iterator[Client]:
             client.wait_for_workers(spec.least, timeout=spec.wait_s)
         except TimeoutError as error:
             raise RunError(
-                f"{spec.name} has {len(client.nthreads())} of {spec.least} workers after {spec.wait_s:.0f} s. Look at the "
+                f"{spec.name} has {len(client.nthreads())} of {spec.least} workers after {spec.wait_s:.0f} s. Check the "
                 "queue or the pods, or wait longer with wait_s in the cluster file."
             ) from error
         yield client

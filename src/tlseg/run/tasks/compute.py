@@ -41,7 +41,9 @@ class Compute:
     def __post_init__(self) -> None:
         """Ask whether a value from Python is one that the command line could have passed."""
         if not _is_count(self.workers, least=0):
-            raise PlanError(f"workers is {self.workers!r}. Expected a whole number of processes, 0 for this one alone.")
+            raise PlanError(
+                f"workers is {self.workers!r}. Expected a whole number of processes, 0 for this process alone."
+            )
         if self.device not in get_args(Device):
             raise PlanError(f"device is {self.device!r}. Expected one of {', '.join(get_args(Device))}.")
         if self.memory_limit is not None and not _is_count(self.memory_limit, least=1):
@@ -55,7 +57,7 @@ class Compute:
             )
         here = self.workers > 0 and self.cluster is None
         if sum([here, self.scheduler is not None, self.client is not None, self.cluster is not None]) > 1:
-            raise PlanError("Give one of --workers and --scheduler, or --cluster, or a client, not several.")
+            raise PlanError("Give only one of --workers, --scheduler, --cluster or a client.")
 
     @property
     def elsewhere(self) -> bool:

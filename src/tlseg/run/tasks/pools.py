@@ -40,7 +40,7 @@ PATIENCE_S = 300.0
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_ACCESS = {errno.EROFS, errno.EACCES, errno.EPERM}
 
-GOES_ON = "What is done is kept; the same command goes on from there."
+GOES_ON = "What is done is kept; run the same command again to continue."
 
 
 class SerialPool:
@@ -254,9 +254,9 @@ class ClientPool:
         ticket, task = batch[0]
         if ticket == self.alone:
             raise RunError(
-                f"Stage {task.stage} ended {error.allowed_failures + 1} workers on frame {task.frame}, region "
-                f"{task.number}: most often memory was short. Give workers more (--memory-limit) or use smaller --block. "
-                f"{GOES_ON}"
+                f"Stage {task.stage} killed {error.allowed_failures + 1} workers on frame {task.frame}, region "
+                f"{task.number}, most likely for lack of memory. Give workers more (--memory-limit) or use a smaller "
+                f"--block. {GOES_ON}"
             ) from error
         self.suspects.extend(batch)
 
@@ -332,9 +332,9 @@ def explained(error: Exception, task: Task, *, tries: int = 1) -> TlsegError:
         return error
     advice = ""
     if isinstance(error, OSError) and error.errno in NO_SPACE:
-        advice = "There is no space left: free some. "
+        advice = "No space is left: free some. "
     elif isinstance(error, OSError) and error.errno in NO_ACCESS:
-        advice = "The output cannot be written to: see to its permissions. "
+        advice = "The output cannot be written to: fix its permissions. "
     often = f" {tries} times" if tries > 1 else ""
     return RunError(
         f"Stage {task.stage} failed{often} on frame {task.frame}, region {task.number}: {one_line(error)}. {advice}{GOES_ON}"
@@ -342,4 +342,4 @@ def explained(error: Exception, task: Task, *, tries: int = 1) -> TlsegError:
 
 
 def _gone(error: Exception) -> RunError:
-    return RunError(f"The Dask cluster went away ({one_line(error)}). {GOES_ON}")
+    return RunError(f"The Dask cluster was lost ({one_line(error)}). {GOES_ON}")

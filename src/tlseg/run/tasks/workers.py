@@ -116,8 +116,8 @@ def site_of(client: Client, workers: Workers, device: Device) -> Site:
     for address, what in sorted(found.items()):
         if what.version != __version__:
             raise RunError(
-                f"Worker {address} on {what.host} has tlseg {what.version}, this is {__version__}. Install the same version "
-                "on every machine."
+                f"Worker {address} on {what.host} has tlseg {what.version}, this machine {__version__}. Install the same "
+                "version on every machine."
             )
     limits = [(w.memory_bytes or found[w.address].memory_bytes) // w.threads for w in workers.all if w.address in found]
     return Site(_device(workers, found, device), 1, min(limits, default=memory_per_worker(1)))
@@ -144,7 +144,7 @@ def _ask(client: Client) -> dict[str, Found]:
     try:
         answers: dict[str, Any] = client.run(look_around, on_error="return")
     except Exception as error:
-        raise RunError(f"The workers of the Dask cluster do not answer ({error!r}). Start them again.") from error
+        raise RunError(f"The workers of the Dask cluster do not answer ({error!r}). Restart them.") from error
     for address, answer in answers.items():
         if isinstance(answer, ImportError):
             raise RunError(
@@ -166,7 +166,7 @@ def _device(workers: Workers, found: Mapping[str, Found], device: Device) -> Lit
     example = f"{without[0]} on {found[without[0]].host}" if without else "none answered"
     if device == "cuda":
         raise RunError(
-            f"A GPU was asked for (--device cuda) and {len(without)} of {len(asked)} workers that run networks find none "
+            f"A GPU was requested (--device cuda), but {len(without)} of {len(asked)} workers that run networks find none "
             f"({example}). Start those with a GPU with --resources GPU=1, or use --device cpu."
         )
     raise RunError(

@@ -157,7 +157,7 @@ def run_status(path: str | Path | Result, *, name: str | None = None) -> RunStat
     folder = root / "tlseg" / name
     record, held, events = read_record(root.url, name), held_lock(folder), _last_run(read_events(folder))
     if not record and held is None and not events:
-        raise LabelError(f"{root} knows of no run for labels {name!r}. Check the path, or give another --name.")
+        raise LabelError(f"{root} has no record of a run for labels {name!r}. Check the path, or give another --name.")
     alive = None if held is None else held.alive
     complete = bool(record.get("complete"))
     stages = _stages(events) if not complete or alive else _finished(events)

@@ -63,7 +63,7 @@ def local_target(out: str | Path) -> Path:
         If it is a URL.
     """
     if is_url(out):
-        raise LabelError(f"This is written to a local folder, not to {out}. Write locally and copy the result.")
+        raise LabelError(f"Exports are written to a local folder, not to {out}. Write locally and copy the result.")
     return Path(out).expanduser().absolute()
 
 
@@ -103,12 +103,12 @@ def attributes_of(folder: Path) -> Mapping[str, Any]:
 
 def _check(target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool], apart_from: str | None) -> None:
     if apart_from is not None and _overlap(real(target), real(apart_from)):
-        raise LabelError(f"{target} and {apart_from} lie in each other. Write beside it with --out.")
+        raise LabelError(f"One of {target} and {apart_from} lies inside the other. Write beside it with --out.")
     if not os.path.lexists(target):
         return
     if not (_is_empty(target) or replaceable(target)):
         raise LabelError(
-            f"{target} exists and is no export of this format, so it is not replaced. Choose another --out."
+            f"{target} exists and is not an export in this format, so it is not replaced. Choose another --out."
         )
     if not overwrite:
         raise LabelError(f"{target} exists. Use --overwrite to replace it, or choose another --out.")

@@ -142,7 +142,7 @@ def _greatest(labels: MovieSource) -> int:
             if not (low >= 0 and high <= MOST_UINT32):
                 raise LabelError(
                     f"Frame {frame} has labels from {low:g} to {high:g}. TIFF stacks hold 0 (background) to {MOST_UINT32}; "
-                    "number them anew."
+                    "renumber them."
                 )
             greatest = max(greatest, int(high))
     return greatest

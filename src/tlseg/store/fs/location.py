@@ -86,8 +86,8 @@ def check_name(name: str) -> None:
         r"(?!__)[\w-][\w.-]*(?<!\.json|\.lock)", name, flags=re.ASCII | re.IGNORECASE
     ):
         raise LabelError(
-            f"{name!r} is no name for labels or a table. Use letters, digits, '-', '_' and '.', not starting with '.' "
-            "or '__' and not ending in '.json' or '.lock'."
+            f"{name!r} is not a valid name for labels or a table. Use letters, digits, '-', '_' and '.', not starting with "
+            "'.' or '__' and not ending in '.json' or '.lock'."
         )
     if len(name) > MOST_LETTERS:
         raise LabelError(

@@ -43,7 +43,7 @@ def parse_options(texts: Iterable[str]) -> Options:
             scheme, key = "s3", name
         if not equals or not key:
             raise PlanError(
-                f"{text!r} is no storage option. Expected KEY=VALUE for s3, or PROTOCOL.KEY=VALUE, such as "
+                f"{text!r} is not a storage option. Expected KEY=VALUE for s3, or PROTOCOL.KEY=VALUE, such as "
                 "endpoint_url=http://host:9000."
             )
         try:

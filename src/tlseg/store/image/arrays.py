@@ -207,7 +207,7 @@ def read_json(place: Place | Path) -> Json:
     try:
         document: Json = json.loads(place.read_bytes())
         if not isinstance(document, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
     except (OSError, ValueError) as error:
         raise LabelError(
             f"{place} cannot be read ({type(error).__name__}): {error}. Restore it or write elsewhere with --out."

@@ -174,7 +174,7 @@ def _check_target(target: Place, overwrite: bool) -> None:
     if names is None or (target.remote and MARK in names):
         return
     if not {"zarr.json", ".zgroup", ".zattrs", ".zarray"} & set(names):
-        raise MovieError(f"{target} exists and is no OME-Zarr, so it is not replaced. Choose another output.")
+        raise MovieError(f"{target} exists and is not an OME-Zarr, so it is not replaced. Choose another output.")
     if not overwrite:
         raise MovieError(f"{target} exists. Use --overwrite to replace it, or choose another output.")
 
@@ -186,11 +186,9 @@ def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
     z = 1.0 if source.is_2d and z is None else z
     if z is None or y is None or x is None:
         known = [f"{a} {v:g}" for a, v in zip("zyx", (z, y, x), strict=True) if v is not None and not source.is_2d]
-        says = f"says only {', '.join(known)} of" if known else "does not say"
+        says = f"gives only {', '.join(known)} of" if known else "does not give"
         order = "Y,X" if source.is_2d else "Z,Y,X"
-        raise MovieError(
-            f"{source.name} {says} how large its voxels are. Give their size in micrometres with --spacing {order}."
-        )
+        raise MovieError(f"{source.name} {says} its voxel size. Give it in micrometres with --spacing {order}.")
     return (z, y, x)
 
 
@@ -204,11 +202,11 @@ def _doubts(source: Input, spacing: Spacing) -> Iterator[str]:
     ):
         theirs = ", ".join("unknown" if said[a] is None else f"{said[a]:g}" for a in letters)
         ours = ", ".join(f"{used[a]:g}" for a in letters)
-        yield f"the files say a spacing of {theirs} um ({', '.join(letters)}); {ours} was given and is used"
+        yield f"the files give a spacing of {theirs} um ({', '.join(letters)}); {ours} was given and is used"
     if max(used["y"], used["x"]) > SQUARE * min(used["y"], used["x"]):
         yield (
-            f"voxels are {used['y']:g} um along y and {used['x']:g} um along x, which cameras rarely have; the order of "
-            f"--spacing is {','.join(letters).upper()}"
+            f"voxels are {used['y']:g} um along y and {used['x']:g} um along x, which is rare; the order of --spacing is "
+            f"{','.join(letters).upper()}"
         )
 
 

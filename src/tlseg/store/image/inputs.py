@@ -172,7 +172,7 @@ def _files(inputs: Sequence[str | Path]) -> list[Path]:
             found = sorted((p for p in entry.iterdir() if _is_tiff(p)), key=natural_key)
             if not found:
                 raise MovieError(
-                    f"{entry} holds no .tif or .tiff files and is no OME-Zarr. Expected a folder of stacks."
+                    f"{entry} holds no .tif or .tiff files and is not an OME-Zarr. Expected a folder of stacks."
                 )
             files += found
         elif not entry.exists():
@@ -191,9 +191,9 @@ def _series(files: Sequence[Path], *, allow_gaps: bool) -> str:
         return f"{len(files)} files in this order: {files[0].name} to {files[-1].name}"
     if numbers.missing and not allow_gaps:
         raise MovieError(
-            f"Numbers of {numbers.described()}, leave some out: {numbers.missing_names()}. A movie is even in time, so "
-            "all frames after a gap would have wrong times. Add these files, or convert the parts apart; where nothing is "
-            "missing in time, use --allow-gaps."
+            f"{numbers.described()}: numbers are missing: {numbers.missing_names()}. Frames must be evenly spaced in time, "
+            "so all frames after a gap would have wrong times. Add these files, or convert the parts separately; if nothing "
+            "is missing in time, use --allow-gaps."
         )
     gaps = f", {numbers.missing} missing in between" if numbers.missing else ""
     return numbers.described() + gaps
@@ -213,8 +213,8 @@ def _describe_all(files: Sequence[Path], layout: Layout) -> list[TiffInfo]:
         for what, a, b in (("shape (C, Z, Y, X)", _fixed(first), _fixed(info)), ("data type", first.dtype, info.dtype)):
             if a != b:
                 raise MovieError(
-                    f"{info.path} has {what} {b}, but {first.path} has {a}. Expected all time points alike; convert "
-                    "them apart, or crop or cast them first."
+                    f"{info.path} has {what} {b}, but {first.path} has {a}. Expected all time points to be alike; convert "
+                    "them separately, or crop or cast them first."
                 )
     return infos
 

@@ -286,7 +286,7 @@ def _spacing_problem(
     if all(s == 1 and not u for _, u, s in space):
         return "no voxel spacing: every scale is 1 and no axis has a unit"
     unknown = [f"{a} in {u!r}" for a, u, _ in space if u and micrometres(u) is None]
-    return f"a voxel spacing in units that are no length: {', '.join(unknown)}" if unknown else None
+    return f"a voxel spacing in units that are not lengths: {', '.join(unknown)}" if unknown else None
 
 
 def _spacing_note(axes: Sequence[str], units: Sequence[str | None], scale: Sequence[float]) -> str:

@@ -122,7 +122,7 @@ class MovieSource:
         """
         if not (0 <= frame < self.n_frames and Box.of_shape(self.frame_shape).contains(box)):
             raise MovieError(
-                f"{self.url}: frame {frame}, voxels {_spell(box)} were asked for. Expected a place inside "
+                f"{self.url}: frame {frame}, voxels {_spell(box)} were requested. Expected a place inside "
                 f"{self.n_frames} frames of {self.frame_shape}."
             )
         array = _open_array(self, _stamp(self))
@@ -300,7 +300,7 @@ def _open_array(source: MovieSource, stamp: tuple[int, ...]) -> Array[Any]:
     except Exception as error:
         raise MovieError(f"{source.url}: array {source.array_path!r} cannot be opened ({one_line(error)}).") from error
     if _digest(array) != source.digest:
-        raise MovieError(f"{source.url} was replaced since it was opened. Open it again.")
+        raise MovieError(f"{source.url} has been replaced since it was opened. Open it again.")
     return array
 
 
@@ -346,7 +346,7 @@ def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
 
 def _check_level(level: int, image: ImageMetadata, url: str) -> int:
     if not 0 <= level < len(image.paths):
-        raise MovieError(f"{url}: level {level} was asked for. Expected 0 (the finest) to {len(image.paths) - 1}.")
+        raise MovieError(f"{url}: level {level} was requested. Expected 0 (the finest) to {len(image.paths) - 1}.")
     return level
 
 
@@ -360,7 +360,7 @@ def _channel_index(channel: int | str | None, names: tuple[str, ...], count: int
         if 0 <= index < count and not isinstance(channel, bool):
             return index
     known = ", ".join(repr(n) for n in names[:count]) or "none named"
-    raise MovieError(f"{url}: channel {channel!r} was asked for. Expected 0 to {count - 1} or a name ({known}).")
+    raise MovieError(f"{url}: channel {channel!r} was requested. Expected 0 to {count - 1} or a name ({known}).")
 
 
 def _names(names: tuple[str, ...], count: int) -> tuple[str, ...]:

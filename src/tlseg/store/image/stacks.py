@@ -71,7 +71,7 @@ def read_stack(path: Path) -> NDArray[Any]:
     except (OSError, ValueError, tifffile.TiffFileError) as error:
         raise TrainingError(f"{path} cannot be read as a TIFF stack: {error}") from error
     if stack.ndim != 3:
-        raise TrainingError(f"{path} holds {stack.ndim} axes; a stack (z, y, x) is expected.")
+        raise TrainingError(f"{path} has {stack.ndim} axes; expected a stack (z, y, x).")
     return stack
 
 
@@ -117,7 +117,7 @@ def _with_images(sequence: Path, labels: dict[int, Path], truth: Truth, spacing_
     images = {int(m[1]): f for f in _tiffs(sequence) if (m := _FRAME.fullmatch(f.name))}
     for number, path in sorted(labels.items()):
         if number not in images:
-            raise TrainingError(f"{path} is the truth of frame {number}, and {sequence} has no image of that frame.")
+            raise TrainingError(f"{path} is the truth of frame {number}, but {sequence} has no image of that frame.")
         name = f"{sequence.name}_{images[number].stem}"
         spacing = spacing_um or _stated_spacing(images[number])
         pairs.append(PairPath(name, sequence.name, images[number], path, spacing, truth=truth))
@@ -143,8 +143,8 @@ def _stated_spacing(path: Path) -> Spacing:
     z, y, x = describe_tiff(path, layout=Layout(), unknown_pages="Z").spacing_um
     if z is None or y is None or x is None:
         raise TrainingError(
-            f"{path} does not say how large its voxels are, and a nucleus is as large as they are. Give their size in "
-            "micrometres with --spacing Z,Y,X."
+            f"{path} does not give its voxel size, which decides how large nuclei are. Give it in micrometres with "
+            "--spacing Z,Y,X."
         )
     return (z, y, x)
 

@@ -242,7 +242,9 @@ def _open(path: Path) -> tifffile.TiffFile:
     except FileNotFoundError as error:
         raise MovieError(f"{path} does not exist. Expected a TIFF file; check the path.") from error
     except Exception as error:  # a damaged header fails in many ways
-        raise MovieError(f"{path} cannot be opened as TIFF ({one_line(error)}). It is damaged or no TIFF.") from error
+        raise MovieError(
+            f"{path} cannot be opened as TIFF ({one_line(error)}). It is damaged or not a TIFF."
+        ) from error
 
 
 def _only_series(tif: tifffile.TiffFile, path: Path) -> Any:
@@ -277,7 +279,7 @@ def _lead(series: Any, path: Path, layout: Layout, unknown_pages: str | None) ->
         return unknown_pages, sizes
     raise MovieError(
         f"{path} does not say what its {math.prod(sizes)} pages are (axes {axes}, shape "
-        f"{series.shape}). Say it with --axes: "
+        f"{series.shape}). Specify them with --axes: "
         "ZYX for one stack, TYX for a 2D movie, TZYX with --planes N for N planes per time point."
     )
 

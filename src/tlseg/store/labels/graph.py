@@ -153,7 +153,9 @@ def _ends(place: Place, ids: NDArray[Any], pairs: NDArray[Any]) -> NDArray[np.in
     ends: NDArray[np.int64] = index.get_indexer(pd.Index(pairs.ravel())).astype(np.int64).reshape(-1, 2)
     if (ends < 0).any():
         edge = pairs[(ends < 0).any(axis=1)][0]
-        raise LabelError(f"{place} has an edge from node {edge[0]} to node {edge[1]}, and one of them is none. {AGAIN}")
+        raise LabelError(
+            f"{place} has an edge from node {edge[0]} to node {edge[1]}, but one of them does not exist. {AGAIN}"
+        )
     return ends
 
 

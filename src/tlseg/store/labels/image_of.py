@@ -64,6 +64,6 @@ def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None
     first = frames_apart(image.start_s, labels.start_s, interval_s=interval_s)
     if not 0 <= first <= image.n_frames - labels.n_frames:
         return Found(
-            None, note=f"The image has {image.n_frames} frames and lacks some of the labels', so it was left out."
+            None, note=f"The image has {image.n_frames} frames and lacks some that have labels, so it was left out."
         )
     return Found(image, first)

@@ -159,9 +159,7 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
     if place.is_dir():
         return _open_folder(place)
     if not _is_tiff(place):
-        raise LabelError(
-            f"{text} is not a file of labels that can be read. Give a TIFF, a folder of TIFFs, or an OME-Zarr."
-        )
+        raise LabelError(f"{text} is not a readable label file. Give a TIFF, a folder of TIFFs, or an OME-Zarr.")
     return _open_tiff(place)
 
 
@@ -253,7 +251,7 @@ def read_track_file(path: Path) -> pd.DataFrame:
                 f"{path}, line {number}: found {line!r}, expected four whole numbers: track, start, end, parent."
             )
         if values and (values[0] in seen or values[1] > values[2]):
-            wrong = "is there twice" if values[0] in seen else "ends before it starts"
+            wrong = "appears twice" if values[0] in seen else "ends before it starts"
             raise LabelError(f"{path}, line {number}: track {values[0]} {wrong}. Correct the track file.")
         seen.update(values[:1])
         rows += [values] if values else []
@@ -309,7 +307,7 @@ def _open_folder(folder: Path) -> LabelMovie:
                 f"{folder} holds several truths. Give its TRA folder to compare tracks, or its SEG folder to compare "
                 "outlines."
             )
-        raise LabelError(f"{folder} holds no TIFF images and is no zarr group. Give a folder of label images.")
+        raise LabelError(f"{folder} holds no TIFF images and is not a Zarr group. Give a folder of label images.")
     named = [(_CTC_NAME.fullmatch(f.name), f) for f in files]
     if any(match for match, _ in named):
         return _open_ctc(folder, [(int(m[1]), m[2], f) for m, f in named if m])

@@ -49,12 +49,11 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
         return _movie_of_multiscale(_group(node, f"labels/{chosen}"), source, _geff(path, chosen), root=node)
     if _has_begun(node, path):
         raise LabelError(
-            f"{path} has labels that are not finished, and no others. Let the run come to its end: tlseg status {path} says "
-            "how it is doing."
+            f"{path} has only unfinished labels. Let the run finish; tlseg status {path} shows its progress."
         )
     if "multiscales" not in attributes:
         raise LabelError(
-            f"{path} is a zarr group without labels: no `labels/` and no `multiscales`. Give the group that holds them."
+            f"{path} is a Zarr group without labels: no `labels/` and no `multiscales`. Give the group that holds them."
         )
     root, _, own_name = path.rpartition("/labels/")
     below = bool(root) and _is_group(Place(root) / "labels")
@@ -62,7 +61,7 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
         level = parse_image(dict(node.attrs), where=path).paths[0]
         raise LabelError(
             f"{path} is an image without labels: no `labels/`, and no `image-label` in its metadata. Segment it first, or "
-            f"give a group that holds labels. If its own numbers are labels, give the array: {path}/{level}."
+            f"give a group that holds labels. If its pixel values are labels, give the array: {path}/{level}."
         )
     if not below:
         return _movie_of_multiscale(node, path, None, root=None)
@@ -104,7 +103,7 @@ def read_geff_links(path: str) -> pd.DataFrame:
     labelled = ~graph.missing.get(label, np.zeros(len(labels), dtype=bool))
     if labelled.any() and not _are_labels(labels[labelled]):
         raise LabelError(
-            f"{path} has {label}s that are no labels, such as {labels[labelled][-1]} ({labels.dtype}); expected "
+            f"{path} has {label}s that are not valid labels, such as {labels[labelled][-1]} ({labels.dtype}); expected "
             f"whole numbers, 0 for background. {AGAIN}"
         )
     columns = {}

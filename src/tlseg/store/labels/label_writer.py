@@ -239,7 +239,7 @@ def check_root(root: Place) -> None:
     if ".zgroup" in names or ".zattrs" in names:
         raise LabelError(f"{root} is OME-Zarr 0.4 (Zarr v2), which cannot hold 0.5 labels. Write elsewhere with --out.")
     if names and "zarr.json" not in names:
-        raise LabelError(f"{root} is a folder that is no Zarr group. Expected an OME-Zarr 0.5 group or a new path.")
+        raise LabelError(f"{root} is a folder but not a Zarr group. Expected an OME-Zarr 0.5 group or a new path.")
 
 
 def _make_labels(root: Place) -> None:

@@ -97,9 +97,7 @@ def _movie_pairs(
     source = found.image
     if source is None or movie.source == source.url:
         why = found.note or "There is no image beside them."
-        raise TrainingError(
-            f"{movie.source} are labels without their image: {why} Give a movie with labels of its own."
-        )
+        raise TrainingError(f"{movie.source} has labels without their image: {why} Give a movie with its own labels.")
     if source.is_2d:
         raise TrainingError(f"{path} is a 2D movie; the networks learn from stacks (z, y, x).")
     if spacing_um is None and source.spacing_problem:

@@ -70,7 +70,7 @@ class CopiedImage:
             return
         if not self.record.exists():
             raise LabelError(
-                f"{self.root} holds an image that is no copy made by a run, so it is not replaced. Add the labels beside "
+                f"{self.root} holds an image that is not a copy made by a run, so it is not replaced. Add the labels beside "
                 "it with --no-image, or write elsewhere with --out."
             )
         if self._is_recorded():

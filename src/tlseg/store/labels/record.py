@@ -32,9 +32,9 @@ def read_record(place: str, name: str) -> dict[str, Any]:
     except OSError as error:
         raise MovieError(f"{path} cannot be read ({one_line(error)}).") from error
     except ValueError as error:
-        raise LabelError(f"{path} is no run record ({one_line(error)}). It is damaged; run again.") from error
+        raise LabelError(f"{path} is not a run record ({one_line(error)}). It is damaged; run again.") from error
     if not isinstance(record, dict):
-        raise LabelError(f"{path} is no run record (it holds no object). It is damaged; run again.")
+        raise LabelError(f"{path} is not a run record (it holds no object). It is damaged; run again.")
     return record
 
 

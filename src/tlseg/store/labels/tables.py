@@ -99,7 +99,7 @@ class TableWriter:
         names = set(self._schema.names)
         if set(frame.columns) != names:
             raise LabelError(
-                f"Table {self._name!r}: columns differ between frames, unlike "
+                f"Table {self._name!r}: columns differ between frames: "
                 f"{sorted(names.symmetric_difference(map(str, frame.columns)))}. Give the same columns for each frame."
             )
         try:

@@ -276,7 +276,7 @@ def _sorted_nodes(nodes: pd.DataFrame) -> pd.DataFrame:
     if twice.any():
         row = rows[twice].iloc[0]
         raise LabelError(
-            f"Label {int(row['label'])} is twice in frame {int(row['t'])}. Expected one node per nucleus per frame."
+            f"Label {int(row['label'])} appears twice in frame {int(row['t'])}. Expected one node per nucleus per frame."
         )
     return rows
 
@@ -293,7 +293,7 @@ def _edge_ids(nodes: pd.DataFrame, edges: pd.DataFrame) -> NDArray[np.uint64]:
     if (rows < 0).any():
         edge = edges.iloc[int(np.flatnonzero((rows < 0).any(axis=1))[0])]
         raise LabelError(
-            f"{int((rows < 0).any(axis=1).sum())} edges have an end that is no node; first: label "
+            f"{int((rows < 0).any(axis=1).sum())} edges have an end that is not a node; first: label "
             f"{int(edge['label_a'])} of frame {int(edge['t_a'])} to label {int(edge['label_b'])} of frame "
             f"{int(edge['t_b'])}. Edges and nodes must use the same labels."
         )
@@ -310,7 +310,7 @@ def _node_props(rows: pd.DataFrame, spacing_um: Spacing, axes: str) -> dict[str,
         elif axis in rows.columns:
             values = rows[axis].to_numpy(dtype=np.float64) * step
         else:
-            raise LabelError(f"The nodes lack {_POSITION[axis]} (or {axis} in voxels): a GEFF node has a position.")
+            raise LabelError(f"The nodes lack {_POSITION[axis]} (or {axis} in voxels): a GEFF node needs a position.")
         props[axis] = _prop(values)
     for key in _WHOLE:
         if key in rows.columns:

@@ -34,13 +34,13 @@ def as_labels(values: NDArray[np.generic], *, where: str) -> NDArray[np.integer[
     if kind != "u" and numbers.size and not numbers.min() >= 0:
         raise LabelError(
             f"{where} has values from {numbers.min():g} to {numbers.max():g}. Labels are whole numbers, 0 for background; "
-            "write what is no nucleus as 0."
+            "write everything that is not a nucleus as 0."
         )
     if kind != "f":
         return numbers
     if not np.array_equal(numbers, np.round(numbers)) or (numbers.size and float(numbers.max()) >= _MOST_FLOAT):
         raise LabelError(
-            f"{where} has values that are not whole ({numbers.dtype}, up to {numbers.max():g}), so it is no label image. "
+            f"{where} has values that are not whole ({numbers.dtype}, up to {numbers.max():g}), so it is not a label image. "
             "Give labels, not probabilities or intensities."
         )
     return numbers.astype(np.uint64)

@@ -255,7 +255,7 @@ class ObjectLock(Lock):
 def _lost(folder: Place, held: Held | None) -> str:
     who = f" ({held.owner})" if held is not None and held.owner is not None else ""
     return (
-        f"Another run took {folder}{who} over while this one was silent. This one stops, so that nothing is mixed; what it "
+        f"Another run{who} took over {folder} while this one was silent. This one stops, so that nothing is mixed; what it "
         "did is kept."
     )
 

@@ -72,7 +72,7 @@ def staged(target: Place, *, check: Callable[[], None]) -> Iterator[Place]:
         work.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LabelError(
-            f"{target} cannot be written ({error.strerror or one_line(error)}). Choose another place, or see to its "
+            f"{target} cannot be written ({error.strerror or one_line(error)}). Choose another place, or fix its "
             "permissions."
         ) from error
     try:
@@ -103,11 +103,13 @@ def names_in(target: Place) -> list[str] | None:
     if not target.remote:
         return target.names() if os.path.lexists(target.url) else None
     if not can_list(target.url):
-        raise MovieError(f"{target} can only be read. Expected a local path or an object store, such as s3://.")
+        raise MovieError(f"{target} is read-only. Expected a local path or an object store, such as s3://.")
     try:
         return [name for name in target.names() if name != LOCK] or None
     except OSError as error:
-        raise MovieError(f"{target} cannot be reached ({one_line(error)}). Check address and access.") from error
+        raise MovieError(
+            f"{target} cannot be reached ({one_line(error)}). Check the address and your access."
+        ) from error
 
 
 @contextmanager

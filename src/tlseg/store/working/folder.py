@@ -68,6 +68,6 @@ def _check_ours(above: Path) -> None:
     if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
         return
     raise LabelError(
-        f"{above}, where working files would lie, is not a folder of this user that others cannot write to. Name another "
+        f"{above}, where working files would go, must be a folder of this user that nobody else can write to. Name another "
         "folder with --scratch."
     )

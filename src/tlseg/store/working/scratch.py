@@ -46,8 +46,8 @@ class LostWorkError(RunError):
 
     def __init__(self, path: str, frame: int) -> None:
         super().__init__(
-            f"{path}, a working file of an unfinished run, is damaged or gone. The same command goes on and does frame "
-            f"{frame} again."
+            f"{path}, a working file of an unfinished run, is damaged or missing. Run the same command again to redo frame "
+            f"{frame} and continue."
         )
         self.path, self.frame = path, frame
 
@@ -99,11 +99,11 @@ class Scratch:
         if overwrite:
             return stored is not None and not changed and bool(stored.get("overwrite"))
         if stored is None or not self.lease:
-            raise ResumeError(f"{path}, a working file of an unfinished run, is damaged. Start anew with --overwrite.")
+            raise ResumeError(f"{path}, a working file of an unfinished run, is damaged. Start over with --overwrite.")
         if changed:
             raise ResumeError(
-                f"An unfinished run in {self.folder} was made with other settings: {'; '.join(changed)}. Repeat "
-                "its settings to go on with it, or start anew with --overwrite."
+                f"An unfinished run in {self.folder} was made with other settings: {'; '.join(changed)}. Use the same "
+                "settings to continue it, or start over with --overwrite."
             )
         return True
 
@@ -117,7 +117,7 @@ class Scratch:
         """
         if Path(self.folder).is_symlink():
             raise LabelError(
-                f"{self.folder}, where working files would lie, is a link, and nothing is deleted behind links. Name the "
+                f"{self.folder}, where working files would go, is a link, and nothing is deleted behind links. Name the "
                 "folder itself with --scratch."
             )
         new = Scratch(self.folder, uuid4().hex[:12])
@@ -159,8 +159,8 @@ class Scratch:
         if Path(self.folder).is_dir():
             raise RunError(f"The run in {self.folder} that this task belongs to is over, so it writes nothing.")
         raise RunError(
-            f"{self.folder}, with the working files of a run, is not there on {gethostname()}, so a task of it writes "
-            "nothing. While the run goes on, --scratch must name a folder that all workers see."
+            f"{self.folder}, which holds the working files of a run, does not exist on {gethostname()}, so its task writes "
+            "nothing. --scratch must name a folder that all workers can see during the run."
         )
 
     def folder_of(self, name: str) -> Path:

@@ -201,7 +201,7 @@ def find_unfinished(path: str, name: str, *, folder: str) -> Unfinished | None:
         return None
     source = open_source(address_of(begun.movie, root=path), channel=int(begun.movie["channel"]))
     if json.loads(json.dumps(source.identity(root=path))) != begun.movie:
-        raise MovieError(f"{source.url} was replaced since the run in {path} began, so its labels do not fit it.")
+        raise MovieError(f"{source.url} has been replaced since the run in {path} began, so its labels do not fit it.")
     return Unfinished(path, name, scratch, source, begun.frames, begun.block)
 
 
