@@ -291,8 +291,8 @@ CALLS: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("out nowhere", as_is, ["--out", "nosuch://bucket/out.ome.zarr"], "Protocol not known: nosuch"),
     ("out is a file", file_in_the_way, OUT, "is a file"),
     ("out is a folder", folder_in_the_way, OUT, "no Zarr group"),
-    ("out is a raw movie", raw_movie_in_the_way, OUT, "no copy made by a run"),
-    ("out is a raw movie to overwrite", raw_movie_in_the_way, [*OUT, "--overwrite"], "no copy made by a run"),
+    ("out is a raw movie", raw_movie_in_the_way, OUT, "not a copy made by a run"),
+    ("out is a raw movie to overwrite", raw_movie_in_the_way, [*OUT, "--overwrite"], "not a copy made by a run"),
     ("scratch is a URL", as_is, ["--scratch", "s3://bucket/x"], "--scratch is 's3://bucket/x'. Expected a folder"),
     ("scratch is empty", as_is, ["--scratch", ""], "--scratch is ''"),
     ("scratch in the movie", as_is, ["--scratch", "{place}/movie.ome.zarr/labels"], "--scratch .* inside the movie"),
@@ -307,7 +307,7 @@ CALLS: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("channel", as_is, ["--channel", "blue"], "channel 'blue' was asked for"),
     ("channel number", as_is, ["--channel", "3"], "channel '3' was asked for"),
     ("long name", as_is, ["--name", "n" * 101], "at most 100"),
-    ("name", as_is, ["--name", "../nuclei"], "is no name for labels"),
+    ("name", as_is, ["--name", "../nuclei"], "is not a valid name for labels"),
 ]
 
 

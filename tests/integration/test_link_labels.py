@@ -364,7 +364,7 @@ def test_finished_work_is_replaced_only_when_asked(given: Path, linked: Path, tm
     other = write_labels(tmp_path / "other.ome.zarr", truth())
     with pytest.raises(LabelError, match="copy of another movie"):
         link_labels(other, out=out, name="third")
-    with pytest.raises(LabelError, match="no copy made by a run"):
+    with pytest.raises(LabelError, match="not a copy made by a run"):
         link_labels(given, out=other, name="third", overwrite=True)
 
 
@@ -434,10 +434,10 @@ def test_input_that_cannot_be_linked_stops_before_any_work(given: Path, tmp_path
         (tmp_path / "none", {}, "nothing at"),
         ("", {}, "An empty path"),
         (given, {"labels_name": "x"}, "no labels named 'x'"),
-        (given, {"name": "a b"}, "is no name"),
+        (given, {"name": "a b"}, "is not a valid name"),
         (given, {"out": given / "x"}, "lies inside"),
         (stacks, {"out": None, "spacing_um": SPACING}, "--out RESULT.ome.zarr"),
-        (stacks, {"out": "http://b/x", "spacing_um": SPACING}, "can only be read"),
+        (stacks, {"out": "http://b/x", "spacing_um": SPACING}, "is read-only"),
     ]:
         with pytest.raises((LabelError, MovieError), match=words):
             link_labels(path, **{"out": out, **settings})

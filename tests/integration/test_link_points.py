@@ -152,7 +152,7 @@ def test_no_points_make_no_tracks(tmp_path: Path) -> None:
         (lambda p: p.drop(columns=["t", "x"]), "lacks t, x"),
         (lambda p: p.assign(x="far"), "no numbers"),
         (lambda p: p.assign(x=p["x"].where(p["true"] != 3)), "has no value"),
-        (lambda p: p.assign(t=p["t"] + 0.5), "t counts frames"),
+        (lambda p: p.assign(t=p["t"] + 0.5), "t is a frame number"),
         (lambda p: p.assign(label=1), "more than once in frame"),
         (lambda p: p.assign(volume=0.0), "volume"),
     ],
@@ -205,7 +205,7 @@ def test_only_an_earlier_result_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(LabelError, match="not replaced"):
         link_points(path, out=tmp_path / "out", overwrite=True)
-    with pytest.raises(LabelError, match="lie in each other"):
+    with pytest.raises(LabelError, match="lies inside the other"):
         link_points(path, out=tmp_path, overwrite=True)
 
 

@@ -207,7 +207,7 @@ def test_a_gpu_on_some_is_none_to_reckon_with(device: Any) -> None:
 
 
 def test_asking_for_a_gpu_and_getting_none_is_an_error() -> None:
-    with pytest.raises(RunError, match=r"A GPU was asked for .* 2 of 2"):
+    with pytest.raises(RunError, match=r"A GPU was requested .* 2 of 2"):
         _device(Workers((worker("a"), worker("b"))), found(0, 0), "cuda")
 
 

@@ -463,7 +463,7 @@ def bad_path(kind: str, folder: Path) -> Path:
         ("mixed", "mixes"),
         ("no labels", "image without labels"),
         ("two names", "several labels: a, b"),
-        ("text", "not a file of labels"),
+        ("text", "not a readable label file"),
     ],
 )
 def test_what_holds_no_labels_says_so(kind: str, words: str, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_damaged_graphs_are_one_line(
 def test_labels_of_a_graph_that_are_none(graph: Path, change: Callable[[Any], Any]) -> None:
     with np.errstate(invalid="ignore"):
         replaced(graph, "nodes/props/label/values", change)
-    with pytest.raises(LabelError, match="no labels") as caught:
+    with pytest.raises(LabelError, match="not valid labels") as caught:
         read_geff_links(str(graph))
     assert str(graph) in str(caught.value)
 

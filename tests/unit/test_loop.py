@@ -285,7 +285,7 @@ def test_a_damaged_checkpoint_is_named(pairs: list[Pair], tmp_path: Path, conten
     ("error", "kind", "said"),
     [
         (PermissionError(13, "Permission denied"), TrainingError, r"last\.pt cannot be read"),
-        (MemoryError(), RunError, "Memory does not hold"),
+        (MemoryError(), RunError, "does not fit into memory"),
     ],
 )
 def test_what_only_cannot_be_read_now_is_not_called_damaged(

@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn a `TlsegError`, or what the machine refuses, into `Error: ...` on standard error and an exit code."""
+    """Turn a `TlsegError`, or an error of the operating system, into `Error: ...` on standard error and an exit code."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -44,7 +44,7 @@ def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def goes_on_when_stopped(function: Callable[P, R]) -> Callable[P, R]:
-    """Say on Ctrl-C that nothing is lost; for commands that go on where they were."""
+    """Say on Ctrl-C that nothing is lost; for commands that continue where they stopped."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -69,7 +69,7 @@ def print_json(result: Mapping[str, Any]) -> None:
 
 
 def say_motherless(tracks: int, motherless: int, *, at_edge: int = 0, more: str = "") -> None:
-    """Say so, and what tells `more`, where tracking has probably failed."""
+    """Warn if tracking has probably failed; `more` says where to read more."""
     from tlseg.measure.history import MANY_MOTHERLESS
 
     if motherless - at_edge > MANY_MOTHERLESS * tracks:
@@ -86,7 +86,7 @@ def how_many(number: int, what: str) -> str:
 
 
 def instances_in(instances: int, frames: int) -> str:
-    """How many nuclei were found, so that nobody takes their sum over frames for how many there are."""
+    """How many instances were found, worded so that nobody takes their sum over frames for the number of nuclei."""
     return f"{how_many(instances, 'instance')} (one nucleus in one frame) in {how_many(frames, 'frame')}"
 
 
@@ -199,7 +199,7 @@ class SpacingType(click.ParamType):
 
 
 class Spelled(click.Option):
-    """An option that is taken in several spellings, of which help shows the first."""
+    """An option that accepts several spellings, of which the help shows the first."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return what help says."""

@@ -95,7 +95,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
 
 
 def check_folder(folder: Path) -> None:
-    """Raise `MovieError` where files would be put into somebody's movie."""
+    """Raise `MovieError` if files would be put into somebody's movie."""
     from tlseg.errors import MovieError
     from tlseg.store.image.inputs import is_zarr
 
@@ -109,7 +109,7 @@ def check_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make it where it is not there; raises `MovieError` where it cannot be made."""
+    """Create it if it does not exist; raises `MovieError` if it cannot be created."""
     from tlseg.errors import MovieError
 
     try:
@@ -119,7 +119,7 @@ def make_folder(folder: Path) -> None:
 
 
 def check_movie(movie: Path) -> None:
-    """Raise `MovieError` where a movie would be lost that no demo simulated."""
+    """Raise `MovieError` if a movie would be lost that no demo simulated."""
     from tlseg.errors import MovieError
     from tlseg.simulate.api import simulated_by
     from tlseg.store.fs.place import place_of
@@ -129,7 +129,7 @@ def check_movie(movie: Path) -> None:
 
 
 def check_result(result: Path, movie: Path) -> None:
-    """Raise `LabelError` where a result would be lost that was not made of the movie of this demo."""
+    """Raise `LabelError` if a result would be lost that was not made from this demo's movie."""
     from tlseg.errors import LabelError
     from tlseg.store.fs.place import place_of
     from tlseg.store.labels.protect import read_claim
@@ -146,7 +146,7 @@ def check_result(result: Path, movie: Path) -> None:
 
 
 def check_picture(picture: Path) -> None:
-    """Raise `LabelError` where a picture would be lost that no demo drew."""
+    """Raise `LabelError` if a picture would be lost that no demo drew."""
     from tlseg.errors import LabelError
     from tlseg.report.overlay import maker_of
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tlseg.evaluate.api import Evaluation, Tracking
 
 MOST_FRAMES, WORST_FRAMES = 20, 10
-"""Frames up to which each has its row in the tables; of more, so many have one."""
+"""Most frames that have a row each in the tables; of more frames, only this many are listed."""
 
 
 @click.command("evaluate")

@@ -1,4 +1,4 @@
-"""Progress a person can read: a live bar on a terminal, plain lines elsewhere; always on standard error."""
+"""Progress for people to read: a live bar on a terminal, plain lines elsewhere; always on standard error."""
 
 from __future__ import annotations
 

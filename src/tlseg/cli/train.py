@@ -190,7 +190,7 @@ def _train_folds(
 
 
 def request_of(network: str, options: Mapping[str, Any], further: Mapping[str, Any]) -> TrainRequest:
-    """Return what the options of this command, and those only files have, ask for."""
+    """Return the request made by the options of this command and by those that only files have."""
     from tlseg.predict.infer import resolve_device
     from tlseg.train.request import TrainRequest
     from tlseg.train.settings import TrainSettings
@@ -223,7 +223,7 @@ def request_of(network: str, options: Mapping[str, Any], further: Mapping[str, A
 def session_of(
     request: TrainRequest, settings: TrainSettings, paths: Sequence[PairPath], /, *, out: Path, held: Sequence[str]
 ) -> Session:
-    """Read what the trainings of this command learn from, and show how far embryos are simulated."""
+    """Read the data the trainings of this command learn from, and show the progress of simulating embryos."""
     from tlseg.cli.progress import StepProgress
     from tlseg.train.simulated import EMBRYOS
 

@@ -62,7 +62,7 @@ def command(result: str, name: str | None, viewer: str, port: int, no_browser: b
 
 
 def _open(result: str, name: str | None) -> tuple[Scene, dict[str, Any]]:
-    """Finished labels, or else what there is of them; also what to say about that, nothing for finished ones."""
+    """Finished labels, or else those made so far; also a message about them, empty for finished ones."""
     from tlseg.errors import LabelError
     from tlseg.run.watch.status import run_status, unfinished_run
     from tlseg.view.scene import open_scene, open_unfinished

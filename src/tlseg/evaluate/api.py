@@ -86,16 +86,16 @@ def evaluate(
     division_tolerance : int
         Largest number of frames a division may be early or late.
     frames : str, range, slice or (first, end), optional
-        Frames to compare, from A up to but without B: "A:B", `range(A, B)`, `slice(A, B)` or (A, B); either side may be
-        left open. By default all, or those that the run segmented. Labels of a part of a movie have that movie's numbers
-        where the truth has them too.
+        Frames to compare, from A up to but not including B: "A:B", `range(A, B)`, `slice(A, B)` or (A, B); either end may be
+        left open. By default all, or those that the run segmented. Labels of part of a movie use that movie's frame numbers
+        if the truth does too.
     spacing_um : (z, y, x) or, in 2D, (y, x) float, optional
         Micrometres per voxel; by default what the truth says, or else the result.
     tracking : {"auto", "always", "never"}
-        Whether to score tracks: where both sides have a track file or graph (auto), or also where they have none,
-        taking each label for one object through time (always).
+        Whether to score tracks: if both sides have a track file or graph (auto), or also without one, taking each label for
+        one object through time (always), or not at all (never).
     block : (z, y, x) int, optional
-        Voxels read at a time. No figure depends on it.
+        Voxels read at a time. No score depends on it.
     progress : callable, optional
         Called with (done, total) frames.
 
@@ -109,9 +109,9 @@ def evaluate(
     EvaluationError
         When frames or shapes do not fit together, or a setting is out of range.
     MovieError
-        When `frames` is no range of frames.
+        When `frames` is not a valid range of frames.
     PlanError
-        When `block` is none.
+        When `block` is not a valid block size.
     LabelError
         When a side cannot be read.
     """
@@ -147,7 +147,7 @@ class _Tracked:
     tracks: pd.DataFrame | None
 
     def check(self, frame: int, labels: Ids) -> None:
-        """Refuse a label without a track in the first frame that shows it, not after all of them were read."""
+        """Refuse a label without a track at the first frame that shows it, not after all frames were read."""
         if self.tracks is not None:
             require_tracks(np.full(len(labels), frame), labels, self.tracks, where=str(self.movie.track_file))
 
@@ -240,7 +240,7 @@ def _are_tracked(
     wanted: Tracking,
     notes: list[str],
 ) -> bool:
-    """Whether tracks are to be compared; where they were expected and are not, a note says why."""
+    """Whether tracks are to be compared; if they were expected and are not, a note says why."""
     if wanted == "never" or (wanted == "auto" and n_frames < 2):
         return False
     if truth.planes:
@@ -320,7 +320,7 @@ def _detection(tally: _Tally, total: Counts) -> Detection | None:
 
 
 def _detection_f1(tally: _Tally) -> list[float | None]:
-    """F1 of centroids of each frame; None where there is no object, or no spacing."""
+    """F1 of centroids of each frame; None if there is no object or no spacing."""
     if tally.spacing_um is None:
         return [None] * len(tally.frames)
     pairs = zip(tally.detected, tally.counts, strict=True)

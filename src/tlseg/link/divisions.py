@@ -35,7 +35,7 @@ FEATURES = (
     "daughter_missed",
 )
 CONDENSATION = ("mother_bright", "mother_small", "daughters_bright", "daughters_small")
-"""Features that say nothing where frames are too far apart to show a mitosis."""
+"""Features that carry no information if frames are too far apart to show a mitosis."""
 
 # Squares and logarithms count up to these, so that one bad measurement alone decides nothing.
 _FARTHEST, _LEAST_CHANGE, _MOST_CHANGE = 9.0, -1.0, 0.7
@@ -211,7 +211,7 @@ def keep_grown_mothers(objects: Objects, same_a: Ints, same_b: Ints, found: Fami
 
 
 def _log(a: Floats, b: Floats) -> Floats:
-    """`ln(a / b)` within bounds; 0 where either is not positive, since then there is no ratio."""
+    """`ln(a / b)` within bounds; 0 if either is not positive, because then there is no ratio."""
     known = (a > 0) & (b > 0)
     ratio = np.divide(a, b, out=np.ones_like(a, dtype=np.float64), where=known)
     return np.asarray(np.clip(np.log(ratio), _LEAST_CHANGE, _MOST_CHANGE), dtype=np.float64)

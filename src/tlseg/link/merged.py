@@ -139,7 +139,7 @@ def _reborn(traced: Traced) -> list[tuple[int, int]]:
 
 
 def _holder(traced: Traced, missing: _Missing) -> int:
-    """Row of the label in whose reach a missing nucleus lies; -1 where there is none."""
+    """Row of the label in whose reach a missing nucleus lies; -1 if there is none."""
     objects = traced.objects
     frame = missing.frame - objects.first
     start, tree = int(objects.starts[frame]), traced.trees[frame]
@@ -207,7 +207,7 @@ def _own(traced: Traced, row: int, first: int, last: int) -> tuple[int, int]:
 
 
 def _along(traced: Traced, row: int, frame: int) -> int:
-    """Row of the same chain in another frame; -1 where it is not there."""
+    """Row of the same chain in another frame; -1 if it is not there."""
     passed = frame - int(traced.objects.t[row])
     step = traced.chains.following if passed > 0 else traced.chains.preceding
     for _ in range(abs(passed)):
@@ -218,7 +218,7 @@ def _along(traced: Traced, row: int, frame: int) -> int:
 def _open(
     traced: Traced, like: int, frame: int, linked: Ints, *, ratios: tuple[float, float] = (1 / _SUM, _SUM)
 ) -> int:
-    """Row of a frame that has no link, lies where another does, and is as large up to `ratios`; -1 where there is none."""
+    """Row of a frame that has no link, lies where another does, and is as large up to `ratios`; -1 if there is none."""
     objects, position = traced.objects, traced.placed.position_um
     rows = traced.near(position[like], frame=frame - objects.first, reach=float(objects.radius_um[like]))
     ratio = objects.volume_um3[rows] / objects.volume_um3[like]

@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 REQUIRED = ("t", "label", "z_um", "y_um", "x_um", "volume_um3", "intensity_mean")
 MOST_EMPTY_FRAMES = 1_000_000
-"""More frames without an object are a mistake: longer than any movie."""
+"""More empty frames than this are a mistake: longer than any movie."""
 
 OVERLAP_COLUMNS = ("t", "label_a", "label_b", "voxels")
 

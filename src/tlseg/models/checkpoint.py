@@ -1,6 +1,6 @@
-"""What did a training leave? The weights in `best.pt` and `last.pt`, and what they must be used with.
+"""What a training leaves: the weights in `best.pt` and `last.pt`, and what they must be used with.
 
-Loading runs no code that the file brings along.
+Loading runs no code from the file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tlseg.errors import ModelError
 from tlseg.models.unet import UNetConfig
 
 STATED = ("target", "spacing_um", "scaling")
-"""What every checkpoint says besides its architecture."""
+"""What every checkpoint contains besides its architecture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises
     ------
     ModelError
-        When the file is no checkpoint of a training.
+        When the file is not a training checkpoint.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

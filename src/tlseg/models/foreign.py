@@ -1,4 +1,4 @@
-"""Which arrays does a file of somebody else's weights hold?
+"""Which arrays does a file of foreign weights hold?
 
 Files are read as data and never run: NumPy archives without pickles, HDF5, and PyTorch files only through the
 `weights_only` unpickler. Whatever the file, the arrays come out under PyTorch's names, `layer.weight`, `layer.bias`,
@@ -58,12 +58,12 @@ def read_foreign(path: str | Path) -> ForeignWeights:
     ----------
     path
         A Chainer snapshot (`serializers.save_npz` or `save_hdf5`), or a PyTorch file with a state dict or a whole
-        module. What it is shows in its content: the published PyTorch code calls its files `.npz` as well.
+        module. Its kind is told from its content: the published PyTorch code calls its files `.npz` as well.
 
     Raises
     ------
     ModelError
-        When the file is none of these, is damaged, or holds anything but finite numbers.
+        When the file is not one of these, is damaged, or holds anything but finite numbers.
     """
     path = Path(path)
     try:

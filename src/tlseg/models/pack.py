@@ -18,10 +18,10 @@ WINDOW = (64, 160, 160)
 OVERLAP = (16, 16, 16)
 
 LABELLING: Mapping[str, Any] = {"centre_saddle": 0.8, "minimum_volume_fraction": 0.15}
-"""Shares, which fit nuclei of any size, as the bundled models have them; a `model.json` without them means others."""
+"""Shares, which fit nuclei of any size, as in the bundled models; a `model.json` without them means other values."""
 
 OWN_FIELDS = ("name", "networks")
-"""Fields of `ModelSpec` that are no settings: packing decides them."""
+"""Fields of `ModelSpec` that are not settings: packing decides them."""
 
 _TARGETS: dict[Role, tuple[str, ...]] = {"nsn": ("mask",), "ndn": ("centre", "ball")}
 
@@ -44,13 +44,13 @@ def pack(
     provenance
         Data, licence, commands and figures, for the model card.
     settings
-        Further fields of `ModelSpec`, such as thresholds; by default spacing and scaling are what the trainings say, and how
-        maps become labels is `LABELLING`.
+        Further fields of `ModelSpec`, such as thresholds; by default spacing and scaling come from the trainings, and
+        `LABELLING` decides how maps become labels.
 
     Raises
     ------
     ModelError
-        When a file is no checkpoint, a network learned the other one's target or its weights are of another architecture,
+        When a file is not a checkpoint, a network learned the other one's target, its weights do not fit its architecture,
         or the two learned at different voxel spacings or scalings.
     """
     files: dict[Role, Path] = {"nsn": nsn} if ndn is None else {"nsn": nsn, "ndn": ndn}
@@ -89,7 +89,7 @@ def pack(
 
 
 def check_settings(settings: Any, *, where: str) -> None:
-    """Raise `ModelError` where these are no further fields of `model.json`; `where` names the file."""
+    """Raise `ModelError` if these are not further fields of `model.json`; `where` names the file."""
     if not isinstance(settings, Mapping):
         raise ModelError(
             f"{where} holds a value of type {type(settings).__name__}; expected an object with fields of model.json."
@@ -104,7 +104,7 @@ def check_settings(settings: Any, *, where: str) -> None:
 
 
 def _check_network(role: Role, path: Path, checkpoint: Checkpoint) -> None:
-    """Raise `ModelError` where this is no network for the role."""
+    """Raise `ModelError` if the network does not fit the role."""
     target, architecture = checkpoint.facts["target"], checkpoint.architecture
     if target not in _TARGETS[role]:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""How bright is this frame where there is anything in it?
+"""How bright is a frame where there are nuclei in it?
 
 The brightest thousandth of a frame says how bright nuclei are only while the frame is filled with them. In a wide field
 around one embryo it would be background. So it is taken of the neighbourhood of what stands out from the background,
@@ -32,7 +32,7 @@ STANDS_OUT = 0.3
 SHARE = 0.01
 """Least share of a tile's voxels that stand out where there is something in it."""
 READ_BYTES = 64 * 2**20
-"""What is read at once, if chunks are no larger."""
+"""Voxels read at once, unless chunks are larger."""
 
 Read = Callable[[Box], NDArray[Any]]
 """Grey values (z, y, x) of a box of the frame."""
@@ -110,7 +110,7 @@ def measure_brightness(
 
 
 def _finite(read: Read, *, dtype: str, frame: int) -> Read:
-    """The same, but it refuses what is no number."""
+    """The same reader, but it refuses NaN and infinite values."""
     if np.dtype(dtype).kind != "f":
         return read
 
