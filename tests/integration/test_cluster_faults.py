@@ -210,7 +210,7 @@ def test_a_cluster_without_workers_is_not_waited_for_for_ever(monkeypatch: pytes
     with workers_offering({"GPU": 1}, {"CPU": 1}) as client:
         pool = ClientPool(client)
         client.cluster.scale(0)  # those of this process leave at once
-        with pytest.raises(RunError, match=r"no worker with .*goes on from there") as caught:
+        with pytest.raises(RunError, match=r"no worker with .*run the same command again") as caught:
             all_of(pool, tasks_of(abs, 3, "network"))
     assert "\n" not in str(caught.value)
 

@@ -281,7 +281,7 @@ def test_roots_that_cannot_hold_labels_are_refused(tmp_path: Path, finished: Pat
         create_labels(tmp_path / "v2.zarr", source=source)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.docx").touch()
-    with pytest.raises(LabelError, match="no Zarr group"):
+    with pytest.raises(LabelError, match="not a Zarr group"):
         create_labels(tmp_path / "folder", source=source)
 
 

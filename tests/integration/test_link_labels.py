@@ -320,7 +320,7 @@ def test_grey_values_that_cannot_be_added_are_named(tmp_path: Path, dtype: str, 
         image = np.where(labels > 0, 700, 90).astype(dtype)
         image[at] = value
         write_labels(write_movie(tmp_path / f"{name}.ome.zarr", image), labels)
-    with pytest.raises(MovieError, match="in frame 1, label 3 holds the grey value"):
+    with pytest.raises(MovieError, match="in frame 1, label 3 contains the grey value"):
         link_labels(tmp_path / "inside.ome.zarr", out=tmp_path / "a.ome.zarr", image=False)
     link_labels(tmp_path / "outside.ome.zarr", out=tmp_path / "b.ome.zarr", image=False)
     assert (read_table(tmp_path / "b.ome.zarr", "cells")["intensity_mean"] == 700).all()
@@ -429,7 +429,7 @@ def test_input_that_cannot_be_linked_stops_before_any_work(given: Path, tmp_path
     out = tmp_path / "out.ome.zarr"
     stacks = write_tiffs(tmp_path / "stacks", truth())
     for path, settings, words in [
-        (stacks, {}, "no voxel spacing, and distances need one. Give micrometres with --spacing Z,Y,X"),
+        (stacks, {}, "no voxel spacing, but distances need one. Give micrometres with --spacing Z,Y,X"),
         (stacks, {"spacing_um": (1, 1)}, "Expected Z,Y,X"),
         (tmp_path / "none", {}, "nothing at"),
         ("", {}, "An empty path"),

@@ -150,7 +150,7 @@ def test_no_points_make_no_tracks(tmp_path: Path) -> None:
     ("change", "words"),
     [
         (lambda p: p.drop(columns=["t", "x"]), "lacks t, x"),
-        (lambda p: p.assign(x="far"), "no numbers"),
+        (lambda p: p.assign(x="far"), "non-numeric values"),
         (lambda p: p.assign(x=p["x"].where(p["true"] != 3)), "has no value"),
         (lambda p: p.assign(t=p["t"] + 0.5), "t is a frame number"),
         (lambda p: p.assign(label=1), "more than once in frame"),

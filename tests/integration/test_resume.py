@@ -1,4 +1,4 @@
-"""A run that was stopped anywhere goes on from there: the same bytes as one that was not, and nothing done twice."""
+"""A run that was stopped anywhere run the same command again: the same bytes as one that was not, and nothing done twice."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_stopped_in_a_stage(base: Path, tmp_path: Path, wanted: Counter[Any], st
     with counting() as before, stopping(stages, stage, after=calls), pytest.raises(RunError) as caught:
         start(base, out)
     assert f"Stage {stage} failed 3 times on frame" in str(caught.value)
-    assert "goes on from there" in str(caught.value)
+    assert "run the same command again" in str(caught.value)
     with pytest.raises(LabelError, match="no finished labels"):
         open_result(out)
     with counting() as after:

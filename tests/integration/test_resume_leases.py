@@ -119,7 +119,7 @@ def test_a_store_that_takes_no_more(base: Path, tmp_path: Path, number: int, sai
         with pytest.raises(RunError, match=rf"Stage detect failed on frame 0, region 1: .*{said}") as caught:
             run(base / "movie.ome.zarr", base / "model", out=out)
     assert "\n" not in str(caught.value)
-    assert "goes on from there" in str(caught.value)
+    assert "run the same command again" in str(caught.value)
     assert len(calls) == 2
     assert run(base / "movie.ome.zarr", base / "model", out=out).resumed
     assert essence(out) == essence(base / "result.zarr")

@@ -135,7 +135,7 @@ def test_a_url_is_no_folder_to_train_into(pairs: Path, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     result = train("nsn", pairs, "--out", "s3://bucket/out", *QUICK)
     assert result.exit_code == 2
-    assert "'s3://bucket/out' is a URL; give a path of this machine" in result.stderr
+    assert "'s3://bucket/out' is a URL; give a local path" in result.stderr
     assert not list(tmp_path.glob("s3*"))
 
 

@@ -511,5 +511,5 @@ def test_best_weights_that_are_gone_are_named(pairs: list[Pair], tmp_path: Path,
     settings = replace(SETTINGS, steps=9 if stop else 3)
     run(pairs, tmp_path, settings, stop_after=stop)
     (tmp_path / "best.pt").unlink()
-    with pytest.raises(TrainingError, match=r"best\.pt is gone.*last\.pt"):
+    with pytest.raises(TrainingError, match=r"best\.pt is missing.*last\.pt"):
         run(pairs, tmp_path, settings)

@@ -42,7 +42,7 @@ def test_everything_else_is_one_line_with_its_place() -> None:
     assert isinstance(told, RunError)
     assert str(told).startswith("Stage detect failed on frame 3, region 7: ValueError: first line")
     assert "\n" not in str(told)
-    assert "goes on from there" in str(told)
+    assert "run the same command again" in str(told)
 
 
 def test_the_cause_is_kept_for_programmers() -> None:

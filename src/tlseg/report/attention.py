@@ -1,4 +1,4 @@
-"""Where a person should look first: what the run itself is least sure of.
+"""Where a person should look first: the places the run itself is least sure of.
 
 Every row says frame, track and position, so that it can be found in the pictures and in any viewer.
 """
@@ -16,11 +16,11 @@ from tlseg.measure.history import divisions, gaps, motherless, track_table
 
 MOST_ROWS = 60
 MOST_DIVISIONS = 400
-"""Rows of a list; divisions are counted one by one, so more of them are shown."""
+"""Rows of a list; divisions are checked one by one, so more of them are shown."""
 DOUBTFUL = 0.95
 """Confidence below which a link is worth a look."""
 JUMP = 2.0
-"""Times that a nucleus grows or shrinks from frame to frame from which it is worth a look."""
+"""Factor by which a nucleus grows or shrinks between frames from which it is worth a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _links(table: pd.DataFrame, edges: pd.DataFrame, first_frame: int) -> Listin
 
 
 def _divisions(table: pd.DataFrame, tracks: pd.DataFrame, edges: pd.DataFrame | None) -> Listing:
-    """All divisions, least confident first; in order of time where nothing says how sure they are."""
+    """All divisions, least confident first; in order of time if their confidence is unknown."""
     found = divisions(tracks)
     rows = found.join(newborn_centres(table, found), on="track")
     rows["daughters"] = [", ".join(str(v) for v in daughters) for daughters in found["daughters"]]
@@ -126,7 +126,7 @@ def _divisions(table: pd.DataFrame, tracks: pd.DataFrame, edges: pd.DataFrame | 
 
 
 def _jumps(table: pd.DataFrame, tracks: pd.DataFrame) -> Listing:
-    """Nuclei whose volume jumps from one frame to the next, the largest jumps first; divisions and the edge apart."""
+    """Nuclei whose volume jumps from one frame to the next, the largest jumps first; divisions and the edge excluded."""
     title = "Volume jumps"
     about = (
         f"Nuclei that became more than {JUMP:g} times larger or smaller since the frame before, not at the frame's edge and "
@@ -190,7 +190,7 @@ def _loose(table: pd.DataFrame, frames: range) -> Listing:
 
 
 def _edge(table: pd.DataFrame) -> Listing:
-    """Tracks the edge of the frame cuts, once each."""
+    """Tracks that the frame's edge cuts, once each."""
     cut = table[table["touches_edge"]].sort_values(["track", "t"])
     cut_frames = cut.groupby("track")["t"].agg(["size", "max"])
     first = cut.drop_duplicates("track").sort_values(["t", "track"])

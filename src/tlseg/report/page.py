@@ -1,4 +1,4 @@
-"""One page that says everything about a result and needs nothing but itself.
+"""One self-contained page that says everything about a result.
 
 The page may load nothing: its own policy forbids any request, and all text from files is escaped.
 """
@@ -25,7 +25,7 @@ from tlseg.report.svg import Raw, join, tag
 from tlseg.report.timing import Clock
 
 MOST_NUMBERS = 30_000
-"""Track numbers that can be shown over the pictures, in all frames together; with more there are none."""
+"""Most track numbers that can be shown over the pictures, in all frames together; with more, none are shown."""
 
 BRIGHTNESS = (
     f" Black and white are set anew for every {STEADY} pictures, so brightness cannot be compared across the movie."
@@ -158,7 +158,7 @@ def _plural(number: int, what: str) -> str:
 
 
 def _motherless(facts: Facts) -> Raw | str:
-    """What to know about the tracks: how many come from nowhere, loud where they are many."""
+    """What to know about the tracks: how many begin without a mother, emphasised if they are many."""
     if not facts.motherless:
         return "a nucleus between divisions"
     many = facts.motherless - facts.motherless_at_edge > MANY_MOTHERLESS * facts.tracks
@@ -326,7 +326,7 @@ def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
 
 
 def _look(row: dict[object, object], content: Content) -> Raw:
-    """Button that shows the place in the pictures; nothing where the table has no position."""
+    """Button that shows the place in the pictures; nothing if the table has no position."""
     places = _row_places(row, content)
     if not places:
         return Raw("")

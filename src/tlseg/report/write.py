@@ -1,6 +1,6 @@
 """Write the report of a result: from tables, tracks, record and pixels to one HTML file.
 
-Nothing but the table is held whole; pictures are made frame by frame. A reader sees the old report or the new one.
+Only the table is held whole; pictures are made frame by frame. A reader sees the old report or the new one.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def write_report(
     path : str, Path or Result
         OME-Zarr group a run wrote to, local or a URL, or what `open_result` gave.
     name : str, optional
-        Name of the labels; those that were opened, "nuclei", or the only ones, if not given.
+        Name of the labels; by default those that were opened, "nuclei", or the only ones.
     out : str or Path, optional
-        File to write; `tlseg/<name>/report.html` inside the result where not given.
+        File to write; by default `tlseg/<name>/report.html` inside the result.
     progress : callable, optional
         Called with (pictures done, pictures) after each.
 

@@ -1,4 +1,4 @@
-"""The seam audit: what every block's flood said of itself, and whether neighbours agree where they meet.
+"""The seam audit: what every block's flood reported about itself, and whether neighbours agree where they meet.
 
 Nothing is published unless they do.
 """
@@ -18,7 +18,7 @@ from tlseg.store.working.names import Table
 def seam_audit(run: RunContext) -> dict[str, Any]:
     """Count how labels were certified: blocks, floods repeated, faces compared and voxels that disagree.
 
-    Reads one small table of each frame, which its `summarise` made: what it costs goes with frames, not with blocks.
+    Reads one small table per frame, made by `summarise`, so its cost grows with frames and not with blocks.
     """
     tries: Counter[int] = Counter()
     batches: Counter[str] = Counter()
@@ -43,7 +43,7 @@ def seam_audit(run: RunContext) -> dict[str, Any]:
 
 
 def check_audit(audit: Mapping[str, Any], *, method: Method) -> None:
-    """Raise `RunError` when two blocks disagree about a voxel, or none that was flooded was looked at.
+    """Raise `RunError` when two blocks disagree about a voxel, or no flooded block was audited.
 
     The labels would depend on the cut, or nobody would know.
     """

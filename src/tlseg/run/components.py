@@ -23,7 +23,7 @@ BYTES_PER_VOXEL = 8
 
 
 def check_memory(frame: Shape, *, limit_bytes: int) -> None:
-    """Raise `PlanError` where a worker may not use as much memory as a frame takes."""
+    """Raise `PlanError` if a frame takes more memory than a worker may use."""
     needed = BASE_BYTES + BYTES_PER_VOXEL * math.prod(frame)
     if needed > limit_bytes:
         raise PlanError(

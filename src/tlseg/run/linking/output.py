@@ -1,6 +1,6 @@
 """Where tracked labels go, and how they get there: pixels region by region, then table and graph.
 
-Nothing that linking did not make is replaced, unless it was asked for; the given labels not even then.
+Nothing that linking did not make is replaced without a request to do so; the given labels never are.
 """
 
 from __future__ import annotations
@@ -59,19 +59,19 @@ class LinkOutput:
 
     @property
     def record(self) -> Place:
-        """The run record; it is there when everything is."""
+        """The run record; it exists once everything else does."""
         return self.folder / "run.json"
 
     @property
     def unfinished(self) -> Place:
-        """Mark of a run that has begun to write and has not come to its end."""
+        """Mark of a run that has begun to write and has not finished."""
         return self.folder / LINKING
 
 
 def destination(
     source: LabelInput, out: str | Path | None, *, name: str | None, image: bool, overridden: bool
 ) -> LinkOutput:
-    """Decide where the result goes; `overridden` where spacing or interval are not those of the files.
+    """Decide where the result goes; `overridden` if spacing or interval are not those of the files.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def destination(
 
 
 def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> None:
-    """Raise `LabelError` when the run would write into its input, or replace what it may not."""
+    """Raise `LabelError` if the run would write into its input, or replace what it may not."""
     root, name = target.root, target.name
     check_name(name)
     place, given, out = root / "labels" / name, real(source.movie.source), real(root)
@@ -120,7 +120,7 @@ def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> 
 
 
 def open_copy(source: LabelInput, target: LinkOutput) -> ImageCopy | None:
-    """Start the copy of the image; None where none is wanted, or it is there already."""
+    """Start the copy of the image; None if none is wanted, or it exists already."""
     copied = CopiedImage(target.root, source.base, source.frames)
     return None if not target.image or copied.is_whole() else copied.open()
 
@@ -146,7 +146,7 @@ def write_tables(
 ) -> dict[str, int]:
     """Write table and graph under final labels; `t` counts from the result's first frame.
 
-    Returns how many tracks come from nowhere, and how many of them at the frame's edge.
+    Returns how many tracks begin without a mother, and how many of them at the frame's edge.
     """
     rows = write_rows(target.root, target.name, _final_rows(source, frames, lineage, patches, first=first))
     final = relabelled(lineage)

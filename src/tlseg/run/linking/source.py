@@ -1,6 +1,6 @@
-"""Label movies from any source, as what a run reads: frames counted like their image's, with spacing and grey values.
+"""Label movies from any source, as a run reads them: frames numbered like their image's, with spacing and grey values.
 
-Everything that does not fit is said before any pixel is read.
+Anything that does not fit is reported before any pixel is read.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class LabelInput:
     home : Path or None
         Local, writable OME-Zarr 0.5 image that holds the labels.
     notes : tuple of str
-        What to know.
+        Notes for the user.
     """
 
     movie: LabelMovie
@@ -57,23 +57,23 @@ class LabelInput:
 
     @property
     def image(self) -> MovieSource | None:
-        """The image of the same voxels, None where there is none."""
+        """The image of the same voxels, None if there is none."""
         return self.base if self.has_image else None
 
     def labels(self, frame: int, box: Box) -> NDArray[np.uint32]:
-        """Labels (z, y, x) of a box; a frame that is missing has none.
+        """Labels (z, y, x) of a box; a missing frame has none.
 
         Raises
         ------
         LabelError
-            If there are values that are no labels.
+            If there are values that are not labels.
         """
         if frame not in self.movie.frames:
             return np.zeros(box.shape, dtype=np.uint32)
         return as_uint32(self.movie.read(frame, box), where=f"{self.movie.source}, frame {frame}")
 
     def grey(self, frame: int, box: Box, *, labels: NDArray[np.uint32]) -> NDArray[np.generic]:
-        """Grey values (z, y, x) of a box where there are `labels` (z, y, x), 0 elsewhere or where there is no image.
+        """Grey values (z, y, x) of a box where there are `labels` (z, y, x), 0 elsewhere or without an image.
 
         Raises
         ------
@@ -115,12 +115,12 @@ def open_labels(
     interval_s
         Seconds between frames, instead of what the files say.
     channel
-        Channel of the image to measure; the first where not given.
+        Channel of the image to measure; the first if not given.
 
     Raises
     ------
     LabelError, MovieError
-        If there are no such labels, frames differ in shape, or the spacing is unknown.
+        If the labels do not exist, frames differ in shape, or the spacing is unknown.
     """
     movie = open_label_movie(labels, name=name, prefer=prefer)
     _check_frames(movie)
@@ -151,7 +151,7 @@ def as_uint32(values: NDArray[np.generic], *, where: str) -> NDArray[np.uint32]:
     Raises
     ------
     LabelError
-        If they are none (`tlseg.store.labels.values`), or more than 32 bits hold.
+        If they are not labels (`tlseg.store.labels.values`), or exceed 32 bits.
     """
     labels = as_labels(values, where=where)
     if labels.size and int(labels.max()) > np.iinfo(np.uint32).max:
@@ -184,7 +184,7 @@ def _check_frames(movie: LabelMovie) -> None:
 
 
 def _gaps(movie: LabelMovie) -> str:
-    """Say which frames have no file, empty where all have one."""
+    """Say which frames have no file; empty if all have one."""
     files = movie.files
     every = f"{files.described()}: each is one frame. " if files and files.step > 1 else ""
     frames = movie.frames[-1] + 1 - movie.frames[0]

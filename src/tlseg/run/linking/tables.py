@@ -20,14 +20,14 @@ BLOCK_VOXELS = 2**22
 """Most voxels measured at once (about 150 bytes each), unless one plane or chunk has more."""
 
 GIVEN = "given"
-"""What the table says in `seed` of nuclei that somebody else found."""
+"""The value of `seed` in the table for nuclei from other software."""
 
 _PLACE = ["t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um3", "intensity_mean"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameSums:
-    """What is kept of a frame: sums per nucleus, and voxels shared with the next frame (label, next label, voxels)."""
+    """What is kept for a frame: sums per nucleus, and voxels shared with the next frame (label, next label, voxels)."""
 
     frame: int
     objects: ObjectSums
@@ -35,7 +35,7 @@ class FrameSums:
 
 
 def measure_frame(source: LabelInput, frame: int, *, block: Shape | None = None) -> FrameSums:
-    """Measure a frame; `block` (z, y, x) decides memory and speed, never a number."""
+    """Measure a frame; `block` (z, y, x) affects memory and speed, never the numbers."""
     shape = source.base.frame_shape
     everything = Box.of_shape(shape)
     sums, shared = [], []
