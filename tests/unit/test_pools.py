@@ -262,7 +262,7 @@ def test_what_tlseg_says_itself_is_not_tried_again(cluster: FakeCluster) -> None
 def test_of_those_in_flight_the_one_that_kills_workers_is_named(cluster: FakeCluster) -> None:
     cluster.deadly = {2}
     pool = ClientPool(cluster)
-    with pytest.raises(RunError, match=r"Stage s ended 4 workers on frame 0, region 2: .*--memory-limit"):
+    with pytest.raises(RunError, match=r"Stage s killed 4 workers on frame 0, region 2, .*--memory-limit"):
         all_of(pool, [task(n) for n in range(4)])
     pool.cancel()
     assert not pool.flying

@@ -36,7 +36,7 @@ class Plateaus:
     links
         Pairs of positions (k, 2, 3) on one plateau: maxima, and voxels that a neighbouring block names too.
     terraces
-        A position (m, 3) of each plateau that goes on upwards within the core; of the same.
+        A position (m, 3) of each plateau that continues upwards within the core; likewise.
     """
 
     links: NDArray[np.int64]

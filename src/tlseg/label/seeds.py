@@ -2,7 +2,7 @@
 
 A candidate is a local maximum of the smoothed centre map, which needs only a few voxels of halo; which candidates become
 seeds is decided once per frame, on points. A plateau has a candidate at each of its corners, and becomes one seed; a
-terrace, from which the map goes on upwards, becomes none. So every block that sees a seed agrees on it, and its name is a
+terrace, from which the map continues upwards, becomes none. So every block that sees a seed agrees on it, and its name is a
 global voxel position. All arithmetic is in integers.
 """
 

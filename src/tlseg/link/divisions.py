@@ -1,4 +1,4 @@
-"""How much do a nucleus and two later ones look like a mother and her daughters?
+"""How much does a nucleus look like the mother of two later ones?
 
 Distance alone finds divisions badly, so the three are judged together and over time: whether the mother lies between
 sisters that are alike and share her volume, whether she condensed and they relax, and whether both of them stay. The
@@ -164,7 +164,7 @@ def features(
 def separate(objects: Objects, placed: Stabilised, one: Ints, two: Ints) -> NDArray[np.bool_]:
     """Whether pairs of rows are too far apart to be pieces of one nucleus, shape (m,).
 
-    Pairs of different frames are; so is everything where there are no volumes, or no third dimension.
+    Pairs of different frames always are; so are all pairs without volumes or a third dimension.
     """
     if len(objects) == 0 or np.ptp(objects.volume_um3) == 0 or np.ptp(objects.position_um[:, 0]) == 0:
         return np.ones(len(one), dtype=bool)

@@ -52,7 +52,7 @@ class _Missing:
 def find_merged(traced: Traced, *, halves: Iterable[tuple[int, int, int]]) -> list[Repair]:
     """Labels that hold a nucleus of their own chain and one that is missing for these frames.
 
-    `halves` are frame and labels of two pieces of one nucleus: it is not missing while one of them goes on.
+    `halves` are frame and labels of two pieces of one nucleus: it is not missing while one of them continues.
     """
     whole = _elsewhere(traced, halves)
     claims: dict[int, list[_Missing]] = {}
@@ -230,7 +230,7 @@ def _open(
 def _between(traced: Traced, passing: list[tuple[int, int]], frame: int) -> Floats:
     """Where nuclei seen before and after lie in a frame between, (k, 3); of two, who is who is decided by the shorter way.
 
-    Linking has to guess which of two nuclei goes on as the label that holds both.
+    Linking has to guess which of two nuclei continues as the label that holds both.
     """
     t, position = traced.objects.t, traced.placed.position_um
     before, after = [a for a, _ in passing], [b for _, b in passing]

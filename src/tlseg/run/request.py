@@ -57,7 +57,7 @@ class CheckedRequest:
     Parameters
     ----------
     request
-        What was asked for.
+        The request.
     source, frames, skip
         The movie, which of its frames, and which of these are to stay empty.
     root

@@ -257,7 +257,7 @@ def _counted(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _batches(run: RunContext, frame: int) -> list[int]:
-    """Size of the batch in which each window of a frame was computed; on a CPU always 1, and not asked for."""
+    """Size of the batch in which each window of a frame was computed; on a CPU always 1, without reading it."""
     scratch = run.scratch
     tables = [(predicted(role), number) for role in run.roles for number in scratch.done(predicted(role), frame)]
     if run.device == "cpu":

@@ -1,4 +1,4 @@
-"""From a model and embryos it did not learn from to the same weights with settings that fit.
+"""Choose settings for a model's weights on embryos it was not trained on.
 
 Thresholds decide how large nuclei come out and which maxima count as centres; both differ from training to training and
 from microscope to microscope, so they are measured and not guessed.
@@ -28,7 +28,7 @@ def predict_examples(
     device: Literal["cpu", "cuda"] = "cpu",
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Example]:
-    """Predict stacks with truth; `report` is told how many are done.
+    """Predict stacks with truth; `report` is called with the number done.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def save_calibrated(folder: Path, model: Model, choice: Choice, *, frames: Seque
     Raises
     ------
     ModelError
-        When something is there already.
+        When the folder already exists.
     """
     chosen = {"frames": list(frames), "before": asdict(choice.before), "after": asdict(choice.after)}
     return save_derived(

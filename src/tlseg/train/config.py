@@ -1,6 +1,6 @@
-"""Settings of a training in a file, TOML or YAML: the same names as on the command line, which wins.
+"""Settings of a training in a file, TOML or YAML: the same names as on the command line, which takes precedence.
 
-A key that means nothing is an error, since a misspelt setting would silently be the default.
+An unknown key is an error, because a misspelt setting would silently be the default.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises
     ------
     TrainingError
-        When it is not TOML (.toml) or YAML (.yaml, .yml), or holds no table.
+        When it is not TOML (.toml) or YAML (.yaml, .yml), or contains no table.
     """
     try:
         text = path.read_text(encoding="utf-8")

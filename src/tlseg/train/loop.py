@@ -27,7 +27,7 @@ from tlseg.train.trainee import Trainee, new_trainee
 Validate = Callable[[UNet], float]
 
 MOST_SKIPPED = 25
-"""Steps in a row without a usable gradient after which going on is pointless."""
+"""Consecutive steps without a usable gradient after which continuing is pointless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Progress:
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Turn what is raised where memory is used up into one line that says what takes less."""
+    """Turn out-of-memory errors into one line that says what takes less memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -68,7 +68,7 @@ def train(
     start: Mapping[str, Tensor] | None = None,
     score_name: str = "score",
 ) -> Path:
-    """Train until `settings.steps`, resuming from `out/last.pt` where it is.
+    """Train until `settings.steps`, resuming from `out/last.pt` if it exists.
 
     Parameters
     ----------
@@ -96,12 +96,12 @@ def train(
     Raises
     ------
     TrainingError
-        When there are no pairs, settings make no sense, or `out` holds a training with other settings or data, or
-        has lost its best weights.
+        When there are no pairs, settings are invalid, or `out` holds a training with other settings or data, or without its
+        best weights.
     FailedTrainingError
-        When gradients stay without numbers, or memory is used up.
+        When gradients stay non-finite, or memory runs out.
     RunError
-        When another training writes to `out`, or the disk does not take a checkpoint.
+        When another training is writing to `out`, or a checkpoint cannot be written to disk.
     """
     if not pairs:
         raise TrainingError(
@@ -154,7 +154,7 @@ def _lead(
 
 
 def _judge(trainee: Trainee, validate: Validate | None, best: Path) -> float | None:
-    """Score the averaged weights, and keep them where none were better; without a score the latest are kept."""
+    """Score the averaged weights, and keep them if none were better; without a score the latest are kept."""
     if validate is None:
         trainee.save_average(best)
         return None
@@ -166,7 +166,7 @@ def _judge(trainee: Trainee, validate: Validate | None, best: Path) -> float | N
 
 
 def _check_best(trainee: Trainee, best: Path) -> None:
-    """Weights that were better than all since cannot be made again; an average of the end would pass for them."""
+    """Weights that were the best so far cannot be made again; the final average would be taken for them."""
     if (trainee.ended or trainee.score is not None) and not best.is_file():
         raise TrainingError(
             f"{best.parent} holds a training up to step {trainee.step}, but its {best.name} is missing. Put it back, "

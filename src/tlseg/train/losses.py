@@ -1,4 +1,4 @@
-"""How wrong is an answer? Sums of named terms, each a mean over the batch."""
+"""Losses: sums of named terms, each a mean over the batch."""
 
 from __future__ import annotations
 

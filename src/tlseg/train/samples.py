@@ -1,4 +1,4 @@
-"""Crops that mostly hold nuclei, from microscopes that were never there.
+"""Crops that mostly hold nuclei, varied as if from other microscopes.
 
 A crop is a pure function of the training pairs, the seed and its number, so an interrupted training resumes with exactly
 the crops it would have seen.
@@ -31,7 +31,7 @@ from tlseg.train.targets import centroids, target_of
 Origin = Literal["real", "simulated"]
 
 MOST_RESAMPLED = 50
-"""Times that voxels of a stack and of the grid may differ along an axis; a slip of units makes a thousand."""
+"""Largest factor by which voxels of a stack and of the grid may differ along an axis; a wrong unit makes a thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def load_pair(
 
 
 def check_grid(path: PairPath, grid_um: Spacing) -> None:
-    """Raise a `TrainingError` where voxels of a stack are so unlike those of the grid that one of the two is mistaken."""
+    """Raise a `TrainingError` if voxels of a stack are so unlike those of the grid that one of the two must be wrong."""
     ratios = [max(s / g, g / s) for s, g in zip(path.spacing_um, grid_um, strict=True)]
     if max(ratios) > MOST_RESAMPLED:
         raise TrainingError(

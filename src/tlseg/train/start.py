@@ -1,4 +1,4 @@
-"""Where does a training start? With weights somebody else's embryos taught, if they are of the same architecture."""
+"""Where does a training start? With weights from another training, if the architecture is the same."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def starting_weights(name: str | Path, *, role: Role, architecture: UNetConfig) 
     Raises
     ------
     TrainingError
-        When they are of another architecture.
+        When their architecture differs.
     ModelError
-        When there is no such model, or no weights in the file.
+        When the model does not exist, or the file contains no weights.
     """
     if Path(name).is_file():
         checkpoint = read_checkpoint(name)

@@ -1,6 +1,6 @@
-"""A network while it learns: weights, their moving average, the optimizer, and how far it has come.
+"""A network in training: weights, their moving average, the optimizer, and the step it has reached.
 
-Saved and loaded whole, it goes on bit for bit as if nothing had happened. Devices, several processes and the exchange of
+Saved and loaded whole, it continues bit for bit as if nothing had happened. Devices, several processes and the exchange of
 gradients are accelerate's business.
 """
 
@@ -58,7 +58,7 @@ class Trainee:
         return self.step >= self.settings.steps
 
     def learn(self, pairs: Sequence[Pair]) -> float:
-        """Do one step and return its loss; a step whose gradient has no numbers changes nothing but the count."""
+        """Do one step and return its loss; a step whose gradient is not finite changes nothing but the count."""
         self.rate = learning_rate(self.step, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
@@ -97,7 +97,7 @@ class Trainee:
         return cast(UNet, self.averaged.module)
 
     def facts(self) -> dict[str, Any]:
-        """What whoever opens a checkpoint needs to know."""
+        """What a reader of a checkpoint needs to know."""
         return {
             "format": FORMAT,
             "architecture": self.settings.architecture.to_dict(),
@@ -109,7 +109,7 @@ class Trainee:
         }
 
     def save(self, path: Path) -> None:
-        """Write everything that going on needs."""
+        """Write everything needed to continue."""
         learned = {
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -124,7 +124,7 @@ class Trainee:
         write_checkpoint(path, {**self.facts(), "network": self.average.state_dict()})
 
     def resume(self, path: Path) -> None:
-        """Go on from what `save` wrote.
+        """Continue from what `save` wrote.
 
         Raises
         ------
@@ -234,7 +234,7 @@ def _optimizer(network: UNet, settings: TrainSettings) -> torch.optim.Optimizer:
 
 
 def _put_back(network: UNet, buffers: Sequence[Tensor]) -> None:
-    """Restore running statistics: a pass that gave no numbers may have spoilt them."""
+    """Restore running statistics: a pass with non-finite output may have corrupted them."""
     with torch.no_grad():
         for now, before in zip(network.buffers(), buffers, strict=True):
             now.copy_(before)

@@ -1,13 +1,13 @@
-"""Which cluster does the work: one on this machine, one that a file describes, or one that is there already.
+"""Which cluster does the work: one on this machine, one that a file describes, or an existing one.
 
-A cluster that is started here ends with the run, also when the run fails; one that was there is left as it was.
+A cluster started here ends with the run, also when the run fails; an existing one is left as it was.
 
 A cluster file is YAML with the name of a class, its options, and how many workers::
 
     class: SLURMCluster            # LocalCluster, LocalCUDACluster, SLURMCluster, KubeCluster, or package.module.Class
     options: {queue: gpu, cores: 1, memory: 32GB, worker_extra_args: ["--resources", "GPU=1"]}
     workers: 4                     # or: adapt: {minimum: 1, maximum: 32}
-    wait_s: 3600                   # how long the first worker may take; 600 where not given
+    wait_s: 3600                   # how long the first worker may take; 600 if not given
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ KNOWN: Mapping[str, tuple[str, str]] = {
     "SLURMCluster": ("dask_jobqueue", "slurm"),
     "KubeCluster": ("dask_kubernetes.operator", "kubernetes"),
 }
-"""Module of each class that may be named alone, and the extra that brings it."""
+"""Module of each class that may be given by name alone, and the extra that installs it."""
 
 NO_SPILLING = {f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")}
-"""Tasks return a few numbers, so there is nothing to spill; a worker that pauses because a network needs much would never
-go on. What is left is the nanny, which ends a worker near its limit before the machine runs out."""
+"""Tasks return a few numbers, so there is nothing to spill; a worker that pauses because a network needs much would
+never continue. What is left is the nanny, which ends a worker near its limit before the machine runs out."""
 
 GIVEN_UP = "distributed.deploy.lost-worker-timeout"
 BACK_S = 120.0
@@ -78,14 +78,14 @@ SETTLE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Files that secure the way to a `tls://` scheduler; where they are not given, Dask's own configuration holds."""
+    """Files that secure the connection to a `tls://` scheduler; if not given, Dask's own configuration applies."""
 
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
 
     def security(self) -> Security | None:
-        """Return what a Dask client takes, None for Dask's configuration.
+        """Return the security settings for a Dask client, None for Dask's configuration.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class ClusterSpec:
         Raises
         ------
         PlanError
-            When it is no such file.
+            When it is not a valid cluster file.
         """
         try:
             values = yaml.safe_load(Path(path).read_bytes())
@@ -164,7 +164,7 @@ class ClusterSpec:
 
     @property
     def least(self) -> int:
-        """Workers that must be there before the run starts."""
+        """Workers that must have joined before the run starts."""
         return 1 if self.adapt is None else int(_minimum(self.adapt))
 
     def open(self) -> Cluster:
@@ -240,7 +240,7 @@ def tended(start: Callable[[], Cluster]) -> Iterator[Cluster]:
 
 
 def _patiently(start: Callable[[], Started]) -> Started:
-    """Start a client or a cluster, and once more if the event loop was late.
+    """Start a client or a cluster, and try once more if the event loop was late.
 
     Distributed waits 10 s for the thread of its loop and then asserts that it is there; a busy machine may take longer.
     """
@@ -270,7 +270,7 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
     Raises
     ------
     RunError
-        When they do not start, or this is itself such a process, which is importing the script that started it.
+        When they do not start, or this is itself such a process, importing the script that started it.
     """
     # What multiprocessing asks itself: it is set in a process from its start until the script is imported.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
@@ -310,7 +310,7 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    """What an error began with: Dask wraps it in several that say that something failed to start."""
+    """The original error: Dask wraps it in several that say that something failed to start."""
     return error if error.__cause__ is None else _first_cause(error.__cause__)
 
 
@@ -321,7 +321,7 @@ def started(spec: ClusterSpec) -> Iterator[Client]:
     Raises
     ------
     RunError
-        When no worker comes.
+        When no worker joins.
     """
     with tended(spec.open) as cluster, _unlogged(), Client(cluster) as client:  # type: ignore[no-untyped-call]
         try:
@@ -358,7 +358,7 @@ def connected(address: str, tls: Tls) -> Iterator[Client]:
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """Keep the tracebacks back that Dask logs when a scheduler is gone: the run says it in one line."""
+    """Suppress the tracebacks that Dask logs when a scheduler is gone: the run says it in one line."""
     logger = logging.getLogger("distributed.client")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

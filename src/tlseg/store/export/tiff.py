@@ -45,7 +45,7 @@ def write_stacks(
     prefix : str
         Start of the file names.
     first : int
-        Number of the first frame in its movie, which the names go on from.
+        Number of the first frame in its movie, from which file names count.
     progress : callable
         Called with (done, total) frames.
 

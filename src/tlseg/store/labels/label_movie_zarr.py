@@ -35,7 +35,7 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
     name : str or None
         Label image below `labels/`.
     prefer : sequence of str
-        Where `name` is None: the first of these that is there, or else the only label image.
+        If `name` is None: the first of these that exists, or else the only label image.
     """
     path = resolve(path)
     node = _open(path)
@@ -153,7 +153,7 @@ def _label_names(group: zarr.Group) -> list[str]:
 
 
 def _has_begun(group: zarr.Group, path: str) -> bool:
-    """Whether labels are being made that nobody lists yet."""
+    """Whether labels are being made that are not listed yet."""
     labels = child_of(group, "labels")
     return isinstance(labels, zarr.Group) and (any(labels.group_keys()) or (Place(path) / "tlseg").exists())
 
@@ -196,7 +196,7 @@ def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None, *, ro
 
 
 def _image_beside(root: zarr.Group | None) -> ImageMetadata | None:
-    """Describe the image of a group that holds labels; None where there is none that can be told."""
+    """Describe the image of a group that holds labels; None if there is none that can be described."""
     if root is None or "multiscales" not in _ome(root):
         return None
     try:
@@ -217,6 +217,6 @@ def _movie_of_array(array: zarr.Array[Any], source: str) -> LabelMovie:
 
 
 def _geff(root: str, name: str) -> str | None:
-    """Path of the tracks of these labels, None where there are none; a graph is Zarr v2, and invisible from a v3 group."""
+    """Path of the tracks of these labels, None if there are none; a graph is Zarr v2, and invisible from a v3 group."""
     graph = graph_of(Place(root), name)
     return None if graph is None else graph.url

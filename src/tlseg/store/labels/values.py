@@ -1,6 +1,6 @@
 """Which values are labels, however they are stored? Whole numbers from 0, which is background.
 
-Programs save labels as floats too: those count wherever labels are read, and probabilities nowhere.
+Programs save labels as floats too: whole-number floats are accepted wherever labels are read, probabilities nowhere.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError, TlsegError
 
 _MOST_FLOAT = 2.0**53
-"""From here on not every whole number is a float."""
+"""Above this, not every whole number is a float."""
 
 
 def as_labels(values: NDArray[np.generic], *, where: str) -> NDArray[np.integer[Any]]:
-    """Labels as whole numbers of their own type: yes and no as 1 and 0, floats as uint64.
+    """Labels as whole numbers of their own type: booleans as 1 and 0, floats as uint64.
 
     Raises
     ------
     LabelError
-        If a value is no whole number from 0; `where` names them.
+        If a value is not a whole number from 0; `where` names the labels.
     """
     kind = values.dtype.kind
     if kind == "b":
@@ -62,7 +62,7 @@ def renumber(
     old, new : (n,)
         Numbers, ascending, and what each becomes.
     unknown
-        Makes the error for a label that is none of `old`.
+        Makes the error for a label that is not in `old`.
 
     Returns
     -------

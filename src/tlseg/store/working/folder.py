@@ -1,4 +1,4 @@
-"""Where the working files of a run lie: always in a folder, also when its results go to an object store.
+"""Where the working files of a run are stored: always in a folder, even if its results go to an object store.
 
 One output has one such folder, so that a second start finds what the first one left. In the temporary folder, where
 anybody may make anything, it lies in one that is this user's alone.
@@ -47,7 +47,7 @@ def make_private(folder: str) -> None:
     Raises
     ------
     LabelError
-        When it is there and is not.
+        When it exists and is not.
     """
     above = Path(folder).parent
     if above == _temporary():
@@ -61,7 +61,7 @@ def _temporary() -> Path:
 
 
 def _check_ours(above: Path) -> None:
-    """Raise where others may put something into our folder in the temporary folder, or have put one there for us."""
+    """Raise if other users can write to our folder in the temporary folder, or have created it."""
     if above != _temporary() or not os.path.lexists(above):
         return
     found = above.lstat()
