@@ -293,7 +293,12 @@ CALLS: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("out is a folder", folder_in_the_way, OUT, "not a Zarr group"),
     ("out is a raw movie", raw_movie_in_the_way, OUT, "not a copy made by a run"),
     ("out is a raw movie to overwrite", raw_movie_in_the_way, [*OUT, "--overwrite"], "not a copy made by a run"),
-    ("scratch is a URL", as_is, ["--scratch", "s3://bucket/x"], "--scratch is 's3://bucket/x'. Expected a local folder"),
+    (
+        "scratch is a URL",
+        as_is,
+        ["--scratch", "s3://bucket/x"],
+        "--scratch is 's3://bucket/x'. Expected a local folder",
+    ),
     ("scratch is empty", as_is, ["--scratch", ""], "--scratch is ''"),
     ("scratch in the movie", as_is, ["--scratch", "{place}/movie.ome.zarr/labels"], "--scratch .* inside the movie"),
     ("scratch is a file", file_in_the_way, ["--scratch", "{place}/out.ome.zarr"], "--scratch .* is a file"),

@@ -212,7 +212,7 @@ def _with_halo_over(settings: LabelSettings, divisor: int) -> LabelSettings:
 
 
 def _block_of_unfinished(checked: CheckedRequest) -> Shape | None:
-    """Block of a run of this movie that was stopped here: free memory may have changed since, and it continues as it began."""
+    """Block of a run of this movie that was stopped here: free memory may have changed, but it continues as begun."""
     begun = Begun.of(Scratch.at(checked.working_files).fingerprint())
     movie = json.loads(json.dumps(checked.source.identity(root=checked.root.url)))
     return begun.block if begun is not None and begun.movie == movie else None

@@ -161,7 +161,9 @@ def _has_begun(group: zarr.Group, path: str) -> bool:
 def _group(parent: zarr.Group, name: str) -> zarr.Group:
     child = child_of(parent, name)
     if not isinstance(child, zarr.Group):
-        raise LabelError(f"{parent.store_path} names {name}, but there is no such group. Check that the copy is whole.")
+        raise LabelError(
+            f"{parent.store_path} names {name}, but there is no such group. Check that the copy is complete."
+        )
     return child
 
 
@@ -181,7 +183,7 @@ def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None, *, ro
     array = child_of(group, image.paths[0])
     if not isinstance(array, zarr.Array):
         raise LabelError(
-            f"{source} names level {image.paths[0]}, but there is no such array. Check that the copy is whole."
+            f"{source} names level {image.paths[0]}, but there is no such array. Check that the copy is complete."
         )
     return movie_of_axes(
         array,
