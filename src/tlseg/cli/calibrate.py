@@ -22,8 +22,8 @@ from tlseg.cli.common import LocalPath, TripleType, json_option, one_line_errors
 def command(model: str, data: Path, as_json: bool, **options: Any) -> None:
     """Choose the settings of MODEL on the stacks with truth in DATA, and write the calibrated model to --out.
 
-    Thresholds, distances and minimum volumes are searched for the best mean of IoU, SEG and MUCov that keeps the volume of
-    nuclei within 3 % of the truth. Use stacks that the networks were not trained on. The weights are not changed.
+    Thresholds, distances and minimum volumes are searched for the best mean of IoU, SEG and MUCov, less any volume bias
+    beyond 3 %. Use stacks that the networks were not trained on. The weights are not changed.
     """
     from tlseg.cli.progress import StepProgress
     from tlseg.errors import TrainingError
