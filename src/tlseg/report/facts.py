@@ -53,7 +53,7 @@ class Facts:
     mended : bool
         Whether repair was requested.
     doubts : list of str
-        What to know before trusting the result; see `measure.doubts`.
+        What to know before any of it is believed; see `measure.doubts`.
     skipped : tuple of int
         Frames, by their number in the movie, that were left empty on request.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tlseg.store.fs.place import Place
 
 LINKING = "linking.json"
-"""Mark of a run of `tlseg link` that has begun to write and has not finished."""
+"""Mark of a run of `tlseg link` that has begun to write and has not come to its end."""
 
 
 def forget_made_of(folder: Place, *others: str) -> None:

@@ -1,6 +1,6 @@
 """Track the nuclei of a label movie from any source, and write the tracked labels as a result.
 
-The given labels are only read. A second start redoes what an interrupted first one did not finish.
+The labels given are only read. A second start does again what the first was stopped in.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where tracked labels go, and how they get there: pixels region by region, then table and graph.
 
-Nothing that linking did not make is replaced without a request to do so; the given labels never are.
+Nothing that linking did not make is replaced, unless it was asked for; the given labels not even then.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class LinkOutput:
 def destination(
     source: LabelInput, out: str | Path | None, *, name: str | None, image: bool, overridden: bool
 ) -> LinkOutput:
-    """Decide where the result goes; `overridden` if spacing or interval are not those of the files.
+    """Decide where the result goes; `overridden` where spacing or interval are not those of the files.
 
     Raises
     ------

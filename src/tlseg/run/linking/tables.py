@@ -35,7 +35,7 @@ class FrameSums:
 
 
 def measure_frame(source: LabelInput, frame: int, *, block: Shape | None = None) -> FrameSums:
-    """Measure a frame; `block` (z, y, x) affects memory and speed, never the numbers."""
+    """Measure a frame; `block` (z, y, x) decides memory and speed, never a number."""
     shape = source.base.frame_shape
     everything = Box.of_shape(shape)
     sums, shared = [], []
