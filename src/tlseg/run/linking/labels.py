@@ -121,7 +121,7 @@ def link_labels(
     except OSError as error:
         raise RunError(
             f"The result in {target.root} cannot be written ({error.strerror or one_line(error)}). Free space, or write "
-            "elsewhere with --out; then run the same command again."
+            "elsewhere with --out; the same command starts again."
         ) from error
     return Linked(
         path=str(target.root),
