@@ -1,4 +1,4 @@
-"""Choose the pairs that cost least in all, each row and each column in one at most, in memory that grows with the pairs."""
+"""Choose the pairs of least total cost, each row and column in at most one pair, in memory that grows with the pairs."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ Relief = Literal["distance", "centre"]
 Scaling = Literal["quantiles", "asinh", "extremes"]
 
 Frames = str | range | slice | tuple[int | None, int | None]
-"""Frames one after the other: `"2:5"`, `range(2, 5)`, `slice(2, 5)` and `(2, 5)` are 2, 3 and 4; a side may be left open."""
+"""Consecutive frames: `"2:5"`, `range(2, 5)`, `slice(2, 5)` and `(2, 5)` are 2, 3 and 4; either end may be open."""
 
 
 def byte(probability: float) -> int:
@@ -30,7 +30,7 @@ SkippedFrames = str | Iterable[int]
 
 
 def as_frames(frames: Frames | None) -> tuple[int | None, int | None]:
-    """First frame and the frame after the last; None for a side that is left open, both where nothing is given.
+    """First frame and the frame after the last; None for an end that is left open, both if nothing is given.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _no_frames_to_skip(given: object) -> MovieError:
 
 
 def _sides(frames: Any) -> tuple[Any, Any]:
-    """Both sides as they were given; (0, 0), which is no range, where there are no two."""
+    """Both ends as given; (0, 0), which is not a range, if there are not exactly two."""
     if frames is None:
         return None, None
     if isinstance(frames, str):
@@ -89,7 +89,7 @@ def _sides(frames: Any) -> tuple[Any, Any]:
         return int(first) if first else None, int(stop) if stop else None
     if isinstance(frames, range | slice):
         if frames.step not in (None, 1):
-            raise MovieError(f"Frames go one by one; got a step of {frames.step}.")
+            raise MovieError(f"Frames are taken one by one; got a step of {frames.step}.")
         return frames.start, frames.stop
     return frames if isinstance(frames, tuple) and len(frames) == 2 else (0, 0)
 
@@ -130,21 +130,21 @@ class LabelSettings:
     centre_smoothing_um, centre_distance_um
         Side of the smoothing box, and least distance of two seeds.
     centre_saddle, centre_reach_um
-        Two maxima of the smoothed centre map are one nucleus where it stays above this share of the lower one all the
-        way between them, and they are no further apart than this; with 1 they never are.
+        Two maxima of the smoothed centre map are one nucleus if the map stays above this share of the lower one all the way
+        between them, and they are no further apart than this; with a share of 1 they never are.
     relief
         What is flooded: "distance" to background, or the "centre" map.
     minimum_volume_um3, minimum_volume_fraction
-        Instances are dropped that are smaller, or smaller than this fraction of the frame's median volume
-        (`tlseg.label.small.median_volume`), as polar bodies and debris are.
+        Instances smaller than this volume, or than this fraction of the frame's median volume
+        (`tlseg.label.small.median_volume`), are dropped; polar bodies and debris usually are.
     halo_um, margin_um
-        First halo around a block and first margin for distances; both grow where that is not enough, so they decide
-        speed and never labels.
+        First halo around a block and first margin for distances; both grow if that is not enough, so they affect speed and
+        never labels.
 
     Raises
     ------
     ModelError
-        If a field holds what it cannot mean.
+        If a field holds an invalid value.
     """
 
     method: Method = "qcanet"
@@ -161,7 +161,7 @@ class LabelSettings:
     margin_um: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse what no stage knows: a word would be taken for another, a share above 1 for certainty."""
+        """Refuse values that no stage knows: a word would be taken for another, a share above 1 for certainty."""
         check_fields(self, RULES, error=ModelError)
 
     def deciding(self) -> dict[str, Any]:

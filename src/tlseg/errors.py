@@ -1,4 +1,4 @@
-"""What went wrong, in one line a person can act on.
+"""Errors that say what went wrong, in one line a person can act on.
 
 Every error tlseg raises on purpose is a `TlsegError` and also the builtin a Python programmer would expect.
 The command line prints its message, never a traceback, and exits with `exit_code`: 2 for bad usage or input,
@@ -43,7 +43,7 @@ class ResumeError(TlsegError, RuntimeError):
 class MissingExtraError(TlsegError, ImportError):
     """An optional dependency is not installed.
 
-    `extra` is the extra of tlseg that brings it along; the message says how to install it here.
+    `extra` is the extra of tlseg that includes it; the message says how to install it here.
     """
 
     def __init__(self, message: str, *, extra: str = "") -> None:
@@ -58,4 +58,4 @@ class RunError(TlsegError, RuntimeError):
 
 
 class FailedTrainingError(RunError):
-    """A training came to nothing with its settings, and would again."""
+    """A training failed because of its settings, and would fail again."""

@@ -24,7 +24,7 @@ Spacing = tuple[float, float, float]
 
 
 def as_spacing(given: Sequence[float], *, is_2d: bool, error: type[TlsegError]) -> Spacing:
-    """Voxel spacing (z, y, x) of three positive numbers, or of (y, x) where there is no z axis.
+    """Voxel spacing (z, y, x) as three positive numbers, or (y, x) if there is no z axis.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def as_block(given: Sequence[int]) -> Shape:
     """
     if not three(whole(1)).holds(given):
         raise PlanError(
-            f"The block {given!r} is no (z, y, x). Expected three whole numbers of voxels, each at least 1, such as "
+            f"{given!r} is not a valid block. Expected three whole numbers of voxels (z, y, x), each at least 1, such as "
             "(64, 256, 256)."
         )
     return _three(tuple(int(n) for n in given))
@@ -155,7 +155,7 @@ class Grid:
 
 
 def slab(shape: Shape, *, unit: Shape, most: int) -> Shape:
-    """Block of whole units, one at least, with at most `most` voxels otherwise; cut along z first, then y, then x."""
+    """Block of whole units, at least one, with at most `most` voxels otherwise; cut along z first, then y, then x."""
     block = list(shape)
     for axis in range(3):
         rest = math.prod(n for other, n in enumerate(block) if other != axis)
@@ -181,7 +181,7 @@ def voxels_for(distance_um: float, spacing_um: Spacing) -> Shape:
 
 
 def ball_radius(volume: ArrayLike) -> NDArray[np.float64]:
-    """Radius of the ball of this volume, in the unit of which the volume is the cube; of the shape of `volume`."""
+    """Radius of the ball of this volume, in the unit whose cube is the unit of volume; same shape as `volume`."""
     return np.asarray(np.cbrt(np.asarray(volume, dtype=np.float64) * (3 / (4 * np.pi))))
 
 

@@ -67,7 +67,7 @@ def check_block(block: Shape) -> None:
 
 
 def within_frame(block: Shape, frame: Shape) -> Shape:
-    """Return the block without whole shards that would lie past the end of a frame, where there is nothing to do."""
+    """Return the block without whole shards that would lie past the end of a frame, where nothing is to be done."""
     z, y, x = (min(int(b), -(-n // SHARD) * SHARD) for b, n in zip(block, frame, strict=True))
     return (z, y, x)
 
@@ -91,12 +91,12 @@ def choose_cut(
     limit_bytes
         Memory a worker may use.
     block
-        A block that is given; only its halo is chosen.
+        A given block, for which only the halo is chosen.
 
     Returns
     -------
     Shape
-        The block; the least one where none fits.
+        The block; the smallest one if none fits.
     int
         Which of the halos.
     """
@@ -141,7 +141,7 @@ def make_plan(
     write_regions
         Regions in which final labels of a frame are written.
     copied_itemsize
-        Bytes of a pixel of the image that is copied beside the labels, 0 where none is.
+        Bytes per pixel of the image that is copied beside the labels, 0 if none is.
     limit_bytes
         Memory a worker may use.
 
@@ -183,14 +183,14 @@ def make_plan(
     )
     if memory > limit_bytes:
         raise PlanError(
-            f"A worker would need about {sized(memory)} and may use {sized(limit_bytes)}. Use smaller blocks (--block, now "
-            f"{','.join(map(str, block))}) or fewer workers."
+            f"A worker would need about {sized(memory)} but may use only {sized(limit_bytes)}. Use smaller blocks (--block, "
+            f"now {','.join(map(str, block))}) or fewer workers."
         )
     return plan
 
 
 def sized(size: float) -> str:
-    """Bytes as a person reads them, with one decimal: `3.5 GiB`, or below one of them `12.0 MiB`."""
+    """Bytes for people to read, with one decimal: `3.5 GiB`, or below one GiB `12.0 MiB`."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 

@@ -1,6 +1,6 @@
-"""Is a value one that its field can have? What a field may hold, with the words for whoever wrote something else.
+"""May a field hold this value? Rules for fields, with the words that say what was expected.
 
-A rule never converts: what is written is right or refused.
+A rule never converts: a value is accepted as written or refused.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 from tlseg.errors import ModelError, TlsegError
 
 MOST = sys.float_info.max
-"""Above are infinity and whole numbers that no float holds; not-a-number is never below."""
+"""Beyond it lie infinity and whole numbers that no float holds; NaN never compares as below."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Whether a value can be meant, and what was expected instead."""
+    """Whether a value is valid, and what was expected instead."""
 
     holds: Callable[[Any], bool]
     expected: str
@@ -27,11 +27,11 @@ class Rule:
     def check(self, name: str, value: Any, *, error: type[TlsegError] = ModelError) -> None:
         """Raise `error` with the name of the field, its value and what was expected."""
         if not self.holds(value):
-            raise error(f"{name} is {_short(value)}; expected is {self.expected}.")
+            raise error(f"{name} is {_short(value)}; expected {self.expected}.")
 
 
 def check_fields(settings: object, rules: Mapping[str, Rule], *, error: type[TlsegError]) -> None:
-    """Raise `error` for the first field of `settings` that is not as its rule says."""
+    """Raise `error` for the first field of `settings` that breaks its rule."""
     for name, rule in rules.items():
         rule.check(name, getattr(settings, name), error=error)
 
@@ -44,32 +44,32 @@ def one_of(*choices: Any) -> Rule:
 
 
 def between(low: float, high: float) -> Rule:
-    """A number of this range, both ends included."""
+    """A number in this range, both ends included."""
     return Rule(lambda v: _is_number(v) and low <= v <= high, f"a number from {low:g} to {high:g}")
 
 
 def inside(low: float, high: float) -> Rule:
-    """A number between these, and neither of them."""
+    """A number strictly between these."""
     return Rule(lambda v: _is_number(v) and low < v < high, f"a number above {low:g} and below {high:g}")
 
 
 def below_1() -> Rule:
-    """A number from 0 on that is less than 1."""
+    """A number from 0 to less than 1."""
     return Rule(lambda v: _is_number(v) and 0 <= v < 1, "a number from 0 to less than 1")
 
 
 def number() -> Rule:
-    """Any number that is one."""
+    """Any finite number."""
     return Rule(lambda v: _is_number(v) and -MOST <= v <= MOST, "a finite number")
 
 
 def at_least(least: float) -> Rule:
-    """A number that is no less than this."""
+    """A number of at least this."""
     return Rule(lambda v: _is_number(v) and least <= v <= MOST, f"a number of at least {least:g}")
 
 
 def at_least_0() -> Rule:
-    """A number that is no less than 0."""
+    """A number of at least 0."""
     return at_least(0)
 
 
@@ -79,39 +79,39 @@ def positive() -> Rule:
 
 
 def whole(least: int) -> Rule:
-    """A whole number that is no less than this."""
+    """A whole number of at least this."""
     return Rule(lambda v: _is_whole(v) and v >= least, f"a whole number of at least {least}")
 
 
 def whole_between(low: int, high: int) -> Rule:
-    """A whole number of this range, both ends included."""
+    """A whole number in this range, both ends included."""
     return Rule(lambda v: _is_whole(v) and low <= v <= high, f"a whole number from {low} to {high}")
 
 
 def or_none(rule: Rule) -> Rule:
-    """What the rule says, or nothing at all."""
+    """A value that the rule accepts, or None."""
     return Rule(lambda v: v is None or rule.holds(v), f"{rule.expected}, or None")
 
 
 def rising(rule: Rule) -> Rule:
-    """Two values, each as the rule says, the smaller one first."""
+    """Two values that the rule accepts, the smaller one first."""
 
     def holds(values: Any) -> bool:
         return _is_list(values) and len(values) == 2 and all(rule.holds(v) for v in values) and values[0] <= values[1]
 
-    return Rule(holds, f"two, the smaller one first, each {rule.expected}")
+    return Rule(holds, f"two values, the smaller first, each {rule.expected}")
 
 
 def two(rule: Rule) -> Rule:
-    """Two values, each as the rule says."""
+    """Two values that the rule accepts."""
     return Rule(
         lambda v: _is_list(v) and len(v) == 2 and all(rule.holds(one) for one in v),
-        f"two, each {rule.expected}",
+        f"two values, each {rule.expected}",
     )
 
 
 def three(rule: Rule) -> Rule:
-    """Three values (z, y, x), each as the rule says."""
+    """Three values (z, y, x) that the rule accepts."""
 
     def holds(values: Any) -> bool:
         return _is_list(values) and len(values) == 3 and all(rule.holds(v) for v in values)
@@ -120,20 +120,18 @@ def three(rule: Rule) -> Rule:
 
 
 def text() -> Rule:
-    """Any text."""
-    return Rule(lambda v: isinstance(v, str), "a text")
+    """Any string."""
+    return Rule(lambda v: isinstance(v, str), "a string")
 
 
 def file_name() -> Rule:
-    """A file in the same folder, or "" where there is none: no path that leads elsewhere."""
-    return Rule(
-        lambda v: isinstance(v, str) and v not in (".", "..") and not set(v) & set("/\\\0"), "the name of a file"
-    )
+    """The name of a file in the same folder, or "" if there is none; never a path that leads elsewhere."""
+    return Rule(lambda v: isinstance(v, str) and v not in (".", "..") and not set(v) & set("/\\\0"), "a file name")
 
 
 def mapping() -> Rule:
-    """Names and what they stand for."""
-    return Rule(lambda v: isinstance(v, Mapping) and all(isinstance(k, str) for k in v), "an object with names")
+    """A mapping from names to values."""
+    return Rule(lambda v: isinstance(v, Mapping) and all(isinstance(k, str) for k in v), "an object with named values")
 
 
 def _is_number(value: Any) -> bool:

@@ -290,24 +290,29 @@ CALLS: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("out in the movie", as_is, ["--out", "{place}/movie.ome.zarr/result"], "lies inside the movie"),
     ("out nowhere", as_is, ["--out", "nosuch://bucket/out.ome.zarr"], "Protocol not known: nosuch"),
     ("out is a file", file_in_the_way, OUT, "is a file"),
-    ("out is a folder", folder_in_the_way, OUT, "no Zarr group"),
-    ("out is a raw movie", raw_movie_in_the_way, OUT, "no copy made by a run"),
-    ("out is a raw movie to overwrite", raw_movie_in_the_way, [*OUT, "--overwrite"], "no copy made by a run"),
-    ("scratch is a URL", as_is, ["--scratch", "s3://bucket/x"], "--scratch is 's3://bucket/x'. Expected a folder"),
+    ("out is a folder", folder_in_the_way, OUT, "not a Zarr group"),
+    ("out is a raw movie", raw_movie_in_the_way, OUT, "not a copy made by a run"),
+    ("out is a raw movie to overwrite", raw_movie_in_the_way, [*OUT, "--overwrite"], "not a copy made by a run"),
+    (
+        "scratch is a URL",
+        as_is,
+        ["--scratch", "s3://bucket/x"],
+        "--scratch is 's3://bucket/x'. Expected a local folder",
+    ),
     ("scratch is empty", as_is, ["--scratch", ""], "--scratch is ''"),
     ("scratch in the movie", as_is, ["--scratch", "{place}/movie.ome.zarr/labels"], "--scratch .* inside the movie"),
     ("scratch is a file", file_in_the_way, ["--scratch", "{place}/out.ome.zarr"], "--scratch .* is a file"),
-    ("memory", as_is, ["--memory-limit", "0.1"], "A worker would need about .* may use 102.4 MiB"),
+    ("memory", as_is, ["--memory-limit", "0.1"], "A worker would need about .* may use only 102.4 MiB"),
     (
         "workers and scheduler",
         as_is,
         ["--workers", "2", "--scheduler", "tcp://127.0.0.1:9"],
-        "--workers and --scheduler",
+        "--workers, --scheduler",
     ),
-    ("channel", as_is, ["--channel", "blue"], "channel 'blue' was asked for"),
-    ("channel number", as_is, ["--channel", "3"], "channel '3' was asked for"),
+    ("channel", as_is, ["--channel", "blue"], "channel 'blue' was requested"),
+    ("channel number", as_is, ["--channel", "3"], "channel '3' was requested"),
     ("long name", as_is, ["--name", "n" * 101], "at most 100"),
-    ("name", as_is, ["--name", "../nuclei"], "is no name for labels"),
+    ("name", as_is, ["--name", "../nuclei"], "is not a valid name for labels"),
 ]
 
 
@@ -371,7 +376,7 @@ def test_plan_refuses_too(place: Path, damage: Callable[[Path], None]) -> None:
 
 def test_plan_refuses_what_does_not_fit(place: Path) -> None:
     line = error_of(tlseg("plan", place / "movie.ome.zarr", "--model", place / "model", "--memory-limit", "0.5"))
-    assert "may use 512.0 MiB" in line
+    assert "may use only 512.0 MiB" in line
 
 
 @pytest.mark.parametrize("damage", [as_is, no_spacing], ids=["--frames", "no_spacing"])

@@ -67,7 +67,7 @@ def test_the_same_command_again_says_that_it_is_complete(base: Path) -> None:
     before = tree(base / "result.zarr")
     again = tlseg("segment", base, *BLOCK, "--out", base / "result.zarr")
     assert again.exit_code == 0, again.stderr
-    assert again.stdout.startswith("Complete already; nothing was done. (")
+    assert again.stdout.startswith("Already complete; nothing was done. (")
     told = json.loads(tlseg("segment", base, *BLOCK, "--out", base / "result.zarr", "--json").stdout)
     first = json.loads((base / "summary.json").read_text())
     assert told | {"seconds": 0, "complete_already": False} == first | {"seconds": 0}

@@ -295,10 +295,10 @@ def test_nothing_is_replaced_unasked_and_the_result_is_untouched(result: Path, t
 def test_what_is_no_export_is_never_replaced(result: Path, tmp_path: Path, kind: Any) -> None:
     other = tmp_path / "precious"
     zarr.create_group(other / "sub")
-    with pytest.raises(LabelError, match="is no export of this format"):
+    with pytest.raises(LabelError, match="is not an export in this format"):
         export(result, kind, out=other, overwrite=True)
     for near in (result, result / "inside", result.parent):
-        with pytest.raises(LabelError, match="lie in each other"):
+        with pytest.raises(LabelError, match="lies inside the other"):
             export(result, kind, out=near, overwrite=True)
     assert (other / "sub" / "zarr.json").is_file()
 
@@ -321,7 +321,7 @@ def test_what_only_looks_like_an_export_is_never_replaced(result: Path, tmp_path
             theirs = next(file for file in sorted(precious.iterdir()) if file.suffix == ".tif")
             tifffile.imwrite(theirs, np.ones((4, 5), np.uint16))  # corrected by hand, and saved by another program
     before = tree(precious) if precious.is_dir() else precious.read_bytes()
-    with pytest.raises(LabelError, match="is no export of this format"):
+    with pytest.raises(LabelError, match="is not an export in this format"):
         export(result, kind, out=precious, overwrite=True)
     assert (tree(precious) if precious.is_dir() else precious.read_bytes()) == before
 
@@ -331,7 +331,7 @@ def test_what_only_looks_like_an_export_is_never_replaced(result: Path, tmp_path
 def test_a_target_with_damaged_attributes_is_no_export(result: Path, tmp_path: Path, kind: Any, text: str) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / ".zattrs").write_text(text)
-    with pytest.raises(LabelError, match="is no export of this format"):
+    with pytest.raises(LabelError, match="is not an export in this format"):
         export(result, kind, out=tmp_path / "broken", overwrite=True)
 
 
@@ -368,7 +368,7 @@ def test_what_came_while_an_export_was_written_is_not_replaced(
         return write(*args, **options)
 
     monkeypatch.setattr(module, "_write", slowly)
-    with pytest.raises(LabelError, match="is no export of this format"):
+    with pytest.raises(LabelError, match="is not an export in this format"):
         export(result, "csv", out=out, overwrite=True)
     assert out.read_text() == "mine"
 

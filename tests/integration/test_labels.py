@@ -270,7 +270,7 @@ def test_a_box_that_shares_a_shard_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "a b"])
 def test_names_that_are_no_folder_names_are_refused(tmp_path: Path, finished: Path, name: str) -> None:
-    with pytest.raises(LabelError, match="no name for labels"):
+    with pytest.raises(LabelError, match="not a valid name for labels"):
         create_labels(tmp_path / "out.ome.zarr", name=name, source=open_source(finished))
 
 
@@ -281,7 +281,7 @@ def test_roots_that_cannot_hold_labels_are_refused(tmp_path: Path, finished: Pat
         create_labels(tmp_path / "v2.zarr", source=source)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.docx").touch()
-    with pytest.raises(LabelError, match="no Zarr group"):
+    with pytest.raises(LabelError, match="not a Zarr group"):
         create_labels(tmp_path / "folder", source=source)
 
 

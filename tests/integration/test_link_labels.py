@@ -320,7 +320,7 @@ def test_grey_values_that_cannot_be_added_are_named(tmp_path: Path, dtype: str, 
         image = np.where(labels > 0, 700, 90).astype(dtype)
         image[at] = value
         write_labels(write_movie(tmp_path / f"{name}.ome.zarr", image), labels)
-    with pytest.raises(MovieError, match="in frame 1, label 3 holds the grey value"):
+    with pytest.raises(MovieError, match="in frame 1, label 3 contains the grey value"):
         link_labels(tmp_path / "inside.ome.zarr", out=tmp_path / "a.ome.zarr", image=False)
     link_labels(tmp_path / "outside.ome.zarr", out=tmp_path / "b.ome.zarr", image=False)
     assert (read_table(tmp_path / "b.ome.zarr", "cells")["intensity_mean"] == 700).all()
@@ -364,7 +364,7 @@ def test_finished_work_is_replaced_only_when_asked(given: Path, linked: Path, tm
     other = write_labels(tmp_path / "other.ome.zarr", truth())
     with pytest.raises(LabelError, match="copy of another movie"):
         link_labels(other, out=out, name="third")
-    with pytest.raises(LabelError, match="no copy made by a run"):
+    with pytest.raises(LabelError, match="not a copy made by a run"):
         link_labels(given, out=other, name="third", overwrite=True)
 
 
@@ -429,15 +429,15 @@ def test_input_that_cannot_be_linked_stops_before_any_work(given: Path, tmp_path
     out = tmp_path / "out.ome.zarr"
     stacks = write_tiffs(tmp_path / "stacks", truth())
     for path, settings, words in [
-        (stacks, {}, "no voxel spacing, and distances need one. Give micrometres with --spacing Z,Y,X"),
+        (stacks, {}, "no voxel spacing, but distances need one. Give micrometres with --spacing Z,Y,X"),
         (stacks, {"spacing_um": (1, 1)}, "Expected Z,Y,X"),
         (tmp_path / "none", {}, "nothing at"),
         ("", {}, "An empty path"),
         (given, {"labels_name": "x"}, "no labels named 'x'"),
-        (given, {"name": "a b"}, "is no name"),
+        (given, {"name": "a b"}, "is not a valid name"),
         (given, {"out": given / "x"}, "lies inside"),
         (stacks, {"out": None, "spacing_um": SPACING}, "--out RESULT.ome.zarr"),
-        (stacks, {"out": "http://b/x", "spacing_um": SPACING}, "can only be read"),
+        (stacks, {"out": "http://b/x", "spacing_um": SPACING}, "is read-only"),
     ]:
         with pytest.raises((LabelError, MovieError), match=words):
             link_labels(path, **{"out": out, **settings})
@@ -450,7 +450,7 @@ def test_input_that_cannot_be_linked_stops_before_any_work(given: Path, tmp_path
     assert not out.exists()
 
 
-@pytest.mark.parametrize(("value", "words"), [(-1, "from -1 to"), (2**33, "number them anew"), (0.5, "not whole")])
+@pytest.mark.parametrize(("value", "words"), [(-1, "from -1 to"), (2**33, "renumber them"), (0.5, "not whole")])
 def test_values_that_are_no_labels_are_named(tmp_path: Path, value: float, words: str) -> None:
     movie = truth().astype(np.float64 if isinstance(value, float) else np.int64)
     movie[2, 0, 0, 0] = value

@@ -150,9 +150,9 @@ def test_no_points_make_no_tracks(tmp_path: Path) -> None:
     ("change", "words"),
     [
         (lambda p: p.drop(columns=["t", "x"]), "lacks t, x"),
-        (lambda p: p.assign(x="far"), "no numbers"),
+        (lambda p: p.assign(x="far"), "non-numeric values"),
         (lambda p: p.assign(x=p["x"].where(p["true"] != 3)), "has no value"),
-        (lambda p: p.assign(t=p["t"] + 0.5), "t counts frames"),
+        (lambda p: p.assign(t=p["t"] + 0.5), "t is a frame number"),
         (lambda p: p.assign(label=1), "more than once in frame"),
         (lambda p: p.assign(volume=0.0), "volume"),
     ],
@@ -186,7 +186,7 @@ def test_a_table_of_tlseg_is_read_in_its_micrometres(tmp_path: Path) -> None:
 
 def test_voxels_for_napari_are_not_taken_for_micrometres(tmp_path: Path) -> None:
     rows = points().rename(columns={"true": "track_id"}).assign(parent=0, lineage=1)[napari_columns(is_2d=False)]
-    with pytest.raises(LabelError, match="places are voxels"):
+    with pytest.raises(LabelError, match="positions in voxels"):
         link_points(write(tmp_path, rows), out=tmp_path / "out")
 
 
@@ -205,7 +205,7 @@ def test_only_an_earlier_result_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(LabelError, match="not replaced"):
         link_points(path, out=tmp_path / "out", overwrite=True)
-    with pytest.raises(LabelError, match="lie in each other"):
+    with pytest.raises(LabelError, match="lies inside the other"):
         link_points(path, out=tmp_path, overwrite=True)
 
 
@@ -217,7 +217,7 @@ def test_command_line(tmp_path: Path) -> None:
     assert "link: 3/3" in said.stderr
     assert "12 tracks" in cli(path, "--out", tmp_path / "b").stdout
     for arguments, words in [
-        (["--spacing", "1,1,1", "--out", tmp_path / "c"], "--spacing is for label movies"),
+        (["--spacing", "1,1,1", "--out", tmp_path / "c"], "--spacing can only be used with label movies"),
         ([], "--out FOLDER"),
         (["--out", tmp_path / "out"], "--overwrite"),
     ]:
@@ -233,7 +233,7 @@ def test_frames_too_far_apart_are_said(tmp_path: Path) -> None:
     anywhere = np.random.default_rng(0).uniform(0, 5000, (len(known), 3))
     known[["z", "y", "x"]] = anywhere
     said = cli(write(tmp_path, known.assign(volume=500.0)), "--out", tmp_path / "far")
-    assert "tracks begin in mid-movie without a mother: frames may be too far apart in time." in said.stdout
+    assert "tracks begin mid-movie without a mother: frames may be too far apart in time." in said.stdout
 
 
 def test_a_cycle_given_as_a_time_needs_the_interval(tmp_path: Path) -> None:

@@ -460,7 +460,7 @@ def test_what_is_no_movie_says_so_in_one_line(tmp_path: Path, make: Callable[[Pa
 
 
 def test_levels(tmp_path: Path) -> None:
-    with pytest.raises(MovieError, match="level 1 was asked for"):
+    with pytest.raises(MovieError, match="level 1 was requested"):
         open_source(write(tmp_path / "m.ome.zarr"), level=1)
 
 

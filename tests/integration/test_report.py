@@ -216,7 +216,7 @@ def test_an_image_of_other_frames_lies_where_its_times_say(tmp_path: Path) -> No
     assert open_scene(root, name="later").first == 1
     for name in ("earlier", "outside"):
         page = write_report(root, name=name, out=tmp_path / f"{name}.html").path.read_text()
-        assert "lacks some of the labels&#x27;, so it was left out" in page
+        assert "lacks some that have labels, so it was left out" in page
         scene = open_scene(root, name=name)
         assert scene.image is None
         assert "left out" in scene.note
@@ -252,7 +252,7 @@ def test_only_reports_are_replaced(segmented: tuple[Path, Summary], tmp_path: Pa
     page.write_text("<!doctype html><title>mine</title>")
     refused = call("report", result, "--out", page)
     assert refused.exit_code == 2
-    assert "page.html exists and is no report of tlseg" in refused.stderr
+    assert "page.html exists and is not a tlseg report" in refused.stderr
     assert "mine" in page.read_text()
     page.unlink()
     for _ in range(2):

@@ -58,7 +58,7 @@ def test_the_only_labels_are_meant_where_nobody_says(tmp_path: Path) -> None:
     (path / "tlseg" / "nuclei").mkdir()
     with pytest.raises(LabelError, match="no finished labels 'nuclei'; it has truth"):
         tlseg.open_result(path)
-    with pytest.raises(LabelError, match="no run for labels 'nuclei'"):
+    with pytest.raises(LabelError, match="no record of a run for labels 'nuclei'"):
         tlseg.run_status(path)
 
 
@@ -75,7 +75,7 @@ def test_a_result_holds_image_labels_and_record(tmp_path: Path) -> None:
     assert result.record == {"complete": True}
     for text in ("null", "[1]", '{"complete'):
         (path / "tlseg" / "nuclei" / "run.json").write_text(text)
-        with pytest.raises(LabelError, match=r"run\.json is no run record"):
+        with pytest.raises(LabelError, match=r"run\.json is not a run record"):
             open_result(path)
 
 
@@ -155,7 +155,7 @@ def test_what_is_no_result_is_one_line(tmp_path: Path) -> None:
     movie_with_labels(path).finish()
     (path / "tlseg" / "nuclei").mkdir(parents=True)
     (path / "tlseg" / "nuclei" / "run.json").write_text("{")
-    with pytest.raises(LabelError, match=r"run\.json is no run record"):
+    with pytest.raises(LabelError, match=r"run\.json is not a run record"):
         open_result(path)
 
 

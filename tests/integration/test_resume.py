@@ -1,4 +1,4 @@
-"""A run that was stopped anywhere goes on from there: the same bytes as one that was not, and nothing done twice."""
+"""A run that was stopped anywhere run the same command again: the same bytes as one that was not, and nothing done twice."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_stopped_in_a_stage(base: Path, tmp_path: Path, wanted: Counter[Any], st
     with counting() as before, stopping(stages, stage, after=calls), pytest.raises(RunError) as caught:
         start(base, out)
     assert f"Stage {stage} failed 3 times on frame" in str(caught.value)
-    assert "goes on from there" in str(caught.value)
+    assert "run the same command again" in str(caught.value)
     with pytest.raises(LabelError, match="no finished labels"):
         open_result(out)
     with counting() as after:
@@ -463,7 +463,7 @@ def test_what_a_power_cut_took_is_done_again(unfinished: Path, lost: str) -> Non
     file = next((out / "tlseg/nuclei/scratch").rglob(lost))
     file.write_bytes(bytes(file.stat().st_size))
     with pytest.raises(
-        LostWorkError, match=r"damaged or gone\. The same command goes on and does frame 0 again"
+        LostWorkError, match=r"damaged or missing\. Run the same command again to redo frame 0"
     ) as caught:
         run(movie, model, out=out)
     assert str(file).startswith(str(caught.value).split(",")[0])

@@ -54,7 +54,7 @@ def test_tasks_that_outlive_their_run_change_nothing(base: Path, tmp_path: Path)
         assert {"predict", "detect", "measure", "summarise", "write"} <= set(left_over)
     before = tree(out)
     for task in left_over.values():
-        with pytest.raises(RunError, match=r"is not there on .*, so a task of it writes nothing"):
+        with pytest.raises(RunError, match=r"does not exist on .*, so its task writes nothing"):
             task()
     assert tree(out) == before
 
@@ -97,9 +97,9 @@ def test_a_task_done_twice_does_no_harm(base: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (errno.ENOSPC, "There is no space left: free some"),
-        (errno.EDQUOT, "There is no space left: free some"),
-        (errno.EROFS, "The output cannot be written to: see to its permissions"),
+        (errno.ENOSPC, "No space is left: free some"),
+        (errno.EDQUOT, "No space is left: free some"),
+        (errno.EROFS, "The output cannot be written to: fix its permissions"),
     ],
     ids=["full", "quota", "read-only"],
 )
@@ -119,7 +119,7 @@ def test_a_store_that_takes_no_more(base: Path, tmp_path: Path, number: int, sai
         with pytest.raises(RunError, match=rf"Stage detect failed on frame 0, region 1: .*{said}") as caught:
             run(base / "movie.ome.zarr", base / "model", out=out)
     assert "\n" not in str(caught.value)
-    assert "goes on from there" in str(caught.value)
+    assert "run the same command again" in str(caught.value)
     assert len(calls) == 2
     assert run(base / "movie.ome.zarr", base / "model", out=out).resumed
     assert essence(out) == essence(base / "result.zarr")

@@ -278,7 +278,7 @@ def test_an_image_that_no_run_copied_is_never_replaced(base: Path, tmp_path: Pat
     other = write_movie(tmp_path / "other.ome.zarr", small_movie()[::-1])
     before = tree(other)
     for overwrite in (False, True):
-        with pytest.raises(LabelError, match="no copy made by a run"):
+        with pytest.raises(LabelError, match="not a copy made by a run"):
             run(base / "movie.ome.zarr", base / "model", out=other, overwrite=overwrite)
     assert tree(other) == before
 

@@ -87,7 +87,7 @@ def test_the_same_command_finds_its_result_and_another_choice_does_not(
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [("5", "frames 0 to 4"), ("0:5", "leave one"), ("1:1", "A:B"), ("a", "A:B"), ([-1], "A:B"), (3, "A:B")],
+    [("5", "frames 0 to 4"), ("0:5", "leave at least one"), ("1:1", "A:B"), ("a", "A:B"), ([-1], "A:B"), (3, "A:B")],
 )
 def test_frames_that_cannot_be_skipped(spoilt: tuple[Path, Path], tmp_path: Path, given: object, said: str) -> None:
     with pytest.raises(MovieError, match=said):

@@ -135,7 +135,7 @@ def test_a_url_is_no_folder_to_train_into(pairs: Path, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     result = train("nsn", pairs, "--out", "s3://bucket/out", *QUICK)
     assert result.exit_code == 2
-    assert "'s3://bucket/out' is a URL; give a path of this machine" in result.stderr
+    assert "'s3://bucket/out' is a URL; give a local path" in result.stderr
     assert not list(tmp_path.glob("s3*"))
 
 
@@ -180,7 +180,7 @@ def test_nothing_to_learn_from_or_to_judge_by_is_one_line(pairs: Path, tmp_path:
 
 def test_a_spacing_that_is_not_known_is_one_line(pairs: Path, tmp_path: Path) -> None:
     text = one_line(train("nsn", pairs, "--out", tmp_path / "out", *QUICK[:-2]))
-    assert "Emb01_t001.tif does not say how large its voxels are" in text
+    assert "Emb01_t001.tif does not give its voxel size" in text
     assert "--spacing Z,Y,X" in text
 
 
@@ -213,7 +213,10 @@ def test_folds_leave_one_group_out_and_go_on_where_they_were(pairs: Path, tmp_pa
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--grid", "0.0016,0.0008,0.0008"], "0.0016, 0.0008, 0.0008) um: 1.09e+03 times apart, where 50 are the most"),
+        (
+            ["--grid", "0.0016,0.0008,0.0008"],
+            "0.0016, 0.0008, 0.0008) um: they differ by a factor of 1.09e+03, and at most 50 is possible",
+        ),
         (["--spacing", "1750,800,800"], "Check --spacing"),
         (["--fold", 4], "3 groups make folds 1 to 3"),
         (["--folds", "Emb01,Emb07"], "no group 'Emb07' (--folds); there are Emb01, Emb02, Emb11"),
@@ -252,7 +255,7 @@ def test_a_file_says_what_the_command_line_does_not(pairs: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a.toml", "setps = 3", "a key 'setps' that is no setting: did you mean steps?"),
+        ("a.toml", "setps = 3", "a key 'setps' that is not a setting: did you mean steps?"),
         ("a.yaml", "hold-ot: Emb01", "did you mean hold_out?"),
         ("a.yaml", "- 1\n- 2", "holds a value of type list"),
         ("a.toml", "steps = ", "cannot be read as a configuration"),

@@ -237,7 +237,7 @@ def test_another_run_in_its_place_is_not_taken_for_it(made: Path, mine: Path, mo
 
 def test_status_says_what_can_be_seen(made: Path, halted: Path) -> None:
     answer = CliRunner().invoke(main, ["status", str(halted)])
-    assert f"Frames to look at, provisional labels: 1 (tlseg view {halted})." in answer.output
+    assert f"Frames ready to view, provisional labels: 1 (tlseg view {halted})." in answer.output
     said = json.loads(CliRunner().invoke(main, ["status", str(halted), "--json"]).output)
     assert said["viewable"] == {"provisional": [[1, 2]]}
     assert Path(said["working_labels"], "zarr.json").is_file()
@@ -268,7 +268,7 @@ def test_the_command_shows_a_run_and_says_what_it_is(halted: Path) -> None:
     finally:
         process.kill()
         _, errors = process.communicate()
-    assert errors.startswith("Provisional: the run is not complete. Frames 1 can be seen")
+    assert errors.startswith("Provisional: the run is not complete. Frames 1 can be viewed")
 
 
 def test_a_browser_draws_provisional_labels(halted: Path, tmp_path: Path) -> None:

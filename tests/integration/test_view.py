@@ -217,7 +217,7 @@ def test_the_command_serves_until_it_is_interrupted(result: Path) -> None:
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(f"{url}no-such-file")
         assert process.stderr is not None
-        assert process.stderr.readline().strip() == "Ctrl-C ends it."
+        assert process.stderr.readline().strip() == "Press Ctrl-C to stop."
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
     finally:

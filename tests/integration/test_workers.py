@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed(base: Path, tmp_path: Path, cluster: LocalClust
 
 
 def test_a_cluster_that_goes_away(base: Path, tmp_path: Path) -> None:
-    """The run ends with one line, and goes on from there."""
+    """The run ends with one line, and run the same command again."""
     gone = LocalCluster(
         n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
     )
@@ -121,7 +121,7 @@ def test_a_cluster_that_goes_away(base: Path, tmp_path: Path) -> None:
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         gone,
         Client(gone, timeout=5) as client,
-        pytest.raises(RunError, match="goes on from there") as caught,
+        pytest.raises(RunError, match="run the same command again") as caught,
     ):
         run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", client=client, listener=close)
     assert "\n" not in str(caught.value)
@@ -220,7 +220,7 @@ def test_a_scheduler_without_workers(base: Path, tmp_path: Path) -> None:
 
 def test_one_place_to_run_only(base: Path, tmp_path: Path) -> None:
     before = tree(tmp_path)
-    with pytest.raises(PlanError, match="--workers and --scheduler"):
+    with pytest.raises(PlanError, match="--workers, --scheduler"):
         run(
             base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", workers=1, scheduler="tcp://127.0.0.1:9"
         )

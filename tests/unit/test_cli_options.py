@@ -88,7 +88,7 @@ def test_seeds_that_no_generator_takes_are_refused(arguments: str, seed: int) ->
     [
         (OSError(28, "No space left on device", "/data/out"), "Error: /data/out: No space left on device."),
         (OSError("the network is gone"), "Error: OSError: the network is gone."),
-        (MemoryError(), "Error: Memory is used up"),
+        (MemoryError(), "Error: Out of memory"),
     ],
 )
 def test_what_the_machine_refuses_is_one_line(error: Exception, said: str) -> None:
@@ -111,7 +111,11 @@ def test_ctrl_c_says_that_nothing_is_lost() -> None:
         raise KeyboardInterrupt
 
     done = invoke(command)
-    assert (done.exit_code, done.stderr, done.stdout) == (1, "\nStopped. The same command goes on from here.\n", "")
+    assert (done.exit_code, done.stderr, done.stdout) == (
+        1,
+        "\nStopped. Run the same command again to continue from here.\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize("command", ["segment movie", "convert a out.ome.zarr"])

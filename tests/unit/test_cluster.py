@@ -207,13 +207,16 @@ def test_a_gpu_on_some_is_none_to_reckon_with(device: Any) -> None:
 
 
 def test_asking_for_a_gpu_and_getting_none_is_an_error() -> None:
-    with pytest.raises(RunError, match=r"A GPU was asked for .* 2 of 2"):
+    with pytest.raises(RunError, match=r"A GPU was requested .* 2 of 2"):
         _device(Workers((worker("a"), worker("b"))), found(0, 0), "cuda")
 
 
 def test_a_script_that_its_own_processes_run_again_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
-    with pytest.raises(RunError, match=r"runs it again.*__main__"), local_cluster(1, gpus=0, memory_bytes=2**30):
+    with (
+        pytest.raises(RunError, match=r"runs the script again.*__main__"),
+        local_cluster(1, gpus=0, memory_bytes=2**30),
+    ):
         pass
 
 

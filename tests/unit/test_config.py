@@ -16,7 +16,7 @@ from tlseg.evaluate.api import evaluate
     "settings", [{"method": "foo"}, {"method": None}, {"relief": "distances"}, {"relief": ["centre"]}], ids=str
 )
 def test_words_that_no_stage_knows_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ModelError, match=f"{next(iter(settings))} is .*; expected is .* or "):
+    with pytest.raises(ModelError, match=f"{next(iter(settings))} is .*; expected .* or "):
         LabelSettings(**settings)
 
 
@@ -32,7 +32,7 @@ def test_words_that_no_stage_knows_are_refused(settings: dict[str, Any]) -> None
     ids=str,
 )
 def test_numbers_that_no_map_or_frame_has_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ModelError, match=f"{next(iter(settings))} is .*; expected is a"):
+    with pytest.raises(ModelError, match=f"{next(iter(settings))} is .*; expected a"):
         LabelSettings(**settings)
 
 

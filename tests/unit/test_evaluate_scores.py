@@ -305,7 +305,7 @@ def test_what_cannot_be_compared_is_refused(result: Any, truth: Any, words: str)
     ids=str,
 )
 def test_settings_out_of_range_are_refused(setting: dict[str, Any]) -> None:
-    with pytest.raises(EvaluationError, match=f"{next(iter(setting))} is .*; expected is"):
+    with pytest.raises(EvaluationError, match=f"{next(iter(setting))} is .*; expected"):
         evaluate(row(0, 1), row(0, 1), **setting)
 
 

@@ -463,7 +463,7 @@ def bad_path(kind: str, folder: Path) -> Path:
         ("mixed", "mixes"),
         ("no labels", "image without labels"),
         ("two names", "several labels: a, b"),
-        ("text", "not a file of labels"),
+        ("text", "not a readable label file"),
     ],
 )
 def test_what_holds_no_labels_says_so(kind: str, words: str, tmp_path: Path) -> None:
@@ -478,7 +478,7 @@ def test_labels_that_are_not_finished_say_so(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="without labels"):
         open_label_movie(tmp_path / "result.ome.zarr")
     group.create_group("labels/nuclei")
-    with pytest.raises(LabelError, match=r"not finished.*tlseg status .*result\.ome\.zarr"):
+    with pytest.raises(LabelError, match=r"only unfinished labels.*tlseg status .*result\.ome\.zarr"):
         open_label_movie(tmp_path / "result.ome.zarr")
 
 

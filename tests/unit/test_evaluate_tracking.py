@@ -356,7 +356,7 @@ def test_tracking_waits_to_be_asked_where_labels_may_not_be_tracks() -> None:
     movie = np.tile(np.array([0, 1, 1, 2], dtype=np.uint8), (3, 1, 2, 1))
     quiet = evaluate(movie, movie)
     assert quiet.tracking is None
-    assert "ask with --tracking" in " ".join(quiet.notes)
+    assert "use --tracking" in " ".join(quiet.notes)
     asked = evaluate(movie, movie, tracking="always").to_dict()["tracking"]
     assert (asked["det"], asked["tra"], asked["lnk"], asked["n_truth_tracks"]) == (1, 1, 1, 2)
     assert [d["tolerance_frames"] for d in asked["divisions"]] == [0, 1]

@@ -207,5 +207,5 @@ def test_a_complete_result_stays_one_while_it_is_replaced(tmp_path: Path, folder
 
 
 def test_where_nothing_ran_there_is_no_status(tmp_path: Path) -> None:
-    with pytest.raises(LabelError, match="knows of no run"):
+    with pytest.raises(LabelError, match="has no record of a run"):
         run_status(tmp_path)

@@ -172,7 +172,7 @@ def test_weights_that_change_under_a_run_are_an_error(tmp_path: Path) -> None:
     weights = tmp_path / "nsn.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
     assert load_model(tmp_path).digest != model.digest
-    with pytest.raises(RunError, match="changed while the run"):
+    with pytest.raises(RunError, match="changed during the run"):
         load_predictor(str(tmp_path), model.digest, "nsn", "cpu")
 
 

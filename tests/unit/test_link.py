@@ -429,7 +429,7 @@ def test_rotations_are_proper_distinct_and_even() -> None:
         (lambda o: o.assign(x_um=np.nan), "not finite"),
         (lambda o: o.assign(volume_um3=0.0), "not positive"),
         (lambda o: o.assign(label=1), "more than once in frame 0"),
-        (lambda o: o.assign(t=o["t"] * 10**12), "Expected t to count frames"),
+        (lambda o: o.assign(t=o["t"] * 10**12), "Expected t to be a frame number"),
     ],
 )
 def test_bad_objects_are_named(change: object, message: str) -> None:

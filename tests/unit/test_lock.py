@@ -257,7 +257,7 @@ def test_a_lock_that_another_run_took_stops_this_one(folder: Place, monkeypatch:
     with FolderLock(folder) as lock:
         write_lock(folder, {"host": "elsewhere", "pid": 1})
         until(lambda: lock.lost)
-        with pytest.raises(RunError, match=r"took .* over while this one was silent"):
+        with pytest.raises(RunError, match=r"took over .* while this one was silent"):
             lock.beat()
 
 

@@ -271,7 +271,7 @@ def test_a_checkpoint_of_an_earlier_version_is_not_resumed(pairs: list[Pair], tm
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"text"])
 def test_a_damaged_checkpoint_is_named(pairs: list[Pair], tmp_path: Path, content: bytes) -> None:
     (tmp_path / "last.pt").write_bytes(content)
-    with pytest.raises(TrainingError, match=r"last\.pt is damaged, .*Delete it to begin again"):
+    with pytest.raises(TrainingError, match=r"last\.pt is damaged, .*Delete it to start over"):
         run(pairs, tmp_path)
     torch.save({"format": trainee.FORMAT, "settings": {}}, tmp_path / "last.pt")
     with pytest.raises(TrainingError, match=r"last\.pt is damaged"):
@@ -285,7 +285,7 @@ def test_a_damaged_checkpoint_is_named(pairs: list[Pair], tmp_path: Path, conten
     ("error", "kind", "said"),
     [
         (PermissionError(13, "Permission denied"), TrainingError, r"last\.pt cannot be read"),
-        (MemoryError(), RunError, "Memory does not hold"),
+        (MemoryError(), RunError, "does not fit into memory"),
     ],
 )
 def test_what_only_cannot_be_read_now_is_not_called_damaged(
@@ -322,7 +322,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full)
-        with pytest.raises(RunError, match=r"\.pt cannot be written .*Free space; the same command goes on"):
+        with pytest.raises(RunError, match=r"\.pt cannot be written .*Free space, then run the same command again"):
             run(pairs, tmp_path)
     assert not list(tmp_path.glob("*.part"))
     assert state(tmp_path / "last.pt")["step"] == 4
@@ -511,5 +511,5 @@ def test_best_weights_that_are_gone_are_named(pairs: list[Pair], tmp_path: Path,
     settings = replace(SETTINGS, steps=9 if stop else 3)
     run(pairs, tmp_path, settings, stop_after=stop)
     (tmp_path / "best.pt").unlink()
-    with pytest.raises(TrainingError, match=r"best\.pt is gone.*last\.pt"):
+    with pytest.raises(TrainingError, match=r"best\.pt is missing.*last\.pt"):
         run(pairs, tmp_path, settings)

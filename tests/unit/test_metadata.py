@@ -133,7 +133,7 @@ def scaled(scale: list[float] | None, unit: str | None) -> dict[str, Any]:
         ([1, 0, 1], "micrometer", "not positive: z 1, y 0"),
         ([1, -2, 1], "micrometer", "not positive"),
         ([1, float("nan"), 1], "micrometer", "not positive"),
-        ([1, 2, 2], "pixel", "no length"),
+        ([1, 2, 2], "pixel", "not lengths"),
         ([1, 1, 1], "micrometer", None),
         ([2, 1, 1], None, None),
     ],

@@ -51,7 +51,7 @@ def test_a_model_is_packed_once(folder: Path) -> None:
     assert f"tlseg models calibrate {folder} DATA" in said
     before = load_model(folder).digest
     checkpoint(folder.parent / "nsn.pt", target="mask")
-    assert "is there already" in pack(folder)
+    assert "already exists" in pack(folder)
     assert load_model(folder).digest == before
 
 
@@ -69,15 +69,15 @@ def test_swapped_networks_are_refused(folder: Path) -> None:
 
 def test_other_weights_are_refused(folder: Path) -> None:
     checkpoint(folder.parent / "ndn.pt", target="centre", network={"a": torch.zeros(3)})
-    assert "ndn.pt are not those of the network it describes" in pack(folder)
+    assert "ndn.pt do not fit the network it describes" in pack(folder)
 
 
 def test_weights_without_what_they_must_be_used_with_are_refused(folder: Path) -> None:
     for stored in ({}, UNet(CONFIG).state_dict(), {"network": UNet(CONFIG).state_dict()}):
         torch.save(stored, folder.parent / "nsn.pt")
-        assert "nsn.pt is not a checkpoint of a training" in pack(folder)
+        assert "nsn.pt is not a training checkpoint" in pack(folder)
     torch.save({"network": UNet(CONFIG).state_dict(), "target": "mask", "scaling": "asinh"}, folder.parent / "nsn.pt")
-    assert "it does not say the architecture and the spacing_um of its network" in pack(folder)
+    assert "it does not give the architecture and the spacing_um of its network" in pack(folder)
 
 
 def test_the_width_of_ndn_may_be_said_and_is_known(folder: Path) -> None:
@@ -88,12 +88,12 @@ def test_the_width_of_ndn_may_be_said_and_is_known(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"name": "other"}, "sets name, which follows"),
-        ({"networks": {}}, "sets networks, which follows"),
-        ({"nsn": "x"}, "'nsn', which is no field of model.json"),
+        ({"name": "other"}, "sets name, which the command"),
+        ({"networks": {}}, "sets networks, which the command"),
+        ({"nsn": "x"}, "'nsn', which is not a field of model.json"),
         ([1], "holds a value of type list"),
         (3, "holds a value of type int"),
-        ({"region_threshold": 7}, "region_threshold is 7; expected is a number from 0 to 1"),
+        ({"region_threshold": 7}, "region_threshold is 7; expected a number from 0 to 1"),
     ],
 )
 def test_settings_that_are_none_are_named(folder: Path, settings: object, said: str) -> None:
@@ -138,7 +138,7 @@ def test_facts_that_cannot_be_meant_are_named(folder: Path, facts: dict[str, obj
 )
 def test_bytes_that_are_no_checkpoint_are_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.pt").write_bytes(content)
-    with pytest.raises(ModelError, match=r"a\.pt is not a checkpoint of a training: [^\n]*\.$") as caught:
+    with pytest.raises(ModelError, match=r"a\.pt is not a training checkpoint: [^\n]*\.$") as caught:
         read_checkpoint(tmp_path / "a.pt")
     assert "weights_only" not in str(caught.value)
 
@@ -160,7 +160,7 @@ def test_bytes_that_are_no_checkpoint_are_one_line(tmp_path: Path, content: byte
 )
 def test_a_checkpoint_of_something_else_is_one_line(tmp_path: Path, state: object) -> None:
     torch.save(state, tmp_path / "a.pt")
-    with pytest.raises(ModelError, match=r"a\.pt is not a checkpoint of a training: [^\n]*\.$"):
+    with pytest.raises(ModelError, match=r"a\.pt is not a training checkpoint: [^\n]*\.$"):
         read_checkpoint(tmp_path / "a.pt")
 
 

@@ -92,7 +92,7 @@ def test_the_mark_of_a_folder_is_none_of_its_children(monkeypatch: pytest.Monkey
     ],
 )
 def test_what_would_clash_with_documents_is_no_name(name: str) -> None:
-    with pytest.raises(LabelError, match="is no name for labels"):
+    with pytest.raises(LabelError, match="is not a valid name for labels"):
         check_name(name)
 
 
@@ -203,7 +203,7 @@ def test_options_by_protocol() -> None:
         "gs": {"project": "mine"},
     }
     for text in ("endpoint_url", "=x", "s3.=x"):
-        with pytest.raises(PlanError, match="no storage option"):
+        with pytest.raises(PlanError, match="not a storage option"):
             parse_options([text])
 
 
@@ -285,7 +285,7 @@ def test_what_others_put_there_is_not_used(temporary: Path, plant: Callable[[Pat
     before = Scratch(scratch_folder(root, "nuclei", None))
     plant(temporary)
     for act in (lambda: scratch_folder(root, "nuclei", None), lambda: before.begin({})):
-        with pytest.raises(LabelError, match=r"not a folder of this user .* --scratch"):
+        with pytest.raises(LabelError, match=r"must be a folder of this user .* --scratch"):
             act()
     assert scratch_folder(root, "nuclei", temporary.parent / "mine")
 
@@ -294,5 +294,5 @@ def test_what_another_user_owns_is_not_used(temporary: Path, monkeypatch: pytest
     other = os.getuid() + 1
     monkeypatch.setattr(os, "getuid", lambda: other)
     temporary.with_name(f"tlseg-{other}").mkdir(mode=0o700)
-    with pytest.raises(LabelError, match="not a folder of this user"):
+    with pytest.raises(LabelError, match="must be a folder of this user"):
         scratch_folder(place_of("s3://bucket/out.zarr"), "nuclei", None)

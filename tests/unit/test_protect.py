@@ -43,7 +43,7 @@ def test_an_image_of_ones_own_is_never_replaced(tmp_path: Path, copied: CopiedIm
     own = write_movie(tmp_path / "own.ome.zarr", np.ones(SHAPE, np.uint16))
     before = tree(own)
     for may_replace in (False, True):
-        with pytest.raises(LabelError, match="no copy made by a run"):
+        with pytest.raises(LabelError, match="not a copy made by a run"):
             CopiedImage(Place(str(own)), copied.source, copied.frames).check(may_replace=may_replace, name="nuclei")
     assert tree(own) == before
 

@@ -488,9 +488,7 @@ def test_tracks_that_begin_at_the_edge_are_counted_and_told_apart(capsys: pytest
     counted = count_motherless(table, first=0)
     assert counted == {"motherless": 3, "motherless_at_edge": 1}
     say_motherless(4, counted["motherless"], at_edge=counted["motherless_at_edge"])
-    assert (
-        "3 of 4 tracks begin in mid-movie without a mother (1 of them at the frame's edge)" in capsys.readouterr().out
-    )
+    assert "3 of 4 tracks begin mid-movie without a mother (1 of them at the frame's edge)" in capsys.readouterr().out
     say_motherless(4, 3, at_edge=2)
     assert not capsys.readouterr().out
 

@@ -55,7 +55,7 @@ def test_a_damaged_table_costs_its_frame(scratch: Scratch, keep: int) -> None:
     path = scratch.path / "tables/flood/000003/00000000.npz"
     path.write_bytes(path.read_bytes()[:keep] if keep < 1000 else bytes(path.stat().st_size))
     with pytest.raises(
-        LostWorkError, match=r"is damaged or gone\. The same command goes on and does frame 3 again"
+        LostWorkError, match=r"is damaged or missing\. Run the same command again to redo frame 3"
     ) as caught:
         scratch.get("flood", 3, 0)
     assert str(path) in str(caught.value)
@@ -132,7 +132,7 @@ def test_pixels_that_are_lost_are_no_zeros(scratch: Scratch, damage: Any, shards
     create(scratch, shards, 5)
     assert (scratch.read("maps", (0,), frame=7) == 5).all()
     damage(next(path for path in sorted((scratch.path / "maps/c/0").rglob("*")) if path.is_file()))
-    with pytest.raises(LostWorkError, match="does frame 7 again"):
+    with pytest.raises(LostWorkError, match="redo frame 7"):
         scratch.read("maps", (0,), frame=7)
     assert (scratch.read("maps", (1,), frame=8) == 5).all()
 
@@ -176,7 +176,7 @@ def test_what_is_left_of_another_run_writes_nothing(scratch: Scratch) -> None:
 def test_a_run_that_ended_lets_nothing_be_written(scratch: Scratch) -> None:
     scratch.remove()
     with pytest.raises(
-        RunError, match=rf"not there on {gethostname()}.*--scratch must name a folder that all workers see"
+        RunError, match=rf"does not exist on {gethostname()}.*--scratch must name a folder that all workers can see"
     ):
         scratch.put("flood", 0, 0)
     assert not Path(scratch.folder).exists()
@@ -189,7 +189,7 @@ def test_a_worker_that_does_not_see_the_folder_says_so(scratch: Scratch) -> None
         lambda: elsewhere.get("flood", 0, 0),
         lambda: elsewhere.read("maps", (0,), frame=0),
     ):
-        with pytest.raises(RunError, match=f"{elsewhere.folder}, .* is not there on {gethostname()}"):
+        with pytest.raises(RunError, match=f"{elsewhere.folder}, .* does not exist on {gethostname()}"):
             act()
 
 
@@ -267,7 +267,7 @@ def test_after_removal_anything_may_begin(scratch: Scratch) -> None:
 def test_a_damaged_fingerprint_is_told(scratch: Scratch, content: str) -> None:
     (Path(scratch.folder) / "fingerprint.json").write_text(content)
     found = Scratch.at(scratch.folder)
-    with pytest.raises(ResumeError, match=r"damaged\. Start anew with --overwrite"):
+    with pytest.raises(ResumeError, match=r"damaged\. Start over with --overwrite"):
         found.continues({"a": 1})
     assert not found.continues({"a": 1}, overwrite=True)
     assert found.begin({"a": 1}).continues({"a": 1})

@@ -124,7 +124,7 @@ def test_streams_of_chance_are_apart() -> None:
     ],
 )
 def test_bad_settings_are_refused(bad: dict[str, object]) -> None:
-    with pytest.raises(SimulationError, match=f"{next(iter(bad))} is .*; expected is"):
+    with pytest.raises(SimulationError, match=f"{next(iter(bad))} is .*; expected"):
         dataclasses.replace(SETTINGS, **bad)
     assert issubclass(SimulationError, TlsegError)
 

@@ -93,7 +93,7 @@ def test_frames_of_one_movie_are_one_group(tmp_path: Path) -> None:
 def test_a_spacing_nobody_states_is_asked_for(tmp_path: Path) -> None:
     for name in ("images", "labels"):
         write_stacks(tmp_path / name, ["a_1"])
-    with pytest.raises(TrainingError, match=r"a_1\.tif does not say how large its voxels are.* --spacing Z,Y,X"):
+    with pytest.raises(TrainingError, match=r"a_1\.tif does not give its voxel size.* --spacing Z,Y,X"):
         find_pairs(tmp_path)
 
 

@@ -172,7 +172,7 @@ def test_readers_of_consolidated_metadata_see_the_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "é"])
 def test_names_that_are_no_folders_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(LabelError, match="no name for labels or a table"):
+    with pytest.raises(LabelError, match="not a valid name for labels or a table"):
         create_table(tmp_path, name)
 
 

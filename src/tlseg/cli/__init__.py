@@ -28,7 +28,7 @@ COMMANDS = (
 
 
 class _LazyGroup(click.Group):
-    """Import a command's module only when it is asked for, so that `tlseg --help` is instant."""
+    """Import a command's module only when it is needed, so that `tlseg --help` is instant."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

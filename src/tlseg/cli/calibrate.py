@@ -15,15 +15,15 @@ from tlseg.cli.common import LocalPath, TripleType, json_option, one_line_errors
 @click.argument("data", type=LocalPath())
 @click.option("--out", type=LocalPath(), required=True, help="Folder of the new model.")
 @click.option("--groups", help="Groups of DATA to choose on, separated by commas. [default: all]")
-@click.option("--spacing", type=TripleType(float), help="Voxels of DATA, um. [default: as the files say]")
+@click.option("--spacing", type=TripleType(float), help="Voxel size of DATA, um. [default: from the files]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @json_option
 @one_line_errors
 def command(model: str, data: Path, as_json: bool, **options: Any) -> None:
-    """Choose the settings of MODEL on the stacks with truth in DATA, and write it with them to --out.
+    """Choose the settings of MODEL on the stacks with truth in DATA, and write the calibrated model to --out.
 
-    Thresholds, distances and least volumes are searched for the best mean of IoU, SEG and MUCov, with the volume of
-    nuclei right within 3 %. Give stacks that the networks did not learn from. The weights stay as they are.
+    Thresholds, distances and minimum volumes are searched for the best mean of IoU, SEG and MUCov, less any volume bias
+    beyond 3 %. Use stacks that the networks were not trained on. The weights are not changed.
     """
     from tlseg.cli.progress import StepProgress
     from tlseg.errors import TrainingError

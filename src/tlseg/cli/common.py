@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn a `TlsegError`, or what the machine refuses, into `Error: ...` on standard error and an exit code."""
+    """Turn a `TlsegError`, or an error of the operating system, into `Error: ...` on standard error and an exit code."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -34,24 +34,24 @@ def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
         except OSError as error:
             # Whatever a disk or network may refuse at any moment; what needs more words is a `TlsegError`.
             where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"Error: {where}{error.strerror or one_line(error)}. Start again when that is mended.", err=True)
+            click.echo(f"Error: {where}{error.strerror or one_line(error)}. Fix this, then start again.", err=True)
             sys.exit(RunError.exit_code)
         except MemoryError as error:
-            click.echo(f"Error: Memory is used up ({one_line(error)}). Ask for less at once.", err=True)
+            click.echo(f"Error: Out of memory ({one_line(error)}). Process less at once.", err=True)
             sys.exit(RunError.exit_code)
 
     return wrapped
 
 
 def goes_on_when_stopped(function: Callable[P, R]) -> Callable[P, R]:
-    """Say on Ctrl-C that nothing is lost; for commands that go on where they were."""
+    """Say on Ctrl-C that nothing is lost; for commands that continue where they stopped."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except KeyboardInterrupt:
-            click.echo("\nStopped. The same command goes on from here.", err=True)
+            click.echo("\nStopped. Run the same command again to continue from here.", err=True)
             sys.exit(RunError.exit_code)
 
     return wrapped
@@ -69,13 +69,13 @@ def print_json(result: Mapping[str, Any]) -> None:
 
 
 def say_motherless(tracks: int, motherless: int, *, at_edge: int = 0, more: str = "") -> None:
-    """Say so, and what tells `more`, where tracking has probably failed."""
+    """Warn if tracking has probably failed; `more` says where to read more."""
     from tlseg.measure.history import MANY_MOTHERLESS
 
     if motherless - at_edge > MANY_MOTHERLESS * tracks:
         edge = f" ({at_edge} of them at the frame's edge)" if at_edge else ""
         click.echo(
-            f"{motherless} of {tracks} tracks begin in mid-movie without a mother{edge}: frames may be too far apart in "
+            f"{motherless} of {tracks} tracks begin mid-movie without a mother{edge}: frames may be too far apart in "
             f"time{more}."
         )
 
@@ -86,7 +86,7 @@ def how_many(number: int, what: str) -> str:
 
 
 def instances_in(instances: int, frames: int) -> str:
-    """How many nuclei were found, so that nobody takes their sum over frames for how many there are."""
+    """How many instances were found, worded so that nobody takes their sum over frames for the number of nuclei."""
     return f"{how_many(instances, 'instance')} (one nucleus in one frame) in {how_many(frames, 'frame')}"
 
 
@@ -151,7 +151,7 @@ class LocalPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse the text."""
         if "://" in str(value):
-            self.fail(f"{value!r} is a URL; give a path of this machine", param, ctx)
+            self.fail(f"{value!r} is a URL; give a local path", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -199,7 +199,7 @@ class SpacingType(click.ParamType):
 
 
 class Spelled(click.Option):
-    """An option that is taken in several spellings, of which help shows the first."""
+    """An option that accepts several spellings, of which the help shows the first."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return what help says."""
@@ -216,5 +216,5 @@ missing_option = click.option(
     "allow_missing",
     cls=Spelled,
     is_flag=True,
-    help="Read chunks that are absent as their fill value.",
+    help="Read missing chunks as the fill value.",
 )

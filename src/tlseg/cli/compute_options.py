@@ -1,4 +1,4 @@
-"""Options about who does the work, which mean the same wherever workers can be had."""
+"""Options that say where the work is done; they mean the same in every command that has them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _OPTIONS = (
         "--workers",
         type=click.IntRange(0),
         default=0,
-        help="Worker processes on this machine, and one for each GPU to run networks; with --cluster, its workers. "
+        help="Worker processes on this machine, in addition to one per GPU that runs networks; with --cluster, its workers. "
         "[default: none]",
     ),
     click.option(
         "--scheduler", metavar="ADDRESS", help="Dask scheduler: tcp://host:8786, tls://host:8786, or its file."
     ),
-    click.option("--cluster", metavar="FILE.yaml", help="Start the Dask cluster that a file describes, for this run."),
+    click.option("--cluster", metavar="FILE.yaml", help="Start the Dask cluster that a file describes for this run."),
     click.option(
         "--tls-ca", type=_PEM, help="Certificate authority of a tls:// scheduler. [default: Dask's configuration]"
     ),
-    click.option("--tls-cert", type=_PEM, help="Our certificate for a tls:// scheduler."),
-    click.option("--tls-key", type=_PEM, help="Our key for a tls:// scheduler."),
+    click.option("--tls-cert", type=_PEM, help="Client certificate for a tls:// scheduler."),
+    click.option("--tls-key", type=_PEM, help="Client key for a tls:// scheduler."),
     memory_option,
 )
 
@@ -47,7 +47,7 @@ def compute_options(command: C) -> C:
 
 
 def compute_of(options: dict[str, Any], *, device: Device) -> Compute:
-    """Where the options ask for the work to be done."""
+    """Return where the options ask for the work to be done."""
     from tlseg.run.tasks.cluster import Tls
     from tlseg.run.tasks.compute import Compute
 

@@ -19,14 +19,14 @@ from tlseg.cli.common import (
 @click.command("convert")
 @click.argument("inputs", nargs=-1, required=True, metavar="IN...")
 @click.argument("out", metavar="OUT.ome.zarr")
-@click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres; default: what the file says.")
+@click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres. [default: from the file]")
 @click.option("--interval", type=FiniteRange(0, min_open=True), help="Seconds between frames.")
-@click.option("--axes", metavar="TZYX", help="What the pages of a plain TIFF are, slowest first: ZYX, TYX, TZYX, ...")
+@click.option("--axes", metavar="TZYX", help="Axes of the pages of a plain TIFF, slowest first: ZYX, TYX, TZYX, ...")
 @click.option("--planes", type=click.IntRange(min=1), help="Planes per time point of a plain multi-page TIFF.")
 @click.option("--channels", type=click.IntRange(min=1), help="Channels of a plain multi-page TIFF.")
 @click.option("--channel-names", metavar="A,B", help="Names of the channels.")
 @click.option("--overwrite", is_flag=True, help="Replace an OME-Zarr at OUT.")
-@click.option("--allow-gaps", is_flag=True, help="Take files whose numbers leave some out as even in time.")
+@click.option("--allow-gaps", is_flag=True, help="Treat files with gaps in their numbering as evenly spaced in time.")
 @missing_option
 @storage_option
 @json_option
@@ -48,7 +48,7 @@ def command(
     """Convert TIFFs, a folder of stacks, or an OME-Zarr to an OME-Zarr 0.5 movie.
 
     IN is one TIFF (a stack or a movie), several TIFFs or a folder of them with one time point each (in natural order:
-    t2 before t10; numbers that leave some out are refused), or one OME-Zarr 0.4 or 0.5.
+    t2 before t10; gaps in the numbering are refused), or one OME-Zarr 0.4 or 0.5.
     """
     from tlseg.cli.progress import counted
     from tlseg.store.image.convert import convert

@@ -86,7 +86,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
         f"Picture: {picture}\n"
         f"Report:  {report.path} (open it in a browser)\n"
         f"Result:  {result} (OME-Zarr 0.5: image, labels/nuclei, tables/nuclei, tracks.geff)\n"
-        "To look at it, in your browser, or in napari:\n"
+        "To view it in your browser or in napari:\n"
         f"  {install_command('view')} && {tlseg} view {result}\n"
         f"  {install_command('napari')} && {tlseg} view {result} --viewer napari\n"
         "To score it:\n"
@@ -95,7 +95,7 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
 
 
 def check_folder(folder: Path) -> None:
-    """Raise `MovieError` where files would be put into somebody's movie."""
+    """Raise `MovieError` if files would be put into somebody's movie."""
     from tlseg.errors import MovieError
     from tlseg.store.image.inputs import is_zarr
 
@@ -103,23 +103,23 @@ def check_folder(folder: Path) -> None:
     for part in (whole, *whole.parents):
         if is_zarr(part):
             raise MovieError(
-                f"{part} is a Zarr group, to which nothing is added by a demo. Choose another folder; to segment a movie: "
+                f"{part} is a Zarr group, and the demo adds nothing to one. Choose another folder; to segment a movie: "
                 f"tlseg segment {part}"
             )
 
 
 def make_folder(folder: Path) -> None:
-    """Make it where it is not there; raises `MovieError` where it cannot be made."""
+    """Create it if it does not exist; raises `MovieError` if it cannot be created."""
     from tlseg.errors import MovieError
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MovieError(f"{folder} cannot be made ({error.strerror}). Choose another folder.") from error
+        raise MovieError(f"{folder} cannot be created ({error.strerror}). Choose another folder.") from error
 
 
 def check_movie(movie: Path) -> None:
-    """Raise `MovieError` where a movie would be lost that no demo simulated."""
+    """Raise `MovieError` if a movie would be lost that no demo simulated."""
     from tlseg.errors import MovieError
     from tlseg.simulate.api import simulated_by
     from tlseg.store.fs.place import place_of
@@ -129,7 +129,7 @@ def check_movie(movie: Path) -> None:
 
 
 def check_result(result: Path, movie: Path) -> None:
-    """Raise `LabelError` where a result would be lost that was not made of the movie of this demo."""
+    """Raise `LabelError` if a result would be lost that was not made from this demo's movie."""
     from tlseg.errors import LabelError
     from tlseg.store.fs.place import place_of
     from tlseg.store.labels.protect import read_claim
@@ -146,7 +146,7 @@ def check_result(result: Path, movie: Path) -> None:
 
 
 def check_picture(picture: Path) -> None:
-    """Raise `LabelError` where a picture would be lost that no demo drew."""
+    """Raise `LabelError` if a picture would be lost that no demo drew."""
     from tlseg.errors import LabelError
     from tlseg.report.overlay import maker_of
 

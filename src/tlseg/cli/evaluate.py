@@ -1,4 +1,4 @@
-"""`tlseg evaluate`: say how good a result is, given the truth."""
+"""`tlseg evaluate`: how good a result is, given the truth."""
 
 from __future__ import annotations
 
@@ -20,32 +20,34 @@ if TYPE_CHECKING:
     from tlseg.evaluate.api import Evaluation, Tracking
 
 MOST_FRAMES, WORST_FRAMES = 20, 10
-"""Frames up to which each has its row in the tables; of more, so many have one."""
+"""Most frames that have a row each in the tables; of more frames, only this many are listed."""
 
 
 @click.command("evaluate")
 @click.argument("result")
 @click.argument("truth")
 @click.option("--name", help="Label image of RESULT inside an OME-Zarr [default: nuclei, or the only one].")
-@click.option("--iou", type=FiniteRange(0, 1), default=0.5, show_default=True, help="IoU from which two objects match.")
+@click.option(
+    "--iou", type=FiniteRange(0, 1), default=0.5, show_default=True, help="Minimum IoU at which two objects match."
+)
 @click.option(
     "--tolerance-um",
     type=FiniteRange(0),
     default=5.0,
     show_default=True,
-    help="Distance up to which two centroids match.",
+    help="Maximum distance at which two centroids match.",
 )
 @click.option("--division-tolerance", default=1, show_default=True, help="Frames a division may be early or late.")
 @click.option(
     "--frames",
     metavar="A:B",
-    help="Frames to compare, A up to but without B [default: all, or those that the run segmented].",
+    help="Frames to compare, from A up to but not including B [default: all, or those that the run segmented].",
 )
-@click.option("--spacing", type=SpacingType(), help="Micrometres per voxel, where the files do not say.")
+@click.option("--spacing", type=SpacingType(), help="Micrometres per voxel, if the files do not say.")
 @click.option(
     "--tracking/--no-tracking",
     default=None,
-    help="Score tracks; a label is a track where no file or graph says more [default: only where both have one].",
+    help="Score tracks; without a track file or graph, each label is one track [default: only if both sides have one].",
 )
 @storage_option
 @json_option
@@ -66,8 +68,8 @@ def command(
     """Compare the labels of RESULT with those of TRUTH.
 
     Each is a label TIFF, a folder of label TIFFs (one per frame), a Cell Tracking Challenge folder, or an OME-Zarr with
-    labels (and, for tracks, its tracks.geff). Of the labels in an OME-Zarr, TRUTH takes `truth` if it is there; the
-    path of a label image, such as movie.ome.zarr/labels/cells, takes any other.
+    labels (and, for tracks, its tracks.geff). If TRUTH is an OME-Zarr, its labels `truth` are used if present; for others,
+    give the path of the label image, such as movie.ome.zarr/labels/cells.
     """
     from tlseg.cli.progress import counted
     from tlseg.evaluate.api import evaluate
@@ -162,7 +164,7 @@ def _tracks(e: Evaluation) -> Any:
         table.add_row(f"complete lineages of {t.n_truth_lineages}", _number(t.complete_lineages))
     for d in e.divisions:
         title = f"divisions within {how_many(d.tolerance_frames, 'frame')}, F1"
-        table.add_row(title, f"{_number(d.f1)} ({d.correct} right of {d.n_result} called, {d.n_truth} true)")
+        table.add_row(title, f"{_number(d.f1)} ({d.correct} correct of {d.n_result} found, {d.n_truth} true)")
     return table
 
 

@@ -16,7 +16,7 @@ _HELP = "Write RESULT, an OME-Zarr with labels and tracks, in another format.\n\
 @click.command("export", help=_HELP)
 @click.argument("result")
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), required=True, help="What to write.")
-@click.option("--out", help="File or folder to make. [default: beside RESULT, named after it]")
+@click.option("--out", help="File or folder to write. [default: beside RESULT, named after it]")
 @name_option
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in the same format.")
 @storage_option

@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 @click.option(
     "--out", help="Result: an OME-Zarr, or a folder for points. [default: beside the labels in their OME-Zarr]"
 )
-@click.option("--name", help="Name of the tracked labels. [default: that of LABELS; beside them NAME-tracked]")
+@click.option("--name", help="Name of the tracked labels. [default: that of LABELS, or NAME-tracked beside them]")
 @click.option("--labels", "labels_name", help="Label image of an OME-Zarr that has several.")
 @link_options
 @click.option(
     "--repair/--no-repair",
     default=False,
     show_default=True,
-    help="Mend nuclei merged or cut in single frames, as segment.",
+    help="Repair nuclei merged or cut in single frames, as tlseg segment does.",
 )
-@click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres; default: what the files say.")
+@click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres. [default: from the files]")
 @click.option("--interval", type=FiniteRange(0, min_open=True), metavar="S", help="Seconds between frames.")
 @click.option("--channel", help="Channel of the image to measure, by number or name. [default: the first]")
 @click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 @json_option
 @one_line_errors
 def command(labels: str, as_json: bool, **options: Any) -> None:
-    """Track the nuclei of LABELS through time, whoever made them.
+    """Track the nuclei of LABELS through time, whatever program made them.
 
     LABELS is a label movie: an OME-Zarr with labels, a TIFF, a folder of TIFFs with one frame each, or a Cell Tracking
-    Challenge folder. The numbers in it need not mean anything through time. Or it is a CSV or parquet table with columns
+    Challenge folder. Its label numbers need not correspond between frames. Or it is a CSV or parquet table with columns
     t, z, y, x (frames and micrometres) and, if known, label, volume and intensity; or the CSV that tlseg export made.
     """
     from tlseg.store.labels.points import is_points
@@ -97,9 +97,11 @@ def _points(points: str, settings: Any, options: dict[str, Any]) -> Linked:
 
     given = [f"--{name.replace('_name', '').replace('_', '-')}" for name in _FOR_LABELS if options[name]]
     if given:
-        raise click.UsageError(f"{', '.join(given)} is for label movies; {points} is a table of points in micrometres.")
+        raise click.UsageError(
+            f"{', '.join(given)} can only be used with label movies; {points} is a table of points in micrometres."
+        )
     if options["out"] is None:
-        raise click.UsageError("Points need --out FOLDER, which gets tracks.geff and the table with tracks.")
+        raise click.UsageError("Points need --out FOLDER, where tracks.geff and the table with tracks are written.")
     with counted("link") as progress:
         return link_points(
             points,

@@ -1,4 +1,4 @@
-"""Options about how nuclei are joined through time, which mean the same wherever nuclei are."""
+"""Options for joining nuclei through time, which mean the same in every command that has them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class CycleType(click.ParamType):
             return int(text), None
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)", text)
         if not found or float(found[1]) <= 0:
-            self.fail(f"{value!r} is neither frames, such as 3, nor a time, such as 90min or 12h.", param, ctx)
+            self.fail(
+                f"{value!r} is neither a number of frames, such as 3, nor a time, such as 90min or 12h.", param, ctx
+            )
         return None, float(found[1]) * _SECONDS[found[2]]
 
 
@@ -44,21 +46,21 @@ _OPTIONS = (
         "--max-distance",
         type=FiniteRange(0, min_open=True),
         metavar="UM",
-        help="Farthest a nucleus moves between frames. [default: from the movie]",
+        help="Greatest distance a nucleus moves between frames. [default: from the movie]",
     ),
     click.option(
         "--max-gap",
         type=click.IntRange(0),
         default=3,
         show_default=True,
-        help="Most frames in a row in which a nucleus may be missing.",
+        help="Maximum number of consecutive frames in which a nucleus may be missing.",
     ),
     click.option(
         "--division-probability",
         type=FiniteRange(0, 1, min_open=True, max_open=True),
         default=0.5,
         show_default=True,
-        help="Least probability of a division; less finds more of them, and more that are none.",
+        help="Minimum probability of a division; lower values find more divisions, and more false ones.",
     ),
     click.option(
         "--min-cycle",
@@ -66,7 +68,7 @@ _OPTIONS = (
         default="3",
         show_default=True,
         metavar="FRAMES|TIME",
-        help="Least between two divisions of one nucleus: frames, or a time such as 90min or 12h.",
+        help="Shortest cycle between two divisions of one nucleus: frames, or a time such as 90min or 12h.",
     ),
     click.option("--no-divisions", is_flag=True, help="Do not look for divisions."),
 )

@@ -1,4 +1,4 @@
-"""`tlseg measure`: intensities of further channels, added to the table of a result."""
+"""`tlseg measure`: add the intensities of other channels to the table of a result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tlseg.cli.compute_options import compute_of, compute_options
     "--channel",
     "channels",
     multiple=True,
-    help="Channel by number or name; may be given again. [default: every channel]",
+    help="Channel by number or name; can be repeated. [default: every channel]",
 )
 @name_option
 @compute_options
@@ -39,10 +39,10 @@ from tlseg.cli.compute_options import compute_of, compute_options
 @json_option
 @one_line_errors
 def command(result: str, as_json: bool, **options: Any) -> None:
-    """Add intensities of the movie's channels to the nucleus table of RESULT, which a run has finished.
+    """Add intensities of the movie's channels to the nucleus table of RESULT, a finished result.
 
-    Of each channel the table gets the columns intensity_mean_CHANNEL and intensity_sum_CHANNEL, in place of those of an
-    earlier measurement; everything else in it stays as it is.
+    The table gets the columns intensity_mean_CHANNEL and intensity_sum_CHANNEL for each channel. They replace those of an
+    earlier measurement; all other columns stay unchanged.
     """
     from tlseg.cli.progress import RunProgress
     from tlseg.run.measuring.channels import MeasureRequest, measure_request

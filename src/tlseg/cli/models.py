@@ -17,7 +17,7 @@ from tlseg.cli.common import FiniteRange, LocalPath, json_option, one_line_error
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List, show and make models; list them where nothing else is asked for."""
+    """List, show and make models; list them if no subcommand is given."""
     if context.invoked_subcommand is None:
         context.invoke(list_models, as_json=as_json)
     elif as_json:
@@ -80,12 +80,12 @@ def _as_yaml(values: dict[str, Any]) -> str:
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--nsn", type=LocalPath(), required=True, help="best.pt of the NSN training.")
 @click.option("--ndn", type=LocalPath(), help="best.pt of the NDN training. [default: none, for --method components]")
-@click.option("--ndn-base", type=click.IntRange(1), hidden=True, help="Without effect: the checkpoint says it.")
+@click.option("--ndn-base", type=click.IntRange(1), hidden=True, help="No effect: the checkpoint gives it.")
 @click.option("--settings", type=LocalPath(), help="JSON file with further fields of model.json.")
 @json_option
 @one_line_errors
 def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
-    """Make the model FOLDER from the checkpoints of trainings, of NSN and, but for --method components, of NDN."""
+    """Make the model FOLDER from training checkpoints of NSN and, unless it is for --method components, of NDN."""
     from tlseg.errors import ModelError
     from tlseg.models.derive import check_new
     from tlseg.models.pack import check_settings, pack
@@ -110,10 +110,10 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
         return
     click.echo(f"{model.folder}: {model.spec.name}, sha256 {model.digest}")
     if not options["ndn"]:
-        click.echo("Without NDN it is for: tlseg segment --method components")
+        click.echo("Without NDN, use it with: tlseg segment --method components")
     elif not options["settings"]:
         click.echo(
-            "Labelling settings are the defaults; choose them on your data, embryos that were held out, with:\n"
+            "The labelling settings are defaults; to choose them on your own held-out embryos, run:\n"
             f"  tlseg models calibrate {model.folder} DATA --groups HELD_OUT --out {model.folder}-calibrated"
         )
 
@@ -124,7 +124,7 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
     "--factor",
     type=FiniteRange(0, min_open=True),
     required=True,
-    help="Width of the nuclei over that of those it learned from.",
+    help="Width of the nuclei relative to those the model learned from.",
 )
 @click.option("--out", type=LocalPath(), required=True, help="Folder of the new model.")
 @json_option
@@ -132,7 +132,7 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
 def rescale(name: str, factor: float, out: Path, as_json: bool) -> None:
     """Make a copy of a model for smaller or larger nuclei, such as --factor 0.25 for nuclei a quarter as wide.
 
-    Its grid, distances and least volumes are scaled, so that to the networks nuclei look as wide as those they know.
+    Its grid, distances and minimum volumes are scaled so that nuclei look to the networks as wide as those they know.
     """
     from tlseg.models.bundle import load_model
     from tlseg.models.derive import rescaled, save_derived
@@ -156,7 +156,7 @@ def rescale(name: str, factor: float, out: Path, as_json: bool) -> None:
 def import_published(nsn: Path, ndn: Path | None, out: Path, name: str | None, as_json: bool) -> None:
     """Make a model from published QCANet weights: Chainer's learned_nsn.npz and learned_ndn.npz, or PyTorch files.
 
-    The networks give the output of the originals. Without NDN the model is for --method components.
+    The networks give the same output as the originals. Without NDN, the model is for --method components.
     """
     from tlseg.models.imported import import_model
 

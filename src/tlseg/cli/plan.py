@@ -20,7 +20,7 @@ from tlseg.cli.common import (
 
 @click.command("plan")
 @click.argument("movie")
-@click.option("--out", help="Plan a result of its own instead of labels in the movie.")
+@click.option("--out", help="Plan a separate result instead of labels in the movie.")
 @click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one.")
 @click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]")
 @click.option(
@@ -30,7 +30,7 @@ from tlseg.cli.common import (
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--method", type=click.Choice(["qcanet", "components"]), default="qcanet", show_default=True)
 @click.option(
-    "--flips", type=click.Choice(["1", "4", "8"]), help="Average over mirrored windows. [default: as the model says]"
+    "--flips", type=click.Choice(["1", "4", "8"]), help="Average over mirrored windows. [default: from the model]"
 )
 @click.option("--channel", help="Channel by number or name. [default: the first]")
 @click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
@@ -40,7 +40,7 @@ from tlseg.cli.common import (
 @json_option
 @one_line_errors
 def command(movie: str, as_json: bool, **options: Any) -> None:
-    """Show the blocks, tasks, memory and bytes of segmenting MOVIE; refuse what will not fit."""
+    """Show the blocks, tasks, memory and disk space of segmenting MOVIE; fail if it will not fit."""
     from tlseg.plan import sized
     from tlseg.run.planning import plan_run
 

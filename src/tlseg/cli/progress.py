@@ -1,4 +1,4 @@
-"""Progress a person can read: a live bar on a terminal, plain lines elsewhere; always on standard error."""
+"""Progress for people to read: a live bar on a terminal, plain lines elsewhere; always on standard error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def live_progress(left: ProgressColumn | None = None) -> Progress:
-    """Bars with counts, elapsed time and time left (of each by its own clock, where not given), on standard error."""
+    """Bars with counts, elapsed time and time left (from its own clock, if not given), on standard error."""
     return Progress(
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -62,8 +62,8 @@ def per_second(rate: float, what: str = "") -> str:
 class RunProgress:
     """Stages of a run: a bar for each on a terminal; elsewhere a line when a stage is done and every ten seconds.
 
-    Rates count what this start of the run has done, not what an earlier one had; a stage that waits for another has none.
-    There is one time left, of all stages that go on, beside the first of them.
+    Rates count only what this start of the run has done; a stage that waits for another has none. One time left, for all
+    running stages, is shown beside the first of them.
     """
 
     def __init__(self) -> None:

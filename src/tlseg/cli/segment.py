@@ -29,7 +29,9 @@ from tlseg.cli.link_options import link_options, link_settings
 @click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one.")
 @click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]")
 @click.option(
-    "--skip-frames", metavar="A,B:C", help="Frames to leave empty: blank or spoilt ones. Tracks go on across them."
+    "--skip-frames",
+    metavar="A,B:C",
+    help="Frames to leave empty, such as blank or corrupted ones. Tracks continue across them.",
 )
 @click.option(
     "--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]"
@@ -38,22 +40,22 @@ from tlseg.cli.link_options import link_options, link_settings
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--method", type=click.Choice(["qcanet", "components"]), default="qcanet", show_default=True)
 @click.option(
-    "--flips", type=click.Choice(["1", "4", "8"]), help="Average over mirrored windows. [default: as the model says]"
+    "--flips", type=click.Choice(["1", "4", "8"]), help="Average over mirrored windows. [default: from the model]"
 )
 @click.option("--channel", help="Channel by number or name. [default: the first]")
 @click.option(
     "--repair/--no-repair",
     default=True,
     show_default=True,
-    help="Mend frames in which nuclei are merged or cut, where the frames around them show it.",
+    help="Repair frames in which nuclei are merged or cut, where neighbouring frames show it.",
 )
 @link_options
-@click.option("--overwrite", is_flag=True, help="Replace labels of this name; forget an unfinished run.")
+@click.option("--overwrite", is_flag=True, help="Replace labels of this name; discard an unfinished run.")
 @click.option("--keep-maps", is_flag=True, help="Keep the probability maps in tlseg/NAME/maps.")
 @click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
 @missing_option
 @click.option(
-    "--scratch", metavar="DIR", help="Folder for working files that all workers see. [default: with the result]"
+    "--scratch", metavar="DIR", help="Folder for working files that all workers can see. [default: with the result]"
 )
 @storage_option
 @json_option
@@ -62,8 +64,8 @@ from tlseg.cli.link_options import link_options, link_settings
 def command(movie: str, as_json: bool, **options: Any) -> None:
     """Segment and track every nucleus of MOVIE, an OME-Zarr movie (t, c, z, y, x).
 
-    Labels are added to the movie, or written with a copy of it to --out. A run that was stopped goes on where it was
-    when the same command is given again; one that is complete is left as it is.
+    Labels are added to the movie, or written with a copy of it to --out. Repeat the command to continue a stopped run where
+    it left off; a complete run is left unchanged.
     """
     from tlseg.cli.progress import RunProgress
     from tlseg.measure.doubts import doubts_of
@@ -74,7 +76,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
 
     source = open_source(movie)
     if options["channel"] is None and len(names := source.channel_names) > 1:
-        click.echo(f"{len(names)} channels ({', '.join(names)}): taking the first. Choose with --channel.", err=True)
+        click.echo(f"{len(names)} channels ({', '.join(names)}): using the first. Choose with --channel.", err=True)
     if source.spacing_note:
         click.echo(f"Note: {source.spacing_note}.", err=True)
     request = Request(
@@ -104,8 +106,8 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         return
     if summary.complete_already:
         click.echo(
-            "Complete already; nothing was done. (Settings, weights and the movie's first frame are as they were; "
-            "--overwrite starts anew.)"
+            "Already complete; nothing was done. (Settings, weights and the movie's first frame are unchanged; --overwrite "
+            "starts over.)"
         )
     audit = summary.audit
     blocks = f"; {audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try"

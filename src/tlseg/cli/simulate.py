@@ -39,7 +39,7 @@ SCENES = ("embryo", "blastocyst", "sheet", "tissue")
     "--cycle",
     type=FiniteRange(0, min_open=True),
     metavar="FRAMES",
-    help="Mean frames between two divisions. [default: of the scene]",
+    help="Mean frames between two divisions. [default: depends on the scene]",
 )
 @click.option("--shape", type=TripleType(int), help="Voxels of a frame. [default: 51,128,128; sheet: 15,256,256]")
 @click.option(
@@ -49,7 +49,7 @@ SCENES = ("embryo", "blastocyst", "sheet", "tissue")
     "--interval", type=FiniteRange(0, min_open=True), default=600.0, show_default=True, help="Seconds between frames."
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Same seed, same movie.")
-@click.option("--overwrite", is_flag=True, help="Replace a simulated movie that is there already.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing simulated movie.")
 @storage_option
 @json_option
 @one_line_errors
@@ -93,7 +93,9 @@ def _tissue(out: str, options: dict[str, Any], *, overwrite: bool, progress: Cal
 
     given = [f"--{name}" for name in ("nuclei", "cycle") if options[name] is not None]
     if given:
-        raise click.UsageError(f"{', '.join(given)} is not for tissue: it is full of nuclei, and none divides.")
+        raise click.UsageError(
+            f"{', '.join(given)} cannot be used with tissue: it is full of nuclei, and none divides."
+        )
     settings = DenseSettings(
         shape=options["shape"] or (51, 128, 128),
         frames=1 if options["frames"] is None else options["frames"],

@@ -1,4 +1,4 @@
-"""`tlseg status`: how a run is doing, or how it ended."""
+"""`tlseg status`: the state of a run, or how it ended."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @json_option
 @one_line_errors
 def command(result: str, name: str | None, as_json: bool) -> None:
-    """Say how the run that writes RESULT is doing: going on, died, stopped or complete.
+    """Show the state of the run that writes RESULT: running, died, stopped or complete.
 
-    Reads only what the run leaves with its result, so it works from any machine and disturbs nothing.
+    Reads only what the run stores with its result, so it works from any machine and disturbs nothing.
     """
     from tlseg.run.watch.status import run_status
 
@@ -38,14 +38,14 @@ def command(result: str, name: str | None, as_json: bool) -> None:
     if status.gpu_busy is not None:
         click.echo(f"Networks: busy {100 * status.gpu_busy:.0f} % of the time.")
     if status.retries:
-        click.echo(f"Regions done again: {status.retries}.")
+        click.echo(f"Regions redone: {status.retries}.")
     if any(status.repairs.values()):
         apart, joined = (status.repairs.get(kind, 0) for kind in ("merged", "cut"))
-        click.echo(f"Repairs: {apart} merged labels taken apart, {joined} nuclei cut in pieces joined.")
+        click.echo(f"Repairs: {apart} merged labels split, {joined} nuclei joined from pieces.")
     if status.last_error and not _by_a_person(status):
         click.echo(f"Last error: {status.last_error}")
     for kind, ranges in status.viewable.items():
-        click.echo(f"Frames to look at, {kind} labels: {frame_ranges(ranges)} (tlseg view {result}).")
+        click.echo(f"Frames ready to view, {kind} labels: {frame_ranges(ranges)} (tlseg view {result}).")
     if status.working_labels:
         click.echo(f"Provisional labels: {status.working_labels}")
     if status.dashboard:
@@ -54,14 +54,16 @@ def command(result: str, name: str | None, as_json: bool) -> None:
 
 def _headline(status: RunStatus) -> str:
     frames = f"{status.frames_done} of {status.frames_total} frames"
-    silent = f"last sign {in_words(status.silent_s)} ago" if status.silent_s is not None else "no sign yet"
+    silent = (
+        f"last sign of life {in_words(status.silent_s)} ago" if status.silent_s is not None else "no sign of life yet"
+    )
     if status.state == "running":
         left = f", {in_words(status.seconds_left)} left" if status.seconds_left else ""
         return f"Running ({status.owner}): {frames}{left}; {silent}."
     if status.state == "complete":
         return f"Complete: {frames}."
     said = "Died" if status.state == "died" else "Stopped by Ctrl-C" if _by_a_person(status) else "Stopped"
-    return f"{said} ({frames}; {silent}). The command that began it goes on from there."
+    return f"{said} ({frames}; {silent}). Run the same command again to continue."
 
 
 def _by_a_person(status: RunStatus) -> bool:

@@ -77,21 +77,21 @@ def _as_typed(value: Any) -> Any:
     type=LocalPath(),
     is_eager=True,
     callback=_configured,
-    help="TOML or YAML file with any of these options; the command line wins.",
+    help="TOML or YAML file with any of these options; the command line takes precedence.",
 )
-@click.option("--spacing", type=TripleType(float), help="Voxels of DATA, um. [default: what the files say]")
+@click.option("--spacing", type=TripleType(float), help="Voxel size of DATA, um. [default: from the files]")
 @click.option("--labels", help="Label image of OME-Zarr movies. [default: truth, nuclei or the only one]")
 @click.option("--channel", help="Channel of OME-Zarr movies, by number or name. [default: the first]")
-@click.option("--hold-out", help="Groups to validate on, separated by commas; none for none. [default: the last]")
+@click.option("--hold-out", help="Groups to validate on, separated by commas; `none` for none. [default: the last]")
 @click.option("--fold", type=click.IntRange(1), metavar="K", help="Hold out the K-th group.")
-@click.option("--folds", metavar="all|GROUP,...", help="Hold out one group after the other, each into OUT/GROUP.")
+@click.option("--folds", metavar="all|GROUP,...", help="Hold out one group after another, each into OUT/GROUP.")
 @click.option("--init", metavar="MODEL|FILE", help="Start from the weights of a model, or of a training's best.pt.")
 @click.option("--simulate", type=FiniteRange(0, 1), default=0.0, help="Share of crops from simulated embryos.")
 @click.option("--steps", type=click.IntRange(1), default=3000, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Crops per step (and GPU).")
 @click.option("--crop", type=TripleType(int), default="32,64,64", show_default=True, help="Crop in voxels of the grid.")
 @click.option(
-    "--grid", type=TripleType(float), default="1.6,0.8,0.8", show_default=True, help="Voxels to learn at, um."
+    "--grid", type=TripleType(float), default="1.6,0.8,0.8", show_default=True, help="Voxel size to train at, um."
 )
 @click.option(
     "--scaling",
@@ -103,12 +103,14 @@ def _as_typed(value: Any) -> Any:
 @click.option("--base", type=click.IntRange(1), help="Channels of the first convolution. [default: as published]")
 @click.option("--output", type=click.Choice(["sigmoid", "softmax"]), default="sigmoid", show_default=True)
 @click.option("--activation", type=click.Choice(["relu", "sigmoid"]), default="relu", show_default=True)
-@click.option("--no-skip", is_flag=True, help="Leave skip connections out.")
+@click.option("--no-skip", is_flag=True, help="Leave out skip connections.")
 @click.option("--target", type=click.Choice(["mask", "centre", "ball"]), help="[default: mask; ndn: centre]")
 @click.option("--loss", help="Sum of bce, ce, dice, focal, mse. [default: bce+dice; ndn: bce]")
 @click.option("--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True)
 @click.option("--rate", type=FiniteRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
-@click.option("--warmup", type=click.IntRange(0), default=50, show_default=True, help="Steps until it is reached.")
+@click.option(
+    "--warmup", type=click.IntRange(0), default=50, show_default=True, help="Steps until the learning rate is reached."
+)
 @click.option(
     "--schedule", type=click.Choice(["cosine", "constant", "linear", "poly"]), default="cosine", show_default=True
 )
@@ -125,7 +127,7 @@ def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) 
     """Train NETWORK (nsn: nuclear regions, ndn: nuclear centres, unet3d: the baseline) on the pairs in DATA.
 
     DATA holds images/ and labels/ with TIFF stacks of the same names, OME-Zarr movies with labels, a Cell Tracking
-    Challenge data set, or BBBC050's folders. A training that was interrupted goes on where it was. The best weights by
+    Challenge data set, or BBBC050's folders. An interrupted training continues where it left off. The best weights by
     validation (IoU, or detection F1 for ndn) are OUT/best.pt.
     """
     _check_extra()
@@ -159,8 +161,8 @@ def _train_once(
     if as_json:
         print_json({"weights": str(best), "pairs": learned, "validation_frames": judged, "held_out": held})
     else:
-        by = f"stacks to judge by: {judged} of {', '.join(held)}" if held else "not validated"
-        click.echo(f"Best weights: {best} (stacks to learn from: {learned}; {by})")
+        by = f"validation stacks: {judged} of {', '.join(held)}" if held else "not validated"
+        click.echo(f"Best weights: {best} (training stacks: {learned}; {by})")
 
 
 def _train_folds(
@@ -188,7 +190,7 @@ def _train_folds(
 
 
 def request_of(network: str, options: Mapping[str, Any], further: Mapping[str, Any]) -> TrainRequest:
-    """Return what the options of this command, and those only files have, ask for."""
+    """Return the request made by the options of this command and by those that only files have."""
     from tlseg.predict.infer import resolve_device
     from tlseg.train.request import TrainRequest
     from tlseg.train.settings import TrainSettings
@@ -221,7 +223,7 @@ def request_of(network: str, options: Mapping[str, Any], further: Mapping[str, A
 def session_of(
     request: TrainRequest, settings: TrainSettings, paths: Sequence[PairPath], /, *, out: Path, held: Sequence[str]
 ) -> Session:
-    """Read what the trainings of this command learn from, and show how far embryos are simulated."""
+    """Read the data the trainings of this command learn from, and show the progress of simulating embryos."""
     from tlseg.cli.progress import StepProgress
     from tlseg.train.simulated import EMBRYOS
 

@@ -26,17 +26,19 @@ EXTRA = ("accelerate", "matplotlib", "optuna", "tensorboard")
 @click.argument("data", type=LocalPath())
 @click.option("--out", type=LocalPath(), required=True, help="Folder for the search and its trainings.")
 @click.option("--config", type=LocalPath(), required=True, help="TOML or YAML file with a table [search].")
-@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="Trainings, with earlier ones.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the search.")
+@click.option(
+    "--trials", type=click.IntRange(1), default=20, show_default=True, help="Trainings, including earlier ones."
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the search.")
 @json_option
 @one_line_errors
 @goes_on_when_stopped
 def command(data: Path, out: Path, config: Path, trials: int, seed: int, as_json: bool) -> None:
-    """Search the settings that train best on the pairs in DATA.
+    """Search for the settings that train best on the pairs in DATA.
 
-    The file says `network` (nsn, ndn or unet3d) and anything `tlseg train --config` takes; its table [search] names what
-    is searched over: a list of choices, or { low = 1e-4, high = 1e-2, log = true }. Trainings that fall behind are
-    given up, and a search that was stopped goes on where it was. OUT/best.yaml is a configuration for tlseg train.
+    The file sets `network` (nsn, ndn or unet3d) and anything `tlseg train --config` takes; its table [search] names what to
+    search over: a list of choices, or { low = 1e-4, high = 1e-2, log = true }. Trainings that fall behind are given up, and
+    a stopped search continues where it left off. OUT/best.yaml is a configuration for tlseg train.
     """
     _check_extra()
     from tlseg.train.config import read_config

@@ -29,7 +29,7 @@ def command(result: str, name: str | None, viewer: str, port: int, no_browser: b
     """Show image, labels and tracks of RESULT.
 
     neuroglancer runs in a browser on this machine; nothing else can reach it. napari opens a window of its own. While the
-    run of RESULT goes on, the frames that are labelled are shown: their numbers are provisional, and there are no tracks.
+    run of RESULT is going on, the frames labelled so far are shown: their numbers are provisional, and there are no tracks.
     """
     if viewer == "napari":
         from tlseg.view import napari
@@ -62,7 +62,7 @@ def command(result: str, name: str | None, viewer: str, port: int, no_browser: b
 
 
 def _open(result: str, name: str | None) -> tuple[Scene, dict[str, Any]]:
-    """Finished labels, or else what there is of them; also what to say about that, nothing for finished ones."""
+    """Finished labels, or else those made so far; also a message about them, empty for finished ones."""
     from tlseg.errors import LabelError
     from tlseg.run.watch.status import run_status, unfinished_run
     from tlseg.view.scene import open_scene, open_unfinished
@@ -76,7 +76,7 @@ def _open(result: str, name: str | None) -> tuple[Scene, dict[str, Any]]:
     status = run_status(result, name=name)
     if not status.viewable:
         raise LabelError(
-            f"No frame of {result} is labelled yet. Look again later: tlseg status {result} says which frames are."
+            f"No frame of {result} is labelled yet. Try again later; tlseg status {result} shows which frames are."
         )
     return open_unfinished(run), {"provisional": True, "state": status.state, "viewable": dict(status.viewable)}
 
@@ -85,10 +85,10 @@ def _say_early(early: dict[str, Any]) -> None:
     if not early:
         return
     ranges = [span for spans in early["viewable"].values() for span in spans]
-    what = "goes on" if early["state"] == "running" else "is not complete"
+    what = "is still running" if early["state"] == "running" else "is not complete"
     click.echo(
-        f"Provisional: the run {what}. Frames {frame_ranges(ranges)} can be seen; a nucleus has another number in every "
-        "frame until tracks are made. Load the page again to see further ones.",
+        f"Provisional: the run {what}. Frames {frame_ranges(ranges)} can be viewed; a nucleus has a different number in "
+        "every frame until tracks are made. Reload the page to see more frames.",
         err=True,
     )
 
@@ -102,4 +102,4 @@ def _say(url: str, *, drawn: int, tracks: int) -> None:
     click.echo(url)
     if drawn < tracks:
         click.echo(f"The {drawn} longest of {tracks} tracks are drawn as lines.", err=True)
-    click.echo("Ctrl-C ends it.", err=True)
+    click.echo("Press Ctrl-C to stop.", err=True)

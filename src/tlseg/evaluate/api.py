@@ -86,16 +86,16 @@ def evaluate(
     division_tolerance : int
         Largest number of frames a division may be early or late.
     frames : str, range, slice or (first, end), optional
-        Frames to compare, from A up to but without B: "A:B", `range(A, B)`, `slice(A, B)` or (A, B); either side may be
-        left open. By default all, or those that the run segmented. Labels of a part of a movie have that movie's numbers
-        where the truth has them too.
+        Frames to compare, from A up to but not including B: "A:B", `range(A, B)`, `slice(A, B)` or (A, B); either end may be
+        left open. By default all, or those that the run segmented. Labels of part of a movie use that movie's frame numbers
+        if the truth does too.
     spacing_um : (z, y, x) or, in 2D, (y, x) float, optional
         Micrometres per voxel; by default what the truth says, or else the result.
     tracking : {"auto", "always", "never"}
-        Whether to score tracks: where both sides have a track file or graph (auto), or also where they have none,
-        taking each label for one object through time (always).
+        Whether to score tracks: if both sides have a track file or graph (auto), or also without one, taking each label for
+        one object through time (always), or not at all (never).
     block : (z, y, x) int, optional
-        Voxels read at a time. No figure depends on it.
+        Voxels read at a time. No score depends on it.
     progress : callable, optional
         Called with (done, total) frames.
 
@@ -109,9 +109,9 @@ def evaluate(
     EvaluationError
         When frames or shapes do not fit together, or a setting is out of range.
     MovieError
-        When `frames` is no range of frames.
+        When `frames` is not a valid range of frames.
     PlanError
-        When `block` is none.
+        When `block` is not a valid block size.
     LabelError
         When a side cannot be read.
     """
@@ -147,7 +147,7 @@ class _Tracked:
     tracks: pd.DataFrame | None
 
     def check(self, frame: int, labels: Ids) -> None:
-        """Refuse a label without a track in the first frame that shows it, not after all of them were read."""
+        """Refuse a label without a track at the first frame that shows it, not after all frames were read."""
         if self.tracks is not None:
             require_tracks(np.full(len(labels), frame), labels, self.tracks, where=str(self.movie.track_file))
 
@@ -224,7 +224,7 @@ def _spacing(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> Spacing
     spacing = truth.spacing_um or result.spacing_um
     if spacing is None:
         notes.append(
-            "Neither side says its voxel spacing, so detection by distance was left out. Give --spacing Z,Y,X."
+            "Neither side gives its voxel spacing, so detection by distance was left out. Give it with --spacing Z,Y,X."
         )
     elif truth.spacing_um and result.spacing_um and not np.allclose(truth.spacing_um, result.spacing_um, rtol=0.01):
         notes.append(
@@ -240,7 +240,7 @@ def _are_tracked(
     wanted: Tracking,
     notes: list[str],
 ) -> bool:
-    """Whether tracks are to be compared; where they were expected and are not, a note says why."""
+    """Whether tracks are to be compared; if they were expected and are not, a note says why."""
     if wanted == "never" or (wanted == "auto" and n_frames < 2):
         return False
     if truth.planes:
@@ -249,8 +249,8 @@ def _are_tracked(
     silent = [side for side, m in (("result", result), ("truth", truth)) if m.track_file is None and m.geff is None]
     if silent and wanted == "auto":
         notes.append(
-            f"Tracks were not compared: no track file or graph with the {' and the '.join(silent)}. If its labels are "
-            "track numbers, ask with --tracking."
+            f"Tracks were not compared: no track file or graph with the {' and the '.join(silent)}. If the labels are track "
+            "numbers, use --tracking."
         )
         return False
     return True
@@ -320,7 +320,7 @@ def _detection(tally: _Tally, total: Counts) -> Detection | None:
 
 
 def _detection_f1(tally: _Tally) -> list[float | None]:
-    """F1 of centroids of each frame; None where there is no object, or no spacing."""
+    """F1 of centroids of each frame; None if there is no object or no spacing."""
     if tally.spacing_um is None:
         return [None] * len(tally.frames)
     pairs = zip(tally.detected, tally.counts, strict=True)

@@ -27,7 +27,7 @@ class DivisionScores:
     n_truth, n_result, correct : int
         Divisions in the truth, in the result, and agreeing.
     precision, recall, f1 : float
-        0 to 1; None where there is nothing to find.
+        0 to 1; None if there is nothing to find.
     """
 
     tolerance_frames: int
@@ -53,13 +53,13 @@ class _Tree:
         return [int(c) for c in self.children[self.first_child[node] : self.first_child[node + 1]]]
 
     def ancestor_in(self, frame: int, node: int) -> int:
-        """Ancestor (or the node itself) in `frame`; -1 where the line has none there."""
+        """Ancestor (or the node itself) in `frame`; -1 if the line has none there."""
         while node >= 0 and self.frame[node] > frame:
             node = int(self.parent[node])
         return node if node >= 0 and self.frame[node] == frame else -1
 
     def next_matched(self, node: int) -> int:
-        """First matched node from here on before another division; -1 where there is none."""
+        """First matched node from here on before another division; -1 if there is none."""
         while self.match[node] < 0:
             daughters = self.daughters(node)
             if len(daughters) != 1:

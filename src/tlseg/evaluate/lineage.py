@@ -1,9 +1,9 @@
 """Which object of one frame is which object of the next: a track graph as plain arrays.
 
 Nodes are objects of single frames, numbered by (frame, label); edges point forward in time. A gap is one edge over
-several frames. A node with two or more edges out of it divides. A *track* is what edges join that are not between tracks:
-between tracks are the parents of a track file, of a mother with one daughter too; where there is no file, the edges that
-leave a division or enter a merge.
+several frames. A node with two or more edges out of it divides. A *track* is a set of nodes joined by edges that are not
+between tracks. Edges between tracks are the parents named in a track file, including that of a single daughter; without a
+file, they are the edges that leave a division or enter a merge.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def require_tracks(frame: Ints, label: Ids, tracks: pd.DataFrame, *, where: str)
 
 
 def graph_of_links(frame: Ints, label: Ids, links: pd.DataFrame) -> TrackGraph:
-    """Link objects as a graph file says; links to objects or frames that were not compared are left out.
+    """Link objects as given by a graph file; links to objects or frames that were not compared are left out.
 
     Parameters
     ----------

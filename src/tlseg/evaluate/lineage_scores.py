@@ -1,7 +1,7 @@
 """Say what survives of the biology: whole lineages, the lengths of cell cycles, who stays with whom.
 
-Where links are judged one by one, a movie of thousands can look right although no lineage is. These scores ask for the
-whole: a lineage counts when nothing in it is wrong.
+If links are judged one by one, a movie of thousands can look right although no lineage is. These scores judge the whole: a
+lineage counts when nothing in it is wrong.
 """
 
 from __future__ import annotations

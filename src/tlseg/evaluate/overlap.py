@@ -88,12 +88,12 @@ class Overlap:
 
     @property
     def covers_truth(self) -> npt.NDArray[np.bool_]:
-        """Per pair, whether the result object holds more than half of the truth object: one at most does."""
+        """Per pair, whether the result object holds more than half of the truth object: at most one does."""
         return np.asarray(2 * self.voxels > self.truth.voxels[self.i])
 
     @property
     def covers_result(self) -> npt.NDArray[np.bool_]:
-        """Per pair, whether the truth object holds more than half of the result object: one at most does."""
+        """Per pair, whether the truth object holds more than half of the result object: at most one does."""
         return np.asarray(2 * self.voxels > self.result.voxels[self.j])
 
 
@@ -112,7 +112,7 @@ def count_overlap(truth: npt.NDArray[np.generic], result: npt.NDArray[np.generic
     EvaluationError
         When the shapes differ.
     LabelError
-        When these are no labels.
+        When the values are not labels.
     """
     if truth.shape != result.shape or truth.ndim != 3:
         raise EvaluationError(

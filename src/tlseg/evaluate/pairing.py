@@ -1,6 +1,6 @@
-"""Which frame of the truth is which frame of the result?
+"""Which frame of the truth corresponds to which frame of the result?
 
-By the numbers that files, tracks and run records give, else by time, else in order; what was decided is said in notes.
+By the numbers in files, tracks and run records, else by time, else in order; notes say what was decided.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def pair(
     EvaluationError
         When frames or shapes do not fit together.
     MovieError
-        When `frames` is no range of frames.
+        When `frames` is not a valid range of frames.
     LabelError
         When a side cannot be read.
     """
@@ -60,7 +60,7 @@ def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ..
 
 
 def _numbered_by_name(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> tuple[LabelMovie, LabelMovie]:
-    """Take the numbers that the truth's file names end in for frames, where it is of some of the result's."""
+    """Use the numbers at the end of the truth's file names as frames, if the truth covers only some of the result's."""
     if truth.files is None or len(truth.frames) >= len(result.frames):
         return result, truth
     if result.files is not None:
@@ -69,13 +69,13 @@ def _numbered_by_name(result: LabelMovie, truth: LabelMovie, notes: list[str]) -
     if not set(numbers) <= set(result.movie_frames or result.frames):
         return result, truth
     notes.append(
-        f"The truth is taken for {_listed(numbers)} by its file names ({truth.files.names[0]}), counted from 0."
+        f"The truth is taken to be {_listed(numbers)}, from its file names ({truth.files.names[0]}), counted from 0."
     )
     return result, replace(truth.numbered_as(numbers), numbered=True)
 
 
 def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> LabelMovie:
-    """Pair frames by order where there are as many of them under other numbers; a part of the movie by its numbers there."""
+    """Pair frames in order if both sides have as many under other numbers; a part of the movie by its numbers there."""
     of_movie, of_truth = set(result.movie_frames), set(truth.frames)
     if of_movie and (of_movie <= of_truth or (_is_sparse(truth) and of_movie & of_truth)):
         segmented = () if of_movie == of_truth else result.movie_frames
@@ -95,7 +95,7 @@ def _same_numbers(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> La
 
 
 def _counted_by_time(result: LabelMovie, truth: LabelMovie) -> LabelMovie:
-    """Count the result's frames as the truth does, where both say when they begin."""
+    """Number the result's frames as the truth does, if both say when they begin."""
     if result.since_0 is None or truth.since_0 is None:
         return result
     first = truth.frames[0] + result.since_0 - truth.since_0
@@ -135,12 +135,12 @@ def _frames_to_compare(result: LabelMovie, truth: LabelMovie, frames: Frames | N
 
 
 def _naming(truth: LabelMovie) -> str:
-    """How to name truth of some frames, where its names do not say it."""
+    """How to name truth that covers only some frames, if its names do not say it."""
     if truth.numbered or truth.track_file is not None:
         return ""
     return (
-        " Truth of some frames is known by the number of each in its file's name, counted from 0, such as t010.tif or "
-        "man_seg010.tif."
+        " If the truth covers only some frames, each file name must end in its frame's number, counted from 0, such as "
+        "t010.tif or man_seg010.tif."
     )
 
 

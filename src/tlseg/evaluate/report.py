@@ -1,6 +1,6 @@
-"""What an evaluation says: one frozen value, and the same as plain JSON whose keys do not change.
+"""The outcome of an evaluation: one frozen value, and the same as plain JSON whose keys do not change.
 
-Keys of `Evaluation.to_dict`; a value that nothing defines is null.
+Keys of `Evaluation.to_dict`; an undefined value is null.
 
 ===================== ==============================================================================================
 key                   meaning
@@ -45,7 +45,7 @@ from tlseg.geometry import Spacing
 
 @dataclass(frozen=True, slots=True)
 class FrameRow:
-    """Scores of one frame; None where nothing defines them."""
+    """Scores of one frame; None where undefined."""
 
     t: int
     n_truth: int
@@ -66,7 +66,7 @@ class FrameRow:
 class Detection:
     """Objects whose centroids lie within `tolerance_um` of each other, one-to-one.
 
-    All are summed over frames, but `mean_f1` is the mean of the F1 of each image with truth.
+    All are summed over frames, except that `mean_f1` is the mean of the F1 of each image with truth.
     """
 
     tolerance_um: float
@@ -120,7 +120,7 @@ class Evaluation:
     volume_ratio : VolumeRatio or None
     tracking : TrackScores or None
     divisions : tuple of DivisionScores
-        By tolerance in frames; empty where there is no tracking.
+        By tolerance in frames; empty without tracking.
     notes : tuple of str
         What was left out or assumed.
     """

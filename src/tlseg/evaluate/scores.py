@@ -3,9 +3,8 @@
 Every score is a ratio of two sums over objects, so a frame is kept as its sums (`Counts`): a frame's own score divides
 them, the mean over images averages those, and the pooled score divides the sums of all frames.
 
-An image without truth objects has no score of its own: an empty result there is right and changes nothing, and
-whatever a result puts there counts as false positives in the pooled scores. An image with truth objects and an empty
-result scores 0 throughout.
+An image without truth objects has no score of its own: an empty result there is correct and changes nothing, and any object
+in it counts as a false positive in the pooled scores. An image with truth objects and an empty result scores 0 throughout.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(21))
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Segmentation scores, 0 to 1 with 1 the best; None where nothing defines them.
+    """Segmentation scores, 0 to 1 with 1 the best; None where undefined.
 
     Attributes
     ----------
@@ -171,7 +170,7 @@ def scores_of(c: Counts) -> Scores:
 def precision_recall(matched: int, n_truth: int, n_result: int) -> tuple[float | None, float | None, float | None]:
     """Precision, recall and F1.
 
-    Recall without truth is undefined (None); precision without a result is 0 where there was something to find.
+    Recall without truth is undefined (None); precision without a result is 0 if there was something to find.
     """
     if not n_truth + n_result:
         return None, None, None
@@ -215,6 +214,6 @@ def curve_of(matches: Sequence[Sequence[int]], counts: Sequence[Counts]) -> list
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:
-    """Mean of the values that are known; None where none is."""
+    """Mean of the known values; None if there are none."""
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None

@@ -49,7 +49,7 @@ class GraphErrors:
 
 @dataclass(frozen=True, slots=True)
 class TrackScores:
-    """Tracking scores, 0 to 1 with 1 the best; None where the truth has nothing to find.
+    """Tracking scores, 0 to 1 with 1 the best; None if the truth has nothing to find.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ def track_fractions(truth: TrackGraph, result: TrackGraph, partner: Ints) -> flo
 
 
 def _sole_holder(holder: Ints, n_result: int) -> Ints:
-    """Forget holders of more than one object: they are nobody's partner."""
+    """Drop holders of more than one object: they count as no one's partner."""
     held = np.bincount(holder[holder >= 0], minlength=n_result)
     sole = holder.copy()
     found = holder >= 0

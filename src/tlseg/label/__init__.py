@@ -1,1 +1,1 @@
-"""From maps to instances: seeds, an exact watershed, and what joins blocks. Integers only; pure numpy and scipy."""
+"""From maps to instances: seeds, an exact watershed, and the joining of blocks. Integers only; pure numpy and scipy."""

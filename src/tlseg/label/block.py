@@ -76,12 +76,12 @@ class LabelledBlock:
     labels
         uint32 (z, y, x) numbers of the frame's instances.
     beyond
-        For each axis, what this block says about the first plane after its core: numbers where certified, else 0.
-        The neighbour must agree.
+        For each axis, this block's labels for the first plane after its core: numbers where certified, else 0. The neighbour
+        must agree.
     halo
         Largest halo in voxels that was needed to certify all of the core.
     tries
-        Rounds of floods it took; all but the first flood only what was still unknown.
+        Rounds of flooding it took; all but the first flood only the voxels that were still unknown.
     """
 
     labels: NDArray[np.uint32]
@@ -98,7 +98,7 @@ def detect_halo(settings: LabelSettings, spacing_um: Spacing) -> Shape:
 
 
 def saddle_rule(settings: LabelSettings) -> SaddleRule | None:
-    """When two centres are one nucleus; None where they never are."""
+    """When two centres are one nucleus; None if they never are."""
     return SaddleRule(settings.centre_saddle, settings.centre_reach_um) if settings.centre_saddle < 1 else None
 
 
@@ -179,7 +179,7 @@ def label_block(
     fallback, seedless
         For each component of this core: its number if it is a fallback instance, and whether it has no seed at all.
     most_voxels
-        Largest crop to read, halo and margin and all; past it the block is given up.
+        Largest crop to read, including halo and margin; beyond it the block fails.
 
     Raises
     ------
@@ -226,14 +226,14 @@ def label_block(
 
 
 def _at_most(voxels: int, read: ReadMaps, *, core: Box) -> ReadMaps:
-    """The same, but it refuses what memory does not allow, before it is read."""
+    """The same reader, but it refuses a crop larger than memory allows before reading it."""
 
     def checked(crop: Box) -> tuple[Map, Map]:
         if crop.size > voxels:
             raise RunError(
-                f"The block at {core.start} needs {crop.shape} voxels at once, more than memory allows ({voxels}): "
-                "foreground hangs together over a distance that holds no seed, or is as thick. Check the region "
-                "threshold, or allow more memory."
+                f"The block at {core.start} needs {crop.shape} voxels at once, more than memory allows ({voxels}): its "
+                "foreground is connected over a long distance without a seed, or is very thick. Check the region threshold, "
+                "or allow more memory."
             )
         return read(crop)
 
@@ -296,7 +296,7 @@ def _seen(margin: Shape, *, nm: Shape, crop: Box, frame: Box) -> int | None:
 
 
 def _patches(unknown: NDArray[np.bool_]) -> list[Box]:
-    """Few boxes that hold all unknown voxels of a core: bounding boxes of what hangs together on a grid of tiles."""
+    """Few boxes that hold all unknown voxels of a core: bounding boxes of connected groups on a grid of tiles."""
     tiles = unknown
     for axis in range(3):
         tiles = np.logical_or.reduceat(tiles, np.arange(0, tiles.shape[axis], TILE), axis=axis)

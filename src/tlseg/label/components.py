@@ -1,4 +1,4 @@
-"""Which foreground hangs together, across all blocks, and which of it has no seed?
+"""Which foreground is connected, across all blocks, and which of it has no seed?
 
 A block labels the connected components (faces of voxels, 6-connectivity) of its core. Two blocks join theirs without
 exchanging pixels: both see the neighbour's outermost plane, label it in two dimensions in the same order, and name the
@@ -86,7 +86,7 @@ class FrameComponents:
 
 
 def join(blocks: list[BlockComponents], grid: Grid) -> FrameComponents:
-    """Union of what touches across faces; independent of the order in which blocks finished."""
+    """Union of components that touch across faces; independent of the order in which blocks finished."""
     counts = np.array([len(b.voxels) for b in blocks], dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     total = int(offsets[-1])

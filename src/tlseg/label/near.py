@@ -1,4 +1,4 @@
-"""Which voxels are near one another?
+"""Which voxels are near each other?
 
 Squared distances are whole square nanometres, so no rounding decides, and every block that asks gets one answer. A tree of
 points proposes, with a margin for its own rounding; integers decide.
@@ -15,12 +15,12 @@ from scipy.spatial import cKDTree
 from tlseg.geometry import Spacing, spacing_nm, whole_nm
 
 _MARGIN_NM = 1
-"""Far more than a tree rounds off: coordinates are whole numbers below 2^53, which it holds exactly."""
+"""Far more than a tree's rounding error: coordinates are whole numbers below 2^53, which it stores exactly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Voxels to be asked for their neighbours.
+    """Voxels whose neighbours can be queried.
 
     Parameters
     ----------

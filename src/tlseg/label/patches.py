@@ -1,7 +1,7 @@
-"""Corrections to the labels of a frame, kept beside them: a few boxes of voxels that get other numbers.
+"""Corrections to the labels of a frame, stored beside them: a few boxes of voxels that get other numbers.
 
-The labels that were certified stay as they are; whoever reads them lays the patches over. A patch covers a whole nucleus
-and is worked out at once, so it does not depend on how the frame was cut.
+Certified labels stay unchanged; readers apply the patches over them. A patch covers a whole nucleus and is computed at once,
+so it does not depend on how the frame was cut.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def make_patch(
     Returns
     -------
     Patch or None
-        None where the voxels contradict what was to be found: then they stay as they are.
+        None if the voxels contradict the expected repair: then they stay as they are.
     """
     mask = np.isin(labels, replaced)
     if len(numbers) == 1:

@@ -1,11 +1,12 @@
 """Which maxima lie on one plateau, whatever its shape and however it was cut?
 
-A map that is saturated is flat where a nucleus is, and its first voxels are many: one at each corner of a round surface.
-A block joins what hangs together in its core and one voxel around it. For what goes on in a neighbour, both name the same
-voxel: the first of each piece of the two planes (at an edge or a corner of blocks, the few voxels) that both see.
+A saturated map is flat inside a nucleus and has many first voxels: one at each corner of a round surface. A block joins
+connected voxels in its core and one voxel around it. Where a plateau continues into a neighbour, both name the same voxel:
+the first of each piece of the two planes (at an edge or a corner of blocks, the few voxels) that both see.
 
-A terrace is flat too, and no top: somewhere at its rim the map goes on upwards. Its voxels that nothing exceeds touch one,
-as high as they are, that something exceeds. The block that owns such a voxel says so, and all of the plateau is none.
+A terrace is flat too but not a maximum: somewhere at its rim the map continues upwards. Those of its voxels that no
+neighbour exceeds touch an equally high one that some neighbour exceeds. The block that owns such a voxel reports it, and the
+whole plateau is then not a maximum.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ _DIRECTIONS = [d for d in product((-1, 0, 1), repeat=3) if any(d)]
 
 @dataclass(frozen=True, slots=True)
 class Plateaus:
-    """What a block knows of plateaus.
+    """What a block knows about plateaus.
 
     Parameters
     ----------
     links
         Pairs of positions (k, 2, 3) on one plateau: maxima, and voxels that a neighbouring block names too.
     terraces
-        A position (m, 3) of each plateau that goes on upwards within the core; of the same.
+        A position (m, 3) of each plateau that continues upwards within the core; likewise.
     """
 
     links: NDArray[np.int64]

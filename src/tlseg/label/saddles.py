@@ -1,4 +1,4 @@
-"""Are two centres one nucleus?
+"""Do two centres belong to one nucleus?
 
 The centre map of a large nucleus may have several maxima, and of small nuclei that touch it has one each: what tells them
 apart is whether the map dips in between. The dip is looked for on the straight line between two maxima, by the one block

@@ -2,7 +2,7 @@
 
 A candidate is a local maximum of the smoothed centre map, which needs only a few voxels of halo; which candidates become
 seeds is decided once per frame, on points. A plateau has a candidate at each of its corners, and becomes one seed; a
-terrace, from which the map goes on upwards, becomes none. So every block that sees a seed agrees on it, and its name is a
+terrace, from which the map continues upwards, becomes none. So every block that sees a seed agrees on it, and its name is a
 global voxel position. All arithmetic is in integers.
 """
 
@@ -37,7 +37,7 @@ class Candidates:
     level
         Positions (k, 2, 3) of voxels on one plateau, maxima or not (`tlseg.label.plateaus`).
     terraces
-        Positions (m, 3) of voxels on plateaus that are no maxima, since something higher touches them elsewhere.
+        Positions (m, 3) of voxels on plateaus that are not maxima, because a higher voxel touches them elsewhere.
     """
 
     position: NDArray[np.int64]
@@ -124,9 +124,9 @@ def candidates(
 def select_seeds(found: Candidates, *, spacing_um: Spacing, distance_um: float) -> NDArray[np.int64]:
     """Seeds of a frame: from the highest candidate down, each that is `distance_um` away from all taken before.
 
-    Candidates on one plateau are one, and its first is the seed; it is as near to others as the nearest of them. A
-    candidate that is one nucleus with a seed is none itself, nor is one on a terrace. Ties go to the first position in C
-    order. Returns positions (n, 3) in C order; a seed's name is its position.
+    Candidates on one plateau count as one, whose first position is the seed; it is as near to others as the nearest of them.
+    A candidate that shares a nucleus with a seed does not become one, nor does one on a terrace. Ties go to the first
+    position in C order. Returns positions (n, 3) in C order; a seed's name is its position.
     """
     n = len(found.position)
     if n == 0:
@@ -161,7 +161,7 @@ def _partners(found: Candidates) -> dict[int, list[int]]:
 
 
 def _thin(points: NDArray[Any], sums: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Drop points of a plateau that have an equal neighbour earlier in C order; -1 marks what is no candidate."""
+    """Drop points of a plateau that have an equal neighbour earlier in C order; -1 marks voxels that are not candidates."""
     earlier = [d for d in product((-1, 0, 1), repeat=3) if d < (0, 0, 0)]
     padded = np.pad(sums, 1, constant_values=-1)
     here = padded[tuple((points + 1).T)]

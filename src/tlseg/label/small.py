@@ -15,9 +15,9 @@ from tlseg.geometry import Spacing
 
 
 def large_enough(voxels: NDArray[Any], *, spacing_um: Spacing, settings: LabelSettings) -> NDArray[np.bool_]:
-    """Which of a frame's instances are kept, from their volumes (n,) in voxels.
+    """Which of a frame's instances to keep, from their volumes (n,) in voxels.
 
-    First those below `minimum_volume_um3` go, then those below `minimum_volume_fraction` of the median of the rest.
+    First those below `minimum_volume_um3` are dropped, then those below `minimum_volume_fraction` of the median of the rest.
     """
     kept: NDArray[np.bool_] = voxels * float(np.prod(spacing_um)) >= settings.minimum_volume_um3
     if settings.minimum_volume_fraction > 0:
@@ -26,7 +26,7 @@ def large_enough(voxels: NDArray[Any], *, spacing_um: Spacing, settings: LabelSe
 
 
 def median_volume(voxels: NDArray[Any]) -> int:
-    """Median volume of instances, the upper one of two; 0 where there is none.
+    """Median volume of instances, the upper of two; 0 if there are none.
 
     A few merged nuclei do not move it, as they would a mean or a median over voxels, which would then drop true nuclei.
     Where debris outnumbers the nuclei it is debris, and nothing is dropped.

@@ -1,4 +1,4 @@
-"""Tell which nucleus is which from frame to frame: links, gaps, divisions and lineages."""
+"""Identify nuclei from frame to frame: links, gaps, divisions and lineages."""
 
 from tlseg.link.lineage import Lineage, relabelled, with_tracks
 from tlseg.link.link import link_objects

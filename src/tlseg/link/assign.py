@@ -89,7 +89,7 @@ def confidence(row: Ints, column: Ints, cost: Floats, chosen: Ints) -> Floats:
 
 
 def preference(cost: Floats, rival: Floats) -> Floats:
-    """How sure candidates are whose best rivals cost `rival`, infinite where there is none; see `confidence`."""
+    """How sure candidates are whose best rivals cost `rival`, infinite if there is none; see `confidence`."""
     margin = np.minimum(rival, ALONE) - cost
     return np.asarray(1 / (1 + np.exp(np.clip(-margin / TEMPERATURE, -500, 500))), dtype=np.float64)
 

@@ -1,4 +1,4 @@
-"""Name the nuclei that could be the same in two frames, and what that would cost.
+"""List the nuclei that could be the same in two frames, with the cost of each link.
 
 Costs are sums of squared differences in units of what is usual, so that a cost below 1 is better than no link at all.
 """
@@ -41,7 +41,7 @@ class Pairs:
 
 
 def frame_trees(objects: Objects, placed: Stabilised) -> list[cKDTree | None]:
-    """One tree of stabilised positions per frame; None where the frame is empty."""
+    """One tree of stabilised positions per frame; None if the frame is empty."""
     slices = [objects.rows(frame) for frame in range(objects.frames)]
     return [cKDTree(placed.position_um[rows]) if rows.stop > rows.start else None for rows in slices]
 
@@ -114,7 +114,7 @@ def link_cost(
 
 
 def log_ratio_squared(a: Floats, b: Floats) -> Floats:
-    """`ln(b / a)^2`, at most 4; 0 where either is not positive, since then there is no ratio."""
+    """`ln(b / a)^2`, at most 4; 0 if either is not positive, because then there is no ratio."""
     known = (a > 0) & (b > 0)
     ratio = np.divide(b, a, out=np.ones_like(a, dtype=np.float64), where=known)
     return np.asarray(np.minimum(np.log(ratio) ** 2, _RATIO_LIMIT))

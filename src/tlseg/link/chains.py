@@ -1,4 +1,4 @@
-"""What was a nucleus like before, and what does it become: walk along the links of each.
+"""The past and future of each nucleus, found by walking along its links.
 
 A division is told by more than one frame: the mother shrinks and brightens, and her daughters stay.
 """

@@ -137,7 +137,7 @@ def _join(traced: Traced, halves: tuple[int, int], before: int, after: int) -> R
 
 
 def _stranger(traced: Traced, half: int, after: int) -> bool:
-    """Whether what a half goes on as is rather a nucleus that ended shortly before."""
+    """Whether the continuation of a half is rather a nucleus that ended shortly before."""
     objects, position = traced.objects, traced.placed.position_um
     frame = int(objects.t[half]) - objects.first
     reach = min(float(np.linalg.norm(position[half] - position[after])), float(objects.radius_um[after]))

@@ -1,4 +1,4 @@
-"""How much do a nucleus and two later ones look like a mother and her daughters?
+"""How much does a nucleus look like the mother of two later ones?
 
 Distance alone finds divisions badly, so the three are judged together and over time: whether the mother lies between
 sisters that are alike and share her volume, whether she condensed and they relax, and whether both of them stay. The
@@ -35,7 +35,7 @@ FEATURES = (
     "daughter_missed",
 )
 CONDENSATION = ("mother_bright", "mother_small", "daughters_bright", "daughters_small")
-"""Features that say nothing where frames are too far apart to show a mitosis."""
+"""Features that carry no information if frames are too far apart to show a mitosis."""
 
 # Squares and logarithms count up to these, so that one bad measurement alone decides nothing.
 _FARTHEST, _LEAST_CHANGE, _MOST_CHANGE = 9.0, -1.0, 0.7
@@ -164,7 +164,7 @@ def features(
 def separate(objects: Objects, placed: Stabilised, one: Ints, two: Ints) -> NDArray[np.bool_]:
     """Whether pairs of rows are too far apart to be pieces of one nucleus, shape (m,).
 
-    Pairs of different frames are; so is everything where there are no volumes, or no third dimension.
+    Pairs of different frames always are; so are all pairs without volumes or a third dimension.
     """
     if len(objects) == 0 or np.ptp(objects.volume_um3) == 0 or np.ptp(objects.position_um[:, 0]) == 0:
         return np.ones(len(one), dtype=bool)
@@ -211,7 +211,7 @@ def keep_grown_mothers(objects: Objects, same_a: Ints, same_b: Ints, found: Fami
 
 
 def _log(a: Floats, b: Floats) -> Floats:
-    """`ln(a / b)` within bounds; 0 where either is not positive, since then there is no ratio."""
+    """`ln(a / b)` within bounds; 0 if either is not positive, because then there is no ratio."""
     known = (a > 0) & (b > 0)
     ratio = np.divide(a, b, out=np.ones_like(a, dtype=np.float64), where=known)
     return np.asarray(np.clip(np.log(ratio), _LEAST_CHANGE, _MOST_CHANGE), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Name the nuclei that could be mother and daughters, also where one of them was missed for a frame or two.
+"""List the nuclei that could be mother and daughters, even if one of them was missed for a frame or two.
 
 A nucleus without a past is one daughter. The other is what her mother was linked to, or a second nucleus without a past
 where the mother ended.
@@ -91,7 +91,7 @@ def of_two_starts(
 
 
 def _reach(objects: Objects, missing: int) -> float:
-    """Farthest that any daughter is sought."""
+    """Greatest distance at which a daughter is sought."""
     return _REACH_RADII * float(objects.radius_um.max(initial=0.0)) * float(np.sqrt(1 + missing))
 
 

@@ -1,6 +1,6 @@
 """Weights of linking, as `python benchmarks/fit_linking.py` prints them.
 
-Each row is a logistic regression on simulated embryos, whole and spoilt: the logarithm of the odds that a candidate is
+Each row is a logistic regression on simulated embryos, intact and degraded: the logarithm of the odds that a candidate is
 true is the intercept plus the sum of weights times features.
 """
 
@@ -24,8 +24,8 @@ class Odds:
     def cost(self, features: Floats, *, least: float = 0.5) -> Floats:
         """Cost of candidates, shape (m,): below `ALONE` where their probability is above `least`.
 
-        Costs are logarithms of odds in units of `TEMPERATURE`, so that `assign.confidence` is that probability where
-        there is no other candidate.
+        Costs are logarithms of odds in units of `TEMPERATURE`, so that `assign.confidence` is that probability if there is
+        no other candidate.
         """
         odds = self.intercept + features @ np.array(self.weights) - np.log(least / (1 - least))
         return np.asarray(ALONE - TEMPERATURE * odds)

@@ -1,7 +1,7 @@
-"""Explain what the links from frame to frame leave over: ends and starts are gaps, divisions, or the embryo's edge.
+"""Explain what the links from frame to frame leave unexplained: ends and starts are gaps, divisions, or the embryo's edge.
 
 One assignment decides between gaps and divisions. It is made twice, since a nucleus is judged by its past and future, and
-the first time tells how these go on beyond a gap.
+the first time tells how these continue beyond a gap.
 """
 
 from __future__ import annotations

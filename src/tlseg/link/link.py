@@ -35,7 +35,7 @@ class Traced:
     chains
         Links from frame to frame.
     gaps, families
-        What ends and starts were explained as.
+        How ends and starts were explained.
     edges
         All of these as joins.
     """

@@ -52,7 +52,7 @@ class _Missing:
 def find_merged(traced: Traced, *, halves: Iterable[tuple[int, int, int]]) -> list[Repair]:
     """Labels that hold a nucleus of their own chain and one that is missing for these frames.
 
-    `halves` are frame and labels of two pieces of one nucleus: it is not missing while one of them goes on.
+    `halves` are frame and labels of two pieces of one nucleus: it is not missing while one of them continues.
     """
     whole = _elsewhere(traced, halves)
     claims: dict[int, list[_Missing]] = {}
@@ -139,7 +139,7 @@ def _reborn(traced: Traced) -> list[tuple[int, int]]:
 
 
 def _holder(traced: Traced, missing: _Missing) -> int:
-    """Row of the label in whose reach a missing nucleus lies; -1 where there is none."""
+    """Row of the label in whose reach a missing nucleus lies; -1 if there is none."""
     objects = traced.objects
     frame = missing.frame - objects.first
     start, tree = int(objects.starts[frame]), traced.trees[frame]
@@ -207,7 +207,7 @@ def _own(traced: Traced, row: int, first: int, last: int) -> tuple[int, int]:
 
 
 def _along(traced: Traced, row: int, frame: int) -> int:
-    """Row of the same chain in another frame; -1 where it is not there."""
+    """Row of the same chain in another frame; -1 if it is not there."""
     passed = frame - int(traced.objects.t[row])
     step = traced.chains.following if passed > 0 else traced.chains.preceding
     for _ in range(abs(passed)):
@@ -218,7 +218,7 @@ def _along(traced: Traced, row: int, frame: int) -> int:
 def _open(
     traced: Traced, like: int, frame: int, linked: Ints, *, ratios: tuple[float, float] = (1 / _SUM, _SUM)
 ) -> int:
-    """Row of a frame that has no link, lies where another does, and is as large up to `ratios`; -1 where there is none."""
+    """Row of a frame that has no link, lies where another does, and is as large up to `ratios`; -1 if there is none."""
     objects, position = traced.objects, traced.placed.position_um
     rows = traced.near(position[like], frame=frame - objects.first, reach=float(objects.radius_um[like]))
     ratio = objects.volume_um3[rows] / objects.volume_um3[like]
@@ -230,7 +230,7 @@ def _open(
 def _between(traced: Traced, passing: list[tuple[int, int]], frame: int) -> Floats:
     """Where nuclei seen before and after lie in a frame between, (k, 3); of two, who is who is decided by the shorter way.
 
-    Linking has to guess which of two nuclei goes on as the label that holds both.
+    Linking has to guess which of two nuclei continues as the label that holds both.
     """
     t, position = traced.objects.t, traced.placed.position_um
     before, after = [a for a, _ in passing], [b for _, b in passing]

@@ -1,4 +1,4 @@
-"""What a mistake in the labels of one frame is, and what every rule for finding one keeps to."""
+"""A mistake in the labels of one frame, and the limits that every rule for finding one observes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Repair:
     kind
         `merged`: one label holds several nuclei; `cut`: several labels are one nucleus.
     labels
-        Labels it is about: the one that is merged, or those to be joined, the first of which stays.
+        Labels concerned: the one that is merged, or those to be joined, of which the first stays.
     position_um, volume_um3
         Where and how large each nucleus should be, from the frames before and after, shapes (k, 3) and (k,).
     """

@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 REQUIRED = ("t", "label", "z_um", "y_um", "x_um", "volume_um3", "intensity_mean")
 MOST_EMPTY_FRAMES = 1_000_000
-"""More frames without an object are a mistake: longer than any movie."""
+"""More empty frames than this are a mistake: longer than any movie."""
 
 OVERLAP_COLUMNS = ("t", "label_a", "label_b", "voxels")
 
@@ -122,8 +122,8 @@ def read_objects(objects: pd.DataFrame) -> tuple[Objects, Ints]:
     frames = int(t[-1]) - first + 1 if len(t) else 0
     if frames > len(t) + MOST_EMPTY_FRAMES:
         raise LabelError(
-            f"Frames reach from {first} to {int(t[-1])}, and there are {len(t)} objects. Expected t to count frames; it "
-            "is no time in seconds or on a clock."
+            f"Frames reach from {first} to {int(t[-1])}, and there are {len(t)} objects. Expected t to be a frame number, "
+            "not a time in seconds or a clock time."
         )
     starts = np.searchsorted(t, first + np.arange(frames + 1)).astype(np.int64)
     volume, intensity = numbers["volume_um3"][order], numbers["intensity_mean"][order]

@@ -1,4 +1,4 @@
-"""What a person may choose about linking: refused where no movie can be linked with it.
+"""Settings of linking that a person may choose; values with which no movie can be linked are refused.
 
 Costs have one scale: 1 is what leaving a nucleus unlinked costs, so every weight reads as a share of that.
 """
@@ -37,27 +37,27 @@ class LinkSettings:
     Parameters
     ----------
     max_distance_um
-        Farthest a nucleus may move between two frames, after the embryo's own motion is taken out. None takes three
+        Greatest distance a nucleus may move between two frames, after the embryo's own motion is removed. None takes three
         times the median motion, kept between 1.5 and 4 median nucleus radii.
     neighbours
-        Most candidates in the next frame for one nucleus.
+        Maximum number of candidates in the next frame for one nucleus.
     max_gap
-        Most frames in a row in which a nucleus may be missing and still keep its number; 0 bridges nothing.
+        Maximum number of consecutive frames in which a nucleus may be missing and still keep its number; 0 bridges no gaps.
     overlap_weight, volume_weight, intensity_weight
         Weights of IoU and of the squared log ratios of volume and intensity against the squared distance in units of
         `max_distance_um`.
     divisions
         Whether to look for divisions.
     division_probability
-        Least probability of a mother and two daughters (see `divisions.features`) that counts as a division.
+        Minimum probability of a mother and two daughters (see `divisions.features`) that counts as a division.
     division_gap
-        Most frames in which each daughter may be missed after the mother was last seen.
+        Maximum number of frames in which each daughter may be missed after the mother was last seen.
     min_cycle_frames
-        Fewest frames between a nucleus's birth by division and its own division.
+        Minimum number of frames between a nucleus's birth by division and its own division.
     min_cycle_s
         The same in seconds, instead of frames; `with_interval` turns it into frames.
     register
-        Whether to take the rigid motion of the whole embryo out first.
+        Whether to remove the rigid motion of the whole embryo first.
     rotations
         Rotations tried over all of SO(3) where small motion does not explain a pair of frames.
 
@@ -86,16 +86,16 @@ class LinkSettings:
         check_fields(self, RULES, error=LabelError)
 
     def within(self, frames: int) -> LinkSettings:
-        """Settings for a movie of so many frames, which no gap is longer than."""
+        """Settings for a movie of this many frames, which no gap can exceed."""
         return replace(self, max_gap=min(self.max_gap, frames), division_gap=min(self.division_gap, frames))
 
     def with_interval(self, interval_s: float | None) -> LinkSettings:
-        """Settings for a movie of so many seconds between frames: times are turned into whole frames, rounded up.
+        """Settings for a movie with this many seconds between frames: times become whole frames, rounded up.
 
         Raises
         ------
         LabelError
-            If the interval is no time, or a time was given and it is not known.
+            If the interval is not a valid time, or a time was given and the interval is unknown.
         """
         if interval_s is not None and not 0 < interval_s < math.inf:
             raise LabelError(
@@ -105,9 +105,9 @@ class LinkSettings:
             return self
         if interval_s is None:
             raise LabelError(
-                "The shortest cell cycle was given as a time, and the movie does not say how many seconds lie between "
-                "frames. Give it in frames, or the interval when converting (tlseg convert --interval) or linking "
-                "(tlseg link --interval)."
+                "The shortest cell cycle was given as a time, but the movie does not say how many seconds lie between "
+                "frames. Give it in frames, or the interval when converting (tlseg convert --interval) or linking (tlseg "
+                "link --interval)."
             )
         # A cycle of exactly n frames must not become n + 1 by rounding.
         frames = max(1, math.ceil(self.min_cycle_s / interval_s - 1e-9))

@@ -1,1 +1,1 @@
-"""What is there to say about each nucleus? Sums over voxels that add up the same however the frame was cut."""
+"""Measurements of each nucleus: sums over voxels that are the same however the frame was cut."""

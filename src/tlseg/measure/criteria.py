@@ -1,4 +1,4 @@
-"""What do the numbers say about the embryo? Growth per frame, life of each track, divisions, and each generation's pace.
+"""What do the numbers tell about the embryo? Growth per frame, life of each track, divisions, and each generation's pace.
 
 Everything is made from the nucleus table alone, row order apart, so it is as independent of how the work was cut as the
 table is. Times are frames, and seconds too where the interval between frames is known.
@@ -176,7 +176,7 @@ def newborn_centres(table: pd.DataFrame, divided: pd.DataFrame) -> pd.DataFrame:
 
 
 def division_confidence(table: pd.DataFrame, edges: pd.DataFrame) -> pd.Series:
-    """Confidence of each division, that of the less certain daughter, by the mother's track; see `store.labels.tracks`."""
+    """Confidence of each division (of its less certain daughter), by the mother's track; see `store.labels.tracks`."""
     joins = edges[edges["kind"] == "division"].rename(columns={"t_a": "t", "label_a": "label"})
     mothers = joins.merge(table[["t", "label", "track"]], on=["t", "label"])
     return mothers.groupby("track")["confidence"].min()

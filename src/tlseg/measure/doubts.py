@@ -1,6 +1,6 @@
 """Is there anything that makes a whole result doubtful? Noise taken for nuclei, or nuclei of a size the model never saw.
 
-Thresholds are wide: what is said here is nearly always true, and what is not said may still be wrong.
+Thresholds are wide: a warning is nearly always right, and a result without one may still be wrong.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ MOST_OFF = 2.0
 
 
 def doubts_of(record: Mapping[str, Any], *, model: str = "") -> list[str]:
-    """What a run record gives reason to doubt; nothing where it does not say.
+    """What a run record gives reason to doubt; nothing if it does not say.
 
     Parameters
     ----------
     record : mapping
         The run record.
     model : str
-        What the model was called when it was chosen; where not given, as the record names it.
+        What the model was called when it was chosen; if not given, as the record names it.
     """
     wide = record.get("nucleus_um") or {}
     known = record.get("model") or {}
@@ -40,7 +40,7 @@ def doubts_of(record: Mapping[str, Any], *, model: str = "") -> list[str]:
 def doubts(
     *, instances: int, fallback: int, median_um: float | None, learned_um: float | None, model: str
 ) -> list[str]:
-    """What to know about a result before it is believed, one sentence or two each.
+    """What to know before trusting a result, one or two sentences each.
 
     Parameters
     ----------
@@ -57,13 +57,13 @@ def doubts(
     if fallback >= LEAST_FALLBACK and fallback > MOST_FALLBACK * instances:
         found.append(
             f"{fallback:,} of {instances:,} instances have no detected centre: most may be noise, or the channel or the "
-            "model may be the wrong one. Look at the picture before the numbers."
+            "model may be the wrong one. Look at the picture before using the numbers."
         )
     if median_um and learned_um and not 1 / MOST_OFF <= median_um / learned_um <= MOST_OFF:
         factor = median_um / learned_um
         found.append(
-            f"The median instance is {median_um:.2g} um wide, and nuclei are about {learned_um:.3g} um wide to the model "
-            f"{model!r}. If the voxel spacing is right, fit the model: tlseg models rescale {model} --factor {factor:.2g} "
-            "--out FOLDER, then segment with --model FOLDER."
+            f"The median instance is {median_um:.2g} um wide, but nuclei are about {learned_um:.3g} um wide to the model "
+            f"{model!r}. If the voxel spacing is right, rescale the model: tlseg models rescale {model} --factor "
+            f"{factor:.2g} --out FOLDER, then segment with --model FOLDER."
         )
     return found

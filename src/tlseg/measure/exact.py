@@ -1,4 +1,4 @@
-"""Sums of grey values that are the same in whatever order and in whatever parts they are added.
+"""Sums of grey values that are the same in whatever order and parts they are added.
 
 Integers are added as they are. A float32 is a whole number of 24 bits times a power of two, so it is added as a whole
 number too, to the one of several sums that is near its power; nothing is rounded before all of them become one.

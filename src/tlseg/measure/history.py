@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def complete(table: pd.DataFrame) -> pd.DataFrame:
-    """Nucleus table with the columns a history needs; where they are missing, a label is a track without a mother.
+    """Nucleus table with the columns a history needs; if they are missing, a label is a track without a mother.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def of_known_generation(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 MANY_MOTHERLESS = 0.25
-"""Share of tracks without a mother, the edge apart, from which tracking has probably failed; few per cent are usual."""
+"""Share of motherless tracks, edge excluded, from which tracking has probably failed; a few per cent are usual."""
 
 
 def motherless(table: pd.DataFrame, *, first: int) -> pd.DataFrame:

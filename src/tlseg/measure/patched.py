@@ -1,6 +1,6 @@
-"""Tables of a frame in which some nuclei were replaced: the rest is not measured again.
+"""Tables of a frame in which some nuclei were replaced; the rest is not measured again.
 
-Sums are whole numbers, so a table mended this way is that of the mended labels.
+Sums are whole numbers, so a table updated this way equals that of the repaired labels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Replacement:
     Parameters
     ----------
     replaced
-        Numbers of those that they are there instead of.
+        Numbers of the nuclei they replace.
     sums
         Sums of the new ones.
     before, after
@@ -56,14 +56,14 @@ def measure_replacement(
     Parameters
     ----------
     read, read_before, read_after
-        Labels (z, y, x) of a box of this frame, the one before and the one after, all of them mended; None where there is
-        no such frame.
+        Labels (z, y, x) of a box of this frame, the one before and the one after, all of them repaired; None if there is no
+        such frame.
     grey
         Grey values (z, y, x) of a box.
     box, labels
         Where the new nuclei lie, and their numbers.
     replaced
-        Numbers they are there instead of.
+        Numbers of the nuclei they replace.
     """
     core = box.grow((1, 1, 1)).intersect(frame)
     z, y, x = (max(0, a - 1) for a in core.start)
@@ -82,7 +82,7 @@ def measure_replacement(
 
 
 def mend_objects(objects: ObjectSums, replacements: list[Replacement]) -> ObjectSums:
-    """Sums of a frame with new nuclei instead of some."""
+    """Sums of a frame with some nuclei replaced by new ones."""
     gone = np.concatenate([np.zeros(0, np.int64), *(r.replaced for r in replacements)])
     kept = ~np.isin(objects.label, gone)
     rest = ObjectSums(**{name: values[kept] for name, values in objects.to_arrays().items()})
@@ -90,7 +90,7 @@ def mend_objects(objects: ObjectSums, replacements: list[Replacement]) -> Object
 
 
 def mend_overlaps(shared: Rows, here: list[Replacement], following: list[Replacement]) -> Rows:
-    """Overlap rows of a frame with the next, with new nuclei in either."""
+    """Overlap rows of a frame with the next, with new nuclei in either frame."""
     gone_here, gone_next = (
         np.concatenate([np.zeros(0, np.int64), *(r.replaced for r in part)]) for part in (here, following)
     )

@@ -1,4 +1,4 @@
-"""What a model is: two networks, and everything that must travel with them for the answer to be the same.
+"""A model: two networks, and everything that must accompany them for the answer to be the same.
 
 A model is a directory with `model.json` and one safetensors file per network. Nothing in it is executed on loading.
 """
@@ -74,7 +74,7 @@ class NetworkSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """All that decides a model's answer, as stored in `model.json`.
+    """Everything that decides a model's answer, as stored in `model.json`.
 
     Parameters
     ----------
@@ -82,31 +82,31 @@ class ModelSpec:
         Voxel spacing (z, y, x) the networks were trained at; frames are resampled to it and maps back.
     scaling
         Intensities that become 0 and 1: "quantiles" for a frame's median and 99.9th percentile; "asinh" for the same two
-        with a logarithm for all that is bright; "extremes" for the least and largest value, as in the published networks.
+        with a logarithm for bright values; "extremes" for the smallest and largest value, as in the published networks.
     precision
         Number format of the forward pass: "bfloat16", "float16" or "float32".
     region_threshold
         Foreground where NSN's probability is at least this.
     centre_threshold
-        A maximum of NDN's map is a centre where it is at least this.
+        A maximum of NDN's map is a centre if it is at least this.
     centre_smoothing_um
-        Side of the box NDN's map is averaged over before maxima are looked for; 0 for none.
+        Side of the box over which NDN's map is averaged before maxima are sought; 0 for none.
     centre_distance_um
         Two centres are at least this far apart; the brighter one stays.
     centre_saddle, centre_reach_um
-        Two maxima of NDN's averaged map, no further apart than `centre_reach_um`, are one nucleus where it stays above this
-        share of the lower one between them; with 1 they never are.
+        Two maxima of NDN's averaged map, no further apart than `centre_reach_um`, are one nucleus if the map stays above
+        this share of the lower one between them; with 1 they never are.
     relief
         What the watershed floods: "distance" to background, or NDN's "centre" map.
     minimum_volume_um3, minimum_volume_fraction
-        Instances are dropped that are smaller, or smaller than this fraction of the frame's median volume.
+        Instances smaller than this volume, or than this fraction of the frame's median volume, are dropped.
     flips
         Every window is seen 1, 4 (y and x) or 8 times (z too), mirrored, and the answers are averaged: that many times
         the work.
     batch
         Windows the networks see at once on a GPU; a batch is always filled up to this, since results may differ in the
-        last bit between batch sizes. A GPU without the memory for it is given half as many, which a run records. On CPU it
-        is one.
+        last bit between batch sizes. A GPU without enough memory is given half as many, which a run records. On a CPU it is
+        one.
     """
 
     name: str
@@ -142,7 +142,7 @@ class ModelSpec:
         return {"format": FORMAT, **values}
 
     def label_settings(self, method: Method = "qcanet") -> LabelSettings:
-        """Settings of the label stage that this model asks for."""
+        """Settings of the label stage for this model."""
         return LabelSettings(
             method=method,
             region_threshold=byte(self.region_threshold),
@@ -166,7 +166,7 @@ class ModelSpec:
             one_of(FORMAT).check("format", known.pop("format", None))
             unknown = sorted(known.keys() - RULES.keys())
             if unknown:
-                raise ModelError(f"{unknown[0]!r} is no field of a model.")
+                raise ModelError(f"{unknown[0]!r} is not a field of a model.")
             for name in known:
                 RULES[name].check(name, known[name])
             known["networks"] = {role: _network(role, network) for role, network in known["networks"].items()}
@@ -218,7 +218,7 @@ def load_model(name: str | Path = DEFAULT) -> Model:
     """
     if not isinstance(name, str | Path):
         raise ModelError(
-            f"{name!r} is no model. Expected the name of a bundled one or a folder. See: tlseg models list"
+            f"{name!r} is not a model. Expected the name of a bundled model or a folder. See: tlseg models list"
         )
     folder = Path(name)
     if not (folder / "model.json").is_file():
@@ -238,7 +238,7 @@ def load_model(name: str | Path = DEFAULT) -> Model:
     for role in sorted(spec.networks):
         weights = folder / spec.networks[role].file
         if not weights.is_file():
-            raise ModelError(f"{path} names the weights {weights.name}, and that file is missing.")
+            raise ModelError(f"{path} names the weights {weights.name}, but that file is missing.")
         digest.update(weights.read_bytes())
     return Model(spec, folder, digest.hexdigest())
 
@@ -260,7 +260,7 @@ def save_model(
     Raises
     ------
     RunError
-        When the disk does not take it.
+        When it cannot be written to disk.
     """
     import torch
     from safetensors.torch import save_file
@@ -276,14 +276,14 @@ def save_model(
 
 @contextmanager
 def writing_model(folder: Path, spec: ModelSpec) -> Iterator[Path]:
-    """Give a folder for the weights of a model, which are in `folder` with its `model.json` when all could be written.
+    """Yield a folder for the weights of a model; they are in `folder` with its `model.json` once all could be written.
 
     Raises
     ------
     ModelError
         When nothing can be written there from the start.
     RunError
-        When the disk does not take it; nothing is left then.
+        When it cannot be written to disk; nothing is left then.
     """
     part = folder.absolute().with_name(f".{folder.absolute().name}.partial")
     try:
@@ -291,7 +291,7 @@ def writing_model(folder: Path, spec: ModelSpec) -> Iterator[Path]:
         part.mkdir(parents=True)
     except OSError as error:
         raise ModelError(
-            f"{folder} cannot be written ({error.strerror or error}). Choose another folder, or see to its permissions."
+            f"{folder} cannot be written ({error.strerror or error}). Choose another folder, or fix its permissions."
         ) from error
     try:
         yield part
@@ -322,5 +322,5 @@ def _network(role: str, values: Mapping[str, Any]) -> NetworkSpec:
 
 
 def _tuple(values: Any) -> Any:
-    """JSON knows lists alone; what is none is left for the rules to refuse."""
+    """JSON knows only lists; other values are left for the rules to refuse."""
     return tuple(values) if isinstance(values, list) else values

@@ -1,6 +1,6 @@
-"""What did a training leave? The weights in `best.pt` and `last.pt`, and what they must be used with.
+"""What a training leaves: the weights in `best.pt` and `last.pt`, and what they must be used with.
 
-Loading runs no code that the file brings along.
+Loading runs no code from the file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tlseg.errors import ModelError
 from tlseg.models.unet import UNetConfig
 
 STATED = ("target", "spacing_um", "scaling")
-"""What every checkpoint says besides its architecture."""
+"""What every checkpoint contains besides its architecture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises
     ------
     ModelError
-        When the file is no checkpoint of a training.
+        When the file is not a training checkpoint.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -46,7 +46,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise ModelError(f"{path} cannot be read: {error.strerror or 'the system gives no reason'}.") from error
     # Other bytes make the reader fail in any way it has, and its advice is to let files run code.
     except Exception as error:
-        raise _refusal(path, "it is empty, damaged or something else") from error
+        raise _refusal(path, "it is empty, damaged or another kind of file") from error
     if not isinstance(state, Mapping):
         raise _refusal(path, f"it holds a value of type {type(state).__name__}")
     facts = {k: v for k, v in state.items() if k not in ("network", "averaged", "optimizer")}
@@ -58,10 +58,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     else:
         weights = state.get("network")
     if not weights or not _are_weights(weights):
-        raise _refusal(path, "it holds no weights of a network")
+        raise _refusal(path, "it contains no network weights")
     unsaid = [name for name in ("architecture", *STATED) if name not in facts]
     if unsaid:
-        raise _refusal(path, f"it does not say the {' and the '.join(unsaid)} of its network")
+        raise _refusal(path, f"it does not give the {' and the '.join(unsaid)} of its network")
     return Checkpoint(weights, _architecture(path, facts["architecture"]), facts)
 
 
@@ -70,9 +70,9 @@ def _architecture(path: str | Path, stated: Any) -> UNetConfig:
     try:
         return UNetConfig(**stated)
     except ModelError as error:
-        raise _refusal(path, f"its architecture is none: {error}") from error
+        raise _refusal(path, f"its architecture is invalid: {error}") from error
     except TypeError as error:
-        raise _refusal(path, "its architecture is not described as in this version") from error
+        raise _refusal(path, "its architecture is not described as this version expects") from error
 
 
 def _are_weights(values: Any) -> bool:
@@ -81,4 +81,4 @@ def _are_weights(values: Any) -> bool:
 
 def _refusal(path: str | Path, why: str) -> ModelError:
     why = why.rstrip(".")
-    return ModelError(f"{path} is not a checkpoint of a training: {why}. Give the best.pt or last.pt of one.")
+    return ModelError(f"{path} is not a training checkpoint: {why}. Give the best.pt or last.pt of a training.")

@@ -42,9 +42,9 @@ def save_derived(folder: Path, model: Model, spec: ModelSpec) -> Model:
     Raises
     ------
     ModelError
-        When something is there already.
+        When the folder already exists.
     RunError
-        When the disk does not take it.
+        When it cannot be written to disk.
     """
     check_new(folder)
     with writing_model(folder, spec) as part:
@@ -54,6 +54,6 @@ def save_derived(folder: Path, model: Model, spec: ModelSpec) -> Model:
 
 
 def check_new(folder: Path) -> None:
-    """Raise `ModelError` where something is in the folder that a model is to be written to."""
+    """Raise `ModelError` if there is anything in the folder that a model is to be written to."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ModelError(f"{folder} is there already. A model is written to a new folder; choose another.")
+        raise ModelError(f"{folder} already exists. A model is written to a new folder; choose another.")

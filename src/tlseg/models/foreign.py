@@ -1,4 +1,4 @@
-"""Which arrays does a file of somebody else's weights hold?
+"""Which arrays does a file of foreign weights hold?
 
 Files are read as data and never run: NumPy archives without pickles, HDF5, and PyTorch files only through the
 `weights_only` unpickler. Whatever the file, the arrays come out under PyTorch's names, `layer.weight`, `layer.bias`,
@@ -58,12 +58,12 @@ def read_foreign(path: str | Path) -> ForeignWeights:
     ----------
     path
         A Chainer snapshot (`serializers.save_npz` or `save_hdf5`), or a PyTorch file with a state dict or a whole
-        module. What it is shows in its content: the published PyTorch code calls its files `.npz` as well.
+        module. Its kind is told from its content: the published PyTorch code calls its files `.npz` as well.
 
     Raises
     ------
     ModelError
-        When the file is none of these, is damaged, or holds anything but finite numbers.
+        When the file is not one of these, is damaged, or holds anything but finite numbers.
     """
     path = Path(path)
     try:
@@ -72,9 +72,7 @@ def read_foreign(path: str | Path) -> ForeignWeights:
         members = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
     except (OSError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ModelError(
-            f"{path} cannot be read ({reason}). Check the path; a file of weights was expected."
-        ) from error
+        raise ModelError(f"{path} cannot be read ({reason}). Check the path; expected a file of weights.") from error
     if signature == _HDF5_SIGNATURE:
         return _weights(_read_hdf5(path), "chainer", path)
     if members and all(name.endswith(".npy") for name in members):
@@ -82,8 +80,8 @@ def read_foreign(path: str | Path) -> ForeignWeights:
     if any(name.endswith("data.pkl") for name in members) or signature.startswith(b"\x80"):
         return _weights(_read_torch(path), "pytorch", path)
     raise ModelError(
-        f"{path} is neither a Chainer snapshot (.npz or HDF5) nor a PyTorch file. Give the weights as the published code "
-        "saved them."
+        f"{path} is neither a Chainer snapshot (.npz or HDF5) nor a PyTorch file. Give the weights as saved by the "
+        "published code."
     )
 
 
@@ -95,7 +93,7 @@ def _weights(found: Mapping[str, Any], origin: Origin, path: Path) -> ForeignWei
             continue
         array = np.asarray(value)
         if array.dtype.kind != "f":
-            raise ModelError(f"{path}: {name} holds {array.dtype}, and weights are floating point numbers.")
+            raise ModelError(f"{path}: {name} holds {array.dtype}, but weights are floating-point numbers.")
         array = array.astype(np.float32)
         if not np.isfinite(array).all():
             raise ModelError(f"{path}: {name} holds NaN or infinite values; the training that wrote it had failed.")
@@ -148,8 +146,8 @@ def _read_torch(path: Path) -> dict[str, Any]:
         refused = [name for name in named if not _SHELLED.fullmatch(name)]
         if refused:
             raise ModelError(
-                f"{path} names {refused[0]}, which is no part of a network; it is not opened, for opening could run code. "
-                "Save the network's state_dict() alone and import that."
+                f"{path} names {refused[0]}, which is not part of a network; it was not opened, because that could run "
+                "code. Save only the network's state_dict() and import that."
             )
         with torch.serialization.safe_globals([(_Shell, name) for name in named]):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -159,7 +157,7 @@ def _read_torch(path: Path) -> dict[str, Any]:
     except Exception as error:  # other bytes, and other objects, make the reader fail in any way it has
         raise ModelError(f"{path} cannot be read as PyTorch weights: {_first_line(error)}") from error
     if not isinstance(named_arrays, Mapping) or not all(isinstance(v, torch.Tensor) for v in named_arrays.values()):
-        raise ModelError(f"{path} holds {type(content).__name__}, and a network or its state_dict() was expected.")
+        raise ModelError(f"{path} holds {type(content).__name__}; expected a network or its state_dict().")
     return {name: tensor.detach().numpy() for name, tensor in named_arrays.items()}
 
 

@@ -1,8 +1,8 @@
-"""Can the published weights be used here? They can: the same numbers under other names give the same output.
+"""Use published weights: the same numbers under other names give the same output.
 
 The networks of Tokuoka et al. 2020 (github.com/funalab/QCANet, `Model_L2` to `Model_L4`) name their layers `c0`, `c1`, ...
 down, `dc0`, `dc1`, ... up (every third a transposed convolution, the last one the output), and batch norms `bnc*` and
-`bndc*`. How many there are and their shapes say all about the architecture, so nothing is asked and everything checked.
+`bndc*`. Their number and shapes define the architecture, so nothing is asked and everything is checked.
 """
 
 from __future__ import annotations
@@ -101,14 +101,14 @@ def architecture_of(arrays: Mapping[str, NDArray[np.float32]], *, where: str) ->
     Raises
     ------
     ModelError
-        When an array is missing, is one too many, or has another shape than the rest ask for.
+        When an array is missing or superfluous, or its shape does not fit the others.
     """
     downward = [name for name in arrays if re.fullmatch(r"c\d+\.weight", name)]
     first = arrays.get("c0.weight")
     if first is None or len(downward) % 2:
         raise ModelError(
-            f"{where} holds {len(arrays)} arrays, first {sorted(arrays)[:3]}; a QCANet network with layers c0, c1, ... in "
-            "pairs was expected."
+            f"{where} holds {len(arrays)} arrays, first {sorted(arrays)[:3]}; expected a QCANet network with layers c0, c1, "
+            "... in pairs."
         )
     if first.ndim != 5:
         raise ModelError(
@@ -168,7 +168,7 @@ def _names(config: UNetConfig) -> Iterable[tuple[str, str]]:
 
 
 def _check(arrays: Mapping[str, NDArray[np.float32]], config: UNetConfig, where: str) -> None:
-    """Every array is there, none is left over, all have the shapes of this architecture, variances are no less than 0."""
+    """Check that every array is there, none is left over, all fit this architecture, and no variance is below 0."""
     shapes = {name: tuple(tensor.shape) for name, tensor in UNet(config).state_dict().items()}
     expected = {theirs: shapes[ours] for ours, theirs in _names(config)}
     described = f"a network of {config.levels} levels, base {config.base} and kernel {config.kernel}"
@@ -177,7 +177,7 @@ def _check(arrays: Mapping[str, NDArray[np.float32]], config: UNetConfig, where:
         raise ModelError(f"{where} looks like {described} but lacks {len(missing)} arrays, first {missing[0]}.")
     extra = sorted(arrays.keys() - expected.keys())
     if extra:
-        raise ModelError(f"{where} looks like {described} but holds {len(extra)} arrays more, first {extra[0]}.")
+        raise ModelError(f"{where} looks like {described} but holds {len(extra)} extra arrays, first {extra[0]}.")
     for name, shape in expected.items():
         if arrays[name].shape != shape:
             raise ModelError(f"{where}: {name} is {arrays[name].shape}; {described} has {shape} there.")

@@ -18,10 +18,10 @@ WINDOW = (64, 160, 160)
 OVERLAP = (16, 16, 16)
 
 LABELLING: Mapping[str, Any] = {"centre_saddle": 0.8, "minimum_volume_fraction": 0.15}
-"""Shares, which fit nuclei of any size, as the bundled models have them; a `model.json` without them means others."""
+"""Shares, which fit nuclei of any size, as in the bundled models; a `model.json` without them means other values."""
 
 OWN_FIELDS = ("name", "networks")
-"""Fields of `ModelSpec` that are no settings: packing decides them."""
+"""Fields of `ModelSpec` that are not settings: packing decides them."""
 
 _TARGETS: dict[Role, tuple[str, ...]] = {"nsn": ("mask",), "ndn": ("centre", "ball")}
 
@@ -44,13 +44,13 @@ def pack(
     provenance
         Data, licence, commands and figures, for the model card.
     settings
-        Further fields of `ModelSpec`, such as thresholds; by default spacing and scaling are what the trainings say, and how
-        maps become labels is `LABELLING`.
+        Further fields of `ModelSpec`, such as thresholds; by default spacing and scaling come from the trainings, and
+        `LABELLING` decides how maps become labels.
 
     Raises
     ------
     ModelError
-        When a file is no checkpoint, a network learned the other one's target or its weights are of another architecture,
+        When a file is not a checkpoint, a network learned the other one's target, its weights do not fit its architecture,
         or the two learned at different voxel spacings or scalings.
     """
     files: dict[Role, Path] = {"nsn": nsn} if ndn is None else {"nsn": nsn, "ndn": ndn}
@@ -66,12 +66,12 @@ def pack(
     scaled = {role: checkpoint.facts["scaling"] for role, checkpoint in checkpoints.items()}
     if len(grids) > 1:
         raise ModelError(
-            f"{nsn} and {ndn} learned at different voxel spacings, {sorted(grids)} um; a model has one. Train both with the "
-            "same --grid."
+            f"{nsn} and {ndn} learned at different voxel spacings, {sorted(grids)} um; a model has only one. Train both "
+            "with the same --grid."
         )
     if ndn is not None and scaled["nsn"] != scaled["ndn"]:
         raise ModelError(
-            f"{nsn} learned intensities scaled by {scaled['nsn']}, {ndn} by {scaled['ndn']}; a model scales a frame once. "
+            f"{nsn} learned intensities scaled by {scaled['nsn']}, {ndn} by {scaled['ndn']}; a model has only one scaling. "
             "Train both with the same --scaling."
         )
     settings.setdefault("scaling", scaled["nsn"])
@@ -89,22 +89,22 @@ def pack(
 
 
 def check_settings(settings: Any, *, where: str) -> None:
-    """Raise `ModelError` where these are no further fields of `model.json`; `where` names the file."""
+    """Raise `ModelError` if these are not further fields of `model.json`; `where` names the file."""
     if not isinstance(settings, Mapping):
         raise ModelError(
-            f"{where} holds a value of type {type(settings).__name__}; an object with fields of model.json was expected."
+            f"{where} holds a value of type {type(settings).__name__}; expected an object with fields of model.json."
         )
     for name, value in settings.items():
         if name in OWN_FIELDS:
-            raise ModelError(f"{where} sets {name}, which follows from the command itself. Leave it out.")
+            raise ModelError(f"{where} sets {name}, which the command itself determines. Leave it out.")
         if name not in RULES:
             known = ", ".join(rule for rule in RULES if rule not in OWN_FIELDS)
-            raise ModelError(f"{where} sets {name!r}, which is no field of model.json. There are {known}.")
+            raise ModelError(f"{where} sets {name!r}, which is not a field of model.json. The fields are {known}.")
         RULES[name].check(f"{where}: {name}", value)
 
 
 def _check_network(role: Role, path: Path, checkpoint: Checkpoint) -> None:
-    """Raise `ModelError` where this is no network for the role."""
+    """Raise `ModelError` if the network does not fit the role."""
     target, architecture = checkpoint.facts["target"], checkpoint.architecture
     if target not in _TARGETS[role]:
         raise ModelError(
@@ -118,6 +118,6 @@ def _check_network(role: Role, path: Path, checkpoint: Checkpoint) -> None:
         network.load_state_dict(checkpoint.weights, assign=True)
     except RuntimeError as error:
         raise ModelError(
-            f"The weights in {path} are not those of the network it describes, of {architecture.levels} levels, base "
-            f"{architecture.base} and kernel {architecture.kernel}. It is damaged; take another checkpoint of the training."
+            f"The weights in {path} do not fit the network it describes, with {architecture.levels} levels, base "
+            f"{architecture.base} and kernel {architecture.kernel}. It is damaged; use another checkpoint of the training."
         ) from error

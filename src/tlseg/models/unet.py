@@ -112,7 +112,7 @@ class UNet(nn.Module):
         """Return logits (batch, outputs, z, y, x); every side must be a multiple of `config.multiple`."""
         if any(n % self.config.multiple for n in windows.shape[2:]):
             raise ModelError(
-                f"A window of {tuple(windows.shape[2:])} voxels does not halve {self.config.levels - 1} times; "
+                f"A window of {tuple(windows.shape[2:])} voxels cannot be halved {self.config.levels - 1} times; "
                 f"every side must be a multiple of {self.config.multiple}."
             )
         kept: list[Tensor] = []

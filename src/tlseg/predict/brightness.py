@@ -1,4 +1,4 @@
-"""How bright is this frame where there is anything in it?
+"""How bright is a frame where there are nuclei in it?
 
 The brightest thousandth of a frame says how bright nuclei are only while the frame is filled with them. In a wide field
 around one embryo it would be background. So it is taken of the neighbourhood of what stands out from the background,
@@ -32,7 +32,7 @@ STANDS_OUT = 0.3
 SHARE = 0.01
 """Least share of a tile's voxels that stand out where there is something in it."""
 READ_BYTES = 64 * 2**20
-"""What is read at once, if chunks are no larger."""
+"""Voxels read at once, unless chunks are larger."""
 
 Read = Callable[[Box], NDArray[Any]]
 """Grey values (z, y, x) of a box of the frame."""
@@ -103,14 +103,14 @@ def measure_brightness(
         scaled = found.normalise(np.array([low, most]))
     if not np.isfinite(scaled).all():
         raise MovieError(
-            f"Frame {frame} is as good as constant: from {low:g} to {high:g} there is too little contrast for 32-bit "
-            f"numbers. Multiply its grey values, or leave the frame empty with --skip-frames {frame}."
+            f"Frame {frame} is almost constant: from {low:g} to {high:g} there is too little contrast for 32-bit numbers. "
+            f"Scale up its grey values, or leave the frame empty with --skip-frames {frame}."
         )
     return found
 
 
 def _finite(read: Read, *, dtype: str, frame: int) -> Read:
-    """The same, but it refuses what is no number."""
+    """The same reader, but it refuses NaN and infinite values."""
     if np.dtype(dtype).kind != "f":
         return read
 

@@ -23,7 +23,7 @@ def predict_maps(
 ) -> dict[Role, NDArray[np.uint8]]:
     """Map (z, y, x) of a frame for each network of a model; 255 is certain.
 
-    `flips` takes the place of what the model says.
+    `flips` overrides the model's own.
     """
     return {
         role: predict_frame(

@@ -32,10 +32,12 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torc
 
 
 def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
-    """Turn "auto" into what is there; asking for a GPU and getting none is an error, never a silent fallback."""
+    """Turn "auto" into the device available; requesting a GPU when there is none is an error, never a silent fallback."""
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
-        raise PlanError("A GPU was asked for (--device cuda) and PyTorch finds none on this machine. Use --device cpu.")
+        raise PlanError(
+            "A GPU was requested (--device cuda), but PyTorch finds none on this machine. Use --device cpu."
+        )
     if device == "auto":
         return "cuda" if available else "cpu"
     return device
@@ -53,8 +55,8 @@ Run = Callable[[NDArray[np.float32], int], NDArray[np.uint8]]
 def in_batches(run: Run, windows: NDArray[np.float32], *, batch: int) -> tuple[NDArray[np.uint8], int]:
     """Run windows (n, z, y, x) in batches, halved each time the GPU runs out of memory.
 
-    Returns the maps, and the batch size that fits. It belongs to what decides the last bits, so all windows are computed
-    with this one, and a run records it.
+    Returns the maps, and the batch size that fits. It affects the last bits, so all windows are computed with it, and a run
+    records it.
 
     Raises
     ------
@@ -67,8 +69,8 @@ def in_batches(run: Run, windows: NDArray[np.float32], *, batch: int) -> tuple[N
         except torch.OutOfMemoryError as error:
             if batch == 1:
                 raise RunError(
-                    f"A window of {windows.shape[1:]} voxels does not fit into the memory of the GPU. Use a GPU with more, "
-                    "a model of smaller windows, or --device cpu."
+                    f"A window of {windows.shape[1:]} voxels does not fit into the memory of the GPU. Use a GPU with more "
+                    "memory, a model with smaller windows, or --device cpu."
                 ) from error
         # Only here: the error holds on to the tensors of the batch that failed.
         torch.cuda.empty_cache()
@@ -157,12 +159,12 @@ def load_predictor(
 ) -> Predictor:
     """Predictor of a model's network, loaded once per process; a folder whose weights changed since is an error.
 
-    `flips` takes the place of what the model says.
+    `flips` overrides the model's own.
     """
     resolve_device(device)
     model: Model = load_model(folder)
     if model.digest != digest:
-        raise RunError(f"The model in {folder} changed while the run was going on.")
+        raise RunError(f"The model in {folder} changed during the run.")
     return predictor_of(model.network(role), model.spec, device=device, flips=flips or model.spec.flips)
 
 

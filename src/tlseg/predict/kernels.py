@@ -1,4 +1,4 @@
-"""Which kernels may a GPU use? The same ones every time, and in float32 none that round to less.
+"""Which kernels may a GPU use? The same ones every time, and in float32 none of reduced precision.
 
 By default cuDNN takes what was fastest in a first try, and multiplies float32 as TF32, which keeps 10 bits of 23.
 """

@@ -21,7 +21,7 @@ from tlseg.geometry import Box, Shape
 class Lattice:
     """Windows over one frame.
 
-    Raises `ModelError` where a window does not hold two overlaps or whole multiples.
+    Raises `ModelError` if a window does not hold two overlaps or whole multiples.
 
     Parameters
     ----------

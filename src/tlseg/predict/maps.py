@@ -1,6 +1,6 @@
 """From windows to maps: read and resample what a window sees, and blend windows back onto the image grid.
 
-Everything here is elementwise in global coordinates, so a voxel of a map has the same value whichever block asks for it.
+Everything here is elementwise in global coordinates, so a voxel of a map has the same value for every block.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What grey value has this share of voxels no brighter?
+"""Which grey value has this share of voxels no brighter than it?
 
 The answer is exact: it is a value of the image, and it does not depend on how the image was cut, since voxels are counted
 in integers. The upper half of a value's bits is counted first; only float32 has a lower half, which is counted in a second
@@ -37,7 +37,7 @@ def quantiles(parts: Parts, shares: Sequence[float], *, dtype: str) -> list[floa
     Raises
     ------
     MovieError
-        For other dtypes, and where there are no voxels.
+        For other dtypes, and if there are no voxels.
     """
     kind, size = np.dtype(dtype).kind, np.dtype(dtype).itemsize
     if (kind, size) not in {("u", 1), ("u", 2), ("i", 1), ("i", 2), ("f", 4)}:

@@ -1,4 +1,4 @@
-"""Where a person should look first: what the run itself is least sure of.
+"""Where a person should look first: the places the run itself is least sure of.
 
 Every row says frame, track and position, so that it can be found in the pictures and in any viewer.
 """
@@ -16,11 +16,11 @@ from tlseg.measure.history import divisions, gaps, motherless, track_table
 
 MOST_ROWS = 60
 MOST_DIVISIONS = 400
-"""Rows of a list; divisions are counted one by one, so more of them are shown."""
+"""Rows of a list; divisions are checked one by one, so more of them are shown."""
 DOUBTFUL = 0.95
 """Confidence below which a link is worth a look."""
 JUMP = 2.0
-"""Times that a nucleus grows or shrinks from frame to frame from which it is worth a look."""
+"""Factor by which a nucleus grows or shrinks between frames from which it is worth a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range, 
             table,
             "repaired",
             "Repaired instances",
-            "Merged or cut in their frame, put right with what the frames before and after show.",
+            "Merged or cut in their frame, corrected using the frames before and after.",
         ),
         _jumps(table, tracks),
         _gaps(table, first_frame),
@@ -94,8 +94,8 @@ def _links(table: pd.DataFrame, edges: pd.DataFrame, first_frame: int) -> Listin
     return Listing(
         "links",
         "Least confident links",
-        f"Joins between frames of confidence below {DOUBTFUL:g}, least confident first: a swap of two nuclei is most likely "
-        "here. The position is that of the earlier nucleus.",
+        f"Links between frames with a confidence below {DOUBTFUL:g}, least confident first: a swap of two nuclei is most "
+        "likely here. The position is that of the earlier nucleus.",
         len(doubtful),
         rows,
         {"becomes": "becomes", "kind": "kind", "sure": "confidence"},
@@ -103,7 +103,7 @@ def _links(table: pd.DataFrame, edges: pd.DataFrame, first_frame: int) -> Listin
 
 
 def _divisions(table: pd.DataFrame, tracks: pd.DataFrame, edges: pd.DataFrame | None) -> Listing:
-    """All divisions, least confident first; in order of time where nothing says how sure they are."""
+    """All divisions, least confident first; in order of time if their confidence is unknown."""
     found = divisions(tracks)
     rows = found.join(newborn_centres(table, found), on="track")
     rows["daughters"] = [", ".join(str(v) for v in daughters) for daughters in found["daughters"]]
@@ -117,8 +117,8 @@ def _divisions(table: pd.DataFrame, tracks: pd.DataFrame, edges: pd.DataFrame | 
     return Listing(
         "divisions",
         "Divisions",
-        f"All of them{order}. The frame is the first of the daughters, the track their mother's; the position is the "
-        "middle between them. With times, as CSV: tlseg export --format criteria.",
+        f"All of them{order}. The frame is the daughters' first, the track is their mother's, and the position is midway "
+        "between them. With times, as CSV: tlseg export --format criteria.",
         len(rows),
         rows.head(MOST_DIVISIONS),
         shown,
@@ -126,11 +126,11 @@ def _divisions(table: pd.DataFrame, tracks: pd.DataFrame, edges: pd.DataFrame | 
 
 
 def _jumps(table: pd.DataFrame, tracks: pd.DataFrame) -> Listing:
-    """Nuclei whose volume jumps from one frame to the next, the largest jumps first; divisions and the edge apart."""
-    title = "Jumps of volume"
+    """Nuclei whose volume jumps from one frame to the next, the largest jumps first; divisions and the edge excluded."""
+    title = "Volume jumps"
     about = (
-        f"Nuclei more than {JUMP:g} times as large or small as in the frame before, not at the frame's edge and not around "
-        "a division: two may be one here, or one is cut, or it is another nucleus."
+        f"Nuclei that became more than {JUMP:g} times larger or smaller since the frame before, not at the frame's edge and "
+        "not around a division: two may be merged here, or one is cut, or it is another nucleus."
     )
     if "volume_um3" not in table.columns:
         return Listing("jumps", title, about, 0, table.head(0), {})
@@ -163,7 +163,7 @@ def _gaps(table: pd.DataFrame, first_frame: int) -> Listing:
     return Listing(
         "gaps",
         "Gaps",
-        "Frames in which a track was not seen; the position is the last before.",
+        "Frames in which a track was not seen; the position is the last one before the gap.",
         len(found),
         rows,
         {"missed": "missing frames"},
@@ -179,10 +179,10 @@ def _loose(table: pd.DataFrame, frames: range) -> Listing:
     found = found.sort_values(["t", "track", "what"], ignore_index=True)
     return Listing(
         "loose",
-        "Tracks that come from nowhere or go nowhere",
+        "Tracks with an unexplained beginning or end",
         "They begin without a mother after the first frame, or end without daughters before the last: a division or a link "
-        "was missed, or the nucleus died, or is none. Those at the frame's edge, who may have come or gone over it, are not "
-        "listed.",
+        "was missed, the nucleus died, or it is not a nucleus. Those at the frame's edge, which may have entered or left "
+        "there, are not listed.",
         len(found),
         _with_volume(found.head(MOST_ROWS)),
         {"what": "here it", **_volume_column(table)},
@@ -190,7 +190,7 @@ def _loose(table: pd.DataFrame, frames: range) -> Listing:
 
 
 def _edge(table: pd.DataFrame) -> Listing:
-    """Tracks the edge of the frame cuts, once each."""
+    """Tracks that the frame's edge cuts, once each."""
     cut = table[table["touches_edge"]].sort_values(["track", "t"])
     cut_frames = cut.groupby("track")["t"].agg(["size", "max"])
     first = cut.drop_duplicates("track").sort_values(["t", "track"])
@@ -199,7 +199,7 @@ def _edge(table: pd.DataFrame) -> Listing:
     return Listing(
         "edge",
         "Tracks cut by the frame's edge",
-        f"Their volumes are too small and their shapes not whole; {len(cut):,} instance{'' if len(cut) == 1 else 's'}. The "
+        f"Their volumes are too small and their shapes incomplete; {len(cut):,} instance{'' if len(cut) == 1 else 's'}. The "
         "first frame of each is shown.",
         len(first),
         rows,

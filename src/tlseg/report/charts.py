@@ -17,10 +17,10 @@ from tlseg.report.svg import Frame, Raw, Scale, axes, figure, path, tag, tick_te
 from tlseg.report.timing import Clock
 
 MOST_POINTS = 60_000
-"""Nuclei (in all frames together) up to which each track has its own line; more are summarised."""
+"""Most nuclei (in all frames together) for which each track has its own line; more are summarised."""
 
 MOST_DOTS = 1_500
-"""Dots of one figure; of more, every so many-th by value is drawn."""
+"""Most dots in one figure; of more, every n-th by value is drawn."""
 
 _LANE = 30.0  # pixels below zero, for the divisions
 _ROW = 44.0  # pixels of a generation
@@ -38,7 +38,7 @@ def count_chart(
         See `history.divisions`.
     clock : Clock
     seen : range, optional
-        Frames that were segmented; all where not given.
+        Frames that were segmented; all if not given.
     """
     frame = Frame()
     x, time = _time_scales(frame, len(counts), clock)
@@ -123,7 +123,7 @@ def volume_by_generation(table: pd.DataFrame, generations: Sequence[int]) -> Raw
 def cycle_chart(
     cycles: pd.DataFrame, generations: Sequence[int], *, clock: Clock, ended: Sequence[int] = ()
 ) -> Raw | None:
-    """Length of each complete cell cycle, by generation; None where no nucleus was followed through one.
+    """Length of each complete cell cycle, by generation; None if no nucleus was followed through one.
 
     Of generations in which the movie `ended` dots are grey.
     """
@@ -152,7 +152,7 @@ def synchrony_chart(
 
 
 def sister_chart(divided: pd.DataFrame, generations: Sequence[int]) -> Raw | None:
-    """Volume of the smaller sister over that of the larger, by generation of the mother; None where none is known.
+    """Volume of the smaller sister over that of the larger, by generation of the mother; None if none is known.
 
     Parameters
     ----------

@@ -62,9 +62,9 @@ def write_criteria(
     path : str, Path or Result
         OME-Zarr group with finished labels and their table, or what `open_result` gave.
     name : str, optional
-        Name of the labels; those that were opened, "nuclei", or the only ones, if not given.
+        Name of the labels; by default those that were opened, "nuclei", or the only ones.
     out : str or Path, optional
-        Folder to make; beside the result, or in the working folder where that is remote, if not given.
+        Folder to write; by default beside the result, or in the current folder if the result is remote.
     overwrite : bool, default: False
         Replace an earlier folder of criteria.
     progress : callable, optional
@@ -82,7 +82,7 @@ def write_criteria(
     MovieError
         If the result cannot be read.
     RunError
-        If the disk does not take what is written.
+        If the files cannot be written to disk.
     """
     chosen = local_target(out) if out is not None else None
     result = as_result(path, name=name)

@@ -1,4 +1,4 @@
-"""Give a result to other programs: what is stored, in a format that is theirs, or what is computed from it."""
+"""Export a result for other programs: what is stored, in their formats, or what is computed from it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def export(
         the table; "criteria": tables of frames, tracks, divisions and generations, as `write_criteria` makes them;
         "ome-zarr-0.4": image and labels; "napari": rows of a tracks layer as CSV.
     out : str or Path, optional
-        File or folder to make; beside the result, or in the working folder where that is remote, if not given.
+        File or folder to write; by default beside the result, or in the current folder if the result is remote.
     name : str, optional
-        Name of the labels; those that were opened, "nuclei", or the only ones, if not given.
+        Name of the labels; by default those that were opened, "nuclei", or the only ones.
     overwrite : bool, default: False
         Replace an earlier export in the same format.
     progress : callable, optional
@@ -47,10 +47,10 @@ def export(
     MovieError
         If the result cannot be read.
     RunError
-        If the disk does not take what is written.
+        If the files cannot be written to disk.
     """
     if format not in FORMATS:
-        raise LabelError(f"{format!r} is no format of export. Expected one of {', '.join(FORMATS)}.")
+        raise LabelError(f"{format!r} is not an export format. Expected one of {', '.join(FORMATS)}.")
     if format != "criteria":
         return export_stored(result, format, out=out, name=name, overwrite=overwrite, progress=progress)
     done = write_criteria(result, name=name, out=out, overwrite=overwrite, progress=progress)

@@ -1,4 +1,4 @@
-"""What a person asks first: which movie, which model, how much was found, and do the seams hold?"""
+"""The facts a person asks for first: which movie, which model, how much was found, and do the seams hold?"""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Facts:
     shape : (z, y, x)
         Voxels of a frame.
     spacing_um : (z, y, x) or None
-        Voxel spacing, None where the labels do not say.
+        Voxel spacing, None if the labels do not give it.
     interval_s : float or None
     first_frame, start_s : int, float
         Number, in the movie, and time of the labels' first frame.
@@ -40,22 +40,22 @@ class Facts:
     first_count, last_count : int
         Nuclei in the first and in the last of them.
     movie, channel, model, method, device, made, version : str
-        From the run record, empty where there is none.
+        From the run record, empty if there is none.
     seconds : float or None
         How long the run took.
     audit : mapping or None
         The seam audit.
     repairs : mapping of str to int
-        Labels that held several nuclei and were taken apart (`merged`), and nuclei in pieces that were joined (`cut`);
-        empty where the record does not say.
+        Labels that held several nuclei and were split (`merged`), and nuclei in pieces that were joined (`cut`); empty if
+        the record does not say.
     given : bool
         Whether all labels came from elsewhere and were only linked.
     mended : bool
-        Whether repair was asked for.
+        Whether repair was requested.
     doubts : list of str
         What to know before any of it is believed; see `measure.doubts`.
     skipped : tuple of int
-        Frames, by their number in the movie, that were left empty as asked for.
+        Frames, by their number in the movie, that were left empty on request.
     """
 
     path: str
@@ -100,17 +100,17 @@ class Facts:
 
     @property
     def seams_hold(self) -> bool | None:
-        """What the seam audit found, None where it compared nothing."""
+        """What the seam audit found, None if it compared nothing."""
         if self.audit is None or not self.audit.get("face_voxels_compared", 0):
             return None
         return not self.audit.get("face_voxels_that_disagree", 0)
 
     @property
     def repaired_how(self) -> str:
-        """What repair did, in few words."""
+        """What repair did, in a few words."""
         if not any(self.repairs.values()):
-            return "merged or cut, put right"
-        return f"{self.repairs.get('merged', 0):,} labels taken apart, {self.repairs.get('cut', 0):,} joined"
+            return "merged or cut, corrected"
+        return f"{self.repairs.get('merged', 0):,} labels split, {self.repairs.get('cut', 0):,} joined"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -182,7 +182,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
 
 
 def links_of(result: Result) -> pd.DataFrame | None:
-    """Links of these labels with their confidence, None where there are none."""
+    """Links of these labels with their confidence, None if there are none."""
     try:
         return result.tracks()[1]
     except LabelError:
@@ -190,7 +190,7 @@ def links_of(result: Result) -> pd.DataFrame | None:
 
 
 def channel_of(record: Mapping[str, Any]) -> str:
-    """Channel that was segmented, such as "1 ('nuclei')"; empty where the movie has no other, or none is recorded."""
+    """Channel that was segmented, such as "1 ('nuclei')"; empty if the movie has no other, or none is recorded."""
     made_of = _mapping(_mapping(record, "fingerprint"), "input")
     if "c" not in str(made_of.get("axes", "")) or "channel" not in made_of:
         return ""
@@ -215,7 +215,7 @@ def segmented_frames(result: Result, source: MovieSource) -> range:
 
 
 def seen_frames(result: Result, source: MovieSource) -> range:
-    """The same from the first to the last that a run was not told to leave empty."""
+    """The same, from the first to the last frame that was not to be left empty."""
     frames, first = segmented_frames(result, source), movie_time(source, result).first
     skipped = {frame - first for frame in skipped_frames(result.record)}
     seen = [frame for frame in frames if frame not in skipped]

@@ -1,6 +1,6 @@
-"""How long does each generation live, how much in step does it divide, and how large is it? The figures in a table.
+"""How long does each generation live, how synchronously does it divide, and how large is it? The figures in a table.
 
-The numbers are those of `tlseg.measure.criteria`, in the unit in which the page tells times.
+The numbers are those of `tlseg.measure.criteria`, in the time unit of the page.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from tlseg.measure.history import of_known_generation
 from tlseg.report.timing import Clock
 
 ABOUT = (
-    "Mean ± standard deviation of the sample. A cycle is complete where a track begins and ends with a division; the "
-    "deviation of the times of division is the generation's synchrony, 0 when all divide in one frame. The same as CSV: "
-    "tlseg export --format criteria."
+    "Mean ± sample standard deviation. A cycle is complete where a track begins and ends with a division; the deviation of "
+    "the times of division is the generation's synchrony, 0 when all divide in one frame. As CSV: tlseg export --format "
+    "criteria."
 )
 
 
 def about_unknown(tracks: pd.DataFrame) -> str:
-    """How many tracks figures by generation leave out, and why; empty where none."""
+    """How many tracks the figures by generation leave out, and why; empty if none."""
     left = len(tracks) - len(of_known_generation(tracks))
     if not left:
         return ""
@@ -37,7 +37,7 @@ ABOUT_ENDED = (
 )
 
 STILL_TO_DIVIDE = 0.1
-"""Share of a generation that is there in the last frame from which the movie is said to end within it."""
+"""Share of a generation alive in the last frame from which the movie counts as ending within it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Sheet:
 
 
 def ended_generations(tracks: pd.DataFrame) -> list[int]:
-    """Generations that the movie ends within: who divides late is not seen dividing, so the others look fast and in step."""
+    """Generations that the movie ends within: late divisions are not seen, so the others look fast and in step."""
     end = tracks["last"].max()
     tracks = of_known_generation(tracks)
     waiting = (tracks["divided"] < 0) & (tracks["last"] == end)
@@ -70,7 +70,7 @@ def ended_generations(tracks: pd.DataFrame) -> list[int]:
 
 
 def ended_caption(seen: pd.DataFrame, tracks: pd.DataFrame, *, looks: str, done: str) -> str:
-    """What a figure of such generations must say; nothing where it shows none.
+    """What a figure of such generations must say; nothing if it shows none.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def _ranges(low: pd.Series, high: pd.Series, clock: Clock) -> pd.Series:
 
 
 def _spread(mean: pd.Series, deviation: pd.Series, form: str) -> pd.Series:
-    """Text of each mean with its deviation, where there is one."""
+    """Text of each mean with its deviation, if there is one."""
     told = []
     for value, sd in zip(mean, deviation, strict=True):
         around = f" ± {form.format(sd)}" if sd == sd else ""

@@ -1,4 +1,4 @@
-"""Who came from whom: tracks as lines over time, divisions as forks, each line in its nucleus' colour.
+"""The lineage tree: tracks as lines over time, divisions as forks, each line in its nucleus' colour.
 
 A mother lies midway between her daughters and families keep together, so lines never cross.
 """
@@ -87,7 +87,7 @@ def lineage_tree(
     Returns
     -------
     Tree
-        Where there are more than `MOST_LEAVES` leaves, the families with most divisions are shown.
+        If there are more than `MOST_LEAVES` leaves, the families with most divisions are shown.
     """
     families = int((tracks["parent"] == 0).sum())
     chosen = _largest_families(tracks)

@@ -209,7 +209,7 @@ def overlay_movie(
 
 
 def time_stamp(t: int, *, interval_s: float | None = None, start_s: float = 0.0) -> str:
-    """Time of a frame, such as `3 h 20 min`; its number where the interval is unknown. Frame 0 is at `start_s`."""
+    """Time of a frame, such as `3 h 20 min`; its number if the interval is unknown. Frame 0 is at `start_s`."""
     if interval_s is None:
         return f"t = {t}"
     seconds = round(start_s + t * interval_s)
@@ -228,7 +228,7 @@ def save_png(path: str | Path, rgb: RGB, *, made_by: str = "tlseg") -> None:
 
 
 def maker_of(path: str | Path) -> str | None:
-    """What made a PNG, as `save_png` wrote it; None where nothing says so."""
+    """What made a PNG, as `save_png` wrote it; None if not recorded."""
     try:
         with Image.open(path, formats=["PNG"]) as picture:
             maker = picture.info.get(_MAKER)
@@ -249,7 +249,7 @@ def _nearest(labels: NDArray[np.integer] | None) -> NDArray[np.integer] | None:
 def _shrink(
     image: NDArray[np.generic], labels: NDArray[np.integer] | None, spacing_um: Spacing
 ) -> tuple[NDArray[np.generic], NDArray[np.integer] | None, Spacing]:
-    """Leave out voxels of frames wider than a screen."""
+    """Skip voxels of frames wider than a screen."""
     z, y, x = (max(1, -(-n // 1200)) for n in image.shape)
     cut = (slice(None, None, z), slice(None, None, y), slice(None, None, x))
     spacing = (spacing_um[0] * z, spacing_um[1] * y, spacing_um[2] * x)
@@ -298,7 +298,7 @@ def _write(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: 
 
 
 def round_length(length: float) -> float:
-    """Largest of 1, 2, 5, 10, 20 ... that is no longer than `length`."""
+    """Largest of 1, 2, 5, 10, 20 ... that does not exceed `length`."""
     power = 10.0 ** math.floor(math.log10(length))
     return power * max(step for step in (1.0, 2.0, 5.0) if step * power <= length)
 

@@ -1,4 +1,4 @@
-"""One page that says everything about a result and needs nothing but itself.
+"""One self-contained page that says everything about a result.
 
 The page may load nothing: its own policy forbids any request, and all text from files is escaped.
 """
@@ -25,10 +25,10 @@ from tlseg.report.svg import Raw, join, tag
 from tlseg.report.timing import Clock
 
 MOST_NUMBERS = 30_000
-"""Track numbers that can be shown over the pictures, in all frames together; with more there are none."""
+"""Most track numbers that can be shown over the pictures, in all frames together; with more, none are shown."""
 
 BRIGHTNESS = (
-    f" Black and white follow each {STEADY} pictures in a row, so brightness cannot be compared across the movie."
+    f" Black and white are set anew for every {STEADY} pictures, so brightness cannot be compared across the movie."
 )
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -158,12 +158,12 @@ def _plural(number: int, what: str) -> str:
 
 
 def _motherless(facts: Facts) -> Raw | str:
-    """What to know about the tracks: how many come from nowhere, loud where they are many."""
+    """What to know about the tracks: how many begin without a mother, emphasised if they are many."""
     if not facts.motherless:
         return "a nucleus between divisions"
     many = facts.motherless - facts.motherless_at_edge > MANY_MOTHERLESS * facts.tracks
     edge = f" ({facts.motherless_at_edge:,} at the frame's edge)" if facts.motherless_at_edge else ""
-    text = f"{facts.motherless:,} of them begin in mid-movie without a mother{edge}"
+    text = f"{facts.motherless:,} of them begin mid-movie without a mother{edge}"
     return tag("a", text, href="#loose", class_="doubt" if many else None)
 
 
@@ -197,7 +197,7 @@ def _pictures(content: Content) -> Raw:
         controls.append(tag("label", Raw('<input type="checkbox" id="numbers">'), "numbers"))
     every = "" if len(shots) == facts.frames else f" {len(shots)} of {facts.frames} frames are shown."
     side = " on the left (x to the right, y down), along x on the right (z to the right, y down)"
-    scale = " The bar holds in both." if strip.layout.side and facts.spacing_um else ""
+    scale = " The scale bar is valid for both." if strip.layout.side and facts.spacing_um else ""
     about = (
         f"Maximum along z{side if strip.layout.side else ''}; one colour is one nucleus.{scale} Arrow keys step through "
         f"time.{every}{BRIGHTNESS if content.pictured else ''} {content.note}"
@@ -326,7 +326,7 @@ def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
 
 
 def _look(row: dict[object, object], content: Content) -> Raw:
-    """Button that shows the place in the pictures; nothing where the table has no position."""
+    """Button that shows the place in the pictures; nothing if the table has no position."""
     places = _row_places(row, content)
     if not places:
         return Raw("")

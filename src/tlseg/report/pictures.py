@@ -22,12 +22,12 @@ from tlseg.store.image.movie import MovieSource, open_source
 LEAST_PIXELS, MOST_PIXELS = 320, 640
 MOST_SHOTS = 160
 MOST_BYTES = 7_500_000
-"""Of all pictures of a page together, as text; more frames than fit are thinned out evenly."""
+"""Size of all pictures of a page together, as text; if more frames do not fit, they are thinned out evenly."""
 
 STEADY = 5
 """Pictures that share their black and white, an odd number."""
 DIMMEST = 2.0
-"""Times darker than alone that a frame may be shown."""
+"""How many times darker than by itself a frame may be shown."""
 
 _SLAB = 16  # planes read at once
 _GAP = 6  # pixels between the two projections
@@ -92,7 +92,7 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class _Grey:
-    """Projections of a frame of the image, None without one, and the grey values it would show black and white alone."""
+    """Projections of a frame of the image, None without one, and the grey values it alone would show as black and white."""
 
     top: NDArray[np.generic] | None
     side: NDArray[np.generic] | None
@@ -116,7 +116,7 @@ class Footage:
     ----------
     labels : MovieSource
     image : MovieSource or None
-        None where there are only labels.
+        None if there are only labels.
     frames : range
         Frames that may be shown.
     first : int
@@ -141,7 +141,7 @@ def open_footage(
     channel : int
         Channel of the image.
     frames : range, optional
-        Frames that may be shown; all where not given.
+        Frames that may be shown; all if not given.
     first : int
         Frame of the image that lies beneath the labels' first.
     """
@@ -267,7 +267,7 @@ def _project_labels(source: MovieSource, t: int) -> tuple[NDArray[np.integer], N
 
 
 def _first(stack: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """First label along the first axis, 0 where there is none."""
+    """First label along the first axis, 0 if there is none."""
     at = np.argmax(stack != 0, axis=0)
     seen: NDArray[np.uint32] = np.take_along_axis(stack, at[None], axis=0)[0]
     return seen

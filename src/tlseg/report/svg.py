@@ -15,7 +15,7 @@ Points = Iterable[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Markup that is finished and must not be escaped again."""
+    """Finished markup that must not be escaped again."""
 
     text: str
 
@@ -154,7 +154,7 @@ def axes(
 
 
 def figure(frame: Frame, *parts: Raw, title: str, class_: str = "", time: Scale | None = None) -> Raw:
-    """A whole drawing that scales with the page; `title` is what a screen reader says.
+    """A whole drawing that scales with the page; `title` is read aloud by screen readers.
 
     With `time` the drawing carries where frames lie along x, so that the page can mark the frame that is shown.
     """

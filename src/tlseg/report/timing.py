@@ -1,4 +1,4 @@
-"""In what unit a person reads the times of this movie."""
+"""The unit in which the times of a movie are shown."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Write the report of a result: from tables, tracks, record and pixels to one HTML file.
 
-Nothing but the table is held whole; pictures are made frame by frame. A reader sees the old report or the new one.
+Only the table is held whole; pictures are made frame by frame. A reader sees the old report or the new one.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def write_report(
     path : str, Path or Result
         OME-Zarr group a run wrote to, local or a URL, or what `open_result` gave.
     name : str, optional
-        Name of the labels; those that were opened, "nuclei", or the only ones, if not given.
+        Name of the labels; by default those that were opened, "nuclei", or the only ones.
     out : str or Path, optional
-        File to write; `tlseg/<name>/report.html` inside the result where not given.
+        File to write; by default `tlseg/<name>/report.html` inside the result.
     progress : callable, optional
         Called with (pictures done, pictures) after each.
 
@@ -118,7 +118,7 @@ def _target(result: Result, out: str | Path | None) -> Path | Place:
     if target.is_dir():
         raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
     if out is not None and target.exists() and not _is_report(chosen):
-        raise LabelError(f"{target} exists and is no report of tlseg, so it is not replaced. Choose another --out.")
+        raise LabelError(f"{target} exists and is not a tlseg report, so it is not replaced. Choose another --out.")
     return target
 
 
@@ -198,7 +198,7 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
     return [
         Panel(
             "Volume by generation",
-            "Generation 0 are the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames."
+            "Generation 0 is the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames."
             + about_unknown(tracks),
             charts.volume_by_generation(known(table), rows),
             "The table has no volumes of nuclei whose generation is known.",

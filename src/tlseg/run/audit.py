@@ -1,4 +1,4 @@
-"""The seam audit: what every block's flood said of itself, and whether neighbours agree where they meet.
+"""The seam audit: what every block's flood reported about itself, and whether neighbours agree where they meet.
 
 Nothing is published unless they do.
 """
@@ -18,7 +18,7 @@ from tlseg.store.working.names import Table
 def seam_audit(run: RunContext) -> dict[str, Any]:
     """Count how labels were certified: blocks, floods repeated, faces compared and voxels that disagree.
 
-    Reads one small table of each frame, which its `summarise` made: what it costs goes with frames, not with blocks.
+    Reads one small table per frame, made by `summarise`, so its cost grows with frames and not with blocks.
     """
     tries: Counter[int] = Counter()
     batches: Counter[str] = Counter()
@@ -43,14 +43,14 @@ def seam_audit(run: RunContext) -> dict[str, Any]:
 
 
 def check_audit(audit: Mapping[str, Any], *, method: Method) -> None:
-    """Raise `RunError` when two blocks disagree about a voxel, or none that was flooded was looked at.
+    """Raise `RunError` when two blocks disagree about a voxel, or no flooded block was audited.
 
     The labels would depend on the cut, or nobody would know.
     """
     if method == "qcanet" and not audit["blocks"]:
         raise RunError(
-            "The seam audit certified no block of a run that floods them, so nothing says that labels do not depend on how "
-            "the work was cut. This is a defect in tlseg; nothing was published. Please report it with audit.json."
+            "The seam audit certified no block, although the run floods blocks, so nothing shows that labels do not depend "
+            "on how the work was cut. This is a defect in tlseg; nothing was published. Please report it with audit.json."
         )
     wrong, compared = audit["face_voxels_that_disagree"], audit["face_voxels_compared"]
     if wrong:

@@ -1,4 +1,4 @@
-"""May a run write where it was told to? Answered before any work, without writing.
+"""May a run write to its output? Answered before any work, without writing.
 
 Pixels and results that this run did not make are never touched without --overwrite, and images that no run of tlseg
 copied not even with it.
@@ -29,7 +29,7 @@ MOST_FINER = 32
 """Voxels of the model's grid that one of the movie may become along an axis; a nucleus is about 16 wide there."""
 
 LEAST_FRAME = 1 / 64
-"""Least volume of a frame, in nuclei: a quarter as wide as one."""
+"""Smallest volume of a frame, in nuclei: a frame a quarter as wide as one."""
 
 
 def destination(source: MovieSource, out: str | Path | None, *, for_planning: bool) -> Place:
@@ -53,15 +53,15 @@ def destination(source: MovieSource, out: str | Path | None, *, for_planning: bo
     if here == movie:
         raise LabelError(f"--out is the movie itself. {_instead(root)}")
     if here.startswith(f"{movie}/"):
-        raise LabelError(f"--out {root} lies inside the movie. Write beside it, or leave --out away.")
+        raise LabelError(f"--out {root} lies inside the movie. Write beside it, or omit --out.")
     _check_group(root)
     return root
 
 
 def check_existing(checked: CheckedRequest) -> None:
-    """Raise `LabelError` when the run would replace what it did not make and was not told to replace.
+    """Raise `LabelError` when the run would replace what it did not make and may not replace.
 
-    The answer holds for as long as nobody else writes there: it is asked for early, and again by who holds the lock.
+    The answer holds as long as nobody else writes there, so it is checked early, and again by the holder of the lock.
     """
     may_replace = checked.request.overwrite or bool(Scratch.at(checked.working_files).done(Table.OUTPUT, 0))
     if checked.image:
@@ -71,7 +71,7 @@ def check_existing(checked: CheckedRequest) -> None:
 
 
 def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
-    """Raise `MovieError` where voxels are so large, or frames so small, that their spacing must be of another unit."""
+    """Raise `MovieError` if voxels are so large, or frames so small, that their spacing must be in another unit."""
     finer = [s / g for s, g in zip(source.spacing_um, spec.spacing_um, strict=True)]
     if max(finer) > MOST_FINER or math.prod(finer) > NUCLEUS:
         found, meant = "voxels are larger than a nucleus", "nanometres"
@@ -82,14 +82,14 @@ def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
     z, y, x = source.spacing_um
     raise MovieError(
         f"{source.url}: with a spacing of {z:g}, {y:g}, {x:g} um (z, y, x), {found}, which is about "
-        f"{nucleus_um(spec.spacing_um):.3g} um wide to the model {spec.name!r}. It may have been given in {meant}; put it "
-        f"right with: tlseg convert {Path(source.url).name} OUT.ome.zarr --spacing Z,Y,X (micrometres). For nuclei of "
+        f"{nucleus_um(spec.spacing_um):.3g} um wide to the model {spec.name!r}. The spacing may have been given in {meant}; "
+        f"correct it with: tlseg convert {Path(source.url).name} OUT.ome.zarr --spacing Z,Y,X (micrometres). For nuclei of "
         "another size: tlseg models rescale"
     )
 
 
 def check_scratch(root: Place, scratch: str | Path | None, *, movie: str, elsewhere: bool) -> None:
-    """Raise `PlanError` where working files cannot lie, or workers on other machines would not find them.
+    """Raise `PlanError` if working files cannot be stored, or workers on other machines would not find them.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def check_scratch(root: Place, scratch: str | Path | None, *, movie: str, elsewh
     scratch
         Folder for working files, if one was named.
     movie
-        What is segmented; nothing is written into it but labels and what belongs to them.
+        The movie to segment; only labels and what belongs to them are written into it.
     elsewhere
         Whether workers may run on other machines.
     """
@@ -106,13 +106,13 @@ def check_scratch(root: Place, scratch: str | Path | None, *, movie: str, elsewh
         _check_scratch_folder(str(scratch), movie)
     if root.remote and scratch is None and elsewhere:
         raise PlanError(
-            f"{root} is an object store, where working files cannot lie, and workers may run on other machines. Name a "
-            "folder that all of them see with --scratch DIR."
+            f"{root} is an object store, which cannot hold working files, and workers may run on other machines. Name a "
+            "folder that all of them can see with --scratch DIR."
         )
 
 
 def _check_scratch_folder(scratch: str, movie: str) -> None:
-    expected = "Expected a folder of this machine that all workers see."
+    expected = "Expected a local folder that all workers can see."
     if not scratch or is_url(scratch):
         raise PlanError(f"--scratch is {scratch!r}. {expected}")
     here, whole = real(scratch), real(movie)
@@ -128,18 +128,20 @@ def _check_scratch_folder(scratch: str, movie: str) -> None:
 def _instead(root: Place) -> str:
     if root.remote:
         return "Pixels in an object store are not touched; write beside the movie."
-    return f"Leave --out away to add labels to {root}."
+    return f"Omit --out to add labels to {root}."
 
 
 def _check_group(root: Place) -> None:
-    """Raise unless `root` is an OME-Zarr 0.5 group, or nothing is there and it can be made."""
+    """Raise unless `root` is an OME-Zarr 0.5 group, or nothing is there and one can be created."""
     if root.remote:
         try:
             check_root(root)
         except TlsegError:
             raise
         except Exception as error:  # every store has errors of its own
-            raise LabelError(f"{root} cannot be reached ({one_line(error)}). Check address and access.") from error
+            raise LabelError(
+                f"{root} cannot be reached ({one_line(error)}). Check the address and your access."
+            ) from error
         return
     if root.exists() and not root.is_dir():
         raise LabelError(f"{root} is a file. Expected an OME-Zarr 0.5 group or a new path.")

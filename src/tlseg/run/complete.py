@@ -1,8 +1,7 @@
-"""Is the result of this very run there already? Then nothing is left to do, and nothing is touched.
+"""Does the result of this very run exist already? Then nothing is left to do, and nothing is touched.
 
-What is compared decides what the result holds: frames, settings, weights, the movie's layout and the grey values of its
-first frame, as for a run that goes on. How the work was cut does not, and labels that were edited since are left as they
-are.
+Whatever decides the content of the result is compared: frames, settings, weights, the movie's layout and the grey values of
+its first frame, as for a run that continues. How the work was cut is not, and labels edited since are left as they are.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ OF_A_RUN = {"input", "frames", "model", "settings"}
 def finished_run(
     checked: CheckedRequest, *, device: Device, first: tuple[float, float] | None = None
 ) -> dict[str, Any] | None:
-    """Record of the run that has done this already; None where none has.
+    """Record of the run that has done this already; None if none has.
 
     Parameters
     ----------
     device
-        What was asked for; "auto" is content with a result of any.
+        The requested device; "auto" accepts a result of any.
     first
-        Statistics of the first frame as it is now; found where not given.
+        Statistics of the first frame as it is now; computed if not given.
 
     Raises
     ------
     LabelError
-        Where these labels are of a finished run with other settings or pixels.
+        If these labels are of a finished run with other settings or pixels.
     """
     if not _is_whole(checked):
         return None
@@ -63,14 +62,14 @@ def finished_run(
         first or frame_statistics(checked.source, checked.spec, checked.frames[0], skip=checked.skip)
     ):
         raise LabelError(
-            f"{checked.root} already has labels {checked.name!r}, and the pixels of {checked.source.url} are not "
-            "those they were made of. Use --overwrite to replace them, or another --name."
+            f"{checked.root} already has labels {checked.name!r}, but the pixels of {checked.source.url} are not those they "
+            "were made from. Use --overwrite to replace them, or another --name."
         )
     return record if not checked.image or checked.copied_image.is_whole() else None
 
 
 def _is_whole(checked: CheckedRequest) -> bool:
-    """Whether labels, table and tracks are there, and no run has begun to replace them or has still to clean up."""
+    """Whether labels, table and tracks exist, and no run has begun to replace them or still has to clean up."""
     if Scratch.at(checked.working_files).done(Table.OUTPUT, 0):
         return False
     try:

@@ -23,11 +23,11 @@ BYTES_PER_VOXEL = 8
 
 
 def check_memory(frame: Shape, *, limit_bytes: int) -> None:
-    """Raise `PlanError` where a worker may not use as much memory as a frame takes."""
+    """Raise `PlanError` if a frame takes more memory than a worker may use."""
     needed = BASE_BYTES + BYTES_PER_VOXEL * math.prod(frame)
     if needed > limit_bytes:
         raise PlanError(
-            f"--method components labels a frame in one piece, which takes about {sized(needed)}, and a worker may use "
+            f"--method components labels a frame in one piece, which takes about {sized(needed)}, but a worker may use only "
             f"{sized(limit_bytes)}; smaller blocks do not help. Use fewer workers with more memory, or --method qcanet, "
             "which works in blocks."
         )

@@ -1,4 +1,4 @@
-"""What every task of a run needs to know, as one small value that travels to workers."""
+"""Everything a task of a run needs to know, as one small value that travels to workers."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class RunContext:
     device
         Where networks run.
     threads
-        Windows a task computes at once on a CPU; decides speed, never a label.
+        Windows a task computes at once on a CPU; affects speed, never labels.
     most_voxels
-        Largest crop a block may grow to, for lack of memory.
+        Largest crop a block may grow to, limited by memory.
     """
 
     source: MovieSource
@@ -79,7 +79,7 @@ class RunContext:
 
     @property
     def first_seen(self) -> int:
-        """First frame that is not skipped: tracks begin here without anything being missed."""
+        """First frame that is not skipped: tracks that begin here do not lack a mother."""
         return min(frame for frame in self.frames if frame not in self.skip)
 
     @property

@@ -39,7 +39,7 @@ def frame_objects(run: RunContext, frame: int) -> pd.DataFrame:
 
 
 def decide_repairs(run: RunContext, *, settings: LinkSettings) -> None:
-    """Store what is to be repaired in each frame, unless an earlier start did."""
+    """Store the repairs to make in each frame, unless an earlier start did."""
     if repair.decided(run):
         return
     tables = []
@@ -53,7 +53,7 @@ def decide_repairs(run: RunContext, *, settings: LinkSettings) -> None:
 
 
 def link_frames(run: RunContext, *, settings: LinkSettings) -> Lineage:
-    """Link all frames, and store for each what number its labels get."""
+    """Link all frames, and store for each frame the final numbers of its labels."""
     tables = [frame_objects(run, frame)[list(OBJECT_KEYS)] for frame in run.frames]
     objects = pd.concat(tables, ignore_index=True)
     lineage = link_objects(objects, _overlaps(run, objects, repair.mended_overlaps), settings=settings)
@@ -115,7 +115,7 @@ def write_record(place: Place, record: Mapping[str, Any]) -> None:
 
 
 def _too_small(run: RunContext, sums: ObjectSums) -> NDArray[np.int64]:
-    """Numbers of a frame's nuclei that are too small to be kept."""
+    """Numbers of a frame's nuclei that are too small to keep."""
     return sums.label[~large_enough(sums.voxels, spacing_um=run.spacing_um, settings=run.settings)]
 
 
@@ -161,4 +161,4 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, np.ndarray):
         return value.tolist()
-    raise TypeError(f"{type(value).__name__} does not go into JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

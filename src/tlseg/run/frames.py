@@ -35,7 +35,7 @@ class Frames:
         self.groups = (frames[i : i + size] for i in range(0, len(frames), size))
 
     def next_flow(self) -> Flow | None:
-        """Return the most urgent flow that can start, None where none can."""
+        """Return the most urgent flow that can start, None if none can."""
         for frame in sorted(self.labelled - self.measured):
             following = frame + 1
             if following not in self.run.frames or following in self.labelled:
@@ -110,7 +110,7 @@ class Frames:
 
 
 def forget_unmeasurable(run: RunContext) -> None:
-    """Have frames labelled again whose labels are gone and are still needed: to measure the frame before them."""
+    """Label frames again whose labels are gone and are still needed to measure the frame before them."""
     labelled_by = Table.COMPONENTS if run.settings.method == "components" else Table.FLOOD
     for frame in run.frames[:-1]:
         if (

@@ -1,4 +1,4 @@
-"""A run that was checked and planned for those who do it, worked out from metadata alone."""
+"""A run checked and planned for its workers, from metadata alone."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tlseg.store.working.names import BLOCK, Begun
 from tlseg.store.working.scratch import Scratch
 
 HALO_OVER = (1, 2, 4)
-"""What the halo and margin of the settings may be divided by where memory is short; both grow where they must."""
+"""What the halo and margin of the settings may be divided by if memory is short; both grow where they must."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A run that can start: what was asked for, what its tasks need to know, and how the work is cut."""
+    """A run that can start: the request, what its tasks need to know, and how the work is cut."""
 
     checked: CheckedRequest
     run: RunContext
@@ -63,7 +63,7 @@ class MoviePlan:
     plan : Plan
         Blocks, tasks, memory and bytes.
     notes : tuple of str
-        What a person should know: a spacing without a unit.
+        Notes for the user, such as a spacing without a unit.
     """
 
     movie: str
@@ -95,7 +95,7 @@ def plan_for(checked: CheckedRequest, site: Site) -> PlannedRun:
     Raises
     ------
     PlanError
-        When it does not fit.
+        When it does not fit into memory.
     ModelError
         When the weights are damaged.
     """
@@ -181,7 +181,7 @@ def plan_run(
     Raises
     ------
     MovieError, ModelError, PlanError, LabelError
-        For bad input, and for what would not fit.
+        If the input is bad, or the work would not fit.
     """
     request = Request(
         movie=movie,
@@ -212,7 +212,7 @@ def _with_halo_over(settings: LabelSettings, divisor: int) -> LabelSettings:
 
 
 def _block_of_unfinished(checked: CheckedRequest) -> Shape | None:
-    """Block of a run of this movie that was stopped here: free memory may have changed since, and it goes on as it began."""
+    """Block of a run of this movie that was stopped here: free memory may have changed, but it continues as begun."""
     begun = Begun.of(Scratch.at(checked.working_files).fingerprint())
     movie = json.loads(json.dumps(checked.source.identity(root=checked.root.url)))
     return begun.block if begun is not None and begun.movie == movie else None

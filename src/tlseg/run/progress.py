@@ -1,6 +1,6 @@
-"""How much there is to do in each stage, and how much of it an earlier start has done.
+"""How much there is to do in each stage, and how much an earlier start has done.
 
-Counted from the tables of the working files, so that a run that goes on says how far it really is.
+Counted from the tables of the working files, so that a run that continues reports how far it really is.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def expect_write(run: RunContext, output: Output, counters: Counters) -> None:
 
 
 def say_started(start: Start, pool: Pool, counters: Counters) -> None:
-    """Write into the event log who does what, and tell a person where to look."""
+    """Write who does what into the event log, and tell the user where to look."""
     run, dashboard = start.planned.run, str(getattr(pool, "dashboard", ""))
     counters.log.say(
         "run_started",
@@ -65,8 +65,8 @@ def say_started(start: Start, pool: Pool, counters: Counters) -> None:
     if start.changed:
         counters.listener(
             Notice(
-                f"Going on with other settings of linking or repair: {'; '.join(start.changed)}. What was labelled is kept; "
-                "repairs and tracks are made anew."
+                f"Continuing with other settings of linking or repair: {'; '.join(start.changed)}. Labels are kept; repairs "
+                "and tracks are redone."
             )
         )
     if dashboard:
@@ -74,7 +74,7 @@ def say_started(start: Start, pool: Pool, counters: Counters) -> None:
 
 
 def say_finished(record: Mapping[str, Any], counters: Counters) -> None:
-    """Write into the event log what came out."""
+    """Write the outcome into the event log."""
     counts = ("frames", "nuclei", "tracks", "divisions", "seconds")
     counters.log.say("run_finished", **{name: record[name] for name in counts})
 

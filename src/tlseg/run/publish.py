@@ -1,6 +1,6 @@
-"""Put a result where readers find it, in an order that a second start can go on with at any point.
+"""Put a result where readers find it, in an order that a second start can continue from at any point.
 
-A table in the scratch store says whether what lies under the result's name is this run's own. `complete: true` in
+A table in the scratch store says whether what exists under the result's name is this run's own. `complete: true` in
 `run.json` is written last.
 """
 
@@ -37,7 +37,7 @@ BEGUN, CREATED = 0, 1
 
 
 def open_output(planned: PlannedRun) -> Output:
-    """Create the result's arrays, or go on with those of a run that was stopped while writing."""
+    """Create the result's arrays, or continue with those of a run that was stopped while writing."""
     run, checked = planned.run, planned.checked
     created = CREATED in run.scratch.done(Table.OUTPUT, 0)
     run.scratch.put(Table.OUTPUT, 0, BEGUN)

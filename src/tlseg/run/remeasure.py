@@ -1,4 +1,4 @@
-"""Measure again what a patch changed: its nuclei, and what they share with the frames before and after."""
+"""Remeasure what a patch changed: its nuclei, and what they share with the frames before and after."""
 
 from __future__ import annotations
 

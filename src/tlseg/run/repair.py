@@ -1,4 +1,4 @@
-"""Go back and mend single frames where the tracks contradict them, before anything is written.
+"""Go back and repair single frames where the tracks contradict them, before anything is written.
 
 Which repairs there are follows from tables alone. Each is one task that reads the box of the nuclei it is about and leaves
 a patch in the scratch store; provisional labels stay as they are, so a second start finds what the first did.
@@ -27,7 +27,7 @@ _SHARED = ["label_a", "label_b", "voxels"]
 
 
 def decided(run: RunContext) -> bool:
-    """Whether what is to be repaired was decided by an earlier start."""
+    """Whether an earlier start decided what is to be repaired."""
     return all(run.scratch.done(Table.REPAIRS, frame) for frame in run.frames)
 
 
@@ -166,14 +166,14 @@ def certified_overlaps(run: RunContext, frame: int) -> pd.DataFrame:
 
 
 def mended_overlaps(run: RunContext, frame: int) -> pd.DataFrame:
-    """The same of mended frames."""
+    """The same for repaired frames."""
     here, following = _replacements(run, frame), _replacements(run, frame + 1)
     shared = run.scratch.get(Table.OBJECTS, frame, 0)["overlaps"]
     return pd.DataFrame(mend_overlaps(shared, here, following) if here or following else shared, columns=_SHARED)
 
 
 def added(run: RunContext, frame: int) -> int:
-    """How many numbers repairs may have given away."""
+    """How many numbers repairs may have used."""
     if not run.scratch.done(Table.REPAIRS, frame):
         return 0
     stored = run.scratch.get(Table.REPAIRS, frame, 0)

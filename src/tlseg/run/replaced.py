@@ -1,4 +1,4 @@
-"""What was made of labels goes when they are replaced, so that nothing is said of some that are gone."""
+"""Everything made from labels is removed when they are replaced, so that nothing describes labels that are gone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def forget_made_of(folder: Place, *others: str) -> None:
     folder
         Where they lie, `tlseg/<name>`.
     *others
-        Further files there that are of the old labels, and not of the run that replaces them.
+        Further files there that belong to the old labels, and not to the run that replaces them.
     """
     for name in ("run.json", "report.html", "maps", *others):
         (folder / name).remove()

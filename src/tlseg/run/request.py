@@ -1,4 +1,4 @@
-"""What is asked of a run: as it was given, and once it was checked against the movie, the model and the destination."""
+"""The request for a run: as given, and once checked against the movie, the model and the destination."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from tlseg.store.working.names import FRAMES, INPUT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What somebody wants of a movie; where the work is done is a `Compute`.
+    """What to do with a movie; where the work is done is a `Compute`.
 
-    The fields are arguments of `tlseg.segment`, and are said there.
+    The fields are arguments of `tlseg.segment`, and are documented there.
     """
 
     movie: str | Path
@@ -52,22 +52,22 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class CheckedRequest:
-    """A request that can be met; who does the work is not known yet.
+    """A request that can be met; who will do the work is not known yet.
 
     Parameters
     ----------
     request
-        What was asked for.
+        The request.
     source, frames, skip
         The movie, which of its frames, and which of these are to stay empty.
     root
         Group that gets the labels.
     model, spec
-        The model, and its description with what was asked for in it.
+        The model, and its description with the requested changes.
     settings, link
         How maps become labels, and labels tracks.
     block
-        Core of a block, where one was asked for, within a frame.
+        Core of a block, if one was requested, within a frame.
     working_files
         Folder of the working files.
     """
@@ -106,11 +106,11 @@ class CheckedRequest:
 
     @property
     def copied_image(self) -> CopiedImage:
-        """Image of the result, where `image` says that it has one."""
+        """Image of the result, if `image` says that it has one."""
         return CopiedImage(self.root, self.source, self.frames)
 
     def deciding(self) -> dict[str, Any]:
-        """Everything that was asked for and decides what is in the result."""
+        """Everything in the request that decides the content of the result."""
         return {
             "tlseg": __version__,
             INPUT: self.source.identity(root=self.root.url),
@@ -126,9 +126,9 @@ class CheckedRequest:
 
 
 def check(request: Request, *, for_planning: bool = False) -> CheckedRequest:
-    """Check input and settings; reads metadata only, writes nothing and asks no worker.
+    """Check input and settings; reads only metadata, writes nothing and contacts no worker.
 
-    With `for_planning`, a movie that cannot be written beside is no error, nor is one in 2D.
+    With `for_planning`, a movie beside which nothing can be written is not an error, nor is a 2D movie.
 
     Raises
     ------
@@ -169,25 +169,25 @@ def check(request: Request, *, for_planning: bool = False) -> CheckedRequest:
 
 
 def frames_of(frames: Frames | None, count: int) -> range:
-    """Frames of a movie of `count`: all, or those asked for, which must lie within it."""
+    """Frames of a movie of `count`: all, or those requested, which must lie within it."""
     if frames is None:
         return range(count)
     first, stop = as_frames(frames)
     chosen = range(first or 0, count if stop is None else stop)
     if not chosen.start < chosen.stop <= count:
-        raise MovieError(f"Frames {frames} were asked for, and the movie has {count}. Use a range within 0:{count}.")
+        raise MovieError(f"Frames {frames} were requested, but the movie has {count}. Use a range within 0:{count}.")
     return chosen
 
 
 def skipped_of(skip_frames: SkippedFrames | None, frames: range) -> frozenset[int]:
-    """Frames to leave empty, all of which must be among those that are segmented; some must be left to see."""
+    """Frames to leave empty, all of which must be among those that are segmented; at least one must remain."""
     skipped = as_skipped(skip_frames)
     outside = sorted(skipped - set(frames))
     if outside:
         raise MovieError(
-            f"Frame {outside[0]} is to be skipped, and frames {frames.start} to {frames.stop - 1} are segmented. Skip "
+            f"Frame {outside[0]} is to be skipped, but only frames {frames.start} to {frames.stop - 1} are segmented. Skip "
             "only frames among them."
         )
     if len(skipped) == len(frames):
-        raise MovieError("Every frame is to be skipped; leave one to segment.")
+        raise MovieError("Every frame is to be skipped; leave at least one to segment.")
     return skipped

@@ -1,8 +1,8 @@
-"""Is there an unfinished run to go on with? Only one of the same movie, settings and pixels; else a run begins anew.
+"""Is there an unfinished run to continue? Only one of the same movie, settings and pixels; else a run starts over.
 
-What decides only tracks may change until final labels are written: what was labelled is kept.
+Settings that decide only tracks may change until final labels are written; frames labelled so far are kept.
 
-What a start reads of its frames is kept with the working files, so that the next one does not read them again.
+Frame statistics are kept with the working files, so that the next start does not read the frames again.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ OF_TRACKS = (Table.REPAIRS, Table.PATCH, Table.PATCHES, Table.REPLACED, Table.TR
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a run starts: with its working files, perhaps with what an earlier start left in them.
+    """How a run starts: with its working files, and perhaps with work that an earlier start left in them.
 
-    `changed` says what is other in the settings of linking and repair since then, as `link.max_gap was 3, is 0`.
+    `changed` lists what differs in the settings of linking and repair since then, as `link.max_gap was 3, is 0`.
     """
 
     planned: PlannedRun
@@ -40,9 +40,9 @@ class Start:
 
 
 def begin(planned: PlannedRun, first: tuple[float, float]) -> Start:
-    """Go on with an unfinished run or begin anew.
+    """Continue an unfinished run or start over.
 
-    Another start may have begun, been stopped or come to its end since this one looked, so all is asked again.
+    Another start may have begun, been stopped or finished since this one looked, so everything is checked again.
     """
     check_existing(planned.checked)
     planned = as_it_is(planned)
@@ -62,15 +62,16 @@ def as_it_is(planned: PlannedRun) -> PlannedRun:
 
 
 def check_settings(planned: PlannedRun) -> bool:
-    """Whether there is an unfinished run to go on with: one whose labels, before tracks, are those of these settings.
+    """Whether there is an unfinished run to continue: one whose labels, before tracks, are those of these settings.
 
-    Until it writes final labels it may go on with other settings of linking and repair: what followed from them is done
-    again, in a moment. Then they are as fixed as all others, since labels are dropped as they are written.
+    Until it writes final labels it may continue with other settings of linking and repair: what followed from them is
+    quickly redone. After that they are as fixed as all others, because provisional labels are dropped as final ones are
+    written.
 
     Raises
     ------
     ResumeError
-        Without `overwrite`, where there is one of other settings.
+        Without `overwrite`, if there is one with other settings.
     """
     scratch, fingerprint = planned.run.scratch, planned.fingerprint()
     begun = scratch.fingerprint() or {}
@@ -80,12 +81,12 @@ def check_settings(planned: PlannedRun) -> bool:
 
 
 def goes_on(planned: PlannedRun, first: tuple[float, float]) -> bool:
-    """Whether there is an unfinished run to go on with; `first` are the statistics of the first frame as it is now.
+    """Whether there is an unfinished run to continue; `first` are the statistics of the first frame as it is now.
 
     Raises
     ------
     ResumeError
-        Without `overwrite`, where there is one of other settings or other pixels.
+        Without `overwrite`, if there is one with other settings or other pixels.
     """
     run = planned.run
     if not check_settings(planned):
@@ -96,7 +97,7 @@ def goes_on(planned: PlannedRun, first: tuple[float, float]) -> bool:
         return False
     raise ResumeError(
         f"The pixels of {run.source.url} are not those that the unfinished run in {run.scratch.folder} began with. "
-        "Start anew with --overwrite."
+        "Start over with --overwrite."
     )
 
 
@@ -112,5 +113,5 @@ def stored_statistics(run: RunContext) -> dict[int, tuple[float, float]]:
 
 
 def store_statistics(run: RunContext, frame: int, limits: tuple[float, float]) -> None:
-    """Keep what was read of a frame."""
+    """Keep the statistics of a frame."""
     run.scratch.put(Table.STATISTICS, frame, 0, low=np.array(limits[0]), high=np.array(limits[1]))

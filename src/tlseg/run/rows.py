@@ -16,7 +16,7 @@ from tlseg.store.labels.tracks import write_tracks
 
 PLACE = ("z_um", "y_um", "x_um", "volume_um3")
 KEPT = ("t", "label", *PLACE, "seed", "track", "parent", "touches_edge")
-"""Of every nucleus: its place in the graph, and what is counted."""
+"""Columns kept of every nucleus: its place in the graph, and what is counted."""
 
 
 def write_rows(root: Place, name: str, frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def write_graph(
     interval_s: float | None,
     axes: Literal["tyx", "tzyx"] = "tzyx",
 ) -> None:
-    """Write the lineage graph with the place of every nucleus, which `rows` say (see `write_rows`)."""
+    """Write the lineage graph with the place of every nucleus, taken from `rows` (see `write_rows`)."""
     if len(rows):
         nodes = nodes.merge(rows[["t", "label", *PLACE]], on=["t", "label"], validate="one_to_one")
     else:
@@ -49,6 +49,6 @@ def write_graph(
 
 
 def count_motherless(rows: pd.DataFrame, *, first: int) -> dict[str, int]:
-    """Count tracks that come from nowhere, and those of them that the frame's edge cuts; see `history.motherless`."""
+    """Count tracks that begin without a mother, and those of them that the frame's edge cuts; see `history.motherless`."""
     begun = motherless(rows, first=first) if len(rows) else rows
     return {"motherless": len(begun), "motherless_at_edge": int(begun["touches_edge"].sum())}

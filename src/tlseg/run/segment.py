@@ -1,8 +1,8 @@
 """Segment a movie, from the check of its input to `complete: true`.
 
-Bad input leaves nothing behind: every frame is looked at before the first is labelled. What is written before the end lies
-in a scratch folder; labels, tables and tracks are listed only when they are whole; a second start goes on where the first
-was stopped.
+Bad input leaves nothing behind: every frame is checked before the first is labelled. Intermediate files are in a scratch
+folder; labels, tables and tracks are listed only when they are complete; a second start continues where the first was
+stopped.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ OPEN_FLOWS = 4
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run made: where, how much, and how it was certified; of one that was complete already, what it says itself."""
+    """The result of a run: where, how much, and how it was certified; for one already complete, what its own record says."""
 
     path: str
     name: str
@@ -112,69 +112,67 @@ def segment(
     movie
         OME-Zarr movie (0.4 or 0.5), path or URL.
     out
-        Result group, path or URL; where not given, labels are added to the movie itself, which must then be a local 0.5
-        group.
+        Result group, path or URL; by default, labels are added to the movie itself, which must then be a local 0.5 group.
     name
         Name of the labels.
     model
         Bundled model, or folder of one.
     frames
-        "A:B", `range(A, B)`, `slice(A, B)` or (A, B): from A up to but without B; all where not given.
+        "A:B", `range(A, B)`, `slice(A, B)` or (A, B): from A up to but not including B; all if not given.
     skip_frames
-        Frames among these to leave empty, blank or spoilt ones: "17,40:43" or [17, 40, 41, 42]. Tracks go on across up to
-        `link.max_gap` of them.
+        Frames among these to leave empty, such as blank or corrupted ones: "17,40:43" or [17, 40, 41, 42]. Tracks continue
+        across up to `link.max_gap` of them.
     block
-        Core of a block in voxels (z, y, x), multiples of 16. Decides memory and speed, never labels.
+        Core of a block in voxels (z, y, x), multiples of 16. Affects memory and speed, never labels.
     workers
-        Processes on this machine, with one more for each GPU; 0 runs everything in this one. With `cluster`, its workers.
-        Each process imports the script that starts it, so in a script this is called below
-        ``if __name__ == "__main__":``.
+        Processes on this machine, plus one for each GPU; 0 runs everything in this process. With `cluster`, the number of
+        its workers. Each process imports the script that starts it, so a script must call this function under ``if __name__
+        == "__main__":``.
     scheduler, client
         A Dask cluster instead: its address or scheduler file, or a connected client.
     cluster
         A Dask cluster that is started for the run: a cluster file or its content, see `tlseg.run.tasks.cluster`.
     tls
-        Files for a scheduler with TLS, where Dask's own configuration does not name them.
+        Files for a scheduler with TLS, if Dask's own configuration does not name them.
     device
         "auto", "cpu" or "cuda", on the machines that run networks.
     method
         "qcanet", or "components" for connected regions without centres.
     channel
-        Channel by index or name; the first where not given.
+        Channel by index or name; the first if not given.
     overwrite
-        Replace labels, tables and tracks of this name, and forget an unfinished run.
+        Replace labels, tables and tracks of this name, and discard an unfinished run.
     keep_maps
         Keep the probability maps in `tlseg/<name>/maps`.
     flips
-        Mirrored copies of each window to average over, 1, 4 or 8; as the model says where not given.
+        Mirrored copies of each window to average over, 1, 4 or 8; by default as the model says.
     image
         With `out`, copy the image too.
     allow_missing
-        Accept chunks that are absent and read as the fill value.
+        Accept missing chunks, which read as the fill value.
     memory_limit
-        Bytes a worker may use; where not given, the workers' own limit, or what is free on this machine.
+        Bytes a worker may use; by default the workers' own limit, or what is free on this machine.
     link
         How nuclei are joined through time.
     repair
-        Mend single frames where the frames around them show nuclei merged in one or cut in two.
+        Repair single frames where neighbouring frames show that nuclei were merged into one or cut in two.
     scratch
-        Folder for working files that all workers see; where not given, they lie with the result, or for a remote one
+        Folder for working files that all workers can see; by default they are stored with the result, or for a remote result
         in the temporary folder of this machine.
     listener
-        Is told what is done.
+        Called with each progress event.
 
     Returns
     -------
     Summary
-        Counts and the seam audit. Where the result of this very run is there already, they are its own, and nothing is
-        touched.
+        Counts and the seam audit. If the result of this very run exists already, they are its own, and nothing is touched.
 
     Raises
     ------
     MovieError, ModelError, PlanError, LabelError, ResumeError
-        For bad input, before anything is written.
+        If the input is bad; raised before anything is written.
     RunError
-        When the run fails; a second call goes on from there.
+        When the run fails; a second call continues from there.
     """
     request = Request(
         movie=movie,
@@ -208,7 +206,7 @@ def segment(
 
 
 def do_request(request: Request, compute: Compute, *, listener: Listener = silent) -> Summary:
-    """Do what is asked for, where it is asked for; what is returned and raised is said by `segment`."""
+    """Carry out a request at a site; see `segment` for what is returned and raised."""
     began = time.monotonic()
     checked = check(request)
     check_scratch(checked.root, request.scratch, movie=checked.source.url, elsewhere=compute.elsewhere)
@@ -222,7 +220,7 @@ def do_request(request: Request, compute: Compute, *, listener: Listener = silen
             return _run(planned, pool, Counters(listener), device=compute.device, began=began)
     except OSError as error:
         raise RunError(
-            f"The run stopped: {one_line(error)}. What is done is kept; the same command goes on from there."
+            f"The run stopped: {one_line(error)}. What is done is kept; run the same command again to continue."
         ) from error
 
 
@@ -362,7 +360,7 @@ def _label(
 
 
 def _repair(run: RunContext, pool: Pool, counters: Counters, *, settings: LinkSettings, lock: Lock) -> None:
-    """Mend what tracks contradict; one pass, since linking tells again what follows from it."""
+    """Repair what tracks contradict, in one pass; linking is then done again with the result."""
     finish.decide_repairs(run, settings=settings)
     expect_repair(run, counters)
     _drive(repairs.patching(run).__next__, pool, counters, lock)

@@ -1,4 +1,4 @@
-"""The stages of a run: each reads what it needs from stores, does its part, and leaves pixels and a small table there.
+"""The stages of a run: each reads what it needs from stores, does its part, and stores pixels and a small table there.
 
 Every function here is one task: it can be repeated, run anywhere and in any order within its stage, and returns a few
 numbers, never pixels.
@@ -40,7 +40,7 @@ def find_statistics(run: RunContext, frame: int) -> tuple[float, float]:
 
 
 def frame_statistics(source: MovieSource, spec: ModelSpec, frame: int, *, skip: frozenset[int]) -> tuple[float, float]:
-    """The same, without a run; a frame that is skipped is not looked at."""
+    """The same, without a run; a skipped frame is not read."""
     if frame in skip:
         return 0.0, 1.0
     found = measure_brightness(
@@ -67,7 +67,7 @@ def predict(
     `limits` holds each frame's statistics.
 
     A window in which every voxel is the same has the map of every other such window, bit for bit: it is computed once.
-    Of a frame that is skipped all maps are 0.
+    All maps of a skipped frame are 0.
     """
     source, spec = run.source, run.spec
     lattice = lattice_for(spec, role, shape=source.frame_shape, spacing_um=source.spacing_um)
@@ -101,7 +101,7 @@ def predict(
 def detect(run: RunContext, frame: int, block: int) -> int:
     """Blend windows into the maps of a block, and find its candidates and components; returns how many candidates.
 
-    Done a second time it does nothing: the windows may be gone.
+    A second call does nothing: the windows may be gone.
     """
     if run.scratch.has(Table.DETECT, frame, block):
         return len(load_detection(run.scratch, frame, block).candidates.position)
@@ -257,7 +257,7 @@ def _counted(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _batches(run: RunContext, frame: int) -> list[int]:
-    """Size of the batch in which each window of a frame was computed; on a CPU always 1, and not asked for."""
+    """Size of the batch in which each window of a frame was computed; on a CPU always 1, without reading it."""
     scratch = run.scratch
     tables = [(predicted(role), number) for role in run.roles for number in scratch.done(predicted(role), frame)]
     if run.device == "cpu":

@@ -13,7 +13,7 @@ from tlseg.store.working.names import Table
 from tlseg.store.working.scratch import Scratch
 
 FORMAT = 4
-"""Form of these tables: a run that was begun with another one is another run."""
+"""Version of these tables: a run that began with another one is another run."""
 
 
 def save_detection(scratch: Scratch, frame: int, block: int, found: Detection) -> None:

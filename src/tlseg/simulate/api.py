@@ -1,6 +1,6 @@
 """Write a simulated movie as OME-Zarr with its truth beside the pixels, one frame or region in memory at a time.
 
-It looks like a movie once all of it is there, so a simulation that was stopped is begun again.
+It becomes a movie only once it is complete, so a simulation that was stopped starts over.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tlseg.store.locks.whole import names_in, written_whole
 NAME = "truth"
 MADE_BY = "tlseg simulate"
 MARK = "simulating.json"
-"""Object that is in an object store's OME-Zarr as long as a simulation writes it, or was stopped."""
+"""Object present in an object store's OME-Zarr while a simulation writes it, or after it was stopped."""
 
 Progress = Callable[[int, int], None]
 
@@ -56,7 +56,7 @@ class Simulated:
     interval_s : float or None
         Seconds between frames.
     tracks, divisions : int or None
-        Of its truth; None where they were not counted, as in tissue.
+        Of its truth; None if they were not counted, as in tissue.
     nuclei : tuple of int or None
         Of each frame.
     """
@@ -88,13 +88,13 @@ def simulate(
     Parameters
     ----------
     out : str or Path
-        OME-Zarr group to make, such as `embryo.ome.zarr`, a path or a URL.
+        OME-Zarr group to create, such as `embryo.ome.zarr`, a path or a URL.
     settings : SimulationSettings, optional
         What to simulate; ten frames of a mouse embryo by default.
     overwrite : bool, default: False
-        Replace a simulated movie that is there already, with all that lies beside its pixels.
+        Replace an existing simulated movie, with everything beside its pixels.
     made_by : str
-        What simulates it, for `simulated_by`.
+        What simulated it, for `simulated_by`.
     progress : callable, optional
         Called with (frames done, frames) after each.
 
@@ -108,7 +108,7 @@ def simulate(
     SimulationError
         The egg is too small for its nuclei; nothing is written then.
     MovieError
-        There is something already, and it is not to be overwritten or was not simulated.
+        Something exists already, and it may not be overwritten or was not simulated.
     """
     settings = settings or SimulationSettings()
     # Motion is cheap beside pictures: a movie that cannot be must fail before a pixel is written.
@@ -166,14 +166,14 @@ def simulate_dense(
     Parameters
     ----------
     out : str or Path
-        OME-Zarr group to make, a path or a URL.
+        OME-Zarr group to create, a path or a URL.
     settings : DenseSettings, optional
     spacing_um : Spacing
         Voxel size along (z, y, x) to write down, micrometres.
     interval_s : float, optional
         Seconds between frames to write down.
     overwrite : bool, default: False
-        Replace a simulated movie that is there already, with all that lies beside its pixels.
+        Replace an existing simulated movie, with everything beside its pixels.
     progress : callable, optional
         Called with (regions done, regions) after each.
 
@@ -187,7 +187,7 @@ def simulate_dense(
     SimulationError
         The settings make no tissue; nothing is written then.
     MovieError
-        There is something already, and it is not to be overwritten or was not simulated.
+        Something exists already, and it may not be overwritten or was not simulated.
     """
     settings = settings or DenseSettings()
     boxes = plan_pyramid(settings.shape, spacing_um=spacing_um).regions
@@ -209,7 +209,7 @@ def simulate_dense(
 
 @dataclass(frozen=True, slots=True)
 class _Movie:
-    """A movie that is being written: its arrays are there, and what makes it a movie is not yet."""
+    """A movie being written: its arrays exist, but not yet the metadata that make it a movie."""
 
     place: Place
     image: ImageWriter
@@ -230,7 +230,7 @@ def _publishing(
     overwrite: bool,
     made_by: str = MADE_BY,
 ) -> Iterator[_Movie]:
-    """Give a movie to fill, which is at `out` and can be read when it is whole."""
+    """Yield a movie to fill, which is at `out` and can be read once it is complete."""
     target = place_of(out)
     check = partial(_check_target, target, overwrite=overwrite)
     check()
@@ -251,20 +251,20 @@ def _publishing(
 
 
 def simulated_by(movie: Place) -> str | None:
-    """What simulated a movie, as its truth says; None where nothing says so."""
+    """What simulated a movie, as its truth says; None if not recorded."""
     truth = movie / "labels" / NAME / "zarr.json"
     made_by = read_json(truth).get("attributes", {}).get("tlseg", {}).get("made_by") if truth.exists() else None
     return None if made_by is None else str(made_by)
 
 
 def _check_target(target: Place, *, overwrite: bool) -> None:
-    """Raise `MovieError` unless nothing is there, or a simulated movie that may go with the results beside it."""
+    """Raise `MovieError` unless nothing is there, or a simulated movie that may be deleted with the results beside it."""
     names = names_in(target)
     if names is None or (not names and target.is_dir()) or (target.remote and MARK in names):
         return
     if simulated_by(target) is None:
         raise MovieError(
-            f"{target} is there and was not simulated. Expected a new path or a simulated movie; write elsewhere, or "
+            f"{target} exists and was not simulated. Expected a new path or a simulated movie; write elsewhere, or "
             "remove it yourself."
         )
     if not overwrite:

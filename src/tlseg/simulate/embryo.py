@@ -46,7 +46,7 @@ class Embryo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Speck:
-    """Something that shines and is no nucleus: where (z, y, x, micrometres from voxel 0), what form, how bright."""
+    """A bright body that is not a nucleus: where (z, y, x, micrometres from voxel 0), what form, how bright."""
 
     centre_um: Floats
     form: Ellipsoid

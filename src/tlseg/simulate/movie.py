@@ -80,7 +80,7 @@ def simulate_frames(settings: SimulationSettings | None = None) -> Iterator[Fram
     Yields
     ------
     Frame
-        Frame `t` depends on the settings but not on how many frames are asked for.
+        Frame `t` depends on the settings but not on the number of frames.
 
     Raises
     ------

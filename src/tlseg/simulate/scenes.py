@@ -1,4 +1,4 @@
-"""Settings by name: what one would otherwise have to put together from many fields."""
+"""Settings by name: what would otherwise have to be assembled from many fields."""
 
 from __future__ import annotations
 

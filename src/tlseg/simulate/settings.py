@@ -42,7 +42,7 @@ _ROOMY = 0.34  # two-cell nucleus over egg, as in mouse embryos
 
 
 class SimulationError(TlsegError, ValueError):
-    """The simulation is asked for something that cannot be, such as more nuclei than the embryo holds."""
+    """The simulation is asked for something impossible, such as more nuclei than the embryo holds."""
 
 
 class Draw(IntEnum):

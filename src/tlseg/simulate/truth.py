@@ -42,9 +42,9 @@ def frame_rows(frame: Frame, *, spacing_um: Spacing) -> list[Row]:
 
 
 def truth_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """Join rows of all frames; integers as int64, lengths as float64. Without nuclei it has its columns all the same.
+    """Join rows of all frames; integers as int64, lengths as float64. Without nuclei it still has its columns.
 
-    A mother that was in no frame is none, as in a segmented movie; `generation` and `lineage` tell that there was one.
+    A mother seen in no frame becomes parent 0, as in a segmented movie; `generation` and `lineage` show that there was one.
     """
     table = pd.DataFrame(list(rows))
     if not len(table):

@@ -1,4 +1,4 @@
-"""What would this crop look like from another microscope?
+"""How would this crop look under another microscope?
 
 The steps follow the light: optics blur it, depth and bleaching dim it, the stage takes planes that may lie further apart
 than the network's, the camera adds noise and rounds to grey levels. Only then are the planes interpolated to the

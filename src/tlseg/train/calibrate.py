@@ -1,4 +1,4 @@
-"""From a model and embryos it did not learn from to the same weights with settings that fit.
+"""Choose settings for a model's weights on embryos it was not trained on.
 
 Thresholds decide how large nuclei come out and which maxima count as centres; both differ from training to training and
 from microscope to microscope, so they are measured and not guessed.
@@ -28,7 +28,7 @@ def predict_examples(
     device: Literal["cpu", "cuda"] = "cpu",
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Example]:
-    """Predict stacks with truth; `report` is told how many are done.
+    """Predict stacks with truth; `report` is called with the number done.
 
     Raises
     ------
@@ -39,13 +39,13 @@ def predict_examples(
     """
     if "ndn" not in model.spec.networks:
         raise ModelError(
-            f"The model {model.spec.name!r} has no network for centres (ndn); its settings are not chosen."
+            f"The model {model.spec.name!r} has no network for centres (ndn); its settings cannot be chosen."
         )
     examples = []
     for done, pair in enumerate(pairs, start=1):
         if pair.truth == "markers":
             raise TrainingError(
-                f"{pair.labels} marks where nuclei are, not their outlines, and settings need outlines."
+                f"{pair.labels} marks where nuclei are, not their outlines, but choosing settings needs outlines."
             )
         check_grid(pair, model.spec.spacing_um)
         image, truth = read_pair(pair)
@@ -61,7 +61,7 @@ def save_calibrated(folder: Path, model: Model, choice: Choice, *, frames: Seque
     Raises
     ------
     ModelError
-        When something is there already.
+        When the folder already exists.
     """
     chosen = {"frames": list(frames), "before": asdict(choice.before), "after": asdict(choice.after)}
     return save_derived(

@@ -1,8 +1,8 @@
 """Which label settings fit a model's maps best?
 
-Networks are trained first; thresholds and distances are chosen afterwards, on embryos that taught the networks nothing,
-through the same code that labels a movie. The search changes one setting at a time and tries every value of a fixed
-table, so the same maps give the same settings everywhere.
+Networks are trained first; thresholds and distances are chosen afterwards, on embryos the networks were not trained on,
+through the same code that labels a movie. The search changes one setting at a time and tries every value of a fixed table,
+so the same maps give the same settings everywhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tlseg.label.frame import label_frame
 from tlseg.models.bundle import ModelSpec
 
 BIAS_ALLOWED = 0.03
-"""Volume bias, either way, that costs nothing; what is beyond it is taken off the score."""
+"""Volume bias, either way, that costs nothing; any excess is subtracted from the score."""
 
 LEAST_GAIN = 5e-4
 """A setting is changed only where that gains more than this: less is noise of the few embryos at hand."""
@@ -74,7 +74,7 @@ def values_to_try(examples: Sequence[Example]) -> Table:
     Raises
     ------
     TrainingError
-        When the truth holds no nucleus.
+        When the truth contains no nucleus.
     """
     volume = _median_volume_um3(examples)
     diameter = 2 * float(ball_radius(volume))
@@ -102,13 +102,13 @@ def choose(
     Parameters
     ----------
     examples
-        Frames that taught the networks nothing.
+        Frames the networks were not trained on.
     spec
         Where the search begins.
     table
-        Values to try; `values_to_try` where not given.
+        Values to try; `values_to_try` if not given.
     report
-        Is told, after each trial, how many there were and how good the best of them is.
+        Called after each trial with the number of trials and the best quality so far.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def quality_of(examples: Sequence[Example], spec: ModelSpec) -> Quality:
     counts = [_count(example, spec) for example in examples]
     mean, total = mean_scores(counts), add_counts(counts)
     if mean.iou is None or mean.seg is None or mean.mucov is None:
-        raise TrainingError("The labels to compare with hold no nucleus.")
+        raise TrainingError("The labels to compare with contain no nucleus.")
     return Quality(mean.iou, mean.seg, mean.mucov, total.result_voxels / total.truth_voxels - 1)
 
 
@@ -184,5 +184,5 @@ def _median_volume_um3(examples: Sequence[Example]) -> float:
         volumes.append(voxels * float(np.prod(example.spacing_um)))
     every = np.concatenate([np.zeros(0), *volumes])
     if not len(every):
-        raise TrainingError("The labels to choose settings on hold no nucleus.")
+        raise TrainingError("The labels to choose settings on contain no nucleus.")
     return float(np.median(every))

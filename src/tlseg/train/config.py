@@ -1,6 +1,6 @@
-"""Settings of a training in a file, TOML or YAML: the same names as on the command line, which wins.
+"""Settings of a training in a file, TOML or YAML: the same names as on the command line, which takes precedence.
 
-A key that means nothing is an error, since a misspelt setting would silently be the default.
+An unknown key is an error, because a misspelt setting would silently be the default.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises
     ------
     TrainingError
-        When it is not TOML (.toml) or YAML (.yaml, .yml), or holds no table.
+        When it is not TOML (.toml) or YAML (.yaml, .yml), or contains no table.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -31,11 +31,11 @@ def read_config(path: Path) -> dict[str, Any]:
         elif path.suffix in (".yaml", ".yml"):
             values = yaml.safe_load(text) or {}
         else:
-            raise TrainingError(f"{path} is neither .toml nor .yaml; a configuration is one of them.")
+            raise TrainingError(f"{path} is neither .toml nor .yaml; a configuration must be one of them.")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, yaml.YAMLError) as error:
         raise TrainingError(f"{path} cannot be read as a configuration: {' '.join(str(error).split())}.") from error
     if not isinstance(values, Mapping):
-        raise TrainingError(f"{path} holds a value of type {type(values).__name__}; names with values are expected.")
+        raise TrainingError(f"{path} holds a value of type {type(values).__name__}; expected names with values.")
     return {str(key).replace("-", "_"): value for key, value in values.items()}
 
 
@@ -45,4 +45,4 @@ def check_keys(values: Collection[str], known: Collection[str], *, where: str) -
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}."
-            raise TrainingError(f"{where} has a key {key!r} that is no setting: {hint}")
+            raise TrainingError(f"{where} has a key {key!r} that is not a setting: {hint}")

@@ -1,4 +1,4 @@
-"""Leave one embryo out, and then the next: a training for each group, judged by the group it never saw.
+"""Leave one group out at a time: a training for each group, judged by the group it never saw.
 
 Every fold is a training of its own in a folder of its own, so a second start does only what is missing.
 """
@@ -24,7 +24,7 @@ Watch = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """What one fold gave: `score` is the best on the `frames` of the group held out, reached at `step`."""
+    """Outcome of one fold: `score` is the best on the `frames` of the held-out group, reached at `step`."""
 
     group: str
     score: float
@@ -64,11 +64,11 @@ def run_folds(session: Session, groups: Sequence[str], *, out: Path, watch: Watc
     out
         Folder for the folds, `folds.csv` and `folds.json`, which are written after each.
     watch
-        For a group, a context that gives the function to report its steps to.
+        For a group, a context that yields the function to report its steps to.
     """
     if len(session.groups) < 2:
         raise TrainingError(
-            f"There is one group, {session.groups[0]}, and folds need two: what is held out is a whole group."
+            f"There is only one group, {session.groups[0]}, but folds need two: a whole group is held out at a time."
         )
     done: list[Fold] = []
     for group in groups:

@@ -1,6 +1,6 @@
-"""How is it going? A line per step in `log.csv`, the same in TensorBoard, and curves as a picture.
+"""Logs of a training: a line per step in `log.csv`, the same in TensorBoard, and curves as a picture.
 
-`log.csv` says what an uninterrupted training would have said: lines of steps that an interruption lost are written again.
+`log.csv` equals that of an uninterrupted training: lines of steps lost in an interruption are written again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SMOOTHED_OVER = 50
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """What `log.csv` holds: one value per step, and `score` nan where nothing was validated."""
+    """Content of `log.csv`: one value per step, and `score` nan where nothing was validated."""
 
     step: np.ndarray
     loss: np.ndarray
@@ -102,7 +102,7 @@ def draw_curves(curves: Curves, path: Path, *, score_name: str) -> None:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Mean of the last steps, of those that are numbers."""
+    """Mean of the last steps, ignoring values that are not finite."""
     good = np.isfinite(values)
     total = np.concatenate([[0.0], np.cumsum(np.where(good, values, 0.0))])
     count = np.concatenate([[0], np.cumsum(good)])
@@ -113,7 +113,7 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 
 
 def _keep(path: Path, step: int) -> None:
-    """Keep what the log says about the first `step` steps; a line cut by a kill goes too."""
+    """Keep what the log says about the first `step` steps; a line truncated by a kill is dropped too."""
     if not path.is_file():
         return
     lines = path.read_bytes().splitlines(keepends=True)[: step + 1]

@@ -27,7 +27,7 @@ from tlseg.train.trainee import Trainee, new_trainee
 Validate = Callable[[UNet], float]
 
 MOST_SKIPPED = 25
-"""Steps in a row without a usable gradient after which going on is pointless."""
+"""Consecutive steps without a usable gradient after which continuing is pointless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Progress:
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Turn what is raised where memory is used up into one line that says what takes less."""
+    """Turn out-of-memory errors into one line that says what takes less memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -52,7 +52,7 @@ def enough_memory() -> Iterator[None]:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         raise FailedTrainingError(
-            "Memory does not hold this training. Give a smaller --crop, --batch or --base."
+            "This training does not fit into memory. Use a smaller --crop, --batch or --base."
         ) from error
 
 
@@ -68,7 +68,7 @@ def train(
     start: Mapping[str, Tensor] | None = None,
     score_name: str = "score",
 ) -> Path:
-    """Train until `settings.steps`, resuming from `out/last.pt` where it is.
+    """Train until `settings.steps`, resuming from `out/last.pt` if it exists.
 
     Parameters
     ----------
@@ -96,12 +96,12 @@ def train(
     Raises
     ------
     TrainingError
-        When there are no pairs, settings make no sense, or `out` holds a training with other settings or data, or
-        has lost its best weights.
+        When there are no pairs, settings are invalid, or `out` holds a training with other settings or data, or without its
+        best weights.
     FailedTrainingError
-        When gradients stay without numbers, or memory is used up.
+        When gradients stay non-finite, or memory runs out.
     RunError
-        When another training writes to `out`, or the disk does not take a checkpoint.
+        When another training is writing to `out`, or a checkpoint cannot be written to disk.
     """
     if not pairs:
         raise TrainingError(
@@ -154,7 +154,7 @@ def _lead(
 
 
 def _judge(trainee: Trainee, validate: Validate | None, best: Path) -> float | None:
-    """Score the averaged weights, and keep them where none were better; without a score the latest are kept."""
+    """Score the averaged weights, and keep them if none were better; without a score the latest are kept."""
     if validate is None:
         trainee.save_average(best)
         return None
@@ -166,17 +166,17 @@ def _judge(trainee: Trainee, validate: Validate | None, best: Path) -> float | N
 
 
 def _check_best(trainee: Trainee, best: Path) -> None:
-    """Weights that were better than all since cannot be made again; an average of the end would pass for them."""
+    """Weights that were the best so far cannot be made again; the final average would be taken for them."""
     if (trainee.ended or trainee.score is not None) and not best.is_file():
         raise TrainingError(
-            f"{best.parent} holds a training up to step {trainee.step}, but its {best.name} is gone. Put it back, go on "
-            f"from {best.parent / 'last.pt'} (--init) into another --out, or delete {best.parent} and train again."
+            f"{best.parent} holds a training up to step {trainee.step}, but its {best.name} is missing. Put it back, "
+            f"continue from {best.parent / 'last.pt'} (--init) into another --out, or delete {best.parent} and train again."
         )
 
 
 def _check_numbers(trainee: Trainee) -> None:
     if trainee.in_a_row >= MOST_SKIPPED:
         raise FailedTrainingError(
-            f"{MOST_SKIPPED} steps in a row, up to step {trainee.step}, had gradients that are no numbers. Train with "
+            f"{MOST_SKIPPED} steps in a row, up to step {trainee.step}, had non-finite gradients. Train with "
             "--precision float32 or a lower --rate, into another --out."
         )

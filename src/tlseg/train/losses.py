@@ -1,4 +1,4 @@
-"""How wrong is an answer? Sums of named terms, each a mean over the batch."""
+"""Losses: sums of named terms, each a mean over the batch."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def loss_of(name: str, *, outputs: int = 1) -> Loss:
         raise TrainingError(f"Unknown loss {unknown[0]!r} in {name!r}; use a sum of {', '.join(sorted(TERMS))}.")
     if "ce" in names and outputs != 2:
         raise TrainingError(
-            "The loss ce is a softmax over two output channels, and this network has one. Use --output softmax, or bce."
+            "The loss ce is a softmax over two output channels, but this network has one. Use --output softmax, or bce."
         )
     terms = [TERMS[term] for term in names]
 

@@ -1,4 +1,4 @@
-"""Which of several processes is this? All of them learn; only the first writes files and speaks.
+"""Which of several processes is this? All of them learn; only the first writes files and output.
 
 Processes are started by `accelerate launch` or `torchrun`; without either there is one, and it is the first.
 """
@@ -31,17 +31,17 @@ def join(device: Literal["cpu", "cuda"]) -> None:
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and speaks."""
+    """Whether this is the process that writes files and output."""
     return bool(PartialState().is_main_process)
 
 
 def first_holds(folder: Path) -> AbstractContextManager[Lock | None]:
-    """Keep other trainings out of a folder: the first process holds the lock for all, which see None."""
+    """Keep other trainings out of a folder: the first process holds the lock for all; the others get None."""
     return lock_of(place_of(folder)) if is_first() else nullcontext()
 
 
 def wait_for_all() -> None:
-    """Return when every process has come here."""
+    """Wait until every process has reached this point."""
     PartialState().wait_for_everyone()
 
 

@@ -1,4 +1,4 @@
-"""From a network's name and a few choices to the settings of its training; what is not chosen is as published, or better.
+"""From a network's name and a few choices to the settings of its training; the rest is as published, or better.
 
 The same names are options of `tlseg train` and keys of its configuration files.
 """
@@ -74,7 +74,7 @@ def recipe(
     Raises
     ------
     TrainingError
-        When a choice makes no sense.
+        When a choice is invalid.
     """
     regions: bool = role_of(network) == "nsn"
     target = target or ("mask" if regions else "centre")
@@ -101,7 +101,7 @@ def role_of(network: Network) -> Role:
 
 
 def spec_in_training(network: Network, settings: TrainSettings) -> ModelSpec:
-    """Describe the model that this network would be in, for validation as in a run."""
+    """Describe the model this network would belong to, for validation as in a run."""
     spec = ModelSpec(
         name="in-training",
         networks={role_of(network): NetworkSpec(settings.architecture, "", _WINDOW, _OVERLAP)},
@@ -113,7 +113,7 @@ def spec_in_training(network: Network, settings: TrainSettings) -> ModelSpec:
 
 
 def _augmentation(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers and pairs of numbers, whatever a file wrote them as."""
+    """Numbers and pairs of numbers, however a file wrote them."""
     defaults = SampleSettings()
     values: dict[str, Any] = {}
     for name, value in given.items():
@@ -124,7 +124,7 @@ def _augmentation(given: Mapping[str, Any]) -> dict[str, Any]:
             values[name] = _pair(value) if pair else float(value)
         except (TypeError, ValueError) as error:
             wanted = "two numbers" if pair else "a number"
-            raise TrainingError(f"The augmentation {name} is {value!r}; {wanted} expected.") from error
+            raise TrainingError(f"The augmentation {name} is {value!r}; expected {wanted}.") from error
     return values
 
 

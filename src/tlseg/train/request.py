@@ -1,4 +1,4 @@
-"""What is asked of a training, wherever it was said: on a command line, in a search, or in Python."""
+"""The request for a training, whether from a command line, a search, or Python."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class TrainRequest:
     network
         What is trained.
     choices
-        Arguments of `recipe`, which makes the settings of them.
+        Arguments of `recipe`, which turns them into settings.
     spacing_um, labels, channel
         Of the data, see `find_pairs`.
     hold_out
-        Groups to judge by; the last where not given, none where empty.
+        Groups to validate on; the last if not given, none if empty.
     fold, folds
         Hold out the K-th group instead, counted from 1; or one of several groups after the other, see `chosen_groups`.
     init
@@ -41,7 +41,7 @@ class TrainRequest:
     device
         "cpu" or "cuda".
     threads
-        CPU threads; those of PyTorch where not given.
+        CPU threads; by default those of PyTorch.
     """
 
     network: Network
@@ -58,18 +58,18 @@ class TrainRequest:
 
     def __post_init__(self) -> None:
         if sum(asked is not None for asked in (self.hold_out, self.fold, self.folds)) > 1:
-            raise TrainingError("Give one of --hold-out, --fold and --folds: each says what is held out.")
+            raise TrainingError("Give only one of --hold-out, --fold and --folds: each says what is held out.")
 
     def settings(self) -> TrainSettings:
-        """Settings of the training; a `TrainingError` where choices make no sense."""
+        """Settings of the training; raises a `TrainingError` if choices are invalid."""
         return recipe(self.network, **self.choices)
 
     def pairs(self, data: Path) -> list[PairPath]:
-        """Images and labels to learn from and to judge by."""
+        """Images and labels to train and to validate on."""
         return find_pairs(data, spacing_um=self.spacing_um, labels=self.labels, channel=self.channel)
 
     def held(self, paths: Sequence[PairPath]) -> list[str]:
-        """Groups of these pairs that are judged by.
+        """Groups of these pairs to validate on.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class TrainRequest:
             return list(self.hold_out)
         if len(groups) == 1:
             raise TrainingError(
-                f"DATA holds one group, {groups[0]}, and nothing would be left to learn from if it were held out. Add "
+                f"DATA holds only one group, {groups[0]}, and nothing would be left to learn from if it were held out. Add "
                 "another movie, or train without validation: --hold-out none."
             )
         return groups[-1:]

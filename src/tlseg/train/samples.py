@@ -1,4 +1,4 @@
-"""Crops that mostly hold nuclei, from microscopes that were never there.
+"""Crops that mostly hold nuclei, varied as if from other microscopes.
 
 A crop is a pure function of the training pairs, the seed and its number, so an interrupted training resumes with exactly
 the crops it would have seen.
@@ -31,7 +31,7 @@ from tlseg.train.targets import centroids, target_of
 Origin = Literal["real", "simulated"]
 
 MOST_RESAMPLED = 50
-"""Times that voxels of a stack and of the grid may differ along an axis; a slip of units makes a thousand."""
+"""Largest factor by which voxels of a stack and of the grid may differ along an axis; a wrong unit makes a thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def load_pair(
     """
     if path.truth == "markers" and target == "mask":
         raise TrainingError(
-            f"{path.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but no regions. "
+            f"{path.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but not regions. "
             "Give outlines (a SEG folder)."
         )
     image, labels = read_pair(path)
@@ -100,13 +100,13 @@ def load_pair(
 
 
 def check_grid(path: PairPath, grid_um: Spacing) -> None:
-    """Raise a `TrainingError` where voxels of a stack are so unlike those of the grid that one of the two is mistaken."""
+    """Raise a `TrainingError` if voxels of a stack are so unlike those of the grid that one of the two must be wrong."""
     ratios = [max(s / g, g / s) for s, g in zip(path.spacing_um, grid_um, strict=True)]
     if max(ratios) > MOST_RESAMPLED:
         raise TrainingError(
-            f"{path.name} has voxels of {path.spacing_um} um (z, y, x) and the grid {tuple(grid_um)} um: "
-            f"{max(ratios):.3g} times apart, where {MOST_RESAMPLED} are the most. Check --spacing, the unit in the files, "
-            "and --grid."
+            f"{path.name} has voxels of {path.spacing_um} um (z, y, x) and the grid has {tuple(grid_um)} um: they differ by "
+            f"a factor of {max(ratios):.3g}, and at most {MOST_RESAMPLED} is possible. Check --spacing, the unit in the "
+            "files, and --grid."
         )
 
 

@@ -1,6 +1,6 @@
-"""One kind of training on one set of data, whatever is held out: what folds, searches and `tlseg train` have in common.
+"""One kind of training on one data set, whatever is held out: what folds, searches and `tlseg train` share.
 
-Pairs are read once and shared by all trainings; what is held out is read when it is judged by.
+Pairs are read once and shared by all trainings; held-out pairs are read when they are used for validation.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tlseg.train.validate import SCORE_NAMES, load_frame, validator
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:
-    """Everything a training needs but the groups to hold out.
+    """Everything a training needs except the groups to hold out.
 
     Attributes
     ----------
     network, settings
         What is trained, and how.
     paths
-        All real pairs; those held out are judged by.
+        All real pairs; those held out are for validation.
     pairs
         What was read of them, and simulated ones.
     device
@@ -111,7 +111,7 @@ def open_session(
     Raises
     ------
     TrainingError
-        When data cannot be read or used, or a group to hold out is not there.
+        When data cannot be read or used, or a group to hold out does not exist.
     """
     check_groups(paths, always_held)
     for path in paths:
@@ -119,8 +119,8 @@ def open_session(
     if settings.target == "mask" and any(p.truth == "markers" for p in paths):
         marked = next(p for p in paths if p.truth == "markers")
         raise TrainingError(
-            f"{marked.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but no regions. "
-            "Give outlines (a SEG folder)."
+            f"{marked.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but not "
+            "regions. Give outlines (a SEG folder)."
         )
 
     def load(path: PairPath, origin: Origin) -> Pair:
@@ -140,7 +140,7 @@ def groups_of(paths: Iterable[PairPath]) -> list[str]:
 
 
 def check_groups(paths: Iterable[PairPath], held: Iterable[str]) -> None:
-    """Raise a `TrainingError` for a group to hold out that is not there."""
+    """Raise a `TrainingError` for a group to hold out that does not exist."""
     groups = groups_of(paths)
     unknown = [g for g in held if g not in groups]
     if unknown:

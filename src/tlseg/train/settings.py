@@ -177,7 +177,7 @@ class TrainSettings:
         crop, multiple = self.samples.crop, self.architecture.multiple
         if any(n % multiple for n in crop):
             raise TrainingError(
-                f"A crop of {crop} voxels does not halve {self.architecture.levels - 1} times; every side must be a "
+                f"A crop of {crop} voxels cannot be halved {self.architecture.levels - 1} times; every side must be a "
                 f"multiple of {multiple}. Use another --crop."
             )
         if math.prod(n // multiple for n in crop) * self.batch < 2:

@@ -1,6 +1,6 @@
 """What is searched over: names of training settings, each with choices or a range.
 
-A space is written in a file (`[search]` of `tlseg tune --config`), so it is checked here as what people write.
+A space is written in a file (`[search]` of `tlseg tune --config`), so it is checked here as user input.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Choices:
     values: tuple[Any, ...]
 
     def suggest(self, trial: optuna.Trial) -> Any:
-        """Let the sampler choose; what it is told are the values as JSON, since a value may be a list."""
+        """Let the sampler choose; it receives the values as JSON, because a value may be a list."""
         return json.loads(trial.suggest_categorical(self.name, [json.dumps(v) for v in self.values]))
 
 
@@ -56,7 +56,7 @@ def read_space(search: Any) -> tuple[Dimension, ...]:
     Raises
     ------
     TrainingError
-        When it is no such table.
+        When it is not a valid search table.
     """
     if not isinstance(search, Mapping) or not search:
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""Where does a training start? With weights somebody else's embryos taught, if they are of the same architecture."""
+"""Where does a training start? With weights from another training, if the architecture is the same."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def starting_weights(name: str | Path, *, role: Role, architecture: UNetConfig) 
     Raises
     ------
     TrainingError
-        When they are of another architecture.
+        When their architecture differs.
     ModelError
-        When there is no such model, or no weights in the file.
+        When the model does not exist, or the file contains no weights.
     """
     if Path(name).is_file():
         checkpoint = read_checkpoint(name)
@@ -35,11 +35,11 @@ def starting_weights(name: str | Path, *, role: Role, architecture: UNetConfig) 
             raise TrainingError(f"The model {name} has no network {role} to start from.")
         weights, found = model.network(role).state_dict(), model.spec.networks[role].architecture
     if found != architecture:
-        raise TrainingError(f"{name} is of another architecture: {_differences(found, architecture)}.")
+        raise TrainingError(f"{name} has another architecture: {_differences(found, architecture)}.")
     expected = UNet(architecture).state_dict()
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in expected.items()}:
         raise TrainingError(
-            f"{name} is of another architecture than {architecture}. Choose the one it was trained with (--base and others)."
+            f"{name} has another architecture than {architecture}. Choose the one it was trained with (--base and others)."
         )
     return weights
 

@@ -1,4 +1,4 @@
-"""What should a network answer? All targets come from instance labels alone, so nobody draws centres.
+"""What should a network output? All targets come from instance labels alone, so nobody draws centres.
 
 NSN learns the mask. NDN learns a heat map that is 1 deep inside each nucleus and falls to 0 at its surface: the distance
 to the nearest voxel outside the instance, divided by its maximum in that instance (as object probability in

@@ -1,6 +1,6 @@
-"""A network while it learns: weights, their moving average, the optimizer, and how far it has come.
+"""A network in training: weights, their moving average, the optimizer, and the step it has reached.
 
-Saved and loaded whole, it goes on bit for bit as if nothing had happened. Devices, several processes and the exchange of
+Saved and loaded whole, it continues bit for bit as if nothing had happened. Devices, several processes and the exchange of
 gradients are accelerate's business.
 """
 
@@ -58,7 +58,7 @@ class Trainee:
         return self.step >= self.settings.steps
 
     def learn(self, pairs: Sequence[Pair]) -> float:
-        """Do one step and return its loss; a step whose gradient has no numbers changes nothing but the count."""
+        """Do one step and return its loss; a step whose gradient is not finite changes nothing but the count."""
         self.rate = learning_rate(self.step, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
@@ -97,7 +97,7 @@ class Trainee:
         return cast(UNet, self.averaged.module)
 
     def facts(self) -> dict[str, Any]:
-        """What whoever opens a checkpoint needs to know."""
+        """What a reader of a checkpoint needs to know."""
         return {
             "format": FORMAT,
             "architecture": self.settings.architecture.to_dict(),
@@ -109,7 +109,7 @@ class Trainee:
         }
 
     def save(self, path: Path) -> None:
-        """Write everything that going on needs."""
+        """Write everything needed to continue."""
         learned = {
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -124,7 +124,7 @@ class Trainee:
         write_checkpoint(path, {**self.facts(), "network": self.average.state_dict()})
 
     def resume(self, path: Path) -> None:
-        """Go on from what `save` wrote.
+        """Continue from what `save` wrote.
 
         Raises
         ------
@@ -138,7 +138,7 @@ class Trainee:
             raise
         except OSError as error:
             raise TrainingError(
-                f"{path} cannot be read ({one_line(error)}). See to the disk, and start again."
+                f"{path} cannot be read ({one_line(error)}). Check the disk, and start again."
             ) from error
         except Exception as error:  # other bytes make the reader fail in any way it has
             raise TrainingError(_damaged(path)) from error
@@ -198,7 +198,7 @@ def _accelerator(device: Literal["cpu", "cuda"]) -> Accelerator:
     kind = accelerator.distributed_type
     if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise RunError(
-            f"accelerate was told to train by {kind.value}; expected is data parallelism. Run `accelerate config` again, or "
+            f"accelerate was told to train by {kind.value}; expected data parallelism. Run `accelerate config` again, or "
             "launch with torchrun."
         )
     return accelerator
@@ -211,13 +211,14 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
             torch.save(dict(state), beside)
     except (OSError, RuntimeError) as error:  # torch has no class of its own for a disk that is full
         raise RunError(
-            f"{path} cannot be written ({one_line(error)}). Free space; the same command goes on from the last checkpoint."
+            f"{path} cannot be written ({one_line(error)}). Free space, then run the same command again to continue "
+            "from the last checkpoint."
         ) from error
 
 
 def _damaged(path: Path) -> str:
     return (
-        f"{path} is damaged, so the training cannot go on. Delete it to begin again, or start from best.pt (--init) into "
+        f"{path} is damaged, so the training cannot continue. Delete it to start over, or start from best.pt (--init) into "
         "another --out."
     )
 
@@ -233,7 +234,7 @@ def _optimizer(network: UNet, settings: TrainSettings) -> torch.optim.Optimizer:
 
 
 def _put_back(network: UNet, buffers: Sequence[Tensor]) -> None:
-    """Restore running statistics: a pass that gave no numbers may have spoilt them."""
+    """Restore running statistics: a pass with non-finite output may have corrupted them."""
     with torch.no_grad():
         for now, before in zip(network.buffers(), buffers, strict=True):
             now.copy_(before)

@@ -1,4 +1,4 @@
-"""The trainings of one search: alike but for the values that are searched over."""
+"""The trainings of one search: alike except for the values that are searched over."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tlseg.train.space import Between, Dimension
 from tlseg.train.tune import Report
 
 Ask = Callable[[Mapping[str, Any], Path], TrainRequest]
-"""Request of a training with these values, into this folder, which is there and may keep what was asked."""
+"""Request of a training with these values, into this folder, which exists and may keep the request."""
 
 Watch = Callable[[str, int], AbstractContextManager[Report]]
-"""For the name and the steps of a training, a context that gives the function to report its steps to."""
+"""For the name and the steps of a training, a context that yields the function to report its steps to."""
 
 
 class OpenSession(Protocol):
@@ -50,7 +50,7 @@ class Trainings:
     Parameters
     ----------
     ask
-        What is asked of a training with certain values.
+        The request of a training with certain values.
     data, out
         What is learned from, and the folder of the search.
     watch, open_session
@@ -76,7 +76,7 @@ class Trainings:
                 for value in values[1:]:
                     self.ask({**first, name: value}, Path(folder))
         if request.fold is not None or request.folds is not None or request.hold_out == ():
-            raise TrainingError("Trainings of a search are judged by the groups in hold_out; leave fold and folds out.")
+            raise TrainingError("Trainings of a search are judged by the groups in hold_out; leave out fold and folds.")
         self.paths = request.pairs(self.data)
         check_groups(self.paths, self._held(request))
 
@@ -104,7 +104,7 @@ class Trainings:
         return float(read_checkpoint(best).facts["score"])
 
     def _held(self, request: TrainRequest) -> list[str]:
-        """Groups that trainings are judged by; a search over one group says so when it reads it."""
+        """Groups that trainings are validated on; a search over one group says so when it reads it."""
         return groups_of(self.paths)[-1:] if request.hold_out is None else list(request.hold_out)
 
     def _session(self, request: TrainRequest, settings: TrainSettings, held: Sequence[str]) -> Session:

@@ -1,6 +1,6 @@
 """Which training settings give the best score?
 
-A search of trainings that can be stopped at any step and goes on there: trials and their scores are in a database, and
+A search over trainings that can be stopped at any step and continues there: trials and their scores are in a database, and
 every training resumes from its own checkpoint. Trainings that fall behind the median at the same step are given up.
 """
 
@@ -67,23 +67,23 @@ def tune(
     space
         What is searched over.
     train
-        Trains once; a `FailedTrainingError` is a trial that failed, any other error ends the search, which another call
-        takes up.
+        Trains once; a `FailedTrainingError` is a failed trial, any other error ends the search, which another call
+        continues.
     out
         Folder of the search: `study.db`, and a folder for each trial.
     fixed
-        All else that decides the trainings, as plain values; another start must agree.
+        Everything else that decides the trainings, as plain values; another start must agree.
     seed
         Of the sampler.
     report
-        Is told all that was tried, after each trial.
+        Called with all trials so far, after each trial.
 
     Raises
     ------
     TrainingError
-        When `out` holds another search, or not one training succeeded.
+        When `out` holds another search, or no training succeeded.
     RunError
-        When another search writes to `out`.
+        When another search is writing to `out`.
     """
     with lock_of(place_of(out)) as lock, _opened(space, out=out, fixed=fixed, seed=seed) as study:
         _take_up(study)
@@ -93,7 +93,7 @@ def tune(
             lock.beat()
     if best_of(tried) is None:
         reasons = next((t.error for t in tried if t.error), "no validation")
-        raise TrainingError(f"None of {len(tried)} trainings came to a score. The first said: {reasons}")
+        raise TrainingError(f"None of {len(tried)} trainings reached a score. The first reported: {reasons}")
     return tried
 
 
@@ -130,7 +130,7 @@ def _try(study: optuna.Study, space: Sequence[Dimension], train: Train, *, out: 
 
 @contextmanager
 def _opened(space: Sequence[Dimension], *, out: Path, fixed: Mapping[str, Any], seed: int) -> Iterator[optuna.Study]:
-    """Give the study in `out`, whose database is closed again."""
+    """Yield the study in `out`, whose database is closed again."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.RDBStorage(f"sqlite:///{(out / 'study.db').absolute()}")
     try:
@@ -160,7 +160,7 @@ def _study_of(
 
 
 def _take_up(study: optuna.Study) -> None:
-    """Queue trials again that were interrupted; they go on in the folders they began in."""
+    """Queue interrupted trials again; they continue in the folders they began in."""
     for trial in study.get_trials(states=[TrialState.RUNNING]):
         study.tell(trial.number, state=TrialState.FAIL)
         if trial.params:
@@ -168,7 +168,7 @@ def _take_up(study: optuna.Study) -> None:
 
 
 def _ended(study: optuna.Study, space: Sequence[Dimension]) -> list[Tried]:
-    """Trials that came to an end of their own; interrupted ones are not among them."""
+    """Trials that ended by themselves; interrupted ones are not among them."""
     return [
         _tried(t, space)
         for t in study.get_trials(deepcopy=False)

@@ -30,7 +30,7 @@ Device = Literal["cpu", "cuda"]
 
 SCORE_NAMES: dict[Role, str] = {"nsn": "IoU", "ndn": "detection F1"}
 MATCH_DISTANCE_UM = 4.0
-"""A detection further from every centroid than this is none: a third of a two-cell mouse nucleus' radius."""
+"""A detection further than this from every centroid does not count: a third of a two-cell mouse nucleus' radius."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +102,7 @@ def validator(role: Role, frames: Sequence[Frame], *, spec: ModelSpec, device: D
     Raises
     ------
     TrainingError
-        When there are no frames, or no nuclei in them: nothing would tell good weights from bad ones.
+        When there are no frames, or no nuclei in them: good weights could not be told from bad ones.
     """
     if not frames:
         raise TrainingError(

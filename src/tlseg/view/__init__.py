@@ -1,1 +1,1 @@
-"""Windows onto a result: the viewers that can show its pixels."""
+"""Viewers that can show the pixels of a result."""

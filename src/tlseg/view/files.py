@@ -1,4 +1,4 @@
-"""Let a browser on this machine read what this process can: a result in an object store, or frames of a run.
+"""Let a browser on this machine read what this process can read: a result in an object store, or frames of a run.
 
 Listens on the loopback interface only, behind an address that nobody can guess, and reads nothing else.
 """
@@ -16,7 +16,7 @@ from tlseg.store.fs.place import Place
 
 
 class Files(Protocol):
-    """What is served, by key; a key that is not there is a `FileNotFoundError`."""
+    """The files served, by key; a missing key raises `FileNotFoundError`."""
 
     def size(self, key: str) -> int:
         """Bytes of a file."""
@@ -63,7 +63,7 @@ class Bucket:
 
 
 class RangeError(ValueError):
-    """A file has no such bytes."""
+    """The requested bytes are not in the file."""
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
@@ -78,7 +78,7 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
         return None
     first, dash, last = header.removeprefix("bytes=").strip().partition("-")
     if not dash or not (first or last) or not all(part.isdecimal() for part in (first, last) if part):
-        raise RangeError(f"{header!r} is no range of bytes.")
+        raise RangeError(f"{header!r} is not a range of bytes.")
     start = int(first) if first else max(0, size - int(last))
     stop = min(size, int(last) + 1) if first and last else size
     if stop <= start:

@@ -1,4 +1,4 @@
-"""Serve a result to neuroglancer in a browser on this machine, and to nothing else.
+"""Serve a result to neuroglancer in a browser on this machine only.
 
 The browser reads chunks of the pyramid straight from the files, behind an address nobody can guess; both servers listen
 on the loopback interface only.
@@ -91,7 +91,7 @@ def serve(scene: Scene, *, port: int = 0) -> Served:
     ----------
     scene : Scene
     port : int, default: 0
-        Port of the viewer on this machine; any free one for 0.
+        Port of the viewer on this machine; 0 for any free one.
 
     Raises
     ------
@@ -232,7 +232,7 @@ def _track_layer(scene: Scene) -> Any:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of the server's log is worth reading: chunks of zeros are not stored, and are asked for anyway."""
+    """Whether a line of the server's log is worth reading: chunks of zeros are not stored, and are requested anyway."""
     return not record.getMessage().startswith("404 ")
 
 
@@ -251,5 +251,5 @@ def _check_free(port: int) -> None:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             raise RunError(
-                f"Port {port} cannot be used ({error.strerror}). Give another --port, or none for any that is free."
+                f"Port {port} cannot be used ({error.strerror}). Give another --port, or omit it to use a free one."
             ) from error

@@ -1,4 +1,4 @@
-"""What a viewer shows, whichever it is: image, labels in their colours, and tracks as lines through space.
+"""What any viewer shows: image, labels in their colours, and tracks as lines through space.
 
 Nothing here knows a viewer; pixels stay where they are until one asks for them.
 """
@@ -53,7 +53,7 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A result ready to be shown, or what there is of it while its run goes on.
+    """A result ready to be shown, or what there is of it while its run is going on.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Scene:
 
     @property
     def title(self) -> str:
-        """Name of the labels, as a person must read it."""
+        """Name of the labels, as shown to people."""
         return self.result.name if isinstance(self.result, Result) else f"{self.result.name} (provisional)"
 
     @property
@@ -135,7 +135,7 @@ def open_scene(path: str | Path, *, name: str | None = None) -> Scene:
 
 
 def open_unfinished(run: Unfinished) -> Scene:
-    """Show the frames of a run that are labelled, while it goes on; there are no tracks yet, and no colours that mean any.
+    """Show the labelled frames of a run in progress; there are no tracks yet, and no colours that stand for them.
 
     Raises
     ------

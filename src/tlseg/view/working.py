@@ -1,6 +1,6 @@
-"""Frames of a run that goes on, as files a browser asks for: an OME-Zarr label image that is made while it is read.
+"""Frames of a run in progress, as files a browser asks for: an OME-Zarr label image that is made while it is read.
 
-A chunk of a frame that cannot be seen yet is not there, so a browser shows nothing in its place.
+A chunk of a frame that cannot be shown yet does not exist, so a browser shows nothing in its place.
 """
 
 from __future__ import annotations

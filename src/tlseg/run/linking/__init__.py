@@ -1,1 +1,1 @@
-"""Tracks for labels and points that are there already, written as a result of their own."""
+"""Tracks for existing labels and points, written as a result of their own."""

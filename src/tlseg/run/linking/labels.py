@@ -1,4 +1,4 @@
-"""Track the nuclei of a label movie from any source, and write it as a result of one's own.
+"""Track the nuclei of a label movie from any source, and write the tracked labels as a result.
 
 The labels given are only read. A second start does again what the first was stopped in.
 """
@@ -55,40 +55,39 @@ def link_labels(
     ----------
     labels
         OME-Zarr image with labels, OME-Zarr label image, zarr array, TIFF, folder of TIFFs with one frame each, or Cell
-        Tracking Challenge folder. Labels are numbers within their frame: whether they say anything through time does
-        not matter.
+        Tracking Challenge folder. Labels are numbers within their frame: they need not correspond between frames.
     out
-        Result group, a path or a URL. Where not given, tracked labels are added beside the given ones, which must lie in
-        a local, writable OME-Zarr 0.5 image.
+        Result group, a path or a URL. By default, tracked labels are added beside the given ones, which must be in a local,
+        writable OME-Zarr 0.5 image.
     name
         Name of the tracked labels: by default that of the given ones, or "nuclei"; beside them it ends in "-tracked".
     labels_name
         Label image inside the OME-Zarr; by default the one called `name`, or "nuclei", or the only one.
     spacing_um, interval_s
-        Micrometres per voxel (z, y, x; or y, x) and seconds between frames, instead of what the files say.
+        Micrometres per voxel (z, y, x; or y, x) and seconds between frames, instead of those in the files.
     channel
         Channel of the image to measure and copy.
     image
-        With `out`, copy the image too where there is one.
+        With `out`, copy the image too if there is one.
     settings
         How to link.
     repair
-        Join nuclei cut in two and tell apart those merged in one, in single frames where the frames around show it.
+        Join nuclei cut in two and separate those merged into one, in single frames where neighbouring frames show it.
     overwrite
         Replace labels, tables and tracks of this name.
     block
-        Voxels (z, y, x) measured at once. Decides memory and speed, never a label.
+        Voxels (z, y, x) measured at once. Affects memory and speed, never labels.
     listener
-        Is told what is done.
+        Called with each progress event.
 
     Raises
     ------
     LabelError, MovieError
-        For input that is no label movie, or an output that may not be written, before anything is written.
+        If the input is not a label movie, or the output may not be written; raised before anything is written.
     PlanError
-        For a block that is none, likewise.
+        If `block` is not a valid block size; likewise before anything is written.
     RunError
-        When the disk does not take the result.
+        When the result cannot be written to disk.
     """
     began = time.monotonic()
     if block is not None:

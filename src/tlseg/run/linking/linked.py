@@ -23,11 +23,11 @@ class Linked:
     nuclei, tracks, divisions, gaps : int
         Nuclei over all frames, and how they were joined.
     motherless, motherless_at_edge : int
-        Tracks that come from nowhere, see `history.motherless`, and those of them that begin at the frame's edge.
+        Tracks that begin without a mother, see `history.motherless`, and those of them that begin at the frame's edge.
     seconds : float
         How long it took.
     notes : tuple of str
-        What to know about it, one sentence each.
+        Notes on the result, one sentence each.
     """
 
     path: str

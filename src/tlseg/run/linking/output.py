@@ -59,12 +59,12 @@ class LinkOutput:
 
     @property
     def record(self) -> Place:
-        """The run record; it is there when everything is."""
+        """The run record; it exists once everything else does."""
         return self.folder / "run.json"
 
     @property
     def unfinished(self) -> Place:
-        """Mark of a run that has begun to write and has not come to its end."""
+        """Mark of a run that has begun to write and has not finished."""
         return self.folder / LINKING
 
 
@@ -81,12 +81,12 @@ def destination(
     own = source.own_name or "nuclei"
     if out is None and source.home is None:
         raise LabelError(
-            f"{source.movie.source} does not lie in a local, writable OME-Zarr 0.5 image, so tracked labels cannot be "
+            f"{source.movie.source} is not in a local, writable OME-Zarr 0.5 image, so tracked labels cannot be "
             "added there. Write elsewhere with --out RESULT.ome.zarr."
         )
     root = place_of(out if out is not None else str(source.home))
     if not can_list(root.url):
-        raise LabelError(f"{root} can only be read. Expected a local path or an object store, such as s3://.")
+        raise LabelError(f"{root} is read-only. Expected a local path or an object store, such as s3://.")
     if source.home is not None and real(root) == real(source.home):
         if overridden:
             raise LabelError(f"{root} has its own spacing and interval. To change them, write elsewhere with --out.")
@@ -95,12 +95,12 @@ def destination(
 
 
 def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> None:
-    """Raise `LabelError` when the run would write into its input, or replace what it may not."""
+    """Raise `LabelError` if the run would write into its input, or replace what it may not."""
     root, name = target.root, target.name
     check_name(name)
     place, given, out = root / "labels" / name, real(source.movie.source), real(root)
     if real(place) == given:
-        raise LabelError(f"{place} are the labels to be linked, and they are only read. Choose another --name.")
+        raise LabelError(f"{place} are the labels to be linked, which are only read. Choose another --name.")
     whole = given.rsplit("/", 2)[0] if source.own_name else given
     if given == out or out.startswith(f"{whole}/"):
         raise LabelError(f"--out {root} lies inside {whole}, which is only read. Write beside it.")
@@ -120,7 +120,7 @@ def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> 
 
 
 def open_copy(source: LabelInput, target: LinkOutput) -> ImageCopy | None:
-    """Start the copy of the image; None where none is wanted, or it is there already."""
+    """Start the copy of the image; None if none is wanted, or it exists already."""
     copied = CopiedImage(target.root, source.base, source.frames)
     return None if not target.image or copied.is_whole() else copied.open()
 
@@ -146,7 +146,7 @@ def write_tables(
 ) -> dict[str, int]:
     """Write table and graph under final labels; `t` counts from the result's first frame.
 
-    Returns how many tracks come from nowhere, and how many of them at the frame's edge.
+    Returns how many tracks begin without a mother, and how many of them at the frame's edge.
     """
     rows = write_rows(target.root, target.name, _final_rows(source, frames, lineage, patches, first=first))
     final = relabelled(lineage)
@@ -180,4 +180,4 @@ def _final_rows(
 
 
 def _changed(_: int) -> RunError:
-    return RunError("The labels were changed while they were read. Start again when nobody writes to them.")
+    return RunError("The labels changed while they were being read. Start again when nothing writes to them.")

@@ -1,4 +1,4 @@
-"""Which columns of a table of points say where, when and how large?
+"""Which columns of a table of points give position, time and size?
 
 Tables that tlseg wrote are taken in micrometres, whatever else they hold; one that has only voxels is refused.
 """
@@ -27,13 +27,13 @@ def as_points(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     Raises
     ------
     LabelError
-        If it is a napari tracks layer that tlseg exported: that has voxels.
+        If it is a napari tracks layer exported by tlseg, which is in voxels.
     """
     names = set(table.columns)
     if any(names == set(napari_columns(is_2d=flat)) for flat in (False, True)):
         raise LabelError(
-            f"{where} is a tracks layer for napari, whose places are voxels, and linking needs micrometres. Give the "
-            "table of the same result: tlseg export RESULT --format csv."
+            f"{where} is a tracks layer for napari, with positions in voxels, but linking needs micrometres. Give the table "
+            "of the same result: tlseg export RESULT --format csv."
         )
     if {"y_um", "x_um"} <= names:
         table = table.drop(columns=[axis for axis in "zyx" if axis in names]).rename(columns=_PLACE)

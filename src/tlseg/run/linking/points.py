@@ -1,6 +1,6 @@
-"""Track points anyone measured: the same linking without pixels.
+"""Track points from any source: the same linking without pixels.
 
-What a table does not say must not decide anything: without volumes all nuclei are alike, without intensities none count.
+Missing columns must not decide anything: without volumes all nuclei are alike, without intensities none count.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ def link_points(
     ----------
     points
         CSV, parquet or DataFrame with columns `t` (frame, a whole number) and `z, y, x` in micrometres (`z` may be
-        absent). If there are: `label`, a number within the frame; `volume` in cubic micrometres; `intensity`, a mean.
-        Or a nucleus table of tlseg, as stored or as CSV, of which the micrometres are taken.
+        absent). Optional: `label`, a number within the frame; `volume` in cubic micrometres; `intensity`, a mean.
+        Or a nucleus table of tlseg, as stored or as CSV, whose columns in micrometres are used.
         Other columns stay.
     out
-        Folder that gets `tracks.geff` and the table with `track, lineage, parent, generation` added; a DataFrame as CSV.
+        Folder for `tracks.geff` and the table with `track, lineage, parent, generation` added; a DataFrame becomes a CSV.
     settings
         How to link.
     interval_s
@@ -66,7 +66,7 @@ def link_points(
     Raises
     ------
     LabelError
-        If the table lacks a column or holds what is no number, or `out` may not be written.
+        If the table lacks a column or contains non-numeric values, or `out` may not be written.
     """
     began = time.monotonic()
     progress(0, _STEPS)
@@ -105,8 +105,8 @@ def link_points(
 def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     """Return the points as `link_objects` takes them, one row each in the same order.
 
-    Without volumes every nucleus is a ball of half the median distance to the nearest neighbour in its frame (of 5 um
-    where all are alone): nuclei that touch.
+    Without volumes every nucleus is a ball of half the median distance to the nearest neighbour in its frame (of 5 um if all
+    are alone): nuclei that touch.
     """
     missing = [name for name in ("t", "y", "x") if name not in table.columns]
     if missing:
@@ -118,17 +118,17 @@ def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     try:
         numbers = table[known].astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise LabelError(f"{where} holds values that are no numbers in {', '.join(known)} ({error}).") from error
+        raise LabelError(f"{where} contains non-numeric values in {', '.join(known)} ({error}).") from error
     bad = ~np.isfinite(numbers.to_numpy()).all(axis=1)
     if bad.any():
         raise LabelError(
-            f"{where}: row {int(np.flatnonzero(bad)[0]) + 1} has no value in one of {', '.join(known)}. Leave such rows "
-            "or columns out."
+            f"{where}: row {int(np.flatnonzero(bad)[0]) + 1} has no value in one of {', '.join(known)}. Remove such rows or "
+            "columns."
         )
     for name in ("t", "label"):
         if name in numbers and not _are_whole(numbers[name]):
             raise LabelError(
-                f"{where}: {name} must be whole numbers from 0 to 2**53; t counts frames, it is no time in seconds."
+                f"{where}: {name} must be whole numbers from 0 to 2**53; t is a frame number, not a time in seconds."
             )
     objects = pd.DataFrame({"t": numbers["t"].astype(np.int64)})
     objects["label"] = numbers["label"].astype(np.int64) if "label" in numbers else objects.groupby("t").cumcount() + 1
@@ -140,7 +140,7 @@ def objects_of(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
 
 
 def _are_whole(values: pd.Series[float]) -> bool:
-    """Whether these are whole numbers that count, each one told from the next."""
+    """Whether these are whole numbers from 0 that floats still tell apart."""
     return bool(((values == values.round()) & (values >= 0) & (values < 2**53)).all())
 
 

@@ -1,6 +1,6 @@
-"""Mend the labels somebody gave where their tracks contradict them; the given labels themselves are only read.
+"""Repair given labels where their tracks contradict them; the given labels themselves are only read.
 
-Nuclei cut in two are joined and nuclei merged in one are told apart. What is missing stays missing.
+Nuclei cut in two are joined and nuclei merged into one are separated. What is missing stays missing.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Patches = Mapping[int, list[Patch]]
 
 
 def check_repairable(source: LabelInput) -> None:
-    """Raise `LabelError` for frames of one plane: volumes there are areas, and a nucleus below another is not seen."""
+    """Raise `LabelError` for frames of one plane: volumes are areas there, and a nucleus below another is not seen."""
     if source.base.frame_shape[0] == 1:
-        raise LabelError("Only 3D labels can be repaired; these are flat. Leave --repair away.")
+        raise LabelError("Only 3D labels can be repaired; these are 2D. Omit --repair.")
 
 
 def repair_given(
     source: LabelInput, frames: list[FrameSums], *, settings: LinkSettings
 ) -> tuple[list[FrameSums], dict[int, list[Patch]]]:
-    """Sums of all frames after repair, and the patches that make the labels so."""
+    """Sums of all frames after repair, and the patches that repair the labels."""
     sums = {part.frame: part for part in frames}
     patches: dict[int, list[Patch]] = {}
     for repair in find_repairs(*tables_to_link(source, frames), settings=settings):

@@ -1,6 +1,6 @@
-"""Label movies from any source, as what a run reads: frames counted like their image's, with spacing and grey values.
+"""Label movies from any source, as a run reads them: frames numbered like their image's, with spacing and grey values.
 
-Everything that does not fit is said before any pixel is read.
+Anything that does not fit is reported before any pixel is read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class LabelInput:
     home : Path or None
         Local, writable OME-Zarr 0.5 image that holds the labels.
     notes : tuple of str
-        What to know.
+        Notes for the user.
     """
 
     movie: LabelMovie
@@ -58,23 +58,23 @@ class LabelInput:
 
     @property
     def image(self) -> MovieSource | None:
-        """The image of the same voxels, None where there is none."""
+        """The image of the same voxels, None if there is none."""
         return self.base if self.has_image else None
 
     def labels(self, frame: int, box: Box) -> NDArray[np.uint32]:
-        """Labels (z, y, x) of a box; a frame that is missing has none.
+        """Labels (z, y, x) of a box; a missing frame has none.
 
         Raises
         ------
         LabelError
-            If there are values that are no labels.
+            If there are values that are not labels.
         """
         if frame not in self.movie.frames:
             return np.zeros(box.shape, dtype=np.uint32)
         return as_uint32(self.movie.read(frame, box), where=f"{self.movie.source}, frame {frame}")
 
     def grey(self, frame: int, box: Box, *, labels: NDArray[np.uint32]) -> NDArray[np.generic]:
-        """Grey values (z, y, x) of a box where there are `labels` (z, y, x), 0 elsewhere or where there is no image.
+        """Grey values (z, y, x) of a box where there are `labels` (z, y, x), 0 elsewhere or without an image.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class LabelInput:
         bad = ~((values >= -most) & (values <= most))
         if bad.any():
             raise MovieError(
-                f"{self.base.url}: in frame {frame}, label {labels[bad][0]} holds the grey value {values[bad][0]:g}. "
+                f"{self.base.url}: in frame {frame}, label {labels[bad][0]} contains the grey value {values[bad][0]:g}. "
                 f"Expected numbers from {-most:g} to {most:g}: replace it, or convert the image to float32."
             )
         return values
@@ -116,12 +116,12 @@ def open_labels(
     interval_s
         Seconds between frames, instead of what the files say.
     channel
-        Channel of the image to measure; the first where not given.
+        Channel of the image to measure; the first if not given.
 
     Raises
     ------
     LabelError, MovieError
-        If there are no such labels, frames differ in shape, or the spacing is unknown.
+        If the labels do not exist, frames differ in shape, or the spacing is unknown.
     """
     movie = open_label_movie(labels, name=name, prefer=prefer)
     _check_frames(movie)
@@ -152,11 +152,11 @@ def as_uint32(values: NDArray[np.generic], *, where: str) -> NDArray[np.uint32]:
     Raises
     ------
     LabelError
-        If they are none (`tlseg.store.labels.values`), or more than 32 bits hold.
+        If they are not labels (`tlseg.store.labels.values`), or exceed 32 bits.
     """
     labels = as_labels(values, where=where)
     if labels.size and int(labels.max()) > np.iinfo(np.uint32).max:
-        raise LabelError(f"{where} has values up to {labels.max()}. Labels go up to 4294967295; number them anew.")
+        raise LabelError(f"{where} has values up to {labels.max()}. Labels go up to 4294967295; renumber them.")
     return labels.astype(np.uint32, copy=False)
 
 
@@ -175,8 +175,8 @@ def _check_frames(movie: LabelMovie) -> None:
     files = movie.files
     if files and files.missing > len(files.values):
         raise LabelError(
-            f"Numbers of {files.described()}, leave out more than they have: {files.missing_names()}. A frame without a "
-            "file is an empty one, so these do not seem to count frames. Number the files by frame, or add the missing ones."
+            f"{files.described()}: more numbers are missing than present: {files.missing_names()}. A frame without a file "
+            "is an empty one, so these do not seem to count frames. Number the files by frame, or add the missing ones."
         )
     if 0 in shape:
         raise LabelError(
@@ -185,7 +185,7 @@ def _check_frames(movie: LabelMovie) -> None:
 
 
 def _gaps(movie: LabelMovie) -> str:
-    """Say which frames have no file, empty where all have one."""
+    """Say which frames have no file; empty if all have one."""
     files = movie.files
     every = f"{files.described()}: each is one frame. " if files and files.step > 1 else ""
     frames = movie.frames[-1] + 1 - movie.frames[0]
@@ -231,7 +231,7 @@ def _spacing(base: MovieSource, given: Sequence[float] | None, *, where: str) ->
         if base.spacing_problem:
             order = "Y,X" if base.is_2d else "Z,Y,X"
             raise LabelError(
-                f"{where} has {base.spacing_problem}, and distances need one. Give micrometres with --spacing {order}."
+                f"{where} has {base.spacing_problem}, but distances need one. Give micrometres with --spacing {order}."
             )
         return base.spacing_um
     return as_spacing(given, is_2d=base.is_2d, error=LabelError)

@@ -20,14 +20,14 @@ BLOCK_VOXELS = 2**22
 """Most voxels measured at once (about 150 bytes each), unless one plane or chunk has more."""
 
 GIVEN = "given"
-"""What the table says in `seed` of nuclei that somebody else found."""
+"""The value of `seed` in the table for nuclei from other software."""
 
 _PLACE = ["t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um3", "intensity_mean"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameSums:
-    """What is kept of a frame: sums per nucleus, and voxels shared with the next frame (label, next label, voxels)."""
+    """What is kept for a frame: sums per nucleus, and voxels shared with the next frame (label, next label, voxels)."""
 
     frame: int
     objects: ObjectSums

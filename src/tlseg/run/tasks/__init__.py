@@ -1,1 +1,1 @@
-"""Tasks and who does them: this process, workers of this machine or a Dask cluster; the only package that knows them."""
+"""Tasks and what runs them: this process, workers on this machine or a Dask cluster; the only package that knows them."""

@@ -1,7 +1,7 @@
-"""Several short tasks as one: how they run on a worker, and how many make a batch.
+"""Several short tasks sent as one: how they run on a worker, and how many make a batch.
 
-A task of the scheduler costs about a millisecond whatever it does, so regions that take less go together. Each
-region of a batch succeeds or fails alone: a failure says which one it was, and the others are not done again.
+A task of the scheduler costs about a millisecond whatever it does, so regions that take less are sent together. Each
+region of a batch succeeds or fails alone: a failure names its region, and the others are not redone.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ WORTH_SENDING_S = 0.1
 """Regions are sent together as long as they take no longer than this, a hundred times what sending costs."""
 
 MOST = 64
-"""Regions in a batch; a worker that dies takes so many with it."""
+"""Most regions in a batch; a worker that dies loses this many."""
 
 FORGETTING = 0.9
-"""Share of the slowest region's time that is still reckoned with one batch later."""
+"""Share of the slowest region's time that still counts one batch later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one task: its result, or the error it raised, after how many seconds and in which process."""
+    """The outcome of one task: its result, or the error it raised, after how many seconds and in which process."""
 
     result: Any
     error: Exception | None
@@ -39,22 +39,22 @@ class Outcome:
 
 
 def run_batch(tasks: tuple[Task, ...]) -> tuple[Outcome, ...]:
-    """Run tasks one after another on this worker, each whatever became of those before."""
+    """Run tasks one after another on this worker, each regardless of those before."""
     return tuple(_run(task) for task in tasks)
 
 
 class BatchSizes:
-    """How many tasks of a stage go together, from how long the slowest of its last ones took."""
+    """How many tasks of a stage to send together, from how long the slowest of its last ones took."""
 
     def __init__(self) -> None:
         self.slowest: dict[str, float] = {}
 
     def learn(self, stage: str, seconds: float) -> None:
-        """Reckon with a batch whose slowest task took this long."""
+        """Take a batch into account whose slowest task took this long."""
         self.slowest[stage] = max(seconds, FORGETTING * self.slowest.get(stage, 0.0))
 
     def of(self, stage: str) -> int:
-        """Tasks to send together; one where nothing is known yet."""
+        """Tasks to send together; one if nothing is known yet."""
         seconds = self.slowest.get(stage)
         return 1 if seconds is None else min(MOST, max(1, int(WORTH_SENDING_S / max(seconds, 1e-6))))
 
@@ -81,7 +81,7 @@ def this_worker() -> str:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an error that survives the way to the client: some cannot be built again from their arguments."""
+    """Return an error that can be sent to the client: some cannot be rebuilt from their arguments."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     except Exception:

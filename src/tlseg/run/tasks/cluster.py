@@ -1,13 +1,13 @@
-"""Which cluster does the work: one on this machine, one that a file describes, or one that is there already.
+"""Which cluster does the work: one on this machine, one that a file describes, or an existing one.
 
-A cluster that is started here ends with the run, also when the run fails; one that was there is left as it was.
+A cluster started here ends with the run, also when the run fails; an existing one is left as it was.
 
 A cluster file is YAML with the name of a class, its options, and how many workers::
 
     class: SLURMCluster            # LocalCluster, LocalCUDACluster, SLURMCluster, KubeCluster, or package.module.Class
     options: {queue: gpu, cores: 1, memory: 32GB, worker_extra_args: ["--resources", "GPU=1"]}
     workers: 4                     # or: adapt: {minimum: 1, maximum: 32}
-    wait_s: 3600                   # how long the first worker may take; 600 where not given
+    wait_s: 3600                   # how long the first worker may take; 600 if not given
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ KNOWN: Mapping[str, tuple[str, str]] = {
     "SLURMCluster": ("dask_jobqueue", "slurm"),
     "KubeCluster": ("dask_kubernetes.operator", "kubernetes"),
 }
-"""Module of each class that may be named alone, and the extra that brings it."""
+"""Module of each class that may be given by name alone, and the extra that installs it."""
 
 NO_SPILLING = {f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")}
-"""Tasks return a few numbers, so there is nothing to spill; a worker that pauses because a network needs much would never
-go on. What is left is the nanny, which ends a worker near its limit before the machine runs out."""
+"""Tasks return a few numbers, so there is nothing to spill; a worker that pauses because a network needs much would
+never continue. What is left is the nanny, which ends a worker near its limit before the machine runs out."""
 
 GIVEN_UP = "distributed.deploy.lost-worker-timeout"
 BACK_S = 120.0
@@ -70,7 +70,7 @@ KEPT = {TRIM: 32 << 20, "MALLOC_MMAP_THRESHOLD_": 16 << 20, "MALLOC_ARENA_MAX": 
 but 64 KiB, so that each array is fetched from the system page by page, and cleared, which makes all stages but the networks
 take 1.6 times as long (`benchmarks/scaling.py --measure`). Keeping more is hardly faster, and leaves gaps that add up."""
 
-GUARD = 'A script that starts processes needs `if __name__ == "__main__":` before what it does: each imports it first.'
+GUARD = 'A script that starts processes must do its work under `if __name__ == "__main__":`: each imports it first.'
 
 SETTLE_S = 60.0
 """How long the end of a cluster waits for processes that are being started."""
@@ -78,14 +78,14 @@ SETTLE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Files that secure the way to a `tls://` scheduler; where they are not given, Dask's own configuration holds."""
+    """Files that secure the connection to a `tls://` scheduler; if not given, Dask's own configuration applies."""
 
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
 
     def security(self) -> Security | None:
-        """Return what a Dask client takes, None for Dask's configuration.
+        """Return the security settings for a Dask client, None for Dask's configuration.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class ClusterSpec:
         Raises
         ------
         PlanError
-            When it is no such file.
+            When it is not a valid cluster file.
         """
         try:
             values = yaml.safe_load(Path(path).read_bytes())
@@ -158,13 +158,13 @@ class ClusterSpec:
             raise PlanError(f"{where}: wait_s is {wait_s!r}. Expected seconds, such as `wait_s: 3600`.")
         if adapt is not None and not _is_count(_minimum(adapt)):
             raise PlanError(
-                f"{where}: adapt needs a minimum, a whole number from 1: the first worker tells what workers have."
+                f"{where}: adapt needs a minimum, a whole number from 1: the first worker shows what workers have."
             )
         return cls(values["class"], dict(options), workers, adapt, float(wait_s))
 
     @property
     def least(self) -> int:
-        """Workers that must be there before the run starts."""
+        """Workers that must have joined before the run starts."""
         return 1 if self.adapt is None else int(_minimum(self.adapt))
 
     def open(self) -> Cluster:
@@ -206,7 +206,7 @@ class ClusterSpec:
             ) from error
         if not (isinstance(found, type) and issubclass(found, Cluster)):
             raise PlanError(
-                f"{self.name} is no class of Dask clusters. Expected {', '.join(KNOWN)}, or package.module.Class."
+                f"{self.name} is not a Dask cluster class. Expected {', '.join(KNOWN)}, or package.module.Class."
             )
         return found
 
@@ -240,7 +240,7 @@ def tended(start: Callable[[], Cluster]) -> Iterator[Cluster]:
 
 
 def _patiently(start: Callable[[], Started]) -> Started:
-    """Start a client or a cluster, and once more if the event loop was late.
+    """Start a client or a cluster, and try once more if the event loop was late.
 
     Distributed waits 10 s for the thread of its loop and then asserts that it is there; a busy machine may take longer.
     """
@@ -270,13 +270,11 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
     Raises
     ------
     RunError
-        When they do not start, or this is itself such a process, which is importing the script that started it.
+        When they do not start, or this is itself such a process, importing the script that started it.
     """
     # What multiprocessing asks itself: it is set in a process from its start until the script is imported.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise RunError(
-            f"A process that was started by this script runs it again, and would start processes too. {GUARD}"
-        )
+        raise RunError(f"A process started by this script runs the script again and would start processes too. {GUARD}")
     common = {
         "nthreads": 1,
         "memory_limit": memory_bytes,
@@ -304,7 +302,7 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
             return SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50)  # type: ignore[no-untyped-call]
         except Exception as error:  # whatever a process may end with before it is a worker
             raise RunError(
-                f"Processes on this machine do not start ({one_line(_first_cause(error))}). {GUARD}"
+                f"Processes on this machine cannot be started ({one_line(_first_cause(error))}). {GUARD}"
             ) from error
 
     with tended(start) as made:
@@ -312,7 +310,7 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    """What an error began with: Dask wraps it in several that say that something failed to start."""
+    """The original error: Dask wraps it in several that say that something failed to start."""
     return error if error.__cause__ is None else _first_cause(error.__cause__)
 
 
@@ -323,14 +321,14 @@ def started(spec: ClusterSpec) -> Iterator[Client]:
     Raises
     ------
     RunError
-        When no worker comes.
+        When no worker joins.
     """
     with tended(spec.open) as cluster, _unlogged(), Client(cluster) as client:  # type: ignore[no-untyped-call]
         try:
             client.wait_for_workers(spec.least, timeout=spec.wait_s)
         except TimeoutError as error:
             raise RunError(
-                f"{spec.name} has {len(client.nthreads())} of {spec.least} workers after {spec.wait_s:.0f} s. Look at the "
+                f"{spec.name} has {len(client.nthreads())} of {spec.least} workers after {spec.wait_s:.0f} s. Check the "
                 "queue or the pods, or wait longer with wait_s in the cluster file."
             ) from error
         yield client
@@ -360,7 +358,7 @@ def connected(address: str, tls: Tls) -> Iterator[Client]:
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """Keep the tracebacks back that Dask logs when a scheduler is gone: the run says it in one line."""
+    """Suppress the tracebacks that Dask logs when a scheduler is gone: the run says it in one line."""
     logger = logging.getLogger("distributed.client")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

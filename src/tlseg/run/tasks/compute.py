@@ -1,4 +1,4 @@
-"""Where the work of a run is done, and with what: as it was asked for, before anybody is reached."""
+"""Where the work of a run is done, and with what: as requested, before any worker is contacted."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compute:
-    """One place for the work; decides speed, and of a result only the kind of device its labels were made on.
+    """One place for the work; it decides the speed, and for the result only the kind of device.
 
-    The fields are arguments of `tlseg.segment`, and are said there.
+    The fields are arguments of `tlseg.segment`, and are documented there.
 
     Raises
     ------
     PlanError
-        When nobody could do the work as asked, or several places are given.
+        When the work cannot be done as requested, or several places are given.
     """
 
     workers: int = 0
@@ -39,9 +39,11 @@ class Compute:
     memory_limit: int | None = None
 
     def __post_init__(self) -> None:
-        """Ask whether a value from Python is one that the command line could have passed."""
+        """Check that values from Python are ones that the command line could have passed."""
         if not _is_count(self.workers, least=0):
-            raise PlanError(f"workers is {self.workers!r}. Expected a whole number of processes, 0 for this one alone.")
+            raise PlanError(
+                f"workers is {self.workers!r}. Expected a whole number of processes, 0 for this process alone."
+            )
         if self.device not in get_args(Device):
             raise PlanError(f"device is {self.device!r}. Expected one of {', '.join(get_args(Device))}.")
         if self.memory_limit is not None and not _is_count(self.memory_limit, least=1):
@@ -55,7 +57,7 @@ class Compute:
             )
         here = self.workers > 0 and self.cluster is None
         if sum([here, self.scheduler is not None, self.client is not None, self.cluster is not None]) > 1:
-            raise PlanError("Give one of --workers and --scheduler, or --cluster, or a client, not several.")
+            raise PlanError("Give only one of --workers, --scheduler, --cluster or a client.")
 
     @property
     def elsewhere(self) -> bool:
@@ -63,10 +65,10 @@ class Compute:
         return any(place is not None for place in (self.scheduler, self.client, self.cluster))
 
     def limited(self, site: Site) -> Site:
-        """Return a site with the memory that was asked for, where it was."""
+        """Return a site with the requested memory, if any was requested."""
         return site if self.memory_limit is None else replace(site, memory_bytes=self.memory_limit)
 
 
 def _is_count(value: Any, *, least: int) -> bool:
-    """Whether a value is a whole number that is no less than this."""
+    """Whether a value is a whole number of at least this."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least

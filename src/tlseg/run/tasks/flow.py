@@ -1,7 +1,7 @@
-"""In which order is the work done, with how much of it in flight.
+"""The order in which the work is done, and how much of it is in flight.
 
 A flow is the work of one frame (or a few): steps of tasks, each step waiting for the one before. Flows overlap: while
-one waits, tasks of the next run; where there is a choice, the earlier flow goes first. Only what the pool has room for is
+one waits, tasks of the next run; if there is a choice, the earlier flow goes first. Only what the pool has room for is
 handed over and only a few flows are open, so the memory of client and scheduler does not grow with the movie; and of a
 step only the next task is made, so that it does not grow with the regions of a frame either.
 """
@@ -39,7 +39,7 @@ class Task:
 class Finished:
     """A task that is done: under which ticket, with what result, and how long it took in which process.
 
-    `failures` is how often it failed before, and `error` what it said last when it did.
+    `failures` is how often it failed before, and `error` its last error.
     """
 
     ticket: int
@@ -64,13 +64,13 @@ class Pool(Protocol):
         """Whether to hand over this task now."""
 
     def submit(self, ticket: int, task: Task) -> None:
-        """Hand over a task; its result comes out of `finished` under this ticket."""
+        """Hand over a task; `finished` returns its result under this ticket."""
 
     def finished(self) -> list[Finished]:
         """Wait for any tasks, at least one, or raise what went wrong."""
 
     def cancel(self) -> None:
-        """Forget all tasks; those that run are left to themselves."""
+        """Forget all tasks; running ones are left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def drive(
     open_flows: int,
     on_done: Callable[[Task, Finished], None],
 ) -> None:
-    """Run flows until there is no next one and all are finished.
+    """Run flows until none is left and all are finished.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ class _Driver:
                     self._advance(state, state.results)
 
     def _fill(self) -> None:
-        """Hand over what waits; where the pool still has room, open flows until it has none or they are enough."""
+        """Hand over waiting tasks; if the pool still has room, open flows until it has none or enough are open."""
         while True:
             self._hand_over()
             if self.ready >= self.pool.capacity or self.running >= self.open_flows + self.pool.capacity:
@@ -175,7 +175,7 @@ class _Driver:
                 self.pool.submit(self.tickets - 1, task)
 
     def _wait(self, step: int, state: _Open) -> None:
-        """Put the next task of a step in its line."""
+        """Put the next task of a step into its queue."""
         task = next(state.tasks, None)
         if task is not None:
             heapq.heappush(self.waiting[task.needs], (task.frame, step, state, task))

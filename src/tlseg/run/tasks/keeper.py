@@ -1,9 +1,9 @@
-"""Replace the jobs of a cluster that are gone: at their walltime, with their machine, or because somebody ended them.
+"""Replace jobs of a cluster that are gone: by their walltime, with their machine, or because somebody ended them.
 
-Dask begins no job again in a cluster of a fixed size, and takes one of several processes for there when it is long gone.
-Here a job whose workers have all left is ended, so that the cluster no longer counts it, and begun anew. One that waits
-in a queue was never here, and is left in its place; so is one that was here for less than a look, or a job that cannot
-work would be begun again for ever.
+Dask restarts no job in a cluster of a fixed size, and counts one of several processes as present long after it is gone. Here
+a job whose workers have all left is ended, so that the cluster no longer counts it, and started again. One that waits in a
+queue never had workers, and keeps its place; so does one whose workers were seen for less than one check, because a job that
+cannot work would otherwise be restarted forever.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from distributed.deploy.cluster import Cluster
 from tornado.ioloop import PeriodicCallback
 
 LOOK_S = 5.0
-"""How often the jobs are counted."""
+"""How often the jobs are checked."""
 
 
 class Keeper:
@@ -27,7 +27,7 @@ class Keeper:
     Parameters
     ----------
     cluster
-        Its `worker_spec` says what is wanted, its `workers` what was begun.
+        Its `worker_spec` says what is wanted, its `workers` what was started.
     patience_s
         How long the workers of a job may be gone before it is replaced; a nanny starts its own again.
     """
@@ -38,7 +38,7 @@ class Keeper:
         self.looking = asyncio.Lock()
 
     async def look(self) -> None:
-        """End jobs that are gone, and begin those that are wanted and not there."""
+        """End jobs that are gone, and start those that are wanted and missing."""
         if self.looking.locked():
             return
         async with self.looking:
@@ -68,7 +68,7 @@ class Keeper:
 
 @contextmanager
 def kept(cluster: Cluster, *, patience_s: float) -> Iterator[None]:
-    """Replace jobs that are gone while inside; clusters that an operator looks after are left to it."""
+    """Replace jobs that are gone while inside; clusters managed by an operator are left to it."""
     loop = cluster.loop
     if not isinstance(cluster, SpecCluster) or loop is None:
         yield

@@ -1,4 +1,4 @@
-"""What workers tell Prometheus about tlseg's own work, beside what Dask tells.
+"""Metrics of tlseg's own work for Prometheus, beside those of Dask.
 
 Dask serves the registry of each process under `/metrics` where prometheus-client is installed (extra `metrics`), so
 counting there is all there is to do; without it nothing is counted.
@@ -33,7 +33,7 @@ def count_task(stage: str, seconds: float, *, units: int, failed: bool) -> None:
     seconds
         How long it took.
     units
-        Windows, blocks, regions or frames that it was.
+        Windows, blocks, regions or frames it covered.
     failed
         Whether it raised an error.
     """

@@ -1,7 +1,7 @@
 """Where tasks run: in this process, or on the workers of a Dask cluster.
 
-A cluster is handed a bounded number of batches at a time, each to workers of its role. A task that fails is tried
-again, and one that fails always ends the run with its name: also when what it does is to kill its worker.
+A cluster is handed a bounded number of batches at a time, each to workers of its role. A task that fails is retried, and one
+that always fails ends the run with an error that names it, even if it fails by killing its worker.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from tlseg.run.tasks.workers import RESOURCE, Site, Workers, memory_per_worker, 
 from tlseg.store.fs.location import one_line
 
 TRIES = 3
-"""Times a task may fail before the run does."""
+"""How often a task may fail before the run does."""
 
 LOOK_S = 2.0
 """How often the workers are counted."""
 
 PATIENCE_S = 300.0
-"""How long a run waits where no worker is left that could go on."""
+"""How long a run waits if no worker is left that could continue."""
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_ACCESS = {errno.EROFS, errno.EACCES, errno.EPERM}
 
-GOES_ON = "What is done is kept; the same command goes on from there."
+GOES_ON = "What is done is kept; run the same command again to continue."
 
 
 class SerialPool:
@@ -56,7 +56,7 @@ class SerialPool:
         return site_here(device)
 
     def slots(self, needs: Needs) -> int:
-        """One."""
+        """Capacity of this process: one task."""
         return 1
 
     def room(self, task: Task) -> bool:
@@ -130,7 +130,7 @@ class ClientPool:
         return sum(map(self._most_batches, self._serving())) * self.sizes.largest
 
     def room(self, task: Task) -> bool:
-        """Whether the batch in the making takes it, or another batch may be sent."""
+        """Whether the open batch accepts it, or another batch may be sent."""
         if self.suspects or self.alone is not None:
             return False
         role = self._role(task.needs)
@@ -141,7 +141,7 @@ class ClientPool:
         return flying + bool(batch) < self._most_batches(role)
 
     def submit(self, ticket: int, task: Task) -> None:
-        """Add a task to the batch in the making, and send the batch when it is full."""
+        """Add a task to the open batch, and send the batch when it is full."""
         role = self._role(task.needs)
         if self.open[role] and self.open[role][0][1].stage != task.stage:
             self._send(role)
@@ -175,7 +175,7 @@ class ClientPool:
                 self.client.cancel(futures, force=True)  # type: ignore[no-untyped-call]
 
     def _role(self, needs: Needs) -> Needs:
-        """Role of the workers that serve a need: one for both where nobody is there for networks alone."""
+        """Role of the workers that serve a need: one for both if none is there only for networks."""
         return needs if "network" in self.roles else "core"
 
     def _serving(self) -> tuple[Needs, ...]:
@@ -208,7 +208,7 @@ class ClientPool:
             raise _gone(error) from error
 
     def _arrivals(self) -> list[Future[Any]]:
-        """Futures that are done, at least one, unless the wait was long enough to look around."""
+        """Futures that are done, at least one, unless the wait was long enough to check the workers."""
         try:
             found = [self.arrived.get(timeout=LOOK_S)]
         except queue.Empty:
@@ -250,18 +250,18 @@ class ClientPool:
         return done
 
     def _suspect(self, batch: list[tuple[int, Task]], error: KilledWorker) -> None:
-        """Workers died while they had these tasks: which of all in flight did it shows when each runs alone."""
+        """Workers died while they had these tasks: which task was the cause shows when each runs alone."""
         ticket, task = batch[0]
         if ticket == self.alone:
             raise RunError(
-                f"Stage {task.stage} ended {error.allowed_failures + 1} workers on frame {task.frame}, region "
-                f"{task.number}: most often memory was short. Give workers more (--memory-limit) or use smaller --block. "
-                f"{GOES_ON}"
+                f"Stage {task.stage} killed {error.allowed_failures + 1} workers on frame {task.frame}, region "
+                f"{task.number}, most likely for lack of memory. Give workers more (--memory-limit) or use a smaller "
+                f"--block. {GOES_ON}"
             ) from error
         self.suspects.extend(batch)
 
     def _look(self) -> None:
-        """See who is there; raise when nobody was for too long."""
+        """Check which workers are there; raise if there were none for too long."""
         now = time.monotonic()
         if now - self.looked < LOOK_S:
             return
@@ -292,9 +292,9 @@ def open_pool(compute: Compute) -> Iterator[SerialPool | ClientPool]:
     Raises
     ------
     PlanError
-        When the cluster file is none.
+        When the cluster file is not valid.
     RunError
-        When the scheduler cannot be reached or has no workers, or a GPU is asked for and there is none.
+        When the scheduler cannot be reached or has no workers, or a GPU is requested and there is none.
     """
     workers, cluster = compute.workers, compute.cluster
     if compute.client is not None:
@@ -321,20 +321,20 @@ def open_pool(compute: Compute) -> Iterator[SerialPool | ClientPool]:
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether trying again may help: what tlseg says itself is certain, and a full disk stays full."""
+    """Whether trying again may help: tlseg's own errors are certain, and a full disk stays full."""
     lasting = isinstance(error, OSError) and error.errno in NO_SPACE | NO_ACCESS
     return not (lasting or isinstance(error, TlsegError))
 
 
 def explained(error: Exception, task: Task, *, tries: int = 1) -> TlsegError:
-    """Return the error a person sees: what tlseg says itself unchanged, everything else with its stage and region."""
+    """Return the error shown to the user: tlseg's own errors unchanged, everything else with its stage and region."""
     if isinstance(error, TlsegError):
         return error
     advice = ""
     if isinstance(error, OSError) and error.errno in NO_SPACE:
-        advice = "There is no space left: free some. "
+        advice = "No space is left: free some. "
     elif isinstance(error, OSError) and error.errno in NO_ACCESS:
-        advice = "The output cannot be written to: see to its permissions. "
+        advice = "The output cannot be written to: fix its permissions. "
     often = f" {tries} times" if tries > 1 else ""
     return RunError(
         f"Stage {task.stage} failed{often} on frame {task.frame}, region {task.number}: {one_line(error)}. {advice}{GOES_ON}"
@@ -342,4 +342,4 @@ def explained(error: Exception, task: Task, *, tries: int = 1) -> TlsegError:
 
 
 def _gone(error: Exception) -> RunError:
-    return RunError(f"The Dask cluster went away ({one_line(error)}). {GOES_ON}")
+    return RunError(f"The Dask cluster was lost ({one_line(error)}). {GOES_ON}")

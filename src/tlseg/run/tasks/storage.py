@@ -1,6 +1,6 @@
-"""Workers reach the stores as the client does: the storage options of this process go to every worker, also later ones.
+"""Workers access stores as the client does: the storage options of this process go to every worker, also later ones.
 
-Options are no secrets (see `tlseg.store.fs.options`); credentials are each machine's own.
+Options hold no secrets (see `tlseg.store.fs.options`); each machine has its own credentials.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Who works, and with what: workers, their roles, and the device and memory that the plan may reckon with.
+"""The workers, their roles, and the device and memory that the plan may count on.
 
 A worker that offers the resource `GPU` runs networks, one window batch per unit at a time; one that offers `CPU` does
-everything else. Where nobody offers one of the two, any worker does that work. What a worker has is asked of the worker
-itself, never of the machine that starts the run, and asking for a GPU and getting none is an error.
+everything else. If no worker offers one of the two, any worker does that work. Resources are those that each worker itself
+reports, never those of the machine that starts the run, and requesting a GPU when there is none is an error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RESOURCE: Mapping[Needs, str] = {"network": "GPU", "core": "CPU"}
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a run may reckon with: where networks run, windows a task computes at once, and bytes a task may use."""
+    """What a run may count on: where networks run, windows a task computes at once, and bytes a task may use."""
 
     device: Literal["cpu", "cuda"]
     threads: int
@@ -63,7 +63,7 @@ class Workers:
         )
 
     def roles(self) -> frozenset[Needs]:
-        """Needs that some workers are there for."""
+        """Needs for which there are dedicated workers."""
         return frozenset(needs for needs, name in RESOURCE.items() if any(w.offers.get(name) for w in self.all))
 
     def slots(self, needs: Needs, roles: frozenset[Needs]) -> int:
@@ -99,7 +99,7 @@ def site_here(device: Device) -> Site:
     Raises
     ------
     RunError
-        When a GPU is asked for and there is none.
+        When a GPU is requested and there is none.
     """
     return Site(resolve_device(device), cores(), memory_per_worker(1))
 
@@ -110,14 +110,14 @@ def site_of(client: Client, workers: Workers, device: Device) -> Site:
     Raises
     ------
     RunError
-        When workers lack the GPU that was asked for, differ in having one, or run another version of tlseg.
+        When workers lack the requested GPU, differ in having one, or run another version of tlseg.
     """
     found = _ask(client)
     for address, what in sorted(found.items()):
         if what.version != __version__:
             raise RunError(
-                f"Worker {address} on {what.host} has tlseg {what.version}, this is {__version__}. Install the same version "
-                "on every machine."
+                f"Worker {address} on {what.host} has tlseg {what.version}, this machine {__version__}. Install the same "
+                "version on every machine."
             )
     limits = [(w.memory_bytes or found[w.address].memory_bytes) // w.threads for w in workers.all if w.address in found]
     return Site(_device(workers, found, device), 1, min(limits, default=memory_per_worker(1)))
@@ -144,7 +144,7 @@ def _ask(client: Client) -> dict[str, Found]:
     try:
         answers: dict[str, Any] = client.run(look_around, on_error="return")
     except Exception as error:
-        raise RunError(f"The workers of the Dask cluster do not answer ({error!r}). Start them again.") from error
+        raise RunError(f"The workers of the Dask cluster do not answer ({error!r}). Restart them.") from error
     for address, answer in answers.items():
         if isinstance(answer, ImportError):
             raise RunError(
@@ -166,7 +166,7 @@ def _device(workers: Workers, found: Mapping[str, Found], device: Device) -> Lit
     example = f"{without[0]} on {found[without[0]].host}" if without else "none answered"
     if device == "cuda":
         raise RunError(
-            f"A GPU was asked for (--device cuda) and {len(without)} of {len(asked)} workers that run networks find none "
+            f"A GPU was requested (--device cuda), but {len(without)} of {len(asked)} workers that run networks find none "
             f"({example}). Start those with a GPU with --resources GPU=1, or use --device cpu."
         )
     raise RunError(

@@ -1,1 +1,1 @@
-"""What a run tells while it goes on: events, their log, the time that is left, and its status from another process."""
+"""What a run reports while it is going on: events, their log, the time left, and its status from another process."""

@@ -1,7 +1,7 @@
 """The event log of a run: one JSON object a line, few enough lines for a movie of any length.
 
-Single events are written at once. Regions are summed up per stage, once a second and ever more rarely, so that a run
-of a day writes a few megabytes. An event log that cannot be written stops no run.
+Single events are written at once. Regions are summed up per stage, once a second and ever more rarely, so that a run of a
+day writes a few megabytes. An event log that cannot be written does not stop the run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LINES = 500
 """Sums of a stage that a run writes before it doubles its age; bounds the file for runs of any length."""
 
 BY_A_PERSON = "stopped by Ctrl-C"
-"""What a run says that nothing was wrong with."""
+"""The reason logged when a person stops a run: nothing went wrong."""
 
 COPY_S = 30.0
 """How often the event log of a run with a remote result is copied there."""
@@ -65,7 +65,7 @@ class EventLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what is left, and why the run stops where it does not come to its end."""
+        """Write what is left, and why the run stops if it does not finish."""
         self.flush()
         if error is not None:
             stopped = "run_failed" if isinstance(error, Exception) else "run_stopped"
@@ -84,7 +84,7 @@ class EventLog:
     def region(
         self, stage: str, *, frame: int, region: int, seconds: float, worker: str, done: int, total: int, slots: int
     ) -> None:
-        """Count a region that is done; it is written with others of its stage."""
+        """Count a finished region; it is written with others of its stage."""
         found = self.sums.setdefault(stage, _Sum())
         found.regions += 1
         found.seconds += seconds

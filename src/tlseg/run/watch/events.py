@@ -1,6 +1,6 @@
-"""What a run says while it goes on: how much of each stage is done, how fast, and by whom.
+"""Events of a run in progress: how much of each stage is done, how fast, and by which workers.
 
-Everything said is worked out from what tasks report when they are done, so saying it costs the workers nothing.
+Everything is computed from what tasks report when they finish, so it costs the workers nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened: a stage of `total` units has `done` of them (a unit is a window, a block or a frame).
+    """Progress of a stage: `done` of its `total` units are done (a unit is a window, a block or a frame).
 
     Attributes
     ----------
@@ -28,13 +28,13 @@ class Event:
     done, total : int
         Units.
     voxels : int
-        Voxels of the movie that all units together stand for; 0 where they stand for none.
+        Voxels of the movie that all units together stand for; 0 if they stand for none.
     busy : float or None
         Share of the time so far in which those that run networks had one to run, 0 to 1; None for other stages.
     waits : bool
-        Whether the stage waits for another one that goes on at the same time, so that its clock says nothing.
+        Whether the stage waits for another one running at the same time, so that its own time means nothing.
     seconds_left : float or None
-        Until all stages are done that were announced so far; None where that is not known yet.
+        Until all stages announced so far are done; None if not known yet.
     """
 
     stage: str
@@ -48,7 +48,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something a person wants to know once, such as where the dashboard is."""
+    """Something to tell the user once, such as where the dashboard is."""
 
     text: str
 
@@ -57,7 +57,7 @@ Listener = Callable[[Event | Notice], None]
 
 
 def silent(event: Event | Notice) -> None:
-    """Listen to nothing."""
+    """Ignore all events."""
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class Counters:
         self.listener(Event(stage, done, total, voxels, waits=waits))
 
     def add(self, stage: str, units: int = 1) -> None:
-        """Count units as done, since the last ones were."""
+        """Count units as done since the last call."""
         self._add(stage, units, seconds=time.monotonic() - self.last_said)
 
     def _add(self, stage: str, units: int, *, seconds: float) -> None:

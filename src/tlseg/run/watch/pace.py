@@ -1,7 +1,7 @@
-"""How long will it take? Told from seconds of work, never from the clock of a stage.
+"""How long will it take? Estimated from seconds of work, never from the elapsed time of a stage.
 
-Stages that overlap wait for each other, and their clocks go on while they do. What their tasks took is known, and so is how
-many such seconds go by in one of the clock: that many tasks run at once, whoever comes, goes or waits.
+Stages that overlap wait for each other, and their elapsed time includes the waiting. The time their tasks took is known, and
+so is how many such seconds pass per second of real time: that many tasks run at once, whatever workers come, go or wait.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class _Work:
 
     @property
     def seconds_left(self) -> float:
-        """Of work; 0 where nothing was done yet that says how much it is."""
+        """Seconds of work left; 0 if nothing was done yet to estimate it from."""
         return self.left * self.seconds / self.done if self.done else 0.0
 
 
 @dataclass(slots=True)
 class Pace:
-    """Follows what is done in stages that overlap; what an earlier start did counts for nothing."""
+    """Follows the work done in stages that overlap; work of an earlier start does not count."""
 
     stages: dict[str, _Work] = field(default_factory=dict)
     moments: deque[tuple[float, float]] = field(default_factory=deque)
@@ -39,7 +39,7 @@ class Pace:
     """Seconds of the slowest task."""
 
     def expect(self, stage: str, left: int, *, now: float) -> None:
-        """Announce a stage; what was before it says nothing about the pace from here on."""
+        """Announce a stage; earlier work says nothing about the pace from here on."""
         self.stages[stage] = _Work(left)
         self.moments, self.slowest = deque([(now, 0.0)]), 0.0
 
@@ -55,7 +55,7 @@ class Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until all that was announced is done; None where too little was done to tell."""
+        """Seconds until all announced work is done; None if too little was done to tell."""
         (began, before), (now, spent) = self.moments[0], self.moments[-1]
         work = sum(stage.seconds_left for stage in self.stages.values())
         # Before every worker had time for a task or two, most of the work done is in tasks that are not finished.

@@ -1,7 +1,7 @@
-"""How is a run doing, seen from outside: going on, dead, or done?
+"""The state of a run, seen from outside: running, died, stopped or complete.
 
-Read from what the run leaves with its result (its lock, its event log, its record), so it works from any process and any
-machine that sees the result, and asks nothing of the run itself.
+Read from what the run stores with its result (its lock, event log and record), so it works from any process and any machine
+that can see the result, without contacting the run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tlseg.store.working.unfinished import Unfinished, find_unfinished
 State = Literal["running", "complete", "died", "stopped"]
 
 FRAME_STAGE = Stage.SUMMARISE
-"""Stage of which a unit is a frame that is labelled and measured."""
+"""Stage whose units are frames that are labelled and measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class StageStatus:
     done, total : int
         Units: windows, blocks, regions or frames.
     waits : bool
-        Whether it waits for another stage that goes on at the same time.
+        Whether it waits for another stage running at the same time.
     per_s : float or None
-        Units a second lately, None where nothing was finished yet, and for a stage that waits: it would be the other's.
+        Recent units per second; None if nothing was finished yet, and for a stage that waits: it would be the other's.
     voxels_per_s : float or None
-        The same in voxels of the movie, where units stand for voxels.
+        The same in voxels of the movie, if units stand for voxels.
     seconds_left : float or None
         At that rate.
     """
@@ -70,9 +70,9 @@ class RunStatus:
     path, name : str
         Result, and name of its labels.
     state : {"running", "complete", "died", "stopped"}
-        Died: the process is gone and said nothing. Stopped: it ended without a result, and `last_error` says why.
+        Died: the process is gone without a message. Stopped: it ended without a result, and `last_error` says why.
     complete : bool
-        Whether there is a whole result (perhaps an earlier one, which the run that goes on will replace).
+        Whether there is a complete result (perhaps an earlier one, which the current run will replace).
     owner : str or None
         Process that holds the lock.
     owner_alive : bool or None
@@ -88,19 +88,19 @@ class RunStatus:
     stages : tuple of StageStatus
         In the order they began.
     seconds_left : float or None
-        Until all stages are done that were begun so far, from what tasks took lately.
+        Until all stages begun so far are done, from the recent duration of tasks.
     gpu_busy : float or None
         Share of the time in which those that run networks had one to run, 0 to 1.
     retries : int
-        Regions that had to be done again.
+        Regions that had to be redone.
     repairs : dict of str to int
-        Labels that held several nuclei and were taken apart (`merged`) and nuclei in pieces that were joined (`cut`);
-        empty until the run is complete.
+        Labels that held several nuclei and were split (`merged`) and nuclei in pieces that were joined (`cut`); empty until
+        the run is complete.
     dashboard : str or None
         Address of Dask's dashboard.
     viewable : dict of str to list of (start, stop)
-        Frames of the movie whose labels can be seen before the run is complete, "provisional" (each frame has numbers of
-        its own) or "final"; empty for a run that is complete, and where its working files are out of reach.
+        Frames of the movie whose labels can be viewed before the run is complete, "provisional" (each frame has its own
+        numbers) or "final"; empty for a complete run, and if its working files cannot be reached.
     working_labels : str or None
         OME-Zarr label image that holds the provisional ones.
     """
@@ -133,19 +133,19 @@ class RunStatus:
 
 
 def run_status(path: str | Path | Result, *, name: str | None = None) -> RunStatus:
-    """Say how a run is doing.
+    """Return the state of a run.
 
     Parameters
     ----------
     path
-        OME-Zarr group it writes to, local or a URL, which need not be finished; or what `open_result` gave.
+        OME-Zarr group it writes to, local or a URL, which need not be finished; or what `open_result` returned.
     name
-        Name of the labels; those that were opened, "nuclei", or the only ones of a run, if not given.
+        Name of the labels; by default those that were opened, "nuclei", or the only ones of a run.
 
     Raises
     ------
     LabelError
-        If no run ever wrote there, or its record is damaged.
+        If no run has written there, or its record is damaged.
     MovieError
         If its record cannot be read.
     """
@@ -157,7 +157,7 @@ def run_status(path: str | Path | Result, *, name: str | None = None) -> RunStat
     folder = root / "tlseg" / name
     record, held, events = read_record(root.url, name), held_lock(folder), _last_run(read_events(folder))
     if not record and held is None and not events:
-        raise LabelError(f"{root} knows of no run for labels {name!r}. Check the path, or give another --name.")
+        raise LabelError(f"{root} has no record of a run for labels {name!r}. Check the path, or give another --name.")
     alive = None if held is None else held.alive
     complete = bool(record.get("complete"))
     stages = _stages(events) if not complete or alive else _finished(events)
@@ -192,7 +192,7 @@ def run_status(path: str | Path | Result, *, name: str | None = None) -> RunStat
 
 
 def unnamed(root: Place) -> str:
-    """Labels of which run are meant where nobody says: "nuclei", or the only ones."""
+    """Which run's labels are meant if no name is given: "nuclei", or the only ones."""
     runs = root / "tlseg"
     if (runs / DEFAULT).exists() or not can_list(root.url):
         return DEFAULT
@@ -201,14 +201,14 @@ def unnamed(root: Place) -> str:
 
 
 def unfinished_run(path: str | Path | Place, *, name: str | None = None) -> Unfinished | None:
-    """What can be seen of a run that is not at its end; None where its working files are gone or out of reach.
+    """What can be viewed of an unfinished run; None if its working files are gone or cannot be reached.
 
     Parameters
     ----------
     path
         OME-Zarr group it writes to, local or a URL.
     name
-        Name of the labels; "nuclei", or the only ones of a run, if not given.
+        Name of the labels; by default "nuclei", or the only ones of a run.
 
     Raises
     ------
@@ -227,7 +227,7 @@ def unfinished_run(path: str | Path | Place, *, name: str | None = None) -> Unfi
 
 
 def _unfinished(root: Place, name: str) -> Unfinished | None:
-    """As `unfinished_run`; a movie that cannot be read is no reason to be silent about its run."""
+    """As `unfinished_run`; a movie that cannot be read does not hide the state of its run."""
     try:
         return unfinished_run(root, name=name)
     except TlsegError:
@@ -235,7 +235,7 @@ def _unfinished(root: Place, name: str) -> Unfinished | None:
 
 
 def _viewable(run: Unfinished) -> dict[Labels, list[tuple[int, int]]]:
-    """Frames that can be seen, as ranges."""
+    """Frames that can be viewed, as ranges."""
     found: dict[Labels, list[tuple[int, int]]] = {}
     for frame, state in run.states().items():
         ranges = found.setdefault(state, [])
@@ -289,7 +289,7 @@ def _stages(events: Sequence[Mapping[str, Any]]) -> tuple[StageStatus, ...]:
 
 
 def _finished(events: Sequence[Mapping[str, Any]]) -> tuple[StageStatus, ...]:
-    """Return the stages of a run that came to its end: all of everything."""
+    """Return the stages of a finished run: all units done."""
     return tuple(replace(s, done=s.total, seconds_left=0.0 if s.per_s else None) for s in _stages(events))
 
 

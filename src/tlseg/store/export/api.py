@@ -1,6 +1,6 @@
-"""Give what is stored of a result to other programs, in a format that is theirs.
+"""Write what is stored of a result in the formats of other programs.
 
-Nothing of the result is changed, no movie is ever whole in memory, and a target appears only when it is whole.
+The result is not changed, no movie is ever held whole in memory, and a target appears only once it is complete.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Exported:
     unit : str
         What was counted: tracks, nodes, rows or frames.
     notes : tuple of str
-        What to know about it, one sentence each.
+        Notes on it, one sentence each.
     tables : dict of str to int
-        Rows of each table, where there are several.
+        Rows of each table, if there are several.
     """
 
     path: str
@@ -73,7 +73,7 @@ def export_stored(
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Exported:
-    """Write a result in another format, none of which is computed; see `tlseg.report.export`, which has all of them."""
+    """Write a result in another format, for formats that need no computing; `tlseg.report.export` has all of them."""
     chosen = local_target(out) if out is not None else None
     found = as_result(result, name=name)
     name = found.name
@@ -130,7 +130,7 @@ def _ctc_notes(pieces: int, tracks: int) -> tuple[str, ...]:
 
 
 def _is_export(path: Path, format: Format, root: str, name: str, labels: MovieSource, time: MovieTime) -> bool:
-    """Whether what is there was written in this format by us, so that replacing it loses nothing else."""
+    """Whether the existing target was written in this format by tlseg, so that replacing it loses nothing else."""
     if format == "csv":
         return has_header(path, csv_columns(root, name, time=time), optional=is_of_channel)
     if format == "napari":
@@ -143,7 +143,7 @@ def _is_export(path: Path, format: Format, root: str, name: str, labels: MovieSo
 
 
 def _holds_stacks(folder: Path, stack: re.Pattern[str], *others: str) -> bool:
-    """Whether a folder holds stacks that we wrote, and nothing but these `others`."""
+    """Whether a folder holds stacks that tlseg wrote, and nothing but these `others`."""
     if not only_files(folder, lambda name: name in others or stack.fullmatch(name) is not None):
         return False
     stacks = [file for file in folder.iterdir() if file.name not in others]

@@ -1,8 +1,8 @@
 """Tracked labels as a Cell Tracking Challenge result: `maskTTT.tif` and `res_track.txt`.
 
-There a track has pixels in every frame from its first to its last, so a gap ends one and begins another, which names
-the first as its parent. Labels are uint16. Frames count from 000, as the challenge's tools
-do, also those of a part of a movie.
+In this format a track has pixels in every frame from its first to its last, so a gap ends one and begins another, which
+names the first as its parent. Labels are uint16. Frames count from 000, as the challenge's tools do, also those of a part of
+a movie.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ TRACK_FILE = "res_track.txt"
 def ctc_tracks(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cut tracks at gaps and number the pieces.
 
-    A piece keeps the number of its track if it is the first of it; the others count on from the greatest. Only where
-    that does not fit 16 bits are all numbered anew from 1, by first frame and track.
+    A piece keeps the number of its track if it is the first of it; the others count on from the greatest. Only if that does
+    not fit into 16 bits are all renumbered from 1, by first frame and track.
 
     Parameters
     ----------

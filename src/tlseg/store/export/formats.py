@@ -1,4 +1,4 @@
-"""Which formats can a result be given in, and what do they hold?
+"""Which formats can a result be exported to, and what do they hold?
 
 Loads nothing: the command line lists them before anything is read.
 """
@@ -21,7 +21,7 @@ class About:
     holds : str
         What is in it, for a list.
     ends : str
-        How its name ends where nobody chose one.
+        How its name ends if none is given.
     """
 
     holds: str
@@ -37,4 +37,4 @@ FORMATS: Mapping[Format, About] = {
     "ome-zarr-0.4": About("image and labels for readers that do not know 0.5 yet", "-v04.ome.zarr"),
     "napari": About("rows of a tracks layer, as CSV", "-tracks.csv"),
 }
-"""All of them; criteria are computed, the others are what is stored in another form."""
+"""All formats; criteria are computed, the others hold what is stored in another form."""

@@ -1,4 +1,4 @@
-"""Tracks as a GEFF that stands alone: nothing in it points at files that are not beside it any more."""
+"""Tracks as a GEFF that stands alone: nothing in it refers to files that are no longer beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables for people and programs that want text: every nucleus with its units, and tracks as napari takes them."""
+"""Tables as text for people and programs: every nucleus with units, and tracks as napari takes them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_csv(
 ) -> int:
     """Write the table as CSV with units in its header, a few frames at a time; returns the number of rows.
 
-    `t_frames` is the frame's number in the movie; where the interval is known, `time_s`, its time there, follows.
+    `t_frames` is the frame's number in the movie; if the interval is known, `time_s`, its time there, follows.
     """
     rows = 0
     progress(0, frames)

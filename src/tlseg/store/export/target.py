@@ -1,6 +1,6 @@
-"""Where an export goes: a temporary sibling that takes the target's name when it is whole.
+"""Where an export goes: a temporary sibling that takes the target's name once it is complete.
 
-A reader sees the old files or the new ones, and nothing that is no export of the same kind is ever replaced.
+A reader sees the old files or the new ones, and only an export of the same kind is ever replaced.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from tlseg.store.locks.whole import staged
 def publishing(
     target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool], apart_from: str | None
 ) -> Iterator[Path]:
-    """Give a path to write to, which becomes `target` at the end of the block; if the block fails nothing remains.
+    """Yield a path to write to, which becomes `target` at the end of the block; if the block fails, nothing remains.
 
     Parameters
     ----------
     target : Path
-        File or folder to make.
+        File or folder to write.
     overwrite : bool
         Replace what is there, if `replaceable` says that it is an export of the same kind.
     replaceable : callable
         Whether a path that exists may be replaced.
     apart_from : str or None
-        What is read, if it lies anywhere; the target may be neither inside it nor around it.
+        What is read, if it has a path; the target may be neither inside it nor around it.
 
     Raises
     ------
     LabelError
         If there is something that may not be replaced, or nothing can be written there.
     RunError
-        If the disk does not take what is written, or another start writes it.
+        If it cannot be written to disk, or another start is writing it.
     """
     check = partial(_check, target, overwrite=overwrite, replaceable=replaceable, apart_from=apart_from)
     check()
@@ -63,7 +63,7 @@ def local_target(out: str | Path) -> Path:
         If it is a URL.
     """
     if is_url(out):
-        raise LabelError(f"This is written to a local folder, not to {out}. Write locally and copy the result.")
+        raise LabelError(f"Exports are written to a local folder, not to {out}. Write locally and copy the result.")
     return Path(out).expanduser().absolute()
 
 
@@ -78,7 +78,7 @@ def only_entries(folder: Path, matches: Callable[[str], bool]) -> bool:
 
 
 def beside(root: str, name: str, ends: str) -> Path:
-    """Where an export lies if nobody says: beside the result, or in the working folder where that is remote."""
+    """Where an export goes by default: beside the result, or in the current folder if the result is remote."""
     folder = Path.cwd() if is_url(root) else Path(root).parent
     stem = root.rsplit("/", 1)[-1].removesuffix(".zarr").removesuffix(".ome") or "result"
     return folder / f"{stem}-{name}{ends}"
@@ -94,7 +94,7 @@ def has_header(file: Path, columns: Iterable[str], *, optional: Callable[[str], 
 
 
 def attributes_of(folder: Path) -> Mapping[str, Any]:
-    """Attributes of a Zarr v2 group; none where there is no such group, or they are damaged."""
+    """Attributes of a Zarr v2 group; empty if there is no such group, or they are damaged."""
     try:
         found = json.loads((folder / ".zattrs").read_bytes())
     except (OSError, ValueError):
@@ -104,12 +104,12 @@ def attributes_of(folder: Path) -> Mapping[str, Any]:
 
 def _check(target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool], apart_from: str | None) -> None:
     if apart_from is not None and _overlap(real(target), real(apart_from)):
-        raise LabelError(f"{target} and {apart_from} lie in each other. Write beside it with --out.")
+        raise LabelError(f"One of {target} and {apart_from} lies inside the other. Write beside it with --out.")
     if not os.path.lexists(target):
         return
     if not (_is_empty(target) or replaceable(target)):
         raise LabelError(
-            f"{target} exists and is no export of this format, so it is not replaced. Choose another --out."
+            f"{target} exists and is not an export in this format, so it is not replaced. Choose another --out."
         )
     if not overwrite:
         raise LabelError(f"{target} exists. Use --overwrite to replace it, or choose another --out.")

@@ -45,7 +45,7 @@ def write_stacks(
     prefix : str
         Start of the file names.
     first : int
-        Number of the first frame in its movie, which the names go on from.
+        Number of the first frame in its movie, from which file names count.
     progress : callable
         Called with (done, total) frames.
 
@@ -142,7 +142,7 @@ def _greatest(labels: MovieSource) -> int:
             if not (low >= 0 and high <= MOST_UINT32):
                 raise LabelError(
                     f"Frame {frame} has labels from {low:g} to {high:g}. TIFF stacks hold 0 (background) to {MOST_UINT32}; "
-                    "number them anew."
+                    "renumber them."
                 )
             greatest = max(greatest, int(high))
     return greatest

@@ -1,1 +1,1 @@
-"""Folders of this machine and remote stores behind one small value, and files that are whole or not there."""
+"""Local folders and remote stores behind one small value, and files that are either complete or absent."""

@@ -1,4 +1,4 @@
-"""Write a file so that whoever reads it sees the whole of it, or what was there before."""
+"""Write a file so that readers see all of it, or what was there before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path, *, beside: Path | None = None) -> Iterator[Path]:
-    """Give a path beside a file to write to, which takes its place at the end of the block; if that fails it goes.
+    """Yield a path beside a file to write to, which takes its place at the end of the block; if that fails, it is removed.
 
     Its name ends as the file's does and is new each time, so that several may write. Where only one does, it may be given
     (`beside`): then the next writes over what a kill left.

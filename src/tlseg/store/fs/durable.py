@@ -1,4 +1,4 @@
-"""Wait until files are on the disk, so that not even a power cut takes back what a run counts as done.
+"""Wait until files are on the disk, so that not even a power cut undoes what a run counts as done.
 
 Only for what is not checked when it is read again: final pixels, and what is said about them. Working files need none of it.
 """
@@ -12,11 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 
 _NOT_HERE = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM}
-"""What file systems answer that keep folders in other ways."""
+"""Error codes of file systems that store folders in other ways."""
 
 
 def flush(files: Iterable[Path], *, below: Path) -> None:
-    """Wait for files and for their names in every folder up to `below`; files that are not there are no error."""
+    """Wait for files and for their names in every folder up to `below`; missing files are not an error."""
     folders = {below}
     for file in files:
         with suppress(FileNotFoundError):

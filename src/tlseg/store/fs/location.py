@@ -1,4 +1,4 @@
-"""Open a Zarr store wherever it lives: a folder of this machine, or an http(s)://, s3:// or other fsspec URL.
+"""Open a Zarr store wherever it is: a local folder, or an http(s)://, s3:// or other fsspec URL.
 
 Local paths never import an optional dependency; a URL whose file system is not installed names the extra to install.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tlseg.store.fs.place import Place
 
 MOST_LETTERS = 100
-"""Letters of a name; file systems hold 255, and names of working files add to it."""
+"""Most letters in a name; file systems allow 255, and names of working files add to it."""
 
 _NO_LISTING = ("http", "https")
 
@@ -36,7 +36,7 @@ def resolve(path: str | Path | Place) -> str:
     Raises
     ------
     MovieError
-        If it is no path, or a URL that holds a password, which would end up in run records and messages.
+        If it is not a path, or is a URL that holds a password, which would end up in run records and messages.
     """
     text = text_of(path)
     for scheme in ("file://", "local://"):
@@ -53,12 +53,12 @@ def resolve(path: str | Path | Place) -> str:
 
 
 def text_of(path: object) -> str:
-    """Text of what names a place, as it was written.
+    """The text of a path or URL, as it was written.
 
     Raises
     ------
     MovieError
-        If it is anything else, such as an array, whose text would be a path nobody meant.
+        If it is anything else, such as an array, whose text would be an unintended path.
     """
     from tlseg.store.fs.place import Place
 
@@ -72,22 +72,22 @@ def text_of(path: object) -> str:
 
 
 def real(path: str | Path | Place) -> str:
-    """Return the one name of a place, whichever way it was written: links and `..` followed, a URL as `resolve` gives it.
+    """Return the one name of a place, however it was written: links and `..` followed, a URL as `resolve` returns it.
 
-    Two paths that differ may be one place: ask this before anything is replaced.
+    Two paths that differ may be one place: use this before anything is replaced.
     """
     place = resolve(path)
     return place if is_url(place) else os.path.realpath(place)
 
 
 def check_name(name: str) -> None:
-    """Raise `LabelError` unless `name` can name labels, a table and a folder, and no document that lies beside them."""
+    """Raise `LabelError` unless `name` can name labels, a table and a folder, but no document beside them."""
     if not isinstance(name, str) or not re.fullmatch(
         r"(?!__)[\w-][\w.-]*(?<!\.json|\.lock)", name, flags=re.ASCII | re.IGNORECASE
     ):
         raise LabelError(
-            f"{name!r} is no name for labels or a table. Use letters, digits, '-', '_' and '.', not starting with '.' "
-            "or '__' and not ending in '.json' or '.lock'."
+            f"{name!r} is not a valid name for labels or a table. Use letters, digits, '-', '_' and '.', not starting with "
+            "'.' or '__' and not ending in '.json' or '.lock'."
         )
     if len(name) > MOST_LETTERS:
         raise LabelError(
@@ -126,7 +126,7 @@ def open_group(url: str) -> Group:
     Raises
     ------
     MovieError
-        If nothing is there, it is no Zarr group, or its metadata are damaged.
+        If nothing is there, it is not a Zarr group, or its metadata are damaged.
     """
     import zarr
 
@@ -143,7 +143,7 @@ def open_group(url: str) -> Group:
 
 
 def child_of(group: Group, name: str) -> Group | Array[Any] | None:
-    """Group or array inside a group; None where there is none.
+    """Group or array inside a group; None if there is none.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def child_of(group: Group, name: str) -> Group | Array[Any] | None:
 
 
 def writable_group(url: str) -> Group:
-    """Open the Zarr v3 group at `url` for writing; made where absent.
+    """Open the Zarr v3 group at `url` for writing; it is created if absent.
 
     Raises
     ------

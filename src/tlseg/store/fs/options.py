@@ -1,4 +1,4 @@
-"""How a remote store is reached: endpoint, region and the like, by protocol, without a secret among them.
+"""How to reach a remote store: endpoint, region and the like, by protocol, without secrets.
 
 Options live in fsspec's own configuration of the process, never in a URL, a run record or a task: a run that moves to
 another endpoint is the same run. Credentials come from where the store's own client looks for them (environment,
@@ -28,12 +28,12 @@ _public: set[str] = set()
 def parse_options(texts: Iterable[str]) -> Options:
     """Options by protocol from texts such as `endpoint_url=http://host:9000` (for s3) or `gs.project=mine`.
 
-    Values are JSON where they can be read as such, else text.
+    Values are JSON if they can be read as such, else text.
 
     Raises
     ------
     PlanError
-        If a text is no option, or one that holds a secret.
+        If a text is not an option, or holds a secret.
     """
     found: Options = {}
     for text in texts:
@@ -43,7 +43,7 @@ def parse_options(texts: Iterable[str]) -> Options:
             scheme, key = "s3", name
         if not equals or not key:
             raise PlanError(
-                f"{text!r} is no storage option. Expected KEY=VALUE for s3, or PROTOCOL.KEY=VALUE, such as "
+                f"{text!r} is not a storage option. Expected KEY=VALUE for s3, or PROTOCOL.KEY=VALUE, such as "
                 "endpoint_url=http://host:9000."
             )
         try:
@@ -56,7 +56,7 @@ def parse_options(texts: Iterable[str]) -> Options:
 
 
 def check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise `PlanError` where an option is a secret: it would be seen by everybody who lists processes."""
+    """Raise `PlanError` if an option is a secret: everybody who lists processes would see it."""
     for scheme, settings in options.items():
         for key, value in settings.items():
             inner = {scheme: value} if isinstance(value, Mapping) else {}
@@ -86,12 +86,12 @@ def set_options(options: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def given_options() -> Options:
-    """What `set_options` was told in this process, to hand on to workers."""
+    """The options given to `set_options` in this process, to pass on to workers."""
     return {scheme: dict(settings) for scheme, settings in _given.items()}
 
 
 def options_for(url: str) -> dict[str, Any]:
-    """Options with which the file system of a URL is made; fsspec's configuration goes over our own."""
+    """Options with which the file system of a URL is created; fsspec's configuration overrides our own."""
     import fsspec.config
 
     scheme = url.split("://", 1)[0]
@@ -101,7 +101,7 @@ def options_for(url: str) -> dict[str, Any]:
 
 
 def assume_public(url: str) -> None:
-    """Ask the bucket of a URL without credentials from now on."""
+    """Access the bucket of a URL without credentials from now on."""
     _public.add(_bucket(url))
 
 

@@ -1,6 +1,6 @@
-"""Where results lie: a folder of this machine, or a prefix of an object store, behind one small value.
+"""Where results are stored: a local folder, or a prefix of an object store, behind one small value.
 
-A document that is written is there whole or not at all: renamed into place on a file system, one request on an object
+A document is written completely or not at all: renamed into place on a file system, one request on an object
 store. The value travels to workers and into records, so it never holds a credential or an endpoint.
 """
 
@@ -71,7 +71,7 @@ class Place:
         return bool(again(partial(fs.isdir, path)))
 
     def names(self) -> list[str]:
-        """Names of what lies directly inside, sorted; none where there is nothing."""
+        """Names of everything directly inside, sorted; empty if there is nothing."""
         if not self.remote:
             return sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else []
         fs, path = self.file_system()
@@ -119,7 +119,7 @@ class Place:
         return bytes(again(partial(fs.cat_file, path, start=start, end=stop)))
 
     def write(self, data: bytes) -> None:
-        """Write a file so that readers see the whole of it or what was there before; folders are made as needed."""
+        """Write a file so that readers see all of it or what was there before; folders are created as needed."""
         if not self.remote:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, data)
@@ -128,7 +128,7 @@ class Place:
         again(partial(fs.pipe_file, path, data))
 
     def remove(self) -> None:
-        """Delete a file, or a folder with everything in it; nothing happens where there is none."""
+        """Delete a file, or a folder with everything in it; nothing happens if there is none."""
         if not self.remote:
             if self.path.is_dir() and not self.path.is_symlink():
                 shutil.rmtree(self.path, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Remote stores through fsspec: the file system for documents and tables, the Zarr store for pixels.
 
-Every request is made again while its failure is passing, whatever the protocol; listings are never cached, since
+Every request is retried while its failure is temporary, whatever the protocol; listings are never cached, since
 other processes write too.
 """
 
@@ -61,10 +61,10 @@ def file_system(url: str) -> tuple[Any, str]:
 
 
 class RetryingStore(WrapperStore[Store]):
-    """A Zarr store whose requests are made again while they fail with something that passes."""
+    """A Zarr store whose requests are retried while they fail for a temporary reason."""
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """Read a value or a part of it; None where there is none."""
+        """Read a value or a part of it; None if there is none."""
         return await again_async(lambda: self._store.get(key, prototype, byte_range))
 
     async def get_partial_values(
@@ -83,7 +83,7 @@ class RetryingStore(WrapperStore[Store]):
         await again_async(lambda: self._store.set(key, value))
 
     async def delete(self, key: str) -> None:
-        """Delete a key; nothing happens where there is none."""
+        """Delete a key; nothing happens if there is none."""
         await again_async(lambda: self._store.delete(key))
 
     async def delete_dir(self, prefix: str) -> None:
@@ -104,11 +104,11 @@ class RetryingStore(WrapperStore[Store]):
 
 
 class GuardedStore(WrapperStore[Store]):
-    """A store that looks writable to libraries that ask for it, and is only read."""
+    """A store that looks writable to libraries that ask for it, but is read-only."""
 
     @property
     def read_only(self) -> bool:
-        """Never true: what opens a store for reading and writing would refuse it."""
+        """Always false: libraries that open a store for reading and writing would refuse it otherwise."""
         return False
 
     async def set(self, key: str, value: Buffer) -> None:
@@ -133,7 +133,7 @@ async def _listed(request: Callable[[], AsyncIterator[str]]) -> AsyncIterator[st
 
 
 def _explained(url: str, error: Exception) -> Exception:
-    """Return what to say of a URL that has no file system."""
+    """Return the error for a URL that has no file system."""
     scheme = url.split("://", 1)[0]
     if isinstance(error, ImportError):
         if scheme in _EXTRAS:

@@ -1,8 +1,8 @@
 """Ask a remote store again when it is busy, slow or cuts an answer short, and only then.
 
-What is wrong for good (nothing there, no permission, no such bucket) is said at once, and so is an address at which no
-store ever answered; one that did is waited for. Every request that is repeated
-reads, or writes the same bytes under the same key, so doing it twice changes nothing.
+Permanent failures (nothing there, no permission, no such bucket) are reported at once, and so is an address at which no
+store ever answered; one that has answered is waited for. Every request that is repeated reads, or writes the same bytes
+under the same key, so doing it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NAMES = frozenset({"ClientPayloadError", "ServerDisconnectedError", "HTTPClient
 _UNREACHED = frozenset(
     {"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError", "ConnectionRefusedError"}
 )
-"""Errors of aiohttp, botocore and urllib3 that pass, by name: none of them has to be installed."""
+"""Temporary errors of aiohttp, botocore and urllib3, by name: none of them has to be installed."""
 
 _answered = threading.Event()
 """Set once a remote store has answered in this process."""
@@ -56,7 +56,7 @@ def is_passing(error: BaseException) -> bool:
 
 
 def again(request: Callable[[], T]) -> T:
-    """Make a request, and make it again while what it fails with is passing."""
+    """Make a request, and repeat it while its failure is temporary."""
     for delay in _delays():
         try:
             result = request()

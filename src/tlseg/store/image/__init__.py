@@ -1,1 +1,1 @@
-"""Pixels: movies as they come, OME-Zarr pyramids as they are written."""
+"""Pixels: reading movies of any source, writing OME-Zarr pyramids."""

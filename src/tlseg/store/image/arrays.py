@@ -92,7 +92,7 @@ class PyramidArrays:
                 arrays[level][self._index(frame, channel, target)] = part if "z" in self.axes else part[0]
 
     def flush(self, frame: int, box: Box, *, channel: int = 0) -> None:
-        """Wait until what was written of a box is on the disk; an object store keeps what it took."""
+        """Wait until what was written of a box is on the disk; an object store keeps what it accepted."""
         if is_url(self.group):
             return
         arrays, folder = _open_arrays(self), Path(self.group)
@@ -186,7 +186,7 @@ def ensure_arrays(arrays: PyramidArrays) -> None:
 
 
 def refresh_consolidated(root: Place) -> None:
-    """Bring a group's consolidated metadata up to date where it has some: readers that use it would miss labels."""
+    """Update a group's consolidated metadata if it has any: readers that use it would miss labels."""
     import zarr
 
     path = root / "zarr.json"
@@ -207,7 +207,7 @@ def read_json(place: Place | Path) -> Json:
     try:
         document: Json = json.loads(place.read_bytes())
         if not isinstance(document, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
     except (OSError, ValueError) as error:
         raise LabelError(
             f"{place} cannot be read ({type(error).__name__}): {error}. Restore it or write elsewhere with --out."

@@ -1,4 +1,4 @@
-"""Which chunks does the store of an array not hold? Looked up as somebody asks, never all of them in advance.
+"""Which chunks of an array are missing from the store? Looked up on demand, never all of them in advance.
 
 Names are compared folder by folder on this machine, and frame by frame in an object store, so the first missing chunks
 of a movie of any size are found at once and without a list of all.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
 MANY = 100
-"""Missing chunks that are counted: to say how many more there are, all would have to be looked up."""
+"""Most missing chunks to count: to say how many more there are, all would have to be looked up."""
 
 FEW = 100
 """Chunks of a frame below which an object store is asked for all frames at once: an answer holds a thousand names."""
@@ -61,7 +61,7 @@ def missing_keys(
 
 
 def describe_missing(missing: Iterable[str]) -> str | None:
-    """Say how many chunks are missing, and which is the first; None where none is."""
+    """Say how many chunks are missing, and which is the first; None if none is."""
     found = list(islice(missing, MANY))
     if not found:
         return None
@@ -86,7 +86,7 @@ def _not_there(url: str, keys: Iterable[str]) -> Iterator[str]:
 
 
 def _names(folder: str) -> set[str]:
-    """Names in a folder; a link that leads nowhere is none."""
+    """Names in a folder; a link that leads nowhere does not count."""
     try:
         with os.scandir(folder) as entries:
             return {e.name for e in entries if not e.is_symlink() or os.path.exists(e.path)}  # noqa: PTH110

@@ -1,4 +1,4 @@
-"""Make an OME-Zarr 0.5 movie of TIFFs or of another OME-Zarr, once, whatever the size.
+"""Make an OME-Zarr 0.5 movie from TIFFs or from another OME-Zarr, once, whatever the size.
 
 One slab of planes is in memory at a time. A conversion that was stopped never looks complete (`whole`).
 """
@@ -25,13 +25,13 @@ from tlseg.store.image.tiff import Layout
 from tlseg.store.locks.whole import names_in, written_whole
 
 MARK = "converting.json"
-"""Object that is in an object store's OME-Zarr as long as a conversion writes it, or was stopped."""
+"""Object present in an object store's OME-Zarr while a conversion writes it, or after it was stopped."""
 
 SLAB_BYTES = 256 * 2**20  # pixels held at once; a slab is never less than one region
 
 
 SQUARE = 1.2
-"""Ratio of the voxel's sides along y and x from which they are doubted."""
+"""Ratio of the voxel's sides along y and x above which they are doubted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Converted:
     channel_names : tuple of str
         One per channel.
     notes : tuple of str
-        What a person should know: which files these were, another spacing than theirs, an unknown interval or unit, a
-        changed data type.
+        Notes for the user: which files these were, another spacing than theirs, an unknown interval or unit, a changed data
+        type.
     """
 
     path: str
@@ -95,28 +95,28 @@ def convert(
     out : str or Path
         The new movie, a path or a URL that ends in `.zarr`.
     spacing_um : (z, y, x) or (y, x) of float, optional
-        Voxel spacing; what the file says where not given.
+        Voxel spacing; by default from the file.
     interval_s : float, optional
-        Seconds between frames; what the file says where not given.
+        Seconds between frames; by default from the file.
     layout : Layout, optional
-        What the pages of plain TIFFs are.
+        The axes of the pages of plain TIFFs.
     channel_names : sequence of str, optional
         One per channel.
     overwrite : bool, default: False
-        Replace an OME-Zarr at `out`; one in an object store is gone as soon as the new one is begun.
+        Replace an OME-Zarr at `out`; one in an object store is deleted as soon as the new one is begun.
     allow_missing : bool, default: False
-        Accept absent chunks of an OME-Zarr input; they become its fill value.
+        Accept missing chunks of an OME-Zarr input; they become its fill value.
     allow_gaps : bool, default: False
-        Accept files whose numbers leave some out, as if they were even in time.
+        Accept files with gaps in their numbering, as if they were evenly spaced in time.
     progress : callable, optional
         Called with (done, total) slabs.
 
     Raises
     ------
     MovieError
-        If the input is not what it claims to be or does not say enough; one line.
+        If the input is not what it claims to be or lacks information; one line.
     RunError
-        If the output cannot be written, or another start writes it.
+        If the output cannot be written, or another start is writing it.
     """
     given = inputs if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
     target = place_of(out)
@@ -174,7 +174,7 @@ def _check_target(target: Place, overwrite: bool) -> None:
     if names is None or (target.remote and MARK in names):
         return
     if not {"zarr.json", ".zgroup", ".zattrs", ".zarray"} & set(names):
-        raise MovieError(f"{target} exists and is no OME-Zarr, so it is not replaced. Choose another output.")
+        raise MovieError(f"{target} exists and is not an OME-Zarr, so it is not replaced. Choose another output.")
     if not overwrite:
         raise MovieError(f"{target} exists. Use --overwrite to replace it, or choose another output.")
 
@@ -186,16 +186,14 @@ def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
     z = 1.0 if source.is_2d and z is None else z
     if z is None or y is None or x is None:
         known = [f"{a} {v:g}" for a, v in zip("zyx", (z, y, x), strict=True) if v is not None and not source.is_2d]
-        says = f"says only {', '.join(known)} of" if known else "does not say"
+        says = f"gives only {', '.join(known)} of" if known else "does not give"
         order = "Y,X" if source.is_2d else "Z,Y,X"
-        raise MovieError(
-            f"{source.name} {says} how large its voxels are. Give their size in micrometres with --spacing {order}."
-        )
+        raise MovieError(f"{source.name} {says} its voxel size. Give it in micrometres with --spacing {order}.")
     return (z, y, x)
 
 
 def _doubts(source: Input, spacing: Spacing) -> Iterator[str]:
-    """What speaks against a voxel spacing: other ones in the files, and pixels that are not square."""
+    """Reasons to doubt a voxel spacing: a different one in the files, and pixels that are not square."""
     letters = "yx" if source.is_2d else "zyx"
     said = dict(zip("zyx", source.spacing_um, strict=True))
     used = dict(zip("zyx", spacing, strict=True))
@@ -204,11 +202,11 @@ def _doubts(source: Input, spacing: Spacing) -> Iterator[str]:
     ):
         theirs = ", ".join("unknown" if said[a] is None else f"{said[a]:g}" for a in letters)
         ours = ", ".join(f"{used[a]:g}" for a in letters)
-        yield f"the files say a spacing of {theirs} um ({', '.join(letters)}); {ours} was given and is used"
+        yield f"the files give a spacing of {theirs} um ({', '.join(letters)}); {ours} was given and is used"
     if max(used["y"], used["x"]) > SQUARE * min(used["y"], used["x"]):
         yield (
-            f"voxels are {used['y']:g} um along y and {used['x']:g} um along x, which cameras rarely have; the order of "
-            f"--spacing is {','.join(letters).upper()}"
+            f"voxels are {used['y']:g} um along y and {used['x']:g} um along x, which is rare; the order of --spacing is "
+            f"{','.join(letters).upper()}"
         )
 
 

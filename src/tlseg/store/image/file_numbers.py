@@ -1,6 +1,6 @@
-"""Which frame is each file of a series? The number that its name runs on with.
+"""Which frame is each file of a series? The one number in which the names differ.
 
-Only names that differ in nothing but one number count; a file that is missing among them is never passed over in silence.
+Only names that differ in nothing but one number count; a missing file is never passed over silently.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FileNumbers:
 
     @property
     def frames(self) -> tuple[int, ...]:
-        """Frame of each file, the first one 0: as even in time as their numbers are."""
+        """Frame of each file, the first one 0: as evenly spaced as their numbers."""
         return tuple((value - self.values[0]) // self.step for value in self.values)
 
     @property
@@ -50,7 +50,7 @@ class FileNumbers:
         return self.frames[-1] + 1 - len(self.values)
 
     def missing_names(self) -> str:
-        """Names of the first few files that are not there."""
+        """Names of the first few missing files."""
         start, stop = self.at
         wide = stop - start
         names: list[str] = []
@@ -62,7 +62,7 @@ class FileNumbers:
         return ", ".join(names)
 
     def described(self) -> str:
-        """Say first and last name, and the step where it is none of 1."""
+        """Describe the first and last name, and the step if it is not 1."""
         every = "" if self.step == 1 else f", every {ordinal(self.step)} number"
         return f"{len(self.names)} files, {self.names[0]} to {self.names[-1]}{every}"
 
@@ -78,7 +78,7 @@ def numbers_of(files: Sequence[Path]) -> FileNumbers | None:
     Returns
     -------
     FileNumbers or None
-        None where names differ in more than one number, or do not ascend: then nothing says which frames they are.
+        None if names differ in more than one number, or do not ascend: then the frames are unknown.
     """
     names = tuple(file.name for file in files)
     if len(names) == 1:

@@ -1,6 +1,6 @@
 """Image out: an OME-Zarr 0.5 image pyramid, written region by region, complete once its metadata are there.
 
-Axes are always (t, c, z, y, x), without z for 2D movies. All chunks are written, zeros too: an absent one was lost.
+Axes are always (t, c, z, y, x), without z for 2D movies. All chunks are written, even zeros, so a missing one was lost.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class ImageWriter:
         self.arrays.write(frame, box, voxels, channel=channel)
 
     def finish(self, *, like: Sequence[Json] = ()) -> None:
-        """Write the metadata, display window included; until then no reader takes the group for an image.
+        """Write the metadata, including the display window; until then no reader sees an image.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ def create_image(
     Parameters
     ----------
     root : str, Path or Place
-        Group of the image, a path or a URL; made where absent.
+        Group of the image, a path or a URL; created if absent.
     pyramid : Pyramid
         Layout of a frame.
     n_frames : int
@@ -182,7 +182,7 @@ def create_image(
     start_s : float, default: 0
         Time of the first frame.
     mode : {"new", "resume", "overwrite"}, default: "new"
-        What to do where the group already has levels: refuse, go on writing into them, or start again.
+        What to do if the group already has levels: refuse, continue writing into them, or start over.
 
     Raises
     ------
@@ -227,11 +227,11 @@ def copy_image(
     source : MovieSource
         What to copy.
     out_root : str, Path or Place
-        Group of the copy, a path or a URL; made where absent.
+        Group of the copy, a path or a URL; created if absent.
     frames : range, optional
-        Frames to copy; all where not given. The first becomes frame 0 and keeps its time.
+        Frames to copy; all if not given. The first becomes frame 0 and keeps its time.
     mode : {"new", "resume", "overwrite"}, default: "new"
-        What to do where the group already has levels.
+        What to do if the group already has levels.
     """
     frames = frames if frames is not None else range(source.n_frames)
     if real(out_root) == real(source.url):

@@ -1,6 +1,6 @@
-"""One movie out of whatever a person points at: a TIFF, several, a folder of them, or an OME-Zarr.
+"""One movie from whatever is given: a TIFF, several, a folder of them, or an OME-Zarr.
 
-Whatever it was, it is read box by box, and says its size, spacing and interval before any pixel is touched.
+Whatever the input, it is read box by box, and gives its size, spacing and interval before any pixel is read.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Input(Protocol):
         """Read the voxels (z, y, x) of a box in native byte order."""
 
     def close(self) -> None:
-        """Let go of open files."""
+        """Close open files."""
 
 
 def open_inputs(
@@ -59,16 +59,16 @@ def open_inputs(
     target : str
         The output, which must not be among the inputs.
     layout : Layout
-        What the pages of plain TIFFs are.
+        The axes of the pages of plain TIFFs.
     allow_missing : bool
-        Accept absent chunks of an OME-Zarr.
+        Accept missing chunks of an OME-Zarr.
     allow_gaps : bool
-        Accept files whose numbers leave some out, as if they were even in time.
+        Accept files with gaps in their numbering, as if they were evenly spaced in time.
 
     Raises
     ------
     MovieError
-        If the inputs are no movie or do not fit together.
+        If the inputs are not a movie or do not fit together.
     """
     if not inputs:
         raise MovieError("Nothing to convert was given. Expected TIFF files, a folder of them, or an OME-Zarr movie.")
@@ -172,7 +172,7 @@ def _files(inputs: Sequence[str | Path]) -> list[Path]:
             found = sorted((p for p in entry.iterdir() if _is_tiff(p)), key=natural_key)
             if not found:
                 raise MovieError(
-                    f"{entry} holds no .tif or .tiff files and is no OME-Zarr. Expected a folder of stacks."
+                    f"{entry} holds no .tif or .tiff files and is not an OME-Zarr. Expected a folder of stacks."
                 )
             files += found
         elif not entry.exists():
@@ -183,7 +183,7 @@ def _files(inputs: Sequence[str | Path]) -> list[Path]:
 
 
 def _series(files: Sequence[Path], *, allow_gaps: bool) -> str:
-    """Say which files these are, empty of one; numbers that leave some out are refused unless allowed."""
+    """Say which files these are, empty for one; gaps in the numbering are refused unless allowed."""
     if len(files) < 2:
         return ""
     numbers = numbers_of(files)
@@ -191,9 +191,9 @@ def _series(files: Sequence[Path], *, allow_gaps: bool) -> str:
         return f"{len(files)} files in this order: {files[0].name} to {files[-1].name}"
     if numbers.missing and not allow_gaps:
         raise MovieError(
-            f"Numbers of {numbers.described()}, leave some out: {numbers.missing_names()}. A movie is even in time, so "
-            "all frames after a gap would have wrong times. Add these files, or convert the parts apart; where nothing is "
-            "missing in time, use --allow-gaps."
+            f"{numbers.described()}: numbers are missing: {numbers.missing_names()}. Frames must be evenly spaced in time, "
+            "so all frames after a gap would have wrong times. Add these files, or convert the parts separately; if nothing "
+            "is missing in time, use --allow-gaps."
         )
     gaps = f", {numbers.missing} missing in between" if numbers.missing else ""
     return numbers.described() + gaps
@@ -213,8 +213,8 @@ def _describe_all(files: Sequence[Path], layout: Layout) -> list[TiffInfo]:
         for what, a, b in (("shape (C, Z, Y, X)", _fixed(first), _fixed(info)), ("data type", first.dtype, info.dtype)):
             if a != b:
                 raise MovieError(
-                    f"{info.path} has {what} {b}, but {first.path} has {a}. Expected all time points alike; convert "
-                    "them apart, or crop or cast them first."
+                    f"{info.path} has {what} {b}, but {first.path} has {a}. Expected all time points to be alike; convert "
+                    "them separately, or crop or cast them first."
                 )
     return infos
 

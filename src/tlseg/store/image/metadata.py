@@ -1,6 +1,6 @@
-"""Read and write what OME-Zarr says about an image: axes, spacing, channels, pyramid levels.
+"""Read and write OME-Zarr metadata of an image: axes, spacing, channels, pyramid levels.
 
-Pure functions on the JSON of the specification (0.4 and 0.5). Lengths leave in micrometres, times in seconds.
+Pure functions on the JSON of the specification (0.4 and 0.5). Lengths are returned in micrometres, times in seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _AXIS_OF_TYPE = {"time": "t", "channel": "c"}
 
 @dataclass(frozen=True, slots=True)
 class ImageMetadata:
-    """What one multiscale image says about itself.
+    """Metadata of one multiscale image.
 
     Attributes
     ----------
@@ -48,15 +48,15 @@ class ImageMetadata:
     scales, translations : tuple of tuples of float
         Per level and axis, micrometres for space and seconds for time.
     spacing_problem : str or None
-        Why the voxel spacing cannot be trusted; None where it can.
+        Why the voxel spacing cannot be trusted; None if it can.
     spacing_note : str
-        What was taken for granted about the spacing, one sentence; empty where nothing was.
+        What was assumed about the spacing, one sentence; empty if nothing was.
     interval_s : float or None
         Seconds between frames; None where unknown.
     channel_names : tuple of str
-        From `omero`, empty where absent.
+        From `omero`, empty if absent.
     omero : dict
-        As found, empty where absent.
+        As found, empty if absent.
     """
 
     version: str
@@ -88,12 +88,12 @@ class ImageMetadata:
 
 
 def micrometres(unit: str | None) -> float | None:
-    """Micrometres in one `unit` of length; None where the unit is no known length."""
+    """Micrometres in one `unit` of length; None if the unit is not a known length."""
     return _MICROMETRES.get(unit.strip().lower() if unit not in ("Mm",) else "megameter") if unit else None
 
 
 def seconds(unit: str | None) -> float | None:
-    """Seconds in one `unit` of time; None where the unit is no known time."""
+    """Seconds in one `unit` of time; None if the unit is not a known time."""
     return _SECONDS.get(unit.strip().lower()) if unit else None
 
 
@@ -103,14 +103,14 @@ def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
     Parameters
     ----------
     attributes : mapping
-        The group's attributes, `ome` key and all.
+        The group's attributes, including the `ome` key.
     where : str
         The movie's name, for messages.
 
     Raises
     ------
     MovieError
-        If the group holds no image this package reads; one line that says what was found instead.
+        If the group holds no image that tlseg can read; one line that says what was found instead.
     """
     ome = _mapping(attributes.get("ome", attributes))
     multiscales = ome.get("multiscales")
@@ -147,7 +147,7 @@ def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
 
 
 def image_axes(names: str, *, interval_known: bool) -> list[Json]:
-    """Axes of the specification for the letters in `names`, with units (of time where it is known)."""
+    """Axes of the specification for the letters in `names`, with units (that of time if known)."""
     kinds: dict[str, Json] = {
         "t": {"name": "t", "type": "time"} | ({"unit": "second"} if interval_known else {}),
         "c": {"name": "c", "type": "channel"},
@@ -286,7 +286,7 @@ def _spacing_problem(
     if all(s == 1 and not u for _, u, s in space):
         return "no voxel spacing: every scale is 1 and no axis has a unit"
     unknown = [f"{a} in {u!r}" for a, u, _ in space if u and micrometres(u) is None]
-    return f"a voxel spacing in units that are no length: {', '.join(unknown)}" if unknown else None
+    return f"a voxel spacing in units that are not lengths: {', '.join(unknown)}" if unknown else None
 
 
 def _spacing_note(axes: Sequence[str], units: Sequence[str | None], scale: Sequence[float]) -> str:

@@ -1,8 +1,8 @@
-"""Movie in: open an OME-Zarr movie, local or remote, and read boxes of its frames.
+"""Movie input: open an OME-Zarr movie, local or remote, and read boxes of its frames.
 
-Nothing is read before it is asked for, and pixels are never written to. Workers open the movie themselves from a small
-`MovieSource`. It refuses to read an array that was replaced since by one of another shape, data type or layout: a local
-one at every read, a remote one, which costs a request, when a process opens it.
+Pixels are read only on request, and never written to. Workers open the movie themselves from a small `MovieSource`. It
+refuses to read an array that has since been replaced by one of another shape, data type or layout: a local one is checked at
+every read, a remote one, which costs a request, when a process opens it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class MovieSource:
     axes : str
         Letters of the array's axes among t, c, z, y, x.
     channel : int
-        Index along c; 0 where there is none.
+        Index along c; 0 if there is no c.
     shape : (t, z, y, x)
         Frames and voxels; 1 along an axis the array does not have.
     dtype : str
@@ -56,7 +56,7 @@ class MovieSource:
     spacing_um, translation_um : (z, y, x)
         Voxel spacing, and position of the centre of the first voxel, micrometres.
     spacing_problem : str or None
-        Why the spacing cannot be trusted; None where it can.
+        Why the spacing cannot be trusted; None if it can.
     interval_s : float or None
         Seconds between frames; None where unknown.
     start_s : float
@@ -74,7 +74,7 @@ class MovieSource:
     digest : str
         Hash of the array's metadata when it was opened.
     spacing_note : str
-        What was taken for granted about the spacing; empty where nothing was.
+        What was assumed about the spacing; empty if nothing was.
     """
 
     url: str
@@ -127,7 +127,7 @@ class MovieSource:
         """
         if not (0 <= frame < self.n_frames and Box.of_shape(self.frame_shape).contains(box)):
             raise MovieError(
-                f"{self.url}: frame {frame}, voxels {_spell(box)} were asked for. Expected a place inside "
+                f"{self.url}: frame {frame}, voxels {_spell(box)} were requested. Expected a place inside "
                 f"{self.n_frames} frames of {self.frame_shape}."
             )
         array = _open_array(self, _stamp(self))
@@ -144,9 +144,9 @@ class MovieSource:
         return np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("="))
 
     def missing_chunks(self, frames: Iterable[int]) -> Iterator[str]:
-        """Yield the keys of chunks (or shards) of `frames` that the store does not hold, as they are asked for.
+        """Yield the keys of chunks (or shards) of `frames` that the store does not hold, on demand.
 
-        A reader sees the fill value there. There are none for stores that cannot be listed (http).
+        A reader sees the fill value there. Stores that cannot be listed (http) yield none.
         """
         if not can_list(self.url):
             return
@@ -167,10 +167,10 @@ class MovieSource:
         )
 
     def identity(self, *, root: str | None = None) -> Json:
-        """Everything that makes this the same input again, ready for JSON.
+        """Everything that identifies this input, ready for JSON.
 
-        A movie that is itself the `root` of a result is told by its pixels alone, so that both can be moved together: its
-        address is `HERE`.
+        A movie that is itself the `root` of a result is identified by its pixels alone, so that both can be moved together:
+        its address is `HERE`.
         """
         return {
             "url": HERE if self.url == root else self.url,
@@ -185,7 +185,7 @@ class MovieSource:
 
 
 def address_of(identity: Mapping[str, Any], *, root: str) -> str:
-    """Address of the movie of an `identity` that a result in `root` recorded; empty where it has none."""
+    """Address of the movie of an `identity` that a result in `root` recorded; empty if it has none."""
     url = str(identity.get("url", ""))
     return root if url == HERE else url
 
@@ -198,7 +198,7 @@ def open_source(path: str | Path, *, channel: int | str | None = None, level: in
     path : str or Path
         Local folder, or an http(s):// or s3:// URL, of an OME-Zarr 0.4 or 0.5 image.
     channel : int or str, optional
-        Index or name along c; the first where not given.
+        Index or name along c; the first if not given.
     level : int, default: 0
         Pyramid level, 0 the finest.
 
@@ -246,16 +246,16 @@ def open_movie(path: str | Path, *, channel: int | str | None = None, level: int
     path : str or Path
         Local folder, or an http(s):// or s3:// URL, of an OME-Zarr 0.4 or 0.5 image.
     channel : int or str, optional
-        Index or name along c, which then is no dimension; all channels where not given.
+        Index or name along c, which then is not a dimension; all channels if not given.
     level : int, default: 0
         Pyramid level, 0 the finest.
 
     Returns
     -------
     xarray.DataArray
-        Backed by dask, dimensions the image's own among (t, c, z, y, x) in that order. Coordinates: z, y, x in
-        micrometres, t in seconds (frame numbers where the interval is unknown), c the channel names. Attributes:
-        `units` (per dimension), `spacing_um` (z, y, x), `interval_s`, `source`.
+        Backed by dask, with the image's own dimensions among (t, c, z, y, x) in that order. Coordinates: z, y, x in
+        micrometres, t in seconds (frame numbers if the interval is unknown), c the channel names. Attributes: `units` (per
+        dimension), `spacing_um` (z, y, x), `interval_s`, `source`.
 
     Raises
     ------
@@ -305,7 +305,7 @@ def _open_array(source: MovieSource, stamp: tuple[int, ...]) -> Array[Any]:
     except Exception as error:
         raise MovieError(f"{source.url}: array {source.array_path!r} cannot be opened ({one_line(error)}).") from error
     if _digest(array) != source.digest:
-        raise MovieError(f"{source.url} was replaced since it was opened. Open it again.")
+        raise MovieError(f"{source.url} has been replaced since it was opened. Open it again.")
     return array
 
 
@@ -351,7 +351,7 @@ def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
 
 def _check_level(level: int, image: ImageMetadata, url: str) -> int:
     if not 0 <= level < len(image.paths):
-        raise MovieError(f"{url}: level {level} was asked for. Expected 0 (the finest) to {len(image.paths) - 1}.")
+        raise MovieError(f"{url}: level {level} was requested. Expected 0 (the finest) to {len(image.paths) - 1}.")
     return level
 
 
@@ -365,7 +365,7 @@ def _channel_index(channel: int | str | None, names: tuple[str, ...], count: int
         if 0 <= index < count and not isinstance(channel, bool):
             return index
     known = ", ".join(repr(n) for n in names[:count]) or "none named"
-    raise MovieError(f"{url}: channel {channel!r} was asked for. Expected 0 to {count - 1} or a name ({known}).")
+    raise MovieError(f"{url}: channel {channel!r} was requested. Expected 0 to {count - 1} or a name ({known}).")
 
 
 def _names(names: tuple[str, ...], count: int) -> tuple[str, ...]:

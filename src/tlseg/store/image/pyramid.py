@@ -141,7 +141,7 @@ def slabs(regions: Grid, *, most_voxels: int) -> Iterator[Box]:
 def downsample_labels(labels: npt.NDArray[np.generic], factor: Shape) -> npt.NDArray[np.generic]:
     """Keep the voxel in the middle of each block of `factor` voxels (z, y, x): values stay label values, in their places.
 
-    Of two in the middle it is the later one, of a block cut short by the end of the array the last one if need be. The
+    Of two in the middle the later one is kept; in a block cut short by the end of the array, the last one if necessary. The
     array must start where the frame starts or on a multiple of `factor` and end likewise, so that crops agree with the
     whole.
     """

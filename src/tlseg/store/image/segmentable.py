@@ -14,7 +14,7 @@ SEGMENTABLE = ("uint8", "uint16", "int16", "float32")
 
 
 def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool = False) -> None:
-    """Raise unless these frames can be segmented in 3D: known spacing, all pixels there, a data type networks take.
+    """Raise unless these frames can be segmented in 3D: known spacing, all pixels present, a supported data type.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
     frames : range
         Frames to segment.
     allow_missing : bool, default: False
-        Accept absent chunks, which read as the fill value.
+        Accept missing chunks, which read as the fill value.
 
     Raises
     ------
@@ -40,8 +40,8 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
         )
     if not (0 <= frames[0] < source.n_frames and 0 <= frames[-1] < source.n_frames):
         raise MovieError(
-            f"{where}: frames {frames[0]}:{frames[-1] + 1} were asked for, but it has "
-            f"{source.n_frames}. Use frames 0:{source.n_frames}."
+            f"{where}: frames {frames[0]}:{frames[-1] + 1} were requested, but it has {source.n_frames}. Use frames "
+            f"0:{source.n_frames}."
         )
     if source.is_2d or source.shape[1] == 1:
         raise MovieError(

@@ -1,4 +1,4 @@
-"""Which TIFF stacks have truth beside them? BBBC050 as it is handed out, `images/` and `labels/`, and CTC folders.
+"""Which TIFF stacks have truth beside them? BBBC050 as distributed, `images/` and `labels/`, and CTC folders.
 
 A pair knows the group (embryo) it belongs to. Groups are what is held out of a training, so no group is ever split.
 """
@@ -26,7 +26,7 @@ Truth = Literal["outlines", "markers"]
 _SEQUENCE = re.compile(r"\d{2,3}")
 _FRAME = re.compile(r"t(\d+)\.tiff?", re.IGNORECASE)
 _FRAME_MARK = re.compile(r"(?:^|[-_. ]|(?<=\d))t\d+$", re.IGNORECASE)
-"""A word that ends in t is none: `part1` and `part2` are two movies."""
+"""A word that ends in t is not a frame mark: `part1` and `part2` are two movies."""
 _TRUTH = re.compile(r"man_(?:seg|track)_?(\d+)\.tiff?", re.IGNORECASE)
 
 
@@ -45,7 +45,7 @@ class PairPath:
     frame, channel
         In an OME-Zarr movie.
     truth : {"outlines", "markers"}
-        Whether labels are whole nuclei or only say where they are.
+        Whether labels are whole nuclei or only mark where they are.
     """
 
     name: str
@@ -71,18 +71,18 @@ def read_stack(path: Path) -> NDArray[Any]:
     except (OSError, ValueError, tifffile.TiffFileError) as error:
         raise TrainingError(f"{path} cannot be read as a TIFF stack: {error}") from error
     if stack.ndim != 3:
-        raise TrainingError(f"{path} holds {stack.ndim} axes; a stack (z, y, x) is expected.")
+        raise TrainingError(f"{path} has {stack.ndim} axes; expected a stack (z, y, x).")
     return stack
 
 
 def bbbc050_pairs(folder: Path, *, spacing_um: Spacing | None) -> list[PairPath]:
-    """Pairs in BBBC050's folders; its spacing is known. Empty where `folder` is not BBBC050."""
+    """Pairs in BBBC050's folders; its spacing is known. Empty if `folder` is not BBBC050."""
     images, labels = folder / "Images/train/Images", folder / "GroundTruth/train/GroundTruth_QCANet"
     return _named_alike(images, labels, spacing_um=spacing_um or BBBC050_SPACING_UM)
 
 
 def folder_pairs(folder: Path, *, spacing_um: Spacing | None) -> list[PairPath]:
-    """Pairs of the same name in `images/` and `labels/`. Empty where `folder` has no such folders.
+    """Pairs of the same name in `images/` and `labels/`. Empty if `folder` has no such folders.
 
     A group is the part of the name before the first underscore and before the number of a frame: `Emb07_t201`,
     `Emb07-t201` and `Emb07_left_t201` belong to `Emb07`, and `t201` to the folder.
@@ -91,7 +91,7 @@ def folder_pairs(folder: Path, *, spacing_um: Spacing | None) -> list[PairPath]:
 
 
 def ctc_pairs(folder: Path, *, spacing_um: Spacing | None) -> list[PairPath]:
-    """Pairs of a Cell Tracking Challenge data set: `01/tNNN.tif` with whole frames of truth. Empty where it is none.
+    """Pairs of a Cell Tracking Challenge data set: `01/tNNN.tif` with whole frames of truth. Empty if it is not one.
 
     Truth is the gold one (`01_GT/SEG`), else the silver one (`01_ST/SEG`), else the markers in `01_GT/TRA`. Frames
     without truth are left out. Sequences are groups.
@@ -117,7 +117,7 @@ def _with_images(sequence: Path, labels: dict[int, Path], truth: Truth, spacing_
     images = {int(m[1]): f for f in _tiffs(sequence) if (m := _FRAME.fullmatch(f.name))}
     for number, path in sorted(labels.items()):
         if number not in images:
-            raise TrainingError(f"{path} is the truth of frame {number}, and {sequence} has no image of that frame.")
+            raise TrainingError(f"{path} is the truth of frame {number}, but {sequence} has no image of that frame.")
         name = f"{sequence.name}_{images[number].stem}"
         spacing = spacing_um or _stated_spacing(images[number])
         pairs.append(PairPath(name, sequence.name, images[number], path, spacing, truth=truth))
@@ -143,8 +143,8 @@ def _stated_spacing(path: Path) -> Spacing:
     z, y, x = describe_tiff(path, layout=Layout(), unknown_pages="Z").spacing_um
     if z is None or y is None or x is None:
         raise TrainingError(
-            f"{path} does not say how large its voxels are, and a nucleus is as large as they are. Give their size in "
-            "micrometres with --spacing Z,Y,X."
+            f"{path} does not give its voxel size, which decides how large nuclei are. Give it in micrometres with "
+            "--spacing Z,Y,X."
         )
     return (z, y, x)
 

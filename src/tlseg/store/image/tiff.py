@@ -1,4 +1,4 @@
-"""What a TIFF says it is (axes, spacing, interval, channels), and its pixels plane by plane.
+"""Metadata of a TIFF (axes, spacing, interval, channels), and its pixels plane by plane.
 
 Handles plain, ImageJ, OME and tifffile's own TIFFs. At most one plane is decoded at a time, never a whole file.
 """
@@ -33,14 +33,14 @@ MaybeSpacing = tuple[float | None, float | None, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the person says about the pages of plain TIFFs.
+    """What the user says about the pages of plain TIFFs.
 
     Attributes
     ----------
     axes : str or None
         All axes, slowest first, such as "TZYX".
     planes, channels : int or None
-        Planes per time point and channels, where pages are one long row.
+        Planes per time point and channels, if pages are one long series.
     """
 
     axes: str | None = None
@@ -60,7 +60,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class TiffInfo:
-    """What one TIFF says it is.
+    """Metadata of one TIFF.
 
     Attributes
     ----------
@@ -73,11 +73,11 @@ class TiffInfo:
     dtype : numpy.dtype
         Data type in native byte order.
     spacing_um : (z, y, x) of float or None
-        Micrometres; None where the file does not say.
+        Micrometres; None if the file does not say.
     interval_s : float or None
         Seconds between frames.
     channel_names : tuple of str
-        Empty where the file does not say.
+        Empty if the file does not say.
     spread : bool
         Whether its planes lie in other files too (a multi-file OME-TIFF).
     """
@@ -93,21 +93,21 @@ class TiffInfo:
 
 
 def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str | None) -> TiffInfo:
-    """Read what a TIFF says it is, no pixels.
+    """Read the metadata of a TIFF, but no pixels.
 
     Parameters
     ----------
     path : Path
         The file.
     layout : Layout
-        What the person says about its pages.
+        What the user says about its pages.
     unknown_pages : str or None
-        Axis that pages of unknown meaning are; None to refuse them.
+        Axis assumed for pages of unknown meaning; None to refuse them.
 
     Raises
     ------
     MovieError
-        If it is no TIFF, or does not say what its pages are and nobody else does.
+        If it is not a TIFF, or the meaning of its pages is unknown.
     """
     with _listening() as complaints, _open(path) as tif:
         series = _only_series(tif, path)
@@ -227,7 +227,7 @@ class _Listener(logging.Handler):
 
 @contextmanager
 def _listening() -> Iterator[list[str]]:
-    """Collect what tifffile only logs: it takes a file whose page list breaks off for a shorter one."""
+    """Collect what tifffile only logs: it reads a file whose page list breaks off as a shorter one."""
     logger, listener = logging.getLogger("tifffile"), _Listener()
     logger.addHandler(listener)
     try:
@@ -242,7 +242,9 @@ def _open(path: Path) -> tifffile.TiffFile:
     except FileNotFoundError as error:
         raise MovieError(f"{path} does not exist. Expected a TIFF file; check the path.") from error
     except Exception as error:  # a damaged header fails in many ways
-        raise MovieError(f"{path} cannot be opened as TIFF ({one_line(error)}). It is damaged or no TIFF.") from error
+        raise MovieError(
+            f"{path} cannot be opened as TIFF ({one_line(error)}). It is damaged or not a TIFF."
+        ) from error
 
 
 def _only_series(tif: tifffile.TiffFile, path: Path) -> Any:
@@ -277,7 +279,7 @@ def _lead(series: Any, path: Path, layout: Layout, unknown_pages: str | None) ->
         return unknown_pages, sizes
     raise MovieError(
         f"{path} does not say what its {math.prod(sizes)} pages are (axes {axes}, shape "
-        f"{series.shape}). Say it with --axes: "
+        f"{series.shape}). Specify them with --axes: "
         "ZYX for one stack, TYX for a 2D movie, TZYX with --planes N for N planes per time point."
     )
 

@@ -1,1 +1,1 @@
-"""What is known of nuclei: labels, tables and tracks, ours and those that others made."""
+"""What is known of nuclei: labels, tables and tracks, from tlseg and from other programs."""

@@ -1,7 +1,7 @@
-"""Read a GEFF graph, ours or anyone's, or say in one line what is wrong with it.
+"""Read a GEFF graph of any origin, or say in one line what is wrong with it.
 
-What is returned holds together: properties are as long as what they belong to, every edge joins two nodes, and time goes
-on along it.
+The graph returned is consistent: properties match their nodes or edges in length, and every edge joins two nodes and points
+forward in time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Graph:
     nodes, edges : mapping of str to arrays
         Properties, (n,) and (m,); the time of nodes as int64 frame numbers.
     missing : mapping of str to (n,) bool
-        Nodes without a value, of properties that are optional; what stands in their place means nothing.
+        Nodes without a value, for optional properties; the values in their place mean nothing.
     ends : (m, 2) int64
         Rows of the nodes that each edge joins, the earlier one first.
     """
@@ -44,7 +44,7 @@ class Graph:
 
 
 def read_metadata(place: Place) -> Any:
-    """Read what a graph says about itself, as `geff.GeffMetadata`.
+    """Read the metadata of a graph, as `geff.GeffMetadata`.
 
     Raises
     ------
@@ -106,9 +106,9 @@ def read_graph(
 
 @contextmanager
 def both_names() -> Iterator[None]:
-    """Let metadata name the property that holds labels as GEFF does since 1.2.1, and as it did before.
+    """Make metadata name the property that holds labels as GEFF does since 1.2.1, and as it did before.
 
-    Readers such as traccuracy 0.4 know the old name, `label_prop`, alone; the library warns of it.
+    Readers such as traccuracy 0.4 know only the old name, `label_prop`; the library warns about it.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`label_prop` was deprecated", DeprecationWarning)
@@ -153,7 +153,9 @@ def _ends(place: Place, ids: NDArray[Any], pairs: NDArray[Any]) -> NDArray[np.in
     ends: NDArray[np.int64] = index.get_indexer(pd.Index(pairs.ravel())).astype(np.int64).reshape(-1, 2)
     if (ends < 0).any():
         edge = pairs[(ends < 0).any(axis=1)][0]
-        raise LabelError(f"{place} has an edge from node {edge[0]} to node {edge[1]}, and one of them is none. {AGAIN}")
+        raise LabelError(
+            f"{place} has an edge from node {edge[0]} to node {edge[1]}, but one of them does not exist. {AGAIN}"
+        )
     return ends
 
 
@@ -176,5 +178,5 @@ def _check_forward(place: Place, ids: NDArray[Any], frames: NDArray[np.int64], e
         (a, b) = ends[back][0]
         raise LabelError(
             f"{place} has an edge from node {ids[a]} in frame {frames[a]} to node {ids[b]} in frame {frames[b]}; expected "
-            f"edges that go on in time. {AGAIN}"
+            f"edges that point forward in time. {AGAIN}"
         )

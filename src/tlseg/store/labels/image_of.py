@@ -1,7 +1,7 @@
 """Which image do labels belong to, and at which of its frames do they start?
 
-The image beside labels may be of other frames, or of another movie. One that does not cover them is left out, and a note
-says why; it is never paired with labels of another time.
+The image beside labels may be of other frames, or of another movie. An image that does not cover the labels is left out, and
+a note says why; it is never paired with labels of another time.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Found:
     image : MovieSource or None
         Image of the same voxels that has all frames of the labels.
     first : int
-        Its frame that shows what the labels' first frame labels; 0 where there is no image.
+        Its frame that the labels' first frame labels; 0 if there is no image.
     note : str
-        Why an image was left out, empty where none was.
+        Why an image was left out, empty if none was.
     """
 
     image: MovieSource | None
@@ -42,7 +42,7 @@ def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None
     root
         OME-Zarr group that holds it, and maybe an image.
     channel
-        Channel of the image, the first where not given.
+        Channel of the image, the first if not given.
 
     Raises
     ------
@@ -64,6 +64,6 @@ def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None
     first = frames_apart(image.start_s, labels.start_s, interval_s=interval_s)
     if not 0 <= first <= image.n_frames - labels.n_frames:
         return Found(
-            None, note=f"The image has {image.n_frames} frames and lacks some of the labels', so it was left out."
+            None, note=f"The image has {image.n_frames} frames and lacks some that have labels, so it was left out."
         )
     return Found(image, first)

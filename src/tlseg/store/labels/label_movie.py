@@ -1,4 +1,4 @@
-"""Open the labels that anyone's files hold, frame by frame.
+"""Open labels from files of any origin, frame by frame.
 
 TIFF images, folders of them, Cell Tracking Challenge folders, zarr groups and arrays all become one `LabelMovie`:
 frames of (z, y, x) labels that are read box by box, so that no movie has to fit in memory.
@@ -34,7 +34,7 @@ _CTC_NAME = re.compile(r"(?:man_track|man_seg|mask)_?(\d+)(?:_(\d+))?\.tiff?", r
 
 @dataclass(frozen=True, slots=True)
 class LabelMovie:
-    """Label images through time, wherever they come from.
+    """Label images through time, of any origin.
 
     Attributes
     ----------
@@ -46,13 +46,14 @@ class LabelMovie:
     frame_shape : callable
         Voxels along (z, y, x) of a frame; 2D images have one plane. Frames of a folder may differ.
     spacing_um : (z, y, x) float or None
-        Micrometres per voxel, where the file tells.
+        Micrometres per voxel, if the file gives them.
     chunk : (z, y, x) int or None
-        Box in which reading is cheapest; None where a frame is read whole.
+        Box in which reading is cheapest; None if a frame is read whole.
     numbered : bool
         Whether file names carry the frame numbers, so that frames may be missing.
     files : FileNumbers or None
-        Numbers in the names of files that are no challenge's; `frames` are as even as they are, and start at 0.
+        Numbers in the names of files that are not from the Cell Tracking Challenge; `frames` are as evenly spaced as these,
+        and start at 0.
     planes : mapping of int to ints
         Frames of which only some z planes are labelled, and which; empty where frames are whole.
     track_file : Path or None
@@ -60,11 +61,11 @@ class LabelMovie:
     geff : str or None
         Graph of the same objects.
     segmented : tuple of int
-        Frames that the run segmented where it left out others, which are empty; none where all of them count.
+        Frames that the run segmented, if it left out others, which are empty; empty if all of them count.
     movie_frames : tuple of int
-        Frames of the segmented movie that these are, where a run record says so.
+        Frames of the segmented movie that these are, if a run record says so.
     since_0 : int or None
-        Frames from time 0 to the first of these, where the file tells.
+        Frames from time 0 to the first of these, if the file gives it.
     """
 
     source: str
@@ -92,11 +93,11 @@ class LabelMovie:
         return self.read_box(frame, box)
 
     def tracks(self) -> pd.DataFrame | None:
-        """Return the track file as columns track, start, end, parent (0: none); None where there is none."""
+        """Return the track file as columns track, start, end, parent (0: none); None if there is none."""
         return None if self.track_file is None else read_track_file(self.track_file)
 
     def links(self) -> pd.DataFrame | None:
-        """Return the graph's edges as columns frame, label, next_frame, next_label; None where there is no graph."""
+        """Return the graph's edges as columns frame, label, next_frame, next_label; None if there is no graph."""
         if self.geff is None:
             return None
         from tlseg.store.labels.label_movie_zarr import read_geff_links
@@ -108,7 +109,7 @@ class LabelMovie:
         return links.assign(**{end: numbers[links[end]] for end in ends})
 
     def numbered_as(self, frames: Sequence[int]) -> LabelMovie:
-        """Return the same movie under other frame numbers, as many as it has."""
+        """Return the same movie with other frame numbers, as many as it has."""
         old = dict(zip(frames, self.frames, strict=True))
         return replace(
             self,
@@ -133,14 +134,14 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
     name : str, optional
         Label image inside an OME-Zarr.
     prefer : sequence of str
-        Where no name is given: the first of these that is there, or else the only label image.
+        If no name is given: the first of these that exists, or else the only label image.
 
     Raises
     ------
     LabelError
         When there is nothing there, or nothing that holds labels.
     MovieError
-        When `path` is none.
+        When `path` is not a path or URL.
     """
     text = text_of(path)
     place = Path(text)
@@ -159,9 +160,7 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
     if place.is_dir():
         return _open_folder(place)
     if not _is_tiff(place):
-        raise LabelError(
-            f"{text} is not a file of labels that can be read. Give a TIFF, a folder of TIFFs, or an OME-Zarr."
-        )
+        raise LabelError(f"{text} is not a readable label file. Give a TIFF, a folder of TIFFs, or an OME-Zarr.")
     return _open_tiff(place)
 
 
@@ -253,7 +252,7 @@ def read_track_file(path: Path) -> pd.DataFrame:
                 f"{path}, line {number}: found {line!r}, expected four whole numbers: track, start, end, parent."
             )
         if values and (values[0] in seen or values[1] > values[2]):
-            wrong = "is there twice" if values[0] in seen else "ends before it starts"
+            wrong = "appears twice" if values[0] in seen else "ends before it starts"
             raise LabelError(f"{path}, line {number}: track {values[0]} {wrong}. Correct the track file.")
         seen.update(values[:1])
         rows += [values] if values else []
@@ -261,7 +260,7 @@ def read_track_file(path: Path) -> pd.DataFrame:
 
 
 def _chosen_frames(movie: LabelMovie) -> range:
-    """Frames of its movie that the run record beside an OME-Zarr's labels names; none where there is no such record."""
+    """Frames of its movie that the run record beside an OME-Zarr's labels names; empty if there is no such record."""
     root, _, name = movie.source.rpartition("/labels/")
     try:
         return recorded_frames(read_record(root, name) if root else {}, len(movie.frames))
@@ -309,7 +308,7 @@ def _open_folder(folder: Path) -> LabelMovie:
                 f"{folder} holds several truths. Give its TRA folder to compare tracks, or its SEG folder to compare "
                 "outlines."
             )
-        raise LabelError(f"{folder} holds no TIFF images and is no zarr group. Give a folder of label images.")
+        raise LabelError(f"{folder} holds no TIFF images and is not a Zarr group. Give a folder of label images.")
     named = [(_CTC_NAME.fullmatch(f.name), f) for f in files]
     if any(match for match, _ in named):
         return _open_ctc(folder, [(int(m[1]), m[2], f) for m, f in named if m])

@@ -35,7 +35,7 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
     name : str or None
         Label image below `labels/`.
     prefer : sequence of str
-        Where `name` is None: the first of these that is there, or else the only label image.
+        If `name` is None: the first of these that exists, or else the only label image.
     """
     path = resolve(path)
     node = _open(path)
@@ -49,12 +49,11 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
         return _movie_of_multiscale(_group(node, f"labels/{chosen}"), source, _geff(path, chosen), root=node)
     if _has_begun(node, path):
         raise LabelError(
-            f"{path} has labels that are not finished, and no others. Let the run come to its end: tlseg status {path} says "
-            "how it is doing."
+            f"{path} has only unfinished labels. Let the run finish; tlseg status {path} shows its progress."
         )
     if "multiscales" not in attributes:
         raise LabelError(
-            f"{path} is a zarr group without labels: no `labels/` and no `multiscales`. Give the group that holds them."
+            f"{path} is a Zarr group without labels: no `labels/` and no `multiscales`. Give the group that holds them."
         )
     root, _, own_name = path.rpartition("/labels/")
     below = bool(root) and _is_group(Place(root) / "labels")
@@ -62,7 +61,7 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
         level = parse_image(dict(node.attrs), where=path).paths[0]
         raise LabelError(
             f"{path} is an image without labels: no `labels/`, and no `image-label` in its metadata. Segment it first, or "
-            f"give a group that holds labels. If its own numbers are labels, give the array: {path}/{level}."
+            f"give a group that holds labels. If its pixel values are labels, give the array: {path}/{level}."
         )
     if not below:
         return _movie_of_multiscale(node, path, None, root=None)
@@ -104,7 +103,7 @@ def read_geff_links(path: str) -> pd.DataFrame:
     labelled = ~graph.missing.get(label, np.zeros(len(labels), dtype=bool))
     if labelled.any() and not _are_labels(labels[labelled]):
         raise LabelError(
-            f"{path} has {label}s that are no labels, such as {labels[labelled][-1]} ({labels.dtype}); expected "
+            f"{path} has {label}s that are not valid labels, such as {labels[labelled][-1]} ({labels.dtype}); expected "
             f"whole numbers, 0 for background. {AGAIN}"
         )
     columns = {}
@@ -154,7 +153,7 @@ def _label_names(group: zarr.Group) -> list[str]:
 
 
 def _has_begun(group: zarr.Group, path: str) -> bool:
-    """Whether labels are being made that nobody lists yet."""
+    """Whether labels are being made that are not listed yet."""
     labels = child_of(group, "labels")
     return isinstance(labels, zarr.Group) and (any(labels.group_keys()) or (Place(path) / "tlseg").exists())
 
@@ -162,7 +161,9 @@ def _has_begun(group: zarr.Group, path: str) -> bool:
 def _group(parent: zarr.Group, name: str) -> zarr.Group:
     child = child_of(parent, name)
     if not isinstance(child, zarr.Group):
-        raise LabelError(f"{parent.store_path} names {name}, but there is no such group. Check that the copy is whole.")
+        raise LabelError(
+            f"{parent.store_path} names {name}, but there is no such group. Check that the copy is complete."
+        )
     return child
 
 
@@ -182,7 +183,7 @@ def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None, *, ro
     array = child_of(group, image.paths[0])
     if not isinstance(array, zarr.Array):
         raise LabelError(
-            f"{source} names level {image.paths[0]}, but there is no such array. Check that the copy is whole."
+            f"{source} names level {image.paths[0]}, but there is no such array. Check that the copy is complete."
         )
     return movie_of_axes(
         array,
@@ -197,7 +198,7 @@ def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None, *, ro
 
 
 def _image_beside(root: zarr.Group | None) -> ImageMetadata | None:
-    """Describe the image of a group that holds labels; None where there is none that can be told."""
+    """Describe the image of a group that holds labels; None if there is none that can be described."""
     if root is None or "multiscales" not in _ome(root):
         return None
     try:
@@ -218,6 +219,6 @@ def _movie_of_array(array: zarr.Array[Any], source: str) -> LabelMovie:
 
 
 def _geff(root: str, name: str) -> str | None:
-    """Path of the tracks of these labels, None where there are none; a graph is Zarr v2, and invisible from a v3 group."""
+    """Path of the tracks of these labels, None if there are none; a graph is Zarr v2, and invisible from a v3 group."""
     graph = graph_of(Place(root), name)
     return None if graph is None else graph.url

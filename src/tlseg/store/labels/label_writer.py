@@ -1,4 +1,4 @@
-"""Labels out: a uint32 label movie beside the pixels, written region by region, listed only when it is whole.
+"""Label output: a uint32 label movie beside the pixels, written region by region, listed only once it is complete.
 
 A label movie in the making has arrays but no OME metadata and no entry in `labels/zarr.json`: no reader shows it.
 """
@@ -97,7 +97,7 @@ class LabelWriter:
         provenance : mapping, optional
             How the labels were made; goes to `attributes.tlseg`.
         source : str, optional
-            The image they belong to, relative to the label group; None where there is none.
+            The image they belong to, relative to the label group; None if there is none.
         """
         root = Place(self.root)
         write_multiscales(
@@ -135,15 +135,15 @@ def create_labels(
     Parameters
     ----------
     root : str, Path or Place
-        OME-Zarr 0.5 group, a path or a URL, that gets `labels/<name>`; made where absent.
+        OME-Zarr 0.5 group, a path or a URL, that gets `labels/<name>`; created if absent.
     name : str, default: "nuclei"
         Name of the label movie.
     source : MovieSource
         The movie the labels belong to: gives shape, spacing and number of levels.
     frames : range, optional
-        Frames of the movie that the label movie holds; all where not given. Labels beside the movie itself hold all.
+        Frames of the movie that the label movie holds; all if not given. Labels beside the movie itself hold all.
     mode : {"new", "resume", "overwrite"}, default: "new"
-        What to do where labels of this name exist: refuse, go on writing into them, or start again.
+        What to do if labels of this name exist: refuse, continue writing into them, or start over.
 
     Raises
     ------
@@ -239,7 +239,7 @@ def check_root(root: Place) -> None:
     if ".zgroup" in names or ".zattrs" in names:
         raise LabelError(f"{root} is OME-Zarr 0.4 (Zarr v2), which cannot hold 0.5 labels. Write elsewhere with --out.")
     if names and "zarr.json" not in names:
-        raise LabelError(f"{root} is a folder that is no Zarr group. Expected an OME-Zarr 0.5 group or a new path.")
+        raise LabelError(f"{root} is a folder but not a Zarr group. Expected an OME-Zarr 0.5 group or a new path.")
 
 
 def _make_labels(root: Place) -> None:

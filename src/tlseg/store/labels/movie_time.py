@@ -1,4 +1,4 @@
-"""Which frame of the filmed movie is a frame of labels, and when was it?
+"""Which frame of the recorded movie is a frame of labels, and when was it taken?
 
 Tables and graphs count frames from the labels' first one; what a person reads has the movie's numbers and times.
 """
@@ -42,7 +42,7 @@ class MovieTime:
 
 
 def movie_time(labels: MovieSource, result: Result) -> MovieTime:
-    """Say when labels begin.
+    """Tell when labels begin.
 
     Parameters
     ----------

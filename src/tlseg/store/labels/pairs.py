@@ -1,4 +1,4 @@
-"""Where is there something to learn from? Images with instance labels, in every layout that is understood.
+"""Find training data: images with instance labels, in every supported layout.
 
 A pair is one stack and its labels; a movie gives one for every frame that has labels. Both are of the same time.
 """
@@ -35,10 +35,10 @@ def find_pairs(
     Parameters
     ----------
     folder : str or Path
-        BBBC050 as it is unpacked; a folder with `images/` and `labels/`; a Cell Tracking Challenge data set; an OME-Zarr
+        BBBC050 as unpacked; a folder with `images/` and `labels/`; a Cell Tracking Challenge data set; an OME-Zarr
         movie with labels; or a folder of such movies.
     spacing_um : (z, y, x) float, optional
-        Voxel spacing; needed where files do not state it, and preferred where they do.
+        Voxel spacing; needed if files do not state it, and preferred if they do.
     labels : str, optional
         Label image of an OME-Zarr movie; by default "truth", "nuclei" or the only one.
     channel : int or str, optional
@@ -74,7 +74,7 @@ def read_pair(pair: PairPath) -> tuple[NDArray[Any], NDArray[Any]]:
     TrainingError
         When they differ in shape.
     LabelError
-        When labels are none.
+        When the labels are not valid labels.
     """
     if is_zarr(pair.image):
         source, movie = open_source(pair.image, channel=pair.channel), open_label_movie(pair.labels)
@@ -97,9 +97,7 @@ def _movie_pairs(
     source = found.image
     if source is None or movie.source == source.url:
         why = found.note or "There is no image beside them."
-        raise TrainingError(
-            f"{movie.source} are labels without their image: {why} Give a movie with labels of its own."
-        )
+        raise TrainingError(f"{movie.source} has labels without their image: {why} Give a movie with its own labels.")
     if source.is_2d:
         raise TrainingError(f"{path} is a 2D movie; the networks learn from stacks (z, y, x).")
     if spacing_um is None and source.spacing_problem:

@@ -1,4 +1,4 @@
-"""Tables of points, one row per nucleus per frame, as people have them: CSV or parquet."""
+"""Tables of points, one row per nucleus per frame, as CSV or parquet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_points(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     LabelError
-        If there is none, or it cannot be read.
+        If it does not exist or cannot be read.
     """
     place = Path(resolve(path))
     if not place.is_file():

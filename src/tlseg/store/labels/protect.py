@@ -1,7 +1,7 @@
-"""What may a run replace? Labels and a table only when it was told to, an image only where a run copied it.
+"""What may a run replace? Labels and a table only if told to, an image only if a run copied it.
 
-A record beside an image says of which movie and frames it is a copy. It is written before the first pixel of the copy, so
-an image without one is somebody's own.
+A record beside an image says of which movie and frames it is a copy. It is written before the first pixel of the copy, so an
+image without one was not made by a run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tlseg.store.labels.tables import list_tables
 
 
 def check_unused(root: Place, name: str) -> None:
-    """Raise `LabelError` where a group has labels or a table of this name, finished or not."""
+    """Raise `LabelError` if a group has labels or a table of this name, finished or not."""
     if name in existing_labels(root) or (root / "labels" / name).exists():
         raise LabelError(f"{root} already has labels {name!r}. Use --overwrite to replace them, or another --name.")
     if (root / "zarr.json").exists() and name in list_tables(root):
@@ -28,7 +28,7 @@ def check_unused(root: Place, name: str) -> None:
 
 
 def read_claim(root: Place) -> Json | None:
-    """Of which movie (`input`) and `frames` the image of a group is a copy; None where it is none."""
+    """Of which movie (`input`) and `frames` the image of a group is a copy; None if it is not a copy."""
     record = _record_in(root)
     return read_json(record) if record.exists() else None
 
@@ -53,24 +53,24 @@ class CopiedImage:
 
     @property
     def record(self) -> Place:
-        """File that says of which movie and frames the image is a copy; where it is absent, it is no copy."""
+        """File that says of which movie and frames the image is a copy; without it, the image is not a copy."""
         return _record_in(self.root)
 
     def check(self, *, may_replace: bool, name: str) -> None:
-        """Raise `LabelError` where the group holds an image that may not be replaced.
+        """Raise `LabelError` if the group holds an image that may not be replaced.
 
         Parameters
         ----------
         may_replace
-            Whether the copy of another movie or of other frames may be; an image that is no copy never may.
+            Whether the copy of another movie or of other frames may be replaced; an image that is not a copy never may.
         name
-            Labels that are to be written: where others are finished, the image is theirs too.
+            Labels that are to be written: if others are finished, the image belongs to them too.
         """
         if not image_levels_in(self.root):
             return
         if not self.record.exists():
             raise LabelError(
-                f"{self.root} holds an image that is no copy made by a run, so it is not replaced. Add the labels beside "
+                f"{self.root} holds an image that is not a copy made by a run, so it is not replaced. Add the labels beside "
                 "it with --no-image, or write elsewhere with --out."
             )
         if self._is_recorded():
@@ -94,7 +94,7 @@ class CopiedImage:
         return "multiscales" in read_json(self.root / "zarr.json").get("attributes", {}).get("ome", {})
 
     def open(self) -> ImageCopy:
-        """Start the copy, or go on with it; the copy of another movie keeps its record until it is gone."""
+        """Start the copy, or continue it; the copy of another movie keeps its record until it is gone."""
         if self.record.exists() and not self._is_recorded():
             copy = copy_image(self.source, self.root, frames=self.frames, mode="overwrite")
             replace_json(self.record, self._claim())

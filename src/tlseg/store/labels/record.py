@@ -1,4 +1,4 @@
-"""The run record beside labels: how they were made, and which frames of their movie they are of."""
+"""The run record beside labels: how they were made, and which frames of their movie they cover."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
 
 SKIPPED = "skip_frames"
-"""Where a fingerprint names the frames that were to be left empty."""
+"""Key under which a fingerprint lists the frames that were to be left empty."""
 
 
 def read_record(place: str, name: str) -> dict[str, Any]:
-    """Record of the run that made these labels; empty where there is none.
+    """Record of the run that made these labels; empty if there is none.
 
     Raises
     ------
     LabelError
-        If what is there is no record.
+        If the file is not a run record.
     MovieError
         If it cannot be read.
     """
@@ -32,14 +32,14 @@ def read_record(place: str, name: str) -> dict[str, Any]:
     except OSError as error:
         raise MovieError(f"{path} cannot be read ({one_line(error)}).") from error
     except ValueError as error:
-        raise LabelError(f"{path} is no run record ({one_line(error)}). It is damaged; run again.") from error
+        raise LabelError(f"{path} is not a run record ({one_line(error)}). It is damaged; run again.") from error
     if not isinstance(record, dict):
-        raise LabelError(f"{path} is no run record (it holds no object). It is damaged; run again.")
+        raise LabelError(f"{path} is not a run record (it holds no object). It is damaged; run again.")
     return record
 
 
 def recorded_frames(record: Mapping[str, Any], n_frames: int) -> range:
-    """Frames of the movie that a run segmented; none where its record does not say so, or not of `n_frames` of labels.
+    """Frames of the movie that a run segmented; empty if its record does not say so, or not for `n_frames` of labels.
 
     Labels beside a movie hold all its frames, and those left out are empty; elsewhere they hold those segmented alone.
     """

@@ -1,6 +1,6 @@
-"""Open what a run wrote: labels, the image beside them, the table, the tracks and the run record.
+"""Open the result of a run: labels, the image beside them, the table, the tracks and the run record.
 
-Only finished labels open; nothing is read before it is asked for.
+Only finished labels open; data are read only on request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT = "nuclei"
-"""Name of labels where nobody gave another."""
+"""Default name of labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Result:
     name : str
         Name of the labels.
     image : xarray.DataArray or None
-        The movie, lazy, (t, c, z, y, x) or what it has of them; None where the group holds no image.
+        The movie, lazy, with its own axes among (t, c, z, y, x); None if the group holds no image.
     labels : xarray.DataArray
         Track numbers, lazy, uint32, (t, z, y, x).
     record : dict
-        The run record, empty where there is none.
+        The run record, empty if there is none.
     """
 
     path: str
@@ -50,7 +50,7 @@ class Result:
 
     @property
     def image_channel(self) -> int:
-        """Channel of the image that was segmented, the first where nothing says which."""
+        """Channel of the image that was segmented, the first if not recorded."""
         made_of = self.record.get("fingerprint", {}).get("input") or {}
         channel = int(made_of.get("channel", 0))
         # A copy of the image holds this channel alone.
@@ -87,7 +87,7 @@ def open_result(path: str | Path | Place, *, name: str | None = None) -> Result:
     path : str or Path
         OME-Zarr group the run wrote to, local or a URL.
     name : str, optional
-        Name of the labels; "nuclei", or the only ones, if not given.
+        Name of the labels; by default "nuclei", or the only ones.
 
     Raises
     ------
@@ -106,21 +106,21 @@ def open_result(path: str | Path | Place, *, name: str | None = None) -> Result:
     if name not in finished:
         raise LabelError(
             f"{place} has no finished labels {name!r}; it has {', '.join(finished) or 'none'}. "
-            "Give another name, or let the run finish: tlseg segment"
+            "Give another name, or finish the run with: tlseg segment"
         )
     image = open_movie(place) if isinstance(ome, dict) and "multiscales" in ome else None
     return Result(place, name, image, open_movie(f"{place}/labels/{name}"), read_record(place, name))
 
 
 def as_result(result: str | Path | Place | Result, *, name: str | None = None) -> Result:
-    """Return what `open_result` gave, or open it; of the labels called `name`, or else of those that each would."""
+    """Return the result that `open_result` returned, or open it; for the labels called `name`, or else the default ones."""
     if not isinstance(result, Result):
         return open_result(result, name=name)
     return result if name in (None, result.name) else open_result(result.path, name=str(name))
 
 
 def _unnamed(root: Place, finished: list[str]) -> str:
-    """Which labels are meant where nobody says: no others while a run makes those of the usual name."""
+    """Which labels are meant if no name is given: never others while a run makes those of the default name."""
     if len(finished) != 1 or DEFAULT in finished or (root / "tlseg" / DEFAULT).exists():
         return DEFAULT
     return finished[0]

@@ -103,7 +103,7 @@ class TableWriter:
         names = set(self._schema.names)
         if set(frame.columns) != names:
             raise LabelError(
-                f"Table {self._name!r}: columns differ between frames, unlike "
+                f"Table {self._name!r}: columns differ between frames: "
                 f"{sorted(names.symmetric_difference(map(str, frame.columns)))}. Give the same columns for each frame."
             )
         try:
@@ -127,7 +127,7 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """List the table, or take back what was written."""
+        """List the table, or remove what was written."""
         if kind is not None:
             self._discard()
             return
@@ -199,18 +199,18 @@ def create_table(
     Parameters
     ----------
     root
-        OME-Zarr group, a local path or an fsspec URL; made where absent.
+        OME-Zarr group, a local path or an fsspec URL; created if absent.
     name
         Name of the table.
     labels
-        Label image the table describes, in `labels/`; `name` where not given.
+        Label image the table describes, in `labels/`; `name` if not given.
     overwrite
         Replace a table of this name.
 
     Raises
     ------
     LabelError
-        If there is a table of this name, the name cannot be one, or the group cannot be written to.
+        If there is a table of this name, the name is not valid, or the group cannot be written to.
     """
     place = place_of(root)
     check_name(name)
@@ -228,7 +228,7 @@ def write_table(
     labels: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a table at once, or from frames that come one after the other; see `create_table`."""
+    """Write a table at once, or from frames in turn; see `create_table`."""
     with create_table(root, name, labels=labels, overwrite=overwrite) as writer:
         for frame in [frames] if isinstance(frames, pd.DataFrame) else frames:
             writer.write(frame)
@@ -246,7 +246,7 @@ def read_table(
     name
         Name of the table.
     columns
-        Only these columns, all where not given.
+        Only these columns, all if not given.
     frames
         Only rows of these frames: "A:B", `range(A, B)`, `slice(A, B)` or (A, B); only their row groups are read.
 
@@ -258,9 +258,9 @@ def read_table(
     Raises
     ------
     LabelError
-        If there is no such table, or it cannot be read.
+        If the table does not exist or cannot be read.
     MovieError
-        If `frames` is no range of frames.
+        If `frames` is not a valid range of frames.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -300,7 +300,7 @@ def list_tables(root: str | Path | Place) -> list[str]:
     Raises
     ------
     LabelError
-        If there is no Zarr group.
+        If the Zarr group does not exist.
     """
     try:
         group = open_group(place_of(root).url)

@@ -43,11 +43,11 @@ def write_tracks(
 ) -> Place:
     """Write `tracks.geff` into an OME-Zarr group.
 
-    Tracks of other labels that are there (such as the truth of a simulated movie) move to `tracks-NAME.geff`.
+    Existing tracks of other labels (such as the truth of a simulated movie) move to `tracks-NAME.geff`.
 
     The graph is written beside its final place, checked with GEFF's own validator and then moved there, so a reader
-    sees the old tracks, none for a moment, or the new ones. Others may write tracks of other labels at the same time:
-    what is there is looked at when this graph is ready. Zarr v2 inside, the default of GEFF, which all its readers
+    sees the old tracks, none for a moment, or the new ones. Other processes may write tracks of other labels at the same
+    time: existing tracks are checked when this graph is ready. Zarr v2 inside, the default of GEFF, which all its readers
     open.
 
     Parameters
@@ -62,13 +62,13 @@ def write_tracks(
     spacing_um
         Voxel spacing (z, y, x).
     interval_s
-        Seconds between frames, None where unknown.
+        Seconds between frames, None if unknown.
     name
         Label movie the nodes are in.
     axes
         Axes of that label movie.
     overwrite
-        Replace tracks that are there.
+        Replace existing tracks.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def write_tracks(
     Raises
     ------
     LabelError
-        If there are tracks already, a column is missing, or an edge has an end that is no node.
+        If tracks exist already, a column is missing, or an edge has an end that is not a node.
     """
     place = place_of(root)
     folder = place / FOLDER
@@ -124,13 +124,13 @@ def _check_replaceable(place: Place, name: str, *, overwrite: bool) -> None:
 
 
 def _others(folder: Place, name: str) -> str | None:
-    """Name of the labels whose graph is there, None where it is of `name` or of nobody."""
+    """Name of the labels whose graph is there, None if it belongs to `name` or to none."""
     owners = _labels_of(folder)
     return owners[0] if owners and name not in owners else None
 
 
 def _move(part: Path, folder: Path, *, aside: Path | None) -> None:
-    """Put a finished graph in its place; the one that is there moves aside, or is dropped."""
+    """Put a finished graph in its place; an existing one moves aside, or is dropped."""
     if aside is not None:
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
@@ -151,7 +151,7 @@ def _send(part: Path, folder: Place, *, aside: Place | None) -> None:
 
 
 def _labels_of(folder: Place) -> list[str]:
-    """Names of the labels a graph says it belongs to; none where it does not say."""
+    """Names of the labels a graph says it belongs to; empty if it does not say."""
     if not folder.exists():
         return []
     try:
@@ -169,10 +169,10 @@ def _name_in(path: str) -> str:
 
 
 def graph_of(root: Place, name: str) -> Place | None:
-    """Where the tracks of some labels are, None where there are none.
+    """Where the tracks of some labels are, None if there are none.
 
-    `tracks.geff` holds those written last, `tracks-NAME.geff` those of labels written before. A graph that does not say
-    whose it is may be anybody's.
+    `tracks.geff` holds those written last, `tracks-NAME.geff` those of labels written before. A graph that names no labels
+    may belong to any.
     """
     aside, last = root / f"tracks-{name}.geff", root / FOLDER
     if aside.is_dir():
@@ -199,7 +199,7 @@ def read_tracks(root: str | Path | Place) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises
     ------
     LabelError
-        If there are no tracks, or they were not written in this layout.
+        If the tracks do not exist, or were not written in this layout.
     """
     place = place_of(root)
     place = place if place.url.endswith(".geff") else place / FOLDER
@@ -276,7 +276,7 @@ def _sorted_nodes(nodes: pd.DataFrame) -> pd.DataFrame:
     if twice.any():
         row = rows[twice].iloc[0]
         raise LabelError(
-            f"Label {int(row['label'])} is twice in frame {int(row['t'])}. Expected one node per nucleus per frame."
+            f"Label {int(row['label'])} appears twice in frame {int(row['t'])}. Expected one node per nucleus per frame."
         )
     return rows
 
@@ -293,7 +293,7 @@ def _edge_ids(nodes: pd.DataFrame, edges: pd.DataFrame) -> NDArray[np.uint64]:
     if (rows < 0).any():
         edge = edges.iloc[int(np.flatnonzero((rows < 0).any(axis=1))[0])]
         raise LabelError(
-            f"{int((rows < 0).any(axis=1).sum())} edges have an end that is no node; first: label "
+            f"{int((rows < 0).any(axis=1).sum())} edges have an end that is not a node; first: label "
             f"{int(edge['label_a'])} of frame {int(edge['t_a'])} to label {int(edge['label_b'])} of frame "
             f"{int(edge['t_b'])}. Edges and nodes must use the same labels."
         )
@@ -310,7 +310,7 @@ def _node_props(rows: pd.DataFrame, spacing_um: Spacing, axes: str) -> dict[str,
         elif axis in rows.columns:
             values = rows[axis].to_numpy(dtype=np.float64) * step
         else:
-            raise LabelError(f"The nodes lack {_POSITION[axis]} (or {axis} in voxels): a GEFF node has a position.")
+            raise LabelError(f"The nodes lack {_POSITION[axis]} (or {axis} in voxels): a GEFF node needs a position.")
         props[axis] = _prop(values)
     for key in _WHOLE:
         if key in rows.columns:

@@ -1,6 +1,6 @@
 """Which values are labels, however they are stored? Whole numbers from 0, which is background.
 
-Programs save labels as floats too: those count wherever labels are read, and probabilities nowhere.
+Programs save labels as floats too: whole-number floats are accepted wherever labels are read, probabilities nowhere.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError, TlsegError
 
 _MOST_FLOAT = 2.0**53
-"""From here on not every whole number is a float."""
+"""Above this, not every whole number is a float."""
 
 
 def as_labels(values: NDArray[np.generic], *, where: str) -> NDArray[np.integer[Any]]:
-    """Labels as whole numbers of their own type: yes and no as 1 and 0, floats as uint64.
+    """Labels as whole numbers of their own type: booleans as 1 and 0, floats as uint64.
 
     Raises
     ------
     LabelError
-        If a value is no whole number from 0; `where` names them.
+        If a value is not a whole number from 0; `where` names the labels.
     """
     kind = values.dtype.kind
     if kind == "b":
@@ -34,13 +34,13 @@ def as_labels(values: NDArray[np.generic], *, where: str) -> NDArray[np.integer[
     if kind != "u" and numbers.size and not numbers.min() >= 0:
         raise LabelError(
             f"{where} has values from {numbers.min():g} to {numbers.max():g}. Labels are whole numbers, 0 for background; "
-            "write what is no nucleus as 0."
+            "write everything that is not a nucleus as 0."
         )
     if kind != "f":
         return numbers
     if not np.array_equal(numbers, np.round(numbers)) or (numbers.size and float(numbers.max()) >= _MOST_FLOAT):
         raise LabelError(
-            f"{where} has values that are not whole ({numbers.dtype}, up to {numbers.max():g}), so it is no label image. "
+            f"{where} has values that are not whole ({numbers.dtype}, up to {numbers.max():g}), so it is not a label image. "
             "Give labels, not probabilities or intensities."
         )
     return numbers.astype(np.uint64)
@@ -62,7 +62,7 @@ def renumber(
     old, new : (n,)
         Numbers, ascending, and what each becomes.
     unknown
-        Makes the error for a label that is none of `old`.
+        Makes the error for a label that is not in `old`.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""Who may write to an output, and when does what was written take its place?"""
+"""Which process may write to an output, and when does what was written take its place?"""

@@ -1,7 +1,7 @@
 """Labels of several names share files of their group: the lists of labels and tables, the image's metadata, the tracks.
 
-Who changes those waits for its turn. A turn is short and nobody takes a second one during it; what takes long is written
-beside, under names of one's own, before the turn.
+Whoever changes them waits for a turn. A turn is short and nobody takes a second one during it; whatever takes long is
+written beside before the turn, under names of its own.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ TURN = ".tlseg.lock"
 """Name of a group's lock."""
 
 WAIT_S = 600.0
-"""How long a turn is waited for while others who are alive have it."""
+"""How long to wait for a turn while other live processes have it."""
 
 ASK_S = 0.2
-"""How often it is asked for."""
+"""How often to try."""
 
 
 @contextmanager
 def turn(group: Place) -> Iterator[None]:
-    """Change alone what the labels of a group share, as soon as nobody else does; the turn of who is gone is over.
+    """Change alone what the labels of a group share, as soon as nobody else does; the turn of a dead process is over.
 
     Raises
     ------

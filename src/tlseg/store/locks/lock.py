@@ -1,9 +1,8 @@
-"""One run at a time writes to an output, wherever it lies.
+"""Only one run at a time writes to an output, wherever it is.
 
 In a folder the lock is a folder of its own with one file in it, named by its holder's mark. On an object store it is an
-object that is put on condition that there is none, and renewed while it bears the holder's mark; where a store knows no
-conditions, the mark is read back, so that of two runs at once at least one stops before it says that anything is
-complete.
+object that is put only if none exists, and renewed while it bears the holder's mark; if a store does not support conditions,
+the mark is read back, so that of two runs at once at least one stops before it marks anything as complete.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ from tlseg.store.locks.owner import Owner, parse_owner, this_process
 
 LOCK = "run.lock"
 BEAT_S = 30.0
-"""How often a holder shows that it is alive, also while nothing is finished."""
+"""How often a holder shows that it is alive, even while nothing is finished."""
 
 SETTLE_S = 1.0
 """How long a holder waits before it believes its own mark, on stores that know no conditions."""
 
 
 class TakenError(RunError):
-    """Another run that is alive holds a lock; it may be free soon."""
+    """Another live run holds a lock; it may be free soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Held:
     Attributes
     ----------
     owner : Owner or None
-        Who holds it; None where it cannot be read.
+        Who holds it; None if it cannot be read.
     last_sign : float
         When the holder last said that it is alive, seconds since the epoch.
     token : str
@@ -99,14 +98,14 @@ class Lock(ABC):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give it back, unless somebody else has it; where that fails, the next run finds its owner gone."""
+        """Give it back, unless somebody else has it; if that fails, the next run finds its owner gone."""
         self.left.set()
         # A sign of life that is on its way would put the lock back.
         with self.showing, suppress(Exception):
             self._give_back()
 
     def beat(self) -> None:
-        """Raise `RunError` where another run took the lock, since this one had been silent for too long."""
+        """Raise `RunError` if another run took the lock because this one had been silent for too long."""
         if self.lost:
             raise RunError(self.lost)
 
@@ -120,7 +119,7 @@ class Lock(ABC):
 
     @abstractmethod
     def _give_back(self) -> None:
-        """Remove the lock where it is ours."""
+        """Remove the lock if it is ours."""
 
     def _keep_beating(self) -> None:
         """Show that the run is alive, however long its tasks take; a disk or store that answers in time keeps the lock."""
@@ -136,7 +135,7 @@ def lock_of(folder: Place, *, name: str = LOCK) -> Lock:
 
 
 def held_lock(folder: Place, name: str = LOCK) -> Held | None:
-    """What the lock of a folder says now, None where there is none."""
+    """The content of a folder's lock now, None if there is none."""
     place = folder / name
     try:
         return _read_object(place) if place.remote else _read_folder(place.path)
@@ -145,7 +144,7 @@ def held_lock(folder: Place, name: str = LOCK) -> Held | None:
 
 
 def check_free(folder: Place, *, name: str = LOCK) -> None:
-    """Raise `TakenError` where a run that is alive holds the lock of a folder; asked before work that would be in vain."""
+    """Raise `TakenError` if a live run holds the lock of a folder; checked before work that would be in vain."""
     _yield_to_living(held_lock(folder, name), folder)
 
 
@@ -223,7 +222,7 @@ class ObjectLock(Lock):
             raise TakenError(self.lost)
 
     def _create(self) -> bool:
-        """Put the lock where there is none; returns whether it is ours."""
+        """Put the lock if there is none; returns whether it is ours."""
         fs, path = self._place.file_system()
         try:
             again(partial(fs.pipe_file, path, self._document(), mode="create"))
@@ -255,7 +254,7 @@ class ObjectLock(Lock):
 def _lost(folder: Place, held: Held | None) -> str:
     who = f" ({held.owner})" if held is not None and held.owner is not None else ""
     return (
-        f"Another run took {folder}{who} over while this one was silent. This one stops, so that nothing is mixed; what it "
+        f"Another run{who} took over {folder} while this one was silent. This one stops, so that nothing is mixed; what it "
         "did is kept."
     )
 

@@ -1,7 +1,7 @@
 """Which process holds a lock, and does it still run?
 
 A process is named by machine, number and birth, so a number that was given to another process since is not mistaken
-for it. Of another machine's processes nothing is known but when they last gave a sign of life.
+for it. Of processes on other machines, only their last sign of life is known.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 STALE_LOCK_S = 600.0
-"""A run on another machine that was silent this long is gone."""
+"""A run on another machine that was silent this long counts as gone."""
 
 PROC = Path("/proc")
 
@@ -35,10 +35,10 @@ class Owner:
     pid : int
         Its number there.
     started : float or None
-        When it began, seconds since the epoch, as the clock stood; None where unknown.
+        When it began, seconds since the epoch, by the clock at that time; None if unknown.
     birth : str or None
-        Boot of its machine and clock ticks from there to its beginning, which no change of the clock changes; None
-        where the system does not tell.
+        Boot of its machine and clock ticks from there to its beginning, which no change of the clock changes; None if the
+        system does not give it.
     """
 
     host: str
@@ -84,7 +84,7 @@ def this_process() -> Owner:
 
 
 def parse_owner(document: Any) -> Owner | None:
-    """Owner in the JSON of a lock; None where it was cut short or is none."""
+    """Owner in the JSON of a lock; None if it is truncated or invalid."""
     if isinstance(document, str | bytes):
         try:
             document = json.loads(document)
@@ -110,7 +110,7 @@ def _began(pid: int) -> float | None:
 
 
 def _birth(pid: int) -> str | None:
-    """Boot and start of a process on Linux; None elsewhere, and where there is no such process."""
+    """Boot and start of a process on Linux; None elsewhere, and if the process does not exist."""
     with suppress(OSError, IndexError):
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
         # proc(5): the name, in brackets, may hold anything; the start is field 22, the 20th after it.

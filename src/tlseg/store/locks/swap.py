@@ -1,4 +1,4 @@
-"""Put what is finished in its place: what was there is renamed away first, and deleted last.
+"""Put finished files in their place: what was there is renamed first, and deleted last.
 
 A reader sees the old or the new, for the moment between two renames nothing, and never a part of either.
 """
@@ -17,7 +17,7 @@ def swap(part: Path, target: Path) -> None:
     Raises
     ------
     OSError
-        If the file system does not take it; then what was there is there again.
+        If the file system refuses; then what was there is restored.
     """
     old = target.with_name(f".{target.name}.old")
     Place(str(old)).remove()

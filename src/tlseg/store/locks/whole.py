@@ -1,4 +1,4 @@
-"""Write what never looks whole before it is, and only one start at a time.
+"""Write outputs that never look complete before they are, one start at a time.
 
 On a file system it is written in a folder beside its place and renamed when it is whole. On an object store nothing can
 be renamed: an object in it says that it is being written, or was stopped, and what makes it a movie is written last.
@@ -19,7 +19,7 @@ from tlseg.store.locks.swap import swap
 
 @contextmanager
 def written_whole(target: Place, *, mark: str, check: Callable[[], None]) -> Iterator[Place]:
-    """Give a place to write an OME-Zarr to, which is `target` once the block was left without an error.
+    """Yield a place to write an OME-Zarr to, which becomes `target` once the block ends without an error.
 
     What was there is dropped.
 
@@ -39,7 +39,7 @@ def written_whole(target: Place, *, mark: str, check: Callable[[], None]) -> Ite
     LabelError
         If nothing can be written there from the start.
     RunError
-        If it cannot be written any more, or another start writes it.
+        If it can no longer be written, or another start is writing it.
     """
     try:
         with _in_place(target, mark, check) if target.remote else staged(target, check=check) as part:
@@ -52,7 +52,7 @@ def written_whole(target: Place, *, mark: str, check: Callable[[], None]) -> Ite
 
 @contextmanager
 def staged(target: Place, *, check: Callable[[], None]) -> Iterator[Place]:
-    """Give a local path beside `target`, which takes its name once the block was left without an error.
+    """Yield a local path beside `target`, which takes its name once the block ends without an error.
 
     What was there is dropped then; if the block fails, nothing remains. `check` raises where it may not be dropped, and is
     asked before the block and after it.
@@ -62,9 +62,9 @@ def staged(target: Place, *, check: Callable[[], None]) -> Iterator[Place]:
     LabelError
         If nothing can be written there from the start.
     OSError
-        If the file system does not take what is written.
+        If the file system refuses to write.
     RunError
-        If another start writes it.
+        If another start is writing it.
     """
     work = target.parent / f".{target.name}.partial"
     part = work / target.name
@@ -72,7 +72,7 @@ def staged(target: Place, *, check: Callable[[], None]) -> Iterator[Place]:
         work.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LabelError(
-            f"{target} cannot be written ({error.strerror or one_line(error)}). Choose another place, or see to its "
+            f"{target} cannot be written ({error.strerror or one_line(error)}). Choose another place, or fix its "
             "permissions."
         ) from error
     try:
@@ -93,21 +93,23 @@ def staged(target: Place, *, check: Callable[[], None]) -> Iterator[Place]:
 
 
 def names_in(target: Place) -> list[str] | None:
-    """Names of what lies in an output, None where there is nothing.
+    """Names of everything in an output, None if there is nothing.
 
     Raises
     ------
     MovieError
-        If a store cannot be reached, or is only read.
+        If a store cannot be reached, or is read-only.
     """
     if not target.remote:
         return target.names() if os.path.lexists(target.url) else None
     if not can_list(target.url):
-        raise MovieError(f"{target} can only be read. Expected a local path or an object store, such as s3://.")
+        raise MovieError(f"{target} is read-only. Expected a local path or an object store, such as s3://.")
     try:
         return [name for name in target.names() if name != LOCK] or None
     except OSError as error:
-        raise MovieError(f"{target} cannot be reached ({one_line(error)}). Check address and access.") from error
+        raise MovieError(
+            f"{target} cannot be reached ({one_line(error)}). Check the address and your access."
+        ) from error
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""What a run remembers on its way, so that it can go on: maps, provisional labels and small tables."""
+"""The state of an unfinished run, so that it can continue: maps, provisional labels and small tables."""

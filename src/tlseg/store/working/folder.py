@@ -1,4 +1,4 @@
-"""Where the working files of a run lie: always in a folder, also when its results go to an object store.
+"""Where the working files of a run are stored: always in a folder, even if its results go to an object store.
 
 One output has one such folder, so that a second start finds what the first one left. In the temporary folder, where
 anybody may make anything, it lies in one that is this user's alone.
@@ -47,7 +47,7 @@ def make_private(folder: str) -> None:
     Raises
     ------
     LabelError
-        When it is there and is not.
+        When it exists and is not.
     """
     above = Path(folder).parent
     if above == _temporary():
@@ -61,13 +61,13 @@ def _temporary() -> Path:
 
 
 def _check_ours(above: Path) -> None:
-    """Raise where others may put something into our folder in the temporary folder, or have put one there for us."""
+    """Raise if other users can write to our folder in the temporary folder, or have created it."""
     if above != _temporary() or not os.path.lexists(above):
         return
     found = above.lstat()
     if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
         return
     raise LabelError(
-        f"{above}, where working files would lie, is not a folder of this user that others cannot write to. Name another "
+        f"{above}, where working files would go, must be a folder of this user that nobody else can write to. Name another "
         "folder with --scratch."
     )

@@ -1,4 +1,4 @@
-"""Names that a run leaves in its working files and event log, for who writes them and for who looks on."""
+"""Names that a run uses in its working files and event log, for their writers and readers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ INPUT, FRAMES, BLOCK = "input", "frames", "block"
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What a fingerprint says of the movie and of how the working files are laid out.
+    """What a fingerprint says about the movie and the layout of the working files.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Begun:
 
     @classmethod
     def of(cls, fingerprint: Mapping[str, Any] | None) -> Begun | None:
-        """Read a fingerprint; None where it says nothing of these."""
+        """Read a fingerprint; None if it says nothing about these."""
         if fingerprint is None or not {INPUT, FRAMES, BLOCK} <= set(fingerprint):
             return None
         z, y, x = fingerprint[BLOCK]

@@ -1,10 +1,10 @@
-"""What a run remembers while it goes on: maps, provisional labels and small tables, all under one fingerprint.
+"""The working state of a run: maps, provisional labels and small tables, all under one fingerprint.
 
-A table is written in one step after the pixels it speaks of, so a table that is there means its region is done. A
-second start with the same fingerprint does only what is missing; with another it is told what changed.
+A table is written in one step after the pixels it describes, so an existing table means its region is done. A second start
+with the same fingerprint does only what is missing; with another, an error says what changed.
 
-A run has a lease: the name of its own folder in here. A task of a run that is over holds a lease that is, so it neither
-writes nor takes what was deleted for zeros; see docs/decisions/0010-leases.md.
+A run has a lease: the name of its own folder in here. A task of a run that is over holds an expired lease, so it neither
+writes nor reads deleted data as zeros; see docs/decisions/0010-leases.md.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ LEASE = re.compile(r"[0-9a-f]{12}")
 """Names of the folders of runs."""
 
 OF_THE_RUN = (Table.STATISTICS, Table.ARRAYS, Table.OUTPUT)
-"""Tables that stay when a frame is done again: they speak of the movie or of the whole run."""
+"""Tables that stay when a frame is redone: they describe the movie or the whole run."""
 
 
 class LostWorkError(RunError):
-    """A working file is damaged or gone; whoever holds the run's lock forgets its frame, so that it is done again."""
+    """A working file is damaged or gone; the holder of the run's lock forgets its frame, so that it is redone."""
 
     def __init__(self, path: str, frame: int) -> None:
         super().__init__(
-            f"{path}, a working file of an unfinished run, is damaged or gone. The same command goes on and does frame "
-            f"{frame} again."
+            f"{path}, a working file of an unfinished run, is damaged or missing. Run the same command again to redo frame "
+            f"{frame} and continue."
         )
         self.path, self.frame = path, frame
 
@@ -59,7 +59,7 @@ class LostWorkError(RunError):
 class Scratch:
     """Working files of one run in a local folder; a small value that travels to workers.
 
-    `lease` is empty where there is no run yet.
+    `lease` is empty if there is no run yet.
     """
 
     folder: str
@@ -77,14 +77,14 @@ class Scratch:
         return Path(self.folder) / (self.lease or "none")
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """Fingerprint of the unfinished run in the folder; None where there is none, or none that can be read."""
+        """Fingerprint of the unfinished run in the folder; None if there is none, or it cannot be read."""
         stored = (_read_json(Path(self.folder) / FINGERPRINT) or {}).get("fingerprint")
         return stored if isinstance(stored, dict) else None
 
     def continues(self, fingerprint: Mapping[str, Any], *, overwrite: bool = False) -> bool:
-        """Whether a run of this fingerprint goes on with what is here.
+        """Whether a run of this fingerprint continues with what is here.
 
-        With `overwrite` it goes on only with what another start with `overwrite` has begun.
+        With `overwrite` it continues only what another start with `overwrite` has begun.
 
         Raises
         ------
@@ -99,11 +99,11 @@ class Scratch:
         if overwrite:
             return stored is not None and not changed and bool(stored.get("overwrite"))
         if stored is None or not self.lease:
-            raise ResumeError(f"{path}, a working file of an unfinished run, is damaged. Start anew with --overwrite.")
+            raise ResumeError(f"{path}, a working file of an unfinished run, is damaged. Start over with --overwrite.")
         if changed:
             raise ResumeError(
-                f"An unfinished run in {self.folder} was made with other settings: {'; '.join(changed)}. Repeat "
-                "its settings to go on with it, or start anew with --overwrite."
+                f"An unfinished run in {self.folder} was made with other settings: {'; '.join(changed)}. Use the same "
+                "settings to continue it, or start over with --overwrite."
             )
         return True
 
@@ -117,7 +117,7 @@ class Scratch:
         """
         if Path(self.folder).is_symlink():
             raise LabelError(
-                f"{self.folder}, where working files would lie, is a link, and nothing is deleted behind links. Name the "
+                f"{self.folder}, where working files would go, is a link, and nothing is deleted behind links. Name the "
                 "folder itself with --scratch."
             )
         new = Scratch(self.folder, uuid4().hex[:12])
@@ -138,7 +138,7 @@ class Scratch:
         return new
 
     def renew(self, fingerprint: Mapping[str, Any], *, without: Collection[str]) -> Scratch:
-        """Go on under another fingerprint with all that is here, but the tables named in `without`.
+        """Continue under another fingerprint with everything here except the tables named in `without`.
 
         The lease is new, so that no task of the run as it was before writes one of these tables again. Where this is cut
         short, the next start finds nothing done.
@@ -159,8 +159,8 @@ class Scratch:
         if Path(self.folder).is_dir():
             raise RunError(f"The run in {self.folder} that this task belongs to is over, so it writes nothing.")
         raise RunError(
-            f"{self.folder}, with the working files of a run, is not there on {gethostname()}, so a task of it writes "
-            "nothing. While the run goes on, --scratch must name a folder that all workers see."
+            f"{self.folder}, which holds the working files of a run, does not exist on {gethostname()}, so its task writes "
+            "nothing. --scratch must name a folder that all workers can see during the run."
         )
 
     def folder_of(self, name: str) -> Path:
@@ -177,7 +177,7 @@ class Scratch:
         chunks: tuple[int, ...],
         axes: str | None = None,
     ) -> None:
-        """Make an array, or leave the one that is there; tasks may write whole shards of it at the same time."""
+        """Create an array, or leave an existing one; tasks may write whole shards of it at the same time."""
         import zarr
         from zarr.codecs import BloscCodec, Crc32cCodec
 
@@ -256,7 +256,7 @@ class Scratch:
         Raises
         ------
         LostWorkError
-            When it is damaged or gone. What it was made from may be gone too, so its frame must be done again.
+            When it is damaged or gone. What it was made from may be gone too, so its frame must be redone.
         """
         path = self._table(stage, frame, number)
         try:
@@ -283,7 +283,7 @@ class Scratch:
             shutil.rmtree(stage / f"{frame:06d}", ignore_errors=True)
 
     def remove(self) -> None:
-        """Delete everything; first the fingerprint, so that nobody goes on with the rest."""
+        """Delete everything; first the fingerprint, so that no run continues with the rest."""
         (Path(self.folder) / FINGERPRINT).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -298,7 +298,7 @@ class Scratch:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    """Content of a JSON file; None where it cannot be read as a mapping."""
+    """Content of a JSON file; None if it cannot be read as a mapping."""
     try:
         stored = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -1,8 +1,8 @@
-"""Labels of a run that is not at its end: which frames are whole, and their voxels, before tracks join them.
+"""Labels of an unfinished run: which frames are complete, and their voxels, before tracks join them.
 
 Only what the run leaves on disk is read; nothing is written, locked or waited for, so looking disturbs no run. A frame is
-shown when all of it is labelled and not before. Its numbers are provisional (a nucleus has another one in every frame)
-until the run has written the frame's final labels, which are shown from then on.
+shown only once all of it is labelled. Its numbers are provisional (a nucleus has a different one in every frame) until the
+run has written the frame's final labels, which are shown from then on.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NOTE = "Labels of frames before tracks are made: a nucleus has another number in
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """What can be seen of a run that goes on, or was stopped.
+    """What can be viewed of a run that is running or was stopped.
 
     Attributes
     ----------
@@ -89,16 +89,16 @@ class Unfinished:
 
     @property
     def working_labels(self) -> str:
-        """OME-Zarr label image of all frames in the working files; what is not labelled yet is 0 in it."""
+        """OME-Zarr label image of all frames in the working files; voxels not labelled yet are 0 in it."""
         return str(self.scratch.path / LABELS)
 
     def states(self) -> dict[int, State]:
-        """Frames of the movie that can be seen, in order."""
+        """Frames of the movie that can be viewed, in order."""
         found = {frame: self.state(frame) for frame in self.frames}
         return {frame: state for frame, state in found.items() if state is not None}
 
     def state(self, frame: int) -> State | None:
-        """Which labels of a frame can be seen: none, provisional, or final ones."""
+        """Which labels of a frame can be viewed: none, provisional, or final ones."""
         scratch = self.scratch
         if Scratch.at(scratch.folder).lease != scratch.lease:
             return "final" if self._over() else None
@@ -109,7 +109,7 @@ class Unfinished:
         return "provisional" if here else None
 
     def read(self, frame: int, box: Box, *, level: int = 0) -> npt.NDArray[np.uint32] | None:
-        """Read the labels (z, y, x) of a box of one frame of the movie; None where the frame cannot be seen.
+        """Read the labels (z, y, x) of a box of one frame of the movie; None if the frame cannot be viewed yet.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class Unfinished:
         return np.asarray(array[(row, *box.slices)]).astype(np.uint32, copy=False)
 
     def arrays(self) -> list[Any]:
-        """Every level as a lazy dask array (t, z, y, x); what cannot be seen is 0 when it is read."""
+        """Every level as a lazy dask array (t, z, y, x); frames that cannot be viewed yet read as 0."""
         import dask.array
 
         found = []
@@ -158,7 +158,7 @@ class Unfinished:
         return whole or len(scratch.done(Table.FLOOD, frame)) == blocks
 
     def _over(self) -> bool:
-        """Whether the run came to its end: its working files are gone, and its labels are listed."""
+        """Whether the run has finished: its working files are gone, and its labels are listed."""
         return not Scratch.at(self.scratch.folder).lease and self.name in existing_labels(Place(self.path))
 
 
@@ -181,7 +181,7 @@ class _Lazy:
 
 
 def find_unfinished(path: str, name: str, *, folder: str) -> Unfinished | None:
-    """Return what can be seen of the run that writes the labels `name` of `path`; None where there is none.
+    """Return what can be viewed of the run that writes the labels `name` of `path`; None if there is none.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def find_unfinished(path: str, name: str, *, folder: str) -> Unfinished | None:
     Raises
     ------
     MovieError
-        If its movie cannot be read, or was replaced since it began.
+        If its movie cannot be read, or has been replaced since the run began.
     """
     scratch = Scratch.at(folder)
     begun = Begun.of(scratch.fingerprint())
@@ -201,12 +201,12 @@ def find_unfinished(path: str, name: str, *, folder: str) -> Unfinished | None:
         return None
     source = open_source(address_of(begun.movie, root=path), channel=int(begun.movie["channel"]))
     if json.loads(json.dumps(source.identity(root=path))) != begun.movie:
-        raise MovieError(f"{source.url} was replaced since the run in {path} began, so its labels do not fit it.")
+        raise MovieError(f"{source.url} has been replaced since the run in {path} began, so its labels do not fit it.")
     return Unfinished(path, name, scratch, source, begun.frames, begun.block)
 
 
 def describe(scratch: Scratch, source: MovieSource, frames: range) -> None:
-    """Make the working labels an OME-Zarr label image, so that any reader opens them while the run goes on."""
+    """Make the working labels an OME-Zarr label image, so that any reader opens them during the run."""
     plain = plan_pyramid(source.frame_shape, spacing_um=source.spacing_um, translation_um=source.translation_um)
     pyramid = replace(plain, factors=plain.factors[:1])
     arrays = _label_arrays(frames, pyramid)
@@ -242,7 +242,7 @@ def documents(run: Unfinished) -> dict[str, bytes]:
 
 
 def chunk(run: Unfinished, level: int, place: Iterable[int]) -> bytes | None:
-    """Bytes of a chunk (t, z, y, x) of the image that `documents` describes; None where it cannot be seen."""
+    """Bytes of a chunk (t, z, y, x) of the image that `documents` describes; None if it cannot be viewed yet."""
     row, *at = place
     size, shape = run.pyramid.chunk(level), run.pyramid.level_shape(level)
     start = tuple(i * c for i, c in zip(at, size, strict=True))
