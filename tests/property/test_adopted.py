@@ -115,3 +115,9 @@ def test_generations_are_unknown_where_a_family_begins_late() -> None:
     of = lineage.nodes.drop_duplicates("track").set_index("track")
     assert of["generation"].to_dict() == {7: 0, 20: 1, 30: 1, 9: 2, 11: -1}
     assert of["lineage"].to_dict() == {7: 7, 20: 7, 30: 7, 9: 7, 11: 11}
+
+
+def test_a_long_line_of_descent_is_no_circle() -> None:
+    line = [Track(number + 1, (number,), number) for number in range(70)]
+    lineage = adopted(line, *rows_of(line))
+    assert lineage.nodes["generation"].tolist() == list(range(70))
