@@ -38,6 +38,7 @@ def notes_on(told: Parents, numbers: Numbers, lineage: Lineage, *, first: int) -
     said = f"{told.where} says the mothers of {known} of {_many(len(numbers.track), 'track')}."
     others = (
         _mother_gone(told, numbers.track),
+        _mother_elsewhere(told, numbers, first=first),
         _in_no_frame(told, numbers.track),
         _not_listed(told, numbers.track),
         _other_frames(told, numbers, first=first),
@@ -62,6 +63,23 @@ def _mother_gone(told: Parents, tracks: Ints) -> str:
     )
 
 
+def _mother_elsewhere(told: Parents, numbers: Numbers, *, first: int) -> str:
+    """Who was split, or joined with another: her daughters may not be hers any more."""
+    if told.kind != "graph":
+        return ""
+    seen = pd.DataFrame({"parent": numbers.track, "last": numbers.t[numbers.last]})
+    mothers = told.tracks[told.tracks["track"].isin(numbers.track)].merge(seen, on="parent")
+    wrong = _fewest([mothers[mothers["last"] - shift != mothers["left"]] for shift in (0, first)])
+    if not len(wrong):
+        return ""
+    row = wrong.iloc[0]
+    return (
+        f"Not last seen where the graph says, and still taken for the mothers of {_many(len(wrong), 'track')}: first "
+        f"{row['parent']}, of {row['track']}, last seen in {row['last']}. Where tracks were split or joined, tell mothers "
+        "with --parents."
+    )
+
+
 def _in_no_frame(told: Parents, tracks: Ints) -> str:
     missing = told.tracks.loc[~told.tracks["track"].isin(tracks), "track"].to_numpy()
     if told.kind == "graph" or not len(missing):
@@ -81,8 +99,9 @@ def _other_frames(told: Parents, numbers: Numbers, *, first: int) -> str:
         return ""
     seen = pd.DataFrame({"track": numbers.track, "begin": numbers.t[numbers.first], "last": numbers.t[numbers.last]})
     both = told.tracks.merge(seen, on="track")
-    shifted = [(both["begin"] - shift != both["start"]) | (both["last"] - shift != both["end"]) for shift in (0, first)]
-    wrong = both[min(shifted, key=sum)]
+    wrong = _fewest(
+        [both[(both["begin"] - n != both["start"]) | (both["last"] - n != both["end"])] for n in (0, first)]
+    )
     if not len(wrong):
         return ""
     row = wrong.iloc[0]
@@ -103,6 +122,10 @@ def _one_daughter(lineage: Lineage) -> str:
         "Challenge writes a nucleus that is missing for some frames so too; to have it as one track, give both parts one "
         "number."
     )
+
+
+def _fewest(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    return min(tables, key=len)
 
 
 def _many(number: int, what: str) -> str:

@@ -42,7 +42,8 @@ class Parents:
         A track file has a line for every track. A graph is of labels of its own, of which some may be
         gone.
     tracks : DataFrame
-        `track` and `parent` (0: none), and of a track file `start` and `end`, the frames it says; int64.
+        `track` and `parent` (0: none); of a track file `start` and `end`, the frames it says; of a graph `left`, the frame
+        from which the mother's link to this track goes out. int64.
     """
 
     source: str
@@ -110,8 +111,10 @@ def _of_track_file(path: Path) -> Parents:
 def _of_graph(url: str, *, source: str) -> Parents:
     links = read_geff_links(url)
     between = links[links["label"] != links["next_label"]]
-    found = pd.DataFrame({"track": between["next_label"], "parent": between["label"]}, dtype=np.int64)
-    return Parents(source, "graph", found.drop_duplicates(ignore_index=True))
+    found = pd.DataFrame(
+        {"track": between["next_label"], "parent": between["label"], "left": between["frame"]}, dtype=np.int64
+    )
+    return Parents(source, "graph", found.drop_duplicates(["track", "parent"], ignore_index=True))
 
 
 def _is_table(path: Path) -> bool:
