@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tlseg.report.criteria_files import write_criteria as write_criteria
     from tlseg.report.export import export as export
     from tlseg.report.write import write_report as write_report
+    from tlseg.run.linking.adopt import adopt_labels as adopt_labels
     from tlseg.run.linking.labels import link_labels as link_labels
     from tlseg.run.linking.points import link_points as link_points
     from tlseg.run.measuring.channels import measure_channels as measure_channels
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 # Public names and the module that holds each: loaded on first use, so that `import tlseg` brings neither torch nor dask.
 _PUBLIC = {
     "Layout": "tlseg.store.image.tiff",
+    "adopt_labels": "tlseg.run.linking.adopt",
     "convert": "tlseg.store.image.convert",
     "evaluate": "tlseg.evaluate.api",
     "export": "tlseg.report.export",

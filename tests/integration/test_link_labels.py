@@ -21,7 +21,7 @@ from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.evaluate.api import evaluate
 from tlseg.link.settings import LinkSettings
 from tlseg.report.write import write_report
-from tlseg.run.linking import labels as module
+from tlseg.run.linking import given as module
 from tlseg.run.linking.labels import link_labels
 from tlseg.run.watch.status import run_status
 from tlseg.store.image.movie import open_source
@@ -342,7 +342,7 @@ def test_beside_the_labels_nothing_else_changes(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="already has labels 'cells-tracked'"):
         link_labels(root, labels_name="cells")
     link_labels(root, labels_name="cells", overwrite=True)
-    with pytest.raises(LabelError, match="are the labels to be linked"):
+    with pytest.raises(LabelError, match="are the labels that were given"):
         link_labels(root, labels_name="cells", name="cells", overwrite=True)
     with pytest.raises(LabelError, match="has its own spacing"):
         link_labels(root, labels_name="cells", name="b", spacing_um=SPACING)

@@ -343,6 +343,16 @@ def test_links_follow_the_graph_and_skip_what_was_not_compared() -> None:
     assert found.edges.tolist() == [[0, 1], [0, 2], [1, 3]]
 
 
+def test_a_link_that_a_graph_calls_a_division_ends_a_track_of_an_only_daughter_too() -> None:
+    frame, label = np.array([0, 1, 2, 3]), np.array([9, 9, 4, 4], dtype=np.uint64)
+    links = pd.DataFrame({"frame": [0, 1, 2], "label": [9, 9, 4], "next_frame": [1, 2, 3], "next_label": [9, 4, 4]})
+    assert len(set(graph_of_links(frame, label, links).track.tolist())) == 1
+    told = graph_of_links(frame, label, links.assign(division=[False, True, False]))
+    assert told.between.tolist() == [False, True, False]
+    assert told.track.tolist() == [0, 0, 1, 1]
+    assert told.branching.tolist() == [False, False, False]
+
+
 def test_links_back_in_time_are_refused() -> None:
     frame, label = np.array([0, 1]), np.array([1, 1], dtype=np.uint64)
     links = pd.DataFrame({"frame": [1], "label": [1], "next_frame": [0], "next_label": [1]})

@@ -76,6 +76,13 @@ def test_metadata_say_what_readers_need(tmp_path: Path) -> None:
     assert zarr.open_group(tmp_path / FOLDER, mode="r").metadata.zarr_format == 2
 
 
+def test_an_only_daughter_is_no_tracklet_of_her_own_to_geff(tmp_path: Path) -> None:
+    nodes, edges = family()
+    kept = edges[~((edges["kind"] == DIVISION) & edges.duplicated(["t_a", "label_a", "kind"]))]
+    path = write_tracks(tmp_path, nodes, kept, spacing_um=SPACING_UM, interval_s=None).path
+    assert GeffMetadata.read(path).track_node_props == {"lineage": "lineage"}
+
+
 def test_networkx_sees_the_division(tmp_path: Path) -> None:
     graph, _ = read(str(written(tmp_path)), backend="networkx")
     (mother,) = [node for node in graph if graph.out_degree(node) == 2]

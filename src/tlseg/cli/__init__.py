@@ -16,6 +16,7 @@ COMMANDS = (
     "segment",
     "status",
     "link",
+    "adopt",
     "measure",
     "evaluate",
     "report",

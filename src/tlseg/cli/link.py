@@ -6,17 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import (
-    FiniteRange,
-    SpacingType,
-    how_many,
-    instances_in,
-    json_option,
-    one_line_errors,
-    print_json,
-    say_motherless,
-    storage_option,
-)
+from tlseg.cli.common import json_option, one_line_errors, print_json, say_motherless, storage_option
+from tlseg.cli.label_options import image_options, label_arguments, name_options, say_found, say_notes
 from tlseg.cli.link_options import link_options, link_settings
 
 if TYPE_CHECKING:
@@ -28,8 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out", help="Result: an OME-Zarr, or a folder for points. [default: beside the labels in their OME-Zarr]"
 )
-@click.option("--name", help="Name of the tracked labels. [default: that of LABELS, or NAME-tracked beside them]")
-@click.option("--labels", "labels_name", help="Label image of an OME-Zarr that has several.")
+@name_options("tracked")
 @link_options
 @click.option(
     "--repair/--no-repair",
@@ -37,11 +27,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Repair nuclei merged or cut in single frames, as tlseg segment does.",
 )
-@click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres. [default: from the files]")
-@click.option("--interval", type=FiniteRange(0, min_open=True), metavar="S", help="Seconds between frames.")
-@click.option("--channel", help="Channel of the image to measure, by number or name. [default: the first]")
-@click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
-@click.option("--overwrite", is_flag=True, help="Replace labels, table and tracks of this name.")
+@image_options
 @storage_option
 @json_option
 @one_line_errors
@@ -59,14 +45,10 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(done.to_dict())
         return
-    click.echo(
-        f"{instances_in(done.nuclei, done.frames)}, {how_many(done.tracks, 'track')}, "
-        f"{how_many(done.divisions, 'division')}, {how_many(done.gaps, 'gap')} ({done.seconds:.0f} s)."
-    )
+    say_found(done)
     more = "" if is_points(labels) else ", see the report"
     say_motherless(done.tracks, done.motherless, at_edge=done.motherless_at_edge, more=more)
-    for note in done.notes:
-        click.echo(f"Note: {note}")
+    say_notes(done)
     click.echo(f"{'Tracks' if is_points(labels) else f'Labels {done.name!r}'}: {done.path}")
 
 
@@ -76,18 +58,7 @@ def _labels(labels: str, settings: Any, options: dict[str, Any]) -> Linked:
 
     with RunProgress() as progress:
         return link_labels(
-            labels,
-            out=options["out"],
-            name=options["name"],
-            labels_name=options["labels_name"],
-            spacing_um=options["spacing"],
-            interval_s=options["interval"],
-            channel=options["channel"],
-            image=not options["no_image"],
-            settings=settings,
-            repair=options["repair"],
-            overwrite=options["overwrite"],
-            listener=progress,
+            labels, **label_arguments(options), settings=settings, repair=options["repair"], listener=progress
         )
 
 

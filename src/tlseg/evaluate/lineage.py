@@ -3,12 +3,12 @@
 Nodes are objects of single frames, numbered by (frame, label); edges point forward in time. A gap is one edge over
 several frames. A node with two or more edges out of it divides. A *track* is a set of nodes joined by edges that are not
 between tracks. Edges between tracks are the parents named in a track file, including that of a single daughter; without a
-file, they are the edges that leave a division or enter a merge.
+file, they are the edges that leave a division or enter a merge, and those that a graph calls divisions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -127,7 +127,8 @@ def graph_of_links(frame: Ints, label: Ids, links: pd.DataFrame) -> TrackGraph:
     frame, label : (n,)
         Objects that were seen in the label images.
     links : DataFrame
-        Columns `frame`, `label`, `next_frame`, `next_label`.
+        Columns `frame`, `label`, `next_frame`, `next_label`, and if known `division`: whether each joins a mother and her
+        daughter, who may be the only one.
     """
     frame, label = _sorted(frame, label)
     nodes = pd.Series(np.arange(len(frame)), index=pd.MultiIndex.from_arrays([frame, label]))
@@ -136,7 +137,13 @@ def graph_of_links(frame: Ints, label: Ids, links: pd.DataFrame) -> TrackGraph:
         keys = pd.MultiIndex.from_arrays([links[f].to_numpy(np.int64), links[name].to_numpy(np.uint64)])
         ends.append(nodes.index.get_indexer(keys))
     edges = np.stack(ends, axis=1).astype(np.int64)
-    return _graph(frame, label, edges[(edges >= 0).all(axis=1)])
+    compared = (edges >= 0).all(axis=1)
+    graph = _graph(frame, label, edges[compared])
+    if "division" not in links.columns:
+        return graph
+    told = edges[compared & links["division"].to_numpy(dtype=bool)]
+    by_number = np.array([len(graph), 1])
+    return replace(graph, between=graph.between | np.isin(graph.edges @ by_number, told @ by_number))
 
 
 def _sorted(frame: Ints, label: Ids) -> tuple[Ints, Ids]:

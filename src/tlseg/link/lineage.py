@@ -1,7 +1,7 @@
 """Make tracks, parents and generations out of joined nuclei.
 
-A track is one nucleus between divisions: at a division the mother's track ends and two begin. Tracks are numbered by
-their first frame and the label in it, so numbers do not depend on how the links were found.
+A track is one nucleus between divisions: at a division the mother's track ends and her daughters' begin. Tracks that were
+found are numbered by their first frame and the label in it, so numbers do not depend on how the links were found.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ class Lineage:
     ----------
     nodes
         One row per nucleus per frame, sorted by (t, label): `t, label, track, lineage, parent, generation`. `track`
-        counts from 1; `parent` is the mother's track, 0 where none; `lineage` is the founding track; `generation` is
-        the number of divisions since the first frame with nuclei, `UNKNOWN_GENERATION` where the founder begins later.
+        counts from 1, with holes where numbers were given; `parent` is the mother's track, 0 where none; `lineage` is the
+        founding track; `generation` is the number of divisions since the first frame with nuclei, `UNKNOWN_GENERATION`
+        where the founder begins later.
     edges
         One row per join, sorted: `t_a, label_a, t_b, label_b, kind, confidence`. `kind` is `link` (the next frame),
-        `gap` (frames are missing in between) or `division` (mother to daughter, two rows each); confidence is in
-        (0, 1], see `assign.confidence`.
+        `gap` (frames are missing in between) or `division` (mother to daughter, a row for each daughter, of which there
+        are two where tracks were found); confidence is in (0, 1], see `assign.confidence`.
     """
 
     nodes: pd.DataFrame
@@ -52,8 +53,19 @@ class Lineage:
 
     @property
     def tracks(self) -> int:
-        """Number of tracks."""
-        return int(self.nodes["track"].max()) if len(self.nodes) else 0
+        """How many tracks there are."""
+        return int(self.nodes["track"].nunique())
+
+    @property
+    def divisions(self) -> int:
+        """How many nuclei have daughters."""
+        mothers = self.edges.loc[self.edges["kind"] == DIVISION, ["t_a", "label_a"]]
+        return len(mothers.drop_duplicates())
+
+    @property
+    def gaps(self) -> int:
+        """How many times a nucleus is missing between two frames that it is in."""
+        return int((self.edges["kind"] == GAP).sum())
 
 
 def build_lineage(t: Ints, label: Ints, edges: Edges) -> Lineage:
@@ -81,15 +93,38 @@ def build_lineage(t: Ints, label: Ints, edges: Edges) -> Lineage:
     track = number[chains.heads()]
     parent_of = np.zeros(len(heads) + 1, dtype=np.int64)
     parent_of[track[edges.b[division]]] = track[edges.a[division]]
-    lineage_of, generation_of = _families(parent_of, begin=np.append(0, t[heads]))
+    return assemble(t, label, edges, track=track, parent_of=parent_of, number=np.arange(len(heads) + 1))
+
+
+def assemble(t: Ints, label: Ints, edges: Edges, *, track: Ints, parent_of: Ints, number: Ints) -> Lineage:
+    """Make the tables of a lineage of which every track and mother is known.
+
+    Parameters
+    ----------
+    t, label
+        Frame and label of each row, shape (n,).
+    edges
+        Joins between rows.
+    track
+        Which track each row is in, shape (n,), from 1 without holes.
+    parent_of
+        Mother of each track, 0 where none; index 0 is unused. No track is its own ancestor.
+    number
+        What each track is called, as long as `parent_of`; 0 is called 0.
+    """
+    n = len(t)
+    begin = np.full(len(parent_of), np.iinfo(np.int64).max)
+    np.minimum.at(begin, track, t)
+    founder_of, generation_of = _families(parent_of, begin=begin)
+    by_label = np.lexsort((label, t))
     own = track[by_label]
     nodes = pd.DataFrame(
         {
             "t": t[by_label],
             "label": label[by_label],
-            "track": own,
-            "lineage": lineage_of[own],
-            "parent": parent_of[own],
+            "track": number[own],
+            "lineage": number[founder_of[own]],
+            "parent": number[parent_of[own]],
             "generation": generation_of[own],
         }
     )

@@ -54,6 +54,8 @@ class Facts:
         Whether repair was requested.
     doubts : list of str
         What to know before any of it is believed; see `measure.doubts`.
+    tracks_from : str
+        Where tracks are from that were not found by tlseg; empty where they were, or nothing says.
     skipped : tuple of int
         Frames, by their number in the movie, that were left empty on request.
     """
@@ -89,6 +91,7 @@ class Facts:
     given: bool
     mended: bool
     doubts: list[str]
+    tracks_from: str = ""
     skipped: tuple[int, ...] = ()
 
     @property
@@ -178,6 +181,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         given=bool(table["seed"].isin(["given", "repaired"]).all()) and bool((table["seed"] == "given").any()),
         mended=bool(made_of.get("repair")),
         doubts=doubts_of(record),
+        tracks_from=_tracks_from(made_of),
     )
 
 
@@ -225,6 +229,13 @@ def seen_frames(result: Result, source: MovieSource) -> range:
 def _mapping(owner: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = owner.get(key)
     return found if isinstance(found, Mapping) else {}
+
+
+def _tracks_from(made_of: Mapping[str, Any]) -> str:
+    if "adopted" not in made_of:
+        return ""
+    parents = _mapping(made_of, "adopted").get("parents")
+    return f"numbers of {made_of.get('labels')}; mothers {f'from {parents}' if parents else 'unknown'}"
 
 
 def _model(model: Mapping[str, Any]) -> str:

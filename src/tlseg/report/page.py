@@ -369,6 +369,7 @@ def _about(facts: Facts) -> Raw:
         ("Channel", facts.channel),
         ("Result", facts.path),
         ("Labels", facts.name),
+        ("Tracks", facts.tracks_from),
         ("Frame", f"{z} × {y} × {x} voxels (z, y, x)"),
         ("Voxel spacing", f"{spacing} (z, y, x)" if facts.spacing_um else spacing),
         ("Frames left empty", ", ".join(map(str, facts.skipped))),

@@ -81,7 +81,7 @@ def publish(
         "frames": len(run.frames),
         "nuclei": len(lineage.nodes),
         "tracks": lineage.tracks,
-        "divisions": int((lineage.edges["kind"] == "division").sum()) // 2,
+        "divisions": lineage.divisions,
         **count_motherless(rows, first=run.first_seen - first),
         "fallback": int((rows["seed"] == "fallback").sum()),
         "repaired": int((rows["seed"] == "repaired").sum()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tlseg.store.fs.place import Place
 
 LINKING = "linking.json"
-"""Mark of a run of `tlseg link` that has begun to write and has not come to its end."""
+"""Mark of a run of `tlseg link` or `tlseg adopt` that has begun to write and has not come to its end."""
 
 
 def forget_made_of(folder: Place, *others: str) -> None:

@@ -1,36 +1,24 @@
 """Track the nuclei of a label movie from any source, and write the tracked labels as a result.
 
-The labels given are only read. A second start does again what the first was stopped in.
+Numbers are those within a frame: what they say through time does not matter.
 """
 
 from __future__ import annotations
 
-import json
-import platform
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from tlseg import __version__
-from tlseg.errors import RunError
-from tlseg.geometry import Shape, as_block
-from tlseg.label.patches import Patch, repairs_by_kind
+from tlseg.geometry import Shape
 from tlseg.link.link import link_objects
 from tlseg.link.settings import LinkSettings
-from tlseg.run.linking.linked import Linked, count
-from tlseg.run.linking.output import LinkOutput, check_target, destination, open_copy, write_pixels, write_tables
-from tlseg.run.linking.repair import check_repairable, repair_given
-from tlseg.run.linking.source import LabelInput, open_labels
-from tlseg.run.linking.tables import measure_frame, tables_to_link
-from tlseg.run.replaced import forget_made_of
-from tlseg.run.watch.event_log import FILE as EVENTS
-from tlseg.run.watch.events import Counters, Listener, silent
-from tlseg.store.fs.location import one_line
-from tlseg.store.labels.label_writer import create_labels, prepare_root
-from tlseg.store.locks.lock import lock_of
+from tlseg.run.linking.given import Given, Method, Tracked, write_tracked
+from tlseg.run.linking.linked import Linked
+from tlseg.run.linking.repair import Patches, check_repairable, repair_given
+from tlseg.run.linking.source import LabelInput
+from tlseg.run.linking.tables import FrameSums, measure_frame, tables_to_link
+from tlseg.run.watch.events import Listener, silent
 
 
 def link_labels(
@@ -89,130 +77,32 @@ def link_labels(
     RunError
         When the result cannot be written to disk.
     """
-    began = time.monotonic()
-    if block is not None:
-        block = as_block(block)
-    source = open_labels(
+    given = Given(
         labels,
-        name=labels_name,
-        prefer=tuple(n for n in (name, "nuclei") if n),
+        out=out,
+        name=name,
+        beside="tracked",
+        labels_name=labels_name,
         spacing_um=spacing_um,
         interval_s=interval_s,
         channel=channel,
+        image=image,
+        overwrite=overwrite,
+        block=block,
+        listener=listener,
     )
-    chosen = (settings or LinkSettings()).with_interval(source.base.interval_s)
+    return write_tracked(given, partial(_linking, settings=settings or LinkSettings(), repair=repair))
+
+
+def _linking(source: LabelInput, *, settings: LinkSettings, repair: bool) -> Method:
+    chosen = settings.with_interval(source.base.interval_s)
     if repair:
         check_repairable(source)
-    target = destination(
-        source, out, name=name, image=image, overridden=spacing_um is not None or interval_s is not None
-    )
-    check_target(source, target, overwrite=overwrite)
-    try:
-        found = _run(
-            source,
-            target,
-            chosen,
-            block,
-            Counters(listener),
-            repair=repair,
-            overwrite=overwrite,
-            began=began,
-        )
-    except OSError as error:
-        raise RunError(
-            f"The result in {target.root} cannot be written ({error.strerror or one_line(error)}). Free space, or write "
-            "elsewhere with --out; the same command starts again."
-        ) from error
-    return Linked(
-        path=str(target.root),
-        name=target.name,
-        frames=len(source.frames),
-        seconds=time.monotonic() - began,
-        notes=source.notes,
-        **found,
-    )
 
-
-def _run(
-    source: LabelInput,
-    target: LinkOutput,
-    settings: LinkSettings,
-    block: Shape | None,
-    counters: Counters,
-    *,
-    repair: bool,
-    overwrite: bool,
-    began: float,
-) -> dict[str, int]:
-    """Measure, link and write, and count what was found; `complete: true` comes last."""
-    prepare_root(target.root)
-    with lock_of(target.folder) as lock:
-        check_target(source, target, overwrite=overwrite)  # another run may have come to its end since
-        counters.expect("measure", len(source.movie.frames))
-        frames = []
-        for frame in source.movie.frames:
-            frames.append(measure_frame(source, frame, block=block))
-            counters.add("measure")
-            lock.beat()
-        counters.expect("link", 1)
-        patches: dict[int, list[Patch]] = {}
+    def track(frames: list[FrameSums]) -> Tracked:
+        patches: Patches = {}
         if repair:
-            frames, patches = repair_given(source, frames, settings=settings)
-        lineage = link_objects(*tables_to_link(source, frames), settings=settings)
-        counters.add("link")
+            frames, patches = repair_given(source, frames, settings=chosen)
+        return Tracked(frames, link_objects(*tables_to_link(source, frames), settings=chosen), patches)
 
-        again = overwrite or target.unfinished.exists()
-        target.unfinished.write(b"{}\n")
-        forget_made_of(target.folder, "audit.json", EVENTS)
-        writer = create_labels(
-            target.root,
-            name=target.name,
-            source=source.base,
-            frames=None if target.beside else source.frames,
-            mode="overwrite" if again else "new",
-        )
-        copy = open_copy(source, target)
-        counters.expect("write", len(source.frames))
-        for frame in source.frames:
-            write_pixels(source, writer, copy, frame, lineage, patches)
-            counters.add("write")
-            lock.beat()
-        begun = write_tables(source, target, frames, lineage, patches, first=writer.first_frame)
-        found = {**count(lineage), **begun}
-        if copy is not None:
-            copy.finish()
-        repaired = sum(len(patch.labels) for made in patches.values() for patch in made) if repair else None
-        record = _record(source, found, settings, repaired, seconds=time.monotonic() - began)
-        record["repairs"] = repairs_by_kind(patch for made in patches.values() for patch in made)
-        writer.finish(
-            {key: record[key] for key in ("tlseg", "made", "fingerprint")},
-            source="../../" if target.beside or target.image else None,
-        )
-        target.record.write((json.dumps(record, indent=2) + "\n").encode())
-        target.unfinished.remove()
-    return found
-
-
-def _record(
-    source: LabelInput, found: dict[str, int], settings: LinkSettings, repaired: int | None, *, seconds: float
-) -> dict[str, Any]:
-    return {
-        "complete": True,
-        "tlseg": __version__,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fingerprint": {
-            "tlseg": __version__,
-            "labels": source.movie.source,
-            "input": source.base.identity() if source.has_image else None,
-            "frames": [source.frames.start, source.frames.stop],
-            "spacing_um": list(source.base.spacing_um),
-            "link": asdict(settings),
-            "repair": repaired is not None,
-        },
-        "frames": len(source.frames),
-        **found,
-        "repaired": repaired or 0,
-        "machine": {"python": platform.python_version(), "system": platform.platform()},
-        "notes": list(source.notes),
-        "seconds": round(seconds, 1),
-    }
+    return Method("link", {"link": asdict(chosen), "repair": repair}, measure_frame, track)

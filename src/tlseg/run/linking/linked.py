@@ -1,16 +1,16 @@
-"""What linking found, in numbers."""
+"""Tracks of labels or points that were there already, in numbers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tlseg.link.lineage import DIVISION, GAP, Lineage
+from tlseg.link.lineage import Lineage
 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Tracks that were made for labels or points from any source.
+    """Tracks that were made for labels or points from any source, or taken over from labels.
 
     Attributes
     ----------
@@ -49,10 +49,9 @@ class Linked:
 
 def count(lineage: Lineage) -> dict[str, int]:
     """Nuclei, tracks, divisions and gaps of a lineage."""
-    kind = lineage.edges["kind"]
     return {
         "nuclei": len(lineage.nodes),
         "tracks": lineage.tracks,
-        "divisions": int((kind == DIVISION).sum()) // 2,
-        "gaps": int((kind == GAP).sum()),
+        "divisions": lineage.divisions,
+        "gaps": lineage.gaps,
     }

@@ -1,6 +1,6 @@
 """Where tracked labels go, and how they get there: pixels region by region, then table and graph.
 
-Nothing that linking did not make is replaced, unless it was asked for; the given labels not even then.
+Nothing that was not made so is replaced, unless it was asked for; the given labels not even then.
 """
 
 from __future__ import annotations
@@ -69,9 +69,20 @@ class LinkOutput:
 
 
 def destination(
-    source: LabelInput, out: str | Path | None, *, name: str | None, image: bool, overridden: bool
+    source: LabelInput, out: str | Path | None, *, name: str | None, beside: str, image: bool, overridden: bool
 ) -> LinkOutput:
-    """Decide where the result goes; `overridden` where spacing or interval are not those of the files.
+    """Decide where the result goes.
+
+    Parameters
+    ----------
+    source
+        The labels given.
+    out, name, image
+        As somebody asked for.
+    beside
+        What is added to the name of the labels given, for those written beside them.
+    overridden
+        Whether spacing or interval are not those of the files.
 
     Raises
     ------
@@ -81,8 +92,8 @@ def destination(
     own = source.own_name or "nuclei"
     if out is None and source.home is None:
         raise LabelError(
-            f"{source.movie.source} is not in a local, writable OME-Zarr 0.5 image, so tracked labels cannot be "
-            "added there. Write elsewhere with --out RESULT.ome.zarr."
+            f"{source.movie.source} is not in a local, writable OME-Zarr 0.5 image, so labels cannot be added "
+            "there. Write elsewhere with --out RESULT.ome.zarr."
         )
     root = place_of(out if out is not None else str(source.home))
     if not can_list(root.url):
@@ -90,7 +101,7 @@ def destination(
     if source.home is not None and real(root) == real(source.home):
         if overridden:
             raise LabelError(f"{root} has its own spacing and interval. To change them, write elsewhere with --out.")
-        return LinkOutput(place_of(source.home), name or f"{own}-tracked", beside=True, image=False)
+        return LinkOutput(place_of(source.home), name or f"{own}-{beside}", beside=True, image=False)
     return LinkOutput(root, name or own, beside=False, image=image and source.has_image)
 
 
@@ -100,7 +111,7 @@ def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> 
     check_name(name)
     place, given, out = root / "labels" / name, real(source.movie.source), real(root)
     if real(place) == given:
-        raise LabelError(f"{place} are the labels to be linked, which are only read. Choose another --name.")
+        raise LabelError(f"{place} are the labels given, which are only read. Choose another --name.")
     whole = given.rsplit("/", 2)[0] if source.own_name else given
     if given == out or out.startswith(f"{whole}/"):
         raise LabelError(f"--out {root} lies inside {whole}, which is only read. Write beside it.")

@@ -162,7 +162,7 @@ def as_uint32(values: NDArray[np.generic], *, where: str) -> NDArray[np.uint32]:
 
 def _check_frames(movie: LabelMovie) -> None:
     if movie.planes:
-        raise LabelError(f"{movie.source} labels single planes of frames. Give whole frames to link.")
+        raise LabelError(f"{movie.source} labels single planes of frames. Give whole frames.")
     if not movie.frames:
         raise LabelError(f"{movie.source} has no frames. Give a label movie.")
     shape = movie.shape

@@ -35,7 +35,16 @@ class FrameSums:
 
 
 def measure_frame(source: LabelInput, frame: int, *, block: Shape | None = None) -> FrameSums:
-    """Measure a frame; `block` (z, y, x) decides memory and speed, never a number."""
+    """Measure a frame and what it shares with the next; `block` (z, y, x) decides memory and speed, never a number."""
+    return _measure(source, frame, following=frame + 1 if frame + 1 in source.movie.frames else None, block=block)
+
+
+def measure_alone(source: LabelInput, frame: int, *, block: Shape | None = None) -> FrameSums:
+    """Measure a frame as `measure_frame` does, where nobody asks what it shares with the next."""
+    return _measure(source, frame, following=None, block=block)
+
+
+def _measure(source: LabelInput, frame: int, *, following: int | None, block: Shape | None) -> FrameSums:
     shape = source.base.frame_shape
     everything = Box.of_shape(shape)
     sums, shared = [], []
@@ -55,8 +64,8 @@ def measure_frame(source: LabelInput, frame: int, *, block: Shape | None = None)
                 spacing_um=source.base.spacing_um,
             )
         )
-        if frame + 1 in source.movie.frames:
-            shared.append(overlaps(owned, source.labels(frame + 1, core)))
+        if following is not None:
+            shared.append(overlaps(owned, source.labels(following, core)))
     return FrameSums(frame, add_sums(sums), add_overlaps(shared))
 
 

@@ -79,7 +79,8 @@ def read_geff_links(path: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns frame, label, next_frame, next_label; one row per edge between nodes that have a label.
+        Columns frame, label, next_frame, next_label, and division, whether they are mother and daughter, of a graph
+        that says so. One row per edge between nodes that have a label.
 
     Raises
     ------
@@ -98,7 +99,8 @@ def read_geff_links(path: str) -> pd.DataFrame:
             f"{path} does not say which label its nodes have in which frame: found properties {sorted(known)}, "
             f"expected a time axis and one of {', '.join(_LABEL_PROPERTIES)}."
         )
-    graph = read_graph(place, time=time, nodes=[time, label], edges=[])
+    kind = [name for name in ("kind",) if name in meta.edge_props_metadata]
+    graph = read_graph(place, time=time, nodes=[time, label], edges=kind)
     labels = graph.nodes[label]
     labelled = ~graph.missing.get(label, np.zeros(len(labels), dtype=bool))
     if labelled.any() and not _are_labels(labels[labelled]):
@@ -106,10 +108,13 @@ def read_geff_links(path: str) -> pd.DataFrame:
             f"{path} has {label}s that are not valid labels, such as {labels[labelled][-1]} ({labels.dtype}); expected "
             f"whole numbers, 0 for background. {AGAIN}"
         )
-    columns = {}
-    for prefix, row in zip(("", "next_"), graph.ends[labelled[graph.ends].all(axis=1)].T, strict=True):
+    columns: dict[str, NDArray[Any]] = {}
+    joined = labelled[graph.ends].all(axis=1)
+    for prefix, row in zip(("", "next_"), graph.ends[joined].T, strict=True):
         columns[f"{prefix}frame"] = graph.nodes[time][row]
         columns[f"{prefix}label"] = labels[row].astype(np.uint64)
+    if kind:
+        columns["division"] = graph.edges["kind"][joined].astype(str) == "division"
     return pd.DataFrame(columns)
 
 

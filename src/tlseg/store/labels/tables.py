@@ -270,7 +270,7 @@ def read_table(
     if name not in known:
         raise LabelError(
             f"{place} has no table {name!r} of nuclei and their tracks; it has {', '.join(known) or 'none'}. Labels alone "
-            "have neither: track them first, with tlseg link."
+            "have neither: track them first, with tlseg link; or, where their numbers are tracks already, with tlseg adopt."
         )
     fs, path = _file_system((place / "tables" / name / FILE).url)
     first, stop = as_frames(frames)

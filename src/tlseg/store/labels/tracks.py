@@ -91,7 +91,7 @@ def write_tracks(
             part,
             (identity, _node_props(rows, spacing_um, axes)),
             (joined, _edge_props(edges)),
-            _metadata(spacing_um, interval_s, name=name, axes=axes),
+            _metadata(spacing_um, interval_s, name=name, axes=axes, tracks=_track_props(edges)),
         )
         with turn(place):
             _check_replaceable(place, name, overwrite=overwrite)
@@ -243,7 +243,13 @@ def _write(
         )
 
 
-def _metadata(spacing_um: Spacing, interval_s: float | None, *, name: str, axes: str) -> Any:
+def _track_props(edges: pd.DataFrame) -> dict[str, str]:
+    """What nodes say of their track in GEFF's sense, where a nucleus with one daughter would be one track with her."""
+    mothers = edges[edges["kind"] == "division"].groupby(["t_a", "label_a"]).size()
+    return {"lineage": "lineage"} if (mothers == 1).any() else {"tracklet": "track", "lineage": "lineage"}
+
+
+def _metadata(spacing_um: Spacing, interval_s: float | None, *, name: str, axes: str, tracks: dict[str, str]) -> Any:
     from geff_spec import Axis, DisplayHint, GeffMetadata, RelatedObject
 
     time = {} if interval_s is None else {"scale": interval_s, "scaled_unit": "second"}
@@ -260,7 +266,7 @@ def _metadata(spacing_um: Spacing, interval_s: float | None, *, name: str, axes:
             axes=all_axes,
             node_props_metadata={},
             edge_props_metadata={},
-            track_node_props={"tracklet": "track", "lineage": "lineage"},
+            track_node_props=tracks,
             related_objects=[pixels],
             display_hints=hints,
             extra={"tlseg": {"spacing_um": list(spacing_um), "interval_s": interval_s, "units": dict(_NUMBERS)}},

@@ -1,0 +1,45 @@
+"""`tlseg adopt`: labels whose numbers are tracks already, as a result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
+from tlseg.cli.label_options import image_options, label_arguments, name_options, say_found, say_notes
+
+
+@click.command("adopt")
+@click.argument("labels")
+@click.option(
+    "--parents",
+    metavar="FILE",
+    help="Mothers of tracks: a CSV with track,parent; a track file (L B E P); a GEFF graph; or a result. [default: track "
+    "file or graph that lie with LABELS]",
+)
+@click.option("--out", help="Result: an OME-Zarr. [default: beside the labels in their OME-Zarr]")
+@name_options("adopted")
+@image_options
+@storage_option
+@json_option
+@one_line_errors
+def command(labels: str, as_json: bool, **options: Any) -> None:
+    """Take the numbers of LABELS for tracks, and write table, lineage and record.
+
+    For labels that were corrected by hand, or tracked by another program: the same number in several frames is one nucleus,
+    and no number is changed. LABELS is a label movie as for tlseg link, which finds tracks anew.
+    """
+    from tlseg.cli.progress import RunProgress
+    from tlseg.run.linking.adopt import adopt_labels
+
+    with RunProgress() as progress:
+        done = adopt_labels(labels, parents=options["parents"], **label_arguments(options), listener=progress)
+    if as_json:
+        print_json(done.to_dict())
+        return
+    say_found(done)
+    if done.motherless:
+        click.echo(f"Tracks that begin in mid-movie without a mother: {done.motherless} of {done.tracks}.")
+    say_notes(done)
+    click.echo(f"Labels {done.name!r}: {done.path}")

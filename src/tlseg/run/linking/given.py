@@ -1,0 +1,255 @@
+"""Write a label movie from any source, and the tracks it has, as a result of their own.
+
+What tracks it has is said by a `Method`; everything else is the same whoever says it. The labels given are only read. A
+second start does again what the first was stopped in.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from tlseg import __version__
+from tlseg.errors import RunError
+from tlseg.geometry import Shape, as_block
+from tlseg.label.patches import repairs_by_kind
+from tlseg.link.lineage import Lineage
+from tlseg.run.linking.linked import Linked, count
+from tlseg.run.linking.output import LinkOutput, check_target, destination, open_copy, write_pixels, write_tables
+from tlseg.run.linking.repair import Patches
+from tlseg.run.linking.source import LabelInput, open_labels
+from tlseg.run.linking.tables import FrameSums
+from tlseg.run.replaced import forget_made_of
+from tlseg.run.watch.event_log import FILE as EVENTS
+from tlseg.run.watch.events import Counters, Listener
+from tlseg.store.fs.location import one_line
+from tlseg.store.labels.label_writer import create_labels, prepare_root
+from tlseg.store.locks.lock import lock_of
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What somebody gives, and where the result is to go.
+
+    Attributes
+    ----------
+    labels, out, name, labels_name, spacing_um, interval_s, channel, image, overwrite, block, listener
+        See `link_labels`.
+    beside : str
+        What is added to the name of the labels, for those written beside them.
+    """
+
+    labels: str | Path
+    out: str | Path | None
+    name: str | None
+    beside: str
+    labels_name: str | None
+    spacing_um: Sequence[float] | None
+    interval_s: float | None
+    channel: int | str | None
+    image: bool
+    overwrite: bool
+    block: Shape | None
+    listener: Listener
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """Tracks of a label movie.
+
+    Attributes
+    ----------
+    frames : list of FrameSums
+        What the frames hold, patches laid over.
+    lineage : Lineage
+        Its labels are those of `frames`.
+    patches : mapping of int to lists of Patch
+        What is written instead of the labels given.
+    notes : tuple of str
+        What to know about the tracks.
+    """
+
+    frames: list[FrameSums]
+    lineage: Lineage
+    patches: Patches = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Measure(Protocol):
+    """Measures one frame."""
+
+    def __call__(self, source: LabelInput, frame: int, *, block: Shape | None) -> FrameSums:
+        """Measure; `block` (z, y, x) decides memory and speed, never a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How a label movie gets its tracks.
+
+    Attributes
+    ----------
+    stage : str
+        What it is called while it goes on.
+    made_of : mapping
+        What it was asked for, which goes to the record.
+    measure : Measure
+        What it wants to know of every frame.
+    track : callable
+        Makes tracks of what was measured.
+    """
+
+    stage: str
+    made_of: Mapping[str, Any]
+    measure: Measure
+    track: Callable[[list[FrameSums]], Tracked]
+
+
+def write_tracked(given: Given, method_for: Callable[[LabelInput], Method]) -> Linked:
+    """Track a label movie and write the result.
+
+    Parameters
+    ----------
+    given
+        What somebody gives.
+    method_for
+        Makes the method for the labels that were opened, and refuses those it cannot be used for.
+
+    Raises
+    ------
+    LabelError, MovieError
+        For input that is no label movie, or an output that may not be written, before anything is written.
+    PlanError
+        For a block that is none, likewise.
+    RunError
+        When the disk does not take the result.
+    """
+    began = time.monotonic()
+    block = None if given.block is None else as_block(given.block)
+    source = open_labels(
+        given.labels,
+        name=given.labels_name,
+        prefer=tuple(n for n in (given.name, "nuclei") if n),
+        spacing_um=given.spacing_um,
+        interval_s=given.interval_s,
+        channel=given.channel,
+    )
+    method = method_for(source)
+    target = destination(
+        source,
+        given.out,
+        name=given.name,
+        beside=given.beside,
+        image=given.image,
+        overridden=given.spacing_um is not None or given.interval_s is not None,
+    )
+    check_target(source, target, overwrite=given.overwrite)
+    try:
+        found, notes = _run(
+            source, target, method, block, Counters(given.listener), overwrite=given.overwrite, began=began
+        )
+    except OSError as error:
+        raise RunError(
+            f"The result in {target.root} cannot be written ({error.strerror or one_line(error)}). Free space, or write "
+            "elsewhere with --out; the same command starts again."
+        ) from error
+    return Linked(
+        path=str(target.root),
+        name=target.name,
+        frames=len(source.frames),
+        seconds=time.monotonic() - began,
+        notes=notes,
+        **found,
+    )
+
+
+def _run(
+    source: LabelInput,
+    target: LinkOutput,
+    method: Method,
+    block: Shape | None,
+    counters: Counters,
+    *,
+    overwrite: bool,
+    began: float,
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Measure, track and write; `complete: true` comes last. Returns counts of what was found, and what to know."""
+    prepare_root(target.root)
+    with lock_of(target.folder) as lock:
+        check_target(source, target, overwrite=overwrite)  # another run may have come to its end since
+        counters.expect("measure", len(source.movie.frames))
+        frames = []
+        for frame in source.movie.frames:
+            frames.append(method.measure(source, frame, block=block))
+            counters.add("measure")
+            lock.beat()
+        counters.expect(method.stage, 1)
+        tracked = method.track(frames)
+        counters.add(method.stage)
+
+        again = overwrite or target.unfinished.exists()
+        target.unfinished.write(b"{}\n")
+        forget_made_of(target.folder, "audit.json", EVENTS)
+        writer = create_labels(
+            target.root,
+            name=target.name,
+            source=source.base,
+            frames=None if target.beside else source.frames,
+            mode="overwrite" if again else "new",
+        )
+        copy = open_copy(source, target)
+        counters.expect("write", len(source.frames))
+        for frame in source.frames:
+            write_pixels(source, writer, copy, frame, tracked.lineage, tracked.patches)
+            counters.add("write")
+            lock.beat()
+        begun = write_tables(source, target, tracked.frames, tracked.lineage, tracked.patches, first=writer.first_frame)
+        found = {**count(tracked.lineage), **begun}
+        if copy is not None:
+            copy.finish()
+        notes = (*source.notes, *tracked.notes)
+        record = _record(source, found, method, tracked, notes=notes, seconds=time.monotonic() - began)
+        writer.finish(
+            {key: record[key] for key in ("tlseg", "made", "fingerprint")},
+            source="../../" if target.beside or target.image else None,
+        )
+        target.record.write((json.dumps(record, indent=2) + "\n").encode())
+        target.unfinished.remove()
+    return found, notes
+
+
+def _record(
+    source: LabelInput,
+    found: dict[str, int],
+    method: Method,
+    tracked: Tracked,
+    *,
+    notes: Sequence[str],
+    seconds: float,
+) -> dict[str, Any]:
+    patches = [patch for made in tracked.patches.values() for patch in made]
+    return {
+        "complete": True,
+        "tlseg": __version__,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fingerprint": {
+            "tlseg": __version__,
+            "labels": source.movie.source,
+            "input": source.base.identity() if source.has_image else None,
+            "frames": [source.frames.start, source.frames.stop],
+            "spacing_um": list(source.base.spacing_um),
+            **method.made_of,
+        },
+        "frames": len(source.frames),
+        **found,
+        "repaired": sum(len(patch.labels) for patch in patches),
+        "repairs": repairs_by_kind(patches),
+        "machine": {"python": platform.python_version(), "system": platform.platform()},
+        "notes": list(notes),
+        "seconds": round(seconds, 1),
+    }

@@ -1,0 +1,164 @@
+"""Which track is the mother of which? Told by a Cell Tracking Challenge's file, a table, or a lineage graph.
+
+What is read holds together as far as it goes: whole numbers, and every track once. Whether it fits the labels is for those
+to say who have read them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from tlseg.errors import LabelError
+from tlseg.store.fs.location import is_url, one_line, resolve, text_of
+from tlseg.store.fs.place import Place
+from tlseg.store.image.inputs import is_zarr
+from tlseg.store.labels.label_movie import TRACK_FILES, LabelMovie, open_label_movie, read_track_file
+from tlseg.store.labels.label_movie_zarr import read_geff_links
+
+COLUMNS = ("track", "parent")
+_MOST = 2**63 - 1
+_EXPECTED = (
+    "Expected a table with a header and the columns track and parent (0: none), a track file of the Cell Tracking "
+    "Challenge, a GEFF graph, or a result of tlseg."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parents:
+    """Mothers of tracks, as somebody wrote them down.
+
+    Attributes
+    ----------
+    source : str
+        File, graph, or labels whose graph it is: beside labels that are written later a graph has another place.
+    kind : {"track file", "table", "graph"}
+        A track file has a line for every track. A graph is of labels of its own, of which some may be
+        gone.
+    tracks : DataFrame
+        `track` and `parent` (0: none); of a track file `start` and `end`, the frames it says; of a graph `left`, the frame
+        from which the mother's link to this track goes out. int64.
+    """
+
+    source: str
+    kind: Literal["track file", "table", "graph"]
+    tracks: pd.DataFrame
+
+    @property
+    def where(self) -> str:
+        """What they are from, as the beginning of a sentence."""
+        return f"The lineage graph of {self.source}" if self.kind == "graph" else self.source
+
+
+def parents_of(movie: LabelMovie) -> Parents | None:
+    """Mothers that lie with labels: the track file of their folder, or the graph of their result; None where none does."""
+    if movie.track_file is not None:
+        return _of_track_file(movie.track_file)
+    return None if movie.geff is None else _of_graph(movie.geff, source=movie.source)
+
+
+def read_parents(path: str | Path, *, prefer: Sequence[str] = ()) -> Parents:
+    """Read mothers from what somebody names.
+
+    Parameters
+    ----------
+    path
+        A CSV with the columns `track` and `parent`, others apart; a text of four whole numbers a line: track, start, end,
+        parent; a folder that holds one; a GEFF graph; or an OME-Zarr result that has a graph.
+    prefer
+        Which labels of such a result are meant: the first of these that is there, or else the only ones.
+
+    Raises
+    ------
+    LabelError
+        If there is nothing of the kind, or it is damaged, or has a track twice.
+    """
+    text = text_of(path)
+    if not text:
+        raise LabelError(f"An empty path was given for mothers. {_EXPECTED}")
+    text = resolve(text)
+    place, local = Place(text), Path(text)
+    if not is_url(text):
+        if not local.exists():
+            raise LabelError(f"There is nothing at {text}. Check the path of the mothers.")
+        if local.is_file():
+            return _of_table(local) if _is_table(local) else _of_track_file(local)
+        held = [local / name for name in TRACK_FILES if (local / name).is_file()]
+        if held:
+            return _of_track_file(held[0])
+    if (place / "nodes").is_dir() and (place / "edges").is_dir():
+        return _of_graph(text, source=text)
+    if not is_zarr(text):
+        raise LabelError(f"{text} tells no mothers. {_EXPECTED}")
+    movie = open_label_movie(text, prefer=prefer)
+    if movie.geff is None:
+        raise LabelError(f"{movie.source} has no lineage graph, so it tells no mothers. {_EXPECTED}")
+    return _of_graph(movie.geff, source=movie.source)
+
+
+def _of_track_file(path: Path) -> Parents:
+    tracks = read_track_file(path)
+    _check_numbers(path, tracks)
+    return Parents(resolve(path), "track file", tracks)
+
+
+def _of_graph(url: str, *, source: str) -> Parents:
+    links = read_geff_links(url)
+    between = links[links["label"] != links["next_label"]]
+    found = pd.DataFrame(
+        {"track": between["next_label"], "parent": between["label"], "left": between["frame"]}, dtype=np.int64
+    )
+    return Parents(source, "graph", found.drop_duplicates(["track", "parent"], ignore_index=True))
+
+
+def _is_table(path: Path) -> bool:
+    if path.suffix.lower() == ".csv":
+        return True
+    with path.open("rb") as file:
+        return b"," in file.readline(1000)
+
+
+def _of_table(path: Path) -> Parents:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LabelError(f"{path} cannot be read as a table ({one_line(error)}). {_EXPECTED}") from error
+    header = [name.strip() for name in lines[0][1]] if lines else []
+    if any(header.count(name) != 1 for name in COLUMNS):
+        raise LabelError(f"{path} begins with {', '.join(header) or 'nothing'}. {_EXPECTED}")
+    at = [header.index(name) for name in COLUMNS]
+    rows, seen = [], set()
+    for number, row in lines[1:]:
+        if not any(cell.strip() for cell in row):
+            continue
+        pair = [_whole(row[i]) if i < len(row) else None for i in at]
+        if len(row) != len(header) or None in pair:
+            raise LabelError(
+                f"{path}, line {number}: found {','.join(row)!r}, expected {len(header)} values, of which track and parent "
+                "are whole numbers (parent 0: none)."
+            )
+        if pair[0] in seen:
+            raise LabelError(f"{path}, line {number}: track {pair[0]} is there twice. Give one line to each track.")
+        seen.add(pair[0])
+        rows.append(pair)
+    tracks = pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 2), columns=list(COLUMNS))
+    _check_numbers(path, tracks)
+    return Parents(resolve(path), "table", tracks)
+
+
+def _whole(cell: str) -> int | None:
+    """A whole number from 0, None where it is none."""
+    text = cell.strip()
+    return int(text) if text.isascii() and text.isdecimal() and int(text) <= _MOST else None
+
+
+def _check_numbers(path: Path, tracks: pd.DataFrame) -> None:
+    if (tracks["track"] == 0).any():
+        raise LabelError(f"{path} has a track 0, and 0 is background. Number tracks from 1.")

@@ -1,0 +1,100 @@
+"""Mothers as people write them down: every spelling says the same, and what is wrong is named with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tlseg.errors import LabelError
+from tlseg.store.labels.parents import read_parents
+from tlseg.store.labels.tracks import write_tracks
+
+CHALLENGE = "7 0 2 0\n20 3 5 7\n30 3 4 7\n"
+MOTHERS = {20: 7, 30: 7}
+
+
+def mothers(path: Path) -> dict[int, int]:
+    told = read_parents(path).tracks
+    told = told[told["parent"] > 0]
+    return dict(zip(told["track"].tolist(), told["parent"].tolist(), strict=True))
+
+
+def graph(root: Path, name: str = "nuclei") -> Path:
+    """A graph of track 7 with its daughters, each seen twice."""
+    nodes = pd.DataFrame({"t": [0, 1, 2, 2, 3, 3], "label": [7, 7, 20, 30, 20, 30]})
+    nodes = nodes.assign(track=nodes["label"], lineage=7, z_um=0.0, y_um=0.0, x_um=0.0)
+    edges = pd.DataFrame(
+        [(0, 7, 1, 7), (1, 7, 2, 20), (1, 7, 2, 30), (2, 20, 3, 20), (2, 30, 3, 30)],
+        columns=["t_a", "label_a", "t_b", "label_b"],
+    ).assign(kind="link", confidence=1.0)
+    return write_tracks(root, nodes, edges, spacing_um=(1, 1, 1), interval_s=None, name=name).path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("man_track.txt", CHALLENGE),
+        ("man_track.txt", "\ufeff" + CHALLENGE.replace("\n", "\r\n")),
+        ("a.csv", "track,parent\n7,0\n20,7\n30,7\n"),
+        ("a.csv", "\ufeff parent , track\r\n7, 20\r\n\r\n7,30\r\n"),
+        ("a.txt", "track,first,parent\n20,3,7\n30,3,7\n"),
+        ("a.csv", 'name,track,parent\n"one,\ntwo",20,7\n,30,7\n'),
+    ],
+)
+def test_every_spelling_says_the_same(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    assert mothers(tmp_path / name) == MOTHERS
+
+
+def test_folders_and_graphs_are_found(tmp_path: Path) -> None:
+    (tmp_path / "01_RES").mkdir()
+    (tmp_path / "01_RES" / "res_track.txt").write_text(CHALLENGE)
+    assert mothers(tmp_path / "01_RES") == MOTHERS
+    found = read_parents(graph(tmp_path))
+    assert (found.kind, found.where) == ("graph", f"The lineage graph of {tmp_path / 'tracks.geff'}")
+    assert mothers(tmp_path / "tracks.geff") == MOTHERS
+    (tmp_path / "tracks.geff").rename(tmp_path / "mine")
+    assert mothers(tmp_path / "mine") == MOTHERS
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.csv", "", "begins with nothing. Expected a table with a header"),
+        ("a.csv", "7,0\n20,7\n", "begins with 7, 0. Expected a table with a header and the columns track and parent"),
+        ("a.csv", "track;parent\n20;7\n", "begins with track;parent. Expected"),
+        ("a.csv", "track,parent,parent\n20,7,7\n", "begins with track, parent, parent"),
+        ("a.csv", "track,parent\n20,7\n30,\n", "line 3: found '30,', expected 2 values, of which track and parent are"),
+        ("a.csv", "track,parent\n20,7.5\n", "line 2: found '20,7.5'"),
+        ("a.csv", "track,parent\n20,-7\n", "line 2: found '20,-7'"),
+        ("a.csv", "track,parent\n20\n", "line 2: found '20', expected 2 values"),
+        ("a.csv", "track,parent\n20,7,1\n", "line 2: found '20,7,1', expected 2 values"),
+        ("a.csv", f"track,parent\n20,{2**63}\n", "line 2: found"),
+        ("a.csv", "track,parent\n20,7\n30,7\n20,7\n", "line 4: track 20 is there twice"),
+        ("a.csv", "track,parent\n0,7\n", "has a track 0, and 0 is background"),
+        ("a.txt", "20 3 5\n", "line 1: found '20 3 5', expected four whole numbers"),
+        ("a.txt", "20 3 5 7\n20 3 5 7\n", "line 2: track 20 is there twice"),
+        ("a.txt", "20 5 3 7\n", "ends before it starts"),
+        ("a.txt", "0 3 5 7\n", "has a track 0"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str, words: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(LabelError, match=words):
+        read_parents(tmp_path / name)
+
+
+def test_what_tells_no_mothers_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bytes.csv").write_bytes(np.arange(256, dtype=np.uint8).tobytes())
+    for path, words in [
+        ("", "An empty path was given for mothers"),
+        (tmp_path / "none.csv", "There is nothing at"),
+        (tmp_path / "empty", "tells no mothers. Expected a table"),
+        (tmp_path / "bytes.csv", "cannot be read as a table"),
+    ]:
+        with pytest.raises(LabelError, match=words):
+            read_parents(path)
