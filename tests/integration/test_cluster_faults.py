@@ -110,9 +110,9 @@ def test_the_site_is_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _other_version() -> Any:
-    from tlseg.run.tasks.workers import Found
+    from tlseg.run.tasks.workers import WorkerInfo
 
-    return Found("0.0.0", "host", 0, 2**30)
+    return WorkerInfo("0.0.0", "host", 0, 2**30)
 
 
 def test_thousands_of_short_tasks_go_in_batches_with_few_in_flight() -> None:

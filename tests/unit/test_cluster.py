@@ -19,7 +19,7 @@ from tlseg import __version__
 from tlseg.errors import MissingExtraError, PlanError, RunError
 from tlseg.run.tasks import cluster
 from tlseg.run.tasks.cluster import KNOWN, ClusterSpec, Tls, local_cluster
-from tlseg.run.tasks.workers import Found, Worker, Workers, _device, site_of
+from tlseg.run.tasks.workers import Worker, WorkerInfo, Workers, _device, site_of
 
 HERE = Path(__file__).parents[2]
 
@@ -170,8 +170,8 @@ def worker(name: str, threads: int = 1, **offers: float) -> Worker:
     return Worker(name, threads, 2**30, offers)
 
 
-def found(*gpus: int) -> dict[str, Found]:
-    return {name: Found("1", f"host-{name}", count, 2**30) for name, count in zip("abc", gpus, strict=False)}
+def found(*gpus: int) -> dict[str, WorkerInfo]:
+    return {name: WorkerInfo("1", f"host-{name}", count, 2**30) for name, count in zip("abc", gpus, strict=False)}
 
 
 def test_who_does_what() -> None:
@@ -240,7 +240,7 @@ def test_memory_is_that_of_the_thread_with_the_least() -> None:
     workers = Workers((Worker("a", 4, 8 * 2**30, {}), Worker("b", 1, 3 * 2**30, {}), Worker("c", 2, 0, {})))
 
     def least(free: int) -> int:
-        answers = {w.address: Found(__version__, "host", 0, free) for w in workers.all}
+        answers = {w.address: WorkerInfo(__version__, "host", 0, free) for w in workers.all}
         return site_of(SimpleNamespace(run=lambda *_, **__: answers), workers, "cpu").memory_bytes
 
     assert least(10 * 2**30) == 2 * 2**30

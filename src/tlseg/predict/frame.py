@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.geometry import Spacing
 from tlseg.models.bundle import Flips, Model, Role
-from tlseg.predict.infer import load_predictor
+from tlseg.predict.infer import TorchDevice, load_predictor
 from tlseg.predict.maps import predict_frame
 
 
@@ -18,7 +18,7 @@ def predict_maps(
     spacing_um: Spacing,
     *,
     model: Model,
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: TorchDevice = "cpu",
     flips: Flips | None = None,
 ) -> dict[Role, NDArray[np.uint8]]:
     """Map (z, y, x) of a frame for each network of a model; 255 is certain.

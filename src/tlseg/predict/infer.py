@@ -24,6 +24,10 @@ from tlseg.models.unet import UNet, UNetConfig, fold_batch_norm
 from tlseg.predict.kernels import use_exact_kernels
 
 Device = Literal["auto", "cpu", "cuda"]
+"""What can be asked for; "auto" is a GPU if there is one."""
+
+TorchDevice = Literal["cpu", "cuda"]
+"""Where networks run."""
 
 MIRRORED: tuple[tuple[int, ...], ...] = ((), (4,), (3,), (3, 4), (2,), (2, 4), (2, 3), (2, 3, 4))
 """Axes of (n, channel, z, y, x) that each copy of a window is mirrored along; the first four leave z as it is."""
@@ -31,7 +35,7 @@ MIRRORED: tuple[tuple[int, ...], ...] = ((), (4,), (3,), (3, 4), (2,), (2, 4), (
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
-def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
+def resolve_device(device: Device) -> TorchDevice:
     """Turn "auto" into the device available; requesting a GPU when there is none is an error, never a silent fallback."""
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
@@ -106,7 +110,7 @@ class Predictor:
         network: UNet,
         *,
         precision: str,
-        device: Literal["cpu", "cuda"],
+        device: TorchDevice,
         batch: int | None = None,
         flips: Flips = 1,
     ) -> None:
@@ -147,7 +151,7 @@ class Predictor:
         return result
 
 
-def predictor_of(network: UNet, spec: ModelSpec, *, device: Literal["cpu", "cuda"], flips: Flips = 1) -> Predictor:
+def predictor_of(network: UNet, spec: ModelSpec, *, device: TorchDevice, flips: Flips = 1) -> Predictor:
     """Predictor as a model asks for it: on a GPU in its batches, on a CPU one by one."""
     batch = spec.batch if device == "cuda" else None
     return Predictor(network, precision=spec.precision, device=device, batch=batch, flips=flips)
@@ -155,7 +159,7 @@ def predictor_of(network: UNet, spec: ModelSpec, *, device: Literal["cpu", "cuda
 
 @functools.lru_cache(maxsize=4)
 def load_predictor(
-    folder: str, digest: str, role: Role, device: Literal["cpu", "cuda"], *, flips: Flips | None = None
+    folder: str, digest: str, role: Role, device: TorchDevice, *, flips: Flips | None = None
 ) -> Predictor:
     """Predictor of a model's network, loaded once per process; a folder whose weights changed since is an error.
 

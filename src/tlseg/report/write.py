@@ -24,7 +24,7 @@ from tlseg.report.timing import Clock, clock_for
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.movie import MovieSource, open_source
-from tlseg.store.labels.image_of import Found, image_of
+from tlseg.store.labels.image_of import ImageBeneath, image_of
 from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.result import Result, as_result
 from tlseg.store.labels.tables import read_table
@@ -226,7 +226,7 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
     ]
 
 
-def footage_of(result: Result, source: MovieSource, beneath: Found) -> Footage:
+def footage_of(result: Result, source: MovieSource, beneath: ImageBeneath) -> Footage:
     """Pixels of labels and of the image beneath them, the channel that was segmented."""
     return open_footage(
         f"{result.path}/labels/{result.name}",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from tlseg.config import LabelSettings
 from tlseg.geometry import Box, Grid, Shape, Spacing
 from tlseg.models.bundle import ModelSpec, Role
+from tlseg.predict.infer import TorchDevice
 from tlseg.store.image.image_writer import ImageCopy
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.labels.label_writer import LabelWriter
@@ -52,7 +52,7 @@ class RunContext:
     spec: ModelSpec
     settings: LabelSettings
     block: Shape
-    device: Literal["cpu", "cuda"]
+    device: TorchDevice
     threads: int
     most_voxels: int | None
     skip: frozenset[int] = frozenset()

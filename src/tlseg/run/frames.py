@@ -20,7 +20,7 @@ from tlseg.store.working.names import Stage, Table, predicted
 
 
 @dataclass(slots=True)
-class Frames:
+class FrameFlows:
     """Hands out flows: groups of frames to label, in order, and frames to measure as soon as they can be."""
 
     run: RunContext

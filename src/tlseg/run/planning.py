@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from tlseg.geometry import Shape, Spacing, voxels_for
 from tlseg.label.block import detect_halo
 from tlseg.models.bundle import BUNDLED, Flips, Model
 from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, choose_cut, make_plan
-from tlseg.predict.infer import Device, resolve_device, window_bytes
+from tlseg.predict.infer import Device, TorchDevice, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
 from tlseg.run.components import check_memory
 from tlseg.run.context import RunContext, network_roles
@@ -69,7 +69,7 @@ class MoviePlan:
     movie: str
     spacing_um: Spacing
     is_2d: bool
-    device: Literal["cpu", "cuda"]
+    device: TorchDevice
     plan: Plan
     notes: tuple[str, ...] = ()
 

@@ -27,7 +27,7 @@ from tlseg.run.audit import check_audit, seam_audit
 from tlseg.run.checks import check_existing, check_scratch
 from tlseg.run.complete import finished_run
 from tlseg.run.context import RunContext
-from tlseg.run.frames import Frames, forget_unmeasurable
+from tlseg.run.frames import FrameFlows, forget_unmeasurable
 from tlseg.run.planning import PlannedRun, plan_for
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
 from tlseg.run.publish import open_output, publish
@@ -356,7 +356,7 @@ def _label(
 ) -> None:
     forget_unmeasurable(run)
     expect_label(run, counters)
-    _drive(Frames(run, limits, keep_maps=keep_maps).next_flow, pool, counters, lock)
+    _drive(FrameFlows(run, limits, keep_maps=keep_maps).next_flow, pool, counters, lock)
 
 
 def _repair(run: RunContext, pool: Pool, counters: Counters, *, settings: LinkSettings, lock: Lock) -> None:

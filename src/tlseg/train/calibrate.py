@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
 
 from tlseg.errors import ModelError, TrainingError
 from tlseg.models.bundle import Model
 from tlseg.models.derive import save_derived
 from tlseg.predict.frame import predict_maps
+from tlseg.predict.infer import TorchDevice
 from tlseg.store.image.stacks import PairPath
 from tlseg.store.labels.pairs import read_pair
 from tlseg.train.choose import Choice, Example
@@ -25,7 +25,7 @@ def predict_examples(
     pairs: Sequence[PairPath],
     *,
     model: Model,
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: TorchDevice = "cpu",
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Example]:
     """Predict stacks with truth; `report` is called with the number done.

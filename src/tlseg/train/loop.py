@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tlseg.errors import FailedTrainingError, TrainingError
 from tlseg.models.unet import UNet
+from tlseg.predict.infer import TorchDevice
 from tlseg.store.locks.lock import Lock
 from tlseg.train.logs import TrainingLog
 from tlseg.train.processes import first_holds, wait_for_all
@@ -64,7 +64,7 @@ def train(
     out: Path,
     validate: Validate | None,
     report: Callable[[Progress], None],
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: TorchDevice = "cpu",
     start: Mapping[str, Tensor] | None = None,
     score_name: str = "score",
 ) -> Path:

@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Literal
 
 from accelerate import PartialState
 
 from tlseg.errors import RunError
+from tlseg.predict.infer import TorchDevice
 from tlseg.store.fs.place import place_of
 from tlseg.store.locks.lock import Lock, lock_of
 
 
-def join(device: Literal["cpu", "cuda"]) -> None:
+def join(device: TorchDevice) -> None:
     """Join the other processes, on this kind of device; the first call of a process decides.
 
     Raises

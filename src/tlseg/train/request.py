@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tlseg.errors import TrainingError
 from tlseg.geometry import Spacing
+from tlseg.predict.infer import TorchDevice
 from tlseg.store.image.stacks import PairPath
 from tlseg.store.labels.pairs import find_pairs
 from tlseg.train.folds import kth_group
@@ -53,7 +54,7 @@ class TrainRequest:
     fold: int | None = None
     folds: str | None = None
     init: str | None = None
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: TorchDevice = "cpu"
     threads: int | None = None
 
     def __post_init__(self) -> None:

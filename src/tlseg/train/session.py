@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from tlseg.errors import TrainingError
+from tlseg.predict.infer import TorchDevice
 from tlseg.store.image.stacks import PairPath
 from tlseg.train.loop import Progress, train
 from tlseg.train.processes import is_first, join
@@ -44,7 +44,7 @@ class Session:
     settings: TrainSettings
     paths: tuple[PairPath, ...]
     pairs: tuple[Pair, ...]
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: TorchDevice = "cpu"
     start: Mapping[str, Tensor] | None = None
 
     @property
@@ -92,7 +92,7 @@ def open_session(
     *,
     always_held: Collection[str] = (),
     simulated: Iterable[PairPath] = (),
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: TorchDevice = "cpu",
     start: Mapping[str, Tensor] | None = None,
 ) -> Session:
     """Read the pairs of a session.

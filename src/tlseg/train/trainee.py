@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tlseg.errors import RunError, TrainingError
 from tlseg.models.unet import UNet
+from tlseg.predict.infer import TorchDevice
 from tlseg.predict.kernels import use_exact_kernels
 from tlseg.store.fs.atomic import replacing
 from tlseg.store.fs.location import one_line
@@ -160,7 +161,7 @@ class Trainee:
 
 
 def new_trainee(
-    settings: TrainSettings, *, data: str, start: Mapping[str, Tensor] | None, device: Literal["cpu", "cuda"]
+    settings: TrainSettings, *, data: str, start: Mapping[str, Tensor] | None, device: TorchDevice
 ) -> Trainee:
     """Network with random weights from the seed, or with `start`, at step 0; `data` is the data's fingerprint."""
     join(device)
@@ -182,7 +183,7 @@ def new_trainee(
     return Trainee(settings, accelerator, network, model, averaged, optimizer, loss, described)
 
 
-def _accelerator(device: Literal["cpu", "cuda"]) -> Accelerator:
+def _accelerator(device: TorchDevice) -> Accelerator:
     """Devices and processes as they were launched, and nothing else: the rest is decided by the settings.
 
     `accelerate launch` hands a user's number format, accumulation and compiler on through the environment.

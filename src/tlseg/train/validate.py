@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,11 @@ from tlseg.geometry import Box, Spacing
 from tlseg.label.seeds import candidates, select_seeds, smoothing_window
 from tlseg.models.bundle import ModelSpec, Role
 from tlseg.models.unet import UNet
-from tlseg.predict.infer import predictor_of
+from tlseg.predict.infer import TorchDevice, predictor_of
 from tlseg.predict.maps import predict_frame
 from tlseg.store.image.stacks import PairPath
 from tlseg.store.labels.pairs import read_pair
 from tlseg.train.targets import centroids
-
-Device = Literal["cpu", "cuda"]
 
 SCORE_NAMES: dict[Role, str] = {"nsn": "IoU", "ndn": "detection F1"}
 MATCH_DISTANCE_UM = 4.0
@@ -50,7 +48,7 @@ def load_frame(path: PairPath) -> Frame:
     return Frame(path.name, path.group, image, labels, path.spacing_um)
 
 
-def region_score(network: UNet, frames: Sequence[Frame], *, spec: ModelSpec, device: Device) -> float:
+def region_score(network: UNet, frames: Sequence[Frame], *, spec: ModelSpec, device: TorchDevice) -> float:
     """Mean IoU of the foreground over frames that have nuclei; the others have no IoU of their own."""
     seen = [frame for frame in frames if frame.labels.any()]
     scores = []
@@ -65,7 +63,7 @@ def centre_score(
     frames: Sequence[Frame],
     *,
     spec: ModelSpec,
-    device: Device,
+    device: TorchDevice,
     tolerance_um: float = MATCH_DISTANCE_UM,
 ) -> float:
     """Detection F1 over all frames: maxima matched one to one to nuclear centroids at most `tolerance_um` away."""
@@ -96,7 +94,7 @@ def detect(heat: NDArray[np.uint8], *, spec: ModelSpec, spacing_um: Spacing) -> 
     return select_seeds(peaks, spacing_um=spacing_um, distance_um=spec.centre_distance_um)
 
 
-def validator(role: Role, frames: Sequence[Frame], *, spec: ModelSpec, device: Device) -> Callable[[UNet], float]:
+def validator(role: Role, frames: Sequence[Frame], *, spec: ModelSpec, device: TorchDevice) -> Callable[[UNet], float]:
     """Score of a network of this role on these frames.
 
     Raises
@@ -123,7 +121,7 @@ def validator(role: Role, frames: Sequence[Frame], *, spec: ModelSpec, device: D
 
 
 def _maps(
-    network: UNet, frames: Sequence[Frame], *, spec: ModelSpec, role: Role, device: Device
+    network: UNet, frames: Sequence[Frame], *, spec: ModelSpec, role: Role, device: TorchDevice
 ) -> list[NDArray[np.uint8]]:
     predictor = predictor_of(network, spec, device=device)
     return [predict_frame(f.image, f.spacing_um, spec=spec, role=role, network=predictor) for f in frames]

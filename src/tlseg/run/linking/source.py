@@ -18,7 +18,7 @@ from tlseg.measure.exact import most_grey
 from tlseg.store.fs.location import is_url, resolve
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.movie import MovieSource, open_source
-from tlseg.store.labels.image_of import Found, image_of
+from tlseg.store.labels.image_of import ImageBeneath, image_of
 from tlseg.store.labels.label_movie import LabelMovie, open_label_movie
 from tlseg.store.labels.values import as_labels
 
@@ -127,7 +127,7 @@ def open_labels(
     _check_frames(movie)
     root, below, own = movie.source.rpartition("/labels/")
     layout = _own_layout(movie) if is_zarr(movie.source) else None
-    found = image_of(layout, root, channel=channel) if below and layout is not None else Found(None)
+    found = image_of(layout, root, channel=channel) if below and layout is not None else ImageBeneath(None)
     image = found.image
     if layout is not None:
         movie = movie.numbered_as(range(found.first, found.first + layout.n_frames))

@@ -11,13 +11,13 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from tlseg import __version__
 from tlseg.errors import RunError
-from tlseg.predict.infer import Device, gpu_count, resolve_device
+from tlseg.predict.infer import Device, TorchDevice, gpu_count, resolve_device
 from tlseg.run.tasks.flow import Needs
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ RESOURCE: Mapping[Needs, str] = {"network": "GPU", "core": "CPU"}
 class Site:
     """What a run may count on: where networks run, windows a task computes at once, and bytes a task may use."""
 
-    device: Literal["cpu", "cuda"]
+    device: TorchDevice
     threads: int
     memory_bytes: int
 
@@ -79,7 +79,7 @@ class Workers:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class WorkerInfo:
     """What a worker finds on its machine."""
 
     version: str
@@ -88,9 +88,9 @@ class Found:
     memory_bytes: int
 
 
-def look_around() -> Found:
+def look_around() -> WorkerInfo:
     """Find out what this process has; runs on workers."""
-    return Found(__version__, socket.gethostname(), gpu_count(), free_memory())
+    return WorkerInfo(__version__, socket.gethostname(), gpu_count(), free_memory())
 
 
 def site_here(device: Device) -> Site:
@@ -140,7 +140,7 @@ def memory_per_worker(workers: int) -> int:
     return int(free_memory() * 0.9 / max(1, workers))
 
 
-def _ask(client: Client) -> dict[str, Found]:
+def _ask(client: Client) -> dict[str, WorkerInfo]:
     try:
         answers: dict[str, Any] = client.run(look_around, on_error="return")
     except Exception as error:
@@ -150,10 +150,10 @@ def _ask(client: Client) -> dict[str, Found]:
             raise RunError(
                 f"Worker {address} cannot import tlseg ({answer}). Install the same version on every machine."
             ) from answer
-    return {address: answer for address, answer in answers.items() if isinstance(answer, Found)}
+    return {address: answer for address, answer in answers.items() if isinstance(answer, WorkerInfo)}
 
 
-def _device(workers: Workers, found: Mapping[str, Found], device: Device) -> Literal["cpu", "cuda"]:
+def _device(workers: Workers, found: Mapping[str, WorkerInfo], device: Device) -> TorchDevice:
     """Where networks run: the same kind of device on every worker that may be given them."""
     if device == "cpu":
         return "cpu"

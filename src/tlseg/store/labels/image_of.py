@@ -14,7 +14,7 @@ from tlseg.store.labels.frames import frames_apart
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ImageBeneath:
     """What was found beside labels.
 
     Attributes
@@ -32,7 +32,7 @@ class Found:
     note: str = ""
 
 
-def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None) -> Found:
+def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None) -> ImageBeneath:
     """Find the image that labels belong to.
 
     Parameters
@@ -52,10 +52,10 @@ def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None
     attributes = dict(open_group(root).attrs)
     ome = attributes.get("ome", attributes)
     if not isinstance(ome, dict) or "multiscales" not in ome:
-        return Found(None)
+        return ImageBeneath(None)
     image = open_source(root, channel=channel)
     if image.frame_shape != labels.frame_shape:
-        return Found(
+        return ImageBeneath(
             None,
             note=f"The image has frames of {image.frame_shape} voxels and the labels of {labels.frame_shape}, so it was "
             "left out.",
@@ -63,7 +63,7 @@ def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None
     interval_s = image.interval_s if labels.interval_s else None
     first = frames_apart(image.start_s, labels.start_s, interval_s=interval_s)
     if not 0 <= first <= image.n_frames - labels.n_frames:
-        return Found(
+        return ImageBeneath(
             None, note=f"The image has {image.n_frames} frames and lacks some that have labels, so it was left out."
         )
-    return Found(image, first)
+    return ImageBeneath(image, first)
