@@ -154,7 +154,7 @@ def child_of(group: Group, name: str) -> Group | Array[Any] | None:
         return group.get(name)
     except Exception as error:  # every backend and codec has errors of its own
         raise LabelError(
-            f"{group.store_path}/{name}: its Zarr metadata cannot be read ({one_line(error)}). They are damaged or cut "
+            f"{group.store_path}/{name}: its Zarr metadata cannot be read ({one_line(error)}). It is damaged or cut "
             "short; copy it again."
         ) from error
 
@@ -231,9 +231,7 @@ def _explain_local(path: Path, error: Exception) -> str:
             f"{path} is not a Zarr group: it holds no zarr.json or .zgroup. Expected an OME-Zarr movie; "
             "a folder of TIFFs is converted once with: tlseg convert"
         )
-    return (
-        f"{path}: its Zarr metadata cannot be read ({one_line(error)}). They are damaged or cut short; copy it again."
-    )
+    return f"{path}: its Zarr metadata cannot be read ({one_line(error)}). It is damaged or cut short; copy it again."
 
 
 def _head(path: Path) -> str:

@@ -39,7 +39,9 @@ def read_points(path: str | Path) -> pd.DataFrame:
         table: pd.DataFrame = pd.read_csv(place, skipinitialspace=True, **EXACT)
         return table
     except Exception as error:  # parsers have errors of their own
-        raise LabelError(f"{place} cannot be read as a table ({one_line(error)}).") from error
+        raise LabelError(
+            f"{place} cannot be read as a table ({one_line(error)}). Expected a CSV with a header, or a parquet file."
+        ) from error
 
 
 def write_points(path: Path, points: pd.DataFrame) -> None:
