@@ -142,10 +142,10 @@ def test_the_record_says_where_tracks_and_mothers_are_from(given: Path, adopted:
     assert {"link", "repair"}.isdisjoint(record["fingerprint"])
     counts = {name: record[name] for name in ("frames", "nuclei", "tracks", "divisions", "gaps", "motherless")}
     assert counts == {"frames": 7, "nuclei": 27, "tracks": 6, "divisions": 1, "gaps": 1, "motherless": 1}
-    assert record["notes"] == [f"{given / 'parents.csv'} says the mothers of 2 of 6 tracks."]
+    assert record["notes"] == [f"{given / 'parents.csv'} gives the mothers of 2 of 6 tracks."]
     assert run_status(adopted, name="cells").state == "complete"
     page = Path(write_report(adopted, name="cells", out=tmp_path / "report.html").path).read_text()
-    assert f"numbers of {given / 'movie.ome.zarr'}/labels/cells; mothers from {given / 'parents.csv'}" in page
+    assert f"taken from {given / 'movie.ome.zarr'}/labels/cells; mothers from {given / 'parents.csv'}" in page
 
 
 # --- where mothers are from
@@ -161,7 +161,7 @@ def test_without_mothers_none_is_guessed(given: Path, tmp_path: Path) -> None:
     done = adopt_labels(
         given / "movie.ome.zarr", parents=tmp_path / "none.csv", out=tmp_path / "b.ome.zarr", image=False
     )
-    assert done.notes == (f"{tmp_path / 'none.csv'} says the mothers of 0 of 6 tracks.",)
+    assert done.notes == (f"{tmp_path / 'none.csv'} gives the mothers of 0 of 6 tracks.",)
 
 
 def test_graphs_and_results_tell_mothers(given: Path, adopted: Path, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_graphs_and_results_tell_mothers(given: Path, adopted: Path, tmp_path: P
         assert mothers_of(out, "cells") == {40: 30, 50: 30}
         (said,) = done.notes
         assert said.startswith("The lineage graph of ")
-    with pytest.raises(LabelError, match="cells has no lineage graph, so it tells no mothers"):
+    with pytest.raises(LabelError, match="cells has no lineage graph, so its mothers are unknown"):
         adopt_labels(adopted, parents=given / "movie.ome.zarr", out=tmp_path / "no.ome.zarr", image=False)
 
 
@@ -182,11 +182,11 @@ def test_a_track_file_is_found_in_its_folder_and_pixels_win(tmp_path: Path) -> N
     done = adopt_labels(path, out=tmp_path / "out.ome.zarr", spacing_um=SPACING)
     file = path / "man_track.txt"
     assert done.notes == (
-        f"{file} says the mothers of 2 of 6 tracks.",
-        f"In no frame of the labels: 1 track of {file}, first 99.",
-        f"Not in {file}, so without a mother: 1 track of the labels, first 7.",
-        f"In other frames than {file} says: 1 track, first 20, seen in 0 to 6 and said to be in 0 to 5. "
-        "What is seen counts.",
+        f"{file} gives the mothers of 2 of 6 tracks.",
+        f"Not in the labels: 1 track of {file}, first 99.",
+        f"Not listed in {file}, so without a mother: 1 track of the labels, first 7.",
+        f"In other frames than {file} says: 1 track, first 20, in frames 0 to 6 of the labels but 0 to 5 according to the "
+        "file. The frames of the labels were used.",
     )
     np.testing.assert_array_equal(labels_of(tmp_path / "out.ome.zarr"), movie)
     assert mothers_of(tmp_path / "out.ome.zarr") == {40: 30, 50: 30}
@@ -217,7 +217,7 @@ def test_labels_edited_in_their_result_keep_the_mothers_that_are_still_there(ado
     assert (done.name, done.tracks, existing_labels(root)) == ("cells-adopted", 6, ["cells", "cells-adopted"])
     np.testing.assert_array_equal(labels_of(root, "cells-adopted"), pixels)
     assert mothers_of(root, "cells-adopted") == {40: 30}
-    assert "With one daughter, and counted as divisions: 1 mother, first 30" in done.notes[1]
+    assert "With only one daughter, but counted as divisions: 1 mother, first 30" in done.notes[1]
     assert open_result(root, name="cells-adopted").record["fingerprint"]["adopted"] == {
         "parents": f"{root}/labels/cells"
     }
@@ -230,12 +230,12 @@ def test_labels_edited_in_their_result_keep_the_mothers_that_are_still_there(ado
     array[:] = pixels
     done = adopt_labels(root, labels_name="cells", overwrite=True)
     assert mothers_of(root, "cells-adopted") == {40: 30}
-    assert "still taken for the mothers of 1 track: first 30, of 40, last seen in 3." in done.notes[1]
+    assert "but was kept: 1 track, first 40, whose mother 30 ends in frame 3." in done.notes[1]
     pixels[pixels == 30] = 31
     array[:] = pixels
     done = adopt_labels(root, labels_name="cells", overwrite=True)
     assert mothers_of(root, "cells-adopted") == {}
-    assert "not in the labels any more: 1 track, first 40, whose mother was 30." in done.notes[1]
+    assert "no longer in the labels: 1 track, first 40, whose mother was 30." in done.notes[1]
 
 
 # --- round trips
@@ -264,7 +264,7 @@ def test_the_challenge_writes_a_gap_as_two_tracks_and_so_they_stay(adopted: Path
     export(adopted, "ctc", out=tmp_path / "01_RES", name="cells")
     done = adopt_labels(tmp_path / "01_RES", out=tmp_path / "out.ome.zarr")
     assert (done.tracks, done.divisions, done.gaps) == (7, 2, 0)
-    assert "With one daughter, and counted as divisions: 1 mother" in done.notes[1]
+    assert "With only one daughter, but counted as divisions: 1 mother" in done.notes[1]
 
 
 def test_a_folder_of_stacks_keeps_its_numbers(tmp_path: Path) -> None:
@@ -334,10 +334,10 @@ def test_one_and_three_daughters_are_reported_exported_and_scored(tmp_path: Path
 @pytest.mark.parametrize(
     ("mothers", "words"),
     [
-        ("40,31", "makes 31 the mother of 40, but no frame of the labels has 31"),
+        ("40,31", "makes 31 the mother of 40, but no frame of the labels contains 31"),
         ("40,40", "makes 40 its own ancestor"),
         ("40,20", "20 lasts until frame 6 and 40 begins in frame 5"),
-        ("40,30\n40,30", "line 3: track 40 is there twice"),
+        ("40,30\n40,30", "line 3: track 40 appears twice"),
     ],
 )
 def test_contradictions_leave_no_labels(given: Path, tmp_path: Path, mothers: str, words: str) -> None:
@@ -349,7 +349,7 @@ def test_contradictions_leave_no_labels(given: Path, tmp_path: Path, mothers: st
     adopt_labels(given / "movie.ome.zarr", parents=tmp_path / "parents.csv", out=tmp_path / "out.ome.zarr")
 
 
-@pytest.mark.parametrize(("value", "words"), [(-1, "from -1 to"), (2**33, "number them anew"), (0.5, "not whole")])
+@pytest.mark.parametrize(("value", "words"), [(-1, "from -1 to"), (2**33, "renumber them"), (0.5, "not whole")])
 def test_values_that_are_no_labels_are_named(tmp_path: Path, value: float, words: str) -> None:
     movie = tracked().astype(np.float64 if isinstance(value, float) else np.int64)
     movie[2, 0, 0, 0] = value
@@ -360,9 +360,13 @@ def test_values_that_are_no_labels_are_named(tmp_path: Path, value: float, words
 def test_input_that_cannot_be_adopted_stops_before_any_work(given: Path, tmp_path: Path) -> None:
     out, movie = tmp_path / "out.ome.zarr", given / "movie.ome.zarr"
     for path, options, words in [
-        (given / "parents.csv", {}, "is a table, and tracks are adopted with their label images. Give the labels"),
-        (movie, {"parents": tmp_path / "none.csv"}, "There is nothing at"),
-        (movie, {"parents": movie}, "tells no mothers"),
+        (
+            given / "parents.csv",
+            {},
+            "is a table, but tracks can only be adopted from label images. Give the label images",
+        ),
+        (movie, {"parents": tmp_path / "none.csv"}, "none.csv does not exist"),
+        (movie, {"parents": movie}, "its mothers are unknown"),
         (movie, {"labels_name": "x"}, "no labels named 'x'"),
         (movie, {"out": None, "name": "cells"}, "are the labels that were given"),
         (movie, {"out": given / "movie.ome.zarr" / "x"}, "lies inside"),
@@ -413,8 +417,8 @@ def test_command_line(given: Path, tmp_path: Path) -> None:
     assert (values["name"], values["tracks"], values["divisions"]) == ("cells", 6, 1)
     said = invoke(main, *words, "--out", tmp_path / "b.ome.zarr", "--name", "mine", "--labels", "cells")
     assert "27 instances (one nucleus in one frame) in 7 frames, 6 tracks, 1 division, 1 gap" in said.stdout
-    assert "Tracks that begin in mid-movie without a mother: 1 of 6." in said.stdout
-    assert f"Note: {given / 'parents.csv'} says the mothers of 2 of 6 tracks." in said.stdout
+    assert "Tracks that begin mid-movie without a mother: 1 of 6." in said.stdout
+    assert f"Note: {given / 'parents.csv'} gives the mothers of 2 of 6 tracks." in said.stdout
     bad = invoke(main, *words, "--out", tmp_path / "b.ome.zarr", "--name", "mine")
     assert (bad.exit_code, bad.stderr.count("\n")) == (2, 1)
     assert "--overwrite" in bad.stderr

@@ -212,7 +212,7 @@ def test_a_movie_that_is_gone_must_be_named(base: Path, tmp_path: Path) -> None:
     moved = movie.rename(tmp_path / "moved.ome.zarr")
     before = tree(out)
     with pytest.raises(
-        MovieError, match=r"were made of .*movie.ome.zarr, which cannot be opened any more.*--image MOVIE"
+        MovieError, match=r"were made from .*movie.ome.zarr, which can no longer be opened.*--image MOVIE"
     ):
         measure_channels(out)
     assert tree(out) == before
@@ -249,20 +249,21 @@ def test_frames_are_those_of_the_labels(base: Path, result: Path, tmp_path: Path
     ):
         done = measure_channels(result, image=image(name, frames, start_s))
         assert (done.first_frame, bool(done.notes)) == (first, noted), name
-        assert not noted or "has as many as they have" in done.notes[0]
+        assert not noted or "has as many frames as the labels" in done.notes[0]
         assert check(result, every, COLUMNS, first=1)
-    with pytest.raises(MovieError, match=r"has 2 frames, and the labels .* are of frames 1 to 3"):
+    with pytest.raises(MovieError, match=r"has 2 frames, but the labels .* cover frames 1 to 3"):
         measure_channels(result, image=image("short", slice(2), 0.0))
 
 
 def test_an_image_of_other_voxels_is_refused(result: Path, tmp_path: Path) -> None:
     write_channels(tmp_path / "other", {"a": np.zeros((4, 24, 48, 32), np.uint16)})
-    with pytest.raises(MovieError, match=r"frames of 24 x 48 x 32 voxels, and the labels .* of 24 x 48 x 48"):
+    with pytest.raises(MovieError, match=r"frames of 24 x 48 x 32 voxels, but the labels .* have 24 x 48 x 48"):
         measure_channels(result, image=tmp_path / "other")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"), [(["RFP"], "'RFP' was asked for.*'GFP"), ([2], "Expected 0 to 1"), ([], "No channel was named")]
+    ("wanted", "said"),
+    [(["RFP"], "'RFP' was requested.*'GFP"), ([2], "Expected 0 to 1"), ([], "The list of channels is empty")],
 )
 def test_channels_that_are_none_are_refused(result: Path, wanted: list[Any], said: str) -> None:
     with pytest.raises(MovieError, match=said):
@@ -329,7 +330,7 @@ def test_labels_that_were_edited_since(base: Path, result: Path) -> None:
     done = measure_channels(result)
     assert (done.without_pixels, done.unlisted_labels) == (1, 1)
     assert done.unlisted_voxels == int((labels[2] == 999).sum())
-    assert "1 of" in done.notes[0]
+    assert "edited since): 1 of" in done.notes[0]
     assert "have no row" in done.notes[1]
     after = table_of(result)
     here = (after["t"] == 1) & (after["label"] == gone)
@@ -358,7 +359,7 @@ def test_a_nucleus_with_a_voxel_without_a_number_has_none(result: Path, tmp_path
     movie = floats(tmp_path, change)
     done = measure_channels(result, image=movie)
     assert done.without_value == {"intensity_mean_ratio": 1}
-    assert done.notes == ("1 rows have NaN in intensity_mean_ratio and its sum: a voxel of theirs is NaN or infinite.",)
+    assert done.notes == ("Rows with NaN in intensity_mean_ratio and its sum because a voxel is NaN or infinite: 1.",)
     after, grey = table_of(result), pixels(movie)[:, 0]
     assert after[["intensity_mean_ratio", "intensity_sum_ratio"]].isna().sum().tolist() == [1, 1]
     assert after.loc[0, ["intensity_mean_ratio"]].isna().all()
@@ -375,7 +376,7 @@ def test_a_nucleus_with_a_voxel_without_a_number_has_none(result: Path, tmp_path
 def test_a_value_that_cannot_be_added_is_refused(result: Path, tmp_path: Path) -> None:
     before = tree(result)
     movie = floats(tmp_path, lambda values: values.fill(1e300), "float64")
-    with pytest.raises(MovieError, match=r"holds the grey value 1e\+300.*convert the image to float32"):
+    with pytest.raises(MovieError, match=r"contains the grey value 1e\+300.*convert the image to float32"):
         measure_channels(result, image=movie)
     assert tree(result) == before
 
@@ -412,8 +413,8 @@ def test_a_measurement_that_is_stopped_leaves_the_table(
         with pytest.raises((KeyboardInterrupt, RunError)) as caught:
             measure_channels(result)
     if isinstance(caught.value, RunError):
-        assert "The table is as it was" in str(caught.value)
-        assert "goes on" not in str(caught.value)
+        assert "The table is unchanged" in str(caught.value)
+        assert "What is done is kept" not in str(caught.value)
     assert tree(result) == before
     assert held_lock(folder_of(result)) is None
     measure_channels(result)
@@ -477,10 +478,10 @@ def test_the_command_says_what_it_did(base: Path, result: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["{result}", "--channel", "RFP"], "channel 'RFP' was asked for"),
+        (["{result}", "--channel", "RFP"], "channel 'RFP' was requested"),
         (["{result}", "--name", "cells"], "no finished labels 'cells'"),
         (["{result}", "--image", "nowhere.ome.zarr"], "nowhere.ome.zarr does not exist"),
-        (["{result}", "--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "Give one of --workers and --scheduler"),
+        (["{result}", "--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "Give only one of --workers, --scheduler"),
         (["{result}", "--memory-limit", "0.001"], "--memory-limit"),
         (["nowhere.ome.zarr"], "nowhere.ome.zarr does not exist"),
     ],
@@ -540,7 +541,7 @@ def test_exports_carry_the_columns_and_replace_those_without(result: Path, tmp_p
     measure_channels(result)
     tlseg.export(result, "csv", out=table, overwrite=True)
     table.write_text(f"{header},somebody's own\n")
-    with pytest.raises(LabelError, match="is no export of this format"):
+    with pytest.raises(LabelError, match="is not an export in this format"):
         tlseg.export(result, "csv", out=table, overwrite=True)
 
 

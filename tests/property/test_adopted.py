@@ -90,8 +90,8 @@ FAMILY = [Track(7, (0, 1, 2), 0), Track(30, (3, 4), 7), Track(20, (3, 5), 7), Tr
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ([(30, 8)], "makes 8 the mother of 30, but no frame of the labels has 8. Give 0"),
-        ([(30, 8), (20, 8), (9, 20)], r"no frame of the labels has 8 \(2 such cases\)"),
+        ([(30, 8)], "makes 8 the mother of 30, but no frame of the labels contains 8. Give 0"),
+        ([(30, 8), (20, 8), (9, 20)], r"no frame of the labels contains 8 \(2 such cases\)"),
         ([(30, 7), (30, 11)], "gives 30 two mothers, 7 and 11"),
         ([(30, 30)], "makes 30 its own ancestor. Correct"),
         ([(30, 7), (7, 9), (9, 20), (20, 7)], r"makes 7 its own ancestor \(3 such cases\)"),

@@ -63,22 +63,22 @@ def test_folders_and_graphs_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.csv", "", "begins with nothing. Expected a table with a header"),
-        ("a.csv", "7,0\n20,7\n", "begins with 7, 0. Expected a table with a header and the columns track and parent"),
-        ("a.csv", "track;parent\n20;7\n", "begins with track;parent. Expected"),
-        ("a.csv", "track,parent,parent\n20,7,7\n", "begins with track, parent, parent"),
+        ("a.csv", "", "a.csv is empty. Expected a table with a header"),
+        ("a.csv", "7,0\n20,7\n", "a.csv is 7, 0. Expected a table with a header and the columns track and parent"),
+        ("a.csv", "track;parent\n20;7\n", "a.csv is track;parent. Expected"),
+        ("a.csv", "track,parent,parent\n20,7,7\n", "a.csv is track, parent, parent"),
         ("a.csv", "track,parent\n20,7\n30,\n", "line 3: found '30,', expected 2 values, of which track and parent are"),
         ("a.csv", "track,parent\n20,7.5\n", "line 2: found '20,7.5'"),
         ("a.csv", "track,parent\n20,-7\n", "line 2: found '20,-7'"),
         ("a.csv", "track,parent\n20\n", "line 2: found '20', expected 2 values"),
         ("a.csv", "track,parent\n20,7,1\n", "line 2: found '20,7,1', expected 2 values"),
         ("a.csv", f"track,parent\n20,{2**63}\n", "line 2: found"),
-        ("a.csv", "track,parent\n20,7\n30,7\n20,7\n", "line 4: track 20 is there twice"),
-        ("a.csv", "track,parent\n0,7\n", "has a track 0, and 0 is background"),
+        ("a.csv", "track,parent\n20,7\n30,7\n20,7\n", "line 4: track 20 appears twice"),
+        ("a.csv", "track,parent\n0,7\n", "contains track 0, but 0 is the background"),
         ("a.txt", "20 3 5\n", "line 1: found '20 3 5', expected four whole numbers"),
-        ("a.txt", "20 3 5 7\n20 3 5 7\n", "line 2: track 20 is there twice"),
+        ("a.txt", "20 3 5 7\n20 3 5 7\n", "line 2: track 20 appears twice"),
         ("a.txt", "20 5 3 7\n", "ends before it starts"),
-        ("a.txt", "0 3 5 7\n", "has a track 0"),
+        ("a.txt", "0 3 5 7\n", "contains track 0"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str, words: str) -> None:
@@ -91,9 +91,9 @@ def test_what_tells_no_mothers_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "bytes.csv").write_bytes(np.arange(256, dtype=np.uint8).tobytes())
     for path, words in [
-        ("", "An empty path was given for mothers"),
-        (tmp_path / "none.csv", "There is nothing at"),
-        (tmp_path / "empty", "tells no mothers. Expected a table"),
+        ("", "The path of the mothers is empty"),
+        (tmp_path / "none.csv", "none.csv does not exist"),
+        (tmp_path / "empty", "does not contain mothers of tracks. Expected a table"),
         (tmp_path / "bytes.csv", "cannot be read as a table"),
     ]:
         with pytest.raises(LabelError, match=words):

@@ -96,7 +96,7 @@ def test_a_table_of_no_nuclei_has_the_columns_too(root: Place) -> None:
 def test_another_number_of_rows_is_another_table(root: Place) -> None:
     write_table(root, "n", frame(0))
     before = (root / "tables" / "n" / FILE).read_bytes()
-    with pytest.raises(LabelError, match="has 3 rows, and 2 were measured"):
+    with pytest.raises(LabelError, match="has 3 rows, but 2 were measured"):
         set_columns(root, "n", {"a": np.zeros(2)})
     assert (root / "tables" / "n" / FILE).read_bytes() == before
 

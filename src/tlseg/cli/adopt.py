@@ -1,4 +1,4 @@
-"""`tlseg adopt`: labels whose numbers are tracks already, as a result."""
+"""`tlseg adopt`: make a result from labels whose numbers are already tracks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tlseg.cli.label_options import image_options, label_arguments, name_options
     "--parents",
     metavar="FILE",
     help="Mothers of tracks: a CSV with track,parent; a track file (L B E P); a GEFF graph; or a result. [default: track "
-    "file or graph that lie with LABELS]",
+    "file or graph stored with LABELS]",
 )
 @click.option("--out", help="Result: an OME-Zarr. [default: beside the labels in their OME-Zarr]")
 @name_options("adopted")
@@ -25,10 +25,10 @@ from tlseg.cli.label_options import image_options, label_arguments, name_options
 @json_option
 @one_line_errors
 def command(labels: str, as_json: bool, **options: Any) -> None:
-    """Take the numbers of LABELS for tracks, and write table, lineage and record.
+    """Use the numbers of LABELS as tracks, and write table, lineage and run record.
 
-    For labels that were corrected by hand, or tracked by another program: the same number in several frames is one nucleus,
-    and no number is changed. LABELS is a label movie as for tlseg link, which finds tracks anew.
+    For labels that were corrected by hand or tracked by another program: the same number in several frames is one nucleus,
+    and no number changes. LABELS is a label movie as for tlseg link, which instead tracks nuclei from scratch.
     """
     from tlseg.cli.progress import RunProgress
     from tlseg.run.linking.adopt import adopt_labels
@@ -40,6 +40,6 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
         return
     say_found(done)
     if done.motherless:
-        click.echo(f"Tracks that begin in mid-movie without a mother: {done.motherless} of {done.tracks}.")
+        click.echo(f"Tracks that begin mid-movie without a mother: {done.motherless} of {done.tracks}.")
     say_notes(done)
     click.echo(f"Labels {done.name!r}: {done.path}")

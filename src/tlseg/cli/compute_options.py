@@ -1,4 +1,4 @@
-"""Options that say where the work is done; they mean the same in every command that has them."""
+"""Options for where the work is done, with the same meaning in every command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIONS = (
     click.option(
         "--scheduler", metavar="ADDRESS", help="Dask scheduler: tcp://host:8786, tls://host:8786, or its file."
     ),
-    click.option("--cluster", metavar="FILE.yaml", help="Start the Dask cluster that a file describes for this run."),
+    click.option("--cluster", metavar="FILE.yaml", help="Start the Dask cluster described in this file for the run."),
     click.option(
         "--tls-ca", type=_PEM, help="Certificate authority of a tls:// scheduler. [default: Dask's configuration]"
     ),
@@ -47,7 +47,7 @@ def compute_options(command: C) -> C:
 
 
 def compute_of(options: dict[str, Any], *, device: Device) -> Compute:
-    """Return where the options ask for the work to be done."""
+    """Return the `Compute` that the options describe."""
     from tlseg.run.tasks.cluster import Tls
     from tlseg.run.tasks.compute import Compute
 

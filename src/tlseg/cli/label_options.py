@@ -1,4 +1,4 @@
-"""Options about label movies that somebody gives, and what is said of them afterwards: one meaning wherever they are."""
+"""Options of commands that read label movies, and what they print at the end, the same in every command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _IMAGE_OPTIONS = (
 
 
 def name_options(beside: str) -> Callable[[C], C]:
-    """Which labels are read, and what the result's are called: beside those given, as they are and `beside`."""
+    """Add options for the labels to read and the name of the result; `beside` is its suffix beside the given labels."""
 
     def add(command: C) -> C:
         labels = click.option("--labels", "labels_name", help="Label image of an OME-Zarr that has several.")
@@ -37,14 +37,14 @@ def name_options(beside: str) -> Callable[[C], C]:
 
 
 def image_options(command: C) -> C:
-    """Spacing, interval and image of the labels, and whether a result is replaced."""
+    """Add options for spacing, interval and image of the labels, and for replacing a result."""
     for option in reversed(_IMAGE_OPTIONS):
         command = option(command)
     return command
 
 
 def label_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    """What the options say, and `--out`, as functions take it."""
+    """Return these options, and `--out`, as arguments of `link_labels` and `adopt_labels`."""
     return {
         "out": options["out"],
         "name": options["name"],
@@ -58,7 +58,7 @@ def label_arguments(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def say_found(done: Linked) -> None:
-    """Say how many nuclei and tracks there are."""
+    """Print how many nuclei and tracks there are."""
     click.echo(
         f"{instances_in(done.nuclei, done.frames)}, {how_many(done.tracks, 'track')}, "
         f"{how_many(done.divisions, 'division')}, {how_many(done.gaps, 'gap')} ({done.seconds:.0f} s)."
@@ -66,6 +66,6 @@ def say_found(done: Linked) -> None:
 
 
 def say_notes(done: Linked) -> None:
-    """Say what to know about it."""
+    """Print the notes on the result."""
     for note in done.notes:
         click.echo(f"Note: {note}")

@@ -1,4 +1,4 @@
-"""`tlseg measure`: add the intensities of other channels to the table of a result."""
+"""`tlseg measure`: add the intensities of other channels to the nucleus table of a result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tlseg.cli.compute_options import compute_of, compute_options
 @click.option(
     "--image",
     metavar="MOVIE",
-    help="OME-Zarr movie with the channels. [default: RESULT's image, or the movie it was made of]",
+    help="OME-Zarr movie with the channels. [default: image of RESULT, or the movie it was made from]",
 )
 @click.option(
     "--channel",
@@ -41,8 +41,8 @@ from tlseg.cli.compute_options import compute_of, compute_options
 def command(result: str, as_json: bool, **options: Any) -> None:
     """Add intensities of the movie's channels to the nucleus table of RESULT, a finished result.
 
-    The table gets the columns intensity_mean_CHANNEL and intensity_sum_CHANNEL for each channel. They replace those of an
-    earlier measurement; all other columns stay unchanged.
+    Each channel adds the columns intensity_mean_CHANNEL and intensity_sum_CHANNEL. They replace those of an earlier
+    measurement; all other columns stay unchanged.
     """
     from tlseg.cli.progress import RunProgress
     from tlseg.run.measuring.channels import MeasureRequest, measure_request

@@ -1,7 +1,8 @@
 """Make tracks, parents and generations out of joined nuclei.
 
-A track is one nucleus between divisions: at a division the mother's track ends and her daughters' begin. Tracks that were
-found are numbered by their first frame and the label in it, so numbers do not depend on how the links were found.
+A track is one nucleus between divisions: at a division the mother's track ends and her daughters' begin. Tracks made by
+linking are numbered by their first frame and the label in it, so numbers do not depend on how the links were found. Adopted
+tracks keep the numbers they were given.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ class Lineage:
     ----------
     nodes
         One row per nucleus per frame, sorted by (t, label): `t, label, track, lineage, parent, generation`. `track`
-        counts from 1, with holes where numbers were given; `parent` is the mother's track, 0 where none; `lineage` is the
-        founding track; `generation` is the number of divisions since the first frame with nuclei, `UNKNOWN_GENERATION`
-        where the founder begins later.
+        counts from 1, or is any positive number if tracks were adopted; `parent` is the mother's track, 0 if none; `lineage`
+        is the founding track; `generation` is the number of divisions since the first frame with nuclei,
+        `UNKNOWN_GENERATION` if the founder begins later.
     edges
         One row per join, sorted: `t_a, label_a, t_b, label_b, kind, confidence`. `kind` is `link` (the next frame),
-        `gap` (frames are missing in between) or `division` (mother to daughter, a row for each daughter, of which there
-        are two where tracks were found); confidence is in (0, 1], see `assign.confidence`.
+        `gap` (frames are missing in between) or `division` (mother to daughter, one row per daughter: two if tracks were
+        linked, any number if they were adopted); confidence is in (0, 1], see `assign.confidence`.
     """
 
     nodes: pd.DataFrame
@@ -97,7 +98,7 @@ def build_lineage(t: Ints, label: Ints, edges: Edges) -> Lineage:
 
 
 def assemble(t: Ints, label: Ints, edges: Edges, *, track: Ints, parent_of: Ints, number: Ints) -> Lineage:
-    """Make the tables of a lineage of which every track and mother is known.
+    """Make the tables of a lineage whose tracks and mothers are known.
 
     Parameters
     ----------
@@ -106,11 +107,11 @@ def assemble(t: Ints, label: Ints, edges: Edges, *, track: Ints, parent_of: Ints
     edges
         Joins between rows.
     track
-        Which track each row is in, shape (n,), from 1 without holes.
+        Index of the track of each row, shape (n,), from 1 without gaps.
     parent_of
-        Mother of each track, 0 where none; index 0 is unused. No track is its own ancestor.
+        Index of each track's mother, 0 if it has none; entry 0 is unused. No track is its own ancestor.
     number
-        What each track is called, as long as `parent_of`; 0 is called 0.
+        Final number of each track, as long as `parent_of`; entry 0 is 0.
     """
     n = len(t)
     begin = np.full(len(parent_of), np.iinfo(np.int64).max)

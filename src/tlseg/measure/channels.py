@@ -1,7 +1,7 @@
-"""Grey values of several channels, summed over the voxels of each label, block by block.
+"""Sum the grey values of several channels over the voxels of each label, block by block.
 
-Sums are whole numbers (see `tlseg.measure.exact`), so a nucleus may be cut into any number of blocks that are added in any
-order. A nucleus that holds a voxel without a number has no sum, rather than one of its other voxels.
+Sums are integers (see `tlseg.measure.exact`), so a nucleus may be cut into any number of blocks, added in any order. A
+nucleus with a NaN or infinite voxel has no sum, rather than the sum of its other voxels.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from tlseg.geometry import Grid, Shape, slab
 from tlseg.measure.exact import as_floats, exact_sums
 
 AT_ONCE = 2**19
-"""Most voxels of a block that are summed at once; each takes about 100 bytes."""
+"""Most voxels of a block summed at once; each takes about 100 bytes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GreySums:
-    """Sums over the voxels of each label; all arrays are int64.
+    """Sums over the voxels of each label, as int64 arrays.
 
     Attributes
     ----------
     label, voxels : (n,)
-        Labels, ascending, and how many voxels each has.
+        Labels in ascending order, and the number of voxels of each.
     grey : (channels, n, k)
-        `exact_sums` of grey values, NaN and infinite ones left out.
+        `exact_sums` of grey values, without NaN and infinite ones.
     unknown : (channels, n)
-        How many those are.
+        How many values are NaN or infinite.
     """
 
     label: NDArray[np.int64]
@@ -41,15 +41,15 @@ class GreySums:
 
 
 def sum_grey(labels: NDArray[np.uint32], channels: Iterable[NDArray[Any]]) -> GreySums | None:
-    """Sums over a block, a slab of it at a time; None where there are no labels.
+    """Sum a block, one slab at a time; return None if it has no labels.
 
     Parameters
     ----------
     labels
         Labels (z, y, x).
     channels
-        Grey values (z, y, x) of each channel, of one data type that `exact_sums` takes. Asked for one by one, and not at
-        all where there are no labels, so a block holds one channel at a time.
+        Grey values (z, y, x) of each channel, all of one data type that `exact_sums` accepts. Read one by one, so only one
+        channel is in memory at a time, and not at all if there are no labels.
     """
     shape: Shape = (labels.shape[0], labels.shape[1], labels.shape[2])
     slabs = [cut.slices for cut in Grid(shape, slab(shape, unit=(1, 1, 1), most=AT_ONCE))]
@@ -76,7 +76,7 @@ def sum_grey(labels: NDArray[np.uint32], channels: Iterable[NDArray[Any]]) -> Gr
 
 
 def add_grey(parts: Sequence[GreySums]) -> GreySums:
-    """Sums of a whole frame from those of its blocks, at least one."""
+    """Add the sums of the blocks of a frame, of which there is at least one."""
     every = np.concatenate([part.label for part in parts])
     label, row = np.unique(every, return_inverse=True)
     voxels = np.zeros(len(label), dtype=np.int64)
@@ -90,7 +90,7 @@ def add_grey(parts: Sequence[GreySums]) -> GreySums:
 
 
 def means_and_sums(sums: GreySums) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and sum (channels, n) of each channel and label; NaN where a voxel has no number."""
+    """Return mean and sum (channels, n) of each channel and label; NaN where a voxel is NaN or infinite."""
     total = np.stack([as_floats(channel) for channel in sums.grey])
     total[sums.unknown > 0] = np.nan
     return total / sums.voxels, total

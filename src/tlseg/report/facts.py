@@ -55,7 +55,7 @@ class Facts:
     doubts : list of str
         What to know before any of it is believed; see `measure.doubts`.
     tracks_from : str
-        Where tracks are from that were not found by tlseg; empty where they were, or nothing says.
+        Where the tracks come from, if they were adopted; empty if tlseg made them, or the record does not say.
     skipped : tuple of int
         Frames, by their number in the movie, that were left empty on request.
     """
@@ -235,7 +235,7 @@ def _tracks_from(made_of: Mapping[str, Any]) -> str:
     if "adopted" not in made_of:
         return ""
     parents = _mapping(made_of, "adopted").get("parents")
-    return f"numbers of {made_of.get('labels')}; mothers {f'from {parents}' if parents else 'unknown'}"
+    return f"taken from {made_of.get('labels')}; mothers {f'from {parents}' if parents else 'unknown'}"
 
 
 def _model(model: Mapping[str, Any]) -> str:

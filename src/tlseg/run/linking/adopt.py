@@ -1,7 +1,7 @@
-"""Take a label movie whose numbers are tracks as it is, and write it as a result of one's own.
+"""Write a label movie whose label numbers are already tracks as a result of its own.
 
-Labels that were corrected by hand, or tracked by another program. No number is changed: a pixel of the result has the
-value it had.
+This is for labels that were corrected by hand or tracked by another program. No number changes: every pixel of the result
+has the value it has in the labels given.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from tlseg.geometry import Shape
 from tlseg.link.adopted import Numbers, adopt
 from tlseg.run.linking.given import Given, Method, Tracked, write_tracked
 from tlseg.run.linking.linked import Linked
+from tlseg.run.linking.parent_notes import mothers_to_use, notes_on
 from tlseg.run.linking.source import LabelInput
 from tlseg.run.linking.tables import FrameSums, measure_alone
-from tlseg.run.linking.told import mothers_among, notes_on
 from tlseg.run.watch.events import Listener, silent
 from tlseg.store.labels.parents import Parents, parents_of, read_parents
 from tlseg.store.labels.points import is_points
 
 NO_MOTHERS = (
-    "No divisions are known: nothing that lies with these labels says which track is the mother of which. Give a CSV with "
-    "the columns track and parent, a track file, a GEFF graph or a result with --parents FILE."
+    "No divisions are known: nothing stored with these labels says which track is the mother of which. Use --parents FILE "
+    "to give the mothers as a CSV with the columns track and parent, a track file, a GEFF graph or a result."
 )
 
 
@@ -45,21 +45,21 @@ def adopt_labels(
     block: Shape | None = None,
     listener: Listener = silent,
 ) -> Linked:
-    """Take the numbers of a label movie for tracks; every nucleus keeps its number.
+    """Use the numbers of a label movie as tracks; every nucleus keeps its number.
 
-    The same number in several frames is one nucleus, and mothers are told by `parents`.
+    The same number in several frames is one nucleus; `parents` gives the mothers.
 
     Parameters
     ----------
     labels
-        Anything `link_labels` takes.
+        Any label movie that `link_labels` accepts; the numbers must be tracks.
     parents
-        Which track is the mother of which: a CSV with the columns `track` and `parent` (0: none), a track file of the
-        Cell Tracking Challenge, a GEFF graph, or a result that has one. By default the track file in the folder of the
-        labels, or the graph of the result that holds them, for tracks that are still there.
+        Which track is the mother of which: a CSV with the columns `track` and `parent` (0: none), a Cell Tracking
+        Challenge track file, a GEFF graph, or a result with a graph. By default, the track file in the folder of the
+        labels, or the graph of the result that contains them, for tracks that still exist.
     out
-        Result group, a path or a URL. Where not given, the labels are added beside the given ones, which must lie in a
-        local, writable OME-Zarr 0.5 image.
+        Result group, a path or a URL. By default, the result is added beside the given labels, which must be in a local,
+        writable OME-Zarr 0.5 image.
     name
         Name of the labels in the result: by default that of the given ones, or "nuclei"; beside them it ends in "-adopted".
     labels_name, spacing_um, interval_s, channel, image, overwrite, block, listener
@@ -68,17 +68,17 @@ def adopt_labels(
     Raises
     ------
     LabelError, MovieError
-        For input that is no label movie, mothers that contradict it, or an output that may not be written, before any
+        If the input is not a label movie, the mothers contradict it, or the output may not be written; raised before any
         label is written.
     PlanError
-        For a block that is none, likewise.
+        If `block` is not a valid block size; likewise before any label is written.
     RunError
-        When the disk does not take the result.
+        If the result cannot be written to disk.
     """
     if is_points(labels):
         raise LabelError(
-            f"{labels} is a table, and tracks are adopted with their label images. Give the labels, and the table with "
-            "--parents if it says which track is the mother of which; points without labels are tracked by tlseg link."
+            f"{labels} is a table, but tracks can only be adopted from label images. Give the label images, and this table "
+            "with --parents if it lists the mothers of tracks. Use tlseg link to track points without labels."
         )
     given = Given(
         labels,
@@ -111,7 +111,7 @@ def _adopt(frames: list[FrameSums], *, told: Parents | None, first: int) -> Trac
     if told is None:
         none = np.zeros(0, np.int64)
         return Tracked(frames, adopt(numbers, daughter=none, mother=none, where=""), notes=(NO_MOTHERS,))
-    mothers = mothers_among(told, numbers.track)
+    mothers = mothers_to_use(told, numbers.track)
     daughter, mother = (mothers[name].to_numpy() for name in ("track", "parent"))
     lineage = adopt(numbers, daughter=daughter, mother=mother, where=told.where)
     return Tracked(frames, lineage, notes=notes_on(told, numbers, lineage, first=first))

@@ -1,7 +1,7 @@
-"""Write a label movie from any source, and the tracks it has, as a result of their own.
+"""Write a label movie from any source, with its tracks, as a result of its own.
 
-What tracks it has is said by a `Method`; everything else is the same whoever says it. The labels given are only read. A
-second start does again what the first was stopped in.
+A `Method` determines the tracks; everything else is the same for every method. The given labels are only read. After an
+interruption, the next run starts over.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from tlseg.store.locks.lock import lock_of
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What somebody gives, and where the result is to go.
+    """A label movie to track, and where the result goes.
 
     Attributes
     ----------
     labels, out, name, labels_name, spacing_um, interval_s, channel, image, overwrite, block, listener
         See `link_labels`.
     beside : str
-        What is added to the name of the labels, for those written beside them.
+        Suffix of the result's name if it is written beside the given labels.
     """
 
     labels: str | Path
@@ -66,13 +66,13 @@ class Tracked:
     Attributes
     ----------
     frames : list of FrameSums
-        What the frames hold, patches laid over.
+        Measurements of each frame, with patches applied.
     lineage : Lineage
-        Its labels are those of `frames`.
+        Lineage of the labels in `frames`.
     patches : mapping of int to lists of Patch
-        What is written instead of the labels given.
+        By frame, voxels that replace those of the given labels.
     notes : tuple of str
-        What to know about the tracks.
+        Notes on the tracks.
     """
 
     frames: list[FrameSums]
@@ -82,10 +82,10 @@ class Tracked:
 
 
 class Measure(Protocol):
-    """Measures one frame."""
+    """A function that measures one frame."""
 
     def __call__(self, source: LabelInput, frame: int, *, block: Shape | None) -> FrameSums:
-        """Measure; `block` (z, y, x) decides memory and speed, never a number."""
+        """Measure a frame; `block` (z, y, x) affects memory and speed, never values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,13 @@ class Method:
     Attributes
     ----------
     stage : str
-        What it is called while it goes on.
+        Its name in progress events.
     made_of : mapping
-        What it was asked for, which goes to the record.
+        Its settings, which go into the fingerprint of the run record.
     measure : Measure
-        What it wants to know of every frame.
+        Measures what it needs from each frame.
     track : callable
-        Makes tracks of what was measured.
+        Makes tracks from the measured frames.
     """
 
     stage: str
@@ -116,18 +116,18 @@ def write_tracked(given: Given, method_for: Callable[[LabelInput], Method]) -> L
     Parameters
     ----------
     given
-        What somebody gives.
+        The labels, and where the result goes.
     method_for
-        Makes the method for the labels that were opened, and refuses those it cannot be used for.
+        Makes the method for the opened labels; raises if it cannot be used for them.
 
     Raises
     ------
     LabelError, MovieError
-        For input that is no label movie, or an output that may not be written, before anything is written.
+        If the input is not a label movie, or the output may not be written; raised before anything is written.
     PlanError
-        For a block that is none, likewise.
+        If `block` is not a valid block size; likewise before anything is written.
     RunError
-        When the disk does not take the result.
+        If the result cannot be written to disk.
     """
     began = time.monotonic()
     block = None if given.block is None else as_block(given.block)
@@ -156,7 +156,7 @@ def write_tracked(given: Given, method_for: Callable[[LabelInput], Method]) -> L
     except OSError as error:
         raise RunError(
             f"The result in {target.root} cannot be written ({error.strerror or one_line(error)}). Free space, or write "
-            "elsewhere with --out; the same command starts again."
+            "elsewhere with --out; the same command starts over."
         ) from error
     return Linked(
         path=str(target.root),
@@ -178,10 +178,10 @@ def _run(
     overwrite: bool,
     began: float,
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Measure, track and write; `complete: true` comes last. Returns counts of what was found, and what to know."""
+    """Measure, track and write; the run record comes last. Returns counts and notes."""
     prepare_root(target.root)
     with lock_of(target.folder) as lock:
-        check_target(source, target, overwrite=overwrite)  # another run may have come to its end since
+        check_target(source, target, overwrite=overwrite)  # another run may have finished since the first check
         counters.expect("measure", len(source.movie.frames))
         frames = []
         for frame in source.movie.frames:

@@ -1,4 +1,4 @@
-"""Tracks of labels or points that were there already, in numbers."""
+"""Summary of tracks made for existing labels or points, or adopted from labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tlseg.link.lineage import Lineage
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Tracks that were made for labels or points from any source, or taken over from labels.
+    """Tracks made for labels or points from any source, or adopted from labels.
 
     Attributes
     ----------
@@ -19,11 +19,11 @@ class Linked:
     name : str
         Name of the labels, or of the table of points.
     frames : int
-        From the first frame to the last, missing ones included.
+        Number of frames from the first to the last, including missing ones.
     nuclei, tracks, divisions, gaps : int
-        Nuclei over all frames, and how they were joined.
+        Nuclei summed over all frames, and how they are joined.
     motherless, motherless_at_edge : int
-        Tracks that begin without a mother, see `history.motherless`, and those of them that begin at the frame's edge.
+        Tracks that begin without a mother (see `history.motherless`), and how many of them begin at the frame's edge.
     seconds : float
         How long it took.
     notes : tuple of str
@@ -48,7 +48,7 @@ class Linked:
 
 
 def count(lineage: Lineage) -> dict[str, int]:
-    """Nuclei, tracks, divisions and gaps of a lineage."""
+    """Count nuclei, tracks, divisions and gaps of a lineage."""
     return {
         "nuclei": len(lineage.nodes),
         "tracks": lineage.tracks,

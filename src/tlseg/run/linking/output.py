@@ -1,6 +1,6 @@
 """Where tracked labels go, and how they get there: pixels region by region, then table and graph.
 
-Nothing that was not made so is replaced, unless it was asked for; the given labels not even then.
+Existing results are replaced only on request, and the given labels never; only an unfinished run is simply started over.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class LinkOutput:
     name : str
         Name of labels and table.
     beside : bool
-        Whether the group holds the given labels too, and their image.
+        Whether the group also contains the given labels and their image.
     image : bool
-        Whether a copy of the image belongs to the result.
+        Whether the result includes a copy of the image.
     """
 
     root: Place
@@ -64,7 +64,7 @@ class LinkOutput:
 
     @property
     def unfinished(self) -> Place:
-        """Mark of a run that has begun to write and has not finished."""
+        """File that marks a run that began to write and has not finished."""
         return self.folder / LINKING
 
 
@@ -76,18 +76,18 @@ def destination(
     Parameters
     ----------
     source
-        The labels given.
+        The given labels.
     out, name, image
-        As somebody asked for.
+        As requested.
     beside
-        What is added to the name of the labels given, for those written beside them.
+        Suffix of the result's name if it is written beside the given labels.
     overridden
-        Whether spacing or interval are not those of the files.
+        Whether spacing or interval were given instead of those in the files.
 
     Raises
     ------
     LabelError
-        If it cannot go there.
+        If the result cannot be written there.
     """
     own = source.own_name or "nuclei"
     if out is None and source.home is None:
@@ -106,12 +106,12 @@ def destination(
 
 
 def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> None:
-    """Raise `LabelError` if the run would write into its input, or replace what it may not."""
+    """Raise `LabelError` if the run would write into its input, or replace something without permission."""
     root, name = target.root, target.name
     check_name(name)
     place, given, out = root / "labels" / name, real(source.movie.source), real(root)
     if real(place) == given:
-        raise LabelError(f"{place} are the labels given, which are only read. Choose another --name.")
+        raise LabelError(f"{place} are the labels that were given, and they are only read. Choose another --name.")
     whole = given.rsplit("/", 2)[0] if source.own_name else given
     if given == out or out.startswith(f"{whole}/"):
         raise LabelError(f"--out {root} lies inside {whole}, which is only read. Write beside it.")
@@ -131,7 +131,7 @@ def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> 
 
 
 def open_copy(source: LabelInput, target: LinkOutput) -> ImageCopy | None:
-    """Start the copy of the image; None if none is wanted, or it exists already."""
+    """Start copying the image; return None if no copy is wanted, or it already exists."""
     copied = CopiedImage(target.root, source.base, source.frames)
     return None if not target.image or copied.is_whole() else copied.open()
 
@@ -139,7 +139,7 @@ def open_copy(source: LabelInput, target: LinkOutput) -> ImageCopy | None:
 def write_pixels(
     source: LabelInput, writer: LabelWriter, copy: ImageCopy | None, frame: int, lineage: Lineage, patches: Patches
 ) -> None:
-    """Write a frame at every level, each nucleus under its track's number, and its copy of the image."""
+    """Write a frame of labels at every level, numbered by track, and the frame of the image copy."""
     nodes = lineage.nodes
     here = nodes.iloc[slice(*np.searchsorted(nodes["t"].to_numpy(), [frame, frame + 1]))]
     old, new = here["label"].to_numpy(dtype=np.int64), here["track"].to_numpy(dtype=np.uint32)
@@ -155,9 +155,9 @@ def write_pixels(
 def write_tables(
     source: LabelInput, target: LinkOutput, frames: list[FrameSums], lineage: Lineage, patches: Patches, *, first: int
 ) -> dict[str, int]:
-    """Write table and graph under final labels; `t` counts from the result's first frame.
+    """Write table and graph with final labels; `t` counts from the first frame of the result.
 
-    Returns how many tracks begin without a mother, and how many of them at the frame's edge.
+    Returns how many tracks begin without a mother, and how many of these at the frame's edge.
     """
     rows = write_rows(target.root, target.name, _final_rows(source, frames, lineage, patches, first=first))
     final = relabelled(lineage)
@@ -177,7 +177,7 @@ def write_tables(
 def _final_rows(
     source: LabelInput, frames: list[FrameSums], lineage: Lineage, patches: Patches, *, first: int
 ) -> Iterator[pd.DataFrame]:
-    """Rows of the final table, frame by frame."""
+    """Yield the rows of the final table, frame by frame."""
     by_frame = dict(tuple(lineage.nodes.groupby("t")))
     for sums in frames:
         if sums.frame not in by_frame:

@@ -1,1 +1,1 @@
-"""Intensities of further channels of a movie, added to the nucleus table of a result."""
+"""Measure further channels of a movie and add their intensities to the nucleus table of a result."""

@@ -1,7 +1,7 @@
 """Add the intensities of a movie's channels to the nucleus table of a finished result.
 
-Labels, tracks and all other columns are only read. The table is replaced as a whole at the end, by who holds the lock of
-these labels, so a start that is stopped leaves it as it was; a second one measures everything again.
+Labels, tracks and all other columns are only read. The table is replaced as a whole at the end, by the process that holds
+the lock on these labels, so an interrupted measurement leaves it unchanged; the next one measures everything again.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 OPEN_FLOWS = 2
-"""Frames under way at once, beside as many as workers need to have something to do."""
+"""Frames in progress at once, in addition to those needed to keep the workers busy."""
 
-AGAIN = "The table is as it was; the same command starts again."
+AGAIN = "The table is unchanged; run the same command again to start over."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +58,23 @@ class Measured:
     image : str
         The image that was measured.
     first_frame : int
-        Its frame that is the labels' first one.
+        Frame of the image that corresponds to the first frame of the labels.
     frames : int
-        Frames that have nuclei in the table.
+        Number of frames with nuclei in the table.
     nuclei : int
         Rows of the table.
     channels, columns : tuple of str
-        Names of the channels, and of their columns: mean and sum of the first, of the second, and so on.
+        Names of the channels, and of their columns: mean and sum of the first, then of the second, and so on.
     without_pixels : int
-        Rows whose label is not in its frame any more; these have NaN.
+        Rows whose label is no longer in its frame; they contain NaN.
     without_value : dict of str to int
-        By column of means, rows that have NaN since a voxel of theirs is NaN or infinite.
+        For each column of means, the number of rows that contain NaN because a voxel is NaN or infinite.
     unlisted_labels, unlisted_voxels : int
-        Labels of a frame that have no row, and their voxels.
+        Labels in single frames that have no row, and their voxels.
     seconds : float
         How long it took.
     notes : tuple of str
-        What to know about it, one sentence each.
+        Notes on the measurement, one for each finding.
     """
 
     path: str
@@ -99,9 +99,9 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureRequest:
-    """What somebody wants measured; where the work is done is a `Compute`.
+    """What to measure; a `Compute` says where.
 
-    The fields are arguments of `tlseg.measure_channels`, and are said there.
+    The fields are arguments of `tlseg.measure_channels` and are documented there.
     """
 
     result: str | Path | Result
@@ -128,47 +128,47 @@ def measure_channels(
     memory_limit: int | None = None,
     listener: Listener = silent,
 ) -> Measured:
-    """Add mean and sum of channels of the movie to the nucleus table of a result, nucleus by nucleus and frame by frame.
+    """Add the mean and sum of a movie's channels, per nucleus and frame, to the nucleus table of a result.
 
-    The columns of a channel are `intensity_mean_KEY` and `intensity_sum_KEY`. KEY is its name, with `_` for everything but
-    letters, digits, `-` and `_`, or `channelN` where it has none (N is its number, from 0). Columns of an earlier
-    measurement are replaced; everything else in the table stays as it is.
+    The columns of a channel are `intensity_mean_KEY` and `intensity_sum_KEY`. KEY is the name of the channel, with every
+    character except letters, digits, `-` and `_` replaced by `_`, or `channelN` if it has no name (N is its number, from
+    0). Columns of an earlier measurement are replaced; everything else in the table stays unchanged.
 
     Parameters
     ----------
     result : str, Path or Result
-        OME-Zarr group with finished labels and their table, path or URL, or what `open_result` gave.
+        OME-Zarr group with finished labels and their table (path or URL), or an open result from `open_result`.
     image : str or Path, optional
-        OME-Zarr image of the same voxels. If not given, that of the result where it has the channels, else the movie that
-        the run record names.
+        OME-Zarr image of the same voxels. By default, the image of the result if it has the channels, else the movie
+        named in the run record.
     channels : int, str or sequence of these, optional
-        Channels by number or name; every channel if not given.
+        Channels by number or name; by default, every channel.
     name : str, optional
-        Name of the labels; those that were opened, "nuclei", or the only ones, if not given.
+        Name of the labels. By default, those of the open result, else "nuclei" or the only ones.
     allow_missing : bool, default: False
-        Accept chunks that are absent and read as the fill value.
+        Accept missing chunks, which are read as the fill value.
     block : (z, y, x), optional
-        Voxels that a task measures. Decides memory and speed, never a number.
+        Voxels that one task measures. Affects memory and speed, never values.
     workers, scheduler, client, cluster, tls, memory_limit
-        Who does the work, as for `tlseg.segment`.
+        Where the work is done, as for `tlseg.segment`.
     listener
-        Is told what is done.
+        Called with each progress event.
 
     Returns
     -------
     Measured
-        Columns and counts.
+        Columns, counts and notes.
 
     Raises
     ------
     LabelError
         If the result is not finished, has no table, or cannot be written to.
     MovieError
-        If there is no such image or channel, the image has other voxels or not all frames, or chunks are absent.
+        If the image or a channel does not exist, the image differs in shape or lacks frames, or chunks are missing.
     PlanError
-        If nobody could do the work as asked.
+        If the block, or the options for workers and memory, cannot be used.
     RunError
-        If the run fails, or another one writes to the result; the table is as it was.
+        If the run fails, or another run is writing to the result; the table is unchanged.
     """
     request = MeasureRequest(
         result=result, image=image, channels=channels, name=name, allow_missing=allow_missing, block=block
@@ -186,7 +186,7 @@ def measure_channels(
 
 
 def measure_request(request: MeasureRequest, compute: Compute, *, listener: Listener = silent) -> Measured:
-    """Do what is asked for, where it is asked for; what is returned and raised is said by `measure_channels`."""
+    """Carry out a request; `measure_channels` documents what is returned and raised."""
     began = time.monotonic()
     result = as_result(request.result, name=request.name)
     asked = _check(result, request)
@@ -195,7 +195,7 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
     check_free(folder_of(result))
     try:
         with open_pool(compute) as pool, locked(result) as lock:
-            result = open_result(result.path, name=result.name)  # nobody else writes it from here on
+            result = open_result(result.path, name=result.name)  # from here on, no other process writes to it
             asked = _check(result, request)
             block = request.block or block_for(
                 asked.labels, asked.channels[0], memory_bytes=compute.limited(pool.site("cpu")).memory_bytes
@@ -209,14 +209,14 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
         raise RunError(str(error).replace(GOES_ON, AGAIN)) from error
     except OSError as error:
         raise RunError(
-            f"The table of {result.path} cannot be replaced ({error.strerror or one_line(error)}). Free space, or see to "
+            f"The table of {result.path} cannot be replaced ({error.strerror or one_line(error)}). Free space, or check "
             f"its permissions. {AGAIN}"
         ) from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """A request that can be met: labels, rows of their table, and channels that fit them."""
+    """A request that was checked: labels, rows of their table, and channels that match them."""
 
     labels: MovieSource
     rows: pd.DataFrame
@@ -227,12 +227,12 @@ class _Asked:
 
     @property
     def frames_with_nuclei(self) -> list[int]:
-        """Frames of the image that the table has nuclei of."""
+        """Frames of the image that have nuclei in the table."""
         return [self.first + int(t) for t in self.rows["t"].unique() if 0 <= t < self.labels.n_frames]
 
 
 def _check(result: Result, request: MeasureRequest) -> _Asked:
-    """Raise where result, image and channels do not fit; reads no pixels."""
+    """Check that result, image and channels match, without reading pixels."""
     check_measurable(result)
     if request.block is not None:
         as_block(request.block)
@@ -261,7 +261,7 @@ def _measure(job: Measuring, rows: pd.DataFrame, pool: Pool, lock: Lock, counter
 
 
 def _publish(result: Result, asked: _Asked, values: RowValues, lock: Lock, *, began: float) -> Measured:
-    """Replace the table, and say what is in it."""
+    """Replace the table, and return a summary."""
     columns = [column for pair in asked.columns for column in pair]
     both = np.stack([values.mean, values.sum], axis=1).reshape(len(columns), -1)
     lock.beat()

@@ -1,7 +1,7 @@
-"""Which image holds the channels, and which of its frames shows what the labels' first frame labels?
+"""Which image holds the channels, and which of its frames corresponds to the first frame of the labels?
 
-The copy of an image that a run made holds one channel, so of a movie with several the movie itself is asked for, which the
-run record names. Labels are never paired with frames of another time: what nothing tells is an error.
+The copy in a result holds only the segmented channel, so for a movie with several channels, the movie itself is opened,
+which the run record names. Labels are never paired with frames of another time: if they cannot be matched, that is an error.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from tlseg.store.labels.result import Result
 Channels = Sequence[int | str]
 
 _SAME_INTERVAL = 1e-6
-"""Part by which intervals may differ that are one: they are stored in units of their own."""
+"""Relative difference up to which two intervals are the same: files store them in different units."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """An image of the labels' voxels.
+    """An image of the same voxels as the labels.
 
     Attributes
     ----------
     image : MovieSource
         Its first channel.
     first : int
-        Its frame that is the labels' first one.
+        Frame of the image that corresponds to the first frame of the labels.
     note : str
-        What was taken for granted, empty where nothing was.
+        What was assumed; empty if nothing was.
     """
 
     image: MovieSource
@@ -50,20 +50,22 @@ class Chosen:
     note: str = ""
 
     def channels(self, wanted: Channels | None) -> tuple[MovieSource, ...]:
-        """Channels by number or name, each once; all where none are named.
+        """Return channels by number or name, each once; all of them for None.
 
         Raises
         ------
         MovieError
-            If there is no such channel, or its values cannot be added.
+            If there is no such channel, or the pixels are not real numbers.
         """
         dtype = np.dtype(self.image.dtype)
         if dtype.kind not in "buif":
-            raise MovieError(f"{self.image.url} has {dtype.name} pixels. Expected whole or real numbers; convert it.")
+            raise MovieError(f"{self.image.url} has {dtype.name} pixels. Expected integers or floats; convert it.")
         if wanted is None:
             return tuple(replace(self.image, channel=number) for number in range(len(self.image.channel_names)))
         if not len(wanted):
-            raise MovieError("No channel was named. Name one at least, or none at all for every channel.")
+            raise MovieError(
+                "The list of channels is empty. Name at least one, or leave the list out to measure every channel."
+            )
         found = [open_source(self.image.url, channel=channel) for channel in wanted]
         return tuple({source.channel: source for source in found}.values())
 
@@ -74,19 +76,19 @@ def choose_image(result: Result, labels: MovieSource, *, image: str | Path | Non
     Parameters
     ----------
     result
-        Whose labels these are.
+        The result.
     labels
-        The label movie.
+        Its label movie.
     image
-        The image, where somebody says so. Else it is that of the result if it has the channels, and else the movie that
-        the run record names.
+        The image to use. By default, the image of the result if it has the channels, else the movie named in the run
+        record.
     wanted
-        Channels by number or name; all where not given.
+        Channels by number or name; None for all.
 
     Raises
     ------
     MovieError
-        If there is none, or it has other voxels or not all frames.
+        If there is no image, or it differs in shape or lacks frames.
     """
     origins = list(_origins(result, labels))
     if image is not None:
@@ -96,7 +98,7 @@ def choose_image(result: Result, labels: MovieSource, *, image: str | Path | Non
         return own
     if not origins:
         raise MovieError(
-            f"{result.path} has no image of these labels{why}, and no run record names their movie. Say where it is with "
+            f"{result.path} has no image of these labels{why}, and no run record names their movie. Give the movie with "
             "--image MOVIE."
         )
     url, first = origins[-1]
@@ -104,27 +106,27 @@ def choose_image(result: Result, labels: MovieSource, *, image: str | Path | Non
         movie = open_source(url)
     except (MovieError, MissingExtraError) as error:
         raise MovieError(
-            f"These labels were made of {url}, which cannot be opened any more: {error} Say where the movie is now with "
-            "--image MOVIE."
+            f"These labels were made from {url}, which can no longer be opened: {error} If the movie has moved, give its "
+            "place with --image MOVIE."
         ) from error
     return _fitting(Chosen(movie, first), labels)
 
 
 def check_chunks(channels: Sequence[MovieSource], frames: Sequence[int]) -> None:
-    """Raise `MovieError` where chunks of these frames are absent, which would be measured as their fill value."""
+    """Raise `MovieError` if chunks of these frames are missing: they would be measured as the fill value."""
     for channel in channels:
         if missing := describe_missing(channel.missing_chunks(frames)):
             raise MovieError(
-                f"{channel.url}, channel {channel.channel_names[channel.channel]}: {missing}; a reader would see the fill "
-                "value there. Expected every chunk: copy the movie again, or use --allow-missing (allow_missing=True in "
-                "Python) if empty chunks were never written."
+                f"{channel.url}, channel {channel.channel_names[channel.channel]}: {missing}, which would be read as the "
+                "fill value. Copy the movie again, or use --allow-missing (allow_missing=True in Python) if empty chunks "
+                "were never written."
             )
 
 
 def _own(
     result: Result, labels: MovieSource, origins: list[tuple[str, int]], wanted: Channels | None
 ) -> tuple[Chosen | None, str]:
-    """Image of the result itself, or why it is not the one."""
+    """Return the image of the result itself, or None and why it cannot be used."""
     if result.image is None:
         return None, ""
     claim = read_claim(Place(result.path))
@@ -139,17 +141,17 @@ def _own(
 
 
 def _is_whole(result: Result, claim: Json) -> bool:
-    """Whether the copy of a movie has all channels of it, which is said by the movie's axes or by the record."""
+    """Whether a copy has all channels of its movie, judged by the axes of the movie or by the run record."""
     return "c" not in claim["input"].get("axes", "c") or len(result.record.get("channels", ())) == 1
 
 
 def _has_all(copy: MovieSource, wanted: Channels | None, *, whole: bool) -> bool:
-    """Whether a copy holds all that is wanted; a number is that of the movie, so in a part it may be of another channel."""
+    """Whether a copy has all wanted channels; numbers are those of the movie, so they count only if the copy is whole."""
     return whole or (wanted is not None and len(wanted) > 0 and all(name in copy.channel_names for name in wanted))
 
 
 def _origins(result: Result, labels: MovieSource) -> Iterator[tuple[str, int]]:
-    """Yield what these labels were made of, a movie, or a copy and then its movie; each with the labels' first frame."""
+    """Yield the image these labels were made from and, if it is a copy, its movie; each with the labels' first frame."""
     made_of = result.record.get("fingerprint", {}).get("input")
     if not isinstance(made_of, dict):
         return
@@ -167,7 +169,7 @@ def _origins(result: Result, labels: MovieSource) -> Iterator[tuple[str, int]]:
 
 
 def _given(image: MovieSource, labels: MovieSource, origins: list[tuple[str, int]], *, numbered: int) -> Chosen:
-    """Pair an image that somebody named: by what is known of it, else by time, else by frame numbers."""
+    """Match the frames of a given image: by what the record says about it, else by time, else by frame number."""
     known = {real(url): first for url, first in origins}
     if real(image.url) in known:
         return _fitting(Chosen(image, known[real(image.url)]), labels)
@@ -176,25 +178,25 @@ def _given(image: MovieSource, labels: MovieSource, origins: list[tuple[str, int
         first = frames_apart(image.start_s, labels.start_s, interval_s=labels.interval_s)
     if not _covers(image, labels, first) and image.n_frames == labels.n_frames:
         note = (
-            f"{image.url} has no frames {first} to {first + labels.n_frames - 1}, which the labels are of. It has as many as"
-            " they have, so it was taken to show just these."
+            f"{image.url} does not have frames {first} to {first + labels.n_frames - 1}, which were labelled. It has as "
+            "many frames as the labels, so they were assumed to be the same ones."
         )
         return _fitting(Chosen(image, 0, note), labels)
     return _fitting(Chosen(image, first), labels)
 
 
 def _fitting(chosen: Chosen, labels: MovieSource) -> Chosen:
-    """Return it, or raise `MovieError` where it has other voxels or lacks frames."""
+    """Return the image, or raise `MovieError` if it differs from the labels in shape or lacks frames."""
     image, first = chosen.image, chosen.first
     if image.frame_shape != labels.frame_shape:
         raise MovieError(
-            f"{image.url} has frames of {_spell(image)} voxels, and the labels {labels.url} of {_spell(labels)}. Expected "
-            "an image of the same voxels; choose another with --image."
+            f"{image.url} has frames of {_voxels(image)} voxels, but the labels {labels.url} have {_voxels(labels)}. "
+            "Expected an image of the same voxels; choose another with --image."
         )
     if not _covers(image, labels, first):
         raise MovieError(
-            f"{image.url} has {image.n_frames} frames, and the labels {labels.url} are of frames {first} to "
-            f"{first + labels.n_frames - 1}. Expected an image that has them all; choose another with --image."
+            f"{image.url} has {image.n_frames} frames, but the labels {labels.url} cover frames {first} to "
+            f"{first + labels.n_frames - 1}. Expected an image with all of them; choose another with --image."
         )
     return chosen
 
@@ -207,5 +209,5 @@ def _same_interval(one: float | None, other: float | None) -> bool:
     return bool(one and other) and abs(float(one or 0) / float(other or 1) - 1) < _SAME_INTERVAL
 
 
-def _spell(source: MovieSource) -> str:
+def _voxels(source: MovieSource) -> str:
     return " x ".join(map(str, source.frame_shape))

@@ -1,6 +1,6 @@
 """What are the columns of a channel called?
 
-That follows from all channels of the image, so a channel has the same columns whichever others are measured with it.
+The answer depends on all channels of the image, so a channel has the same columns whichever others are measured with it.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from tlseg.errors import MovieError
 from tlseg.store.labels.tables import OF_CHANNELS
 
 _NAMELESS = re.compile(r"channel (\d+)")
-"""What a channel without a name is called, also in copies that hold some of the channels."""
+"""Default name of a channel without a name, also in copies that hold only some of the channels."""
 
 _UNIT = "grey"
-"""What an export adds to columns of grey values: as the name of a channel it would make one of another."""
+"""What an export appends to columns of grey values: a channel of this name would get the columns of another."""
 
 
 def channel_keys(names: Sequence[str], *, where: str) -> tuple[str, ...]:
-    """What stands for each channel in the names of its columns.
+    """Return the key of each channel, which its column names end in.
 
-    That is its name, with `_` for everything but letters, digits, `-` and `_`; `channelN` of one without a name, where N is
-    its number. Those of several channels that would be the same get `_channelN` too.
+    This is the name of the channel, with every character except letters, digits, `-` and `_` replaced by `_`, or `channelN`
+    if it has no name, where N is its number. Channels that would share a key get `_channelN` appended.
 
     Raises
     ------
     MovieError
-        If two are the same even then.
+        If two keys are still the same.
     """
     plain = [_plain(name) for name in names]
     often = Counter([*plain, _UNIT])
@@ -40,13 +40,13 @@ def channel_keys(names: Sequence[str], *, where: str) -> tuple[str, ...]:
         twice = next(key for key, count in Counter(keys).items() if count > 1)
         raise MovieError(
             f"{where} has several channels whose columns would be called {OF_CHANNELS[0]}{twice}: its channels are "
-            f"{', '.join(map(repr, names))}. Give them names that differ in letters and digits."
+            f"{', '.join(map(repr, names))}. Give them names that differ in their letters and digits."
         )
     return keys
 
 
 def columns_of(key: str) -> tuple[str, str]:
-    """Columns of mean and sum."""
+    """Return the names of the columns of mean and sum."""
     mean, total = OF_CHANNELS
     return f"{mean}{key}", f"{total}{key}"
 

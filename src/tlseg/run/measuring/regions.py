@@ -1,4 +1,4 @@
-"""The work: sums of a region at a time, by whoever has a core to spare, and rows of a frame when its regions are done."""
+"""The tasks: sum one region at a time on any free worker, and hand over a frame once all its regions are done."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tlseg.store.image.movie import MovieSource
 from tlseg.store.working.names import Stage
 
 BLOCK_VOXELS = 2**22
-"""Most voxels measured at once, unless one chunk has more: a shard of labels as a run writes them."""
+"""Most voxels measured at once, unless one chunk has more; equals one shard of labels as a run writes them."""
 
 _SLAB_BYTES = 150 * AT_ONCE
-"""What sums take beside the voxels of a block."""
+"""Memory for sums, in addition to the voxels of a block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measuring:
-    """What is measured; a small value that travels to workers.
+    """What to measure; a small value that is sent to workers.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class Measuring:
     channels : tuple of MovieSource
         Channels of one image with the same voxels.
     first : int
-        Frame of the image that is the labels' first one.
+        Frame of the image that corresponds to the first frame of the labels.
     block : (z, y, x)
-        Voxels of a region. Decides memory and speed, never a number.
+        Voxels of a region. Affects memory and speed, never values.
     """
 
     labels: MovieSource
@@ -54,19 +54,21 @@ class Measuring:
 
 
 def block_for(labels: MovieSource, image: MovieSource, *, memory_bytes: int) -> Shape:
-    """Region that a worker can hold: whole shards of the labels where they fit, else whole chunks.
+    """Return a region that fits into a worker's memory: whole shards of the labels if they fit, else whole chunks.
 
     Raises
     ------
     PlanError
         If not even one chunk fits.
     """
-    voxel = 2 * (np.dtype(labels.dtype).itemsize + np.dtype(image.dtype).itemsize) + 2  # as decoded and as cut out
+    voxel = (
+        2 * (np.dtype(labels.dtype).itemsize + np.dtype(image.dtype).itemsize) + 2
+    )  # decoded chunks and the cut-out block
     chunk = max(math.prod(labels.chunk_shape), math.prod(image.chunk_shape))
     if chunk * voxel + _SLAB_BYTES > memory_bytes:
         raise PlanError(
-            f"To measure one chunk of {chunk} voxels takes {_mib(chunk * voxel + _SLAB_BYTES)}, and a worker may use "
-            f"{_mib(memory_bytes)}. Give it more (--memory-limit), or use fewer workers."
+            f"Measuring one chunk of {chunk} voxels takes {_mib(chunk * voxel + _SLAB_BYTES)}, but a worker may only use "
+            f"{_mib(memory_bytes)}. Give workers more (--memory-limit), or use fewer of them."
         )
     most = min(BLOCK_VOXELS, (memory_bytes - _SLAB_BYTES) // voxel)
     unit = labels.shard_shape if math.prod(labels.shard_shape) <= most else labels.chunk_shape
@@ -74,14 +76,14 @@ def block_for(labels: MovieSource, image: MovieSource, *, memory_bytes: int) -> 
 
 
 def measure_region(job: Measuring, frame: int, region: int) -> GreySums | None:
-    """Task: sums of one region of a frame of the labels; None where it has no labels."""
+    """Task: sums over one region of a frame; None if it has no labels."""
     box = job.grid.core(job.grid.position(region))
     labels = as_uint32(job.labels.read(frame, box), where=f"{job.labels.url}, frame {frame}")
     return sum_grey(labels, (_grey(channel, job.first + frame, box, labels) for channel in job.channels))
 
 
 def measuring(job: Measuring, frames: range, done: Callable[[int, GreySums | None], None]) -> Iterator[Flow]:
-    """Flows that measure frames of the labels, one each; `done` is told the sums of each frame, None of an empty one."""
+    """Yield one flow per frame of the labels; `done` is called with the sums of each frame, None if it is empty."""
 
     def measure_frame(frame: int) -> Flow:
         parts = yield Tasks(
@@ -95,15 +97,15 @@ def measuring(job: Measuring, frames: range, done: Callable[[int, GreySums | Non
 
 
 def _grey(channel: MovieSource, frame: int, box: Box, labels: NDArray[np.uint32]) -> NDArray[Any]:
-    """Grey values of a box, whose labels hold none that cannot be added."""
+    """Read the grey values of a box; raise `MovieError` if labelled ones are too large to be summed exactly."""
     values: NDArray[Any] = channel.read(frame, box)
     most = most_grey(values.dtype)
     if values.dtype.itemsize >= 8:
         bad = (labels > 0) & np.isfinite(values) & ((values > most) | (values < -most))
         if bad.any():
             raise MovieError(
-                f"{channel.url}: in frame {frame}, label {labels[bad][0]} holds the grey value {values[bad][0]:g}. Expected "
-                f"numbers from {-most:g} to {most:g}: replace it, or convert the image to float32."
+                f"{channel.url}: in frame {frame}, label {labels[bad][0]} contains the grey value {values[bad][0]:g}. "
+                f"Expected values from {-most:g} to {most:g}: replace it, or convert the image to float32."
             )
     return values
 

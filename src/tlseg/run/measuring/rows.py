@@ -1,6 +1,6 @@
-"""What was measured, row by row of the table: each frame's sums go to the rows of its labels, whatever their order.
+"""Measured values for each row of the table: the sums of each frame go to the rows of its labels, in any order.
 
-A row without an answer has NaN, and pixels without a row are counted, so that neither is overlooked.
+Rows without a value contain NaN, and pixels without a row are counted, so that neither goes unnoticed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class RowValues:
     Attributes
     ----------
     mean, sum : (channels, rows)
-        NaN where there is none.
+        NaN where there is no value.
     seen : (rows,)
         Whether the label of a row has pixels in its frame.
     unknown : (channels,)
-        Rows that have NaN since a voxel of theirs is NaN or infinite.
+        How many rows contain NaN because a voxel is NaN or infinite.
     unlisted_labels, unlisted_voxels : int
-        Labels of a frame that have no row, and their voxels.
+        Labels in single frames that have no row, and their voxels.
     """
 
     mean: NDArray[np.float64]
@@ -43,7 +43,7 @@ class RowValues:
 
     @classmethod
     def of(cls, rows: pd.DataFrame, *, channels: int) -> RowValues:
-        """Nothing measured yet, of rows with `t` and `label`."""
+        """Start with nothing measured, for rows with `t` and `label`."""
         t, label = (rows[name].to_numpy(dtype=np.int64) for name in ("t", "label"))
         by_time = np.argsort(t, kind="stable")
         return cls(
@@ -58,11 +58,11 @@ class RowValues:
 
     @property
     def lost(self) -> int:
-        """Rows whose label has no pixels in its frame."""
+        """How many rows have a label without pixels in its frame."""
         return int((~self.seen).sum())
 
     def put(self, frame: int, sums: GreySums | None) -> None:
-        """Take the sums of a frame; None where it has no labels."""
+        """Enter the sums of a frame; None if it has no labels."""
         if sums is None:
             return
         rows = self._by_time[slice(*np.searchsorted(self._t, [frame, frame + 1]))]
@@ -78,17 +78,17 @@ class RowValues:
         self.unlisted_voxels += int(sums.voxels[unlisted].sum())
 
     def notes(self, columns: Sequence[str]) -> Iterator[str]:
-        """What to know about them, one sentence each; `columns` are those of the means."""
+        """Yield notes on rows and labels without values; `columns` are those of the means."""
         if self.lost:
             yield (
-                f"{self.lost} of {len(self.seen)} rows have a label without pixels in their frame (labels were changed "
-                "since), and NaN in these columns."
+                "Rows with NaN because their label has no pixels in its frame (the labels were edited since): "
+                f"{self.lost} of {len(self.seen)}."
             )
         if self.unlisted_labels:
             yield (
-                f"{self.unlisted_labels} instances in the pixels ({self.unlisted_voxels} voxels) have no row in the table, "
-                "and were left out."
+                f"Labelled instances that have no row in the table and were not measured: {self.unlisted_labels} "
+                f"({self.unlisted_voxels} voxels)."
             )
         for column, count in zip(columns, self.unknown, strict=True):
             if count:
-                yield f"{count} rows have NaN in {column} and its sum: a voxel of theirs is NaN or infinite."
+                yield f"Rows with NaN in {column} and its sum because a voxel is NaN or infinite: {count}."

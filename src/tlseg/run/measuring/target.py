@@ -1,6 +1,6 @@
-"""May the table of these labels be replaced? Only that of a finished result, and only by who holds its lock.
+"""May the table of these labels be replaced? Only if the result is finished, and only by the process that holds its lock.
 
-What decides about a result, and whether it is complete, stays as it is in the run record.
+Entries of the run record that describe the result, and whether it is complete, are not changed.
 """
 
 from __future__ import annotations
@@ -22,39 +22,38 @@ from tlseg.store.labels.result import Result
 from tlseg.store.locks.lock import Lock, TakenError, lock_of
 
 MEASURED = "measured"
-"""Where a run record says which channels of which image were measured since."""
+"""Key of the run record that lists the channels measured later, and their image."""
 
 
 def folder_of(result: Result) -> Place:
-    """Folder of the record and of the lock."""
+    """Return the folder of the run record and of the lock."""
     return Place(result.path) / "tlseg" / result.name
 
 
 def check_measurable(result: Result) -> None:
-    """Raise `LabelError` unless a result is whole and its table can be replaced."""
+    """Raise `LabelError` unless a result is finished and its table can be replaced."""
     root, folder, table = Place(result.path), folder_of(result), Place(result.path) / "tables" / result.name
     begun = not result.record and (folder / "audit.json").exists()
     if begun or (folder / LINKING).exists() or not result.record.get("complete", True):
         raise LabelError(
-            f"{root} has labels {result.name!r} that are not finished. Let the run come to its end first: the same command "
-            "goes on."
+            f"{root} has labels {result.name!r} that are not finished. Finish the run first: the same command continues it."
         )
     if not can_list(root.url):
-        raise LabelError(f"{root} can only be read, and what is measured goes into its table. Measure a copy of it.")
+        raise LabelError(f"{root} is read-only, but measured values are written to its table. Measure a copy of it.")
     if not root.remote and table.exists() and not os.access(table.url, os.W_OK):
         raise _read_only(table, "no permission")
 
 
 @contextmanager
 def locked(result: Result) -> Iterator[Lock]:
-    """Keep others from writing these labels; of folders that are made for the lock alone nothing remains.
+    """Keep other runs from writing to these labels; folders made only for the lock are removed afterwards.
 
     Raises
     ------
     LabelError
         If the result cannot be written to.
     TakenError
-        If another run writes to it.
+        If another run is writing to it.
     """
     folder = folder_of(result)
     new = [] if folder.remote else absent(Place(result.path), folder)
@@ -70,21 +69,21 @@ def locked(result: Result) -> Iterator[Lock]:
             yield lock
     finally:
         for place in reversed(new):
-            with suppress(OSError):  # another run is in it
+            with suppress(OSError):  # another run is using it
                 place.path.rmdir()
 
 
 def remember(
     result: Result, channels: Sequence[MovieSource], columns: Sequence[tuple[str, str]], frames: range
 ) -> None:
-    """Say in the run record, where there is one, what was measured.
+    """Add what was measured to the run record, if there is one.
 
     Parameters
     ----------
     channels, columns
-        Channels of an image, and the columns of each.
+        Channels of one image, and the two columns of each.
     frames
-        Frames of that image.
+        Frames of that image that were measured.
     """
     record = read_record(result.path, result.name)
     if not record:
@@ -107,6 +106,6 @@ def remember(
 
 def _read_only(place: Place, why: str) -> LabelError:
     return LabelError(
-        f"{place} cannot be written to ({why}), and what is measured goes into the table of this result. See to its "
+        f"{place} cannot be written to ({why}), but measured values go into the table of this result. Check its "
         "permissions, or measure a copy."
     )

@@ -1,7 +1,7 @@
-"""Which track is the mother of which? Told by a Cell Tracking Challenge's file, a table, or a lineage graph.
+"""Which track is the mother of which? Read from a Cell Tracking Challenge track file, a table, or a lineage graph.
 
-What is read holds together as far as it goes: whole numbers, and every track once. Whether it fits the labels is for those
-to say who have read them.
+What is read is checked for itself: tracks are whole numbers, and files list each track once. Whether it fits the labels is
+checked once they have been read.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from tlseg.store.labels.label_movie_zarr import read_geff_links
 COLUMNS = ("track", "parent")
 _MOST = 2**63 - 1
 _EXPECTED = (
-    "Expected a table with a header and the columns track and parent (0: none), a track file of the Cell Tracking "
-    "Challenge, a GEFF graph, or a result of tlseg."
+    "Expected a table with a header and the columns track and parent (0: none), a Cell Tracking Challenge track file, "
+    "a GEFF graph, or a tlseg result."
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parents:
-    """Mothers of tracks, as somebody wrote them down.
+    """Mothers of tracks, as read from a file or graph.
 
     Attributes
     ----------
     source : str
-        File, graph, or labels whose graph it is: beside labels that are written later a graph has another place.
+        File, graph, or the labels that the graph belongs to, because a graph moves when labels are added beside its own.
     kind : {"track file", "table", "graph"}
-        A track file has a line for every track. A graph is of labels of its own, of which some may be
-        gone.
+        A track file has a line for every track. A graph describes labels of its own, some of which may have been removed
+        since.
     tracks : DataFrame
-        `track` and `parent` (0: none); of a track file `start` and `end`, the frames it says; of a graph `left`, the frame
-        from which the mother's link to this track goes out. int64.
+        `track` and `parent` (0: none), int64. From a track file also `start` and `end`, its frames; from a graph `left`,
+        the frame of the mother from which the edge to this track starts.
     """
 
     source: str
@@ -52,41 +52,42 @@ class Parents:
 
     @property
     def where(self) -> str:
-        """What they are from, as the beginning of a sentence."""
+        """Their source, worded to begin a sentence."""
         return f"The lineage graph of {self.source}" if self.kind == "graph" else self.source
 
 
 def parents_of(movie: LabelMovie) -> Parents | None:
-    """Mothers that lie with labels: the track file of their folder, or the graph of their result; None where none does."""
+    """Read mothers stored with labels, in the track file of their folder or the graph of their result; None if absent."""
     if movie.track_file is not None:
         return _of_track_file(movie.track_file)
     return None if movie.geff is None else _of_graph(movie.geff, source=movie.source)
 
 
 def read_parents(path: str | Path, *, prefer: Sequence[str] = ()) -> Parents:
-    """Read mothers from what somebody names.
+    """Read mothers from a file, folder, graph or result.
 
     Parameters
     ----------
     path
-        A CSV with the columns `track` and `parent`, others apart; a text of four whole numbers a line: track, start, end,
-        parent; a folder that holds one; a GEFF graph; or an OME-Zarr result that has a graph.
+        A CSV with the columns `track` and `parent` (others are ignored); a text file with four whole numbers per line
+        (track, start, end, parent), or a folder with such a file under its usual name; a GEFF graph; or an OME-Zarr result
+        with a graph.
     prefer
-        Which labels of such a result are meant: the first of these that is there, or else the only ones.
+        Which labels of such a result to use: the first of these that exists, or else the only ones.
 
     Raises
     ------
     LabelError
-        If there is nothing of the kind, or it is damaged, or has a track twice.
+        If the path has no mothers, or they are damaged, or a track appears twice in a file.
     """
     text = text_of(path)
     if not text:
-        raise LabelError(f"An empty path was given for mothers. {_EXPECTED}")
+        raise LabelError(f"The path of the mothers is empty. {_EXPECTED}")
     text = resolve(text)
     place, local = Place(text), Path(text)
     if not is_url(text):
         if not local.exists():
-            raise LabelError(f"There is nothing at {text}. Check the path of the mothers.")
+            raise LabelError(f"{text} does not exist. Check the path of the mothers.")
         if local.is_file():
             return _of_table(local) if _is_table(local) else _of_track_file(local)
         held = [local / name for name in TRACK_FILES if (local / name).is_file()]
@@ -95,10 +96,10 @@ def read_parents(path: str | Path, *, prefer: Sequence[str] = ()) -> Parents:
     if (place / "nodes").is_dir() and (place / "edges").is_dir():
         return _of_graph(text, source=text)
     if not is_zarr(text):
-        raise LabelError(f"{text} tells no mothers. {_EXPECTED}")
+        raise LabelError(f"{text} does not contain mothers of tracks. {_EXPECTED}")
     movie = open_label_movie(text, prefer=prefer)
     if movie.geff is None:
-        raise LabelError(f"{movie.source} has no lineage graph, so it tells no mothers. {_EXPECTED}")
+        raise LabelError(f"{movie.source} has no lineage graph, so its mothers are unknown. {_EXPECTED}")
     return _of_graph(movie.geff, source=movie.source)
 
 
@@ -132,7 +133,7 @@ def _of_table(path: Path) -> Parents:
         raise LabelError(f"{path} cannot be read as a table ({one_line(error)}). {_EXPECTED}") from error
     header = [name.strip() for name in lines[0][1]] if lines else []
     if any(header.count(name) != 1 for name in COLUMNS):
-        raise LabelError(f"{path} begins with {', '.join(header) or 'nothing'}. {_EXPECTED}")
+        raise LabelError(f"The first line of {path} is {', '.join(header) or 'empty'}. {_EXPECTED}")
     at = [header.index(name) for name in COLUMNS]
     rows, seen = [], set()
     for number, row in lines[1:]:
@@ -145,7 +146,7 @@ def _of_table(path: Path) -> Parents:
                 "are whole numbers (parent 0: none)."
             )
         if pair[0] in seen:
-            raise LabelError(f"{path}, line {number}: track {pair[0]} is there twice. Give one line to each track.")
+            raise LabelError(f"{path}, line {number}: track {pair[0]} appears twice. Give each track one line.")
         seen.add(pair[0])
         rows.append(pair)
     tracks = pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 2), columns=list(COLUMNS))
@@ -154,11 +155,11 @@ def _of_table(path: Path) -> Parents:
 
 
 def _whole(cell: str) -> int | None:
-    """A whole number from 0, None where it is none."""
+    """Parse a whole number from 0; return None for anything else."""
     text = cell.strip()
     return int(text) if text.isascii() and text.isdecimal() and int(text) <= _MOST else None
 
 
 def _check_numbers(path: Path, tracks: pd.DataFrame) -> None:
     if (tracks["track"] == 0).any():
-        raise LabelError(f"{path} has a track 0, and 0 is background. Number tracks from 1.")
+        raise LabelError(f"{path} contains track 0, but 0 is the background. Number tracks from 1.")

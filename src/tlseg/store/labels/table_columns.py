@@ -1,6 +1,6 @@
-"""Give a table columns that it did not have, or had with other values; everything else of it stays as it is, bit for bit.
+"""Add columns to a table, or replace their values; everything else in it stays the same, bit for bit.
 
-Rows, their order, other columns, data types and row groups are copied as they are stored. The table is replaced as a whole.
+Rows, their order, other columns, data types and row groups are copied as stored. The table is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tlseg.store.labels.tables import FILE, create_table
 
 
 def set_columns(root: Place, name: str, columns: Mapping[str, NDArray[np.float64]]) -> None:
-    """Replace a table by one that has these columns too.
+    """Replace a table by one that also has these columns.
 
-    Columns of these names are replaced where they stand; others come last. Until the end readers see the old table, which
-    is still there if anything fails.
+    Existing columns of these names are replaced in place; new ones are appended. Until the new table is complete, readers
+    see the old one, which remains if anything fails.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def set_columns(root: Place, name: str, columns: Mapping[str, NDArray[np.float64
     name
         Name of the table.
     columns
-        One value for each row of the table, in its order; NaN where there is none.
+        One value for each row of the table, in table order; NaN where there is none.
 
     Raises
     ------
     LabelError
-        If the table cannot be read, or has another number of rows.
+        If the table cannot be read, or has a different number of rows.
     """
     import pyarrow as pa
 
@@ -45,8 +45,8 @@ def set_columns(root: Place, name: str, columns: Mapping[str, NDArray[np.float64
     wrong = {column: len(values) for column, values in columns.items() if len(values) != rows}
     if wrong:
         raise LabelError(
-            f"Table {name!r} of {root} has {rows} rows, and {max(wrong.values())} were measured: it was written anew in the "
-            "meantime. Start again."
+            f"Table {name!r} of {root} has {rows} rows, but {max(wrong.values())} were measured: it was replaced in the "
+            "meantime. Measure again."
         )
     try:
         with create_table(root, name, overwrite=True) as writer:
@@ -60,13 +60,13 @@ def set_columns(root: Place, name: str, columns: Mapping[str, NDArray[np.float64
 
 
 def _parts(file: Any) -> Iterator[Any]:
-    """No rows, which say what columns there are, and then one row group after the other."""
+    """Yield an empty table, which defines the columns, and then one row group after another."""
     yield file.schema_arrow.empty_table()
     yield from (file.read_row_group(group) for group in range(file.num_row_groups))
 
 
 def _with(rows: Any, columns: Mapping[str, NDArray[np.float64]]) -> Any:
-    """Arrow rows with these columns."""
+    """Return Arrow rows with these columns added or replaced."""
     import pyarrow as pa
 
     for column, values in columns.items():

@@ -1,6 +1,6 @@
-"""Where do the mothers that somebody told and the labels differ, without contradicting each other?
+"""Where do the given mothers and the labels differ, without contradicting each other?
 
-The labels count; what is left out of what was told is said.
+The labels take precedence; a note reports everything about the mothers that was not used.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from tlseg.link.objects import Ints
 from tlseg.store.labels.parents import Parents
 
 
-def mothers_among(told: Parents, tracks: Ints) -> pd.DataFrame:
-    """Rows `track, parent` of tracks that are there and have a mother; of a graph, one that is there too."""
+def mothers_to_use(told: Parents, tracks: Ints) -> pd.DataFrame:
+    """Select rows `track, parent` of existing tracks with a mother; from a graph, only if she still exists, too."""
     mothers = _with_mother(told, tracks)
     return mothers[mothers["parent"].isin(tracks)] if told.kind == "graph" else mothers
 
 
 def notes_on(told: Parents, numbers: Numbers, lineage: Lineage, *, first: int) -> tuple[str, ...]:
-    """What to know, one note for each thing.
+    """Return notes on how mothers and labels differ, one for each kind of difference.
 
     Parameters
     ----------
     told
-        Mothers, as somebody wrote them down.
+        The mothers that were given.
     numbers
         The nuclei.
     lineage
-        What was made of both.
+        The lineage made from both.
     first
-        First frame of the labels, from which a track file may count.
+        First frame of the labels: frames of a track file may be counted from there.
     """
     known = int((lineage.nodes.drop_duplicates("track")["parent"] > 0).sum())
-    said = f"{told.where} says the mothers of {known} of {_many(len(numbers.track), 'track')}."
+    said = f"{told.where} gives the mothers of {known} of {_plural(len(numbers.track), 'track')}."
     others = (
         _mother_gone(told, numbers.track),
         _mother_elsewhere(told, numbers, first=first),
@@ -58,13 +58,13 @@ def _mother_gone(told: Parents, tracks: Ints) -> str:
         return ""
     track, parent = gone.iloc[0]
     return (
-        f"Without a mother now, because she is not in the labels any more: {_many(len(gone), 'track')}, first {track}, "
-        f"whose mother was {parent}."
+        f"Without a mother, because she is no longer in the labels: {_plural(len(gone), 'track')}, first {track}, whose "
+        f"mother was {parent}."
     )
 
 
 def _mother_elsewhere(told: Parents, numbers: Numbers, *, first: int) -> str:
-    """Who was split, or joined with another: her daughters may not be hers any more."""
+    """Note mothers that were split, or joined with other tracks: they may no longer be the mothers of these daughters."""
     if told.kind != "graph":
         return ""
     seen = pd.DataFrame({"parent": numbers.track, "last": numbers.t[numbers.last]})
@@ -74,9 +74,9 @@ def _mother_elsewhere(told: Parents, numbers: Numbers, *, first: int) -> str:
         return ""
     row = wrong.iloc[0]
     return (
-        f"Not last seen where the graph says, and still taken for the mothers of {_many(len(wrong), 'track')}: first "
-        f"{row['parent']}, of {row['track']}, last seen in {row['last']}. Where tracks were split or joined, tell mothers "
-        "with --parents."
+        f"With a mother who ends in another frame than the graph says, but was kept: {_plural(len(wrong), 'track')}, first "
+        f"{row['track']}, whose mother {row['parent']} ends in frame {row['last']}. If tracks were split or joined, give "
+        "the mothers with --parents."
     )
 
 
@@ -84,14 +84,14 @@ def _in_no_frame(told: Parents, tracks: Ints) -> str:
     missing = told.tracks.loc[~told.tracks["track"].isin(tracks), "track"].to_numpy()
     if told.kind == "graph" or not len(missing):
         return ""
-    return f"In no frame of the labels: {_many(len(missing), 'track')} of {told.where}, first {missing[0]}."
+    return f"Not in the labels: {_plural(len(missing), 'track')} of {told.where}, first {missing[0]}."
 
 
 def _not_listed(told: Parents, tracks: Ints) -> str:
     more = tracks[~np.isin(tracks, told.tracks["track"])]
     if told.kind != "track file" or not len(more):
         return ""
-    return f"Not in {told.where}, so without a mother: {_many(len(more), 'track')} of the labels, first {more[0]}."
+    return f"Not listed in {told.where}, so without a mother: {_plural(len(more), 'track')} of the labels, first {more[0]}."
 
 
 def _other_frames(told: Parents, numbers: Numbers, *, first: int) -> str:
@@ -106,8 +106,9 @@ def _other_frames(told: Parents, numbers: Numbers, *, first: int) -> str:
         return ""
     row = wrong.iloc[0]
     return (
-        f"In other frames than {told.where} says: {_many(len(wrong), 'track')}, first {row['track']}, seen in "
-        f"{row['begin']} to {row['last']} and said to be in {row['start']} to {row['end']}. What is seen counts."
+        f"In other frames than {told.where} says: {_plural(len(wrong), 'track')}, first {row['track']}, in frames "
+        f"{row['begin']} to {row['last']} of the labels but {row['start']} to {row['end']} according to the file. The "
+        "frames of the labels were used."
     )
 
 
@@ -118,9 +119,9 @@ def _one_daughter(lineage: Lineage) -> str:
     if not len(single):
         return ""
     return (
-        f"With one daughter, and counted as divisions: {_many(len(single), 'mother')}, first {single[0]}. The Cell Tracking "
-        "Challenge writes a nucleus that is missing for some frames so too; to have it as one track, give both parts one "
-        "number."
+        f"With only one daughter, but counted as divisions: {_plural(len(single), 'mother')}, first {single[0]}. Cell "
+        "Tracking Challenge files also describe a nucleus that is missing for some frames in this way; to make it one "
+        "track, give both parts the same number."
     )
 
 
@@ -128,5 +129,5 @@ def _fewest(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return min(tables, key=len)
 
 
-def _many(number: int, what: str) -> str:
+def _plural(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
