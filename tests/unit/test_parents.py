@@ -73,6 +73,7 @@ def test_folders_and_graphs_are_found(tmp_path: Path) -> None:
         ("a.csv", "track,parent\n20\n", "line 2: found '20', expected 2 values"),
         ("a.csv", "track,parent\n20,7,1\n", "line 2: found '20,7,1', expected 2 values"),
         ("a.csv", f"track,parent\n20,{2**63}\n", "line 2: found"),
+        ("a.csv", f"track,parent\n20,1{'0' * 5000}\n", "line 2: found"),
         ("a.csv", "track,parent\n20,7\n30,7\n20,7\n", "line 4: track 20 appears twice"),
         ("a.csv", "track,parent\n0,7\n", "contains track 0, but 0 is the background"),
         ("a.txt", "20 3 5\n", "line 1: found '20 3 5', expected four whole numbers"),

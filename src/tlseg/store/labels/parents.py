@@ -121,8 +121,11 @@ def _of_graph(url: str, *, source: str) -> Parents:
 def _is_table(path: Path) -> bool:
     if path.suffix.lower() == ".csv":
         return True
-    with path.open("rb") as file:
-        return b"," in file.readline(1000)
+    try:
+        with path.open("rb") as file:
+            return b"," in file.readline(1000)
+    except OSError as error:
+        raise LabelError(f"{path} cannot be read ({one_line(error)}). {_EXPECTED}") from error
 
 
 def _of_table(path: Path) -> Parents:
@@ -157,7 +160,8 @@ def _of_table(path: Path) -> Parents:
 def _whole(cell: str) -> int | None:
     """Parse a whole number from 0; return None for anything else."""
     text = cell.strip()
-    return int(text) if text.isascii() and text.isdecimal() and int(text) <= _MOST else None
+    plain = text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST))
+    return int(text) if plain and int(text) <= _MOST else None
 
 
 def _check_numbers(path: Path, tracks: pd.DataFrame) -> None:
