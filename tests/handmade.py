@@ -65,7 +65,11 @@ def write_movie(path: Path, frames: np.ndarray, *, spacing_um: tuple[float, floa
 
 
 def write_channels(
-    path: Path, channels: dict[str, np.ndarray], *, spacing_um: tuple[float, float, float] = (1.6, 0.8, 0.8)
+    path: Path,
+    channels: dict[str, np.ndarray],
+    *,
+    spacing_um: tuple[float, float, float] = (1.6, 0.8, 0.8),
+    interval_s: float | None = 60.0,
 ) -> Path:
     """Write an OME-Zarr 0.5 movie from arrays (t, z, y, x), one for each channel."""
     first = next(iter(channels.values()))
@@ -76,7 +80,7 @@ def write_channels(
         dtype=first.dtype.str,
         channel_names=list(channels),
         is_2d=False,
-        interval_s=60.0,
+        interval_s=interval_s,
     )
     for c, frames in enumerate(channels.values()):
         for t, frame in enumerate(frames):

@@ -30,6 +30,7 @@ from tlseg.run.watch.event_log import FILE as EVENTS
 from tlseg.run.watch.events import Counters, Listener
 from tlseg.store.fs.location import one_line
 from tlseg.store.labels.label_writer import create_labels, prepare_root
+from tlseg.store.labels.record import FRAMES, INPUT_FRAMES, SKIPPED
 from tlseg.store.locks.lock import lock_of
 
 
@@ -241,7 +242,9 @@ def _record(
             "tlseg": __version__,
             "labels": source.movie.source,
             "input": source.base.identity() if source.has_image else None,
-            "frames": [source.frames.start, source.frames.stop],
+            FRAMES: [source.numbers.start, source.numbers.stop],
+            INPUT_FRAMES: [source.frames.start, source.frames.stop],
+            SKIPPED: list(source.movie.skipped),
             "spacing_um": list(source.base.spacing_um),
             **method.made_of,
         },

@@ -171,7 +171,7 @@ def write_tables(
         interval_s=source.base.interval_s,
         axes="tyx" if source.base.is_2d else "tzyx",
     )
-    return count_motherless(rows, first=source.frames[0] - first)
+    return count_motherless(rows, first=int(rows["t"].min()) if len(rows) else 0)
 
 
 def _final_rows(

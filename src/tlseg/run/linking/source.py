@@ -57,6 +57,15 @@ class LabelInput:
         return range(self.movie.frames[0], self.movie.frames[-1] + 1)
 
     @property
+    def numbers(self) -> range:
+        """Numbers of the segmented frames in the movie that was filmed, as the record of the labels has them.
+
+        Labels of part of a movie count from 0 themselves. Without a record, `frames`.
+        """
+        known = self.movie.segmented or self.movie.movie_frames
+        return range(known[0], known[-1] + 1) if known else self.frames
+
+    @property
     def image(self) -> MovieSource | None:
         """The image of the same voxels, None if there is none."""
         return self.base if self.has_image else None

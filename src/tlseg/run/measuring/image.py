@@ -23,6 +23,7 @@ from tlseg.store.labels.frames import frames_apart
 from tlseg.store.labels.image_of import image_of
 from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.protect import read_claim
+from tlseg.store.labels.record import first_of_input
 from tlseg.store.labels.result import Result
 
 Channels = Sequence[int | str]
@@ -155,7 +156,9 @@ def _origins(result: Result, labels: MovieSource) -> Iterator[tuple[str, int]]:
     made_of = result.record.get("fingerprint", {}).get("input")
     if not isinstance(made_of, dict):
         return
-    url, first = address_of(made_of, root=result.path), movie_time(labels, result).first
+    told = first_of_input(result.record, labels.n_frames)
+    first = movie_time(labels, result).first if told is None else told
+    url = address_of(made_of, root=result.path)
     seen: set[str] = set()
     while url and url not in seen:
         seen.add(url)

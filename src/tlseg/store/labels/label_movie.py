@@ -23,7 +23,7 @@ from tlseg.store.fs.location import one_line, text_of
 from tlseg.store.image.file_numbers import FileNumbers, numbers_of
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, natural_key
-from tlseg.store.labels.record import read_record, recorded_frames
+from tlseg.store.labels.record import read_record, recorded_frames, skipped_frames
 
 Labels = npt.NDArray[np.generic]
 
@@ -64,6 +64,8 @@ class LabelMovie:
         Frames that the run segmented, if it left out others, which are empty; empty if all of them count.
     movie_frames : tuple of int
         Frames of the segmented movie that these are, if a run record says so.
+    skipped : tuple of int
+        Frames of the segmented movie that the run was told to leave empty.
     since_0 : int or None
         Frames from time 0 to the first of these, if the file gives it.
     """
@@ -81,6 +83,7 @@ class LabelMovie:
     geff: str | None = None
     segmented: tuple[int, ...] = ()
     movie_frames: tuple[int, ...] = ()
+    skipped: tuple[int, ...] = ()
     since_0: int | None = None
 
     @property
@@ -150,11 +153,7 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
     if is_zarr(text) or place.suffix == ".zarr":
         from tlseg.store.labels.label_movie_zarr import open_zarr_labels
 
-        movie = open_zarr_labels(text, name=name, prefer=prefer)
-        chosen = _chosen_frames(movie)
-        if len(chosen) == len(movie.frames):
-            return replace(movie, movie_frames=tuple(chosen))
-        return replace(movie, segmented=movie.frames[chosen.start : chosen.stop])
+        return _as_recorded(open_zarr_labels(text, name=name, prefer=prefer))
     if not place.exists():
         raise LabelError(f"There is nothing at {text}. Check the path.")
     if place.is_dir():
@@ -259,13 +258,18 @@ def read_track_file(path: Path) -> pd.DataFrame:
     return pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 4), columns=["track", "start", "end", "parent"])
 
 
-def _chosen_frames(movie: LabelMovie) -> range:
-    """Frames of its movie that the run record beside an OME-Zarr's labels names; empty if there is no such record."""
+def _as_recorded(movie: LabelMovie) -> LabelMovie:
+    """Add which frames of their movie labels cover, if a run record beside them says so."""
     root, _, name = movie.source.rpartition("/labels/")
     try:
-        return recorded_frames(read_record(root, name) if root else {}, len(movie.frames))
-    except (LabelError, MovieError):  # beside labels of anyone's may lie a record of another kind
-        return range(0)
+        record = read_record(root, name) if root else {}
+    except (LabelError, MovieError):  # anyone's labels may have a record of another kind beside them
+        return movie
+    chosen = recorded_frames(record, len(movie.frames))
+    if len(chosen) == len(movie.frames):
+        return replace(movie, movie_frames=tuple(chosen), skipped=tuple(skipped_frames(record)))
+    segmented = movie.frames[chosen.start : chosen.stop]
+    return replace(movie, segmented=segmented, skipped=tuple(skipped_frames(record)) if segmented else ())
 
 
 def _open_tiff(path: Path) -> LabelMovie:

@@ -10,6 +10,12 @@ from tlseg.errors import LabelError, MovieError
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
 
+FRAMES = "frames"
+"""Key under which a fingerprint has the frames of the movie that its labels cover: the first, and the one after the last."""
+
+INPUT_FRAMES = "input_frames"
+"""Key for the same frames by their numbers in `input`, if that is a copy of part of the movie and counts from 0."""
+
 SKIPPED = "skip_frames"
 """Key under which a fingerprint lists the frames that were to be left empty."""
 
@@ -38,13 +44,22 @@ def read_record(place: str, name: str) -> dict[str, Any]:
     return record
 
 
+def first_of_input(record: Mapping[str, Any], n_frames: int) -> int | None:
+    """Frame of `input` that the first of `n_frames` of labels shows; None if the record does not tell it apart."""
+    made_of = record.get("fingerprint")
+    chosen = made_of.get(INPUT_FRAMES) if isinstance(made_of, Mapping) else None
+    if not (isinstance(chosen, list) and len(chosen) == 2 and all(isinstance(v, int) for v in chosen)):
+        return None
+    return chosen[0] if chosen[1] - chosen[0] == n_frames else 0
+
+
 def recorded_frames(record: Mapping[str, Any], n_frames: int) -> range:
     """Frames of the movie that a run segmented; empty if its record does not say so, or not for `n_frames` of labels.
 
     Labels beside a movie hold all its frames, and those left out are empty; elsewhere they hold those segmented alone.
     """
     made_of = record.get("fingerprint")
-    chosen = made_of.get("frames") if isinstance(made_of, Mapping) else None
+    chosen = made_of.get(FRAMES) if isinstance(made_of, Mapping) else None
     if not (isinstance(chosen, list) and len(chosen) == 2 and all(isinstance(v, int) for v in chosen)):
         return range(0)
     first, stop = chosen
