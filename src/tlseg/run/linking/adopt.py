@@ -15,6 +15,7 @@ import numpy as np
 from tlseg.errors import LabelError
 from tlseg.geometry import Shape
 from tlseg.link.adopted import Numbers, adopt
+from tlseg.run.linking.apart import note_on_pieces
 from tlseg.run.linking.given import Given, Method, Tracked, write_tracked
 from tlseg.run.linking.linked import Linked
 from tlseg.run.linking.parent_notes import mothers_to_use, notes_on
@@ -108,10 +109,11 @@ def _adopt(frames: list[FrameSums], *, told: Parents | None, first: int) -> Trac
     t = np.repeat([sums.frame for sums in frames], [len(sums.objects.label) for sums in frames])
     label = np.concatenate([np.zeros(0, np.int64), *(sums.objects.label for sums in frames)])
     numbers = Numbers.of(t.astype(np.int64), label.astype(np.int64))
+    pieces = tuple(filter(None, (note_on_pieces(frames),)))
     if told is None:
         none = np.zeros(0, np.int64)
-        return Tracked(frames, adopt(numbers, daughter=none, mother=none, where=""), notes=(NO_MOTHERS,))
+        return Tracked(frames, adopt(numbers, daughter=none, mother=none, where=""), notes=(NO_MOTHERS, *pieces))
     mothers = mothers_to_use(told, numbers.track)
     daughter, mother = (mothers[name].to_numpy() for name in ("track", "parent"))
     lineage = adopt(numbers, daughter=daughter, mother=mother, where=told.where)
-    return Tracked(frames, lineage, notes=notes_on(told, numbers, lineage, first=first))
+    return Tracked(frames, lineage, notes=(*notes_on(told, numbers, lineage, first=first), *pieces))

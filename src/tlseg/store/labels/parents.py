@@ -152,8 +152,8 @@ def _of_table(path: Path, text: str) -> Parents:
             )
         if mothers.setdefault(track, parent) != parent:
             raise LabelError(
-                f"{path}, line {number}: track {track} has parent {parent}, but {mothers[track]} further up. Give each track "
-                "one parent."
+                f"{path}, line {number}: track {track} has parent {parent}, but {mothers[track]} further up. Give each "
+                "track one parent."
             )
     pairs = np.array(list(mothers.items()), dtype=np.int64).reshape(-1, 2)
     tracks = pd.DataFrame(pairs, columns=list(COLUMNS))
