@@ -19,7 +19,7 @@ from commandline import invoke
 from handmade import write_movie
 from runs import essence, labels_of, tree
 from tlseg.cli import main
-from tlseg.errors import LabelError, MovieError
+from tlseg.errors import LabelError, MovieError, RunError
 from tlseg.evaluate.api import evaluate
 from tlseg.report.export import export
 from tlseg.report.write import write_report
@@ -428,6 +428,30 @@ def test_a_stopped_run_is_started_again(
     adopt_labels(given / "movie.ome.zarr", parents=given / "parents.csv", out=out)
     assert essence(out, "cells") == essence(adopted, "cells")
     assert {p.name for p in (out / "tlseg" / "cells").iterdir()} == {"run.json"}
+
+
+def test_a_place_that_cannot_be_written_is_left_as_it_was(given: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """A refusal is made, since an administrator may write anywhere."""
+    root = shutil.copytree(given / "movie.ome.zarr", tmp_path / "movie.ome.zarr")
+    before = tree(root)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("create_labels", "forget_made_of"):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, refuse)
+            with pytest.raises(RunError, match=r"\(Permission denied\). Free space, check its permissions, or write"):
+                adopt_labels(root)
+        if name == "create_labels":
+            assert tree(root) == before
+            assert not (root / "tlseg").exists()
+    with pytest.raises(LabelError, match=r"no finished labels 'cells-adopted'.* run the same command again to finish"):
+        open_result(root, name="cells-adopted")
+    (tmp_path / "bad.csv").write_text("track,parent\n40,31\n")
+    with pytest.raises(LabelError, match="no frame of the labels contains 31"):
+        adopt_labels(root, parents=tmp_path / "bad.csv", name="other")
+    assert [path.name for path in (root / "tlseg").iterdir()] == ["cells-adopted"]
 
 
 # --- command line
