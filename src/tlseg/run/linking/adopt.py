@@ -27,7 +27,7 @@ from tlseg.store.labels.points import is_points
 
 NO_MOTHERS = (
     "No divisions are known: nothing stored with these labels says which track is the mother of which. Use --parents FILE "
-    "to give the mothers as a CSV with the columns track and parent, a track file, a GEFF graph or a result."
+    "to give the mothers as a table with the columns track and parent, a track file, a GEFF graph or a result."
 )
 
 
@@ -55,7 +55,7 @@ def adopt_labels(
     labels
         Any label movie that `link_labels` accepts; the numbers must be tracks.
     parents
-        Which track is the mother of which: a CSV with the columns `track` and `parent` (0: none), a Cell Tracking
+        Which track is the mother of which: a table with the columns `track` and `parent` (0: none), a Cell Tracking
         Challenge track file, a GEFF graph, or a result with a graph. By default, the track file in the folder of the
         labels, or the graph of the result that contains them, for tracks that still exist.
     out
