@@ -19,7 +19,7 @@ from commandline import invoke
 from handmade import write_movie
 from runs import essence, labels_of, tree
 from tlseg.cli import main
-from tlseg.errors import LabelError, MovieError
+from tlseg.errors import LabelError, MovieError, RunError
 from tlseg.evaluate.api import evaluate
 from tlseg.report.export import export
 from tlseg.report.write import write_report
@@ -36,6 +36,10 @@ from tlseg.store.labels.tracks import read_tracks
 SPACING = (1.6, 0.8, 0.8)
 BIG = 4_000_000_000
 MOTHERS = "track,parent\n40,30\n50,30\n"
+APART = (
+    "1 nucleus is in several pieces that lie apart, first label 7 in frame 2: one number may have been given to two "
+    "nuclei."
+)
 
 
 def tracked() -> np.ndarray:
@@ -142,7 +146,7 @@ def test_the_record_says_where_tracks_and_mothers_are_from(given: Path, adopted:
     assert {"link", "repair"}.isdisjoint(record["fingerprint"])
     counts = {name: record[name] for name in ("frames", "nuclei", "tracks", "divisions", "gaps", "motherless")}
     assert counts == {"frames": 7, "nuclei": 27, "tracks": 6, "divisions": 1, "gaps": 1, "motherless": 1}
-    assert record["notes"] == [f"{given / 'parents.csv'} gives the mothers of 2 of 6 tracks."]
+    assert record["notes"] == [f"{given / 'parents.csv'} gives the mothers of 2 of 6 tracks.", APART]
     assert run_status(adopted, name="cells").state == "complete"
     page = Path(write_report(adopted, name="cells", out=tmp_path / "report.html").path).read_text()
     assert f"taken from {given / 'movie.ome.zarr'}/labels/cells; mothers from {given / 'parents.csv'}" in page
@@ -161,7 +165,7 @@ def test_without_mothers_none_is_guessed(given: Path, tmp_path: Path) -> None:
     done = adopt_labels(
         given / "movie.ome.zarr", parents=tmp_path / "none.csv", out=tmp_path / "b.ome.zarr", image=False
     )
-    assert done.notes == (f"{tmp_path / 'none.csv'} gives the mothers of 0 of 6 tracks.",)
+    assert done.notes == (f"{tmp_path / 'none.csv'} gives the mothers of 0 of 6 tracks.", APART)
 
 
 def test_graphs_and_results_tell_mothers(given: Path, adopted: Path, tmp_path: Path) -> None:
@@ -169,8 +173,8 @@ def test_graphs_and_results_tell_mothers(given: Path, adopted: Path, tmp_path: P
         out = tmp_path / f"{number}.ome.zarr"
         done = adopt_labels(given / "movie.ome.zarr", parents=parents, out=out, image=False)
         assert mothers_of(out, "cells") == {40: 30, 50: 30}
-        (said,) = done.notes
-        assert said.startswith("The lineage graph of ")
+        said, apart = done.notes
+        assert (said.startswith("The lineage graph of "), apart) == (True, APART)
     with pytest.raises(LabelError, match="cells has no lineage graph, so its mothers are unknown"):
         adopt_labels(adopted, parents=given / "movie.ome.zarr", out=tmp_path / "no.ome.zarr", image=False)
 
@@ -187,6 +191,7 @@ def test_a_track_file_is_found_in_its_folder_and_pixels_win(tmp_path: Path) -> N
         f"Not listed in {file}, so without a mother: 1 track of the labels, first 7.",
         f"In other frames than {file} says: 1 track, first 20, in frames 0 to 6 of the labels but 0 to 5 according to the "
         "file. The frames of the labels were used.",
+        APART,
     )
     np.testing.assert_array_equal(labels_of(tmp_path / "out.ome.zarr"), movie)
     assert mothers_of(tmp_path / "out.ome.zarr") == {40: 30, 50: 30}
@@ -202,7 +207,7 @@ def test_a_track_file_may_count_from_the_first_frame(tmp_path: Path) -> None:
         text = "".join(f"{k} {a + shift} {b + shift} {p}\n" for k, a, b, p in lines)
         (path / "res_track.txt").write_text(text)
         done = adopt_labels(path, out=tmp_path / "out.ome.zarr", spacing_um=SPACING, overwrite=True)
-        assert len(done.notes) == 1, done.notes
+        assert len(done.notes) == 2, done.notes
         assert read_table(tmp_path / "out.ome.zarr", "nuclei")["t"].min() == 0
 
 
@@ -238,6 +243,24 @@ def test_labels_edited_in_their_result_keep_the_mothers_that_are_still_there(ado
     assert "no longer in the labels: 1 track, first 40, whose mother was 30." in done.notes[1]
 
 
+# --- one number given to two nuclei
+
+
+def test_distant_nuclei_with_one_number_are_noted(tmp_path: Path) -> None:
+    """Two of them, one in two frames; a nucleus that divides or is elongated is no reason for a note."""
+    movie = tracked()
+    movie[movie == 7] = 0
+    movie[5:][movie[5:] == 50] = 40  # the daughters lie side by side
+    movie[:, 11, 47, 2:40] = 60  # a rod
+    assert (
+        len(adopt_labels(write_tiffs(tmp_path / "one", movie), out=tmp_path / "a.zarr", spacing_um=SPACING).notes) == 1
+    )
+    movie[3:5, 1:5, 36:44, 36:44] = 20
+    movie[4, 1:5, 4:12, 36:44] = 30
+    done = adopt_labels(write_tiffs(tmp_path / "two", movie), out=tmp_path / "b.zarr", spacing_um=SPACING)
+    assert done.notes[1:] == (APART.replace("1 nucleus is", "2 nuclei are").replace("7 in frame 2", "20 in frame 3"),)
+
+
 # --- round trips
 
 
@@ -249,7 +272,7 @@ def test_an_exported_result_comes_back(adopted: Path, tmp_path: Path) -> None:
     adopt_labels(root, parents=tmp_path / "parents.csv", out=tmp_path / "a.ome.zarr", name="nuclei")
     export(tmp_path / "a.ome.zarr", "ctc", out=tmp_path / "01_RES")
     done = adopt_labels(tmp_path / "01_RES", out=tmp_path / "b.ome.zarr", interval_s=60.0)
-    assert len(done.notes) == 1
+    assert len(done.notes) == 2
     ours, theirs = (read_table(tmp_path / f"{n}.ome.zarr", "nuclei") for n in "ba")
     pd.testing.assert_frame_equal(ours, theirs.drop(columns=["intensity_mean", "intensity_sum"]))
     for one, other in zip(*(read_tracks(tmp_path / f"{n}.ome.zarr") for n in "ba"), strict=True):
@@ -320,8 +343,9 @@ def test_one_and_three_daughters_are_reported_exported_and_scored(tmp_path: Path
     export(out, "ctc", out=tmp_path / "01_RES")
     lines = [line.split() for line in (tmp_path / "01_RES" / "res_track.txt").read_text().splitlines()]
     assert sum(line[3] == "30" for line in lines) == daughters
-    again = adopt_labels(tmp_path / "01_RES", parents=tmp_path / "criteria" / "tracks.csv", out=tmp_path / "b.ome.zarr")
-    assert again.divisions == 1
+    for table in ("criteria/tracks.csv", "csv.csv"):
+        adopt_labels(tmp_path / "01_RES", parents=tmp_path / table, out=tmp_path / "b.ome.zarr", overwrite=True)
+        assert mothers_of(tmp_path / "b.ome.zarr") == mothers_of(out)
     scores = evaluate(out, tmp_path / "01_RES")
     assert scores.tracking is not None
     assert (scores.tracking.tra, scores.tracking.lnk) == (1, 1)
@@ -337,7 +361,7 @@ def test_one_and_three_daughters_are_reported_exported_and_scored(tmp_path: Path
         ("40,31", "makes 31 the mother of 40, but no frame of the labels contains 31"),
         ("40,40", "makes 40 its own ancestor"),
         ("40,20", "20 lasts until frame 6 and 40 begins in frame 5"),
-        ("40,30\n40,30", "line 3: track 40 appears twice"),
+        ("40,30\n40,20", "line 3: track 40 has parent 20, but 30 further up"),
     ],
 )
 def test_contradictions_leave_no_labels(given: Path, tmp_path: Path, mothers: str, words: str) -> None:
@@ -404,6 +428,30 @@ def test_a_stopped_run_is_started_again(
     adopt_labels(given / "movie.ome.zarr", parents=given / "parents.csv", out=out)
     assert essence(out, "cells") == essence(adopted, "cells")
     assert {p.name for p in (out / "tlseg" / "cells").iterdir()} == {"run.json"}
+
+
+def test_a_place_that_cannot_be_written_is_left_as_it_was(given: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """A refusal is made, since an administrator may write anywhere."""
+    root = shutil.copytree(given / "movie.ome.zarr", tmp_path / "movie.ome.zarr")
+    before = tree(root)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("create_labels", "forget_made_of"):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, refuse)
+            with pytest.raises(RunError, match=r"\(Permission denied\). Free space, check its permissions, or write"):
+                adopt_labels(root)
+        if name == "create_labels":
+            assert tree(root) == before
+            assert not (root / "tlseg").exists()
+    with pytest.raises(LabelError, match=r"no finished labels 'cells-adopted'.* run the same command again to finish"):
+        open_result(root, name="cells-adopted")
+    (tmp_path / "bad.csv").write_text("track,parent\n40,31\n")
+    with pytest.raises(LabelError, match="no frame of the labels contains 31"):
+        adopt_labels(root, parents=tmp_path / "bad.csv", name="other")
+    assert [path.name for path in (root / "tlseg").iterdir()] == ["cells-adopted"]
 
 
 # --- command line

@@ -311,16 +311,22 @@ def test_linking_a_run_again_measures_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "value"), [("float32", np.nan), ("float32", -np.inf), ("float64", 1e39), ("uint64", 2**63 + 5)]
+    ("dtype", "value", "words"),
+    [
+        ("float32", np.nan, "NaN or infinite values. Choose another --channel, or replace these values"),
+        ("float32", -np.inf, "NaN or infinite values"),
+        ("float64", 1e39, "the grey value 1e.39. .* convert the image to float32"),
+        ("uint64", 2**63 + 5, "the grey value"),
+    ],
 )
-def test_grey_values_that_cannot_be_added_are_named(tmp_path: Path, dtype: str, value: float) -> None:
+def test_grey_values_that_cannot_be_added_are_named(tmp_path: Path, dtype: str, value: float, words: str) -> None:
     """In a nucleus they are an error, and around nuclei they say nothing."""
     labels = truth(2)
     for name, at in (("inside", (1, 3, 30, 30)), ("outside", (1, 0, 0, 0))):
         image = np.where(labels > 0, 700, 90).astype(dtype)
         image[at] = value
         write_labels(write_movie(tmp_path / f"{name}.ome.zarr", image), labels)
-    with pytest.raises(MovieError, match="in frame 1, label 3 contains the grey value"):
+    with pytest.raises(MovieError, match=f"in frame 1, label 3 contains {words}"):
         link_labels(tmp_path / "inside.ome.zarr", out=tmp_path / "a.ome.zarr", image=False)
     link_labels(tmp_path / "outside.ome.zarr", out=tmp_path / "b.ome.zarr", image=False)
     assert (read_table(tmp_path / "b.ome.zarr", "cells")["intensity_mean"] == 700).all()

@@ -481,6 +481,7 @@ def test_the_command_says_what_it_did(base: Path, result: Path) -> None:
         (["{result}", "--channel", "RFP"], "channel 'RFP' was requested"),
         (["{result}", "--name", "cells"], "no finished labels 'cells'"),
         (["{result}", "--image", "nowhere.ome.zarr"], "nowhere.ome.zarr does not exist"),
+        (["{result}", "--image", "{result}/labels/nuclei"], "labels/nuclei is a label image, which has no intensities"),
         (["{result}", "--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "Give only one of --workers, --scheduler"),
         (["{result}", "--memory-limit", "0.001"], "--memory-limit"),
         (["nowhere.ome.zarr"], "nowhere.ome.zarr does not exist"),

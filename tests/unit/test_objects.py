@@ -17,6 +17,7 @@ from tlseg.measure.objects import (
     add_overlaps,
     add_sums,
     elongation,
+    looseness,
     measure_block,
     object_table,
     overlaps,
@@ -224,3 +225,23 @@ def test_elongation_is_that_of_the_ellipsoid_in_micrometres() -> None:
     frame = Box.of_shape(disc.shape)
     flat = measure_block(disc, disc, crop=frame, core=frame, frame=frame, spacing_um=spacing)
     assert elongation(flat, spacing_um=spacing)[0] == pytest.approx(3.0, rel=0.03)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("axes", [(6, 6, 6), (4, 8, 20), (12, 12, 6)])
+def test_looseness_is_one_for_an_ellipsoid_and_grows_with_the_distance_of_two(axes: Shape, *, turned: bool) -> None:
+    at = np.indices((26, 60, 140))
+
+    def ellipsoid(x: float) -> NDArray[np.bool_]:
+        off = at - np.array([13, 30, x])[:, None, None, None]
+        off = np.stack([off[0], off[1] + off[2] / 2, off[2]]) if turned else off
+        return ((off / np.array(axes)[:, None, None, None]) ** 2).sum(axis=0) <= 1
+
+    def of(mask: NDArray[np.bool_]) -> float:
+        labels = mask.astype(np.uint32)
+        return float(looseness(measured(labels, labels, (13, 60, 50)))[0])
+
+    assert of(ellipsoid(30)) == pytest.approx(1, rel=0.03)
+    for distance in (45, 70):
+        far = np.hypot(distance / 2 / axes[1], distance / axes[2]) if turned else distance / axes[2]
+        assert of(ellipsoid(30) | ellipsoid(30 + distance)) == pytest.approx(np.sqrt(1 + 1.25 * far**2) / 2, rel=0.03)

@@ -15,7 +15,7 @@ from tlseg.cli.label_options import image_options, label_arguments, name_options
 @click.option(
     "--parents",
     metavar="FILE",
-    help="Mothers of tracks: a CSV with track,parent; a track file (L B E P); a GEFF graph; or a result. [default: track "
+    help="Mothers of tracks: a table with track,parent; a track file (L B E P); a GEFF graph; or a result. [default: track "
     "file or graph stored with LABELS]",
 )
 @click.option("--out", help="Result: an OME-Zarr. [default: beside the labels in their OME-Zarr]")

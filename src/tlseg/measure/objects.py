@@ -168,12 +168,7 @@ def elongation(sums: ObjectSums, *, spacing_um: Spacing) -> NDArray[np.float64]:
     The axes are those of the ellipsoid with the same second moments in micrometres, voxels counted as boxes and not as
     points. What lies in one plane is an ellipse, with the two axes it has there.
     """
-    voxels = sums.voxels.astype(np.float64)
-    centre = sums.position / voxels[:, None]
-    moments = np.empty((len(voxels), 3, 3))
-    for pair, (a, b) in enumerate(_PAIRS):
-        spread = sums.product[:, pair] / voxels - centre[:, a] * centre[:, b] + (a == b) / 12
-        moments[:, a, b] = moments[:, b, a] = spread * spacing_um[a] * spacing_um[b]
+    moments = _moments(sums, spacing_um=spacing_um)
     axes = np.linalg.eigvalsh(moments)
     in_plane = np.linalg.eigvalsh(moments[:, 1:, 1:])
     flat = sums.low[:, 0] == sums.high[:, 0]
@@ -181,6 +176,29 @@ def elongation(sums: ObjectSums, *, spacing_um: Spacing) -> NDArray[np.float64]:
         np.where(flat, in_plane[:, -1] / in_plane[:, 0], axes[:, -1] / np.maximum(axes[:, 0], np.finfo(float).tiny))
     )
     return ratio
+
+
+def looseness(sums: ObjectSums) -> NDArray[np.float64]:
+    """Volume of the ellipsoid with an object's second moments over the volume of its voxels (n,).
+
+    It is 1 for every ellipsoid, however elongated, and does not depend on the spacing. Two equal balls whose centres are
+    k radii apart have sqrt(1 + 1.25 k^2) / 2. Voxels count as boxes, so it exceeds 0 for a single voxel too.
+    """
+    determinant = np.linalg.det(_moments(sums, spacing_um=(1.0, 1.0, 1.0)))
+    # A solid ellipsoid with the semi-axis a has the variance a^2 / 5 along it.
+    ratio: NDArray[np.float64] = 4 / 3 * np.pi * np.sqrt(5.0**3 * determinant.clip(min=0)) / sums.voxels
+    return ratio
+
+
+def _moments(sums: ObjectSums, *, spacing_um: Spacing) -> NDArray[np.float64]:
+    """Central second moments (n, 3, 3) of each object, in square micrometres; voxels count as boxes and not as points."""
+    voxels = sums.voxels.astype(np.float64)
+    centre = sums.position / voxels[:, None]
+    moments = np.empty((len(voxels), 3, 3))
+    for pair, (a, b) in enumerate(_PAIRS):
+        spread = sums.product[:, pair] / voxels - centre[:, a] * centre[:, b] + (a == b) / 12
+        moments[:, a, b] = moments[:, b, a] = spread * spacing_um[a] * spacing_um[b]
+    return moments
 
 
 def overlaps(before: NDArray[np.uint32], after: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ import numpy as np
 from tlseg.errors import LabelError
 from tlseg.geometry import Shape
 from tlseg.link.adopted import Numbers, adopt
+from tlseg.run.linking.apart import note_on_pieces
 from tlseg.run.linking.given import Given, Method, Tracked, write_tracked
 from tlseg.run.linking.linked import Linked
 from tlseg.run.linking.parent_notes import mothers_to_use, notes_on
@@ -26,7 +27,7 @@ from tlseg.store.labels.points import is_points
 
 NO_MOTHERS = (
     "No divisions are known: nothing stored with these labels says which track is the mother of which. Use --parents FILE "
-    "to give the mothers as a CSV with the columns track and parent, a track file, a GEFF graph or a result."
+    "to give the mothers as a table with the columns track and parent, a track file, a GEFF graph or a result."
 )
 
 
@@ -54,7 +55,7 @@ def adopt_labels(
     labels
         Any label movie that `link_labels` accepts; the numbers must be tracks.
     parents
-        Which track is the mother of which: a CSV with the columns `track` and `parent` (0: none), a Cell Tracking
+        Which track is the mother of which: a table with the columns `track` and `parent` (0: none), a Cell Tracking
         Challenge track file, a GEFF graph, or a result with a graph. By default, the track file in the folder of the
         labels, or the graph of the result that contains them, for tracks that still exist.
     out
@@ -108,10 +109,11 @@ def _adopt(frames: list[FrameSums], *, told: Parents | None, first: int) -> Trac
     t = np.repeat([sums.frame for sums in frames], [len(sums.objects.label) for sums in frames])
     label = np.concatenate([np.zeros(0, np.int64), *(sums.objects.label for sums in frames)])
     numbers = Numbers.of(t.astype(np.int64), label.astype(np.int64))
+    pieces = tuple(filter(None, (note_on_pieces(frames),)))
     if told is None:
         none = np.zeros(0, np.int64)
-        return Tracked(frames, adopt(numbers, daughter=none, mother=none, where=""), notes=(NO_MOTHERS,))
+        return Tracked(frames, adopt(numbers, daughter=none, mother=none, where=""), notes=(NO_MOTHERS, *pieces))
     mothers = mothers_to_use(told, numbers.track)
     daughter, mother = (mothers[name].to_numpy() for name in ("track", "parent"))
     lineage = adopt(numbers, daughter=daughter, mother=mother, where=told.where)
-    return Tracked(frames, lineage, notes=notes_on(told, numbers, lineage, first=first))
+    return Tracked(frames, lineage, notes=(*notes_on(told, numbers, lineage, first=first), *pieces))

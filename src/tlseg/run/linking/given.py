@@ -6,7 +6,6 @@ interruption, the next run starts over.
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tlseg import __version__
-from tlseg.errors import RunError
+from tlseg.errors import LabelError, RunError
 from tlseg.geometry import Shape, as_block
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
+from tlseg.run.finish import write_record
 from tlseg.run.linking.linked import Linked, count
 from tlseg.run.linking.output import LinkOutput, check_target, destination, open_copy, write_pixels, write_tables
 from tlseg.run.linking.repair import Patches
@@ -29,7 +29,7 @@ from tlseg.run.replaced import forget_made_of
 from tlseg.run.watch.event_log import FILE as EVENTS
 from tlseg.run.watch.events import Counters, Listener
 from tlseg.store.fs.location import one_line
-from tlseg.store.labels.label_writer import create_labels, prepare_root
+from tlseg.store.labels.label_writer import absent, create_labels, prepare_root, remove_empty
 from tlseg.store.labels.record import FRAMES, INPUT_FRAMES, SKIPPED
 from tlseg.store.locks.lock import lock_of
 
@@ -150,15 +150,18 @@ def write_tracked(given: Given, method_for: Callable[[LabelInput], Method]) -> L
         overridden=given.spacing_um is not None or given.interval_s is not None,
     )
     check_target(source, target, overwrite=given.overwrite)
+    new = absent(target.root, target.folder)
     try:
         found, notes = _run(
             source, target, method, block, Counters(given.listener), overwrite=given.overwrite, began=began
         )
     except OSError as error:
         raise RunError(
-            f"The result in {target.root} cannot be written ({error.strerror or one_line(error)}). Free space, or write "
-            "elsewhere with --out; the same command starts over."
+            f"The result in {target.root} cannot be written ({error.strerror or one_line(error)}). Free space, check "
+            "its permissions, or write elsewhere with --out; the same command starts over."
         ) from error
+    finally:
+        remove_empty(new)
     return Linked(
         path=str(target.root),
         name=target.name,
@@ -196,13 +199,18 @@ def _run(
         again = overwrite or target.unfinished.exists()
         target.unfinished.write(b"{}\n")
         forget_made_of(target.folder, "audit.json", EVENTS)
-        writer = create_labels(
-            target.root,
-            name=target.name,
-            source=source.base,
-            frames=None if target.beside else source.frames,
-            mode="overwrite" if again else "new",
-        )
+        try:
+            writer = create_labels(
+                target.root,
+                name=target.name,
+                source=source.base,
+                frames=None if target.beside else source.frames,
+                mode="overwrite" if again else "new",
+            )
+        except (LabelError, OSError):
+            if not (again or (target.root / "labels" / target.name).exists()):
+                target.unfinished.remove()  # nothing was written, so there is nothing to finish
+            raise
         copy = open_copy(source, target)
         counters.expect("write", len(source.frames))
         for frame in source.frames:
@@ -219,7 +227,7 @@ def _run(
             {key: record[key] for key in ("tlseg", "made", "fingerprint")},
             source="../../" if target.beside or target.image else None,
         )
-        target.record.write((json.dumps(record, indent=2) + "\n").encode())
+        write_record(target.record, record)
         target.unfinished.remove()
     return found, notes
 

@@ -95,6 +95,12 @@ class LabelInput:
         values = np.where(labels != 0, self.base.read(frame, box), 0)
         most = most_grey(values.dtype)
         bad = ~((values >= -most) & (values <= most))
+        if not np.isfinite(values[bad]).all():
+            raise MovieError(
+                f"{self.base.url}, channel {self.base.channel_names[self.base.channel]}: in frame {frame}, label "
+                f"{labels[bad & ~np.isfinite(values)][0]} contains NaN or infinite values. Choose another --channel, or "
+                "replace these values."
+            )
         if bad.any():
             raise MovieError(
                 f"{self.base.url}: in frame {frame}, label {labels[bad][0]} contains the grey value {values[bad][0]:g}. "

@@ -21,6 +21,7 @@ from tlseg.store.image.metadata import Json
 from tlseg.store.image.movie import MovieSource, address_of, open_source
 from tlseg.store.labels.frames import frames_apart
 from tlseg.store.labels.image_of import image_of
+from tlseg.store.labels.label_movie_zarr import is_label_image
 from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.protect import read_claim
 from tlseg.store.labels.record import first_of_input
@@ -93,7 +94,12 @@ def choose_image(result: Result, labels: MovieSource, *, image: str | Path | Non
     """
     origins = list(_origins(result, labels))
     if image is not None:
-        return _given(open_source(image), labels, origins, numbered=movie_time(labels, result).first)
+        given = open_source(image)
+        if is_label_image(given.url):
+            raise MovieError(
+                f"{given.url} is a label image, which has no intensities. Give the movie with --image MOVIE."
+            )
+        return _given(given, labels, origins, numbered=movie_time(labels, result).first)
     own, why = _own(result, labels, origins, wanted)
     if own is not None:
         return own

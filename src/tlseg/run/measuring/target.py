@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from tlseg.errors import LabelError
@@ -16,7 +16,7 @@ from tlseg.run.replaced import LINKING
 from tlseg.store.fs.location import can_list, one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource
-from tlseg.store.labels.label_writer import absent
+from tlseg.store.labels.label_writer import absent, remove_empty
 from tlseg.store.labels.record import read_record
 from tlseg.store.labels.result import Result
 from tlseg.store.locks.lock import Lock, TakenError, lock_of
@@ -56,7 +56,7 @@ def locked(result: Result) -> Iterator[Lock]:
         If another run is writing to it.
     """
     folder = folder_of(result)
-    new = [] if folder.remote else absent(Place(result.path), folder)
+    new = absent(Place(result.path), folder)
     try:
         with ExitStack() as held:
             lock = lock_of(folder)
@@ -68,9 +68,7 @@ def locked(result: Result) -> Iterator[Lock]:
                 raise _read_only(folder, one_line(error.__cause__ or error)) from error
             yield lock
     finally:
-        for place in reversed(new):
-            with suppress(OSError):  # another run is using it
-                place.path.rmdir()
+        remove_empty(new)
 
 
 def remember(

@@ -68,6 +68,12 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
     return _movie_of_multiscale(node, path, _geff(root, own_name), root=open_group(root))
 
 
+def is_label_image(path: str) -> bool:
+    """Whether the pixels of an OME-Zarr image are labels, by its metadata or because it lies in `labels/` of another."""
+    root = path.rpartition("/labels/")[0]
+    return "image-label" in _ome(open_group(path)) or (bool(root) and _is_group(Place(root) / "labels"))
+
+
 def read_geff_links(path: str) -> pd.DataFrame:
     """Read the edges of a GEFF between objects named by (frame, label).
 

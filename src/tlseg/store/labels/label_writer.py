@@ -6,6 +6,7 @@ A label movie in the making has arrays but no OME metadata and no entry in `labe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -224,6 +225,14 @@ def prepare_root(root: Path | Place) -> None:
 def absent(root: Place, folder: Place) -> list[Place]:
     """What of an output is not there yet, outermost first: `root`, its groups, and the `folder` of a run's record."""
     return [place for place in (root, root / "labels", root / "tlseg", folder) if not place.exists()]
+
+
+def remove_empty(places: list[Place]) -> None:
+    """Remove those of these folders that hold nothing, the last first; an object store has no empty folders."""
+    for place in reversed(places):
+        if not place.remote:
+            with suppress(OSError):  # it holds something, or another run is using it
+                place.path.rmdir()
 
 
 def clear(places: list[Place]) -> None:

@@ -1,14 +1,17 @@
 """Which track is the mother of which? Read from a Cell Tracking Challenge track file, a table, or a lineage graph.
 
-What is read is checked for itself: tracks are whole numbers, and files list each track once. Whether it fits the labels is
+What is read is checked for itself: tracks are whole numbers, and no track has two mothers. Whether it fits the labels is
 checked once they have been read.
 """
 
 from __future__ import annotations
 
 import csv
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +27,7 @@ from tlseg.store.labels.label_movie_zarr import read_geff_links
 
 COLUMNS = ("track", "parent")
 _MOST = 2**63 - 1
+_DELIMITERS = ",;\t"
 _EXPECTED = (
     "Expected a table with a header and the columns track and parent (0: none), a Cell Tracking Challenge track file, "
     "a GEFF graph, or a tlseg result."
@@ -69,16 +73,16 @@ def read_parents(path: str | Path, *, prefer: Sequence[str] = ()) -> Parents:
     Parameters
     ----------
     path
-        A CSV with the columns `track` and `parent` (others are ignored); a text file with four whole numbers per line
-        (track, start, end, parent), or a folder with such a file under its usual name; a GEFF graph; or an OME-Zarr result
-        with a graph.
+        A table with the columns `track` and `parent` (others are ignored), separated by commas, semicolons or tabs; a text
+        file with four whole numbers per line (track, start, end, parent), or a folder with such a file under its usual
+        name; a GEFF graph; or an OME-Zarr result with a graph.
     prefer
         Which labels of such a result to use: the first of these that exists, or else the only ones.
 
     Raises
     ------
     LabelError
-        If the path has no mothers, or they are damaged, or a track appears twice in a file.
+        If the path has no mothers, or they are damaged or contradict each other.
     """
     text = text_of(path)
     if not text:
@@ -89,7 +93,7 @@ def read_parents(path: str | Path, *, prefer: Sequence[str] = ()) -> Parents:
         if not local.exists():
             raise LabelError(f"{text} does not exist. Check the path of the mothers.")
         if local.is_file():
-            return _of_table(local) if _is_table(local) else _of_track_file(local)
+            return _of_file(local)
         held = [local / name for name in TRACK_FILES if (local / name).is_file()]
         if held:
             return _of_track_file(held[0])
@@ -118,48 +122,61 @@ def _of_graph(url: str, *, source: str) -> Parents:
     return Parents(source, "graph", found.drop_duplicates(["track", "parent"], ignore_index=True))
 
 
-def _is_table(path: Path) -> bool:
-    if path.suffix.lower() == ".csv":
-        return True
+def _of_file(path: Path) -> Parents:
+    """Read a file that is a table if its name or first line says so, else a track file."""
     try:
-        with path.open("rb") as file:
-            return b"," in file.readline(1000)
-    except OSError as error:
-        raise LabelError(f"{path} cannot be read ({one_line(error)}). {_EXPECTED}") from error
+        data = path.read_bytes()
+        text = data.decode("utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelError(f"{path} cannot be read as text ({one_line(error)}). {_EXPECTED}") from error
+    if not text.strip():
+        raise LabelError(f"{path} is empty. {_EXPECTED}")
+    has_header = re.match(r"[^\r\n]*[^\d\s]", text.lstrip())
+    return _of_table(path, text) if has_header or path.suffix.lower() == ".csv" else _of_track_file(path)
 
 
-def _of_table(path: Path) -> Parents:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f"{path} cannot be read as a table ({one_line(error)}). {_EXPECTED}") from error
+def _of_table(path: Path, text: str) -> Parents:
+    lines = _cells(path, text)
     header = [name.strip() for name in lines[0][1]] if lines else []
-    if any(header.count(name) != 1 for name in COLUMNS):
-        raise LabelError(f"The first line of {path} is {', '.join(header) or 'empty'}. {_EXPECTED}")
-    at = [header.index(name) for name in COLUMNS]
-    rows, seen = [], set()
+    names = [name.lower() for name in header]
+    if any(names.count(name) != 1 for name in COLUMNS):
+        raise LabelError(f"The header of {path} is {', '.join(header) or 'empty'}. {_EXPECTED}")
+    at = [names.index(name) for name in COLUMNS]
+    mothers: dict[int, int] = {}
     for number, row in lines[1:]:
-        if not any(cell.strip() for cell in row):
-            continue
-        pair = [_whole(row[i]) if i < len(row) else None for i in at]
-        if len(row) != len(header) or None in pair:
+        track, parent = (_whole(row[i]) if i < len(row) else None for i in at)
+        if len(row) != len(header) or not row[at[0]].strip() or track is None or parent is None:
             raise LabelError(
                 f"{path}, line {number}: found {','.join(row)!r}, expected {len(header)} values, of which track and parent "
-                "are whole numbers (parent 0: none)."
+                "are whole numbers (parent 0 or empty: none)."
             )
-        if pair[0] in seen:
-            raise LabelError(f"{path}, line {number}: track {pair[0]} appears twice. Give each track one line.")
-        seen.add(pair[0])
-        rows.append(pair)
-    tracks = pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 2), columns=list(COLUMNS))
+        if mothers.setdefault(track, parent) != parent:
+            raise LabelError(
+                f"{path}, line {number}: track {track} has parent {parent}, but {mothers[track]} further up. Give each "
+                "track one parent."
+            )
+    pairs = np.array(list(mothers.items()), dtype=np.int64).reshape(-1, 2)
+    tracks = pd.DataFrame(pairs, columns=list(COLUMNS))
     _check_numbers(path, tracks)
     return Parents(resolve(path), "table", tracks)
 
 
+def _cells(path: Path, text: str) -> list[tuple[int, list[str]]]:
+    """Split a table into numbered rows, header first, without blank ones and the line by which Excel names a delimiter."""
+    first = text.lstrip().splitlines()[0]
+    told = re.fullmatch(r"sep=(.)", first, re.IGNORECASE)
+    delimiter = told[1] if told else max(_DELIMITERS, key=first.count)
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise LabelError(f"{path} cannot be read as a table ({one_line(error)}). {_EXPECTED}") from error
+    return rows[1:] if told else rows
+
+
 def _whole(cell: str) -> int | None:
-    """Parse a whole number from 0; return None for anything else."""
-    text = cell.strip()
+    """Parse a whole number from 0, or 0 from an empty cell; return None for anything else."""
+    text = re.sub(r"\.0*$", "", cell.strip()) or "0"
     plain = text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST))
     return int(text) if plain and int(text) <= _MOST else None
 

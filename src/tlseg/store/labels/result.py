@@ -106,7 +106,7 @@ def open_result(path: str | Path | Place, *, name: str | None = None) -> Result:
     if name not in finished:
         raise LabelError(
             f"{place} has no finished labels {name!r}; it has {', '.join(finished) or 'none'}. "
-            "Give another name, or finish the run with: tlseg segment"
+            "Give another name; if a run was interrupted, run the same command again to finish them."
         )
     image = open_movie(place) if isinstance(ome, dict) and "multiscales" in ome else None
     return Result(place, name, image, open_movie(f"{place}/labels/{name}"), read_record(place, name))
