@@ -58,14 +58,14 @@ def main() -> None:
         action="append",
         default=[],
         metavar="GROUPS=MODEL",
-        help="another model of tlseg, of longer training",
+        help="tlseg's models of longer training, which are one more method",
     )
     options = parser.parse_args()
     folds = open_folds(options)
     baselines = open_baselines(options.baselines, folds, options.out)
     methods = methods_of(baselines, folds)
-    for text in options.beside:
-        methods |= beside(open_folds(argparse.Namespace(**vars(options) | {"fold": [text]})))
+    if options.beside:
+        methods |= beside(open_folds(argparse.Namespace(**vars(options) | {"fold": options.beside})))
     rows = score_all(folds, methods)
     text = report(rows, missing_from(baselines, folds))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,8 @@ def methods_of(baselines: Mapping[str, Baselines], folds: list[Fold]) -> dict[st
 def beside(folds: list[Fold]) -> dict[str, Method]:
     """The stacks of these folds by their own model."""
     of = {stack.name: fold for fold in folds for stack in fold.stacks}
-    (name,) = {fold.model.spec.name for fold in folds}
+    names = {fold.model.spec.name for fold in folds}
+    name = names.pop() if len(names) == 1 else "longer training"
     return {f"{OURS}, {name}": lambda fold, stack: ours(of[stack.name], stack)}
 
 
