@@ -21,10 +21,13 @@ from runs import essence, labels_of, tree
 from tlseg.cli import main
 from tlseg.errors import LabelError, MovieError, RunError
 from tlseg.evaluate.api import evaluate
+from tlseg.geometry import Box
+from tlseg.measure.objects import looseness, measure_block
 from tlseg.report.export import export
 from tlseg.report.write import write_report
 from tlseg.run.linking import given as module
 from tlseg.run.linking.adopt import adopt_labels
+from tlseg.run.linking.apart import LOOSE
 from tlseg.run.linking.labels import link_labels
 from tlseg.run.watch.status import run_status
 from tlseg.store.image.movie import open_source
@@ -470,3 +473,15 @@ def test_command_line(given: Path, tmp_path: Path) -> None:
     bad = invoke(main, *words, "--out", tmp_path / "b.ome.zarr", "--name", "mine")
     assert (bad.exit_code, bad.stderr.count("\n")) == (2, 1)
     assert "--overwrite" in bad.stderr
+
+
+def test_no_nucleus_that_people_drew_is_taken_for_pieces(data: Path) -> None:
+    files = sorted((data / "bbbc050").rglob("GroundTruth_QCANet/**/*.tif"))
+    largest = []
+    for file in files:
+        labels = tifffile.imread(file).astype(np.uint32)
+        frame = Box.of_shape(labels.shape)
+        sums = measure_block(labels, labels, crop=frame, core=frame, frame=frame, spacing_um=(1.75, 0.8, 0.8))
+        largest.append(looseness(sums).max())
+    assert len(files) == 121
+    assert max(largest) < 1.8 < LOOSE

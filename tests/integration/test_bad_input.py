@@ -343,7 +343,7 @@ def test_a_full_disk_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(scratch, "write_atomically", full)
     assert "No space left on device" in error_of(segmenting(place), code=2)
     monkeypatch.undo()
-    monkeypatch.setattr("tlseg.run.finish.write_record", full)
+    monkeypatch.setattr("tlseg.run.segment.write_record", full)
     assert "No space left on device" in error_of(segmenting(place), code=1)
 
 

@@ -1,4 +1,4 @@
-"""A run that was stopped anywhere run the same command again: the same bytes as one that was not, and nothing done twice."""
+"""A run that was stopped anywhere continues with the same command: the same bytes as if uninterrupted, nothing done twice."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_stopped_while_publishing(
         run(base / "movie.ome.zarr", base / "model", out=out, frames="1:2", block=(32, 48, 48))
     if after:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(finish, "write_record", _fail_on(finish.write_record, "run.json"))
+            patch.setattr(publish, "write_record", _fail_on(publish.write_record, "run.json"))
             with pytest.raises(Stopped):
                 start(base, out, overwrite=overwrite, **FIRST)
     else:

@@ -34,7 +34,7 @@ from tlseg.link import Lineage
 from tlseg.models.bundle import Flips, load_model
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
-from tlseg.run import finish, stages
+from tlseg.run import finish, publish, stages
 from tlseg.run.segment import segment
 from tlseg.run.watch.events import Event
 from tlseg.store.image.pyramid import downsample_labels
@@ -149,14 +149,14 @@ def test_tracks_agree_with_table(result: Result) -> None:
 def test_record_is_complete_and_written_last(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     movie, out = base / "movie.ome.zarr", tmp_path / "out.zarr"
     there: list[set[str]] = []
-    write = finish.write_record
+    write = publish.write_record
 
     def spy(path: Path, record: Any) -> None:
         if path.name == "run.json":
             there.append(set(tree(out)))
         write(path, record)
 
-    monkeypatch.setattr(finish, "write_record", spy)
+    monkeypatch.setattr(publish, "write_record", spy)
     run(movie, base / "model", out=out, frames="0:1", keep_maps=True)
     after = {path for path in tree(out) if "/scratch" not in path}
     new = after - there[0]

@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed(base: Path, tmp_path: Path, cluster: LocalClust
 
 
 def test_a_cluster_that_goes_away(base: Path, tmp_path: Path) -> None:
-    """The run ends with one line, and run the same command again."""
+    """The run ends with one line, and continues with the same command."""
     gone = LocalCluster(
         n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
     )

@@ -16,7 +16,7 @@ from tlseg.errors import MovieError, PlanError, RunError
 from tlseg.run.tasks import pools
 from tlseg.run.tasks.batch import run_batch
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.flow import Finished, Needs, Task
+from tlseg.run.tasks.flow import Finished, Needs, Task, TasksError
 from tlseg.run.tasks.pools import LOOK_S, PATIENCE_S, TRIES, ClientPool, SerialPool, explained, open_pool
 from tlseg.run.tasks.workers import Worker, Workers, cores, memory_per_worker
 
@@ -39,10 +39,9 @@ def test_what_tlseg_says_itself_is_not_wrapped() -> None:
 
 def test_everything_else_is_one_line_with_its_place() -> None:
     told = explained(ValueError("first line\nsecond line"), Task("detect", 3, 7, abs, ()))
-    assert isinstance(told, RunError)
+    assert isinstance(told, TasksError)
     assert str(told).startswith("Stage detect failed on frame 3, region 7: ValueError: first line")
     assert "\n" not in str(told)
-    assert "run the same command again" in str(told)
 
 
 def test_the_cause_is_kept_for_programmers() -> None:
@@ -271,5 +270,5 @@ def test_of_those_in_flight_the_one_that_kills_workers_is_named(cluster: FakeClu
 def test_a_scheduler_that_is_gone_is_said(cluster: FakeCluster) -> None:
     pool = ClientPool(cluster)
     cluster.workers, cluster.status = {}, "closed"
-    with pytest.raises(RunError, match=r"was lost .*run the same command again"):
+    with pytest.raises(TasksError, match="was lost"):
         all_of(pool, [task(0)])

@@ -12,12 +12,10 @@ import numpy as np
 import pandas as pd
 
 from tlseg.measure.history import complete, cycles, divisions, of_known_generation, track_table
+from tlseg.store.labels.tables import OF_CHANNELS
 
 QUANTITIES = ("volume_um3", "surface_um2", "elongation", "intensity_mean", "intensity_sum")
 """Columns of the nucleus table that are summed, averaged and followed, where the table has them."""
-
-OF_CHANNELS = ("intensity_mean_", "intensity_sum_")
-"""How the names of columns begin that further channels have; they are summed and averaged too."""
 
 NEWBORN_FRAMES = 3
 """Frames after a division over which sisters are compared: one frame alone still shows the plates of mitosis."""

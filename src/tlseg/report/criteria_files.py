@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from tlseg.measure.criteria import OF_CHANNELS, Criteria, measure_criteria
+from tlseg.measure.criteria import Criteria, measure_criteria
 from tlseg.report.facts import links_of, segmented_frames
 from tlseg.store.export.formats import FORMATS
 from tlseg.store.export.target import beside, has_header, local_target, only_files, publishing
 from tlseg.store.image.movie import open_source
 from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.result import Result, as_result
-from tlseg.store.labels.tables import read_table
+from tlseg.store.labels.tables import OF_CHANNELS, read_table
 from tlseg.store.labels.text import write_rows
 
 

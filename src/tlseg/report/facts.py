@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -93,6 +94,12 @@ class Facts:
     doubts: list[str]
     tracks_from: str = ""
     skipped: tuple[int, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """Name of the movie, or of the result if the movie is unknown, without suffixes."""
+        name = PurePosixPath((self.movie or self.path).rstrip("/")).name
+        return name.removesuffix(".zarr").removesuffix(".ome") or "movie"
 
     @property
     def seams(self) -> str:

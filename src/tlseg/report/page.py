@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
-from pathlib import PurePosixPath
 
 import pandas as pd
 
@@ -93,7 +92,7 @@ MARK = '<meta name="generator" content="tlseg report">'
 
 def build_page(content: Content) -> str:
     """HTML of the whole page."""
-    title = f"{_stem(content.facts)}: {content.facts.name}"
+    title = f"{content.facts.stem}: {content.facts.name}"
     head = tag(
         "head",
         Raw('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
@@ -145,7 +144,7 @@ def _header(content: Content) -> Raw:
     made = [tag("div", tag("dt", a), tag("dd", b, tag("small", c)), class_="tile") for a, b, c in tiles]
     return tag(
         "header",
-        tag("h1", f"{_stem(facts)}: {facts.name}"),
+        tag("h1", f"{facts.stem}: {facts.name}"),
         tag("p", facts.path, class_="soft path"),
         *(tag("p", doubt, class_="doubt") for doubt in facts.doubts),
         tag("dl", *made, class_="tiles"),
@@ -390,11 +389,6 @@ def _about(facts: Facts) -> Raw:
         rows.append(("Largest halo", f"{halo} voxels (z, y, x)" if halo else ""))
     cells = [cell for name, value in rows if value for cell in (tag("dt", name), tag("dd", value))]
     return tag("dl", *cells, class_="facts card")
-
-
-def _stem(facts: Facts) -> str:
-    name = PurePosixPath((facts.movie or facts.path).rstrip("/")).name
-    return name.removesuffix(".zarr").removesuffix(".ome") or "movie"
 
 
 def _asset(name: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from tlseg.measure.objects import ObjectSums, object_table
 from tlseg.run import repair, stages
 from tlseg.run.context import Output, RunContext
 from tlseg.run.tasks.flow import Flow, Task, Tasks
-from tlseg.store.fs.place import Place
 from tlseg.store.working.names import Stage, Table
 
 OBJECT_KEYS = ("t", "label", "z_um", "y_um", "x_um", "volume_voxels", "volume_um3", "intensity_mean")
@@ -109,11 +107,6 @@ def writing(run: RunContext, output: Output) -> Iterator[Flow]:
     return (write_frame(frame) for frame in run.frames)
 
 
-def write_record(place: Place, record: Mapping[str, Any]) -> None:
-    """Write the run record; `complete: true` in it is the last thing a run does."""
-    place.write((json.dumps(record, indent=2, default=_plain) + "\n").encode())
-
-
 def _too_small(run: RunContext, sums: ObjectSums) -> NDArray[np.int64]:
     """Numbers of a frame's nuclei that are too small to keep."""
     return sums.label[~large_enough(sums.voxels, spacing_um=run.spacing_um, settings=run.settings)]
@@ -154,11 +147,3 @@ def _fallback_labels(run: RunContext, frame: int) -> Any:
 def _total(run: RunContext, frame: int) -> int:
     table = Table.COMPONENTS if run.settings.method == "components" else Table.NUMBERS
     return int(run.scratch.get(table, frame, 0)["total"])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

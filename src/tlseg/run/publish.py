@@ -26,6 +26,7 @@ from tlseg.run.resume import stored_statistics
 from tlseg.run.rows import count_motherless, write_graph, write_rows
 from tlseg.store.fs.durable import flush, flush_tree
 from tlseg.store.labels.label_writer import create_labels
+from tlseg.store.labels.record import write_record
 from tlseg.store.labels.tracks import graph_of
 from tlseg.store.locks.group_lock import turn
 from tlseg.store.working.names import Table
@@ -105,9 +106,9 @@ def publish(
     )
     if checked.request.keep_maps:
         _keep_maps(planned)
-    finish.write_record(checked.folder / "audit.json", audit)
+    write_record(checked.folder / "audit.json", audit)
     _flush(planned, output)
-    finish.write_record(checked.folder / "run.json", record)
+    write_record(checked.folder / "run.json", record)
     if not checked.root.remote:
         flush([(checked.folder / "run.json").path], below=checked.root.path)
     return record

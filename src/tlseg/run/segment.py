@@ -35,12 +35,13 @@ from tlseg.run.request import CheckedRequest, Request, check
 from tlseg.run.resume import as_it_is, begin, check_settings, goes_on, store_statistics, stored_statistics
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.flow import Finished, Flow, Pool, Task, drive
+from tlseg.run.tasks.flow import Finished, Flow, Pool, Task, TasksError, drive
 from tlseg.run.tasks.pools import open_pool
 from tlseg.run.watch.event_log import log_of
 from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.fs.location import one_line
 from tlseg.store.labels.label_writer import absent, clear, prepare_root
+from tlseg.store.labels.record import write_record
 from tlseg.store.locks.lock import Lock, check_free, lock_of
 from tlseg.store.working.names import Stage, Table
 from tlseg.store.working.scratch import LostWorkError
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 OPEN_FLOWS = 4
+
+GOES_ON = "What is done is kept; run the same command again to continue."
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +222,7 @@ def do_request(request: Request, compute: Compute, *, listener: Listener = silen
             planned = plan_for(checked, compute.limited(pool.site(compute.device)))
             return _run(planned, pool, Counters(listener), device=compute.device, began=began)
     except OSError as error:
-        raise RunError(
-            f"The run stopped: {one_line(error)}. What is done is kept; run the same command again to continue."
-        ) from error
+        raise RunError(f"The run stopped: {one_line(error)}. {GOES_ON}") from error
 
 
 def _summary(
@@ -297,7 +298,7 @@ def _work(
     run, checked = planned.run, planned.checked
     _label(run, pool, counters, limits, keep_maps=checked.request.keep_maps, lock=lock)
     audit = seam_audit(run)
-    finish.write_record(checked.folder / "audit.json", audit)
+    write_record(checked.folder / "audit.json", audit)
     check_audit(audit, method=run.settings.method)
     if checked.request.repair:
         _repair(run, pool, counters, settings=checked.link, lock=lock)
@@ -379,4 +380,7 @@ def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: Lock) -> None:
         counters.finished(task, finished, slots=pool.slots(task.needs))
         lock.beat()
 
-    drive(following, pool, open_flows=OPEN_FLOWS, on_done=on_done)
+    try:
+        drive(following, pool, open_flows=OPEN_FLOWS, on_done=on_done)
+    except TasksError as error:
+        raise RunError(f"{error} {GOES_ON}") from error

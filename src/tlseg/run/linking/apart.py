@@ -11,11 +11,8 @@ from tlseg.measure.objects import looseness
 from tlseg.run.linking.tables import FrameSums
 
 LOOSE = 2.5
-"""Least `looseness` of a nucleus in pieces: two equal balls whose centres are 4.4 radii apart.
-
-In the ground truth of BBBC050 (Tokuoka et al. 2020), the largest of 1377 nuclei is 1.8; two that are made one exceed the
-limit in about 60 % of cases if they are 4 to 5 radii apart, and in 90 % if more than 5.
-"""
+"""Least `looseness` of a nucleus in pieces: two equal balls whose centres are 4.4 radii apart. No nucleus in the ground
+truth of BBBC050 (Tokuoka et al. 2020) is above 1.8."""
 
 
 def note_on_pieces(frames: Sequence[FrameSums]) -> str:

@@ -19,7 +19,6 @@ from tlseg.errors import LabelError, RunError
 from tlseg.geometry import Shape, as_block
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
-from tlseg.run.finish import write_record
 from tlseg.run.linking.linked import Linked, count
 from tlseg.run.linking.output import LinkOutput, check_target, destination, open_copy, write_pixels, write_tables
 from tlseg.run.linking.repair import Patches
@@ -30,7 +29,7 @@ from tlseg.run.watch.event_log import FILE as EVENTS
 from tlseg.run.watch.events import Counters, Listener
 from tlseg.store.fs.location import one_line
 from tlseg.store.labels.label_writer import absent, create_labels, prepare_root, remove_empty
-from tlseg.store.labels.record import FRAMES, INPUT_FRAMES, SKIPPED
+from tlseg.store.labels.record import FRAMES, INPUT_FRAMES, SKIPPED, write_record
 from tlseg.store.locks.lock import lock_of
 
 

@@ -26,8 +26,8 @@ from tlseg.run.measuring.rows import RowValues
 from tlseg.run.measuring.target import check_measurable, folder_of, locked, remember
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.flow import Finished, Pool, Task, drive
-from tlseg.run.tasks.pools import GOES_ON, open_pool
+from tlseg.run.tasks.flow import Finished, Pool, Task, TasksError, drive
+from tlseg.run.tasks.pools import open_pool
 from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
@@ -35,7 +35,7 @@ from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.result import Result, as_result, open_result
 from tlseg.store.labels.table_columns import set_columns
 from tlseg.store.labels.tables import read_table
-from tlseg.store.locks.lock import Lock, TakenError, check_free
+from tlseg.store.locks.lock import Lock, check_free
 from tlseg.store.working.names import Stage
 
 if TYPE_CHECKING:
@@ -203,10 +203,6 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
             job = Measuring(asked.labels, asked.channels, asked.first, as_block(block))
             values = _measure(job, asked.rows, pool, lock, Counters(listener))
             return _publish(result, asked, values, lock, began=began)
-    except TakenError:
-        raise
-    except RunError as error:
-        raise RunError(str(error).replace(GOES_ON, AGAIN)) from error
     except OSError as error:
         raise RunError(
             f"The table of {result.path} cannot be replaced ({error.strerror or one_line(error)}). Free space, or check "
@@ -256,7 +252,10 @@ def _measure(job: Measuring, rows: pd.DataFrame, pool: Pool, lock: Lock, counter
         lock.beat()
 
     flows = measuring(job, frames, values.put)
-    drive(partial(next, flows, None), pool, open_flows=OPEN_FLOWS, on_done=on_done)
+    try:
+        drive(partial(next, flows, None), pool, open_flows=OPEN_FLOWS, on_done=on_done)
+    except TasksError as error:
+        raise RunError(f"{error} {AGAIN}") from error
     return values
 
 

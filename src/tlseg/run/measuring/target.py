@@ -11,13 +11,12 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from tlseg.errors import LabelError
-from tlseg.run.finish import write_record
 from tlseg.run.replaced import LINKING
 from tlseg.store.fs.location import can_list, one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.labels.label_writer import absent, remove_empty
-from tlseg.store.labels.record import read_record
+from tlseg.store.labels.record import read_record, write_record
 from tlseg.store.labels.result import Result
 from tlseg.store.locks.lock import Lock, TakenError, lock_of
 

@@ -13,9 +13,15 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from tlseg.errors import RunError
+
 Step = Collection["Task"]
 Flow = Generator[Step, list[Any], None]
 Needs = Literal["network", "core"]
+
+
+class TasksError(RunError):
+    """Tasks failed for good, or nobody is left to do them; whoever began them adds what is kept and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

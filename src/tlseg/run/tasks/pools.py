@@ -23,7 +23,7 @@ from tlseg.predict.infer import Device, gpu_count, resolve_device
 from tlseg.run.tasks.batch import BatchSizes, Outcome, run_batch, this_worker
 from tlseg.run.tasks.cluster import ClusterSpec, Tls, connected, local_cluster, started
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.flow import Finished, Needs, Task
+from tlseg.run.tasks.flow import Finished, Needs, Task, TasksError
 from tlseg.run.tasks.storage import hand_options
 from tlseg.run.tasks.workers import RESOURCE, Site, Workers, memory_per_worker, site_here, site_of
 from tlseg.store.fs.location import one_line
@@ -39,8 +39,6 @@ PATIENCE_S = 300.0
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_ACCESS = {errno.EROFS, errno.EACCES, errno.EPERM}
-
-GOES_ON = "What is done is kept; run the same command again to continue."
 
 
 class SerialPool:
@@ -253,10 +251,10 @@ class ClientPool:
         """Workers died while they had these tasks: which task was the cause shows when each runs alone."""
         ticket, task = batch[0]
         if ticket == self.alone:
-            raise RunError(
+            raise TasksError(
                 f"Stage {task.stage} killed {error.allowed_failures + 1} workers on frame {task.frame}, region "
                 f"{task.number}, most likely for lack of memory. Give workers more (--memory-limit) or use a smaller "
-                f"--block. {GOES_ON}"
+                "--block."
             ) from error
         self.suspects.extend(batch)
 
@@ -282,7 +280,7 @@ class ClientPool:
             self.absent_since = now
         elif now - self.absent_since > PATIENCE_S:
             which = f" with {RESOURCE[absent[0]]}" if absent[0] in self.roles else ""
-            raise RunError(f"For {PATIENCE_S:.0f} s the Dask cluster had no worker{which}. Start some. {GOES_ON}")
+            raise TasksError(f"For {PATIENCE_S:.0f} s the Dask cluster had no worker{which}. Start some.")
 
 
 @contextmanager
@@ -332,14 +330,14 @@ def explained(error: Exception, task: Task, *, tries: int = 1) -> TlsegError:
         return error
     advice = ""
     if isinstance(error, OSError) and error.errno in NO_SPACE:
-        advice = "No space is left: free some. "
+        advice = " No space is left: free some."
     elif isinstance(error, OSError) and error.errno in NO_ACCESS:
-        advice = "The output cannot be written to: fix its permissions. "
+        advice = " The output cannot be written to: fix its permissions."
     often = f" {tries} times" if tries > 1 else ""
-    return RunError(
-        f"Stage {task.stage} failed{often} on frame {task.frame}, region {task.number}: {one_line(error)}. {advice}{GOES_ON}"
+    return TasksError(
+        f"Stage {task.stage} failed{often} on frame {task.frame}, region {task.number}: {one_line(error)}.{advice}"
     )
 
 
 def _gone(error: Exception) -> RunError:
-    return RunError(f"The Dask cluster was lost ({one_line(error)}). {GOES_ON}")
+    return TasksError(f"The Dask cluster was lost ({one_line(error)}).")

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tlseg.errors import LabelError, MovieError
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
@@ -44,6 +46,11 @@ def read_record(place: str, name: str) -> dict[str, Any]:
     return record
 
 
+def write_record(place: Place, record: Mapping[str, Any]) -> None:
+    """Write a run record, or part of one, as JSON; the one with `complete: true` is the last thing a run writes."""
+    place.write((json.dumps(record, indent=2, default=_plain) + "\n").encode())
+
+
 def first_of_input(record: Mapping[str, Any], n_frames: int) -> int | None:
     """Frame of `input` that the first of `n_frames` of labels shows; None if the record does not tell it apart."""
     made_of = record.get("fingerprint")
@@ -72,3 +79,11 @@ def skipped_frames(record: Mapping[str, Any]) -> list[int]:
     made_of = record.get("fingerprint")
     skipped = made_of.get(SKIPPED) if isinstance(made_of, Mapping) else None
     return [frame for frame in skipped if isinstance(frame, int)] if isinstance(skipped, list) else []
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
