@@ -1,4 +1,4 @@
-"""A run that was stopped anywhere continues with the same command: the same bytes as if uninterrupted, nothing done twice."""
+"""A run that was stopped anywhere continues with the same command: the same bytes as if uninterrupted, nothing twice."""
 
 from __future__ import annotations
 
