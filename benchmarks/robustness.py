@@ -1,6 +1,7 @@
 """Does another microscope change the answer?
 
     python benchmarks/robustness.py --fold Emb11=embryo-without-emb11 --fold Emb03,Emb08=runs/fold38 --out robustness
+    python benchmarks/robustness.py --optics ...
 
 Every held-out stack is changed as another instrument or export would have recorded it, predicted anew and scored against
 the truth, changed alike where geometry is. The table gives the scores and how far they are from those of the stack as
@@ -9,6 +10,9 @@ it is. Writes robustness.md and robustness.csv into OUT, and goes on where it wa
 Noise is what differs from the median of 3 x 3 voxels in a plane; its spread is taken for each grey level. "Half" takes
 away half of that difference, "double" adds three times its variance. Crops cut nuclei at all six faces; they are compared
 with the labels of the whole stack in the same crop.
+
+`--optics` changes the light itself instead, and writes optics.md and optics.csv. The truth stays, although people who saw
+only the changed stack might draw it differently.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from __future__ import annotations
 import argparse
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,11 +36,11 @@ PLAIN = "as it is"
 SCORES = ("iou", "seg", "mucov", "f1")
 COARSER = 1.5
 ALLOWED = 0.05
+HAZE_UM = 15.0
 CROP = (slice(4, -4), slice(20, -20), slice(20, -20))
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """A stack as another instrument would have recorded it."""
 
     image: np.ndarray
@@ -51,25 +55,27 @@ def main() -> None:
     """Print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_fold_options(parser)
+    parser.add_argument("--optics", action="store_true", help="blur, haze and depth instead of cameras and exports")
     options = parser.parse_args()
+    name, changes = ("optics", OPTICS) if options.optics else ("robustness", CHANGES)
     rows = []
     for fold in open_folds(options):
         for stack in fold.stacks:
-            rows += score_changes(fold, stack)
+            rows += score_changes(fold, stack, changes)
             print(f"\r{stack.name} ", end="", flush=True)
     print("\r", end="")
     frame = pd.DataFrame(rows)
-    frame.to_csv(options.out / "robustness.csv", index=False)
-    publish(options, "robustness", report(frame))
+    frame.to_csv(options.out / f"{name}.csv", index=False)
+    publish(options, name, report(frame))
 
 
-def score_changes(fold: Fold, stack: Stack) -> list[dict[str, object]]:
+def score_changes(fold: Fold, stack: Stack, changes: dict[str, Change]) -> list[dict[str, object]]:
     """A row for each change of one stack."""
     image, truth = stack.pixels
     plain = Seen(image, truth, stack.spacing_um)
     whole = labels_of(fold, plain, name=stack.name)
     rows = []
-    for name, change in {PLAIN: lambda seen, rng: seen, **CHANGES}.items():
+    for name, change in {PLAIN: lambda seen, rng: seen, **changes}.items():
         seen = change(plain, np.random.default_rng(zlib.crc32(stack.name.encode())))
         labels = whole if name == PLAIN else labels_of(fold, seen, name=f"{stack.name}-{name}")
         found = scores(seen.truth, labels, seen.spacing_um)
@@ -152,6 +158,39 @@ CHANGES: dict[str, Change] = {
 }
 
 
+def blurred(sigma_um: float) -> Change:
+    """Softer optics: a Gaussian with this spread along y and x, twice as wide along z."""
+
+    def change(seen: Seen, rng: np.random.Generator) -> Seen:
+        sigma = np.array([2 * sigma_um, sigma_um, sigma_um]) / seen.spacing_um
+        return Seen(stored(ndimage.gaussian_filter(seen.image.astype(float), sigma), "uint16"), *seen[1:])
+
+    return change
+
+
+def haze(seen: Seen, rng: np.random.Generator) -> Seen:
+    """As much light again, spread over the neighbourhood: fluorescence out of focus."""
+    dark = np.percentile(seen.image, 1)
+    light = np.clip(seen.image - dark, 0, None)
+    wide = ndimage.gaussian_filter(light, np.array([HAZE_UM * 1.5, HAZE_UM, HAZE_UM]) / seen.spacing_um)
+    return Seen(stored(dark + light + wide, "uint16"), *seen[1:])
+
+
+def dimmer_with_depth(seen: Seen, rng: np.random.Generator) -> Seen:
+    """Light that falls with every plane, to 30 % at the last."""
+    dark = np.percentile(seen.image, 1)
+    left = np.linspace(0, np.log(0.3), len(seen.image))[:, None, None]
+    return Seen(stored(dark + np.clip(seen.image - dark, 0, None) * np.exp(left), "uint16"), *seen[1:])
+
+
+OPTICS: dict[str, Change] = {
+    "blur 0.5 um": blurred(0.5),
+    "blur 1 um": blurred(1.0),
+    "haze": haze,
+    "30 % of the light in the last plane": dimmer_with_depth,
+}
+
+
 def stored(values: np.ndarray, dtype: str) -> np.ndarray:
     """As a file of this type would hold them."""
     if dtype == "float32":
@@ -177,7 +216,9 @@ def spread_at(smooth: np.ndarray, residual: np.ndarray, *, levels: int = 32) -> 
 
 def report(rows: pd.DataFrame) -> str:
     """Scores of every change and their distance from the stack as it is, as Markdown."""
-    means = rows.groupby("change", sort=False)[list(SCORES)].mean()
+    changes = rows.groupby("change", sort=False)
+    means = changes[list(SCORES)].mean()
+    volume = changes["found_voxels"].sum() / changes["truth_voxels"].sum() - 1
     lines, worst = [], {}
     for name, mean in means.iterrows():
         if str(name).startswith(PLAIN):
@@ -185,7 +226,7 @@ def report(rows: pd.DataFrame) -> str:
         against = means.loc[f"{PLAIN}, in the crop" if name == "cropped" else PLAIN]
         away = mean - against
         worst[str(name)] = float(away.min())
-        lines.append([str(name), *(f"{mean[s]:.3f} ({away[s]:+.3f})" for s in SCORES)])
+        lines.append([str(name), *(f"{mean[s]:.3f} ({away[s]:+.3f})" for s in SCORES), f"{volume[name]:+.1%}"])
     fallen = [name for name, value in worst.items() if value < -ALLOWED]
     verdict = (
         f"More than {ALLOWED} lost: {', '.join(fallen)}." if fallen else f"No figure falls by more than {ALLOWED}."
@@ -195,7 +236,7 @@ def report(rows: pd.DataFrame) -> str:
             machine(),
             f"{rows['stack'].nunique()} held-out stacks.",
             by(rows[rows["change"].str.startswith(PLAIN)], ["change"]),
-            table(["change", "IoU", "SEG", "MUCov", "F1"], lines),
+            table(["change", "IoU", "SEG", "MUCov", "F1", "volume"], lines),
             verdict,
         ]
     )
