@@ -91,6 +91,7 @@ def rewrite(movie: Path, **settings: Any) -> zarr.Array[Any]:
         shape=values.shape,
         dtype=settings.get("dtype", values.dtype),
         chunks=(1,) * (values.ndim - 2) + values.shape[-2:],
+        shards=settings.get("shards"),
         config={"write_empty_chunks": True},
     )
     array[...] = values
@@ -134,6 +135,11 @@ def corrupt_chunk(movie: Path) -> None:
     for path in (movie / "0/c/1").rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[:-40])
+
+
+def empty_shard(movie: Path) -> None:
+    rewrite(movie, shards=(1, 1, SHAPE[0] // 2, *SHAPE[1:]))
+    (movie / "0/c/1/0/1/0/0").write_bytes(b"")
 
 
 def not_a_number(movie: Path) -> None:
@@ -197,6 +203,7 @@ MOVIES: list[tuple[Callable[[Path], None], str]] = [
     (metres, "far smaller than a nucleus.*--spacing Z,Y,X"),
     (missing_chunk, "1 chunks are missing, the first is 0/c/1"),
     (corrupt_chunk, "damaged or cut short"),
+    (empty_shard, "frame 1.*0/c/1/0/1/0/0 is empty.*damaged or cut short"),
     (not_a_number, "NaN"),
     (constant_frame, "[Ff]rame 1"),
     (no_frames, "nothing to segment"),
