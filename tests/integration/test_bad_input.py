@@ -109,6 +109,10 @@ def wrong_axes(movie: Path) -> None:
     edit_metadata(movie, lambda ome: ome["multiscales"][0]["axes"][3].update(name="q"))
 
 
+def swapped_axes(movie: Path) -> None:
+    edit_metadata(movie, lambda ome: ome["multiscales"][0]["axes"].insert(2, ome["multiscales"][0]["axes"].pop()))
+
+
 def nanometres(movie: Path) -> None:
     shutil.rmtree(movie)
     write_movie(movie, small_movie(2), spacing_um=(1600.0, 800.0, 800.0))
@@ -198,6 +202,7 @@ def no_image(movie: Path) -> None:
 
 MOVIES: list[tuple[Callable[[Path], None], str]] = [
     (wrong_axes, "axes"),
+    (swapped_axes, r"dimensions \(t, c, z, y, x\).*axes as \(t, c, x, z, y\)"),
     (no_spacing, "--spacing Z,Y,X"),
     (nanometres, "1600, 800, 800 um .* nanometres.*--spacing Z,Y,X"),
     (metres, "far smaller than a nucleus.*--spacing Z,Y,X"),
