@@ -91,6 +91,7 @@ def rewrite(movie: Path, **settings: Any) -> zarr.Array[Any]:
         shape=values.shape,
         dtype=settings.get("dtype", values.dtype),
         chunks=(1,) * (values.ndim - 2) + values.shape[-2:],
+        shards=settings.get("shards"),
         config={"write_empty_chunks": True},
     )
     array[...] = values
@@ -106,6 +107,10 @@ def edit_metadata(movie: Path, change: Callable[[Any], None]) -> None:
 
 def wrong_axes(movie: Path) -> None:
     edit_metadata(movie, lambda ome: ome["multiscales"][0]["axes"][3].update(name="q"))
+
+
+def swapped_axes(movie: Path) -> None:
+    edit_metadata(movie, lambda ome: ome["multiscales"][0]["axes"].insert(2, ome["multiscales"][0]["axes"].pop()))
 
 
 def nanometres(movie: Path) -> None:
@@ -134,6 +139,11 @@ def corrupt_chunk(movie: Path) -> None:
     for path in (movie / "0/c/1").rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[:-40])
+
+
+def empty_shard(movie: Path) -> None:
+    rewrite(movie, shards=(1, 1, SHAPE[0] // 2, *SHAPE[1:]))
+    (movie / "0/c/1/0/1/0/0").write_bytes(b"")
 
 
 def not_a_number(movie: Path) -> None:
@@ -192,11 +202,13 @@ def no_image(movie: Path) -> None:
 
 MOVIES: list[tuple[Callable[[Path], None], str]] = [
     (wrong_axes, "axes"),
+    (swapped_axes, r"dimensions \(t, c, z, y, x\).*axes as \(t, c, x, z, y\)"),
     (no_spacing, "--spacing Z,Y,X"),
     (nanometres, "1600, 800, 800 um .* nanometres.*--spacing Z,Y,X"),
     (metres, "far smaller than a nucleus.*--spacing Z,Y,X"),
     (missing_chunk, "1 chunks are missing, the first is 0/c/1"),
     (corrupt_chunk, "damaged or cut short"),
+    (empty_shard, "frame 1.*0/c/1/0/1/0/0 is empty.*damaged or cut short"),
     (not_a_number, "NaN"),
     (constant_frame, "[Ff]rame 1"),
     (no_frames, "nothing to segment"),

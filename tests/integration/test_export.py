@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -333,6 +335,37 @@ def test_a_target_with_damaged_attributes_is_no_export(result: Path, tmp_path: P
     (tmp_path / "broken" / ".zattrs").write_text(text)
     with pytest.raises(LabelError, match="is not an export in this format"):
         export(result, kind, out=tmp_path / "broken", overwrite=True)
+
+
+def test_a_graph_for_which_there_is_no_space_is_one_line(
+    result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise shutil.Error([(f"{source}/{name}", f"{target}/{name}", "No space left on device") for name in "ab"])
+
+    monkeypatch.setattr("tlseg.store.fs.place.shutil.copytree", full)
+    with pytest.raises(RunError, match=r"tracks\.geff cannot be written .*No space left.* Free space") as raised:
+        export(result, "geff", out=tmp_path / "tracks.geff")
+    assert str(raised.value).count("No space left") == 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_graph_that_can_no_longer_be_marked_is_no_damaged_one(
+    result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("geff.GeffMetadata.write", full)
+    with pytest.raises(RunError, match=r"tracks\.geff cannot be written \(No space left"):
+        export(result, "geff", out=tmp_path / "tracks.geff")
+
+
+def test_a_damaged_graph_is_named_where_it_is(result: Path, tmp_path: Path) -> None:
+    shutil.copytree(result, tmp_path / "damaged.ome.zarr")
+    (tmp_path / "damaged.ome.zarr/tracks.geff/nodes/ids/0").write_bytes(b"")
+    with pytest.raises(LabelError, match=r"damaged\.ome\.zarr/tracks\.geff cannot be read as a GEFF graph"):
+        export(tmp_path / "damaged.ome.zarr", "geff", out=tmp_path / "tracks.geff")
 
 
 @pytest.mark.parametrize("kind", FORMATS)

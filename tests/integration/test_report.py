@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import re
 from base64 import b64decode
 from dataclasses import replace
@@ -272,6 +274,18 @@ def test_bad_input_is_one_line(segmented: tuple[Path, Summary], tmp_path: Path) 
     (tmp_path / "file").touch()
     with pytest.raises(LabelError, match="cannot be written"):
         write_report(segmented[0], out=tmp_path / "file" / "r.html")
+
+
+def test_a_full_disk_is_no_bad_input(
+    segmented: tuple[Path, Summary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tlseg.store.fs.place.write_atomically", full)
+    answer = call("report", segmented[0], "--out", tmp_path / "r.html")
+    assert answer.exit_code == 1
+    assert re.search(r"Error: .*r\.html cannot be written .*No space left.*Free space", answer.stderr)
 
 
 def test_the_page_works_in_a_browser(embryo: Path, segmented: tuple[Path, Summary], tmp_path: Path) -> None:

@@ -48,6 +48,13 @@ def test_numbers_that_are_none_are_bad_usage(arguments: str, number: str) -> Non
     assert f"Invalid value for '{arguments.split()[-1]}'" in done.output
 
 
+@pytest.mark.parametrize("arguments", ["export result", "train", "train nsn", "tune data", "segment", "view"])
+def test_what_is_missing_is_said_in_one_line(arguments: str) -> None:
+    done = CliRunner().invoke(main, arguments.split())
+    assert done.exit_code == 2
+    assert done.output.splitlines()[-1].startswith("Error: Missing ")
+
+
 def test_memory_is_passed_on_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     class Reached(Exception):
         pass

@@ -116,6 +116,10 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 
 
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 def blank(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
@@ -126,7 +130,7 @@ def flip(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
-@pytest.mark.parametrize("damage", [lose, cut, blank, flip])
+@pytest.mark.parametrize("damage", [lose, cut, empty, blank, flip])
 @pytest.mark.parametrize("shards", [(1, 32, 32), (1, 16, 16)], ids=["sharded", "chunks"])
 def test_pixels_that_are_lost_are_no_zeros(scratch: Scratch, damage: Any, shards: tuple[int, ...]) -> None:
     create(scratch, shards, 5)

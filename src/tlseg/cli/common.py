@@ -155,6 +155,14 @@ class LocalPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class RequiredChoice(click.Choice):
+    """One of several words that must be given; if it is not, the words are listed in the line that says so."""
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return what to choose from."""
+        return f"Choose from: {', '.join(map(str, self.choices))}."
+
+
 class TripleType(click.ParamType):
     """`Z,Y,X`: three positive numbers, all integers or all floats."""
 

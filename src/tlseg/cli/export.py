@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from tlseg.cli.common import how_many, json_option, name_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import (
+    RequiredChoice,
+    how_many,
+    json_option,
+    name_option,
+    one_line_errors,
+    print_json,
+    storage_option,
+)
 from tlseg.store.export.formats import FORMATS, Format
 
 _WIDTH = max(map(len, FORMATS)) + 2
@@ -15,7 +23,7 @@ _HELP = "Write RESULT, an OME-Zarr with labels and tracks, in another format.\n\
 
 @click.command("export", help=_HELP)
 @click.argument("result")
-@click.option("--format", "kind", type=click.Choice(list(FORMATS)), required=True, help="What to write.")
+@click.option("--format", "kind", type=RequiredChoice(list(FORMATS)), required=True, help="What to write.")
 @click.option("--out", help="File or folder to write. [default: beside RESULT, named after it]")
 @name_option
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in the same format.")

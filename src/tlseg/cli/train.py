@@ -14,6 +14,7 @@ from tlseg.cli.common import (
     SEED,
     FiniteRange,
     LocalPath,
+    RequiredChoice,
     TripleType,
     goes_on_when_stopped,
     json_option,
@@ -69,7 +70,7 @@ def _as_typed(value: Any) -> Any:
 
 
 @click.command("train")
-@click.argument("network", type=click.Choice(["nsn", "ndn", "unet3d"]))
+@click.argument("network", type=RequiredChoice(["nsn", "ndn", "unet3d"]))
 @click.argument("data", type=LocalPath())
 @click.option("--out", type=LocalPath(), required=True, help="Folder for checkpoints, log and weights.")
 @click.option(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from tlseg.errors import LabelError
+from tlseg.errors import LabelError, RunError
 from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import listings
@@ -21,6 +21,7 @@ from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import MARK, Content, Panel, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
 from tlseg.report.timing import Clock, clock_for
+from tlseg.store.fs.atomic import NO_SPACE
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.movie import MovieSource, open_source
@@ -93,7 +94,9 @@ def write_report(
     Raises
     ------
     LabelError
-        If there are no finished labels or no table of this name, or the file cannot be written.
+        If there are no finished labels or no table of this name, or the file cannot be written there.
+    RunError
+        If the disk is full.
     MovieError
         If image or labels are damaged.
     """
@@ -106,7 +109,8 @@ def write_report(
     try:
         place_of(target).write(data)
     except OSError as error:
-        raise LabelError(f"{target} cannot be written ({one_line(error)}). Write elsewhere with --out FILE.") from error
+        failure, first = (RunError, "Free space or write") if error.errno in NO_SPACE else (LabelError, "Write")
+        raise failure(f"{target} cannot be written ({one_line(error)}). {first} elsewhere with --out FILE.") from error
     attention = {listing.key: listing.total for listing in content.listings}
     return Report(target, len(data), len(content.strip.shots), content.facts, attention)
 

@@ -26,6 +26,7 @@ from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Needs, Task, TasksError
 from tlseg.run.tasks.storage import hand_options
 from tlseg.run.tasks.workers import RESOURCE, Site, Workers, memory_per_worker, site_here, site_of
+from tlseg.store.fs.atomic import NO_SPACE
 from tlseg.store.fs.location import one_line
 
 TRIES = 3
@@ -37,7 +38,6 @@ LOOK_S = 2.0
 PATIENCE_S = 300.0
 """How long a run waits if no worker is left that could continue."""
 
-NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_ACCESS = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 

@@ -29,7 +29,7 @@ def copy_geff(source: str, target: Path, *, progress: Callable[[int, int], None]
     progress(0, 2)
     Place(source).get(target)
     progress(1, 2)
-    nodes = detach(target)
+    nodes = detach(target, source)
     progress(2, 2)
     return nodes
 
@@ -41,15 +41,21 @@ def is_detached(folder: Path) -> bool:
     return isinstance(extra, Mapping) and extra.get(MARK) is True
 
 
-def detach(graph: Path) -> int:
-    """Take the links to label images out of a graph, mark it, and check it; returns the number of its nodes."""
+def detach(graph: Path, source: str | None = None) -> int:
+    """Check a graph, take its links to label images out and mark it; returns the number of its nodes.
+
+    `source` is what it is a copy of, which an error names.
+    """
     from geff import GeffMetadata
     from geff.core_io import read_to_memory
 
     try:
         with both_names():
             meta = GeffMetadata.read(graph)
-        meta.model_copy(update={"related_objects": None, "extra": {**(meta.extra or {}), MARK: True}}).write(graph)
-        return len(read_to_memory(graph)["node_ids"])
+            nodes = len(read_to_memory(graph)["node_ids"])
     except Exception as error:  # every backend and validator has errors of its own
-        raise LabelError(f"{graph} cannot be read as a GEFF graph ({one_line(error)}). Make it again.") from error
+        raise LabelError(
+            f"{source or graph} cannot be read as a GEFF graph ({one_line(error)}). Make it again."
+        ) from error
+    meta.model_copy(update={"related_objects": None, "extra": {**(meta.extra or {}), MARK: True}}).write(graph)
+    return nodes

@@ -112,9 +112,9 @@ def open_store(url: str, *, access: Literal["read", "write"] = "read") -> Store:
         If the scheme of the URL is unknown.
     """
     if not is_url(url):
-        from zarr.storage import LocalStore
+        from tlseg.store.fs.local import CheckedStore
 
-        return LocalStore(url, read_only=access != "write")
+        return CheckedStore(url, read_only=access != "write")
     from tlseg.store.fs.remote import zarr_store
 
     return zarr_store(url, read_only=access != "write")

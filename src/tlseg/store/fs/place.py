@@ -168,9 +168,14 @@ class Place:
         ------
         FileNotFoundError
             If there is nothing.
+        OSError
+            If a file cannot be copied.
         """
         if not self.remote:
-            shutil.copytree(self.path, target)
+            try:
+                shutil.copytree(self.path, target)
+            except shutil.Error as error:  # lists every file that was not copied; one says enough
+                raise OSError(error.args[0][0][2]) from error
             return
         fs, path = self.file_system()
         files = [str(file) for file in again(partial(fs.find, path))]

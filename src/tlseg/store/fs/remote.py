@@ -14,6 +14,7 @@ from zarr.storage import FsspecStore, WrapperStore
 
 from tlseg.errors import MovieError
 from tlseg.installed import missing_extra
+from tlseg.store.fs.local import not_empty
 from tlseg.store.fs.options import options_for
 from tlseg.store.fs.retry import again_async
 
@@ -64,8 +65,8 @@ class RetryingStore(WrapperStore[Store]):
     """A Zarr store whose requests are retried while they fail for a temporary reason."""
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """Read a value or a part of it; None if there is none."""
-        return await again_async(lambda: self._store.get(key, prototype, byte_range))
+        """Read a value or a part of it; None if there is none, `EOFError` if it is empty."""
+        return not_empty(key, await again_async(lambda: self._store.get(key, prototype, byte_range)))
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]

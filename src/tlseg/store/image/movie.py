@@ -343,6 +343,12 @@ def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
                 "dimension; correct the metadata "
                 "or convert the movie again."
             )
+        named = getattr(array.metadata, "dimension_names", None) or ()
+        if set(named) == set(image.axes) and tuple(named) != image.axes:
+            raise MovieError(
+                f"{url}: array {path!r} names its dimensions ({', '.join(named)}), its metadata list the axes as "
+                f"({', '.join(image.axes)}). Expected one order in both; correct the metadata or convert the movie again."
+            )
         arrays.append(array)
     zarr_3 = group.metadata.zarr_format == 3
     writable = zarr_3 and image.version == "0.5" and not is_url(url) and os.access(url, os.W_OK)

@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, MovieError
-from tlseg.store.fs.location import child_of, is_url, open_group, resolve
+from tlseg.store.fs.location import child_of, is_url, open_group, open_store, resolve
 from tlseg.store.fs.place import Place
 from tlseg.store.image.arrays import read_json
 from tlseg.store.image.metadata import ImageMetadata, parse_image
@@ -134,7 +134,7 @@ def _are_labels(values: NDArray[Any]) -> bool:
 
 def _open(path: str) -> zarr.Group | zarr.Array[Any]:
     if not is_url(path) and _is_array(Path(path)):
-        return zarr.open_array(path, mode="r")
+        return zarr.open_array(open_store(path), mode="r")
     return open_group(path)
 
 

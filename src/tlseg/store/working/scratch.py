@@ -329,9 +329,10 @@ def _open_array(path: str) -> Any:
 def _open_whole(path: str) -> Any:
     """Open an array of which every chunk that is read must be there."""
     import zarr
-    from zarr.storage import LocalStore
 
-    class Whole(LocalStore):
+    from tlseg.store.fs.local import CheckedStore
+
+    class Whole(CheckedStore):
         async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
             found = await super().get(key, prototype, byte_range)
             if found is None and key.startswith("c/"):
