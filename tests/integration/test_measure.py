@@ -559,6 +559,17 @@ def test_neither_block_nor_names_of_columns_nor_a_move_start_over(result: Path, 
     assert measure_channels(moved, prefix="again").kept_frames == 2
 
 
+def test_working_files_lie_where_they_are_wanted(result: Path, tmp_path: Path) -> None:
+    before = tree(result)
+    stop_at(2, result, scratch=tmp_path / "scratch")
+    assert tree(result) == before
+    said = cli("measure", result, "--scratch", tmp_path / "scratch")
+    assert said.stdout.splitlines()[0].endswith("s, resumed).")
+    assert list((tmp_path / "scratch").iterdir()) == []
+    with pytest.raises(PlanError, match=r"--scratch is 's3://bucket/scratch'"):
+        measure_channels(result, scratch="s3://bucket/scratch")
+
+
 def test_what_is_damaged_is_measured_again(result: Path) -> None:
     stop_at(2, result)
     (file,) = (result / "tlseg/nuclei/measuring").rglob("000001/*.npz")

@@ -38,6 +38,7 @@ from tlseg.cli.compute_options import compute_of, compute_options
 @name_option
 @compute_options
 @missing_option
+@click.option("--scratch", metavar="DIR", help="Folder for working files. [default: with the result]")
 @storage_option
 @json_option
 @one_line_errors
@@ -59,6 +60,7 @@ def command(result: str, as_json: bool, **options: Any) -> None:
         prefix=options["prefix"],
         overwrite=options["overwrite"],
         allow_missing=options["allow_missing"],
+        scratch=options["scratch"],
     )
     with RunProgress() as progress:
         done = measure_request(request, compute_of(options, device="cpu"), listener=progress)
@@ -67,7 +69,7 @@ def command(result: str, as_json: bool, **options: Any) -> None:
         return
     click.echo(
         f"{how_many(len(done.channels), 'channel')} ({', '.join(done.channels)}) of {done.image}: "
-        f"{instances_in(done.nuclei, done.frames)} ({done.seconds:.0f} s)."
+        f"{instances_in(done.nuclei, done.frames)} ({done.seconds:.0f} s{', resumed' if done.kept_frames else ''})."
     )
     for note in done.notes:
         click.echo(f"Note: {note}")

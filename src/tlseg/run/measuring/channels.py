@@ -19,8 +19,9 @@ import pandas as pd
 
 from tlseg.errors import RunError
 from tlseg.geometry import Shape, as_block
+from tlseg.run.checks import check_scratch
 from tlseg.run.measuring.image import Channels, check_chunks, choose_image
-from tlseg.run.measuring.kept import Kept, Pixels, columns_begun, keeping
+from tlseg.run.measuring.kept import Kept, Pixels, columns_begun, folder_for, keeping
 from tlseg.run.measuring.names import channel_keys, columns_of
 from tlseg.run.measuring.regions import Measuring, block_for, measuring
 from tlseg.run.measuring.rows import RowValues
@@ -116,6 +117,7 @@ class MeasureRequest:
     overwrite: bool = False
     allow_missing: bool = False
     block: Shape | None = None
+    scratch: str | Path | None = None
 
 
 def measure_channels(
@@ -134,6 +136,7 @@ def measure_channels(
     cluster: str | Path | Mapping[str, Any] | None = None,
     tls: Tls | None = None,
     memory_limit: int | None = None,
+    scratch: str | Path | None = None,
     listener: Listener = silent,
 ) -> Measured:
     """Add the mean and sum of a movie's channels, per nucleus and frame, to the nucleus table of a result.
@@ -164,6 +167,8 @@ def measure_channels(
         Voxels that one task measures. Affects memory and speed, never values.
     workers, scheduler, client, cluster, tls, memory_limit
         Where the work is done, as for `tlseg.segment`.
+    scratch : str or Path, optional
+        Folder for working files, as for `tlseg.segment`, but workers need not see it.
     listener
         Called with each progress event.
 
@@ -180,7 +185,7 @@ def measure_channels(
     MovieError
         If the image or a channel does not exist, the image differs in shape or lacks frames, or chunks are missing.
     PlanError
-        If the block, or the options for workers and memory, cannot be used.
+        If the block, the folder for working files, or the options for workers and memory cannot be used.
     RunError
         If the run fails, or another run is writing to the result; the table is unchanged, and a second call continues.
     """
@@ -193,6 +198,7 @@ def measure_channels(
         overwrite=overwrite,
         allow_missing=allow_missing,
         block=block,
+        scratch=scratch,
     )
     compute = Compute(
         workers=workers,
@@ -222,7 +228,7 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
             block = request.block or block_for(
                 pixels.labels, pixels.channels[0], memory_bytes=compute.limited(pool.site("cpu")).memory_bytes
             )
-            with keeping(result, pixels) as kept:
+            with keeping(asked.working_files, pixels, root=result.path) as kept:
                 job = Measuring(pixels, as_block(block))
                 values, before = _measure(job, kept, asked.rows, pool, lock, Counters(listener))
                 _replace(result, asked, values, kept, lock)
@@ -233,11 +239,12 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """A request that was checked: labels and channels that match, rows of the table, and the columns it gets."""
+    """A request that was checked: matching pixels, rows of the table and its new columns, and a folder for working files."""
 
     pixels: Pixels
     rows: pd.DataFrame
     columns: tuple[tuple[str, str], ...]
+    working_files: str
     note: str
 
     @property
@@ -260,9 +267,11 @@ def _check(result: Result, request: MeasureRequest) -> _Asked:
     keys = channel_keys(chosen.image.channel_names, where=chosen.image.url)
     columns = tuple(columns_of(keys[channel.channel], request.prefix) for channel in channels)
     pixels = Pixels(labels, channels, chosen.first)
+    check_scratch(Place(result.path), request.scratch, movie=chosen.image.url, elsewhere=False)
+    folder = folder_for(result, request.scratch)
     if not request.overwrite:
-        check_columns(result, columns, chosen.image, begun=columns_begun(result, pixels))
-    return _Asked(pixels, rows, columns, chosen.note)
+        check_columns(result, columns, chosen.image, begun=columns_begun(folder, pixels, root=result.path))
+    return _Asked(pixels, rows, columns, folder, chosen.note)
 
 
 def _measure(

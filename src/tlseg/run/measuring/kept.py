@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,27 +91,39 @@ class Kept:
         return not any(self.scratch.has(Table.MEASURE, frame, 0) for frame in range(self.pixels.labels.n_frames))
 
 
-def columns_begun(result: Result, pixels: Pixels) -> set[str]:
+def folder_for(result: Result, chosen: str | Path | None) -> str:
+    """Folder of the working files, in a chosen folder or where `scratch_folder` says; nothing is made."""
+    return scratch_folder(Place(result.path), result.name, chosen, of=MEASURING)
+
+
+def columns_begun(folder: str, pixels: Pixels, *, root: str) -> set[str]:
     """Columns that a stopped measurement of these pixels was about to write: they may be its own."""
-    scratch = _scratch(result)
-    if scratch.continues(pixels.fingerprint(result.path), overwrite=True) and scratch.has(Table.OUTPUT, 0, 0):
+    scratch = Scratch.at(folder)
+    if scratch.continues(pixels.fingerprint(root), overwrite=True) and scratch.has(Table.OUTPUT, 0, 0):
         with suppress(LostWorkError):  # damaged: the user decides
             return set(scratch.get(Table.OUTPUT, 0, 0)[_COLUMNS].tolist())
     return set()
 
 
 @contextmanager
-def keeping(result: Result, pixels: Pixels) -> Iterator[Kept]:
+def keeping(folder: str, pixels: Pixels, *, root: str) -> Iterator[Kept]:
     """Continue a stopped measurement of these pixels, or start over; what is kept is removed at the end.
 
     If the block fails, it remains for the next start. Only the holder of the lock may do this.
+
+    Parameters
+    ----------
+    folder
+        Folder of the working files.
+    root
+        The result.
 
     Raises
     ------
     LabelError
         If the folder of the working files cannot be written to.
     """
-    scratch, fingerprint = _scratch(result), pixels.fingerprint(result.path)
+    scratch, fingerprint = Scratch.at(folder), pixels.fingerprint(root)
     if not scratch.continues(fingerprint, overwrite=True):
         scratch = scratch.begin(fingerprint, overwrite=True)
     kept = Kept(scratch, pixels)
@@ -121,7 +134,3 @@ def keeping(result: Result, pixels: Pixels) -> Iterator[Kept]:
             scratch.remove()
         raise
     scratch.remove()
-
-
-def _scratch(result: Result) -> Scratch:
-    return Scratch.at(scratch_folder(Place(result.path), result.name, None, of=MEASURING))
