@@ -397,7 +397,7 @@ def test_labels_that_were_edited_since(base: Path, result: Path) -> None:
     done = measure_channels(result)
     assert (done.without_pixels, done.unlisted_labels) == (1, 1)
     assert done.unlisted_voxels == int((labels[2] == 999).sum())
-    assert "edited since): 1 of" in done.notes[0]
+    assert "edited since, or chunks are missing): 1 of" in done.notes[0]
     assert "have no row" in done.notes[1]
     after = table_of(result)
     here = (after["t"] == 1) & (after["label"] == gone)
