@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,7 @@ import pandas as pd
 import pytest
 import zarr
 from click.testing import Result as Said
+from distributed import LocalCluster
 from skimage.measure import regionprops_table
 
 import tlseg
@@ -25,6 +31,7 @@ from tlseg.run.linking.labels import link_labels
 from tlseg.run.measuring import channels as module
 from tlseg.run.measuring import regions
 from tlseg.run.measuring.channels import Measured, measure_channels
+from tlseg.run.tasks import pools
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
 from tlseg.store.fs.place import Place
@@ -144,6 +151,34 @@ def test_workers_change_nothing(result: Path, monkeypatch: pytest.MonkeyPatch) -
     pd.testing.assert_frame_equal(table_of(result), serial, check_exact=True)
 
 
+@pytest.fixture(scope="module")
+def cluster(forked_workers: None) -> Iterator[LocalCluster]:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+    ) as made:
+        yield made
+
+
+@pytest.mark.parametrize("where", ["scheduler", "cluster"])
+def test_a_cluster_changes_nothing(
+    result: Path, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Processes elsewhere measure, and those that go on after a stop do it in the frames that are left."""
+    whole = Path(shutil.copytree(result, tmp_path / "whole.ome.zarr"))
+    measure_channels(whole)
+    stop_at(1, result)
+    monkeypatch.setattr(regions, "sum_grey", lambda *_: pytest.fail("it was measured here"))
+    file = tmp_path / "cluster.yaml"
+    file.write_text(
+        "{class: LocalCluster, workers: 1, wait_s: 60, options: {n_workers: 0, threads_per_worker: 1, host: 127.0.0.1, "
+        "dashboard_address: '127.0.0.1:0'}}"
+    )
+    said = cli("measure", result, f"--{where}", cluster.scheduler_address if where == "scheduler" else file, "--json")
+    assert said.exit_code == 0, said.stderr
+    assert json.loads(said.stdout)["kept_frames"] == 1
+    assert same_but(result, whole) <= {"tlseg/nuclei/run.json"}
+
+
 def test_regions_are_whole_shards_that_a_worker_can_hold() -> None:
     class Layout:
         frame_shape, shard_shape, chunk_shape, dtype = (200, 1000, 1000), (64, 256, 256), (32, 128, 128), "<u4"
@@ -167,6 +202,38 @@ def test_measuring_again_replaces_columns_and_leaves_others(result: Path) -> Non
     assert [entry["name"] for entry in record["measured"]] == ["H2B", "GFP (488)"]
     assert record["measured"][1]["frames"] == [1, 4]
     assert record["complete"] is True
+
+
+def test_columns_of_another_movie_are_replaced_only_on_request(base: Path, result: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.ome.zarr"
+    write_channels(other, {name: image[:, ::-1] for name, image in two_channels().items()})
+    measure_channels(result)
+    before = tree(result)
+    with pytest.raises(LabelError, match=f"already has {', '.join(COLUMNS)}, of {base}/movie.* instead of {other}"):
+        measure_channels(result, image=other)
+    with pytest.raises(LabelError, match=r"--overwrite .* --prefix NAME"):
+        measure_channels(result, image=other, channels=[1])
+    with pytest.raises(LabelError, match=r"--prefix is 'a b'.*letters"):
+        measure_channels(result, image=other, prefix="a b")
+    assert tree(result) == before
+    both = measure_channels(result, image=other, prefix="other").columns
+    assert both == tuple(
+        column.replace("intensity_mean_", "intensity_mean_other_").replace("sum_", "sum_other_") for column in COLUMNS
+    )
+    assert check(result, pixels(base / "movie.ome.zarr"), COLUMNS, first=1)
+    assert check(result, pixels(other), list(both), first=1)
+    assert len(open_result(result).record["measured"]) == 4
+    measure_channels(result, image=other, overwrite=True)
+    assert check(result, pixels(other), COLUMNS, first=1)
+    assert measure_channels(result, image=other).columns == tuple(COLUMNS), "now they are of this movie"
+
+
+def test_columns_of_unknown_origin_are_replaced_only_on_request(result: Path) -> None:
+    write_table(result, "nuclei", table_of(result).assign(intensity_mean_H2B=1.0), overwrite=True)
+    with pytest.raises(LabelError, match="already has intensity_mean_H2B, of an image that no run record names"):
+        measure_channels(result)
+    measure_channels(result, channels=[1])
+    measure_channels(result, overwrite=True)
 
 
 def test_the_run_is_still_complete_and_keeps_the_columns(base: Path, result: Path) -> None:
@@ -247,7 +314,7 @@ def test_frames_are_those_of_the_labels(base: Path, result: Path, tmp_path: Path
         ("same", slice(1, None), 60.0, 0, interval_s is None),
         ("untimed", slice(1, None), 0.0, 0, True),
     ):
-        done = measure_channels(result, image=image(name, frames, start_s))
+        done = measure_channels(result, image=image(name, frames, start_s), overwrite=True)
         assert (done.first_frame, bool(done.notes)) == (first, noted), name
         assert not noted or "has as many frames as the labels" in done.notes[0]
         assert check(result, every, COLUMNS, first=1)
@@ -330,7 +397,7 @@ def test_labels_that_were_edited_since(base: Path, result: Path) -> None:
     done = measure_channels(result)
     assert (done.without_pixels, done.unlisted_labels) == (1, 1)
     assert done.unlisted_voxels == int((labels[2] == 999).sum())
-    assert "edited since): 1 of" in done.notes[0]
+    assert "edited since, or chunks are missing): 1 of" in done.notes[0]
     assert "have no row" in done.notes[1]
     after = table_of(result)
     here = (after["t"] == 1) & (after["label"] == gone)
@@ -396,6 +463,144 @@ def test_absent_chunks_are_not_measured_as_nothing(base: Path, result: Path, tmp
 # --- nothing is half there, and nobody is in the way of another
 
 
+@contextmanager
+def measured_frames() -> Iterator[list[int]]:
+    """Frames whose pixels are measured in the meantime, in order."""
+    frames: list[int] = []
+
+    def watched(job: Any, frame: int, region: int) -> Any:
+        frames.append(frame)
+        return original(job, frame, region)
+
+    original = regions.measure_region
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regions, "measure_region", watched)
+        yield frames
+
+
+def stop_at(frame: int, root: Path, **settings: Any) -> None:
+    """Begin a measurement that is stopped by Ctrl-C in a frame."""
+
+    def stopped(job: Any, at: int, region: int) -> Any:
+        if at == frame:
+            raise KeyboardInterrupt
+        return original(job, at, region)
+
+    original = regions.measure_region
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regions, "measure_region", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            measure_channels(root, **settings)
+
+
+KILLED = """
+import os, signal, sys
+from tlseg.run.measuring import channels, regions
+def killing(*arguments):
+    if sys.argv[2] == "record" or arguments[1] == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measure_region(*arguments)
+measure_region = regions.measure_region
+if sys.argv[2] == "record":
+    channels.remember = killing
+else:
+    regions.measure_region = killing
+channels.measure_channels(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(("place", "left"), [("pixels", [2]), ("record", [])])
+def test_killed_and_resumed(result: Path, tmp_path: Path, place: str, left: list[int]) -> None:
+    whole = Path(shutil.copytree(result, tmp_path / "whole.ome.zarr"))
+    done = measure_channels(whole)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(result), place], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with measured_frames() as frames:
+        again = measure_channels(result)
+    assert (frames, again.kept_frames, done.kept_frames) == (left, 3 - len(left), 0)
+    assert replace(again, path="", kept_frames=0, seconds=0) == replace(done, path="", seconds=0)
+    assert same_but(result, whole) <= {"tlseg/nuclei/run.json"}, "of working files and lock nothing is left"
+    with measured_frames() as frames:
+        measure_channels(result)
+    assert frames == [0, 1, 2], "what is done is done again on request"
+
+
+@pytest.mark.parametrize("array", ["labels/nuclei", "movie"])
+def test_pixels_written_in_the_meantime_are_measured_again(
+    base: Path, result: Path, tmp_path: Path, array: str
+) -> None:
+    movie = Path(shutil.copytree(base / "movie.ome.zarr", tmp_path / "movie.ome.zarr"))
+    stop_at(2, result, image=movie)
+    pixels = zarr.open_array((movie if array == "movie" else result / array) / "0", mode="r+")
+    t = 1 + FRAMES.start * (array == "movie")
+    pixels[t] = np.asarray(pixels[t])[..., ::-1]
+    fresh = Path(shutil.copytree(result, tmp_path / "fresh.ome.zarr"))
+    shutil.rmtree(fresh / "tlseg/nuclei/measuring")
+    measure_channels(fresh, image=movie)
+    with measured_frames() as frames:
+        assert measure_channels(result, image=movie).kept_frames == 1
+    assert frames == [1, 2]
+    assert same_but(result, fresh) <= {"tlseg/nuclei/run.json"}
+
+
+def test_other_channels_or_another_movie_start_over(base: Path, result: Path, tmp_path: Path) -> None:
+    movie = shutil.copytree(base / "movie.ome.zarr", tmp_path / "movie.ome.zarr")
+    for other in ({"channels": [1]}, {"image": movie}):
+        stop_at(2, result)
+        with measured_frames() as frames:
+            assert measure_channels(result, overwrite=True, **other).kept_frames == 0
+        assert frames == [0, 1, 2]
+        assert not (result / "tlseg/nuclei/measuring").exists()
+
+
+def test_neither_block_nor_names_of_columns_nor_a_move_start_over(result: Path, tmp_path: Path) -> None:
+    stop_at(2, result, block=(8, 16, 48))
+    moved = result.rename(tmp_path / "moved.ome.zarr")
+    assert measure_channels(moved, prefix="again").kept_frames == 2
+
+
+def test_working_files_lie_where_they_are_wanted(result: Path, tmp_path: Path) -> None:
+    before = tree(result)
+    stop_at(2, result, scratch=tmp_path / "scratch")
+    assert tree(result) == before
+    said = cli("measure", result, "--scratch", tmp_path / "scratch")
+    assert said.stdout.splitlines()[0].endswith("s, resumed).")
+    assert list((tmp_path / "scratch").iterdir()) == []
+    with pytest.raises(PlanError, match=r"--scratch is 's3://bucket/scratch'"):
+        measure_channels(result, scratch="s3://bucket/scratch")
+
+
+def test_what_is_damaged_is_measured_again(result: Path) -> None:
+    stop_at(2, result)
+    (file,) = (result / "tlseg/nuclei/measuring").rglob("000001/*.npz")
+    file.write_bytes(file.read_bytes()[:-30])
+    with measured_frames() as frames:
+        measure_channels(result)
+    assert frames == [1, 2]
+
+
+def test_an_unfinished_measurement_ends_with_its_labels(base: Path, result: Path) -> None:
+    stop_at(2, result)
+    run(base / "movie.ome.zarr", base / "model", out=result, frames=FRAMES, overwrite=True)
+    assert not (result / "tlseg/nuclei/measuring").exists()
+
+
+def test_frames_without_labels_are_kept_too(base: Path, tmp_path: Path) -> None:
+    """Of labels without a run record nothing but the columns is left, either."""
+    movie = Path(shutil.copytree(base / "movie.ome.zarr", tmp_path / "movie.ome.zarr"))
+    run(movie, base / "model", frames="2:4")
+    shutil.rmtree(movie / "tlseg")
+    before = tree(movie)
+    stop_at(3, movie)
+    with measured_frames() as frames:
+        done = measure_channels(movie)
+    assert (frames, done.kept_frames, done.frames, done.without_pixels) == ([3], 3, 2, 0)
+    assert {path for path, digest in tree(movie).items() if digest != before.get(path)} == {
+        "tables/nuclei/table.parquet"
+    }
+    assert check(movie, pixels(movie), COLUMNS) > 10
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 @pytest.mark.parametrize("place", ["pixels", "table"])
 def test_a_measurement_that_is_stopped_leaves_the_table(
@@ -413,11 +618,25 @@ def test_a_measurement_that_is_stopped_leaves_the_table(
         with pytest.raises((KeyboardInterrupt, RunError)) as caught:
             measure_channels(result)
     if isinstance(caught.value, RunError):
-        assert "The table is unchanged" in str(caught.value)
-        assert "What is done is kept" not in str(caught.value)
-    assert tree(result) == before
+        assert str(caught.value).endswith("What is measured is kept; run the same command again to continue.")
+        assert ("cannot be replaced (No space left" in str(caught.value)) == (place == "table")
+    kept = {path for path in tree(result) if path.startswith("tlseg/nuclei/measuring")}
+    assert bool(kept) == (place == "table")
+    assert {path: digest for path, digest in tree(result).items() if path not in kept} == before
     assert held_lock(folder_of(result)) is None
-    measure_channels(result)
+    assert measure_channels(result).kept_frames == (3 if kept else 0)
+
+
+def test_workers_that_do_not_start_are_not_a_table_that_is_not_written(
+    result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **settings: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(pools, "local_cluster", fail)
+    with pytest.raises(RunError, match=r"The measurement stopped: .*Too many open files") as caught:
+        measure_channels(result, workers=1)
+    assert "table" not in str(caught.value)
 
 
 def test_two_writers_exclude_each_other(base: Path, result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,9 +694,20 @@ def test_the_command_says_what_it_did(base: Path, result: Path) -> None:
     assert Measured(**told).nuclei == len(table_of(result))
 
 
+def test_on_ctrl_c_the_command_says_how_to_go_on(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(regions, "sum_grey", stop)
+    said = cli("measure", result)
+    assert said.exit_code == 1
+    assert said.stderr.splitlines()[-1] == "Stopped. Run the same command again to continue from here."
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["{result}", "--prefix", "a/b"], "--prefix is 'a/b', but becomes part of column names"),
         (["{result}", "--channel", "RFP"], "channel 'RFP' was requested"),
         (["{result}", "--name", "cells"], "no finished labels 'cells'"),
         (["{result}", "--image", "nowhere.ome.zarr"], "nowhere.ome.zarr does not exist"),

@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -329,6 +330,38 @@ def test_a_remote_store_is_asked_for_the_frames_that_are_wanted(monkeypatch: pyt
         )
         assert list(itertools.islice(missing, len(found) or 1)) == found
         assert asked == expected
+
+
+@pytest.mark.parametrize("where", ["folder", "memory url"])
+@pytest.mark.parametrize("separator", ["/", "."])
+def test_the_mark_of_a_frame_changes_with_its_pixels_only(tmp_path: Path, where: str, separator: str) -> None:
+    url = str(tmp_path / "m") if where == "folder" else f"memory://{uuid4().hex}/m"
+    array = zarr.create_array(
+        open_store(url, access="write"),
+        name="0",
+        shape=(3, 2, 1, 4, 4),
+        dtype="u1",
+        chunks=(1, 1, 1, 2, 2),
+        chunk_key_encoding={"name": "default", "separator": separator},
+    )
+    array[:2] = 1
+    source = source_of(array, url, "0", "tczyx")
+
+    def marks() -> list[str]:
+        return [source.mark(frame) for frame in range(3)]
+
+    before = marks()
+    assert marks() == before, "nothing was written"
+    together = where != "folder" and separator == "."  # all objects of the array lie in one folder
+    assert (before[0] == before[2]) == together, "the last frame has no files"
+    time.sleep(0.02)
+    array[1, 0, 0, :2, :2] = 2
+    array[0, 1] = 2  # another channel
+    changed = [mark != old for mark, old in zip(marks(), before, strict=True)]
+    assert changed == ([True] * 3 if together else [False, True, False])
+    before = marks()
+    (place_of(url) / "0" / separator.join(("c", "1", "0", "0", "1", "1"))).remove()
+    assert marks()[1] != before[1]
 
 
 def segmentable_error(path: Path, frames: range = range(3), **more: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import fsspec.config
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -25,6 +26,7 @@ from tlseg.report.write import write_report
 from tlseg.run import publish, stages
 from tlseg.run.linking import output as link_output
 from tlseg.run.linking.labels import link_labels
+from tlseg.run.measuring import channels as measuring
 from tlseg.run.measuring.channels import measure_channels
 from tlseg.run.segment import segment
 from tlseg.run.watch.status import run_status
@@ -39,8 +41,10 @@ from tlseg.store.image.image_writer import ImageWriter
 from tlseg.store.image.movie import open_source
 from tlseg.store.labels.label_writer import prepare_root
 from tlseg.store.labels.result import open_result
+from tlseg.store.labels.tables import read_table
 from tlseg.store.locks import lock
 from tlseg.store.locks.lock import ObjectLock, held_lock
+from tlseg.store.working.folder import MEASURING, scratch_folder
 from tlseg.view.files import Bucket, FileServer
 
 pytest.importorskip("moto")
@@ -289,6 +293,35 @@ def test_channels_are_measured_in_a_store_as_on_disk(remote: str, local: Path, t
     assert essence(copy) == essence(here) != essence(tmp_path / "copy")
     assert held_lock(place_of(there) / "tlseg" / "nuclei") is None
     assert {path for path, digest in tree(copy).items() if digest} == {p for p, digest in tree(here).items() if digest}
+
+
+def test_a_measurement_in_a_store_that_was_stopped_goes_on(
+    remote: str, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame of the labels is written in the meantime, and is measured again."""
+    copy, there = fetched(remote, tmp_path / "copy"), f"s3://{BUCKET}/measure-stopped.ome.zarr"
+    place_of(there).put(copy)
+
+    def never(*arguments: object, **settings: object) -> None:
+        raise OSError("the network is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "set_columns", never)
+        with pytest.raises(RunError, match=r"table of .* cannot be replaced \(OSError: the network is gone"):
+            measure_channels(there, image=MOVIE)
+    assert essence(fetched(there, tmp_path / "unchanged")) == essence(copy)
+    chunk = next(path for path in (copy / "labels/nuclei/0/c/0").rglob("*") if path.is_file())
+    place_of(f"{there}/{chunk.relative_to(copy)}").write(
+        (copy / str(chunk.relative_to(copy)).replace("/c/0/", "/c/1/", 1)).read_bytes()
+    )
+    assert measure_channels(there, image=MOVIE).kept_frames == FRAMES - 1
+    folder = Path(scratch_folder(place_of(there), "nuclei", None, of=MEASURING))
+    assert folder.parent.is_dir()
+    assert not folder.exists()
+    here = fetched(there, tmp_path / "here.ome.zarr")
+    measured = read_table(here, "nuclei")
+    measure_channels(here, image=local / "movie.ome.zarr", overwrite=True)
+    pd.testing.assert_frame_equal(read_table(here, "nuclei"), measured)
 
 
 def test_linking_into_a_store_that_was_stopped_starts_again(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from skimage.measure import regionprops_table
@@ -22,7 +24,7 @@ def scene(dtype: str, seed: int = 0) -> tuple[np.ndarray, list[np.ndarray]]:
     labels = rng.choice(np.array([0, 0, 3, 4, 70_000, 2**32 - 1], np.uint32), SHAPE)
     kind = np.dtype(dtype)
     if kind.kind == "f":
-        grey = rng.normal(0, 10.0 ** rng.integers(-20, 20, (2, *SHAPE))).astype(np.float32).astype(kind)
+        grey = rng.normal(0, 10.0 ** rng.integers(-20, 20, (2, *SHAPE))).astype(kind)
     else:
         least, most = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
         grey = rng.integers(least, most, (2, *SHAPE), endpoint=True).astype(kind)
@@ -76,6 +78,16 @@ def test_floats_are_summed_without_rounding() -> None:
     sums = sum_grey(labels, [np.array([[[1e30, 1.0, -1e30, 2.0**-140]]], np.float32)])
     assert sums is not None
     assert means_and_sums(sums)[1][0, 0] == 1.0
+
+
+def test_doubles_are_summed_without_rounding() -> None:
+    """As `math.fsum` does, in parts and in any order; `float32` would lose all but their first seven digits."""
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 4, SHAPE).astype(np.uint32)
+    image = rng.normal(0, 1, SHAPE) * 10.0 ** rng.uniform(-20, 30, SHAPE)
+    parts = [sum_grey(labels[box.slices], [image[box.slices]]) for box in Grid(SHAPE, (4, 7, 5))]
+    total = means_and_sums(add_grey([part for part in parts if part is not None][::-1]))[1][0]
+    assert total.tolist() == [math.fsum(image[labels == n]) for n in (1, 2, 3)]
 
 
 def test_where_a_voxel_has_no_number_its_nucleus_has_none() -> None:

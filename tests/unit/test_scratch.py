@@ -279,5 +279,5 @@ def test_a_damaged_fingerprint_is_told(scratch: Scratch, content: str) -> None:
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LabelError, match=r"cannot be written to .*--out"):
+    with pytest.raises(LabelError, match=r"where working files go, cannot be written to .*permissions"):
         Scratch(str(tmp_path / "file/scratch")).begin({})

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tlseg.cli.common import (
+    goes_on_when_stopped,
     how_many,
     instances_in,
     json_option,
@@ -32,17 +33,21 @@ from tlseg.cli.compute_options import compute_of, compute_options
     multiple=True,
     help="Channel by number or name; can be repeated. [default: every channel]",
 )
+@click.option("--prefix", metavar="NAME", help="Call the columns intensity_mean_NAME_CHANNEL, and so on.")
+@click.option("--overwrite", is_flag=True, help="Replace columns of the same names that are of another movie.")
 @name_option
 @compute_options
 @missing_option
+@click.option("--scratch", metavar="DIR", help="Folder for working files. [default: with the result]")
 @storage_option
 @json_option
 @one_line_errors
+@goes_on_when_stopped
 def command(result: str, as_json: bool, **options: Any) -> None:
     """Add intensities of the movie's channels to the nucleus table of RESULT, a finished result.
 
     Each channel adds the columns intensity_mean_CHANNEL and intensity_sum_CHANNEL. They replace those of an earlier
-    measurement; all other columns stay unchanged.
+    measurement of the same movie; all other columns stay unchanged. If it is stopped, the same command continues.
     """
     from tlseg.cli.progress import RunProgress
     from tlseg.run.measuring.channels import MeasureRequest, measure_request
@@ -52,7 +57,10 @@ def command(result: str, as_json: bool, **options: Any) -> None:
         image=options["image"],
         channels=options["channels"] or None,
         name=options["name"],
+        prefix=options["prefix"],
+        overwrite=options["overwrite"],
         allow_missing=options["allow_missing"],
+        scratch=options["scratch"],
     )
     with RunProgress() as progress:
         done = measure_request(request, compute_of(options, device="cpu"), listener=progress)
@@ -61,7 +69,7 @@ def command(result: str, as_json: bool, **options: Any) -> None:
         return
     click.echo(
         f"{how_many(len(done.channels), 'channel')} ({', '.join(done.channels)}) of {done.image}: "
-        f"{instances_in(done.nuclei, done.frames)} ({done.seconds:.0f} s)."
+        f"{instances_in(done.nuclei, done.frames)} ({done.seconds:.0f} s{', resumed' if done.kept_frames else ''})."
     )
     for note in done.notes:
         click.echo(f"Note: {note}")

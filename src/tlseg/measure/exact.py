@@ -1,7 +1,8 @@
 """Sums of grey values that are the same in whatever order and parts they are added.
 
 Integers are added as they are. A float32 is a whole number of 24 bits times a power of two, so it is added as a whole
-number too, to the one of several sums that is near its power; nothing is rounded before all of them become one.
+number too, to the one of several sums that is near its power; nothing is rounded before all of them become one. A float64
+has 53 bits and is added as three float32.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _BITS = 24
 _LEAST = -172
 """Power of two of the last bit of the least float32, as `_split` writes it."""
 _STEP = 8
-"""Powers of two that share a sum; 2**32 voxels fit into one."""
+"""Powers of two that share a sum; 2**30 voxels fit into one."""
 _SUMS = (128 - _BITS - _LEAST) // _STEP + 1
 
 
@@ -31,7 +32,8 @@ def exact_sums(row: NDArray[np.intp], values: NDArray[Any], n: int) -> NDArray[n
     Parameters
     ----------
     row, values
-        The row (m,) of each value (m,), an integer of up to 32 bits or a float, which counts as the nearest float32.
+        The row (m,) of each value (m,), an integer of up to 32 bits or a float within the range of float32. Of a float64
+        below 2**-97 (6e-30), bits below 2**-149 do not count.
     n
         Number of rows.
 
@@ -44,10 +46,14 @@ def exact_sums(row: NDArray[np.intp], values: NDArray[Any], n: int) -> NDArray[n
         np.add.at(total[:, 0], row, values.astype(np.int64))
         return total
     total = np.zeros((n, _SUMS), dtype=np.int64)
-    fraction, exponent = np.frexp(values.astype(np.float32).astype(np.float64))
-    power = exponent.astype(np.int64) - (_BITS + _LEAST)
-    whole = (fraction * 2**_BITS).astype(np.int64)
-    np.add.at(total, (row, power // _STEP), whole << power % _STEP)
+    rest = values.astype(np.float64)
+    for _ in range(3 if values.dtype.itemsize > 4 else 1):
+        part = rest.astype(np.float32).astype(np.float64)
+        fraction, exponent = np.frexp(part)
+        power = exponent.astype(np.int64) - (_BITS + _LEAST)
+        whole = (fraction * 2**_BITS).astype(np.int64)
+        np.add.at(total, (row, power // _STEP), whole << power % _STEP)
+        rest -= part
     return total
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tlseg.store.fs.place import Place
+from tlseg.store.working.folder import MEASURING
 
 LINKING = "linking.json"
 """Mark of a run of `tlseg link` or `tlseg adopt` that has begun to write and has not come to its end."""
 
 
 def forget_made_of(folder: Place, *others: str) -> None:
-    """Remove record, report and maps of labels that are about to be replaced.
+    """Remove record, report, maps and unfinished measurements of labels that are about to be replaced.
 
     Parameters
     ----------
@@ -18,5 +19,5 @@ def forget_made_of(folder: Place, *others: str) -> None:
     *others
         Further files there that belong to the old labels, and not to the run that replaces them.
     """
-    for name in ("run.json", "report.html", "maps", *others):
+    for name in ("run.json", "report.html", "maps", MEASURING, *others):
         (folder / name).remove()

@@ -1,7 +1,7 @@
 """Add the intensities of a movie's channels to the nucleus table of a finished result.
 
 Labels, tracks and all other columns are only read. The table is replaced as a whole at the end, by the process that holds
-the lock on these labels, so an interrupted measurement leaves it unchanged; the next one measures everything again.
+the lock on these labels, so an interrupted measurement leaves it unchanged; the next one continues with the frames it kept.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import pandas as pd
 
 from tlseg.errors import RunError
 from tlseg.geometry import Shape, as_block
+from tlseg.run.checks import check_scratch
 from tlseg.run.measuring.image import Channels, check_chunks, choose_image
+from tlseg.run.measuring.kept import Kept, Pixels, columns_begun, folder_for, keeping
 from tlseg.run.measuring.names import channel_keys, columns_of
 from tlseg.run.measuring.regions import Measuring, block_for, measuring
 from tlseg.run.measuring.rows import RowValues
-from tlseg.run.measuring.target import check_measurable, folder_of, locked, remember
+from tlseg.run.measuring.target import check_columns, check_measurable, folder_of, locked, remember
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Pool, Task, TasksError, drive
@@ -31,7 +33,7 @@ from tlseg.run.tasks.pools import open_pool
 from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
-from tlseg.store.image.movie import MovieSource, open_source
+from tlseg.store.image.movie import open_source
 from tlseg.store.labels.result import Result, as_result, open_result
 from tlseg.store.labels.table_columns import set_columns
 from tlseg.store.labels.tables import read_table
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 OPEN_FLOWS = 2
 """Frames in progress at once, in addition to those needed to keep the workers busy."""
 
-AGAIN = "The table is unchanged; run the same command again to start over."
+GOES_ON = "What is measured is kept; run the same command again to continue."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Measured:
         Rows of the table.
     channels, columns : tuple of str
         Names of the channels, and of their columns: mean and sum of the first, then of the second, and so on.
+    kept_frames : int
+        Number of frames that an earlier start had measured before it was stopped.
     without_pixels : int
         Rows whose label is no longer in its frame; they contain NaN.
     without_value : dict of str to int
@@ -85,6 +89,7 @@ class Measured:
     nuclei: int
     channels: tuple[str, ...]
     columns: tuple[str, ...]
+    kept_frames: int
     without_pixels: int
     without_value: Mapping[str, int]
     unlisted_labels: int
@@ -108,8 +113,11 @@ class MeasureRequest:
     image: str | Path | None = None
     channels: Channels | int | str | None = None
     name: str | None = None
+    prefix: str | None = None
+    overwrite: bool = False
     allow_missing: bool = False
     block: Shape | None = None
+    scratch: str | Path | None = None
 
 
 def measure_channels(
@@ -118,6 +126,8 @@ def measure_channels(
     image: str | Path | None = None,
     channels: Channels | int | str | None = None,
     name: str | None = None,
+    prefix: str | None = None,
+    overwrite: bool = False,
     allow_missing: bool = False,
     block: Shape | None = None,
     workers: int = 0,
@@ -126,13 +136,15 @@ def measure_channels(
     cluster: str | Path | Mapping[str, Any] | None = None,
     tls: Tls | None = None,
     memory_limit: int | None = None,
+    scratch: str | Path | None = None,
     listener: Listener = silent,
 ) -> Measured:
     """Add the mean and sum of a movie's channels, per nucleus and frame, to the nucleus table of a result.
 
     The columns of a channel are `intensity_mean_KEY` and `intensity_sum_KEY`. KEY is the name of the channel, with every
     character except letters, digits, `-` and `_` replaced by `_`, or `channelN` if it has no name (N is its number, from
-    0). Columns of an earlier measurement are replaced; everything else in the table stays unchanged.
+    0). Columns that were measured in the same image earlier are replaced; everything else in the table stays unchanged. A
+    measurement that was stopped continues with the same call: frames already measured are kept.
 
     Parameters
     ----------
@@ -145,12 +157,18 @@ def measure_channels(
         Channels by number or name; by default, every channel.
     name : str, optional
         Name of the labels. By default, those of the open result, else "nuclei" or the only ones.
+    prefix : str, optional
+        Text that comes before KEY, joined with `_`, so that channels of several images can have the same name.
+    overwrite : bool, default: False
+        Also replace columns of these names that were measured in another image.
     allow_missing : bool, default: False
         Accept missing chunks, which are read as the fill value.
     block : (z, y, x), optional
         Voxels that one task measures. Affects memory and speed, never values.
     workers, scheduler, client, cluster, tls, memory_limit
         Where the work is done, as for `tlseg.segment`.
+    scratch : str or Path, optional
+        Folder for working files, as for `tlseg.segment`, but workers need not see it.
     listener
         Called with each progress event.
 
@@ -162,16 +180,25 @@ def measure_channels(
     Raises
     ------
     LabelError
-        If the result is not finished, has no table, or cannot be written to.
+        If the result is not finished, has no table, or cannot be written to; if the table has such columns of another
+        image, or the prefix is not valid.
     MovieError
         If the image or a channel does not exist, the image differs in shape or lacks frames, or chunks are missing.
     PlanError
-        If the block, or the options for workers and memory, cannot be used.
+        If the block, the folder for working files, or the options for workers and memory cannot be used.
     RunError
-        If the run fails, or another run is writing to the result; the table is unchanged.
+        If the run fails, or another run is writing to the result; the table is unchanged, and a second call continues.
     """
     request = MeasureRequest(
-        result=result, image=image, channels=channels, name=name, allow_missing=allow_missing, block=block
+        result=result,
+        image=image,
+        channels=channels,
+        name=name,
+        prefix=prefix,
+        overwrite=overwrite,
+        allow_missing=allow_missing,
+        block=block,
+        scratch=scratch,
     )
     compute = Compute(
         workers=workers,
@@ -191,40 +218,40 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
     result = as_result(request.result, name=request.name)
     asked = _check(result, request)
     if not request.allow_missing:
-        check_chunks(asked.channels, asked.frames_with_nuclei)
+        check_chunks(asked.pixels.channels, asked.frames_with_nuclei)
     check_free(folder_of(result))
     try:
         with open_pool(compute) as pool, locked(result) as lock:
             result = open_result(result.path, name=result.name)  # from here on, no other process writes to it
             asked = _check(result, request)
+            pixels = asked.pixels
             block = request.block or block_for(
-                asked.labels, asked.channels[0], memory_bytes=compute.limited(pool.site("cpu")).memory_bytes
+                pixels.labels, pixels.channels[0], memory_bytes=compute.limited(pool.site("cpu")).memory_bytes
             )
-            job = Measuring(asked.labels, asked.channels, asked.first, as_block(block))
-            values = _measure(job, asked.rows, pool, lock, Counters(listener))
-            return _publish(result, asked, values, lock, began=began)
+            with keeping(asked.working_files, pixels, root=result.path) as kept:
+                job = Measuring(pixels, as_block(block))
+                values, before = _measure(job, kept, asked.rows, pool, lock, Counters(listener))
+                _replace(result, asked, values, kept, lock)
     except OSError as error:
-        raise RunError(
-            f"The table of {result.path} cannot be replaced ({error.strerror or one_line(error)}). Free space, or check "
-            f"its permissions. {AGAIN}"
-        ) from error
+        raise RunError(f"The measurement stopped: {one_line(error)}. {GOES_ON}") from error
+    return _summary(result, asked, values, kept_frames=before, seconds=time.monotonic() - began)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """A request that was checked: labels, rows of their table, and channels that match them."""
+    """A request that was checked: matching pixels, rows of the table and its new columns, and a folder for working files."""
 
-    labels: MovieSource
+    pixels: Pixels
     rows: pd.DataFrame
-    channels: tuple[MovieSource, ...]
     columns: tuple[tuple[str, str], ...]
-    first: int
+    working_files: str
     note: str
 
     @property
     def frames_with_nuclei(self) -> list[int]:
         """Frames of the image that have nuclei in the table."""
-        return [self.first + int(t) for t in self.rows["t"].unique() if 0 <= t < self.labels.n_frames]
+        of = self.pixels
+        return [of.first + int(t) for t in self.rows["t"].unique() if 0 <= t < of.labels.n_frames]
 
 
 def _check(result: Result, request: MeasureRequest) -> _Asked:
@@ -238,48 +265,74 @@ def _check(result: Result, request: MeasureRequest) -> _Asked:
     chosen = choose_image(result, labels, image=request.image, wanted=wanted)
     channels = chosen.channels(wanted)
     keys = channel_keys(chosen.image.channel_names, where=chosen.image.url)
-    columns = tuple(columns_of(keys[channel.channel]) for channel in channels)
-    return _Asked(labels, rows, channels, columns, chosen.first, chosen.note)
+    columns = tuple(columns_of(keys[channel.channel], request.prefix) for channel in channels)
+    pixels = Pixels(labels, channels, chosen.first)
+    check_scratch(Place(result.path), request.scratch, movie=chosen.image.url, elsewhere=False)
+    folder = folder_for(result, request.scratch)
+    if not request.overwrite:
+        check_columns(result, columns, chosen.image, begun=columns_begun(folder, pixels, root=result.path))
+    return _Asked(pixels, rows, columns, folder, chosen.note)
 
 
-def _measure(job: Measuring, rows: pd.DataFrame, pool: Pool, lock: Lock, counters: Counters) -> RowValues:
-    values = RowValues.of(rows, channels=len(job.channels))
-    frames, voxels = range(job.labels.n_frames), math.prod(job.labels.shape)
-    counters.expect(Stage.MEASURE, len(frames) * len(job.grid), voxels=voxels)
+def _measure(
+    job: Measuring, kept: Kept, rows: pd.DataFrame, pool: Pool, lock: Lock, counters: Counters
+) -> tuple[RowValues, int]:
+    """Measure the frames that are not kept; returns the values of all, and how many frames were kept."""
+    labels = job.pixels.labels
+    values = RowValues.of(rows, channels=len(job.pixels.channels))
+    left = set(range(labels.n_frames))
+    for frame, sums in kept.found():
+        values.put(frame, sums)
+        left.remove(frame)
+    before = labels.n_frames - len(left)
+    regions = len(job.grid)
+    counters.expect(Stage.MEASURE, labels.n_frames * regions, done=before * regions, voxels=math.prod(labels.shape))
 
     def on_done(task: Task, finished: Finished) -> None:
         counters.finished(task, finished, slots=pool.slots(task.needs))
         lock.beat()
 
-    flows = measuring(job, frames, values.put)
+    flows = measuring(job, kept, sorted(left), values.put)
     try:
         drive(partial(next, flows, None), pool, open_flows=OPEN_FLOWS, on_done=on_done)
     except TasksError as error:
-        raise RunError(f"{error} {AGAIN}") from error
-    return values
+        raise RunError(f"{error} {GOES_ON}") from error
+    return values, before
 
 
-def _publish(result: Result, asked: _Asked, values: RowValues, lock: Lock, *, began: float) -> Measured:
-    """Replace the table, and return a summary."""
+def _replace(result: Result, asked: _Asked, values: RowValues, kept: Kept, lock: Lock) -> None:
+    """Replace the table, and add to the run record what its columns are."""
     columns = [column for pair in asked.columns for column in pair]
     both = np.stack([values.mean, values.sum], axis=1).reshape(len(columns), -1)
     lock.beat()
-    set_columns(Place(result.path), result.name, dict(zip(columns, both, strict=True)))
-    remember(result, asked.channels, asked.columns, range(asked.first, asked.first + asked.labels.n_frames))
-    means = columns[::2]
+    kept.replacing(columns)
+    try:
+        set_columns(Place(result.path), result.name, dict(zip(columns, both, strict=True)))
+    except OSError as error:
+        raise RunError(
+            f"The table of {result.path} cannot be replaced ({error.strerror or one_line(error)}). Free space, or check "
+            f"its permissions. {GOES_ON}"
+        ) from error
+    first = asked.pixels.first
+    remember(result, asked.pixels.channels, asked.columns, range(first, first + asked.pixels.labels.n_frames))
+
+
+def _summary(result: Result, asked: _Asked, values: RowValues, *, kept_frames: int, seconds: float) -> Measured:
+    channels, means = asked.pixels.channels, [mean for mean, _ in asked.columns]
     return Measured(
         path=result.path,
         name=result.name,
-        image=asked.channels[0].url,
-        first_frame=asked.first,
+        image=channels[0].url,
+        first_frame=asked.pixels.first,
         frames=asked.rows["t"].nunique(),
         nuclei=len(asked.rows),
-        channels=tuple(channel.channel_names[channel.channel] for channel in asked.channels),
-        columns=tuple(columns),
+        channels=tuple(channel.channel_names[channel.channel] for channel in channels),
+        columns=tuple(column for pair in asked.columns for column in pair),
+        kept_frames=kept_frames,
         without_pixels=values.lost,
         without_value={mean: int(count) for mean, count in zip(means, values.unknown, strict=True) if count},
         unlisted_labels=values.unlisted_labels,
         unlisted_voxels=values.unlisted_voxels,
-        seconds=time.monotonic() - began,
+        seconds=seconds,
         notes=tuple(filter(None, (asked.note, *values.notes(means)))),
     )

@@ -164,7 +164,16 @@ def _origins(result: Result, labels: MovieSource) -> Iterator[tuple[str, int]]:
         return
     told = first_of_input(result.record, labels.n_frames)
     first = movie_time(labels, result).first if told is None else told
-    url = address_of(made_of, root=result.path)
+    yield from _copied(address_of(made_of, root=result.path), first)
+
+
+def movie_of(url: str) -> str:
+    """The movie that an image is a copy of, or the image itself; whether these still exist does not matter."""
+    return real([found for found, _ in _copied(url, 0)][-1])
+
+
+def _copied(url: str, first: int) -> Iterator[tuple[str, int]]:
+    """Yield an image and, if it is a copy, its movie; each with the frame that corresponds to `first` of the image."""
     seen: set[str] = set()
     while url and url not in seen:
         seen.add(url)

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from tlseg.errors import MovieError
+from tlseg.errors import LabelError, MovieError
 from tlseg.store.labels.tables import OF_CHANNELS
 
 _NAMELESS = re.compile(r"channel (\d+)")
@@ -45,10 +45,20 @@ def channel_keys(names: Sequence[str], *, where: str) -> tuple[str, ...]:
     return keys
 
 
-def columns_of(key: str) -> tuple[str, str]:
-    """Return the names of the columns of mean and sum."""
+def columns_of(key: str, prefix: str | None = None) -> tuple[str, str]:
+    """Return the names of the columns of mean and sum.
+
+    Raises
+    ------
+    LabelError
+        If the prefix, which comes before the key, cannot be part of them.
+    """
     mean, total = OF_CHANNELS
-    return f"{mean}{key}", f"{total}{key}"
+    if prefix is None:
+        return f"{mean}{key}", f"{total}{key}"
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", prefix):
+        raise LabelError(f"--prefix is {prefix!r}, but becomes part of column names. Use letters, digits, '-' and '_'.")
+    return f"{mean}{prefix}_{key}", f"{total}{prefix}_{key}"
 
 
 def _plain(name: str) -> str:

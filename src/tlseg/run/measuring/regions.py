@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,12 @@ from tlseg.geometry import Box, Grid, Shape, slab
 from tlseg.measure.channels import AT_ONCE, GreySums, add_grey, sum_grey
 from tlseg.measure.exact import most_grey
 from tlseg.run.linking.source import as_uint32
+from tlseg.run.measuring.kept import Kept, Pixels
 from tlseg.run.tasks.flow import Flow, Task, Tasks
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.working.names import Stage
+
+Done = Callable[[int, GreySums | None], None]
 
 BLOCK_VOXELS = 2**22
 """Most voxels measured at once, unless one chunk has more; equals one shard of labels as a run writes them."""
@@ -32,25 +35,19 @@ class Measuring:
 
     Attributes
     ----------
-    labels : MovieSource
-        The label movie.
-    channels : tuple of MovieSource
-        Channels of one image with the same voxels.
-    first : int
-        Frame of the image that corresponds to the first frame of the labels.
+    pixels : Pixels
+        The label movie, and the channels.
     block : (z, y, x)
         Voxels of a region. Affects memory and speed, never values.
     """
 
-    labels: MovieSource
-    channels: tuple[MovieSource, ...]
-    first: int
+    pixels: Pixels
     block: Shape
 
     @property
     def grid(self) -> Grid:
         """Regions of a frame."""
-        return Grid(self.labels.frame_shape, self.block)
+        return Grid(self.pixels.labels.frame_shape, self.block)
 
 
 def block_for(labels: MovieSource, image: MovieSource, *, memory_bytes: int) -> Shape:
@@ -77,21 +74,24 @@ def block_for(labels: MovieSource, image: MovieSource, *, memory_bytes: int) -> 
 
 def measure_region(job: Measuring, frame: int, region: int) -> GreySums | None:
     """Task: sums over one region of a frame; None if it has no labels."""
-    box = job.grid.core(job.grid.position(region))
-    labels = as_uint32(job.labels.read(frame, box), where=f"{job.labels.url}, frame {frame}")
-    return sum_grey(labels, (_grey(channel, job.first + frame, box, labels) for channel in job.channels))
+    box, of = job.grid.core(job.grid.position(region)), job.pixels
+    labels = as_uint32(of.labels.read(frame, box), where=f"{of.labels.url}, frame {frame}")
+    return sum_grey(labels, (_grey(channel, of.first + frame, box, labels) for channel in of.channels))
 
 
-def measuring(job: Measuring, frames: range, done: Callable[[int, GreySums | None], None]) -> Iterator[Flow]:
-    """Yield one flow per frame of the labels; `done` is called with the sums of each frame, None if it is empty."""
+def measuring(job: Measuring, kept: Kept, frames: Iterable[int], done: Done) -> Iterator[Flow]:
+    """Yield one flow per frame; the sums of each, None if it is empty, are kept, and `done` is called with them."""
 
     def measure_frame(frame: int) -> Flow:
+        mark = job.pixels.mark(frame)
         parts = yield Tasks(
             range(len(job.grid)),
             lambda region: Task(Stage.MEASURE, frame, region, measure_region, (job, frame, region)),
         )
         found = [part for part in parts if part is not None]
-        done(frame, add_grey(found) if found else None)
+        sums = add_grey(found) if found else None
+        kept.put(frame, sums, mark=mark)
+        done(frame, sums)
 
     return (measure_frame(frame) for frame in frames)
 

@@ -81,8 +81,8 @@ class RowValues:
         """Yield notes on rows and labels without values; `columns` are those of the means."""
         if self.lost:
             yield (
-                "Rows with NaN because their label has no pixels in its frame (the labels were edited since): "
-                f"{self.lost} of {len(self.seen)}."
+                "Rows with NaN because their label has no pixels in its frame (labels were edited since, or chunks are "
+                f"missing): {self.lost} of {len(self.seen)}."
             )
         if self.unlisted_labels:
             yield (

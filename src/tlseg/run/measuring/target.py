@@ -1,23 +1,27 @@
 """May the table of these labels be replaced? Only if the result is finished, and only by the process that holds its lock.
 
+Columns with values of another image are replaced only on request.
+
 Entries of the run record that describe the result, and whether it is complete, are not changed.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from tlseg.errors import LabelError
+from tlseg.run.measuring.image import movie_of
 from tlseg.run.replaced import LINKING
 from tlseg.store.fs.location import can_list, one_line
 from tlseg.store.fs.place import Place
-from tlseg.store.image.movie import MovieSource
-from tlseg.store.labels.label_writer import absent, remove_empty
+from tlseg.store.image.movie import MovieSource, address_of
+from tlseg.store.labels.label_writer import remove_empty
 from tlseg.store.labels.record import read_record, write_record
 from tlseg.store.labels.result import Result
+from tlseg.store.labels.tables import column_names
 from tlseg.store.locks.lock import Lock, TakenError, lock_of
 
 MEASURED = "measured"
@@ -43,9 +47,38 @@ def check_measurable(result: Result) -> None:
         raise _read_only(table, "no permission")
 
 
+def check_columns(
+    result: Result, columns: Sequence[tuple[str, str]], image: MovieSource, *, begun: Collection[str]
+) -> None:
+    """Raise `LabelError` if the table has such columns already, with values of another image than this one.
+
+    Parameters
+    ----------
+    columns
+        Columns that are to be written, two for each channel of `image`.
+    begun
+        Columns that are known to be those of this image.
+    """
+    record = read_record(result.path, result.name)
+    made_of = {column: entry["image"] for entry in record.get(MEASURED, []) for column in entry["columns"]}
+    ours = movie_of(image.url)
+
+    def movie(column: str) -> str:
+        return movie_of(address_of({"url": made_of[column]}, root=result.path)) if column in made_of else ""
+
+    present = set(column_names(result.path, result.name)) - set(begun)
+    taken = [column for pair in columns for column in pair if column in present and movie(column) != ours]
+    if taken:
+        others = " and ".join(sorted({movie(column) or "an image that no run record names" for column in taken}))
+        raise LabelError(
+            f"Table {result.name!r} of {result.path} already has {', '.join(taken)}, of {others} instead of {ours}. Use "
+            "--overwrite to replace these columns, or --prefix NAME to give the new ones other names."
+        )
+
+
 @contextmanager
 def locked(result: Result) -> Iterator[Lock]:
-    """Keep other runs from writing to these labels; folders made only for the lock are removed afterwards.
+    """Keep other runs from writing to these labels; folders that then hold nothing are removed.
 
     Raises
     ------
@@ -55,7 +88,6 @@ def locked(result: Result) -> Iterator[Lock]:
         If another run is writing to it.
     """
     folder = folder_of(result)
-    new = absent(Place(result.path), folder)
     try:
         with ExitStack() as held:
             lock = lock_of(folder)
@@ -67,7 +99,7 @@ def locked(result: Result) -> Iterator[Lock]:
                 raise _read_only(folder, one_line(error.__cause__ or error)) from error
             yield lock
     finally:
-        remove_empty(new)
+        remove_empty([folder.parent, folder])
 
 
 def remember(
@@ -88,7 +120,7 @@ def remember(
     new = [
         {
             "columns": list(pair),
-            "image": channel.url,
+            "image": channel.identity(root=result.path)["url"],
             "channel": channel.channel,
             "name": channel.channel_names[channel.channel],
             "frames": [frames.start, frames.stop],

@@ -1,4 +1,4 @@
-"""Which chunks of an array are missing from the store? Looked up on demand, never all of them in advance.
+"""Which chunks of an array are missing from the store, or were written since? Looked up on demand, never all in advance.
 
 Names are compared folder by folder on this machine, and frame by frame in an object store, so the first missing chunks
 of a movie of any size are found at once and without a list of all.
@@ -6,6 +6,7 @@ of a movie of any size are found at once and without a list of all.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, product
@@ -13,6 +14,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from tlseg.store.fs.location import is_url, read_only_store
+from tlseg.store.fs.place import Place
+from tlseg.store.fs.retry import again
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -47,17 +50,30 @@ def missing_keys(
     wanted
         Indices along each axis of the chunks that must be there.
     """
-    first = key_of((0,) * len(axes))
-    head = first.removesuffix("/0" * len(axes))
-    nested = head != first
-    lead = len(axes) - len(axes.lstrip("tc"))
+    above, lead, nested = _folder(key_of, axes)
     if not is_url(url):
-        yield from _not_in_folders(url, head, wanted) if nested else _not_there(url, map(key_of, product(*wanted)))
+        yield from _not_in_folders(url, above, wanted) if nested else _not_there(url, map(key_of, product(*wanted)))
     elif nested and prod(grid) >= FEW * prod(map(len, wanted[:lead])):
-        yield from _not_in_frames(read_only_store(url), head, wanted, lead)
+        yield from _not_in_frames(read_only_store(url), above, wanted, lead)
     else:
-        above = head if nested else first.rpartition("/")[0]
         yield from _not_listed(read_only_store(url), above, map(key_of, product(*wanted)))
+
+
+def mark_of(url: str, key_of: Callable[[tuple[int, ...]], str], *, axes: str, wanted: Sequence[Sequence[int]]) -> str:
+    """Return a text that is another one once any of these chunks was written: from their sizes and times of writing.
+
+    Parameters
+    ----------
+    url, key_of, axes, wanted
+        As for `missing_keys`. In an object store, more chunks than these may count.
+    """
+    if not is_url(url):
+        found: list[object] = [(key, *_written(f"{url}/{key}")) for key in map(key_of, product(*wanted))]
+    else:
+        above, lead, nested = _folder(key_of, axes)
+        frames = ["/".join((above, *map(str, place))) for place in product(*wanted[:lead])] if nested else [above]
+        found = [told for frame in frames for told in sorted(_listing(Place(url) / frame).items())]
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 
 
 def describe_missing(missing: Iterable[str]) -> str | None:
@@ -67,6 +83,29 @@ def describe_missing(missing: Iterable[str]) -> str | None:
         return None
     least = "at least " if len(found) == MANY else ""
     return f"{least}{len(set(found))} chunks are missing, the first is {found[0]}"
+
+
+def _folder(key_of: Callable[[tuple[int, ...]], str], axes: str) -> tuple[str, int, bool]:
+    """Folder of all chunks, how many axes are time and channels, and whether each index is a folder of its own."""
+    first = key_of((0,) * len(axes))
+    head = first.removesuffix("/0" * len(axes))
+    nested = head != first
+    return head if nested else first.rpartition("/")[0], len(axes) - len(axes.lstrip("tc")), nested
+
+
+def _written(path: str) -> tuple[int, ...]:
+    """Size of a file and when it was written; nothing if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116, a Path per chunk is slow
+    except OSError:
+        return ()
+    return found.st_size, found.st_mtime_ns
+
+
+def _listing(folder: Place) -> dict[str, str]:
+    """Everything that an object store tells about the objects in a folder, by name."""
+    fs, path = folder.file_system()
+    return {name: repr(told) for name, told in again(lambda: fs.find(path, detail=True)).items()}
 
 
 def _not_in_folders(url: str, head: str, wanted: Sequence[Sequence[int]]) -> Iterator[str]:

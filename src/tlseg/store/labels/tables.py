@@ -288,6 +288,25 @@ def read_table(
     return rows
 
 
+def column_names(root: str | Path | Place, name: str) -> tuple[str, ...]:
+    """Names of the columns of a table that exists.
+
+    Raises
+    ------
+    LabelError
+        If it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place = place_of(root)
+    fs, path = _file_system((place / "tables" / name / FILE).url)
+    try:
+        return tuple(again(lambda: pq.read_schema(path, filesystem=fs)).names)
+    except (OSError, pa.ArrowException) as error:
+        raise LabelError(f"Table {name!r} of {place} cannot be read ({one_line(error)}). Write it again.") from error
+
+
 def empty_table() -> pd.DataFrame:
     """All columns of a nucleus table with their types, and no rows."""
     rows: pd.DataFrame = _full_schema().empty_table().to_pandas()

@@ -16,8 +16,11 @@ from pathlib import Path
 from tlseg.errors import LabelError
 from tlseg.store.fs.place import Place
 
+MEASURING = "measuring"
+"""Name of the folder of a measurement of further channels, beside that of a run."""
 
-def scratch_folder(root: Place, name: str, chosen: str | Path | None) -> str:
+
+def scratch_folder(root: Place, name: str, chosen: str | Path | None, *, of: str = "scratch") -> str:
     """Folder for the working files of the labels `name` in `root`; nothing is made.
 
     Parameters
@@ -27,6 +30,8 @@ def scratch_folder(root: Place, name: str, chosen: str | Path | None) -> str:
     chosen
         Folder that holds working files of any number of runs, each in one of its own. Where not given, they lie with
         the result, or, for a remote one, in the temporary folder of this machine.
+    of
+        What they are of: by default, the labels themselves.
 
     Raises
     ------
@@ -34,11 +39,11 @@ def scratch_folder(root: Place, name: str, chosen: str | Path | None) -> str:
         When the folder in the temporary folder is not this user's alone.
     """
     if chosen is None and not root.remote:
-        return str(root.path / "tlseg" / name / "scratch")
+        return str(root.path / "tlseg" / name / of)
     above = Path(chosen).expanduser().absolute() if chosen is not None else _temporary()
     _check_ours(above)
     mark = hashlib.sha256(f"{root.url}\n{name}".encode()).hexdigest()[:12]
-    return str(above / f"{root.name}-{name}-{mark}")
+    return str(above / f"{root.name}-{name}-{mark}{'' if of == 'scratch' else f'-{of}'}")
 
 
 def make_private(folder: str) -> None:

@@ -133,7 +133,8 @@ class Scratch:
                     shutil.rmtree(entry.path, ignore_errors=True)
         except OSError as error:
             raise LabelError(
-                f"{self.folder} cannot be written to ({error.strerror}). Write elsewhere with --out."
+                f"{self.folder}, where working files go, cannot be written to ({error.strerror}). Free space, or check its "
+                "permissions."
             ) from error
         return new
 
