@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,19 @@ import pytest
 from tlseg.config import Frames, LabelSettings, as_frames
 from tlseg.errors import ModelError, MovieError
 from tlseg.evaluate.api import evaluate
+from tlseg.link.settings import LinkSettings
+from tlseg.models.bundle import ModelSpec, NetworkSpec
+from tlseg.rules import rules_of
+from tlseg.simulate.settings import SimulationSettings
+from tlseg.train.settings import SampleSettings, TrainSettings
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [LabelSettings, LinkSettings, ModelSpec, NetworkSpec, SampleSettings, SimulationSettings, TrainSettings],
+)
+def test_every_field_of_settings_has_a_rule_except_those_that_check_themselves(kind: type) -> None:
+    assert {field.name for field in fields(kind)} - set(rules_of(kind)) <= {"architecture", "samples"}
 
 
 @pytest.mark.parametrize(
