@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tlseg.cli.common import how_many, json_option, name_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import how_many, json_option, name_option, one_line_errors, print_json, say_notes, storage_option
 from tlseg.store.export.formats import FORMATS, Format
 
 _WIDTH = max(map(len, FORMATS)) + 2
@@ -37,8 +37,7 @@ def command(result: str, kind: Format, out: str | None, name: str | None, overwr
     else:
         frames = "" if done.unit == "frames" else f", {how_many(done.frames, 'frame')}"
         click.echo(f"{done.path}: {_counted(done.items, done.unit)}{frames}")
-    for note in done.notes:
-        click.echo(f"Note: {note}")
+    say_notes(done.notes)
 
 
 def _counted(number: int, whats: str) -> str:

@@ -14,6 +14,7 @@ from tlseg.cli.common import (
     name_option,
     one_line_errors,
     print_json,
+    say_notes,
     storage_option,
 )
 from tlseg.cli.compute_options import compute_of, compute_options
@@ -63,7 +64,6 @@ def command(result: str, as_json: bool, **options: Any) -> None:
         f"{how_many(len(done.channels), 'channel')} ({', '.join(done.channels)}) of {done.image}: "
         f"{instances_in(done.nuclei, done.frames)} ({done.seconds:.0f} s)."
     )
-    for note in done.notes:
-        click.echo(f"Note: {note}")
+    say_notes(done.notes)
     click.echo(f"Columns: {', '.join(done.columns)}")
     click.echo(f"Table {done.name!r}: {done.path}")
