@@ -226,7 +226,7 @@ def test_frames_of_another_store_keep_their_time(tmp_path: Path) -> None:
     assert list(open_movie(out)["t"].values) == list(open_movie(out / "labels/nuclei")["t"].values) == [60.0, 120.0]
     assert open_source(out).channel_names == ("nuclei",)
     with pytest.raises(PlanError, match="Frame -1"):
-        writer.write(0, 0, LABELS[0][writer.regions.core((0, 0, 0)).slices])
+        writer.write(0, 0, LABELS[0][writer.regions[0].slices])
 
 
 def test_a_copy_holds_all_chunks_even_of_zeros(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_a_forged_disagreement_fails_the_run_and_publishes_nothing(
 
     def forged(context: Any, frame: int, block: int) -> int:
         tries = flood(context, frame, block)
-        core = context.grid.core(context.grid.position(block))
+        core = context.grid[block]
         if core.start[1]:
             y = core.start[1]
             at = (context.row(frame), core.slices[0], slice(y, y + 1), core.slices[2])

@@ -48,7 +48,7 @@ def label(regions: Map, centres: Map, settings: LabelSettings, index: int, **opt
     numbers = numbers_of(regions, centres, block, settings)
     return label_block(
         lambda box: (regions[box.slices], centres[box.slices]),
-        core=Grid(SHAPE, block).core((0, 0, index)),
+        core=Grid(SHAPE, block)[index],
         frame=FRAME,
         spacing_um=SPACING,
         seeds=numbers.seeds,
@@ -108,7 +108,7 @@ def sizes_read(
 
     label_block(
         read,
-        core=Grid(SHAPE, (6, 8, 8)).core((0, 0, 2)),
+        core=Grid(SHAPE, (6, 8, 8))[2],
         frame=FRAME,
         spacing_um=SPACING,
         seeds=numbers.seeds,

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from tlseg.config import LabelSettings
 from tlseg.errors import RunError
-from tlseg.geometry import Box, Grid, Shape, Spacing, spacing_nm, voxels_for
+from tlseg.geometry import Box, Grid, Shape, Spacing, spacing_nm, triple, voxels_for
 from tlseg.label.components import BlockComponents, FrameComponents, core_components, describe, join
 from tlseg.label.saddles import SaddleRule
 from tlseg.label.seeds import Candidates, candidate_halo, candidates, select_seeds, smoothing_window
@@ -193,8 +193,7 @@ def label_block(
             read, outer=outer, frame=frame, spacing_um=spacing_um, seeds=seeds, labels=labels, settings=settings
         )
 
-    z, y, x = voxels_for(settings.halo_um, spacing_um)
-    halo = (max(1, z), max(1, y), max(1, x))
+    halo = triple(max(1, n) for n in voxels_for(settings.halo_um, spacing_um))
     outer = core.grow(halo).intersect(frame)
     flooded, foreground = flood_outer(outer)
     # The core, and the first plane after it along each axis: what the neighbour will be compared with.
@@ -209,7 +208,7 @@ def label_block(
     while (known[owned] == UNKNOWN).any():
         # Only what is unknown is flooded again, each patch of it with a larger halo of its own.
         tries += 1
-        halo = (2 * halo[0], 2 * halo[1], 2 * halo[2])
+        halo = triple(2 * n for n in halo)
         for patch in _patches(known[owned] == UNKNOWN):
             box = patch.shift(core.start).grow((1, 1, 1)).intersect(wanted)
             outer = box.grow(halo).intersect(frame)
@@ -268,8 +267,7 @@ def _relief(
         regions, centres = read(outer)
         return -centres.astype(np.int64), regions >= settings.region_threshold
     nm = spacing_nm(spacing_um)
-    z, y, x = voxels_for(settings.margin_um, spacing_um)
-    margin = (max(1, z), max(1, y), max(1, x))
+    margin = triple(max(1, n) for n in voxels_for(settings.margin_um, spacing_um))
     while True:
         crop = outer.grow(margin).intersect(frame)
         foreground = read(crop)[0] >= settings.region_threshold
@@ -305,13 +303,8 @@ def _patches(unknown: NDArray[np.bool_]) -> list[Box]:
     for coarse in ndimage.find_objects(together):
         tile = tuple(slice(s.start * TILE, s.stop * TILE) for s in coarse)
         places = np.argwhere(unknown[tile]) + np.array([s.start for s in tile])
-        boxes.append(Box(_three(places.min(axis=0)), _three(places.max(axis=0) + 1)))
+        boxes.append(Box(triple(places.min(axis=0).tolist()), triple((places.max(axis=0) + 1).tolist())))
     return boxes
-
-
-def _three(values: NDArray[np.int64]) -> Shape:
-    z, y, x = (int(v) for v in values)
-    return (z, y, x)
 
 
 def _beyond(
@@ -323,8 +316,7 @@ def _beyond(
         after[axis] = slice(owned.stop[axis], owned.stop[axis] + 1)
         plane = known[tuple(after)]
         planes.append(np.where(plane == UNKNOWN, 0, plane).astype(np.uint32).squeeze(axis) if plane.size else _NONE)
-    z, y, x = planes
-    return (z, y, x)
+    return triple(planes)
 
 
 _NONE = np.zeros((0, 0), dtype=np.uint32)

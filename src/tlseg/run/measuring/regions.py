@@ -77,7 +77,7 @@ def block_for(labels: MovieSource, image: MovieSource, *, memory_bytes: int) -> 
 
 def measure_region(job: Measuring, frame: int, region: int) -> GreySums | None:
     """Task: sums over one region of a frame; None if it has no labels."""
-    box = job.grid.core(job.grid.position(region))
+    box = job.grid[region]
     labels = as_uint32(job.labels.read(frame, box), where=f"{job.labels.url}, frame {frame}")
     return sum_grey(labels, (_grey(channel, job.first + frame, box, labels) for channel in job.channels))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlseg.errors import MovieError
-from tlseg.geometry import Spacing
+from tlseg.geometry import Spacing, triple
 
 Json = dict[str, Any]
 
@@ -83,8 +83,7 @@ class ImageMetadata:
         return self.translations[0][self.axes.index("t")] if self.interval_s is not None else 0.0
 
     def _space(self, values: Sequence[float], absent: float) -> Spacing:
-        z, y, x = (values[self.axes.index(a)] if a in self.axes else absent for a in "zyx")
-        return (z, y, x)
+        return triple(values[self.axes.index(a)] if a in self.axes else absent for a in "zyx")
 
 
 def micrometres(unit: str | None) -> float | None:

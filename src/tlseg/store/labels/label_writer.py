@@ -79,7 +79,7 @@ class LabelWriter:
         LabelError
             If a label does not fit in uint32.
         """
-        box = self.regions.core(self.regions.position(region)) if isinstance(region, int) else region
+        box = self.regions[region] if isinstance(region, int) else region
         self.arrays.write(frame - self.first_frame, box, _as_uint32(labels))
 
     def flush(self, frame: int, box: Box) -> None:
