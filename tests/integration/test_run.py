@@ -452,7 +452,7 @@ def test_the_plan_is_what_happens(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: tuple[int, int, int]
 ) -> None:
     """Units of work by stage; a predict task holds several windows, and the plan counts windows."""
-    from tlseg.run import segment as module
+    from tlseg.run.tasks import work as module
 
     counted: dict[str, int] = {}
     drive = module.drive

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,8 @@ from tlseg.run.measuring.rows import RowValues
 from tlseg.run.measuring.target import check_measurable, folder_of, locked, remember
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.flow import Finished, Pool, Task, TasksError, drive
 from tlseg.run.tasks.pools import open_pool
+from tlseg.run.tasks.work import Work
 from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
@@ -40,9 +39,6 @@ from tlseg.store.working.names import Stage
 
 if TYPE_CHECKING:
     from distributed import Client
-
-OPEN_FLOWS = 2
-"""Frames in progress at once, in addition to those needed to keep the workers busy."""
 
 AGAIN = "The table is unchanged; run the same command again to start over."
 
@@ -201,7 +197,7 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
                 asked.labels, asked.channels[0], memory_bytes=compute.limited(pool.site("cpu")).memory_bytes
             )
             job = Measuring(asked.labels, asked.channels, asked.first, as_block(block))
-            values = _measure(job, asked.rows, pool, lock, Counters(listener))
+            values = _measure(job, asked.rows, Work(pool, Counters(listener), lock, AGAIN))
             return _publish(result, asked, values, lock, began=began)
     except OSError as error:
         raise RunError(
@@ -242,20 +238,11 @@ def _check(result: Result, request: MeasureRequest) -> _Asked:
     return _Asked(labels, rows, channels, columns, chosen.first, chosen.note)
 
 
-def _measure(job: Measuring, rows: pd.DataFrame, pool: Pool, lock: Lock, counters: Counters) -> RowValues:
+def _measure(job: Measuring, rows: pd.DataFrame, work: Work) -> RowValues:
     values = RowValues.of(rows, channels=len(job.channels))
     frames, voxels = range(job.labels.n_frames), math.prod(job.labels.shape)
-    counters.expect(Stage.MEASURE, len(frames) * len(job.grid), voxels=voxels)
-
-    def on_done(task: Task, finished: Finished) -> None:
-        counters.finished(task, finished, slots=pool.slots(task.needs))
-        lock.beat()
-
-    flows = measuring(job, frames, values.put)
-    try:
-        drive(partial(next, flows, None), pool, open_flows=OPEN_FLOWS, on_done=on_done)
-    except TasksError as error:
-        raise RunError(f"{error} {AGAIN}") from error
+    work.counters.expect(Stage.MEASURE, len(frames) * len(job.grid), voxels=voxels)
+    work.do(measuring(job, frames, values.put))
     return values
 
 
