@@ -96,6 +96,11 @@ def seconds(unit: str | None) -> float | None:
     return _SECONDS.get(unit.strip().lower()) if unit else None
 
 
+def ome_of(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metadata of the specification in a group's attributes, which 0.5 keeps under `ome` and 0.4 beside all others."""
+    return _mapping(attributes.get("ome", attributes))
+
+
 def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
     """Read the attributes of an OME-Zarr group.
 
@@ -111,7 +116,7 @@ def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
     MovieError
         If the group holds no image that tlseg can read; one line that says what was found instead.
     """
-    ome = _mapping(attributes.get("ome", attributes))
+    ome = ome_of(attributes)
     multiscales = ome.get("multiscales")
     if not isinstance(multiscales, list) or not multiscales or not isinstance(multiscales[0], Mapping):
         raise MovieError(_no_image(ome, multiscales, where))
