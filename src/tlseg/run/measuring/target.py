@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 
 from tlseg.errors import LabelError
 from tlseg.run.replaced import LINKING
@@ -16,7 +15,7 @@ from tlseg.store.fs.location import can_list, one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.labels.label_writer import absent, remove_empty
-from tlseg.store.labels.record import read_record, write_record
+from tlseg.store.labels.record import now, read_record, write_record
 from tlseg.store.labels.result import Result
 from tlseg.store.locks.lock import Lock, TakenError, lock_of
 
@@ -92,7 +91,7 @@ def remember(
             "channel": channel.channel,
             "name": channel.channel_names[channel.channel],
             "frames": [frames.start, frames.stop],
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "made": now(),
         }
         for channel, pair in zip(channels, columns, strict=True)
     ]
