@@ -6,11 +6,10 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from numbers import Integral
 from typing import Annotated, Any, Literal
 
 from tlseg.errors import ModelError, MovieError
-from tlseg.rules import NonNegativeFloat, Share, check_fields, whole_between
+from tlseg.rules import NonNegativeFloat, Share, check_fields, or_none, whole, whole_between
 
 Method = Literal["qcanet", "components"]
 Relief = Literal["distance", "centre"]
@@ -39,7 +38,8 @@ def as_frames(frames: Frames | None) -> tuple[int | None, int | None]:
         If it is anything else: frames count from 0, go one by one, and there is at least one.
     """
     first, stop = _sides(frames)
-    if not (_is_side(first) and _is_side(stop)) or (stop is not None and stop <= (first or 0)):
+    side = or_none(whole(0))
+    if not (side.holds(first) and side.holds(stop)) or (stop is not None and stop <= (first or 0)):
         raise MovieError(
             f"{frames!r} is not a range of frames. Expected A:B with 0 <= A < B, such as 0:10; from Python also "
             "range(A, B), slice(A, B) or (A, B)."
@@ -59,7 +59,7 @@ def as_skipped(skip_frames: SkippedFrames | None) -> frozenset[int]:
         return frozenset()
     if not isinstance(skip_frames, str):
         numbers = list(skip_frames) if isinstance(skip_frames, Iterable) else [None]
-        if any(number is None or not _is_side(number) for number in numbers):
+        if not all(map(whole(0).holds, numbers)):
             raise _no_frames_to_skip(skip_frames)
         return frozenset(map(int, numbers))
     skipped: set[int] = set()
@@ -93,10 +93,6 @@ def _sides(frames: Any) -> tuple[Any, Any]:
             raise MovieError(f"Frames are taken one by one; got a step of {frames.step}.")
         return frames.start, frames.stop
     return frames if isinstance(frames, tuple) and len(frames) == 2 else (0, 0)
-
-
-def _is_side(value: Any) -> bool:
-    return value is None or (isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -307,7 +307,7 @@ def test_in_two_dimensions(tmp_path: Path) -> None:
     for t in range(2):
         frame = np.zeros((1, 40, 30), np.uint32)
         frame[0, 5 + t : 15, 5:15], frame[0, 20:30, 10 + t : 25] = 1, 2
-        labels.write(t, 0, frame)
+        labels.write(t, labels.regions[0], frame)
     labels.finish()
     link_labels(movie, labels_name="cells", name="tracked")
     done = measure_channels(movie, name="tracked")

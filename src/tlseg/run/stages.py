@@ -225,12 +225,11 @@ def summarise(run: RunContext, frame: int) -> int:
 def write(run: RunContext, output: Output, frame: int, region: int) -> int:
     """Write final labels of a region at every level, each nucleus under its track's number."""
     track = run.scratch.get(Table.TRACKS, frame, 0)["track"]
-    grid = output.labels.regions
-    box = grid[region]
+    box = output.labels.regions[region]
     labels = read_labels(run, frame, box)
     # Final labels lie where those of the next run will, so a task that was left over from an earlier one stops here.
     run.scratch.hold()
-    output.labels.write(frame, region, track[labels])
+    output.labels.write(frame, box, track[labels])
     output.labels.flush(frame, box)
     if output.image is not None:
         output.image.write(frame, box)

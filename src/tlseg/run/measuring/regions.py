@@ -14,9 +14,9 @@ from tlseg.errors import MovieError, PlanError
 from tlseg.geometry import Box, Grid, Shape, slab
 from tlseg.measure.channels import AT_ONCE, GreySums, add_grey, sum_grey
 from tlseg.measure.exact import most_grey
-from tlseg.run.linking.source import as_uint32
 from tlseg.run.tasks.flow import Flow, Task, Tasks
 from tlseg.store.image.movie import MovieSource
+from tlseg.store.labels.values import as_uint32
 from tlseg.store.working.names import Stage
 
 BLOCK_VOXELS = 2**22
