@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,25 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockNumbers:
+    """Names of a frame's instances, as one of its blocks needs them to flood.
+
+    Parameters
+    ----------
+    seeds, labels
+        Positions (m, 3) of the seeds of the frame, or at least of those that any halo may reach, and the numbers of their
+        instances.
+    fallback, seedless
+        For each component of the block's core: its number if it is a fallback instance, and whether it has no seed at all.
+    """
+
+    seeds: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    fallback: NDArray[np.int64]
+    seedless: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class FrameNumbers:
     """Names of all instances of one frame.
 
@@ -65,6 +85,10 @@ class FrameNumbers:
     seedless: list[NDArray[np.bool_]]
     total: int
     fallback_labels: NDArray[np.int64]
+
+    def of_block(self, block: int) -> BlockNumbers:
+        """Return what the block with this number needs."""
+        return BlockNumbers(self.seeds, self.labels, self.fallback[block], self.seedless[block])
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +183,11 @@ def number_frame(
 
 def label_block(
     read: ReadMaps,
+    numbers: BlockNumbers,
     *,
     core: Box,
     frame: Box,
     spacing_um: Spacing,
-    seeds: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    fallback: NDArray[np.int64],
-    seedless: NDArray[np.bool_],
     settings: LabelSettings,
     most_voxels: int | None = None,
 ) -> LabelledBlock:
@@ -174,10 +195,8 @@ def label_block(
 
     Parameters
     ----------
-    seeds, labels
-        All seeds of the frame (or at least those that any halo may reach) and their numbers.
-    fallback, seedless
-        For each component of this core: its number if it is a fallback instance, and whether it has no seed at all.
+    numbers
+        Names of the instances.
     most_voxels
         Largest crop to read, including halo and margin; beyond it the block fails.
 
@@ -187,20 +206,15 @@ def label_block(
         When the core cannot be certified within `most_voxels`.
     """
     read = read if most_voxels is None else _at_most(most_voxels, read, core=core)
-
-    def flood_outer(outer: Box) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        return _flood_outer(
-            read, outer=outer, frame=frame, spacing_um=spacing_um, seeds=seeds, labels=labels, settings=settings
-        )
-
+    flood_outer = partial(_flood_outer, read, numbers, frame=frame, spacing_um=spacing_um, settings=settings)
     halo = triple(max(1, n) for n in voxels_for(settings.halo_um, spacing_um))
     outer = core.grow(halo).intersect(frame)
-    flooded, foreground = flood_outer(outer)
+    flooded, foreground = flood_outer(outer=outer)
     # The core, and the first plane after it along each axis: what the neighbour will be compared with.
     wanted = Box(core.start, core.grow((1, 1, 1)).intersect(frame).stop)
     owned = core.inside(wanted).slices
     components = core_components(foreground[core.inside(outer).slices])
-    without = np.concatenate([[False], seedless])[components]
+    without = np.concatenate([[False], numbers.seedless])[components]
     known = flooded[wanted.inside(outer).slices].copy()
     known[owned][without] = 0
     del flooded, foreground
@@ -212,10 +226,10 @@ def label_block(
         for patch in _patches(known[owned] == UNKNOWN):
             box = patch.shift(core.start).grow((1, 1, 1)).intersect(wanted)
             outer = box.grow(halo).intersect(frame)
-            wider = flood_outer(outer)[0][box.inside(outer).slices]
+            wider = flood_outer(outer=outer)[0][box.inside(outer).slices]
             here = known[box.inside(wanted).slices]
             here[here == UNKNOWN] = wider[here == UNKNOWN]
-    result = np.where(without, np.concatenate([[0], fallback])[components], known[owned])
+    result = np.where(without, np.concatenate([[0], numbers.fallback])[components], known[owned])
     return LabelledBlock(
         labels=result.astype(np.uint32),
         beyond=_beyond(known, owned=core.inside(wanted)),
@@ -240,21 +254,14 @@ def _at_most(voxels: int, read: ReadMaps, *, core: Box) -> ReadMaps:
 
 
 def _flood_outer(
-    read: ReadMaps,
-    *,
-    outer: Box,
-    frame: Box,
-    spacing_um: Spacing,
-    seeds: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    settings: LabelSettings,
+    read: ReadMaps, numbers: BlockNumbers, *, outer: Box, frame: Box, spacing_um: Spacing, settings: LabelSettings
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Flood core and halo; returns the flood and the foreground of `outer`."""
     relief, foreground = _relief(read, outer=outer, frame=frame, spacing_um=spacing_um, settings=settings)
     markers = np.zeros(outer.shape, dtype=np.int32)
-    local = seeds - np.array(outer.start)
+    local = numbers.seeds - np.array(outer.start)
     here = ((local >= 0) & (local < np.array(outer.shape))).all(axis=1)
-    markers[tuple(local[here].T)] = labels[here]
+    markers[tuple(local[here].T)] = numbers.labels[here]
     order = flood_order(relief, foreground)
     return flood(order, foreground, markers=markers, crop=outer, frame=frame), foreground
 

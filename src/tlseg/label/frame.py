@@ -46,15 +46,7 @@ def label_frame(
     for index in range(len(grid)) if order is None else order:
         core = grid[index]
         labels[core.slices] = label_block(
-            read,
-            core=core,
-            frame=frame,
-            spacing_um=spacing_um,
-            seeds=numbers.seeds,
-            labels=numbers.labels,
-            fallback=numbers.fallback[index],
-            seedless=numbers.seedless[index],
-            settings=settings,
+            read, numbers.of_block(index), core=core, frame=frame, spacing_um=spacing_um, settings=settings
         ).labels
     voxels = np.bincount(labels.ravel(), minlength=numbers.total + 1)[1:]
     kept = np.concatenate([[True], large_enough(voxels, spacing_um=spacing_um, settings=settings)])

@@ -141,7 +141,6 @@ def flood(run: RunContext, frame: int, block: int) -> int:
     """Label a block's core, certified; returns how many floods it took."""
     core = run.grid[block]
     row = run.row(frame)
-    numbers = load_numbers(run.scratch, frame, block)
 
     def read(box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         both = run.scratch.read("maps", (row, slice(None), *box.slices), frame=frame)
@@ -149,12 +148,12 @@ def flood(run: RunContext, frame: int, block: int) -> int:
 
     labelled = label_block(
         read,
+        load_numbers(run.scratch, frame, block),
         core=core,
         frame=run.frame_box,
         spacing_um=run.spacing_um,
         settings=run.settings,
         most_voxels=run.most_voxels,
-        **numbers,
     )
     if run.scratch.has(Table.FLOOD, frame, block):
         # Another worker was faster, and the labels may have been mended since.
