@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from commandline import invoke
 from handmade import write_movie
 from tlseg.cli import COMMANDS, main
-from tlseg.cli.common import goes_on_when_stopped, one_line_errors
+from tlseg.cli.common import one_line_errors, resumable
 from tlseg.config import Frames
 from tlseg.errors import LabelError, MovieError
 from tlseg.run.request import frames_of
@@ -106,7 +106,7 @@ def test_what_the_machine_refuses_is_one_line(error: Exception, said: str) -> No
 def test_ctrl_c_says_that_nothing_is_lost() -> None:
     @click.command()
     @one_line_errors
-    @goes_on_when_stopped
+    @resumable
     def command() -> None:
         raise KeyboardInterrupt
 

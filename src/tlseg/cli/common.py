@@ -46,7 +46,7 @@ def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-def goes_on_when_stopped(function: Callable[P, R]) -> Callable[P, R]:
+def resumable(function: Callable[P, R]) -> Callable[P, R]:
     """Say on Ctrl-C that nothing is lost; for commands that continue where they stopped."""
 
     @functools.wraps(function)

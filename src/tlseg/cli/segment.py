@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from tlseg.cli.common import (
-    goes_on_when_stopped,
     how_many,
     instances_in,
     json_option,
     one_line_errors,
     print_json,
+    resumable,
     say_motherless,
     say_notes,
     storage_option,
@@ -48,7 +48,7 @@ from tlseg.cli.run_options import run_arguments, run_options
 @storage_option
 @json_option
 @one_line_errors
-@goes_on_when_stopped
+@resumable
 def command(movie: str, as_json: bool, **options: Any) -> None:
     """Segment and track every nucleus of MOVIE, an OME-Zarr movie (t, c, z, y, x).
 

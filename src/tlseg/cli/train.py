@@ -17,10 +17,10 @@ from tlseg.cli.common import (
     TripleType,
     check_installed,
     device_option,
-    goes_on_when_stopped,
     json_option,
     one_line_errors,
     print_json,
+    resumable,
 )
 from tlseg.errors import TlsegError
 
@@ -123,7 +123,7 @@ def _as_typed(value: Any) -> Any:
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @json_option
 @one_line_errors
-@goes_on_when_stopped
+@resumable
 def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Train NETWORK (nsn: nuclear regions, ndn: nuclear centres, unet3d: the baseline) on the pairs in DATA.
 

@@ -15,10 +15,10 @@ from tlseg.cli.common import (
     SEED,
     LocalPath,
     check_installed,
-    goes_on_when_stopped,
     json_option,
     one_line_errors,
     print_json,
+    resumable,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ EXTRA = ("accelerate", "matplotlib", "optuna", "tensorboard")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the search.")
 @json_option
 @one_line_errors
-@goes_on_when_stopped
+@resumable
 def command(data: Path, out: Path, config: Path, trials: int, seed: int, as_json: bool) -> None:
     """Search for the settings that train best on the pairs in DATA.
 

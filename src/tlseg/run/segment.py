@@ -31,7 +31,7 @@ from tlseg.run.planning import PlannedRun, plan_for
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
 from tlseg.run.publish import open_output, publish
 from tlseg.run.request import CheckedRequest, Request, check
-from tlseg.run.resume import as_it_is, begin, check_settings, goes_on, store_statistics, stored_statistics
+from tlseg.run.resume import begin, can_resume, check_settings, reopened, store_statistics, stored_statistics
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Flow, Pool, Task
@@ -249,10 +249,10 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
     """Do all the work, unless another start has done it in the meantime."""
     checked = planned.checked
     check_free(checked.folder)
-    planned = as_it_is(planned)
+    planned = reopened(planned)
     check_settings(planned)  # other settings are told before pixels are read
     first = stages.find_statistics(planned.run, planned.run.frames[0])
-    goes_on(as_it_is(planned), first)
+    can_resume(reopened(planned), first)
     new = absent(checked.root, checked.folder)
     prepare_root(checked.root)
     with lock_of(checked.folder) as lock:
