@@ -1,6 +1,7 @@
 """May a field hold this value? Rules for fields, with the words that say what was expected.
 
-A field has its rule in its annotation. A rule never converts: a value is accepted as written or refused.
+A field has its rule in its annotation. A rule never converts: a value is accepted as written or refused. Only numbers of
+NumPy become Python's, which JSON can hold.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
+from numbers import Integral, Number, Real
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -32,9 +33,11 @@ class Rule:
 
 
 def check_fields(settings: object, *, error: type[TlsegError]) -> None:
-    """Raise `error` for the first field of a dataclass that breaks its rule."""
+    """Raise `error` for the first field of a new, perhaps frozen dataclass that breaks its rule."""
     for name, rule in rules_of(type(settings)).items():
-        rule.check(name, getattr(settings, name), error=error)
+        value = _of_python(getattr(settings, name))
+        rule.check(name, value, error=error)
+        object.__setattr__(settings, name, value)
 
 
 def rules_of(kind: type) -> Mapping[str, Rule]:
@@ -135,6 +138,13 @@ def _rule_of(hint: Any) -> Rule | None:
             lambda v: isinstance(v, Mapping) and all(isinstance(k, str) for k in v), "an object with named values"
         )
     return Rule(lambda v: isinstance(v, str), "a string") if hint is str else None
+
+
+def _of_python(value: Any) -> Any:
+    """The same value, with numbers of Python instead of NumPy, also in a tuple."""
+    if isinstance(value, tuple):
+        return tuple(map(_of_python, value))
+    return value.item() if isinstance(value, Number) and hasattr(value, "item") else value
 
 
 def _is_number(value: Any) -> bool:
