@@ -270,6 +270,10 @@ def test_channels_that_are_none_are_refused(result: Path, wanted: list[Any], sai
         measure_channels(result, channels=wanted)
 
 
+def test_one_channel_may_be_a_number_of_numpy(result: Path) -> None:
+    assert measure_channels(result, channels=np.int64(1)).channels == ("GFP (488)",)
+
+
 def test_linked_labels_are_those_of_the_first_movie(base: Path, result: Path, tmp_path: Path) -> None:
     out = tmp_path / "linked.ome.zarr"
     link_labels(base / "result.ome.zarr", out=out)

@@ -230,7 +230,7 @@ def _check(result: Result, request: MeasureRequest) -> _Asked:
         as_block(request.block)
     labels = open_source(f"{result.path}/labels/{result.name}")
     rows = read_table(result.path, result.name, columns=["t", "label"])
-    wanted = [request.channels] if isinstance(request.channels, int | str) else request.channels
+    wanted = [request.channels] if isinstance(request.channels, int | np.integer | str) else request.channels
     chosen = choose_image(result, labels, image=request.image, wanted=wanted)
     channels = chosen.channels(wanted)
     keys = channel_keys(chosen.image.channel_names, where=chosen.image.url)
