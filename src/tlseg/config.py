@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from numbers import Integral
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from tlseg.errors import ModelError, MovieError
-from tlseg.rules import Rule, at_least_0, between, check_fields, one_of, whole_between
+from tlseg.rules import NonNegativeFloat, Share, check_fields, or_none, whole, whole_between
 
 Method = Literal["qcanet", "components"]
 Relief = Literal["distance", "centre"]
 Scaling = Literal["quantiles", "asinh", "extremes"]
+MapValue = Annotated[int, whole_between(0, 255)]
 
 Frames = str | range | slice | tuple[int | None, int | None]
 """Consecutive frames: `"2:5"`, `range(2, 5)`, `slice(2, 5)` and `(2, 5)` are 2, 3 and 4; either end may be open."""
@@ -38,7 +38,8 @@ def as_frames(frames: Frames | None) -> tuple[int | None, int | None]:
         If it is anything else: frames count from 0, go one by one, and there is at least one.
     """
     first, stop = _sides(frames)
-    if not (_is_side(first) and _is_side(stop)) or (stop is not None and stop <= (first or 0)):
+    side = or_none(whole(0))
+    if not (side.holds(first) and side.holds(stop)) or (stop is not None and stop <= (first or 0)):
         raise MovieError(
             f"{frames!r} is not a range of frames. Expected A:B with 0 <= A < B, such as 0:10; from Python also "
             "range(A, B), slice(A, B) or (A, B)."
@@ -58,7 +59,7 @@ def as_skipped(skip_frames: SkippedFrames | None) -> frozenset[int]:
         return frozenset()
     if not isinstance(skip_frames, str):
         numbers = list(skip_frames) if isinstance(skip_frames, Iterable) else [None]
-        if any(number is None or not _is_side(number) for number in numbers):
+        if not all(map(whole(0).holds, numbers)):
             raise _no_frames_to_skip(skip_frames)
         return frozenset(map(int, numbers))
     skipped: set[int] = set()
@@ -94,27 +95,6 @@ def _sides(frames: Any) -> tuple[Any, Any]:
     return frames if isinstance(frames, tuple) and len(frames) == 2 else (0, 0)
 
 
-def _is_side(value: Any) -> bool:
-    return value is None or (isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0)
-
-
-RULES: Mapping[str, Rule] = {
-    "method": one_of(*get_args(Method)),
-    "region_threshold": whole_between(0, 255),
-    "centre_threshold": whole_between(0, 255),
-    "centre_smoothing_um": at_least_0(),
-    "centre_distance_um": at_least_0(),
-    "centre_saddle": between(0, 1),
-    "centre_reach_um": at_least_0(),
-    "relief": one_of(*get_args(Relief)),
-    "minimum_volume_um3": at_least_0(),
-    "minimum_volume_fraction": at_least_0(),
-    "halo_um": at_least_0(),
-    "margin_um": at_least_0(),
-}
-"""What each field of `LabelSettings` may hold."""
-
-
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
     """How maps become instances; thresholds are uint8 map values, distances micrometres.
@@ -148,21 +128,21 @@ class LabelSettings:
     """
 
     method: Method = "qcanet"
-    region_threshold: int = 128
-    centre_threshold: int = 128
-    centre_smoothing_um: float = 2.0
-    centre_distance_um: float = 5.0
-    centre_saddle: float = 1.0
-    centre_reach_um: float = 14.0
+    region_threshold: MapValue = 128
+    centre_threshold: MapValue = 128
+    centre_smoothing_um: NonNegativeFloat = 2.0
+    centre_distance_um: NonNegativeFloat = 5.0
+    centre_saddle: Share = 1.0
+    centre_reach_um: NonNegativeFloat = 14.0
     relief: Relief = "distance"
-    minimum_volume_um3: float = 0.0
-    minimum_volume_fraction: float = 0.0
-    halo_um: float = 20.0
-    margin_um: float = 10.0
+    minimum_volume_um3: NonNegativeFloat = 0.0
+    minimum_volume_fraction: NonNegativeFloat = 0.0
+    halo_um: NonNegativeFloat = 20.0
+    margin_um: NonNegativeFloat = 10.0
 
     def __post_init__(self) -> None:
         """Refuse values that no stage knows: a word would be taken for another, a share above 1 for certainty."""
-        check_fields(self, RULES, error=ModelError)
+        check_fields(self, error=ModelError)
 
     def deciding(self) -> dict[str, Any]:
         """Everything that decides labels, for a fingerprint."""

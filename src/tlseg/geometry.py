@@ -7,9 +7,11 @@ All boxes are half-open, in voxels of pyramid level 0, axes (z, y, x).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +23,13 @@ AXES = ("z", "y", "x")
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
+T = TypeVar("T")
+
+
+def triple(values: Iterable[T]) -> tuple[T, T, T]:
+    """Return one value for each axis (z, y, x), of which there are three, as a tuple."""
+    z, y, x = values
+    return (z, y, x)
 
 
 def as_spacing(given: Sequence[float], *, is_2d: bool, error: type[TlsegError]) -> Spacing:
@@ -40,7 +49,7 @@ def as_spacing(given: Sequence[float], *, is_2d: bool, error: type[TlsegError]) 
     if len(values) != 3 or not all(0 < value < math.inf for value in values):
         expected = "Y,X or Z,Y,X" if is_2d else "Z,Y,X"
         raise error(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
-    return (values[0], values[1], values[2])
+    return triple(values)
 
 
 def as_block(given: Sequence[int]) -> Shape:
@@ -56,7 +65,7 @@ def as_block(given: Sequence[int]) -> Shape:
             f"{given!r} is not a valid block. Expected three whole numbers of voxels (z, y, x), each at least 1, such as "
             "(64, 256, 256)."
         )
-    return _three(tuple(int(n) for n in given))
+    return triple(int(n) for n in given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +83,7 @@ class Box:
     @property
     def shape(self) -> Shape:
         """Voxels along (z, y, x)."""
-        a, b = self.start, self.stop
-        return (b[0] - a[0], b[1] - a[1], b[2] - a[2])
+        return triple(map(operator.sub, self.stop, self.start))
 
     @property
     def size(self) -> int:
@@ -85,8 +93,7 @@ class Box:
     @property
     def slices(self) -> tuple[slice, slice, slice]:
         """Slices that cut this box out of a frame."""
-        a, b = self.start, self.stop
-        return (slice(a[0], b[0]), slice(a[1], b[1]), slice(a[2], b[2]))
+        return triple(map(slice, self.start, self.stop))
 
     def grow(self, voxels: Shape) -> Box:
         """Box with `voxels` more on both sides of each axis (not clipped)."""
@@ -94,9 +101,8 @@ class Box:
 
     def intersect(self, other: Box) -> Box:
         """Largest box inside both; empty (size 0) when they do not meet."""
-        start = tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True))
-        stop = tuple(max(s, min(a, b)) for s, a, b in zip(start, self.stop, other.stop, strict=True))
-        return Box(_three(start), _three(stop))
+        start = triple(map(max, self.start, other.start))
+        return Box(start, triple(map(max, start, map(min, self.stop, other.stop))))
 
     def shift(self, offset: Shape) -> Box:
         """Box moved by `offset` voxels."""
@@ -121,13 +127,18 @@ class Grid:
     @property
     def counts(self) -> Shape:
         """Number of blocks along (z, y, x)."""
-        return _three(tuple(-(-n // b) for n, b in zip(self.frame, self.block, strict=True)))
+        return triple(-(-n // b) for n, b in zip(self.frame, self.block, strict=True))
 
     def __len__(self) -> int:
         return math.prod(self.counts)
 
+    def __getitem__(self, index: int) -> Box:
+        """Voxels owned by the block with this number."""
+        start = triple(p * b for p, b in zip(self.position(index), self.block, strict=True))
+        return Box(start, triple(min(s + b, n) for s, b, n in zip(start, self.block, self.frame, strict=True)))
+
     def __iter__(self) -> Iterator[Box]:
-        return (self.core(self.position(i)) for i in range(len(self)))
+        return map(self.__getitem__, range(len(self)))
 
     def position(self, index: int) -> Shape:
         """Grid position (z, y, x) of the block with this number, x running fastest."""
@@ -139,19 +150,13 @@ class Grid:
         _, ny, nx = self.counts
         return (position[0] * ny + position[1]) * nx + position[2]
 
-    def core(self, position: Shape) -> Box:
-        """Voxels owned by the block at this grid position."""
-        start = _three(tuple(p * b for p, b in zip(position, self.block, strict=True)))
-        stop = _three(tuple(min(s + b, n) for s, b, n in zip(start, self.block, self.frame, strict=True)))
-        return Box(start, stop)
-
     def touching(self, box: Box) -> list[int]:
         """Numbers of the blocks whose core meets `box`, ascending."""
         box = box.intersect(Box.of_shape(self.frame))
         if not box.size:
             return []
         ranges = [range(a // b, -(-z // b)) for a, z, b in zip(box.start, box.stop, self.block, strict=True)]
-        return [self.index(_three(p)) for p in product(*ranges)]
+        return [self.index(triple(p)) for p in product(*ranges)]
 
 
 def slab(shape: Shape, *, unit: Shape, most: int) -> Shape:
@@ -162,12 +167,12 @@ def slab(shape: Shape, *, unit: Shape, most: int) -> Shape:
         fits = most // max(1, rest)
         if fits < block[axis]:
             block[axis] = min(block[axis], max(1, fits // unit[axis]) * unit[axis])
-    return _three(tuple(block))
+    return triple(block)
 
 
 def spacing_nm(spacing_um: Spacing) -> Shape:
     """Voxel spacing in whole nanometres, so that squared distances are integers and agree bit for bit between crops."""
-    return _three(tuple(max(1, round(s * 1000)) for s in spacing_um))
+    return triple(max(1, round(s * 1000)) for s in spacing_um)
 
 
 def whole_nm(distance_um: float) -> int:
@@ -177,7 +182,7 @@ def whole_nm(distance_um: float) -> int:
 
 def voxels_for(distance_um: float, spacing_um: Spacing) -> Shape:
     """Fewest voxels along each axis that span at least `distance_um`."""
-    return _three(tuple(math.ceil(distance_um / s - 1e-9) for s in spacing_um))
+    return triple(math.ceil(distance_um / s - 1e-9) for s in spacing_um)
 
 
 def ball_radius(volume: ArrayLike) -> NDArray[np.float64]:
@@ -185,14 +190,9 @@ def ball_radius(volume: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.cbrt(np.asarray(volume, dtype=np.float64) * (3 / (4 * np.pi))))
 
 
-def _three(values: tuple[int, ...]) -> Shape:
-    z, y, x = values
-    return (z, y, x)
-
-
 def _add(a: Shape, b: Shape) -> Shape:
-    return (a[0] + b[0], a[1] + b[1], a[2] + b[2])
+    return triple(map(operator.add, a, b))
 
 
 def _neg(a: Shape) -> Shape:
-    return (-a[0], -a[1], -a[2])
+    return triple(map(operator.neg, a))

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tlseg.errors import PlanError
-from tlseg.geometry import AXES, Grid, Shape, as_block
+from tlseg.geometry import AXES, Grid, Shape, as_block, triple
 
 SHARD = 16
 """Blocks are whole multiples of this many voxels along each axis: the smallest shard of the working arrays."""
@@ -68,8 +68,7 @@ def check_block(block: Shape) -> None:
 
 def within_frame(block: Shape, frame: Shape) -> Shape:
     """Return the block without whole shards that would lie past the end of a frame, where nothing is to be done."""
-    z, y, x = (min(int(b), -(-n // SHARD) * SHARD) for b, n in zip(block, frame, strict=True))
-    return (z, y, x)
+    return triple(min(int(b), -(-n // SHARD) * SHARD) for b, n in zip(block, frame, strict=True))
 
 
 def choose_cut(
@@ -203,15 +202,10 @@ def _blocks(frame: Shape) -> list[Shape]:
     """Blocks of a frame, from the largest to the least."""
     target, blocks = list(TARGET_BLOCK), []
     while True:
-        blocks.append(_even_parts(frame, (target[0], target[1], target[2])))
+        blocks.append(triple(map(_side, frame, target)))
         if max(target) <= 2 * SHARD:
             return blocks
         target[target.index(max(target))] //= 2
-
-
-def _even_parts(frame: Shape, target: Shape) -> Shape:
-    z, y, x = (_side(n, t) for n, t in zip(frame, target, strict=True))
-    return (z, y, x)
 
 
 def _side(n: int, target: int) -> int:

@@ -1,15 +1,17 @@
 """May a field hold this value? Rules for fields, with the words that say what was expected.
 
-A rule never converts: a value is accepted as written or refused.
+A field has its rule in its annotation. A rule never converts: a value is accepted as written or refused. Only numbers of
+NumPy become Python's, which JSON can hold.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any
+from dataclasses import dataclass, fields
+from numbers import Integral, Number, Real
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tlseg.errors import ModelError, TlsegError
 
@@ -30,10 +32,19 @@ class Rule:
             raise error(f"{name} is {_short(value)}; expected {self.expected}.")
 
 
-def check_fields(settings: object, rules: Mapping[str, Rule], *, error: type[TlsegError]) -> None:
-    """Raise `error` for the first field of `settings` that breaks its rule."""
-    for name, rule in rules.items():
-        rule.check(name, getattr(settings, name), error=error)
+def check_fields(settings: object, *, error: type[TlsegError]) -> None:
+    """Raise `error` for the first field of a new, perhaps frozen dataclass that breaks its rule."""
+    for name, rule in rules_of(type(settings)).items():
+        value = _of_python(getattr(settings, name))
+        rule.check(name, value, error=error)
+        object.__setattr__(settings, name, value)
+
+
+def rules_of(kind: type) -> Mapping[str, Rule]:
+    """Rules of the fields of a dataclass, by name: the one in a field's annotation, or what its type alone says."""
+    hints = get_type_hints(kind, include_extras=True)
+    found = {field.name: _rule_of(hints[field.name]) for field in fields(kind)}
+    return {name: rule for name, rule in found.items() if rule is not None}
 
 
 def one_of(*choices: Any) -> Rule:
@@ -53,11 +64,6 @@ def inside(low: float, high: float) -> Rule:
     return Rule(lambda v: _is_number(v) and low < v < high, f"a number above {low:g} and below {high:g}")
 
 
-def below_1() -> Rule:
-    """A number from 0 to less than 1."""
-    return Rule(lambda v: _is_number(v) and 0 <= v < 1, "a number from 0 to less than 1")
-
-
 def number() -> Rule:
     """Any finite number."""
     return Rule(lambda v: _is_number(v) and -MOST <= v <= MOST, "a finite number")
@@ -66,11 +72,6 @@ def number() -> Rule:
 def at_least(least: float) -> Rule:
     """A number of at least this."""
     return Rule(lambda v: _is_number(v) and least <= v <= MOST, f"a number of at least {least:g}")
-
-
-def at_least_0() -> Rule:
-    """A number of at least 0."""
-    return at_least(0)
 
 
 def positive() -> Rule:
@@ -95,43 +96,55 @@ def or_none(rule: Rule) -> Rule:
 
 def rising(rule: Rule) -> Rule:
     """Two values that the rule accepts, the smaller one first."""
-
-    def holds(values: Any) -> bool:
-        return _is_list(values) and len(values) == 2 and all(rule.holds(v) for v in values) and values[0] <= values[1]
-
-    return Rule(holds, f"two values, the smaller first, each {rule.expected}")
+    return Rule(lambda v: _are(2, v, rule) and v[0] <= v[1], f"two values, the smaller first, each {rule.expected}")
 
 
 def two(rule: Rule) -> Rule:
     """Two values that the rule accepts."""
-    return Rule(
-        lambda v: _is_list(v) and len(v) == 2 and all(rule.holds(one) for one in v),
-        f"two values, each {rule.expected}",
-    )
+    return Rule(lambda v: _are(2, v, rule), f"two values, each {rule.expected}")
 
 
 def three(rule: Rule) -> Rule:
     """Three values (z, y, x) that the rule accepts."""
-
-    def holds(values: Any) -> bool:
-        return _is_list(values) and len(values) == 3 and all(rule.holds(v) for v in values)
-
-    return Rule(holds, f"(z, y, x), each {rule.expected}")
+    return Rule(lambda v: _are(3, v, rule), f"(z, y, x), each {rule.expected}")
 
 
-def text() -> Rule:
-    """Any string."""
-    return Rule(lambda v: isinstance(v, str), "a string")
+PositiveFloat = Annotated[float, positive()]
+NonNegativeFloat = Annotated[float, at_least(0)]
+FiniteFloat = Annotated[float, number()]
+Share = Annotated[float, between(0, 1)]
+ShareBelow1 = Annotated[float, Rule(lambda v: _is_number(v) and 0 <= v < 1, "a number from 0 to less than 1")]
+PositiveInt = Annotated[int, whole(1)]
+NonNegativeInt = Annotated[int, whole(0)]
+
+FileName = Annotated[
+    str, Rule(lambda v: isinstance(v, str) and v not in (".", "..") and not set(v) & set("/\\\0"), "a file name")
+]
+"""A file in the same folder, or "" if there is none; never a path that leads elsewhere."""
 
 
-def file_name() -> Rule:
-    """The name of a file in the same folder, or "" if there is none; never a path that leads elsewhere."""
-    return Rule(lambda v: isinstance(v, str) and v not in (".", "..") and not set(v) & set("/\\\0"), "a file name")
+def _rule_of(hint: Any) -> Rule | None:
+    """What a value of this type must be; None if the type says nothing."""
+    origin, given = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return next(rule for rule in given if isinstance(rule, Rule))
+    if origin in (Union, UnionType):
+        (rule,) = (_rule_of(kind) for kind in given if kind is not NoneType)
+        return None if rule is None else or_none(rule)
+    if hint is bool or origin is Literal:
+        return one_of(*(given or (True, False)))
+    if origin is Mapping:
+        return Rule(
+            lambda v: isinstance(v, Mapping) and all(isinstance(k, str) for k in v), "an object with named values"
+        )
+    return Rule(lambda v: isinstance(v, str), "a string") if hint is str else None
 
 
-def mapping() -> Rule:
-    """A mapping from names to values."""
-    return Rule(lambda v: isinstance(v, Mapping) and all(isinstance(k, str) for k in v), "an object with named values")
+def _of_python(value: Any) -> Any:
+    """The same value, with numbers of Python instead of NumPy, also in a tuple."""
+    if isinstance(value, tuple):
+        return tuple(map(_of_python, value))
+    return value.item() if isinstance(value, Number) and hasattr(value, "item") else value
 
 
 def _is_number(value: Any) -> bool:
@@ -142,8 +155,10 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _is_list(values: Any) -> bool:
-    return isinstance(values, Sequence) and not isinstance(values, str)
+def _are(count: int, values: Any, rule: Rule) -> bool:
+    """Whether these are so many values that a rule accepts."""
+    is_list = isinstance(values, Sequence) and not isinstance(values, str)
+    return is_list and len(values) == count and all(rule.holds(value) for value in values)
 
 
 def _short(value: Any, most: int = 60) -> str:

@@ -104,7 +104,7 @@ def test_the_site_is_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
             pool.site("cuda")
         monkeypatch.setattr("tlseg.run.tasks.workers.gpu_count", lambda: 1)
         assert pool.site("cuda").device == "cuda"
-        monkeypatch.setattr("tlseg.run.tasks.workers.look_around", lambda: _other_version())
+        monkeypatch.setattr("tlseg.run.tasks.workers.probe_worker", lambda: _other_version())
         with pytest.raises(RunError, match=r"has tlseg 0\.0\.0.*same version"):
             pool.site("cpu")
 

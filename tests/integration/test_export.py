@@ -278,6 +278,14 @@ def test_a_result_without_image_exports_its_labels(family: Path, tmp_path: Path)
     np.testing.assert_array_equal(old[:], labels_of(family))
 
 
+def test_ome_zarr_04_is_exported_to_the_same_files(result: Path, tmp_path: Path) -> None:
+    once, twice = tmp_path / "once.ome.zarr", tmp_path / "twice.ome.zarr"
+    export(result, "ome-zarr-0.4", out=once)
+    export(once, "ome-zarr-0.4", out=twice)
+    files = {file.relative_to(once): file.read_bytes() for file in once.rglob("*") if file.is_file()}
+    assert {file.relative_to(twice): file.read_bytes() for file in twice.rglob("*") if file.is_file()} == files
+
+
 # --- every format
 
 

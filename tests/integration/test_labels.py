@@ -216,9 +216,9 @@ def test_frames_of_another_store_keep_their_time(tmp_path: Path) -> None:
     copy = pickle.loads(pickle.dumps(copy_image(source, out, frames=range(1, 3))))
     assert copy.regions == writer.regions
     for frame in (1, 2):
-        for i, box in enumerate(copy.regions):
+        for box in copy.regions:
             copy.write(frame, box)
-            writer.write(frame, i, LABELS[frame][box.slices])
+            writer.write(frame, box, LABELS[frame][box.slices])
     copy.finish()
     writer.finish()
     np.testing.assert_array_equal(open_movie(out, channel=0).values, IMAGE[1:])
@@ -226,7 +226,7 @@ def test_frames_of_another_store_keep_their_time(tmp_path: Path) -> None:
     assert list(open_movie(out)["t"].values) == list(open_movie(out / "labels/nuclei")["t"].values) == [60.0, 120.0]
     assert open_source(out).channel_names == ("nuclei",)
     with pytest.raises(PlanError, match="Frame -1"):
-        writer.write(0, 0, LABELS[0][writer.regions.core((0, 0, 0)).slices])
+        writer.write(0, writer.regions[0], LABELS[0][writer.regions[0].slices])
 
 
 def test_a_copy_holds_all_chunks_even_of_zeros(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_an_image_is_no_image_before_it_is_finished(tmp_path: Path) -> None:
 def test_labels_that_do_not_fit_are_refused(tmp_path: Path, labels: np.ndarray, message: str) -> None:
     writer = create_labels(tmp_path / "out.ome.zarr", source=make_movie(tmp_path / "m.ome.zarr"))
     with pytest.raises(LabelError, match=message):
-        writer.write(0, 0, labels)
+        writer.write(0, writer.regions[0], labels)
 
 
 def test_a_box_that_shares_a_shard_is_refused(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_box_that_shares_a_shard_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="two workers would write one"):
         writer.write(0, Box((0, 0, 0), (8, 8, 8)), np.ones((8, 8, 8), np.uint32))
     with pytest.raises(PlanError, match="Expected the same shape"):
-        writer.write(0, 0, np.ones((8, 8, 8), np.uint32))
+        writer.write(0, writer.regions[0], np.ones((8, 8, 8), np.uint32))
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "a b"])

@@ -84,8 +84,8 @@ def test_one_plane_with_a_z_axis_is_flat(tmp_path: Path) -> None:
     assert not source.is_2d
     writer = create_labels(movie, name="nuclei", source=source)
     for t, frame in enumerate(labels):
-        for number, box in enumerate(writer.regions):
-            writer.write(t, number, frame[box.slices])
+        for box in writer.regions:
+            writer.write(t, box, frame[box.slices])
     writer.finish({}, source="../../")
     with pytest.raises(LabelError, match="Only 3D labels can be repaired"):
         link_labels(movie, out=tmp_path / "out.ome.zarr", repair=True)

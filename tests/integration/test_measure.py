@@ -337,6 +337,10 @@ def test_channels_that_are_none_are_refused(result: Path, wanted: list[Any], sai
         measure_channels(result, channels=wanted)
 
 
+def test_one_channel_may_be_a_number_of_numpy(result: Path) -> None:
+    assert measure_channels(result, channels=np.int64(1)).channels == ("GFP (488)",)
+
+
 def test_linked_labels_are_those_of_the_first_movie(base: Path, result: Path, tmp_path: Path) -> None:
     out = tmp_path / "linked.ome.zarr"
     link_labels(base / "result.ome.zarr", out=out)
@@ -374,7 +378,7 @@ def test_in_two_dimensions(tmp_path: Path) -> None:
     for t in range(2):
         frame = np.zeros((1, 40, 30), np.uint32)
         frame[0, 5 + t : 15, 5:15], frame[0, 20:30, 10 + t : 25] = 1, 2
-        labels.write(t, 0, frame)
+        labels.write(t, labels.regions[0], frame)
     labels.finish()
     link_labels(movie, labels_name="cells", name="tracked")
     done = measure_channels(movie, name="tracked")

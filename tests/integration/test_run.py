@@ -186,7 +186,7 @@ def test_a_forged_disagreement_fails_the_run_and_publishes_nothing(
 
     def forged(context: Any, frame: int, block: int) -> int:
         tries = flood(context, frame, block)
-        core = context.grid.core(context.grid.position(block))
+        core = context.grid[block]
         if core.start[1]:
             y = core.start[1]
             at = (context.row(frame), core.slices[0], slice(y, y + 1), core.slices[2])
@@ -452,7 +452,7 @@ def test_the_plan_is_what_happens(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: tuple[int, int, int]
 ) -> None:
     """Units of work by stage; a predict task holds several windows, and the plan counts windows."""
-    from tlseg.run import segment as module
+    from tlseg.run.tasks import work as module
 
     counted: dict[str, int] = {}
     drive = module.drive

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tlseg.config import LabelSettings, byte
 from tlseg.errors import RunError
 from tlseg.geometry import Box, Grid, Shape, Spacing, voxels_for
-from tlseg.label.block import FrameNumbers, detect, detect_halo, label_block, number_frame
+from tlseg.label.block import BlockNumbers, FrameNumbers, detect, detect_halo, label_block, number_frame
 from tlseg.label.frame import label_frame
 
 SPACING = (1.0, 1.0, 1.0)
@@ -48,13 +48,10 @@ def label(regions: Map, centres: Map, settings: LabelSettings, index: int, **opt
     numbers = numbers_of(regions, centres, block, settings)
     return label_block(
         lambda box: (regions[box.slices], centres[box.slices]),
-        core=Grid(SHAPE, block).core((0, 0, index)),
+        numbers.of_block(index),
+        core=Grid(SHAPE, block)[index],
         frame=FRAME,
         spacing_um=SPACING,
-        seeds=numbers.seeds,
-        labels=numbers.labels,
-        fallback=numbers.fallback[index],
-        seedless=numbers.seedless[index],
         settings=settings,
         **options,
     )
@@ -108,13 +105,10 @@ def sizes_read(
 
     label_block(
         read,
-        core=Grid(SHAPE, (6, 8, 8)).core((0, 0, 2)),
+        numbers.of_block(2),
+        core=Grid(SHAPE, (6, 8, 8))[2],
         frame=FRAME,
         spacing_um=SPACING,
-        seeds=numbers.seeds,
-        labels=numbers.labels,
-        fallback=numbers.fallback[2],
-        seedless=numbers.seedless[2],
         settings=settings,
         **options,
     )
@@ -134,13 +128,10 @@ def test_the_first_crop_is_no_larger_than_planned(spacing_um: Spacing, halo_um: 
 
     label_block(
         read,
+        BlockNumbers(np.zeros((0, 3), np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool)),
         core=core,
         frame=frame,
         spacing_um=spacing_um,
-        seeds=np.zeros((0, 3), np.int64),
-        labels=np.zeros(0, np.int64),
-        fallback=np.zeros(0, np.int64),
-        seedless=np.zeros(0, bool),
         settings=LabelSettings(halo_um=halo_um, margin_um=halo_um / 2),
     )
     planned = (b + 4 * h for b, h in zip(core.shape, voxels_for(halo_um, spacing_um), strict=True))

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from commandline import invoke
 from handmade import write_movie
 from tlseg.cli import COMMANDS, main
-from tlseg.cli.common import goes_on_when_stopped, one_line_errors
+from tlseg.cli.common import one_line_errors, resumable
 from tlseg.config import Frames
 from tlseg.errors import LabelError, MovieError
 from tlseg.run.request import frames_of
@@ -113,7 +113,7 @@ def test_what_the_machine_refuses_is_one_line(error: Exception, said: str) -> No
 def test_ctrl_c_says_that_nothing_is_lost() -> None:
     @click.command()
     @one_line_errors
-    @goes_on_when_stopped
+    @resumable
     def command() -> None:
         raise KeyboardInterrupt
 
@@ -125,14 +125,11 @@ def test_ctrl_c_says_that_nothing_is_lost() -> None:
     )
 
 
-@pytest.mark.parametrize("command", ["segment movie", "convert a out.ome.zarr"])
-def test_missing_chunks_are_accepted_in_both_spellings_and_help_shows_one(command: str) -> None:
-    name, *arguments = command.split()
-    found = import_module(f"tlseg.cli.{name}").command
-    for spelling in ("--allow-missing", "--allow-missing-chunks"):
-        assert found.make_context(name, [*arguments, spelling]).params["allow_missing"] is True
-    assert found.make_context(name, arguments).params["allow_missing"] is False
-    assert "--allow-missing-chunks" not in CliRunner().invoke(main, [name, "--help"]).output
+@pytest.mark.parametrize(("text", "flips"), [(None, None), ("1", 1), ("4", 4), ("8", 8)])
+@pytest.mark.parametrize("name", ["plan", "segment"])
+def test_flips_are_numbers_where_a_run_is_planned_and_where_it_is_done(name: str, text: str, flips: int) -> None:
+    given = ["movie"] if text is None else ["movie", "--flips", text]
+    assert import_module(f"tlseg.cli.{name}").command.make_context(name, given).params["flips"] == flips
 
 
 @pytest.mark.parametrize("command", ["convert a out.ome.zarr", "link labels", "evaluate a b"])

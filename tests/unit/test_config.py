@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,27 @@ import pytest
 from tlseg.config import Frames, LabelSettings, as_frames
 from tlseg.errors import ModelError, MovieError
 from tlseg.evaluate.api import evaluate
+from tlseg.link.settings import LinkSettings
+from tlseg.models.bundle import ModelSpec, NetworkSpec
+from tlseg.rules import rules_of
+from tlseg.simulate.settings import SimulationSettings
+from tlseg.train.settings import SampleSettings, TrainSettings
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [LabelSettings, LinkSettings, ModelSpec, NetworkSpec, SampleSettings, SimulationSettings, TrainSettings],
+)
+def test_every_field_of_settings_has_a_rule_except_those_that_check_themselves(kind: type) -> None:
+    assert {field.name for field in fields(kind)} - set(rules_of(kind)) <= {"architecture", "samples"}
+
+
+def test_numbers_of_numpy_are_settings_that_a_record_can_hold() -> None:
+    link = LinkSettings(max_gap=np.int64(2), volume_weight=np.float32(0.5), min_cycle_s=np.float64(60))
+    assert link == LinkSettings(max_gap=2, volume_weight=0.5, min_cycle_s=60.0)
+    shape: Any = tuple(np.array([4, 16, 16]))
+    movie = SimulationSettings(frames=np.uint8(3), shape=shape)
+    assert json.loads(json.dumps([asdict(link), asdict(movie)]))[1]["shape"] == [4, 16, 16]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_the_last_block_is_cut_short() -> None:
     grid = Grid((5, 4, 9), (2, 4, 4))
     assert grid.counts == (3, 1, 3)
     assert len(grid) == 9
-    assert grid.core((2, 0, 2)) == Box((4, 0, 8), (5, 4, 9))
+    assert grid[grid.index((2, 0, 2))] == Box((4, 0, 8), (5, 4, 9))
     assert [grid.position(i) for i in (0, 1, 3, 8)] == [(0, 0, 0), (0, 0, 1), (1, 0, 0), (2, 0, 2)]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tlseg.geometry import Spacing
 from tlseg.report.overlay import (
-    overlay_frame,
     overlay_montage,
     overlay_movie,
     overlay_slice,
@@ -66,12 +66,6 @@ def test_touching_labels_are_parted_by_a_line() -> None:
     assert (drawn[4, 1] == 0).all()
 
 
-def test_fill_mixes_the_color_in() -> None:
-    labels = np.ones((9, 9), int)
-    drawn = overlay_slice(np.zeros((9, 9)), labels, window=(0.0, 1.0), fill=0.5)
-    assert drawn[4, 4] == pytest.approx(label_colors(np.array(1)) * 0.5, abs=1)
-
-
 def test_window_clips_and_a_flat_image_does_not_divide_by_zero() -> None:
     image = np.array([[0.0, 5.0, 10.0, 20.0]])
     grey = overlay_slice(image, window=(5.0, 10.0))[0, :, 0]
@@ -81,37 +75,33 @@ def test_window_clips_and_a_flat_image_does_not_divide_by_zero() -> None:
     assert high > low
 
 
-def test_views_keep_true_proportions(frame: tuple[np.ndarray, np.ndarray]) -> None:
-    image, labels = frame
-    picture = overlay_frame(image, labels, spacing_um=(4.0, 1.0, 1.0), zoom=3)
-    assert picture.shape == (40 * 3 + 6 + 10 * 4 * 3, 50 * 3 + 6 + 10 * 4 * 3, 3)
-    assert picture.dtype == np.uint8
+def projection(image: np.ndarray, labels: np.ndarray | None, spacing_um: Spacing = (1.0, 1.0, 1.0)) -> np.ndarray:
+    return overlay_movie([(0, image, labels)], spacing_um=spacing_um)
 
 
-def test_one_plane_gives_one_view() -> None:
-    picture = overlay_frame(RNG.integers(0, 9, (1, 30, 40)), spacing_um=(1.0, 1.0, 1.0), zoom=2)
-    assert picture.shape == (60, 80, 3)
+def test_projections_keep_true_proportions(frame: tuple[np.ndarray, np.ndarray]) -> None:
+    picture = projection(*frame, spacing_um=(4.0, 1.0, 0.5))
+    assert (picture.shape, picture.dtype) == ((40 * 6 * 2, 50 * 6, 3), np.uint8)
 
 
 def test_projection_shows_the_nucleus_nearest_to_the_last_plane() -> None:
     labels = np.zeros((4, 80, 80), np.uint32)
     labels[0, 24:32, 24:32] = 5
     labels[3, 28:36, 24:32] = 9
-    picture = overlay_frame(np.zeros(labels.shape), labels, spacing_um=(1.0, 1.0, 1.0), window=(0.0, 1.0), zoom=1)
+    picture = projection(np.zeros(labels.shape), labels)[::4, ::4]
     assert (picture[28, 26] == label_colors(np.array(9))).all()
     assert (picture[24, 26] == label_colors(np.array(5))).all()
     assert (picture[31, 26] == 0).all()
 
 
 def test_scale_bar_has_the_length_it_names() -> None:
-    picture = overlay_frame(np.zeros((1, 100, 400)), spacing_um=(1.0, 0.5, 0.5), window=(0.0, 1.0), zoom=1)
+    picture = projection(np.zeros((1, 100, 400)), None, spacing_um=(1.0, 0.5, 0.5))
     bar = (picture == 235).all(axis=2)[:, 200:].sum(axis=1).max()
     assert bar == pytest.approx(50 / 0.5, abs=2), "200 um wide: a quarter is 50 um"
 
 
 def test_large_frames_are_cut_to_a_screen() -> None:
-    picture = overlay_frame(np.zeros((2, 3000, 2500), np.uint8), spacing_um=(1.0, 1.0, 1.0))
-    assert max(picture.shape) < 1600
+    assert max(projection(np.zeros((2, 3000, 2500), np.uint8), None).shape) < 1600
 
 
 def test_montage_and_movie_lay_out_panels(frame: tuple[np.ndarray, np.ndarray]) -> None:

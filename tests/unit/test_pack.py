@@ -80,8 +80,8 @@ def test_weights_without_what_they_must_be_used_with_are_refused(folder: Path) -
     assert "it does not give the architecture and the spacing_um of its network" in pack(folder)
 
 
-def test_the_width_of_ndn_may_be_said_and_is_known(folder: Path) -> None:
-    pack(folder, "--ndn-base", 12)
+def test_the_width_of_ndn_is_that_of_its_checkpoint(folder: Path) -> None:
+    pack(folder)
     assert load_model(folder).spec.networks["ndn"].architecture == CONFIG
 
 

@@ -19,7 +19,7 @@ from tlseg.store.fs import retry
 from tlseg.store.fs.location import check_name, resolve
 from tlseg.store.fs.options import check_options, parse_options
 from tlseg.store.fs.place import Place, place_of
-from tlseg.store.fs.retry import again, is_passing
+from tlseg.store.fs.retry import again, is_transient
 from tlseg.store.working.folder import scratch_folder
 from tlseg.store.working.scratch import Scratch
 
@@ -183,17 +183,17 @@ def test_what_stays_is_said_at_once() -> None:
         Answer(403),
         OSError(errno.EINVAL),
     ):
-        assert not is_passing(error)
+        assert not is_transient(error)
     wrapped = OSError("translated")
     wrapped.__cause__ = Answer(503)
-    assert is_passing(wrapped)
+    assert is_transient(wrapped)
 
 
 def test_only_an_address_that_answered_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "_answered", retry.threading.Event())
-    assert not is_passing(EndpointConnectionError())
+    assert not is_transient(EndpointConnectionError())
     again(lambda: None)
-    assert is_passing(EndpointConnectionError())
+    assert is_transient(EndpointConnectionError())
 
 
 def test_options_by_protocol() -> None:

@@ -132,7 +132,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
 
     monkeypatch.setattr(pools, "queue", SimpleNamespace(SimpleQueue=Arrivals, Empty=queue.Empty))
     monkeypatch.setattr(pools, "time", SimpleNamespace(monotonic=lambda: made.now))
-    monkeypatch.setattr(pools, "hand_options", lambda client: None)
+    monkeypatch.setattr(pools, "share_options", lambda client: None)
     monkeypatch.setattr(Workers, "of", lambda client: Workers(tuple(client.workers.values())))
     return made
 

@@ -34,7 +34,7 @@ def check_layout(pyramid: Pyramid) -> None:
             assert shard[axis] % chunk[axis] == 0
             assert shape[axis] == -(-pyramid.shape[axis] // factor[axis])
             assert -(-shape[axis] // shard[axis]) == regions.counts[axis]
-        last = regions.core(regions.position(len(regions) - 1))
+        last = regions[len(regions) - 1]
         assert pyramid.level_box(last, level).stop == shape
 
 

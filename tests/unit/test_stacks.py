@@ -74,6 +74,15 @@ def test_stacks_of_the_same_names(tmp_path: Path) -> None:
     assert np.array_equal(truth, labels(4))
 
 
+def test_stacks_are_files_whose_names_end_as_those_of_tiffs_do(tmp_path: Path) -> None:
+    for folder in ("images", "labels"):
+        write_stacks(tmp_path / folder, ["a", "b"])
+        (tmp_path / folder / "b.tif").rename(tmp_path / folder / "b.TIFF")
+    (tmp_path / "images" / "b.tif.txt").write_text("a note")
+    (tmp_path / "images" / ".c.tif").touch()
+    assert [pair.name for pair in find_pairs(tmp_path, spacing_um=SPACING)] == ["a", "b"]
+
+
 def test_frames_of_one_movie_are_one_group(tmp_path: Path) -> None:
     groups = {
         "Emb07_t201": "Emb07",

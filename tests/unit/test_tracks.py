@@ -76,6 +76,10 @@ def test_metadata_say_what_readers_need(tmp_path: Path) -> None:
     assert zarr.open_group(tmp_path / FOLDER, mode="r").metadata.zarr_format == 2
 
 
+def test_an_interval_may_be_a_number_of_numpy(tmp_path: Path) -> None:
+    assert GeffMetadata.read(written(tmp_path, interval_s=np.float32(600))).extra["tlseg"]["interval_s"] == 600.0
+
+
 def test_an_only_daughter_is_no_tracklet_of_her_own_to_geff(tmp_path: Path) -> None:
     nodes, edges = family()
     kept = edges[~((edges["kind"] == DIVISION) & edges.duplicated(["t_a", "label_a", "kind"]))]

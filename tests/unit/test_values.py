@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlseg.errors import LabelError, RunError
-from tlseg.run.linking.source import as_uint32
-from tlseg.store.labels.values import as_labels, renumber
+from tlseg.store.labels.values import as_labels, as_uint32, renumber
 
 WHOLE = np.array([[0, 1], [250, 7]])
 

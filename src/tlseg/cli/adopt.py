@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json, storage_option
-from tlseg.cli.label_options import image_options, label_arguments, name_options, say_found, say_notes
+from tlseg.cli.common import json_option, one_line_errors, print_json, say_notes, storage_option
+from tlseg.cli.label_options import image_options, label_arguments, name_options, say_found
 
 
 @click.command("adopt")
@@ -41,5 +41,5 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
     say_found(done)
     if done.motherless:
         click.echo(f"Tracks that begin mid-movie without a mother: {done.motherless} of {done.tracks}.")
-    say_notes(done)
+    say_notes(done.notes)
     click.echo(f"Labels {done.name!r}: {done.path}")

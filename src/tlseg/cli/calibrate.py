@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import LocalPath, TripleType, json_option, one_line_errors, print_json
+from tlseg.cli.common import LocalPath, TripleType, device_option, json_option, one_line_errors, print_json
 
 
 @click.command("calibrate")
@@ -16,7 +16,7 @@ from tlseg.cli.common import LocalPath, TripleType, json_option, one_line_errors
 @click.option("--out", type=LocalPath(), required=True, help="Folder of the new model.")
 @click.option("--groups", help="Groups of DATA to choose on, separated by commas. [default: all]")
 @click.option("--spacing", type=TripleType(float), help="Voxel size of DATA, um. [default: from the files]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_option
 @json_option
 @one_line_errors
 def command(model: str, data: Path, as_json: bool, **options: Any) -> None:

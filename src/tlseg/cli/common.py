@@ -7,16 +7,19 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
 
 from tlseg.errors import RunError, TlsegError
+from tlseg.installed import missing_extra
 from tlseg.store.fs.location import one_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
@@ -43,7 +46,7 @@ def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-def goes_on_when_stopped(function: Callable[P, R]) -> Callable[P, R]:
+def resumable(function: Callable[P, R]) -> Callable[P, R]:
     """Say on Ctrl-C that nothing is lost; for commands that continue where they stopped."""
 
     @functools.wraps(function)
@@ -55,6 +58,23 @@ def goes_on_when_stopped(function: Callable[P, R]) -> Callable[P, R]:
             sys.exit(RunError.exit_code)
 
     return wrapped
+
+
+def option_group(*options: Callable[[Any], Any]) -> Callable[[C], C]:
+    """Make one decorator of several options, which help lists in this order."""
+
+    def add(command: C) -> C:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def check_installed(command: str, modules: Iterable[str], *, extra: str) -> None:
+    """Raise `MissingExtraError` unless the modules of an extra that a command needs are installed."""
+    if any(find_spec(name) is None for name in modules):
+        raise missing_extra(command, extra)
 
 
 SEED = click.IntRange(0, 2**31 - 1)
@@ -78,6 +98,12 @@ def say_motherless(tracks: int, motherless: int, *, at_edge: int = 0, more: str 
             f"{motherless} of {tracks} tracks begin mid-movie without a mother{edge}: frames may be too far apart in "
             f"time{more}."
         )
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Print notes on a result, one a line."""
+    for note in notes:
+        click.echo(f"Note: {note}")
 
 
 def how_many(number: int, what: str) -> str:
@@ -206,23 +232,8 @@ class SpacingType(click.ParamType):
         return numbers
 
 
-class Spelled(click.Option):
-    """An option that accepts several spellings, of which the help shows the first."""
+missing_option = click.option("--allow-missing", is_flag=True, help="Read missing chunks as the fill value.")
 
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return what help says."""
-        every, self.opts = self.opts, self.opts[:1]
-        try:
-            return super().get_help_record(ctx)
-        finally:
-            self.opts = every
+no_image_option = click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
 
-
-missing_option = click.option(
-    "--allow-missing",
-    "--allow-missing-chunks",
-    "allow_missing",
-    cls=Spelled,
-    is_flag=True,
-    help="Read missing chunks as the fill value.",
-)
+device_option = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)

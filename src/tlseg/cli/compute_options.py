@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import memory_option
+from tlseg.cli.common import memory_option, option_group
 
 if TYPE_CHECKING:
     from tlseg.predict.infer import Device
     from tlseg.run.tasks.compute import Compute
 
-C = TypeVar("C", bound=Callable[..., Any])
-
 _PEM = click.Path(path_type=Path)
 
-_OPTIONS = (
+compute_options = option_group(
     click.option(
         "--workers",
         type=click.IntRange(0),
@@ -37,13 +34,6 @@ _OPTIONS = (
     click.option("--tls-key", type=_PEM, help="Client key for a tls:// scheduler."),
     memory_option,
 )
-
-
-def compute_options(command: C) -> C:
-    """Add the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def compute_of(options: dict[str, Any], *, device: Device) -> Compute:

@@ -12,6 +12,7 @@ from tlseg.cli.common import (
     missing_option,
     one_line_errors,
     print_json,
+    say_notes,
     storage_option,
 )
 
@@ -75,5 +76,4 @@ def command(
     click.echo(f"{done.path}: {shape}, {done.dtype}, {how_many(done.levels, 'level')}")
     every = "unknown interval" if done.interval_s is None else f"every {done.interval_s:g} s"
     click.echo("spacing " + " x ".join(f"{s:g}" for s in done.spacing_um) + f" um (z, y, x), {every}")
-    for note in done.notes:
-        click.echo(f"Note: {note}")
+    say_notes(done.notes)

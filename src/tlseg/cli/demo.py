@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import SEED, LocalPath, goes_on_when_stopped, how_many, json_option, one_line_errors, print_json
+from tlseg.cli.common import SEED, LocalPath, how_many, json_option, one_line_errors, print_json, resumable
 
 MADE_BY = "tlseg demo"
 
@@ -21,7 +21,7 @@ MADE_BY = "tlseg demo"
 @click.option("--seed", type=SEED, default=1, show_default=True, help="Same seed, same movie.")
 @json_option
 @one_line_errors
-@goes_on_when_stopped
+@resumable
 def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) -> None:
     """Simulate a small embryo movie, segment and track it with the bundled weights, score it and draw it into DIR."""
     from tlseg.cli.progress import RunProgress

@@ -11,6 +11,7 @@ from tlseg.cli.common import (
     name_option,
     one_line_errors,
     print_json,
+    say_notes,
     storage_option,
 )
 from tlseg.store.export.formats import FORMATS, Format
@@ -45,8 +46,7 @@ def command(result: str, kind: Format, out: str | None, name: str | None, overwr
     else:
         frames = "" if done.unit == "frames" else f", {how_many(done.frames, 'frame')}"
         click.echo(f"{done.path}: {_counted(done.items, done.unit)}{frames}")
-    for note in done.notes:
-        click.echo(f"Note: {note}")
+    say_notes(done.notes)
 
 
 def _counted(number: int, whats: str) -> str:

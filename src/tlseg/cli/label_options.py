@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, SpacingType, how_many, instances_in
+from tlseg.cli.common import FiniteRange, SpacingType, how_many, instances_in, no_image_option, option_group
 
 if TYPE_CHECKING:
     from tlseg.run.linking.linked import Linked
 
-C = TypeVar("C", bound=Callable[..., Any])
-
-_IMAGE_OPTIONS = (
+image_options = option_group(
     click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres. [default: from the files]"),
     click.option("--interval", type=FiniteRange(0, min_open=True), metavar="S", help="Seconds between frames."),
     click.option("--channel", help="Channel of the image to measure, by number or name. [default: the first]"),
-    click.option("--no-image", is_flag=True, help="With --out, do not copy the image."),
+    no_image_option,
     click.option("--overwrite", is_flag=True, help="Replace labels, table and tracks of this name."),
 )
 
 
-def name_options(beside: str) -> Callable[[C], C]:
-    """Add options for the labels to read and the name of the result; `beside` is its suffix beside the given labels."""
-
-    def add(command: C) -> C:
-        labels = click.option("--labels", "labels_name", help="Label image of an OME-Zarr that has several.")
-        name = click.option(
+def name_options(beside: str) -> Callable[[Any], Any]:
+    """Options for the labels to read and the name of the result; `beside` is its suffix beside the given labels."""
+    return option_group(
+        click.option(
             "--name", help=f"Name of the {beside} labels. [default: that of LABELS, or NAME-{beside} beside them]"
-        )
-        return name(labels(command))
-
-    return add
-
-
-def image_options(command: C) -> C:
-    """Add options for spacing, interval and image of the labels, and for replacing a result."""
-    for option in reversed(_IMAGE_OPTIONS):
-        command = option(command)
-    return command
+        ),
+        click.option("--labels", "labels_name", help="Label image of an OME-Zarr that has several."),
+    )
 
 
 def label_arguments(options: dict[str, Any]) -> dict[str, Any]:
@@ -63,9 +51,3 @@ def say_found(done: Linked) -> None:
         f"{instances_in(done.nuclei, done.frames)}, {how_many(done.tracks, 'track')}, "
         f"{how_many(done.divisions, 'division')}, {how_many(done.gaps, 'gap')} ({done.seconds:.0f} s)."
     )
-
-
-def say_notes(done: Linked) -> None:
-    """Print the notes on the result."""
-    for note in done.notes:
-        click.echo(f"Note: {note}")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json, say_motherless, storage_option
-from tlseg.cli.label_options import image_options, label_arguments, name_options, say_found, say_notes
+from tlseg.cli.common import json_option, one_line_errors, print_json, say_motherless, say_notes, storage_option
+from tlseg.cli.label_options import image_options, label_arguments, name_options, say_found
 from tlseg.cli.link_options import link_options, link_settings
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
     say_found(done)
     more = "" if is_points(labels) else ", see the report"
     say_motherless(done.tracks, done.motherless, at_edge=done.motherless_at_edge, more=more)
-    say_notes(done)
+    say_notes(done.notes)
     click.echo(f"{'Tracks' if is_points(labels) else f'Labels {done.name!r}'}: {done.path}")
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange
+from tlseg.cli.common import FiniteRange, option_group
 
 if TYPE_CHECKING:
     from tlseg.link.settings import LinkSettings
-
-C = TypeVar("C", bound=Callable[..., Any])
 
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -41,7 +38,7 @@ class CycleType(click.ParamType):
         return None, float(found[1]) * _SECONDS[found[2]]
 
 
-_OPTIONS = (
+link_options = option_group(
     click.option(
         "--max-distance",
         type=FiniteRange(0, min_open=True),
@@ -72,13 +69,6 @@ _OPTIONS = (
     ),
     click.option("--no-divisions", is_flag=True, help="Do not look for divisions."),
 )
-
-
-def link_options(command: C) -> C:
-    """Add the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def link_settings(options: dict[str, Any]) -> LinkSettings:

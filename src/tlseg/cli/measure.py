@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from tlseg.cli.common import (
-    goes_on_when_stopped,
     how_many,
     instances_in,
     json_option,
@@ -15,6 +14,8 @@ from tlseg.cli.common import (
     name_option,
     one_line_errors,
     print_json,
+    resumable,
+    say_notes,
     storage_option,
 )
 from tlseg.cli.compute_options import compute_of, compute_options
@@ -42,7 +43,7 @@ from tlseg.cli.compute_options import compute_of, compute_options
 @storage_option
 @json_option
 @one_line_errors
-@goes_on_when_stopped
+@resumable
 def command(result: str, as_json: bool, **options: Any) -> None:
     """Add intensities of the movie's channels to the nucleus table of RESULT, a finished result.
 
@@ -71,7 +72,6 @@ def command(result: str, as_json: bool, **options: Any) -> None:
         f"{how_many(len(done.channels), 'channel')} ({', '.join(done.channels)}) of {done.image}: "
         f"{instances_in(done.nuclei, done.frames)} ({done.seconds:.0f} s{', resumed' if done.kept_frames else ''})."
     )
-    for note in done.notes:
-        click.echo(f"Note: {note}")
+    say_notes(done.notes)
     click.echo(f"Columns: {', '.join(done.columns)}")
     click.echo(f"Table {done.name!r}: {done.path}")

@@ -80,7 +80,6 @@ def _as_yaml(values: dict[str, Any]) -> str:
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--nsn", type=LocalPath(), required=True, help="best.pt of the NSN training.")
 @click.option("--ndn", type=LocalPath(), help="best.pt of the NDN training. [default: none, for --method components]")
-@click.option("--ndn-base", type=click.IntRange(1), hidden=True, help="No effect: the checkpoint gives it.")
 @click.option("--settings", type=LocalPath(), help="JSON file with further fields of model.json.")
 @json_option
 @one_line_errors

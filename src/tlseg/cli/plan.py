@@ -7,34 +7,22 @@ from typing import Any
 import click
 
 from tlseg.cli.common import (
-    TripleType,
     how_many,
     json_option,
     memory_option,
-    missing_option,
     one_line_errors,
     print_json,
+    say_notes,
     storage_option,
 )
+from tlseg.cli.run_options import run_arguments, run_options
 
 
 @click.command("plan")
 @click.argument("movie")
 @click.option("--out", help="Plan a separate result instead of labels in the movie.")
-@click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one.")
-@click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]")
-@click.option(
-    "--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]"
-)
+@run_options
 @click.option("--workers", type=click.IntRange(0), default=0, help="Worker processes on this machine.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--method", type=click.Choice(["qcanet", "components"]), default="qcanet", show_default=True)
-@click.option(
-    "--flips", type=click.Choice(["1", "4", "8"]), help="Average over mirrored windows. [default: from the model]"
-)
-@click.option("--channel", help="Channel by number or name. [default: the first]")
-@click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
-@missing_option
 @memory_option
 @storage_option
 @json_option
@@ -46,17 +34,9 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
 
     found = plan_run(
         movie,
-        out=options["out"],
-        model=options["model"],
-        frames=options["frames"],
-        block=options["block"],
+        **run_arguments(options),
         workers=options["workers"],
         device=options["device"],
-        method=options["method"],
-        channel=options["channel"],
-        flips=int(options["flips"]) if options["flips"] else None,  # type: ignore[arg-type]
-        image=not options["no_image"],
-        allow_missing=options["allow_missing"],
         memory_limit=options["memory_limit"],
     )
     if as_json:
@@ -78,7 +58,6 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         f"Disk:    {sized(plan.output_bytes - plan.image_bytes)} of labels{image} and {sized(plan.scratch_bytes)} of "
         "working files, before compression"
     )
-    for note in found.notes:
-        click.echo(f"Note: {note}")
+    say_notes(found.notes)
     if found.is_2d:
         click.echo("This is a 2D movie: it can be planned, but segmenting it needs a 2D model.")

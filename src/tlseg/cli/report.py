@@ -11,6 +11,7 @@ from tlseg.cli.common import (
     name_option,
     one_line_errors,
     print_json,
+    say_notes,
     storage_option,
 )
 
@@ -41,6 +42,5 @@ def command(result: str, name: str | None, out: str | None, as_json: bool) -> No
         f"{instances_in(facts.instances, facts.frames)}, {how_many(facts.tracks, 'track')}, "
         f"{how_many(facts.divisions, 'division')}. Seams: {facts.seams}."
     )
-    for doubt in facts.doubts:
-        click.echo(f"Note: {doubt}")
+    say_notes(facts.doubts)
     click.echo(f"Report: {report.path} ({report.nbytes / 1e6:.1f} MB, {how_many(report.pictures, 'frame')} shown)")

@@ -7,42 +7,32 @@ from typing import Any
 import click
 
 from tlseg.cli.common import (
-    TripleType,
-    goes_on_when_stopped,
     how_many,
     instances_in,
     json_option,
-    missing_option,
     one_line_errors,
     print_json,
+    resumable,
     say_motherless,
+    say_notes,
     storage_option,
 )
 from tlseg.cli.compute_options import compute_of, compute_options
 from tlseg.cli.link_options import link_options, link_settings
+from tlseg.cli.run_options import run_arguments, run_options
 
 
 @click.command("segment")
 @click.argument("movie")
 @click.option("--out", help="Write the result here instead of into the movie (OME-Zarr 0.5).")
 @click.option("--name", default="nuclei", show_default=True, help="Name of the labels.")
-@click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one.")
-@click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]")
+@run_options
 @click.option(
     "--skip-frames",
     metavar="A,B:C",
     help="Frames to leave empty, such as blank or corrupted ones. Tracks continue across them.",
 )
-@click.option(
-    "--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]"
-)
 @compute_options
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--method", type=click.Choice(["qcanet", "components"]), default="qcanet", show_default=True)
-@click.option(
-    "--flips", type=click.Choice(["1", "4", "8"]), help="Average over mirrored windows. [default: from the model]"
-)
-@click.option("--channel", help="Channel by number or name. [default: the first]")
 @click.option(
     "--repair/--no-repair",
     default=True,
@@ -52,15 +42,13 @@ from tlseg.cli.link_options import link_options, link_settings
 @link_options
 @click.option("--overwrite", is_flag=True, help="Replace labels of this name; discard an unfinished run.")
 @click.option("--keep-maps", is_flag=True, help="Keep the probability maps in tlseg/NAME/maps.")
-@click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
-@missing_option
 @click.option(
     "--scratch", metavar="DIR", help="Folder for working files that all workers can see. [default: with the result]"
 )
 @storage_option
 @json_option
 @one_line_errors
-@goes_on_when_stopped
+@resumable
 def command(movie: str, as_json: bool, **options: Any) -> None:
     """Segment and track every nucleus of MOVIE, an OME-Zarr movie (t, c, z, y, x).
 
@@ -81,19 +69,11 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         click.echo(f"Note: {source.spacing_note}.", err=True)
     request = Request(
         movie=movie,
-        out=options["out"],
+        **run_arguments(options),
         name=options["name"],
-        model=options["model"],
-        frames=options["frames"],
         skip_frames=options["skip_frames"],
-        block=options["block"],
-        method=options["method"],
-        channel=options["channel"],
         overwrite=options["overwrite"],
         keep_maps=options["keep_maps"],
-        flips=int(options["flips"]) if options["flips"] else None,  # type: ignore[arg-type]
-        image=not options["no_image"],
-        allow_missing=options["allow_missing"],
         link=link_settings(options),
         repair=options["repair"],
         scratch=options["scratch"],
@@ -121,7 +101,6 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         f"{how_many(summary.divisions, 'division')} ({took})."
     )
     say_motherless(summary.tracks, summary.motherless, at_edge=summary.motherless_at_edge, more=", see the report")
-    for doubt in doubts_of(summary.record, model=options["model"]):
-        click.echo(f"Note: {doubt}")
+    say_notes(doubts_of(summary.record, model=options["model"]))
     click.echo(f"Seams: {seam_verdict(audit)}{blocks if audit['blocks'] else ''}.")
     click.echo(f"Labels: {summary.path}/labels/{summary.name}")

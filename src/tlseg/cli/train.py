@@ -16,13 +16,14 @@ from tlseg.cli.common import (
     LocalPath,
     RequiredChoice,
     TripleType,
-    goes_on_when_stopped,
+    check_installed,
+    device_option,
     json_option,
     one_line_errors,
     print_json,
+    resumable,
 )
 from tlseg.errors import TlsegError
-from tlseg.installed import missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,11 +120,11 @@ def _as_typed(value: Any) -> Any:
 @click.option("--validate-every", type=click.IntRange(1), default=500, show_default=True, help="Steps.")
 @click.option("--save-every", type=click.IntRange(1), default=100, show_default=True, help="Steps.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads. [default: all cores]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_option
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @json_option
 @one_line_errors
-@goes_on_when_stopped
+@resumable
 def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Train NETWORK (nsn: nuclear regions, ndn: nuclear centres, unet3d: the baseline) on the pairs in DATA.
 
@@ -131,7 +132,7 @@ def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) 
     Challenge data set, or BBBC050's folders. An interrupted training continues where it left off. The best weights by
     validation (IoU, or detection F1 for ndn) are OUT/best.pt.
     """
-    _check_extra()
+    check_installed("tlseg train", EXTRA, extra="train")
     import torch
 
     from tlseg.train.processes import join
@@ -246,10 +247,3 @@ def _watch(what: str, steps: int) -> Iterator[Callable[[Progress], None]]:
         return
     with StepProgress(what, steps) as progress:
         yield progress.training
-
-
-def _check_extra() -> None:
-    from importlib.util import find_spec
-
-    if any(find_spec(name) is None for name in EXTRA):
-        raise missing_extra("tlseg train", "train")

@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlseg.cli import train as training
-from tlseg.cli.common import SEED, LocalPath, goes_on_when_stopped, json_option, one_line_errors, print_json
-from tlseg.installed import missing_extra
+from tlseg.cli.common import (
+    SEED,
+    LocalPath,
+    check_installed,
+    json_option,
+    one_line_errors,
+    print_json,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from tlseg.train.request import TrainRequest
@@ -32,7 +39,7 @@ EXTRA = ("accelerate", "matplotlib", "optuna", "tensorboard")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the search.")
 @json_option
 @one_line_errors
-@goes_on_when_stopped
+@resumable
 def command(data: Path, out: Path, config: Path, trials: int, seed: int, as_json: bool) -> None:
     """Search for the settings that train best on the pairs in DATA.
 
@@ -40,7 +47,7 @@ def command(data: Path, out: Path, config: Path, trials: int, seed: int, as_json
     search over: a list of choices, or { low = 1e-4, high = 1e-2, log = true }. Trainings that fall behind are given up, and
     a stopped search continues where it left off. OUT/best.yaml is a configuration for tlseg train.
     """
-    _check_extra()
+    check_installed("tlseg tune", EXTRA, extra="train")
     from tlseg.train.config import read_config
     from tlseg.train.space import read_space
     from tlseg.train.trainings import Trainings
@@ -95,10 +102,3 @@ def _watch(name: str, steps: int) -> Iterator[Report]:
 
     with StepProgress(name, steps) as progress:
         yield progress.training
-
-
-def _check_extra() -> None:
-    from importlib.util import find_spec
-
-    if any(find_spec(name) is None for name in EXTRA):
-        raise missing_extra("tlseg tune", "train")

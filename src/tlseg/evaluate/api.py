@@ -5,7 +5,7 @@ No more than one block of each side is in memory; what is kept of a frame are it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -35,19 +35,11 @@ from tlseg.evaluate.scores import (
 )
 from tlseg.evaluate.tracking import TrackScores, score_tracks
 from tlseg.geometry import Box, Grid, Shape, Spacing, as_block, as_spacing, slab
-from tlseg.rules import Rule, at_least_0, between, one_of, whole
+from tlseg.rules import at_least, between, one_of, whole
 from tlseg.store.labels.label_movie import LabelMovie
 from tlseg.store.labels.values import as_labels
 
 Tracking = Literal["auto", "always", "never"]
-
-RULES: Mapping[str, Rule] = {
-    "iou": between(0, 1),
-    "tolerance_um": at_least_0(),
-    "division_tolerance": whole(0),
-    "tracking": one_of(*get_args(Tracking)),
-}
-"""What settings of `evaluate` may be."""
 
 BLOCK_VOXELS = 2**25
 """Most voxels of one side in memory at a time, unless one chunk has more."""
@@ -115,9 +107,10 @@ def evaluate(
     LabelError
         When a side cannot be read.
     """
-    given = {"iou": iou, "tolerance_um": tolerance_um, "division_tolerance": division_tolerance, "tracking": tracking}
-    for setting, value in given.items():
-        RULES[setting].check(setting, value, error=EvaluationError)
+    between(0, 1).check("iou", iou, error=EvaluationError)
+    at_least(0).check("tolerance_um", tolerance_um, error=EvaluationError)
+    whole(0).check("division_tolerance", division_tolerance, error=EvaluationError)
+    one_of(*get_args(Tracking)).check("tracking", tracking, error=EvaluationError)
     if block is not None:
         block = as_block(block)
     ours, theirs, chosen, notes = pair(result, truth, name=name, frames=frames)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from scipy import ndimage
 
 from tlseg.config import LabelSettings
 from tlseg.errors import RunError
-from tlseg.geometry import Box, Grid, Shape, Spacing, spacing_nm, voxels_for
+from tlseg.geometry import Box, Grid, Shape, Spacing, spacing_nm, triple, voxels_for
 from tlseg.label.components import BlockComponents, FrameComponents, core_components, describe, join
 from tlseg.label.saddles import SaddleRule
 from tlseg.label.seeds import Candidates, candidate_halo, candidates, select_seeds, smoothing_window
@@ -37,6 +38,25 @@ class Detection:
     candidates: Candidates
     component: NDArray[np.int64]
     components: BlockComponents
+
+
+@dataclass(frozen=True, slots=True)
+class BlockNumbers:
+    """Names of a frame's instances, as one of its blocks needs them to flood.
+
+    Parameters
+    ----------
+    seeds, labels
+        Positions (m, 3) of the seeds of the frame, or at least of those that any halo may reach, and the numbers of their
+        instances.
+    fallback, seedless
+        For each component of the block's core: its number if it is a fallback instance, and whether it has no seed at all.
+    """
+
+    seeds: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    fallback: NDArray[np.int64]
+    seedless: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +85,10 @@ class FrameNumbers:
     seedless: list[NDArray[np.bool_]]
     total: int
     fallback_labels: NDArray[np.int64]
+
+    def of_block(self, block: int) -> BlockNumbers:
+        """Return what the block with this number needs."""
+        return BlockNumbers(self.seeds, self.labels, self.fallback[block], self.seedless[block])
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +183,11 @@ def number_frame(
 
 def label_block(
     read: ReadMaps,
+    numbers: BlockNumbers,
     *,
     core: Box,
     frame: Box,
     spacing_um: Spacing,
-    seeds: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    fallback: NDArray[np.int64],
-    seedless: NDArray[np.bool_],
     settings: LabelSettings,
     most_voxels: int | None = None,
 ) -> LabelledBlock:
@@ -174,10 +195,8 @@ def label_block(
 
     Parameters
     ----------
-    seeds, labels
-        All seeds of the frame (or at least those that any halo may reach) and their numbers.
-    fallback, seedless
-        For each component of this core: its number if it is a fallback instance, and whether it has no seed at all.
+    numbers
+        Names of the instances.
     most_voxels
         Largest crop to read, including halo and margin; beyond it the block fails.
 
@@ -187,21 +206,15 @@ def label_block(
         When the core cannot be certified within `most_voxels`.
     """
     read = read if most_voxels is None else _at_most(most_voxels, read, core=core)
-
-    def flood_outer(outer: Box) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        return _flood_outer(
-            read, outer=outer, frame=frame, spacing_um=spacing_um, seeds=seeds, labels=labels, settings=settings
-        )
-
-    z, y, x = voxels_for(settings.halo_um, spacing_um)
-    halo = (max(1, z), max(1, y), max(1, x))
+    flood_outer = partial(_flood_outer, read, numbers, frame=frame, spacing_um=spacing_um, settings=settings)
+    halo = triple(max(1, n) for n in voxels_for(settings.halo_um, spacing_um))
     outer = core.grow(halo).intersect(frame)
-    flooded, foreground = flood_outer(outer)
+    flooded, foreground = flood_outer(outer=outer)
     # The core, and the first plane after it along each axis: what the neighbour will be compared with.
     wanted = Box(core.start, core.grow((1, 1, 1)).intersect(frame).stop)
     owned = core.inside(wanted).slices
     components = core_components(foreground[core.inside(outer).slices])
-    without = np.concatenate([[False], seedless])[components]
+    without = np.concatenate([[False], numbers.seedless])[components]
     known = flooded[wanted.inside(outer).slices].copy()
     known[owned][without] = 0
     del flooded, foreground
@@ -209,14 +222,14 @@ def label_block(
     while (known[owned] == UNKNOWN).any():
         # Only what is unknown is flooded again, each patch of it with a larger halo of its own.
         tries += 1
-        halo = (2 * halo[0], 2 * halo[1], 2 * halo[2])
+        halo = triple(2 * n for n in halo)
         for patch in _patches(known[owned] == UNKNOWN):
             box = patch.shift(core.start).grow((1, 1, 1)).intersect(wanted)
             outer = box.grow(halo).intersect(frame)
-            wider = flood_outer(outer)[0][box.inside(outer).slices]
+            wider = flood_outer(outer=outer)[0][box.inside(outer).slices]
             here = known[box.inside(wanted).slices]
             here[here == UNKNOWN] = wider[here == UNKNOWN]
-    result = np.where(without, np.concatenate([[0], fallback])[components], known[owned])
+    result = np.where(without, np.concatenate([[0], numbers.fallback])[components], known[owned])
     return LabelledBlock(
         labels=result.astype(np.uint32),
         beyond=_beyond(known, owned=core.inside(wanted)),
@@ -241,21 +254,14 @@ def _at_most(voxels: int, read: ReadMaps, *, core: Box) -> ReadMaps:
 
 
 def _flood_outer(
-    read: ReadMaps,
-    *,
-    outer: Box,
-    frame: Box,
-    spacing_um: Spacing,
-    seeds: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    settings: LabelSettings,
+    read: ReadMaps, numbers: BlockNumbers, *, outer: Box, frame: Box, spacing_um: Spacing, settings: LabelSettings
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Flood core and halo; returns the flood and the foreground of `outer`."""
     relief, foreground = _relief(read, outer=outer, frame=frame, spacing_um=spacing_um, settings=settings)
     markers = np.zeros(outer.shape, dtype=np.int32)
-    local = seeds - np.array(outer.start)
+    local = numbers.seeds - np.array(outer.start)
     here = ((local >= 0) & (local < np.array(outer.shape))).all(axis=1)
-    markers[tuple(local[here].T)] = labels[here]
+    markers[tuple(local[here].T)] = numbers.labels[here]
     order = flood_order(relief, foreground)
     return flood(order, foreground, markers=markers, crop=outer, frame=frame), foreground
 
@@ -268,8 +274,7 @@ def _relief(
         regions, centres = read(outer)
         return -centres.astype(np.int64), regions >= settings.region_threshold
     nm = spacing_nm(spacing_um)
-    z, y, x = voxels_for(settings.margin_um, spacing_um)
-    margin = (max(1, z), max(1, y), max(1, x))
+    margin = triple(max(1, n) for n in voxels_for(settings.margin_um, spacing_um))
     while True:
         crop = outer.grow(margin).intersect(frame)
         foreground = read(crop)[0] >= settings.region_threshold
@@ -305,13 +310,8 @@ def _patches(unknown: NDArray[np.bool_]) -> list[Box]:
     for coarse in ndimage.find_objects(together):
         tile = tuple(slice(s.start * TILE, s.stop * TILE) for s in coarse)
         places = np.argwhere(unknown[tile]) + np.array([s.start for s in tile])
-        boxes.append(Box(_three(places.min(axis=0)), _three(places.max(axis=0) + 1)))
+        boxes.append(Box(triple(places.min(axis=0).tolist()), triple((places.max(axis=0) + 1).tolist())))
     return boxes
-
-
-def _three(values: NDArray[np.int64]) -> Shape:
-    z, y, x = (int(v) for v in values)
-    return (z, y, x)
 
 
 def _beyond(
@@ -323,8 +323,7 @@ def _beyond(
         after[axis] = slice(owned.stop[axis], owned.stop[axis] + 1)
         plane = known[tuple(after)]
         planes.append(np.where(plane == UNKNOWN, 0, plane).astype(np.uint32).squeeze(axis) if plane.size else _NONE)
-    z, y, x = planes
-    return (z, y, x)
+    return triple(planes)
 
 
 _NONE = np.zeros((0, 0), dtype=np.uint32)

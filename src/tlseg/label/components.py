@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tlseg.geometry import Box, Grid
+from tlseg.geometry import Box, Grid, triple
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ def describe(foreground: NDArray[np.bool_], *, crop: Box, core: Box, frame: Box)
     return BlockComponents(
         voxels=voxels.astype(np.int64),
         first=_first_voxels(components, core=core, frame=frame),
-        low=_three(_low_face(components, axis) for axis in range(3)),
-        high=_three(
+        low=triple(_low_face(components, axis) for axis in range(3)),
+        high=triple(
             _high_face(components, foreground, inner=inner, axis=axis, open_=core.stop[axis] < frame.stop[axis])
             for axis in range(3)
         ),
@@ -98,7 +98,7 @@ def join(blocks: list[BlockComponents], grid: Grid) -> FrameComponents:
                 continue
             after = list(position)
             after[axis] += 1
-            neighbour = grid.index((after[0], after[1], after[2]))
+            neighbour = grid.index(triple(after))
             piece_of = dict(blocks[neighbour].low[axis].tolist())
             pieces, components = block.high[axis].T
             left.append(offsets[number] + components - 1)
@@ -148,8 +148,3 @@ def _pairs(pieces: NDArray[Any], components: NDArray[Any]) -> NDArray[np.int64]:
     both = (pieces > 0) & (components > 0)
     rows = np.stack([pieces[both], components[both]], axis=1).astype(np.int64)
     return np.unique(rows, axis=0).reshape(-1, 2)
-
-
-def _three(values: Any) -> Any:
-    z, y, x = values
-    return (z, y, x)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.config import LabelSettings
-from tlseg.geometry import Box, Grid, Shape, Spacing
+from tlseg.geometry import Box, Grid, Shape, Spacing, triple
 from tlseg.label.block import Map, detect, detect_halo, label_block, number_frame
 from tlseg.label.small import large_enough
 
@@ -27,7 +27,7 @@ def label_frame(
     The result is the same for every `block` and for every `order` in which blocks are labelled. Numbers of instances
     that are too small stay unused.
     """
-    shape: Shape = (regions.shape[0], regions.shape[1], regions.shape[2])
+    shape = triple(regions.shape)
     frame = Box.of_shape(shape)
     grid = Grid(shape, block or shape)
     halo = detect_halo(settings, spacing_um)
@@ -44,17 +44,9 @@ def label_frame(
     numbers = number_frame(detections, grid, spacing_um=spacing_um, settings=settings)
     labels = np.zeros(shape, dtype=np.uint32)
     for index in range(len(grid)) if order is None else order:
-        core = grid.core(grid.position(index))
+        core = grid[index]
         labels[core.slices] = label_block(
-            read,
-            core=core,
-            frame=frame,
-            spacing_um=spacing_um,
-            seeds=numbers.seeds,
-            labels=numbers.labels,
-            fallback=numbers.fallback[index],
-            seedless=numbers.seedless[index],
-            settings=settings,
+            read, numbers.of_block(index), core=core, frame=frame, spacing_um=spacing_um, settings=settings
         ).labels
     voxels = np.bincount(labels.ravel(), minlength=numbers.total + 1)[1:]
     kept = np.concatenate([[True], large_enough(voxels, spacing_um=spacing_um, settings=settings)])

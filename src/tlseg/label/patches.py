@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Spacing
+from tlseg.geometry import Box, Spacing, triple
 from tlseg.label.reseed import take_apart
 
 
@@ -106,9 +106,7 @@ def pack(patches: list[Patch]) -> dict[str, NDArray[Any]]:
 
 def unpack(stored: dict[str, NDArray[Any]]) -> list[Patch]:
     """Inverse of `pack`."""
-    boxes = []
-    for z0, y0, x0, z1, y1, x1 in stored["boxes"].tolist():
-        boxes.append(Box((z0, y0, x0), (z1, y1, x1)))
+    boxes = [Box(triple(ends[:3]), triple(ends[3:])) for ends in stored["boxes"].tolist()]
     parts = _cut(stored["parts"], np.array([box.size for box in boxes], dtype=np.int64))
     labels = _cut(stored["labels"], stored["label_counts"])
     replaced = _cut(stored["replaced"], stored["replaced_counts"])

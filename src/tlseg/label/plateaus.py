@@ -21,7 +21,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tlseg.geometry import Box
+from tlseg.geometry import Box, triple
 
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
 _DIRECTIONS = [d for d in product((-1, 0, 1), repeat=3) if any(d)]
@@ -120,7 +120,7 @@ def _zones(core: Box, seen: Box) -> list[Box]:
                 start[axis], stop[axis] = core.start[axis] - 1, core.start[axis] + 1
             if side > 0:
                 start[axis], stop[axis] = core.stop[axis] - 1, core.stop[axis] + 1
-        zone = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+        zone = Box(triple(start), triple(stop))
         if seen.contains(zone):
             zones.append(zone)
     return zones

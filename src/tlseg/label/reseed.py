@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Shape, Spacing, ball_radius, spacing_nm
+from tlseg.geometry import Box, Spacing, ball_radius, spacing_nm, triple
 from tlseg.label.watershed import flood, flood_order, squared_distance
 
 _CORE = 0.6
@@ -58,8 +58,7 @@ def take_apart(
         core[mine[np.argmin(own[mine])]] = True
     markers = np.zeros(mask.shape, dtype=np.int32)
     markers[tuple(places[core].T)] = nearest[core] + 1
-    shape: Shape = (mask.shape[0], mask.shape[1], mask.shape[2])
-    everything = Box.of_shape(shape)
+    everything = Box.of_shape(triple(mask.shape))
     relief = -squared_distance(np.pad(mask, 1), spacing_nm(spacing_um))[1:-1, 1:-1, 1:-1]
     flooded = flood(flood_order(relief, mask), mask, markers=markers, crop=everything, frame=everything)
     parts = flooded[tuple(places.T)]

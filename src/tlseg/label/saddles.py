@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Shape, Spacing, spacing_nm, whole_nm
+from tlseg.geometry import Box, Shape, Spacing, spacing_nm, triple, whole_nm
 from tlseg.label.near import Places
 
 _PARTS = 1000
@@ -28,8 +28,7 @@ class SaddleRule:
 
     def halo(self, spacing_um: Spacing) -> Shape:
         """Voxels around a block within which maxima lie whose middle it owns."""
-        z, y, x = (-(-whole_nm(self.reach_um) // (2 * nm)) + 1 for nm in spacing_nm(spacing_um))
-        return (z, y, x)
+        return triple(-(-whole_nm(self.reach_um) // (2 * nm)) + 1 for nm in spacing_nm(spacing_um))
 
 
 def join_over_saddles(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tlseg.geometry import Box, Shape, Spacing
+from tlseg.geometry import Box, Shape, Spacing, triple
 from tlseg.label.near import Places
 from tlseg.label.plateaus import join_plateaus, plateaus_of, tops
 from tlseg.label.saddles import SaddleRule, join_over_saddles
@@ -61,8 +61,7 @@ class Candidates:
 
 def smoothing_window(side_um: float, spacing_um: Spacing) -> Shape:
     """Voxels along (z, y, x) of a box that reaches `side_um / 2`, rounded to whole voxels, either way; always odd."""
-    z, y, x = (2 * int(side_um / s / 2 + 0.5) + 1 if side_um > 0 else 1 for s in spacing_um)
-    return (z, y, x)
+    return triple(2 * int(side_um / s / 2 + 0.5) + 1 if side_um > 0 else 1 for s in spacing_um)
 
 
 def candidate_halo(window: Shape, beyond: Shape = (0, 0, 0)) -> Shape:
@@ -70,8 +69,7 @@ def candidate_halo(window: Shape, beyond: Shape = (0, 0, 0)) -> Shape:
 
     Plateaus are followed one voxel into the neighbouring blocks.
     """
-    z, y, x = (w // 2 + 1 + max(1, b) for w, b in zip(window, beyond, strict=True))
-    return (z, y, x)
+    return triple(w // 2 + 1 + max(1, b) for w, b in zip(window, beyond, strict=True))
 
 
 def candidates(

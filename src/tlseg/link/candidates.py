@@ -126,3 +126,23 @@ def neighbours(tree: cKDTree, points: Floats, *, count: int, reach: float) -> tu
     distance, index = tree.query(points, k=np.arange(1, found + 1), distance_upper_bound=reach)
     row, rank = np.nonzero(np.isfinite(distance))
     return row.astype(np.int64), np.asarray(index)[row, rank].astype(np.int64)
+
+
+def pairs_across(
+    objects: Objects, placed: Stabilised, ends: Ints, starts: Ints, *, missing: int, count: int, reach: float
+) -> tuple[Ints, Ints]:
+    """Pairs of an end and one of the `count` nearest starts within `reach`, with so many frames missing in between.
+
+    `ends` and `starts` are rows, ascending.
+    """
+    of_end, of_start = (np.searchsorted(rows, objects.starts) for rows in (ends, starts))
+    found_a, found_b = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for frame in range(objects.frames - 1 - missing):
+        after = frame + 1 + missing
+        here, there = ends[of_end[frame] : of_end[frame + 1]], starts[of_start[after] : of_start[after + 1]]
+        if len(here) and len(there):
+            tree = cKDTree(placed.position_um[there])
+            a, b = neighbours(tree, placed.position_um[here], count=count, reach=reach)
+            found_a.append(here[a])
+            found_b.append(there[b])
+    return np.concatenate(found_a), np.concatenate(found_b)

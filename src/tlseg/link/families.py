@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from tlseg.geometry import ball_radius
-from tlseg.link.candidates import neighbours
+from tlseg.link.candidates import neighbours, pairs_across
 from tlseg.link.chains import Chains
 from tlseg.link.objects import Ints, Objects
 from tlseg.link.register import Stabilised
@@ -66,22 +66,19 @@ def of_two_starts(
     objects: Objects, placed: Stabilised, chains: Chains, ends: Ints, starts: Ints, *, settings: LinkSettings
 ) -> Triples:
     """Find ended mothers and two starts that follow, each after at most `division_gap` missing frames."""
-    frame = objects.t[starts] - objects.first
-    born_in = {number: starts[frame == number] for number in np.unique(frame).tolist()}
-    trees = {number: (cKDTree(placed.position_um[rows]), rows) for number, rows in born_in.items()}
-    end_frame = objects.t[ends] - objects.first
-    mothers, born = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for missing in range(settings.division_gap + 1):
-        reach = _reach(objects, missing)
-        for earlier in np.unique(end_frame).tolist():
-            if earlier + 1 + missing not in trees:
-                continue
-            tree, later = trees[earlier + 1 + missing]
-            here = ends[end_frame == earlier]
-            at, to = neighbours(tree, placed.position_um[here], count=settings.neighbours, reach=reach)
-            mothers.append(here[at])
-            born.append(later[to])
-    mother, start = np.concatenate(mothers), np.concatenate(born)
+    found = [
+        pairs_across(
+            objects,
+            placed,
+            ends,
+            starts,
+            missing=missing,
+            count=settings.neighbours,
+            reach=_reach(objects, missing),
+        )
+        for missing in range(settings.division_gap + 1)
+    ]
+    mother, start = (np.concatenate(rows) for rows in zip(*found, strict=True))
     near = _near(objects, placed, chains, mother, start)
     mother, start = mother[near], start[near]
     order = np.lexsort((start, mother))

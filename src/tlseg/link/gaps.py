@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from tlseg.link.candidates import Pairs, link_cost, neighbours
+from tlseg.link.candidates import Pairs, link_cost, pairs_across
 from tlseg.link.objects import Ints, Objects
 from tlseg.link.register import Stabilised
 from tlseg.link.settings import LinkSettings
@@ -36,24 +35,12 @@ def gap_candidates(
     Pairs
         Cost: `candidates.link_cost` over the longer reach, plus 0.1 for each missing frame.
     """
-    end_frame, start_frame = objects.t[ends] - objects.first, objects.t[starts] - objects.first
-    trees: dict[int, tuple[cKDTree, Ints]] = {}
-    for frame in np.unique(start_frame).tolist():
-        rows = starts[start_frame == frame]
-        trees[frame] = (cKDTree(placed.position_um[rows]), rows)
-    parts = []
-    for frame in np.unique(end_frame).tolist():
-        rows = ends[end_frame == frame]
-        for missing in range(1, settings.max_gap + 1):
-            if frame + 1 + missing in trees:
-                tree, later = trees[frame + 1 + missing]
-                wide = reach * float(np.sqrt(1 + missing))
-                at, to = neighbours(tree, placed.position_um[rows], count=settings.neighbours, reach=wide)
-                a, b = rows[at], later[to]
-                cost = link_cost(objects, placed, a, b, reach=wide, settings=settings) + _PER_FRAME * missing
-                parts.append((a, b, cost))
-    if not parts:
-        return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-    a, b, cost = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+    for missing in range(1, settings.max_gap + 1):
+        wide = reach * float(np.sqrt(1 + missing))
+        a, b = pairs_across(objects, placed, ends, starts, missing=missing, count=settings.neighbours, reach=wide)
+        cost = link_cost(objects, placed, a, b, reach=wide, settings=settings) + _PER_FRAME * missing
+        parts.append((a, b, cost))
+    a, b, cost = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((b, a))
-    return Pairs(a[order].astype(np.int64), b[order].astype(np.int64), cost[order])
+    return Pairs(a[order], b[order], cost[order])

@@ -6,28 +6,11 @@ Costs have one scale: 1 is what leaving a nucleus unlinked costs, so every weigh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from tlseg.errors import LabelError
-from tlseg.rules import Rule, at_least_0, check_fields, inside, one_of, or_none, positive, whole
-
-RULES: Mapping[str, Rule] = {
-    "max_distance_um": or_none(positive()),
-    "neighbours": whole(1),
-    "max_gap": whole(0),
-    "overlap_weight": at_least_0(),
-    "volume_weight": at_least_0(),
-    "intensity_weight": at_least_0(),
-    "divisions": one_of(True, False),
-    "division_probability": inside(0, 1),
-    "division_gap": whole(0),
-    "min_cycle_frames": whole(1),
-    "min_cycle_s": or_none(positive()),
-    "register": one_of(True, False),
-    "rotations": whole(1),
-}
-"""What each field of `LinkSettings` may hold."""
+from tlseg.rules import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, check_fields, inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +50,23 @@ class LinkSettings:
         If no movie can be linked with them.
     """
 
-    max_distance_um: float | None = None
-    neighbours: int = 6
-    max_gap: int = 3
-    overlap_weight: float = 0.5
-    volume_weight: float = 0.25
-    intensity_weight: float = 0.1
+    max_distance_um: PositiveFloat | None = None
+    neighbours: PositiveInt = 6
+    max_gap: NonNegativeInt = 3
+    overlap_weight: NonNegativeFloat = 0.5
+    volume_weight: NonNegativeFloat = 0.25
+    intensity_weight: NonNegativeFloat = 0.1
     divisions: bool = True
-    division_probability: float = 0.5
-    division_gap: int = 2
-    min_cycle_frames: int = 3
-    min_cycle_s: float | None = None
+    division_probability: Annotated[float, inside(0, 1)] = 0.5
+    division_gap: NonNegativeInt = 2
+    min_cycle_frames: PositiveInt = 3
+    min_cycle_s: PositiveFloat | None = None
     register: bool = True
-    rotations: int = 4000
+    rotations: PositiveInt = 4000
 
     def __post_init__(self) -> None:
         """Refuse settings that no movie can be linked with."""
-        check_fields(self, RULES, error=LabelError)
+        check_fields(self, error=LabelError)
 
     def within(self, frames: int) -> LinkSettings:
         """Settings for a movie of this many frames, which no gap can exceed."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlseg.geometry import Grid, Shape, slab
+from tlseg.geometry import Grid, slab, triple
 from tlseg.measure.exact import as_floats, exact_sums
 
 AT_ONCE = 2**19
@@ -51,7 +51,7 @@ def sum_grey(labels: NDArray[np.uint32], channels: Iterable[NDArray[Any]]) -> Gr
         Grey values (z, y, x) of each channel, all of one data type that `exact_sums` accepts. Read one by one, so only one
         channel is in memory at a time, and not at all if there are no labels.
     """
-    shape: Shape = (labels.shape[0], labels.shape[1], labels.shape[2])
+    shape = triple(labels.shape)
     slabs = [cut.slices for cut in Grid(shape, slab(shape, unit=(1, 1, 1), most=AT_ONCE))]
     label = np.unique(np.concatenate([np.unique(labels[at]) for at in slabs]))
     label = label[label > 0]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tlseg.measure.history import complete, cycles, divisions, of_known_generation, track_table
-from tlseg.store.labels.tables import OF_CHANNELS
+from tlseg.store.labels.tables import CHANNEL_PREFIXES
 
 QUANTITIES = ("volume_um3", "surface_um2", "elongation", "intensity_mean", "intensity_sum")
 """Columns of the nucleus table that are summed, averaged and followed, where the table has them."""
@@ -200,7 +200,7 @@ def generation_criteria(tracks: pd.DataFrame) -> pd.DataFrame:
 
 def _known(table: pd.DataFrame) -> list[str]:
     return [name for name in QUANTITIES if name in table.columns] + [
-        name for name in table.columns if name.startswith(OF_CHANNELS)
+        name for name in table.columns if name.startswith(CHANNEL_PREFIXES)
     ]
 
 

@@ -50,6 +50,11 @@ class ObjectSums:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
+def crop_to_measure(core: Box, frame: Box) -> Box:
+    """Return what `measure_block` sees: the core and one plane before it along each axis, except where the frame begins."""
+    return Box(core.grow((1, 1, 1)).intersect(frame).start, core.stop)
+
+
 def measure_block(
     labels: NDArray[np.uint32], image: NDArray[Any], *, crop: Box, core: Box, frame: Box, spacing_um: Spacing
 ) -> ObjectSums:
@@ -58,14 +63,14 @@ def measure_block(
     Parameters
     ----------
     labels
-        Labels (z, y, x) of `crop`: the core and one plane before it along each axis, except where the frame begins.
+        Labels (z, y, x) of `crop`, which is `crop_to_measure`.
     image
         Grey values (z, y, x) of the core.
     """
     parts = []
     for cut in Grid(core.shape, slab(core.shape, unit=(1, 1, 1), most=AT_ONCE)):
         part = cut.shift(core.start)
-        seen = Box(part.grow((1, 1, 1)).start, part.stop).intersect(crop)
+        seen = crop_to_measure(part, frame)
         here = labels[seen.inside(crop).slices]
         parts.append(_measure_slab(here, image[cut.slices], crop=seen, core=part, frame=frame, spacing_um=spacing_um))
     return parts[0] if len(parts) == 1 else add_sums(parts)

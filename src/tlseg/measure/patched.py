@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.geometry import Box, Spacing
-from tlseg.measure.objects import ObjectSums, add_overlaps, add_sums, measure_block, overlaps
+from tlseg.measure.objects import ObjectSums, add_overlaps, add_sums, crop_to_measure, measure_block, overlaps
 
 ReadLabels = Callable[[Box], NDArray[np.uint32]]
 Rows = NDArray[np.int64]
@@ -66,8 +66,7 @@ def measure_replacement(
         Numbers of the nuclei they replace.
     """
     core = box.grow((1, 1, 1)).intersect(frame)
-    z, y, x = (max(0, a - 1) for a in core.start)
-    crop = Box((z, y, x), core.stop)
+    crop = crop_to_measure(core, frame)
     here = read(crop)
     here = np.where(np.isin(here, labels), here, 0).astype(np.uint32)
     sums = measure_block(here, grey(core), crop=crop, core=core, frame=frame, spacing_um=spacing_um)

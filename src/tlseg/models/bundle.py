@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from safetensors import SafetensorError
 
@@ -20,7 +20,18 @@ from tlseg.config import LabelSettings, Method, Relief, Scaling, byte
 from tlseg.errors import ModelError, RunError
 from tlseg.geometry import Shape, Spacing
 from tlseg.models.unet import UNet, UNetConfig
-from tlseg.rules import Rule, at_least_0, between, file_name, mapping, one_of, positive, text, three, whole
+from tlseg.rules import (
+    FileName,
+    NonNegativeFloat,
+    PositiveInt,
+    Share,
+    check_fields,
+    one_of,
+    positive,
+    rules_of,
+    three,
+    whole,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,43 +44,18 @@ Role = Literal["nsn", "ndn"]
 Flips = Literal[1, 4, 8]
 Precision = Literal["bfloat16", "float16", "float32"]
 
-RULES: Mapping[str, Rule] = {
-    "name": text(),
-    "networks": mapping(),
-    "spacing_um": three(positive()),
-    "scaling": one_of(*get_args(Scaling)),
-    "precision": one_of(*get_args(Precision)),
-    "region_threshold": between(0, 1),
-    "centre_threshold": between(0, 1),
-    "centre_smoothing_um": at_least_0(),
-    "centre_distance_um": at_least_0(),
-    "centre_saddle": between(0, 1),
-    "centre_reach_um": at_least_0(),
-    "relief": one_of(*get_args(Relief)),
-    "minimum_volume_um3": at_least_0(),
-    "minimum_volume_fraction": at_least_0(),
-    "flips": one_of(*get_args(Flips)),
-    "batch": whole(1),
-    "description": text(),
-    "licence": text(),
-    "provenance": mapping(),
-}
-"""What each field of `ModelSpec` may hold."""
-
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
     """One network of a model: its shape, its file, and the lattice it is run on (voxels of the model's spacing)."""
 
     architecture: UNetConfig
-    file: str
-    window: Shape
-    overlap: Shape
+    file: FileName
+    window: Annotated[Shape, three(whole(1))]
+    overlap: Annotated[Shape, three(whole(0))]
 
     def __post_init__(self) -> None:
-        file_name().check("file", self.file)
-        three(whole(1)).check("window", self.window)
-        three(whole(0)).check("overlap", self.overlap)
+        check_fields(self, error=ModelError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,27 +97,26 @@ class ModelSpec:
 
     name: str
     networks: Mapping[Role, NetworkSpec]
-    spacing_um: Spacing
+    spacing_um: Annotated[Spacing, three(positive())]
     scaling: Scaling = "quantiles"
     precision: Precision = "bfloat16"
-    region_threshold: float = 0.5
-    centre_threshold: float = 0.4
-    centre_smoothing_um: float = 4.0
-    centre_distance_um: float = 5.0
-    centre_saddle: float = 1.0
-    centre_reach_um: float = 14.0
+    region_threshold: Share = 0.5
+    centre_threshold: Share = 0.4
+    centre_smoothing_um: NonNegativeFloat = 4.0
+    centre_distance_um: NonNegativeFloat = 5.0
+    centre_saddle: Share = 1.0
+    centre_reach_um: NonNegativeFloat = 14.0
     relief: Relief = "centre"
-    minimum_volume_um3: float = 0.0
-    minimum_volume_fraction: float = 0.0
+    minimum_volume_um3: NonNegativeFloat = 0.0
+    minimum_volume_fraction: NonNegativeFloat = 0.0
     flips: Flips = 1
-    batch: int = 8
+    batch: PositiveInt = 8
     description: str = ""
     licence: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, rule in RULES.items():
-            rule.check(name, getattr(self, name))
+        check_fields(self, error=ModelError)
         for role in self.networks:
             one_of(*get_args(Role)).check("A role in networks", role)
 
@@ -164,11 +149,12 @@ class ModelSpec:
         try:
             known = dict(values)
             one_of(FORMAT).check("format", known.pop("format", None))
-            unknown = sorted(known.keys() - RULES.keys())
+            rules = rules_of(cls)
+            unknown = sorted(known.keys() - rules.keys())
             if unknown:
                 raise ModelError(f"{unknown[0]!r} is not a field of a model.")
             for name in known:
-                RULES[name].check(name, known[name])
+                rules[name].check(name, known[name])
             known["networks"] = {role: _network(role, network) for role, network in known["networks"].items()}
             z, y, x = known["spacing_um"]
             known["spacing_um"] = (float(z), float(y), float(x))

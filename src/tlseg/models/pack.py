@@ -10,9 +10,10 @@ import torch
 
 from tlseg.errors import ModelError
 from tlseg.geometry import Spacing
-from tlseg.models.bundle import RULES, Model, ModelSpec, NetworkSpec, Role, save_model
+from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, Role, save_model
 from tlseg.models.checkpoint import Checkpoint, read_checkpoint
 from tlseg.models.unet import UNet
+from tlseg.rules import rules_of
 
 WINDOW = (64, 160, 160)
 OVERLAP = (16, 16, 16)
@@ -59,8 +60,8 @@ def pack(
     for role, path in files.items():
         checkpoints[role] = checkpoint = read_checkpoint(path)
         _check_network(role, path, checkpoint)
-        RULES["scaling"].check(f"{path}: scaling", checkpoint.facts["scaling"])
-        RULES["spacing_um"].check(f"{path}: spacing_um", checkpoint.facts["spacing_um"])
+        for fact in ("scaling", "spacing_um"):
+            rules_of(ModelSpec)[fact].check(f"{path}: {fact}", checkpoint.facts[fact])
         z, y, x = checkpoint.facts["spacing_um"]
         grids.add((z, y, x))
     scaled = {role: checkpoint.facts["scaling"] for role, checkpoint in checkpoints.items()}
@@ -94,13 +95,14 @@ def check_settings(settings: Any, *, where: str) -> None:
         raise ModelError(
             f"{where} holds a value of type {type(settings).__name__}; expected an object with fields of model.json."
         )
+    rules = rules_of(ModelSpec)
     for name, value in settings.items():
         if name in OWN_FIELDS:
             raise ModelError(f"{where} sets {name}, which the command itself determines. Leave it out.")
-        if name not in RULES:
-            known = ", ".join(rule for rule in RULES if rule not in OWN_FIELDS)
+        if name not in rules:
+            known = ", ".join(rule for rule in rules if rule not in OWN_FIELDS)
             raise ModelError(f"{where} sets {name!r}, which is not a field of model.json. The fields are {known}.")
-        RULES[name].check(f"{where}: {name}", value)
+        rules[name].check(f"{where}: {name}", value)
 
 
 def _check_network(role: Role, path: Path, checkpoint: Checkpoint) -> None:

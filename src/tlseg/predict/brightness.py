@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from tlseg.config import Scaling
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, slab
+from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, slab, triple
 from tlseg.predict.normalise import QUANTILES, FrameStatistics
 from tlseg.predict.quantiles import quantiles
 
@@ -86,8 +86,7 @@ def measure_brightness(
     )
     side_um = TILE * grid_um[2]
     if scaling != "extremes" and any(n * s > WHOLE * side_um for n, s in zip(shape, spacing_um, strict=True)):
-        z, y, x = (max(1, round(side_um / s)) for s in spacing_um)
-        tiles = Grid(shape, (z, y, x))
+        tiles = Grid(shape, triple(max(1, round(side_um / s)) for s in spacing_um))
         near = _neighbourhood(read, boxes, tiles, above=middle + STANDS_OUT * (top - middle))
         if near.any() and not near.all():
             (high,) = quantiles(lambda: _within(read, boxes, tiles, near), (share,), dtype=dtype)

@@ -7,6 +7,7 @@ get the same window. Neighbouring windows overlap and are blended with a linear 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.errors import ModelError
-from tlseg.geometry import Box, Shape
+from tlseg.geometry import Box, Shape, triple
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,7 @@ class Lattice:
             if number > 1:
                 side = max(side, 2 * shared)
             sides.append(min(largest, -(-side // self.multiple) * self.multiple))
-        z, y, x = sides
-        return (z, y, x)
+        return triple(sides)
 
     @property
     def starts(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -68,28 +68,24 @@ class Lattice:
 
         The last window ends at or past the frame's edge: the lattice never slides, and what lies past the edge is padding.
         """
-        z, y, x = (
+        return triple(
             tuple(range(0, max(1, n - o), max(1, w - o)))
             for n, w, o in zip(self.frame, self.shape, self.overlap, strict=True)
         )
-        return (z, y, x)
 
     @property
     def counts(self) -> Shape:
         """Windows along (z, y, x)."""
-        z, y, x = (len(s) for s in self.starts)
-        return (z, y, x)
+        return triple(map(len, self.starts))
 
     def __len__(self) -> int:
-        z, y, x = self.counts
-        return z * y * x
+        return math.prod(self.counts)
 
     def box(self, number: int) -> Box:
         """Voxels of window `number` (x runs fastest); may reach past the frame's edge."""
         _, ny, nx = self.counts
         at = (number // (ny * nx), number // nx % ny, number % nx)
-        z, y, x = (s[i] for s, i in zip(self.starts, at, strict=True))
-        return Box((z, y, x), (z + self.shape[0], y + self.shape[1], x + self.shape[2]))
+        return Box.of_shape(self.shape).shift(triple(s[i] for s, i in zip(self.starts, at, strict=True)))
 
     def touching(self, box: Box) -> list[int]:
         """Numbers of the windows that hold any voxel of `box`, ascending."""
@@ -118,5 +114,4 @@ class Lattice:
             if n and box.start[axis] != self.starts[axis][-1]:
                 ramp[length - n :] = rise[::-1]
             ramps.append(ramp)
-        z, y, x = ramps
-        return (z, y, x)
+        return triple(ramps)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Shape, Spacing
+from tlseg.geometry import Box, Shape, Spacing, triple
 from tlseg.models.bundle import ModelSpec, Role
 from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.lattice import Lattice
@@ -83,7 +83,7 @@ def predict_frame(
     network: Callable[[NDArray[np.float32]], NDArray[np.uint8]],
 ) -> NDArray[np.uint8]:
     """Map of a whole frame (z, y, x) held in memory: the reference that block-wise prediction equals bit for bit."""
-    shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+    shape = triple(image.shape)
     lattice = lattice_for(spec, role, shape=shape, spacing_um=spacing_um)
 
     def read(box: Box) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Shape, Spacing
+from tlseg.geometry import Box, Shape, Spacing, triple
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,7 @@ class AxisTaps:
 
 def resampled_shape(shape: Shape, spacing: Spacing, to: Spacing) -> Shape:
     """Voxels of spacing `to` that cover a frame of `shape` voxels of `spacing`."""
-    z, y, x = (max(1, math.ceil(n * a / b - 1e-6)) for n, a, b in zip(shape, spacing, to, strict=True))
-    return (z, y, x)
+    return triple(max(1, math.ceil(n * a / b - 1e-6)) for n, a, b in zip(shape, spacing, to, strict=True))
 
 
 def axis_taps(start: int, stop: int, *, size: int, spacing: float, to: float) -> AxisTaps:
@@ -52,8 +51,7 @@ def source_box(box: Box, *, shape: Shape, spacing: Spacing, to: Spacing) -> Box:
     for a, b, n, s, t in zip(box.start, box.stop, shape, spacing, to, strict=True):
         taps = axis_taps(a, b, size=n, spacing=s, to=t)
         ends.append((int(taps.index.min()), int(taps.index.max()) + 1))
-    (z0, z1), (y0, y1), (x0, x1) = ends
-    return Box((z0, y0, x0), (z1, y1, x1))
+    return Box(*map(triple, zip(*ends, strict=True)))
 
 
 def resample(

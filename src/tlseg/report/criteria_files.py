@@ -16,7 +16,7 @@ from tlseg.store.export.target import beside, has_header, local_target, only_fil
 from tlseg.store.image.movie import open_source
 from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.result import Result, as_result
-from tlseg.store.labels.tables import OF_CHANNELS, read_table
+from tlseg.store.labels.tables import CHANNEL_PREFIXES, read_table
 from tlseg.store.labels.text import write_rows
 
 
@@ -113,6 +113,6 @@ def write_criteria(
 def _is_ours(folder: Path, tables: Mapping[str, pd.DataFrame]) -> bool:
     """Whether a folder holds `FILES` alone, with the columns that these tables give them."""
     return only_files(folder, FILES.__contains__) and all(
-        has_header(folder / f"{kind}.csv", rows.columns, optional=lambda column: column.startswith(OF_CHANNELS))
+        has_header(folder / f"{kind}.csv", rows.columns, optional=lambda column: column.startswith(CHANNEL_PREFIXES))
         for kind, rows in tables.items()
     )

@@ -28,12 +28,10 @@ def overlay_slice(
     labels: NDArray[np.integer] | None = None,
     *,
     window: Window | None = None,
-    fill: float = 0.0,
     zoom: int = 1,
     aspect: float = 1.0,
-    line: int = 1,
 ) -> RGB:
-    """Grey picture of a plane with the outline of each label in its colour.
+    """Grey picture of a plane with the outline of each label in its colour, one pixel wide and inside the label.
 
     Parameters
     ----------
@@ -43,14 +41,10 @@ def overlay_slice(
         0 is background; without labels the picture stays grey.
     window : tuple of float, optional
         Grey values shown black and white; by default from the image.
-    fill : float
-        Opacity of the colour inside the outlines, 0 to 1.
     zoom : int
         Pixels per voxel along x.
     aspect : float
         Size of a voxel along y over its size along x.
-    line : int
-        Width of the outlines, pixels; they lie inside their label.
 
     Returns
     -------
@@ -62,67 +56,9 @@ def overlay_slice(
         return rgb
     numbers, index = indexed(labels, size)
     colors = label_colors(numbers)
-    inside = numbers[index] != 0
-    if fill > 0:
-        rgb[inside] = ((1 - fill) * rgb[inside] + fill * colors[index[inside]]).astype(np.uint8)
-    edge = outline(index, line) & inside
+    edge = outline(index, 1) & (numbers[index] != 0)
     rgb[edge] = colors[index[edge]]
     return rgb
-
-
-def overlay_frame(
-    image: NDArray[np.generic],
-    labels: NDArray[np.integer] | None = None,
-    *,
-    spacing_um: Spacing,
-    window: Window | None = None,
-    fill: float = 0.0,
-    caption: str = "",
-    zoom: int | None = None,
-) -> RGB:
-    """Three views of a frame in true proportions: projection along z, and the middle slices xz and yz.
-
-    Parameters
-    ----------
-    image : ndarray, (z, y, x)
-        Grey values.
-    labels : ndarray of int, (z, y, x), optional
-        In the projection the nucleus nearest to the last plane is outlined.
-    spacing_um : Spacing
-        Voxel size along (z, y, x), micrometres.
-    window, fill, zoom
-        See `overlay_slice`; `zoom` is chosen to fill about 500 pixels.
-    caption : str
-        Text in the corner, such as the time.
-
-    Returns
-    -------
-    ndarray of uint8, (height, width, 3)
-    """
-    image, labels, spacing_um = _shrink(image, labels, spacing_um)
-    sz, sy, sx = spacing_um
-    zoom = zoom or _zoom(image.shape[1:])
-    line = 2 if zoom >= 4 else 1
-    top = image.max(axis=0)
-    xy = overlay_slice(top, _nearest(labels), window=window, fill=fill, zoom=zoom, aspect=sy / sx, line=line)
-    xy = _annotate(xy, [(caption, "top"), ("max projection", "corner")], um_per_pixel=sx / zoom)
-    if image.shape[0] == 1:
-        return xy
-    window = window or grey_window(image)
-    y, x = (n // 2 for n in image.shape[1:])
-    side = None if labels is None else labels[:, y]
-    xz = overlay_slice(image[:, y], side, window=window, fill=fill, zoom=zoom, aspect=sz / sx, line=line)
-    zoom_z = max(1, round(zoom * sz / sx))
-    side, aspect = None if labels is None else labels[:, :, x].T, sy / sx * zoom / zoom_z
-    yz = overlay_slice(image[:, :, x].T, side, window=window, fill=fill, zoom=zoom_z, aspect=aspect, line=line)
-    corner = _fit(overlay_slice(top, zoom=zoom, aspect=sy / sx), (xz.shape[0], yz.shape[1]))
-    count = "" if labels is None else f", {np.count_nonzero(np.unique(labels))} nuclei"
-    return _rows(
-        [
-            [xy, _annotate(yz, [("yz, middle", "corner")])],
-            [_annotate(xz, [("xz, middle", "corner")]), _annotate(corner, [(f"max projection{count}", "corner")])],
-        ]
-    )
 
 
 def overlay_montage(
@@ -131,9 +67,6 @@ def overlay_montage(
     *,
     spacing_um: Spacing,
     planes: int = 6,
-    window: Window | None = None,
-    fill: float = 0.0,
-    caption: str = "",
 ) -> RGB:
     """Slices along z, each without and with outlines below it.
 
@@ -146,8 +79,6 @@ def overlay_montage(
         Voxel size along (z, y, x), micrometres.
     planes : int
         How many slices, evenly spread.
-    window, fill, caption
-        See `overlay_frame`.
 
     Returns
     -------
@@ -155,17 +86,16 @@ def overlay_montage(
     """
     image, labels, spacing_um = _shrink(image, labels, spacing_um)
     sz, sy, sx = spacing_um
-    window = window or grey_window(image)
-    zoom = _zoom(image.shape[1:], wanted=300)
+    window, zoom = grey_window(image), _zoom(image.shape[1:])
     nz = image.shape[0]
     chosen = sorted({int((i + 0.5) * nz / planes) for i in range(min(planes, nz))})
     plain, drawn = [], []
     for i, z in enumerate(chosen):
-        text = [(caption if i == 0 else "", "top"), (f"z = {z * sz:.0f} um", "corner")]
+        text = [(f"z = {z * sz:.0f} um", "corner")]
         grey = overlay_slice(image[z], window=window, zoom=zoom, aspect=sy / sx)
         plain.append(_annotate(grey, text, um_per_pixel=sx / zoom if i == 0 else None))
         if labels is not None:
-            drawn.append(overlay_slice(image[z], labels[z], window=window, fill=fill, zoom=zoom, aspect=sy / sx))
+            drawn.append(overlay_slice(image[z], labels[z], window=window, zoom=zoom, aspect=sy / sx))
     return _rows([plain, drawn] if drawn else [plain])
 
 
@@ -174,7 +104,6 @@ def overlay_movie(
     *,
     spacing_um: Spacing,
     interval_s: float | None = None,
-    fill: float = 0.0,
     columns: int = 5,
 ) -> RGB:
     """Several time points side by side, as projections along z with outlines.
@@ -187,8 +116,6 @@ def overlay_movie(
         Voxel size along (z, y, x), micrometres.
     interval_s : float, optional
         Seconds between frames, for the time stamps.
-    fill : float
-        See `overlay_slice`.
     columns : int
         Pictures in a row.
 
@@ -200,8 +127,8 @@ def overlay_movie(
     pictures: list[RGB] = []
     for t, whole, whole_labels in frames:
         image, labels, (_, sy, sx) = _shrink(whole, whole_labels, spacing_um)
-        zoom = _zoom(image.shape[1:], wanted=300)
-        xy = overlay_slice(image.max(axis=0), _nearest(labels), fill=fill, zoom=zoom, aspect=sy / sx)
+        zoom = _zoom(image.shape[1:])
+        xy = overlay_slice(image.max(axis=0), _nearest(labels), zoom=zoom, aspect=sy / sx)
         count = "" if labels is None else f"{np.count_nonzero(np.unique(labels))} nuclei"
         text = [(time_stamp(t, interval_s=interval_s), "top"), (count, "corner")]
         pictures.append(_annotate(xy, text, um_per_pixel=None if pictures else sx / zoom))
@@ -256,19 +183,9 @@ def _shrink(
     return image[cut], None if labels is None else labels[cut], spacing
 
 
-def _zoom(shape: tuple[int, ...], *, wanted: int = 500) -> int:
-    return min(12, max(1, round(wanted / max(shape))))
-
-
-def _fit(rgb: RGB, shape: tuple[int, int]) -> RGB:
-    """Shrink or enlarge a picture into the middle of dark paper of `shape` (y, x)."""
-    scale = min(n / m for n, m in zip(shape, rgb.shape[:2], strict=True))
-    height, width = (max(1, int(m * scale)) for m in rgb.shape[:2])
-    paper = np.full((*shape, 3), _PAPER, np.uint8)
-    y, x = (shape[0] - height) // 2, (shape[1] - width) // 2
-    scaled = Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR)
-    paper[y : y + height, x : x + width] = np.asarray(scaled)
-    return paper
+def _zoom(shape: tuple[int, ...]) -> int:
+    """Pixels per voxel of a panel about 300 wide."""
+    return min(12, max(1, round(300 / max(shape))))
 
 
 def _annotate(rgb: RGB, texts: list[tuple[str, str]], *, um_per_pixel: float | None = None) -> RGB:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tlseg.geometry import Box, Spacing
+from tlseg.geometry import Grid, Spacing
 from tlseg.report.pixels import Window, grey_picture, grey_window, outline_picture
 from tlseg.store.image.movie import MovieSource, open_source
 
@@ -273,9 +273,8 @@ def _first(stack: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return seen
 
 
-def _slabs(source: MovieSource) -> list[Box]:
-    nz, ny, nx = source.frame_shape
-    return [Box((z, 0, 0), (min(nz, z + _SLAB), ny, nx)) for z in range(0, nz, _SLAB)]
+def _slabs(source: MovieSource) -> Grid:
+    return Grid(source.frame_shape, (_SLAB, *source.frame_shape[1:]))
 
 
 def _fit_level(path: str, *, channel: int = 0) -> MovieSource:

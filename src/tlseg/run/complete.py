@@ -22,7 +22,7 @@ from tlseg.store.working.scratch import Scratch, differences
 if TYPE_CHECKING:
     from tlseg.run.request import CheckedRequest
 
-OF_A_RUN = {"input", "frames", "model", "settings"}
+RUN_KEYS = {"input", "frames", "model", "settings"}
 """In the fingerprint of a run; records of linking lack some of them."""
 
 
@@ -48,7 +48,7 @@ def finished_run(
     record = read_record(checked.root.url, checked.name)
     before = record.get("fingerprint")
     whole = record.get("complete") and isinstance(record.get("audit"), dict) and "seconds" in record
-    if not whole or not isinstance(before, dict) or not set(before) >= OF_A_RUN:
+    if not whole or not isinstance(before, dict) or not set(before) >= RUN_KEYS:
         return None
     asked = checked.deciding() if device == "auto" else {**checked.deciding(), "device": device}
     changed = differences({key: before.get(key) for key in asked}, json.loads(json.dumps(asked)))

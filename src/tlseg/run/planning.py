@@ -26,7 +26,7 @@ from tlseg.store.labels.label_writer import pyramid_beside
 from tlseg.store.working.names import BLOCK, Begun
 from tlseg.store.working.scratch import Scratch
 
-HALO_OVER = (1, 2, 4)
+HALO_DIVISORS = (1, 2, 4)
 """What the halo and margin of the settings may be divided by if memory is short; both grow where they must."""
 
 
@@ -102,7 +102,7 @@ def plan_for(checked: CheckedRequest, site: Site) -> PlannedRun:
     source, spec, shape, limit = checked.source, checked.spec, checked.source.frame_shape, site.memory_bytes
     if checked.settings.method == "components":
         check_memory(shape, limit_bytes=limit)
-    settings = [_with_halo_over(checked.settings, n) for n in HALO_OVER]
+    settings = [_with_halo_divided(checked.settings, n) for n in HALO_DIVISORS]
     halos = [voxels_for(s.halo_um, source.spacing_um) for s in settings]
     seen = detect_halo(checked.settings, source.spacing_um)
     block, chosen = choose_cut(
@@ -207,7 +207,7 @@ def most_voxels(limit_bytes: int) -> int:
     return max(2**20, (limit_bytes - BASE_BYTES) // FLOOD_BYTES_PER_VOXEL)
 
 
-def _with_halo_over(settings: LabelSettings, divisor: int) -> LabelSettings:
+def _with_halo_divided(settings: LabelSettings, divisor: int) -> LabelSettings:
     return replace(settings, halo_um=settings.halo_um / divisor, margin_um=settings.margin_um / divisor)
 
 

@@ -6,14 +6,11 @@ A table in the scratch store says whether what exists under the result's name is
 
 from __future__ import annotations
 
-import platform
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlseg import __version__
 from tlseg.geometry import ball_radius
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
@@ -26,7 +23,7 @@ from tlseg.run.resume import stored_statistics
 from tlseg.run.rows import count_motherless, write_graph, write_rows
 from tlseg.store.fs.durable import flush, flush_tree
 from tlseg.store.labels.label_writer import create_labels
-from tlseg.store.labels.record import write_record
+from tlseg.store.labels.record import new_record, provenance, write_record
 from tlseg.store.labels.tracks import graph_of
 from tlseg.store.locks.group_lock import turn
 from tlseg.store.working.names import Table
@@ -73,11 +70,7 @@ def publish(
         spacing_um=run.spacing_um,
         interval_s=run.source.interval_s,
     )
-    record = {
-        "complete": True,
-        "tlseg": __version__,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fingerprint": planned.fingerprint(),
+    facts = {
         "first_frame": stored_statistics(run).get(run.frames[0]),
         "frames": len(run.frames),
         "nuclei": len(lineage.nodes),
@@ -89,19 +82,18 @@ def publish(
         "repairs": repairs_by_kind(patch for frame in run.frames for patch in patches_of(run, frame)),
         "channels": list(run.source.channel_names),
         "model": {k: v for k, v in run.spec.to_dict().items() if k != "provenance"},
-        "machine": {"python": platform.python_version(), "system": platform.platform()},
         "plan": planned.plan.to_dict(),
         "nucleus_um": {
             "median": 2 * float(ball_radius(rows["volume_um3"].median())) if len(rows) else None,
             "learned": nucleus_um(run.spec.spacing_um),
         },
-        "seconds": round(seconds, 1),
         "audit": dict(audit),
     }
+    record = new_record(planned.fingerprint(), facts, seconds=seconds)
     if output.image is not None:
         output.image.finish()
     output.labels.finish(
-        {k: record[k] for k in ("tlseg", "made", "fingerprint")},
+        provenance(record),
         source="../../" if checked.beside_movie or output.image is not None else None,
     )
     if checked.request.keep_maps:

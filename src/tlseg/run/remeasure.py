@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Spacing
+from tlseg.geometry import Box, Spacing, triple
 from tlseg.label.patches import Patch
 from tlseg.measure.patched import Replacement, measure_replacement
 
@@ -51,5 +51,4 @@ def remeasure(
 
 def box_around(low: NDArray[Any], high: NDArray[Any]) -> Box:
     """Box of objects, from their first and last voxels (n, 3)."""
-    (z, y, x), (zz, yy, xx) = low.min(axis=0).tolist(), (high.max(axis=0) + 1).tolist()
-    return Box((z, y, x), (zz, yy, xx))
+    return Box(triple(low.min(axis=0).tolist()), triple((high.max(axis=0) + 1).tolist()))

@@ -20,10 +20,10 @@ from tlseg.run.planning import PlannedRun
 from tlseg.store.working.names import Table
 from tlseg.store.working.scratch import LostWorkError, Scratch, differences
 
-DECIDING_TRACKS = ("link", "repair")
+TRACK_SETTINGS = ("link", "repair")
 """In a fingerprint: what decides repairs and tracks, and nothing before them."""
 
-OF_TRACKS = (Table.REPAIRS, Table.PATCH, Table.PATCHES, Table.REPLACED, Table.TRACKS)
+TRACK_TABLES = (Table.REPAIRS, Table.PATCH, Table.PATCHES, Table.REPLACED, Table.TRACKS)
 """Tables that follow from these settings, and are made before anything is published."""
 
 
@@ -45,19 +45,19 @@ def begin(planned: PlannedRun, first: tuple[float, float]) -> Start:
     Another start may have begun, been stopped or finished since this one looked, so everything is checked again.
     """
     check_existing(planned.checked)
-    planned = as_it_is(planned)
+    planned = reopened(planned)
     scratch, fingerprint = planned.run.scratch, planned.fingerprint()
-    if not goes_on(planned, first):
+    if not can_resume(planned, first):
         scratch = scratch.begin(fingerprint, overwrite=planned.checked.request.overwrite)
         return Start(planned.with_scratch(scratch), resumed=False)
     changed = differences(scratch.fingerprint(), json.loads(json.dumps(fingerprint)))
     if changed:
-        planned = planned.with_scratch(scratch.renew(fingerprint, without=OF_TRACKS))
+        planned = planned.with_scratch(scratch.renew(fingerprint, without=TRACK_TABLES))
     return Start(planned, resumed=True, changed=tuple(changed))
 
 
-def as_it_is(planned: PlannedRun) -> PlannedRun:
-    """Return the run with the unfinished one that is there now, if there is one."""
+def reopened(planned: PlannedRun) -> PlannedRun:
+    """Return the run with the working files of the unfinished one that is there now, if there is one."""
     return planned.with_scratch(Scratch.at(planned.checked.working_files))
 
 
@@ -76,11 +76,11 @@ def check_settings(planned: PlannedRun) -> bool:
     scratch, fingerprint = planned.run.scratch, planned.fingerprint()
     begun = scratch.fingerprint() or {}
     if not scratch.done(Table.OUTPUT, 0):
-        fingerprint |= {key: begun[key] for key in DECIDING_TRACKS if key in begun}
+        fingerprint |= {key: begun[key] for key in TRACK_SETTINGS if key in begun}
     return scratch.continues(fingerprint, overwrite=planned.checked.request.overwrite)
 
 
-def goes_on(planned: PlannedRun, first: tuple[float, float]) -> bool:
+def can_resume(planned: PlannedRun, first: tuple[float, float]) -> bool:
     """Whether there is an unfinished run to continue; `first` are the statistics of the first frame as it is now.
 
     Raises

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlseg.config import Frames as FramesLike
-from tlseg.config import Method, SkippedFrames
+from tlseg.config import Frames, Method, SkippedFrames
 from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Shape
 from tlseg.link.settings import LinkSettings
@@ -32,25 +31,24 @@ from tlseg.run.planning import PlannedRun, plan_for
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
 from tlseg.run.publish import open_output, publish
 from tlseg.run.request import CheckedRequest, Request, check
-from tlseg.run.resume import as_it_is, begin, check_settings, goes_on, store_statistics, stored_statistics
+from tlseg.run.resume import begin, can_resume, check_settings, reopened, store_statistics, stored_statistics
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.flow import Finished, Flow, Pool, Task, TasksError, drive
+from tlseg.run.tasks.flow import Flow, Pool, Task
 from tlseg.run.tasks.pools import open_pool
+from tlseg.run.tasks.work import Work
 from tlseg.run.watch.event_log import log_of
 from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.fs.location import one_line
 from tlseg.store.labels.label_writer import absent, clear, prepare_root
 from tlseg.store.labels.record import write_record
-from tlseg.store.locks.lock import Lock, check_free, lock_of
+from tlseg.store.locks.lock import check_free, lock_of
 from tlseg.store.working.names import Stage, Table
 from tlseg.store.working.scratch import LostWorkError
 from tlseg.store.working.unfinished import describe
 
 if TYPE_CHECKING:
     from distributed import Client
-
-OPEN_FLOWS = 4
 
 GOES_ON = "What is done is kept; run the same command again to continue."
 
@@ -86,7 +84,7 @@ def segment(
     out: str | Path | None = None,
     name: str = "nuclei",
     model: str | Path = "embryo",
-    frames: FramesLike | None = None,
+    frames: Frames | None = None,
     skip_frames: SkippedFrames | None = None,
     block: Shape | None = None,
     workers: int = 0,
@@ -251,10 +249,10 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
     """Do all the work, unless another start has done it in the meantime."""
     checked = planned.checked
     check_free(checked.folder)
-    planned = as_it_is(planned)
+    planned = reopened(planned)
     check_settings(planned)  # other settings are told before pixels are read
     first = stages.find_statistics(planned.run, planned.run.frames[0])
-    goes_on(as_it_is(planned), first)
+    can_resume(reopened(planned), first)
     new = absent(checked.root, checked.folder)
     prepare_root(checked.root)
     with lock_of(checked.folder) as lock:
@@ -264,11 +262,12 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
         start = begin(planned, first)
         planned, resumed = start.planned, start.resumed
         run = planned.run
+        work = Work(pool, counters, lock, GOES_ON)
         with log_of(checked.folder, run.scratch.folder) as counters.log:
             say_started(start, pool, counters)
             store_statistics(run, run.frames[0], first)
             try:
-                limits = _statistics(run, pool, counters, lock)
+                limits = _statistics(run, work)
             except MovieError:
                 if not resumed:
                     run.scratch.remove()
@@ -276,7 +275,7 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
                 raise
             _create_arrays(run)
             try:
-                record = _work(planned, pool, counters, limits, lock=lock, began=began)
+                record = _process(planned, work, limits, began=began)
             except LostWorkError as lost:
                 run.scratch.forget(lost.frame)
                 raise
@@ -285,41 +284,37 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
     return _summary(checked, record, seconds=time.monotonic() - began, resumed=resumed)
 
 
-def _work(
-    planned: PlannedRun,
-    pool: Pool,
-    counters: Counters,
-    limits: dict[int, tuple[float, float]],
-    *,
-    lock: Lock,
-    began: float,
+def _process(
+    planned: PlannedRun, work: Work, limits: dict[int, tuple[float, float]], *, began: float
 ) -> dict[str, Any]:
     """Label, link and publish; returns the record."""
     run, checked = planned.run, planned.checked
-    _label(run, pool, counters, limits, keep_maps=checked.request.keep_maps, lock=lock)
+    forget_unmeasurable(run)
+    expect_label(run, work.counters)
+    work.do(FrameFlows(run, limits, keep_maps=checked.request.keep_maps).next_flow)
     audit = seam_audit(run)
     write_record(checked.folder / "audit.json", audit)
     check_audit(audit, method=run.settings.method)
     if checked.request.repair:
-        _repair(run, pool, counters, settings=checked.link, lock=lock)
-    counters.expect(Stage.LINK, 1)
+        _repair(run, work, settings=checked.link)
+    work.counters.expect(Stage.LINK, 1)
     lineage = finish.link_frames(run, settings=checked.link)
-    counters.add(Stage.LINK)
+    work.counters.add(Stage.LINK)
     output = open_output(planned)
-    expect_write(run, output, counters)
-    _drive(finish.writing(run, output).__next__, pool, counters, lock)
+    expect_write(run, output, work.counters)
+    work.do(finish.writing(run, output))
     return publish(planned, output, lineage, audit, seconds=time.monotonic() - began)
 
 
-def _statistics(run: RunContext, pool: Pool, counters: Counters, lock: Lock) -> dict[int, tuple[float, float]]:
+def _statistics(run: RunContext, work: Work) -> dict[int, tuple[float, float]]:
     found = stored_statistics(run)
-    counters.expect(Stage.STATISTICS, len(run.frames), done=len(found))
+    work.counters.expect(Stage.STATISTICS, len(run.frames), done=len(found))
 
     def flow(frame: int) -> Flow:
         (found[frame],) = yield [Task(Stage.STATISTICS, frame, 0, stages.find_statistics, (run, frame))]
         store_statistics(run, frame, found[frame])
 
-    _drive((flow(frame) for frame in run.frames if frame not in found).__next__, pool, counters, lock)
+    work.do(flow(frame) for frame in run.frames if frame not in found)
     return found
 
 
@@ -346,41 +341,9 @@ def _create_arrays(run: RunContext) -> None:
     run.scratch.put(Table.ARRAYS, 0, 0)
 
 
-def _label(
-    run: RunContext,
-    pool: Pool,
-    counters: Counters,
-    limits: dict[int, tuple[float, float]],
-    *,
-    keep_maps: bool,
-    lock: Lock,
-) -> None:
-    forget_unmeasurable(run)
-    expect_label(run, counters)
-    _drive(FrameFlows(run, limits, keep_maps=keep_maps).next_flow, pool, counters, lock)
-
-
-def _repair(run: RunContext, pool: Pool, counters: Counters, *, settings: LinkSettings, lock: Lock) -> None:
+def _repair(run: RunContext, work: Work, *, settings: LinkSettings) -> None:
     """Repair what tracks contradict, in one pass; linking is then done again with the result."""
     finish.decide_repairs(run, settings=settings)
-    expect_repair(run, counters)
-    _drive(repairs.patching(run).__next__, pool, counters, lock)
-    _drive(repairs.measuring(run).__next__, pool, counters, lock)
-
-
-def _drive(next_flow: Any, pool: Pool, counters: Counters, lock: Lock) -> None:
-    def following() -> Flow | None:
-        try:
-            flow: Flow | None = next_flow()
-        except StopIteration:
-            return None
-        return flow
-
-    def on_done(task: Task, finished: Finished) -> None:
-        counters.finished(task, finished, slots=pool.slots(task.needs))
-        lock.beat()
-
-    try:
-        drive(following, pool, open_flows=OPEN_FLOWS, on_done=on_done)
-    except TasksError as error:
-        raise RunError(f"{error} {GOES_ON}") from error
+    expect_repair(run, work.counters)
+    work.do(repairs.patching(run))
+    work.do(repairs.measuring(run))

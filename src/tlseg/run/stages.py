@@ -15,13 +15,7 @@ from numpy.typing import NDArray
 from tlseg.geometry import Box
 from tlseg.label.block import detect as detect_block
 from tlseg.label.block import detect_halo, label_block, number_frame
-from tlseg.measure.objects import (
-    ObjectSums,
-    add_overlaps,
-    add_sums,
-    measure_block,
-    overlaps,
-)
+from tlseg.measure.objects import ObjectSums, add_overlaps, add_sums, crop_to_measure, measure_block, overlaps
 from tlseg.models.bundle import ModelSpec, Role
 from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.infer import load_predictor
@@ -106,7 +100,7 @@ def detect(run: RunContext, frame: int, block: int) -> int:
     if run.scratch.has(Table.DETECT, frame, block):
         return len(load_detection(run.scratch, frame, block).candidates.position)
     source, grid, everything = run.source, run.grid, run.frame_box
-    core = grid.core(grid.position(block))
+    core = grid[block]
     row, halo = run.row(frame), detect_halo(run.settings, run.spacing_um)
     crop = core.grow(halo).intersect(everything)
     maps = []
@@ -145,9 +139,8 @@ def number(run: RunContext, frame: int) -> int:
 
 def flood(run: RunContext, frame: int, block: int) -> int:
     """Label a block's core, certified; returns how many floods it took."""
-    core = run.grid.core(run.grid.position(block))
+    core = run.grid[block]
     row = run.row(frame)
-    numbers = load_numbers(run.scratch, frame, block)
 
     def read(box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         both = run.scratch.read("maps", (row, slice(None), *box.slices), frame=frame)
@@ -155,12 +148,12 @@ def flood(run: RunContext, frame: int, block: int) -> int:
 
     labelled = label_block(
         read,
+        load_numbers(run.scratch, frame, block),
         core=core,
         frame=run.frame_box,
         spacing_um=run.spacing_um,
         settings=run.settings,
         most_voxels=run.most_voxels,
-        **numbers,
     )
     if run.scratch.has(Table.FLOOD, frame, block):
         # Another worker was faster, and the labels may have been mended since.
@@ -179,8 +172,8 @@ def measure(run: RunContext, frame: int, block: int) -> tuple[int, int]:
     Returns the voxels compared across faces, and how many of them disagree.
     """
     grid, everything, row = run.grid, run.frame_box, run.row(frame)
-    core = grid.core(grid.position(block))
-    before = Box(_max0(core.start), core.stop)
+    core = grid[block]
+    before = crop_to_measure(core, everything)
     labels = run.scratch.read("labels", (row, *before.slices), frame=frame)
     sums = measure_block(
         labels,
@@ -231,12 +224,11 @@ def summarise(run: RunContext, frame: int) -> int:
 def write(run: RunContext, output: Output, frame: int, region: int) -> int:
     """Write final labels of a region at every level, each nucleus under its track's number."""
     track = run.scratch.get(Table.TRACKS, frame, 0)["track"]
-    grid = output.labels.regions
-    box = grid.core(grid.position(region))
+    box = output.labels.regions[region]
     labels = read_labels(run, frame, box)
     # Final labels lie where those of the next run will, so a task that was left over from an earlier one stops here.
     run.scratch.hold()
-    output.labels.write(frame, region, track[labels])
+    output.labels.write(frame, box, track[labels])
     output.labels.flush(frame, box)
     if output.image is not None:
         output.image.write(frame, box)
@@ -268,7 +260,7 @@ def _batches(run: RunContext, frame: int) -> list[int]:
 def _compare_faces(run: RunContext, frame: int, block: int, claims: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
     """Compare what this block's flood says (claims) about its neighbours' first planes with what they say."""
     grid, row = run.grid, run.row(frame)
-    core = grid.core(grid.position(block))
+    core = grid[block]
     floods = bool(claims)
     fallback = run.scratch.get(Table.NUMBERS, frame, 0)["fallback_labels"] if floods else None
     compared = wrong = 0
@@ -309,8 +301,3 @@ def _distinct(windows: NDArray[np.float32]) -> tuple[list[int], list[int]]:
             constant[low] = len(rows)
         rows.append(i)
     return rows, of
-
-
-def _max0(start: Any) -> tuple[int, int, int]:
-    z, y, x = (max(0, s - 1) for s in start)
-    return (z, y, x)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tlseg.label.block import Detection, FrameNumbers
+from tlseg.label.block import BlockNumbers, Detection, FrameNumbers
 from tlseg.label.components import BlockComponents
 from tlseg.label.seeds import Candidates
 from tlseg.store.working.names import Table
@@ -68,13 +66,8 @@ def save_numbers(scratch: Scratch, frame: int, numbers: FrameNumbers) -> None:
     )
 
 
-def load_numbers(scratch: Scratch, frame: int, block: int) -> dict[str, Any]:
+def load_numbers(scratch: Scratch, frame: int, block: int) -> BlockNumbers:
     """Read what `label_block` needs of a frame's names for one block."""
     stored = scratch.get(Table.NUMBERS, frame, 0)
     own = slice(*stored["offsets"][block : block + 2])
-    return {
-        "seeds": stored["seeds"],
-        "labels": stored["labels"],
-        "fallback": stored["fallback"][own],
-        "seedless": stored["seedless"][own],
-    }
+    return BlockNumbers(stored["seeds"], stored["labels"], stored["fallback"][own], stored["seedless"][own])

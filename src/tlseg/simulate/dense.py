@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
-from tlseg.geometry import Box, Shape, Spacing
+from tlseg.geometry import Box, Shape, Spacing, triple
 from tlseg.simulate.optics import read_out
 from tlseg.simulate.settings import Draw, SimulationError, SimulationSettings
 
@@ -72,13 +72,11 @@ class DenseSettings:
     @property
     def units(self) -> Shape:
         """Length units per voxel along (z, y, x)."""
-        z, y, x = (round(_RADIUS / r) for r in self.radius_voxels)
-        return (z, y, x)
+        return triple(round(_RADIUS / r) for r in self.radius_voxels)
 
     @property
     def _cells(self) -> Shape:
-        z, y, x = (n * u // _PITCH + 4 for n, u in zip(self.shape, self.units, strict=True))
-        return (z, y, x)
+        return triple(n * u // _PITCH + 4 for n, u in zip(self.shape, self.units, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

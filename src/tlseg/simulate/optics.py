@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from tlseg.geometry import Shape
+from tlseg.geometry import Shape, triple
 from tlseg.simulate.motion import Scene
 from tlseg.simulate.settings import Draw, SimulationSettings
 from tlseg.simulate.shape import Ellipsoid, unit_coordinates
@@ -86,7 +86,7 @@ def _light_up(
     """Add the light of one body to `source` (z, y, x); a nucleus has the texture of its `number`."""
     along_z, across = settings.light_share
     body = form.shrunk(along_z=along_z, across=across)
-    shape: Shape = (source.shape[0], source.shape[1], source.shape[2])
+    shape = triple(source.shape)
     box, unit = unit_coordinates(body, centre_um, shape=shape, spacing_um=settings.spacing_um, margin=1.1)
     if not box.size:
         return
@@ -150,5 +150,4 @@ def _haze(scene: Scene, settings: SimulationSettings) -> Light:
 
 
 def _pad(settings: SimulationSettings) -> Shape:
-    z, y, x = (math.ceil(p / s) for p, s in zip(_PAD_UM, settings.spacing_um, strict=True))
-    return (z, y, x)
+    return triple(math.ceil(p / s) for p, s in zip(_PAD_UM, settings.spacing_um, strict=True))

@@ -7,24 +7,24 @@ its pictures and its annotated nuclei, stage by stage.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
 
 from tlseg.errors import TlsegError
 from tlseg.geometry import Shape, Spacing
 from tlseg.rules import (
+    FiniteFloat,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
     Rule,
+    Share,
     at_least,
-    at_least_0,
-    between,
     check_fields,
-    number,
-    one_of,
-    or_none,
     positive,
     three,
     two,
@@ -62,45 +62,16 @@ class Draw(IntEnum):
     POLAR_BODY = 12
 
 
-RULES: Mapping[str, Rule] = {
-    "frames": whole(1),
-    "shape": three(whole(1)),
-    "spacing_um": three(positive()),
-    "interval_s": positive(),
-    "seed": whole(0),
-    "start_nuclei": whole(1),
-    "cycle_frames": Rule(
+CycleFrames = Annotated[
+    float,
+    Rule(
         at_least(SHORTEST_CYCLE).holds,
         f"a number of at least {SHORTEST_CYCLE}, the frames in which a nucleus condenses, divides and relaxes",
     ),
-    "cycle_noise": at_least_0(),
-    "cycle_memory": between(0, 1),
-    "radius_um": or_none(positive()),
-    "growth": positive(),
-    "shrink": positive(),
-    "room": one_of(*get_args(RoomKind)),
-    "embryo_um": or_none(three(positive())),
-    "cavity_nuclei": or_none(whole(2)),
-    "polar_bodies": whole(0),
-    "axial_stretch": positive(),
-    "light_share": two(Rule(lambda v: positive().holds(v) and v <= 1, "a share above 0 and up to 1")),
-    "migration_um": at_least_0(),
-    "drift_um": at_least_0(),
-    "rotation_deg": at_least_0(),
-    "jump_chance": between(0, 1),
-    "jump_um": at_least_0(),
-    "jump_deg": at_least_0(),
-    "photons": at_least_0(),
-    "fade": positive(),
-    "bleach": number(),
-    "attenuation_um": positive(),
-    "background": at_least_0(),
-    "cytoplasm": at_least_0(),
-    "offset": number(),
-    "gain": positive(),
-    "read_noise": at_least_0(),
-}
-"""What each field of `SimulationSettings` may hold."""
+]
+LightShare = Annotated[
+    tuple[float, float], two(Rule(lambda v: positive().holds(v) and v <= 1, "a share above 0 and up to 1"))
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,42 +138,42 @@ class SimulationSettings:
         Grey value of no light, grey values per electron of the EM-CCD camera, and spread of the reading in grey values.
     """
 
-    frames: int = 10
-    shape: Shape = (51, 128, 128)
-    spacing_um: Spacing = (1.75, 0.8, 0.8)
-    interval_s: float = 600.0
-    seed: int = 0
-    start_nuclei: int = 4
-    cycle_frames: float = 6.0
-    cycle_noise: float = 0.15
-    cycle_memory: float = 0.0
-    radius_um: float | None = None
-    growth: float = 1.5
-    shrink: float = 0.9
+    frames: PositiveInt = 10
+    shape: Annotated[Shape, three(whole(1))] = (51, 128, 128)
+    spacing_um: Annotated[Spacing, three(positive())] = (1.75, 0.8, 0.8)
+    interval_s: PositiveFloat = 600.0
+    seed: NonNegativeInt = 0
+    start_nuclei: PositiveInt = 4
+    cycle_frames: CycleFrames = 6.0
+    cycle_noise: NonNegativeFloat = 0.15
+    cycle_memory: Share = 0.0
+    radius_um: PositiveFloat | None = None
+    growth: PositiveFloat = 1.5
+    shrink: PositiveFloat = 0.9
     room: RoomKind = "egg"
-    embryo_um: Spacing | None = None
-    cavity_nuclei: int | None = None
-    polar_bodies: int = 0
-    axial_stretch: float = 1.8
-    light_share: tuple[float, float] = (0.62, 0.94)
-    migration_um: float = 1.0
-    drift_um: float = 0.0
-    rotation_deg: float = 0.0
-    jump_chance: float = 0.0
-    jump_um: float = 6.0
-    jump_deg: float = 40.0
-    photons: float = 220.0
-    fade: float = 0.62
-    bleach: float = 0.002
-    attenuation_um: float = 120.0
-    background: float = 0.4
-    cytoplasm: float = 0.3
-    offset: float = 100.0
-    gain: float = 13.5
-    read_noise: float = 1.7
+    embryo_um: Annotated[Spacing, three(positive())] | None = None
+    cavity_nuclei: Annotated[int, whole(2)] | None = None
+    polar_bodies: NonNegativeInt = 0
+    axial_stretch: PositiveFloat = 1.8
+    light_share: LightShare = (0.62, 0.94)
+    migration_um: NonNegativeFloat = 1.0
+    drift_um: NonNegativeFloat = 0.0
+    rotation_deg: NonNegativeFloat = 0.0
+    jump_chance: Share = 0.0
+    jump_um: NonNegativeFloat = 6.0
+    jump_deg: NonNegativeFloat = 40.0
+    photons: NonNegativeFloat = 220.0
+    fade: PositiveFloat = 0.62
+    bleach: FiniteFloat = 0.002
+    attenuation_um: PositiveFloat = 120.0
+    background: NonNegativeFloat = 0.4
+    cytoplasm: NonNegativeFloat = 0.3
+    offset: FiniteFloat = 100.0
+    gain: PositiveFloat = 13.5
+    read_noise: NonNegativeFloat = 1.7
 
     def __post_init__(self) -> None:
-        check_fields(self, RULES, error=SimulationError)
+        check_fields(self, error=SimulationError)
 
     @property
     def extent_um(self) -> Spacing:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Shape, Spacing
+from tlseg.geometry import Box, Shape, Spacing, triple
 from tlseg.simulate.lineage import Track
 from tlseg.simulate.settings import Draw, SimulationSettings
 
@@ -145,7 +145,7 @@ def unit_coordinates(
     reach = ellipsoid.bounds_um * margin
     low = [math.floor((c - r) / s) for c, r, s in zip(centre_um, reach, spacing_um, strict=True)]
     high = [math.ceil((c + r) / s) + 1 for c, r, s in zip(centre_um, reach, spacing_um, strict=True)]
-    box = Box((low[0], low[1], low[2]), (high[0], high[1], high[2])).intersect(Box.of_shape(shape))
+    box = Box(triple(low), triple(high)).intersect(Box.of_shape(shape))
     if not box.size:
         return box, np.empty((3, 0, 0, 0))
     offsets = [np.arange(a, b) * s - c for a, b, s, c in zip(box.start, box.stop, spacing_um, centre_um, strict=True)]
@@ -163,7 +163,7 @@ def fill_label(
     labels: NDArray[np.uint32], ellipsoid: Ellipsoid, centre_um: Floats, *, number: int, spacing_um: Spacing
 ) -> int:
     """Write `number` into the voxels of `labels` (z, y, x) whose centres the nucleus holds; return how many."""
-    shape: Shape = (labels.shape[0], labels.shape[1], labels.shape[2])
+    shape = triple(labels.shape)
     box, unit = unit_coordinates(ellipsoid, centre_um, shape=shape, spacing_um=spacing_um)
     if not box.size:
         return 0

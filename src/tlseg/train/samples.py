@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from tlseg.config import Scaling
 from tlseg.errors import TrainingError
-from tlseg.geometry import Box, Shape, Spacing
+from tlseg.geometry import Box, Spacing, triple
 from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.resample import resample, resampled_shape
 from tlseg.store.image.stacks import PairPath
@@ -78,15 +78,14 @@ def load_pair(
     wanted = target_of(target, labels, spacing_um=path.spacing_um, grid_um=grid_um)
     statistics = measure_brightness(
         lambda box: image[box.slices],
-        shape=(image.shape[0], image.shape[1], image.shape[2]),
+        shape=triple(image.shape),
         dtype=image.dtype.str,
         spacing_um=path.spacing_um,
         grid_um=grid_um,
         scaling=scaling,
     )
     scaled = statistics.normalise(image)
-    z, y, x = (max(s, g) for s, g in zip(path.spacing_um, grid_um, strict=True))
-    held = (z, y, x)
+    held = triple(map(max, path.spacing_um, grid_um))
     factor = np.array(path.spacing_um) / np.array(held)
     return Pair(
         name=path.name,
@@ -153,7 +152,7 @@ def batch(
 def _held(values: NDArray[np.float32], spacing: Spacing, held: Spacing) -> Tensor:
     """Stack on the grid it is held at, (1, 1, z, y, x) float16."""
     if held != spacing:
-        shape = _shape(values)
+        shape = triple(values.shape)
         to = resampled_shape(shape, spacing, held)
         whole, result = Box.of_shape(shape), Box.of_shape(to)
         values = resample(values, whole, result, shape=shape, spacing=spacing, to=held)
@@ -207,10 +206,4 @@ def _read_by(at: Sequence[NDArray[np.float64]], shape: NDArray[np.float64]) -> B
         (int(np.clip(np.floor(a.min()), 0, n - 1)), int(np.clip(np.floor(a.max()) + 2, 1, n)))
         for a, n in zip(at, shape, strict=True)
     ]
-    (z0, z1), (y0, y1), (x0, x1) = ends
-    return Box((z0, y0, x0), (z1, y1, x1))
-
-
-def _shape(values: NDArray[Any]) -> Shape:
-    z, y, x = values.shape
-    return (z, y, x)
+    return Box(*map(triple, zip(*ends, strict=True)))

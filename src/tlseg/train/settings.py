@@ -9,23 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from tlseg.config import Scaling
 from tlseg.errors import TrainingError
 from tlseg.geometry import Shape, Spacing
 from tlseg.models.unet import UNetConfig
 from tlseg.rules import (
-    Rule,
-    at_least_0,
-    below_1,
-    between,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+    ShareBelow1,
+    at_least,
     check_fields,
     number,
-    one_of,
     positive,
     rising,
-    text,
     three,
     whole,
 )
@@ -36,37 +37,8 @@ Schedule = Literal["cosine", "constant", "linear", "poly"]
 Precision = Literal["bfloat16", "float32"]
 Target = Literal["mask", "centre", "ball"]
 Range = tuple[float, float]
-
-RULES: Mapping[str, Rule] = {
-    "target": one_of(*get_args(Target)),
-    "steps": whole(1),
-    "batch": whole(1),
-    "loss": text(),
-    "optimizer": one_of(*get_args(Optimizer)),
-    "rate": positive(),
-    "warmup": whole(0),
-    "schedule": one_of(*get_args(Schedule)),
-    "momentum": below_1(),
-    "weight_decay": at_least_0(),
-    "clip": positive(),
-    "average": below_1(),
-    "precision": one_of(*get_args(Precision)),
-    "seed": whole(0),
-    "save_every": whole(1),
-    "validate_every": whole(1),
-}
-"""What each field of `TrainSettings` may hold."""
-
-SAMPLE_RULES: Mapping[str, Rule] = {
-    "spacing_um": three(positive()),
-    "crop": three(whole(1)),
-    "scaling": one_of(*get_args(Scaling)),
-    **dict.fromkeys(("on_nucleus", "simulated", "coarse_z", "quantised"), between(0, 1)),
-    **dict.fromkeys(("zoom", "zoom_z", "z_ratio", "gamma", "gain", "grey_levels"), rising(positive())),
-    **dict.fromkeys(("blur_z_voxels", "blur_xy_voxels", "attenuation", "noise", "shot_noise"), rising(at_least_0())),
-    "offset": rising(number()),
-}
-"""What each field of `SampleSettings` may hold."""
+PositiveRange = Annotated[Range, rising(positive())]
+NonNegativeRange = Annotated[Range, rising(at_least(0))]
 
 POLY_POWER = 0.9
 """Exponent of the "poly" schedule (as in nnU-Net, Isensee et al. 2021)."""
@@ -105,28 +77,28 @@ class SampleSettings:
         Share of crops stored in few grey levels (8-bit cameras), and how many lie between 0 and 1.
     """
 
-    spacing_um: Spacing = (1.6, 0.8, 0.8)
-    crop: Shape = (32, 64, 64)
+    spacing_um: Annotated[Spacing, three(positive())] = (1.6, 0.8, 0.8)
+    crop: Annotated[Shape, three(whole(1))] = (32, 64, 64)
     scaling: Scaling = "quantiles"
-    on_nucleus: float = 0.8
-    simulated: float = 0.0
-    zoom: Range = (0.8, 1.25)
-    zoom_z: Range = (0.8, 1.25)
-    coarse_z: float = 0.3
-    z_ratio: Range = (1.5, 3.5)
-    blur_z_voxels: Range = (0.0, 0.7)
-    blur_xy_voxels: Range = (0.0, 0.5)
-    attenuation: Range = (0.0, 0.2)
-    gamma: Range = (0.95, 1.05)
-    gain: Range = (0.9, 1.1)
-    offset: Range = (-0.01, 0.01)
-    noise: Range = (0.0, 0.05)
-    shot_noise: Range = (0.0, 0.05)
-    quantised: float = 0.2
-    grey_levels: Range = (24.0, 255.0)
+    on_nucleus: Share = 0.8
+    simulated: Share = 0.0
+    zoom: PositiveRange = (0.8, 1.25)
+    zoom_z: PositiveRange = (0.8, 1.25)
+    coarse_z: Share = 0.3
+    z_ratio: PositiveRange = (1.5, 3.5)
+    blur_z_voxels: NonNegativeRange = (0.0, 0.7)
+    blur_xy_voxels: NonNegativeRange = (0.0, 0.5)
+    attenuation: NonNegativeRange = (0.0, 0.2)
+    gamma: PositiveRange = (0.95, 1.05)
+    gain: PositiveRange = (0.9, 1.1)
+    offset: Annotated[Range, rising(number())] = (-0.01, 0.01)
+    noise: NonNegativeRange = (0.0, 0.05)
+    shot_noise: NonNegativeRange = (0.0, 0.05)
+    quantised: Share = 0.2
+    grey_levels: PositiveRange = (24.0, 255.0)
 
     def __post_init__(self) -> None:
-        check_fields(self, SAMPLE_RULES, error=TrainingError)
+        check_fields(self, error=TrainingError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,26 +125,26 @@ class TrainSettings:
 
     architecture: UNetConfig
     target: Target
-    steps: int = 3000
-    batch: int = 2
+    steps: PositiveInt = 3000
+    batch: PositiveInt = 2
     loss: str = "bce+dice"
     optimizer: Optimizer = "adam"
-    rate: float = 1e-3
-    warmup: int = 50
+    rate: PositiveFloat = 1e-3
+    warmup: NonNegativeInt = 50
     schedule: Schedule = "cosine"
-    momentum: float = 0.9
-    weight_decay: float = 0.01
-    clip: float = 5.0
-    average: float = 0.995
+    momentum: ShareBelow1 = 0.9
+    weight_decay: NonNegativeFloat = 0.01
+    clip: PositiveFloat = 5.0
+    average: ShareBelow1 = 0.995
     precision: Precision = "bfloat16"
-    seed: int = 0
-    save_every: int = 100
-    validate_every: int = 500
+    seed: NonNegativeInt = 0
+    save_every: PositiveInt = 100
+    validate_every: PositiveInt = 500
     samples: SampleSettings = field(default_factory=SampleSettings)
 
     def check(self) -> None:
         """Raise a `TrainingError` for settings no training can be done with."""
-        check_fields(self, RULES, error=TrainingError)
+        check_fields(self, error=TrainingError)
         loss_of(self.loss, outputs=self.architecture.outputs)
         crop, multiple = self.samples.crop, self.architecture.multiple
         if any(n % multiple for n in crop):

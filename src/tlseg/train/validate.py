@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 
 from tlseg.config import byte
 from tlseg.errors import TrainingError
-from tlseg.geometry import Box, Spacing
+from tlseg.geometry import Box, Spacing, triple
 from tlseg.label.seeds import candidates, select_seeds, smoothing_window
 from tlseg.models.bundle import ModelSpec, Role
 from tlseg.models.unet import UNet
@@ -81,7 +81,7 @@ def centre_score(
 
 def detect(heat: NDArray[np.uint8], *, spec: ModelSpec, spacing_um: Spacing) -> NDArray[np.int64]:
     """Seeds (n, 3) in voxels that a model with these settings finds in a centre map (z, y, x), all of it foreground."""
-    box = Box.of_shape((heat.shape[0], heat.shape[1], heat.shape[2]))
+    box = Box.of_shape(triple(heat.shape))
     peaks = candidates(
         heat,
         np.ones(heat.shape, dtype=bool),

@@ -6,11 +6,9 @@ interruption, the next run starts over.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +27,7 @@ from tlseg.run.watch.event_log import FILE as EVENTS
 from tlseg.run.watch.events import Counters, Listener
 from tlseg.store.fs.location import one_line
 from tlseg.store.labels.label_writer import absent, create_labels, prepare_root, remove_empty
-from tlseg.store.labels.record import FRAMES, INPUT_FRAMES, SKIPPED, write_record
+from tlseg.store.labels.record import FRAMES, INPUT_FRAMES, SKIPPED, new_record, provenance, write_record
 from tlseg.store.locks.lock import lock_of
 
 
@@ -223,7 +221,7 @@ def _run(
         notes = (*source.notes, *tracked.notes)
         record = _record(source, found, method, tracked, notes=notes, seconds=time.monotonic() - began)
         writer.finish(
-            {key: record[key] for key in ("tlseg", "made", "fingerprint")},
+            provenance(record),
             source="../../" if target.beside or target.image else None,
         )
         write_record(target.record, record)
@@ -241,25 +239,21 @@ def _record(
     seconds: float,
 ) -> dict[str, Any]:
     patches = [patch for made in tracked.patches.values() for patch in made]
-    return {
-        "complete": True,
+    fingerprint = {
         "tlseg": __version__,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fingerprint": {
-            "tlseg": __version__,
-            "labels": source.movie.source,
-            "input": source.base.identity() if source.has_image else None,
-            FRAMES: [source.numbers.start, source.numbers.stop],
-            INPUT_FRAMES: [source.frames.start, source.frames.stop],
-            SKIPPED: list(source.movie.skipped),
-            "spacing_um": list(source.base.spacing_um),
-            **method.made_of,
-        },
+        "labels": source.movie.source,
+        "input": source.base.identity() if source.has_image else None,
+        FRAMES: [source.numbers.start, source.numbers.stop],
+        INPUT_FRAMES: [source.frames.start, source.frames.stop],
+        SKIPPED: list(source.movie.skipped),
+        "spacing_um": list(source.base.spacing_um),
+        **method.made_of,
+    }
+    facts = {
         "frames": len(source.frames),
         **found,
         "repaired": sum(len(patch.labels) for patch in patches),
         "repairs": repairs_by_kind(patches),
-        "machine": {"python": platform.python_version(), "system": platform.platform()},
         "notes": list(notes),
-        "seconds": round(seconds, 1),
     }
+    return new_record(fingerprint, facts, seconds=seconds)

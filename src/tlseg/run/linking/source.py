@@ -20,7 +20,7 @@ from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import ImageBeneath, image_of
 from tlseg.store.labels.label_movie import LabelMovie, open_label_movie
-from tlseg.store.labels.values import as_labels
+from tlseg.store.labels.values import as_uint32
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +159,6 @@ def open_labels(
         home=Path(root) if writable else None,
         notes=tuple(filter(None, (found.note, _gaps(movie)))),
     )
-
-
-def as_uint32(values: NDArray[np.generic], *, where: str) -> NDArray[np.uint32]:
-    """Labels as uint32.
-
-    Raises
-    ------
-    LabelError
-        If they are not labels (`tlseg.store.labels.values`), or exceed 32 bits.
-    """
-    labels = as_labels(values, where=where)
-    if labels.size and int(labels.max()) > np.iinfo(np.uint32).max:
-        raise LabelError(f"{where} has values up to {labels.max()}. Labels go up to 4294967295; renumber them.")
-    return labels.astype(np.uint32, copy=False)
 
 
 def _check_frames(movie: LabelMovie) -> None:

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from tlseg.geometry import Box, Grid, Shape, slab
 from tlseg.link.objects import OVERLAP_COLUMNS
-from tlseg.measure.objects import ObjectSums, add_overlaps, add_sums, measure_block, object_table, overlaps
+from tlseg.measure.objects import (
+    ObjectSums,
+    add_overlaps,
+    add_sums,
+    crop_to_measure,
+    measure_block,
+    object_table,
+    overlaps,
+)
 from tlseg.run.linking.source import LabelInput
 
 BLOCK_VOXELS = 2**22
@@ -50,8 +58,7 @@ def _measure(source: LabelInput, frame: int, *, following: int | None, block: Sh
     sums, shared = [], []
     unit = source.movie.chunk or (1, shape[1], shape[2])
     for core in Grid(shape, block or slab(shape, unit=unit, most=BLOCK_VOXELS)):
-        z, y, x = (max(0, a - 1) for a in core.start)
-        crop = Box((z, y, x), core.stop)
+        crop = crop_to_measure(core, everything)
         labels = source.labels(frame, crop)
         owned = labels[core.inside(crop).slices]
         sums.append(

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +27,8 @@ from tlseg.run.measuring.rows import RowValues
 from tlseg.run.measuring.target import check_columns, check_measurable, folder_of, locked, remember
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.flow import Finished, Pool, Task, TasksError, drive
 from tlseg.run.tasks.pools import open_pool
+from tlseg.run.tasks.work import Work
 from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
@@ -42,9 +41,6 @@ from tlseg.store.working.names import Stage
 
 if TYPE_CHECKING:
     from distributed import Client
-
-OPEN_FLOWS = 2
-"""Frames in progress at once, in addition to those needed to keep the workers busy."""
 
 GOES_ON = "What is measured is kept; run the same command again to continue."
 
@@ -230,7 +226,7 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
             )
             with keeping(asked.working_files, pixels, root=result.path) as kept:
                 job = Measuring(pixels, as_block(block))
-                values, before = _measure(job, kept, asked.rows, pool, lock, Counters(listener))
+                values, before = _measure(job, kept, asked.rows, Work(pool, Counters(listener), lock, GOES_ON))
                 _replace(result, asked, values, kept, lock)
     except OSError as error:
         raise RunError(f"The measurement stopped: {one_line(error)}. {GOES_ON}") from error
@@ -261,7 +257,7 @@ def _check(result: Result, request: MeasureRequest) -> _Asked:
         as_block(request.block)
     labels = open_source(f"{result.path}/labels/{result.name}")
     rows = read_table(result.path, result.name, columns=["t", "label"])
-    wanted = [request.channels] if isinstance(request.channels, int | str) else request.channels
+    wanted = [request.channels] if isinstance(request.channels, int | np.integer | str) else request.channels
     chosen = choose_image(result, labels, image=request.image, wanted=wanted)
     channels = chosen.channels(wanted)
     keys = channel_keys(chosen.image.channel_names, where=chosen.image.url)
@@ -274,9 +270,7 @@ def _check(result: Result, request: MeasureRequest) -> _Asked:
     return _Asked(pixels, rows, columns, folder, chosen.note)
 
 
-def _measure(
-    job: Measuring, kept: Kept, rows: pd.DataFrame, pool: Pool, lock: Lock, counters: Counters
-) -> tuple[RowValues, int]:
+def _measure(job: Measuring, kept: Kept, rows: pd.DataFrame, work: Work) -> tuple[RowValues, int]:
     """Measure the frames that are not kept; returns the values of all, and how many frames were kept."""
     labels = job.pixels.labels
     values = RowValues.of(rows, channels=len(job.pixels.channels))
@@ -284,19 +278,11 @@ def _measure(
     for frame, sums in kept.found():
         values.put(frame, sums)
         left.remove(frame)
-    before = labels.n_frames - len(left)
-    regions = len(job.grid)
-    counters.expect(Stage.MEASURE, labels.n_frames * regions, done=before * regions, voxels=math.prod(labels.shape))
-
-    def on_done(task: Task, finished: Finished) -> None:
-        counters.finished(task, finished, slots=pool.slots(task.needs))
-        lock.beat()
-
-    flows = measuring(job, kept, sorted(left), values.put)
-    try:
-        drive(partial(next, flows, None), pool, open_flows=OPEN_FLOWS, on_done=on_done)
-    except TasksError as error:
-        raise RunError(f"{error} {GOES_ON}") from error
+    before, regions = labels.n_frames - len(left), len(job.grid)
+    work.counters.expect(
+        Stage.MEASURE, labels.n_frames * regions, done=before * regions, voxels=math.prod(labels.shape)
+    )
+    work.do(measuring(job, kept, sorted(left), values.put))
     return values, before
 
 

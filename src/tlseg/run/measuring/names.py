@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tlseg.errors import LabelError, MovieError
-from tlseg.store.labels.tables import OF_CHANNELS
+from tlseg.store.labels.tables import CHANNEL_PREFIXES
 
 _NAMELESS = re.compile(r"channel (\d+)")
 """Default name of a channel without a name, also in copies that hold only some of the channels."""
@@ -39,7 +39,7 @@ def channel_keys(names: Sequence[str], *, where: str) -> tuple[str, ...]:
     if len(set(keys)) < len(keys):
         twice = next(key for key, count in Counter(keys).items() if count > 1)
         raise MovieError(
-            f"{where} has several channels whose columns would be called {OF_CHANNELS[0]}{twice}: its channels are "
+            f"{where} has several channels whose columns would be called {CHANNEL_PREFIXES[0]}{twice}: its channels are "
             f"{', '.join(map(repr, names))}. Give them names that differ in their letters and digits."
         )
     return keys
@@ -53,7 +53,7 @@ def columns_of(key: str, prefix: str | None = None) -> tuple[str, str]:
     LabelError
         If the prefix, which comes before the key, cannot be part of them.
     """
-    mean, total = OF_CHANNELS
+    mean, total = CHANNEL_PREFIXES
     if prefix is None:
         return f"{mean}{key}", f"{total}{key}"
     if not re.fullmatch(r"[A-Za-z0-9_-]+", prefix):

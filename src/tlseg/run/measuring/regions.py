@@ -14,10 +14,10 @@ from tlseg.errors import MovieError, PlanError
 from tlseg.geometry import Box, Grid, Shape, slab
 from tlseg.measure.channels import AT_ONCE, GreySums, add_grey, sum_grey
 from tlseg.measure.exact import most_grey
-from tlseg.run.linking.source import as_uint32
 from tlseg.run.measuring.kept import Kept, Pixels
 from tlseg.run.tasks.flow import Flow, Task, Tasks
 from tlseg.store.image.movie import MovieSource
+from tlseg.store.labels.values import as_uint32
 from tlseg.store.working.names import Stage
 
 Done = Callable[[int, GreySums | None], None]
@@ -74,7 +74,7 @@ def block_for(labels: MovieSource, image: MovieSource, *, memory_bytes: int) -> 
 
 def measure_region(job: Measuring, frame: int, region: int) -> GreySums | None:
     """Task: sums over one region of a frame; None if it has no labels."""
-    box, of = job.grid.core(job.grid.position(region)), job.pixels
+    box, of = job.grid[region], job.pixels
     labels = as_uint32(of.labels.read(frame, box), where=f"{of.labels.url}, frame {frame}")
     return sum_grey(labels, (_grey(channel, of.first + frame, box, labels) for channel in of.channels))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 
 from tlseg.errors import LabelError
 from tlseg.run.measuring.image import movie_of
@@ -19,7 +18,7 @@ from tlseg.store.fs.location import can_list, one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource, address_of
 from tlseg.store.labels.label_writer import remove_empty
-from tlseg.store.labels.record import read_record, write_record
+from tlseg.store.labels.record import now, read_record, write_record
 from tlseg.store.labels.result import Result
 from tlseg.store.labels.tables import column_names
 from tlseg.store.locks.lock import Lock, TakenError, lock_of
@@ -124,7 +123,7 @@ def remember(
             "channel": channel.channel,
             "name": channel.channel_names[channel.channel],
             "frames": [frames.start, frames.stop],
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "made": now(),
         }
         for channel, pair in zip(channels, columns, strict=True)
     ]

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +33,7 @@ from distributed.security import Security
 
 from tlseg.errors import PlanError, RunError
 from tlseg.installed import missing_extra
+from tlseg.rules import positive, whole
 from tlseg.run.tasks.keeper import kept
 from tlseg.store.fs.location import one_line
 
@@ -150,13 +150,13 @@ class ClusterSpec:
         wait_s = values.get("wait_s", WAIT_S)
         if not isinstance(options, Mapping) or not isinstance(adapt, Mapping | None):
             raise PlanError(f"{where}: options and adapt are mappings, such as `adapt: {{minimum: 1, maximum: 8}}`.")
-        if workers is not None and not _is_count(workers):
+        if workers is not None and not whole(1).holds(workers):
             raise PlanError(f"{where}: workers is {workers!r}. Expected a whole number from 1.")
         if workers is not None and adapt is not None:
             raise PlanError(f"{where}: give either workers or adapt, not both.")
-        if not (isinstance(wait_s, int | float) and 0 < wait_s < inf) or isinstance(wait_s, bool):
+        if not positive().holds(wait_s):
             raise PlanError(f"{where}: wait_s is {wait_s!r}. Expected seconds, such as `wait_s: 3600`.")
-        if adapt is not None and not _is_count(_minimum(adapt)):
+        if adapt is not None and not whole(1).holds(_minimum(adapt)):
             raise PlanError(
                 f"{where}: adapt needs a minimum, a whole number from 1: the first worker shows what workers have."
             )
@@ -209,10 +209,6 @@ class ClusterSpec:
                 f"{self.name} is not a Dask cluster class. Expected {', '.join(KNOWN)}, or package.module.Class."
             )
         return found
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _minimum(adapt: Mapping[str, Any]) -> Any:

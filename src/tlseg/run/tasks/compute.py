@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from tlseg.errors import PlanError
 from tlseg.predict.infer import Device
+from tlseg.rules import whole
 from tlseg.run.tasks.workers import Site
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ class Compute:
 
     def __post_init__(self) -> None:
         """Check that values from Python are ones that the command line could have passed."""
-        if not _is_count(self.workers, least=0):
+        if not whole(0).holds(self.workers):
             raise PlanError(
                 f"workers is {self.workers!r}. Expected a whole number of processes, 0 for this process alone."
             )
         if self.device not in get_args(Device):
             raise PlanError(f"device is {self.device!r}. Expected one of {', '.join(get_args(Device))}.")
-        if self.memory_limit is not None and not _is_count(self.memory_limit, least=1):
+        if self.memory_limit is not None and not whole(1).holds(self.memory_limit):
             raise PlanError(
                 f"The memory limit is {self.memory_limit!r}. Expected a whole number of bytes, such as 8 * 2**30."
             )
@@ -67,8 +67,3 @@ class Compute:
     def limited(self, site: Site) -> Site:
         """Return a site with the requested memory, if any was requested."""
         return site if self.memory_limit is None else replace(site, memory_bytes=self.memory_limit)
-
-
-def _is_count(value: Any, *, least: int) -> bool:
-    """Whether a value is a whole number of at least this."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least

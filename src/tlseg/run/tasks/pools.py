@@ -24,7 +24,7 @@ from tlseg.run.tasks.batch import BatchSizes, Outcome, run_batch, this_worker
 from tlseg.run.tasks.cluster import ClusterSpec, Tls, connected, local_cluster, started
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Needs, Task, TasksError
-from tlseg.run.tasks.storage import hand_options
+from tlseg.run.tasks.storage import share_options
 from tlseg.run.tasks.workers import RESOURCE, Site, Workers, memory_per_worker, site_here, site_of
 from tlseg.store.fs.atomic import NO_SPACE
 from tlseg.store.fs.location import one_line
@@ -76,7 +76,7 @@ class SerialPool:
                 return [Finished(ticket, result, time.perf_counter() - began, this_worker(), tries - 1, failed)]
             except Exception as error:
                 failed = one_line(error)
-                if tries == TRIES or not may_pass(error):
+                if tries == TRIES or not is_retryable(error):
                     raise explained(error, task, tries=tries) from error
 
     def cancel(self) -> None:
@@ -99,7 +99,7 @@ class ClientPool:
         self.suspects: deque[tuple[int, Task]] = deque()
         self.alone: int | None = None
         self.sent = 0
-        hand_options(client)
+        share_options(client)
         self.workers = Workers.of(client)
         if not self.workers.all:
             raise RunError("The Dask scheduler has no workers. Start some and try again.")
@@ -241,7 +241,7 @@ class ClientPool:
                 continue
             self.errors[ticket] = one_line(outcome.error)
             self.failures[ticket] = tried = self.failures.get(ticket, 0) + 1
-            if tried == TRIES or not may_pass(outcome.error):
+            if tried == TRIES or not is_retryable(outcome.error):
                 raise explained(outcome.error, task, tries=tried) from outcome.error
             self._submit(role, [(ticket, task)])
         self.sizes.learn(batch[0][1].stage, max(outcome.seconds for outcome in outcomes))
@@ -318,7 +318,7 @@ def open_pool(compute: Compute) -> Iterator[SerialPool | ClientPool]:
         yield SerialPool()
 
 
-def may_pass(error: Exception) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Whether trying again may help: tlseg's own errors are certain, and a full disk stays full."""
     lasting = isinstance(error, OSError) and error.errno in NO_SPACE | NO_ACCESS
     return not (lasting or isinstance(error, TlsegError))

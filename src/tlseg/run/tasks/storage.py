@@ -25,7 +25,7 @@ class StorageOptions(WorkerPlugin):
         set_options(self.options)
 
 
-def hand_options(client: Client) -> None:
+def share_options(client: Client) -> None:
     """Give the storage options of this process to the workers of a cluster."""
     if options := given_options():
         client.register_plugin(StorageOptions(options))

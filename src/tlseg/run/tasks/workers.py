@@ -88,7 +88,7 @@ class WorkerInfo:
     memory_bytes: int
 
 
-def look_around() -> WorkerInfo:
+def probe_worker() -> WorkerInfo:
     """Find out what this process has; runs on workers."""
     return WorkerInfo(__version__, socket.gethostname(), gpu_count(), free_memory())
 
@@ -142,7 +142,7 @@ def memory_per_worker(workers: int) -> int:
 
 def _ask(client: Client) -> dict[str, WorkerInfo]:
     try:
-        answers: dict[str, Any] = client.run(look_around, on_error="return")
+        answers: dict[str, Any] = client.run(probe_worker, on_error="return")
     except Exception as error:
         raise RunError(f"The workers of the Dask cluster do not answer ({error!r}). Restart them.") from error
     for address, answer in answers.items():

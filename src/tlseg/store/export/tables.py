@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tlseg.store.labels.movie_time import MovieTime
-from tlseg.store.labels.tables import OF_CHANNELS, read_table
+from tlseg.store.labels.tables import CHANNEL_PREFIXES, read_table
 from tlseg.store.labels.text import write_rows
 
 FRAMES_AT_ONCE = 64
@@ -50,7 +50,7 @@ def csv_columns(root: str, name: str, *, time: MovieTime) -> list[str]:
 
 def is_of_channel(column: str) -> bool:
     """Whether a column of `write_csv` may be of a further channel, so that an earlier export may lack it or have others."""
-    return column.startswith(OF_CHANNELS) and column not in UNITS.values()
+    return column.startswith(CHANNEL_PREFIXES) and column not in UNITS.values()
 
 
 def napari_columns(*, is_2d: bool) -> list[str]:
@@ -80,4 +80,6 @@ def _rows(root: str, name: str, frames: range, time: MovieTime) -> pd.DataFrame:
     if time.interval_s is not None:
         part.insert(list(part.columns).index("t") + 1, "time_s", time.start_s + part["t"] * time.interval_s)
     part["t"] += time.first
-    return part.rename(columns=UNITS | {name: f"{name}_grey" for name in part.columns if name.startswith(OF_CHANNELS)})
+    return part.rename(
+        columns=UNITS | {name: f"{name}_grey" for name in part.columns if name.startswith(CHANNEL_PREFIXES)}
+    )

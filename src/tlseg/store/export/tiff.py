@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tifffile
 
 from tlseg.errors import LabelError
-from tlseg.geometry import Box, Shape, Spacing
+from tlseg.geometry import Grid, Shape, Spacing, slab
 from tlseg.store.image.movie import MovieSource
 
 SOFTWARE = "tlseg"
@@ -129,16 +129,16 @@ def planes(
 ) -> Planes:
     """Yield the planes (y, x) of a frame, read in slabs; `renumber` changes a slab (z, y, x) before it is cut."""
     for box in slabs(labels):
-        slab = labels.read(frame, box)
-        yield from slab if renumber is None else renumber(slab)
+        part = labels.read(frame, box)
+        yield from part if renumber is None else renumber(part)
 
 
 def _greatest(labels: MovieSource) -> int:
     greatest = 0
     for frame in range(labels.n_frames):
         for box in slabs(labels):
-            slab = labels.read(frame, box)
-            low, high = slab.min(), slab.max()
+            part = labels.read(frame, box)
+            low, high = part.min(), part.max()
             if not (low >= 0 and high <= MOST_UINT32):
                 raise LabelError(
                     f"Frame {frame} has labels from {low:g} to {high:g}. TIFF stacks hold 0 (background) to {MOST_UINT32}; "
@@ -148,8 +148,7 @@ def _greatest(labels: MovieSource) -> int:
     return greatest
 
 
-def slabs(labels: MovieSource) -> list[Box]:
+def slabs(labels: MovieSource) -> Grid:
     """Whole planes of a frame, as many at once as fit the memory bound."""
-    depth, rows, columns = labels.frame_shape
-    count = max(1, SLAB_BYTES // (rows * columns * np.dtype(labels.dtype).itemsize))
-    return [Box((z, 0, 0), (min(z + count, depth), rows, columns)) for z in range(0, depth, count)]
+    shape = labels.frame_shape
+    return Grid(shape, slab(shape, unit=(1, *shape[1:]), most=SLAB_BYTES // np.dtype(labels.dtype).itemsize))

@@ -14,7 +14,7 @@ from typing import Any
 from tlseg.errors import MovieError
 from tlseg.store.export.target import attributes_of
 from tlseg.store.fs.location import one_line, open_group
-from tlseg.store.image.metadata import Json, parse_image
+from tlseg.store.image.metadata import Json, ome_of, parse_image
 
 SLAB_BYTES = 64 * 2**20
 MARK = {"tlseg": {"export": "ome-zarr-0.4"}}
@@ -22,12 +22,12 @@ MARK = {"tlseg": {"export": "ome-zarr-0.4"}}
 
 
 def write_v04(source: str, name: str, target: Path, *, progress: Callable[[int, int], None]) -> bool:
-    """Copy an OME-Zarr 0.5 image and one of its label images to a new 0.4 group.
+    """Copy an OME-Zarr image and one of its label images to a new 0.4 group.
 
     Parameters
     ----------
     source : str
-        OME-Zarr 0.5 group, local or a URL.
+        OME-Zarr group, local or a URL.
     name : str
         Label image in its `labels/`.
     target : Path
@@ -44,7 +44,7 @@ def write_v04(source: str, name: str, target: Path, *, progress: Callable[[int, 
 
     root = open_group(source)
     pixels = open_group(f"{source}/labels/{name}")
-    image = "multiscales" in _ome(root)
+    image = "multiscales" in ome_of(dict(root.attrs))
     copies = [(root, target)] if image else []
     copies.append((pixels, target / "labels" / name))
     arrays = [(group, path, _levels(group, place=str(path))) for group, path in copies]
@@ -60,7 +60,7 @@ def write_v04(source: str, name: str, target: Path, *, progress: Callable[[int, 
             for _ in _copy(group[level], made, level, empty_chunks=not labels):
                 done += 1
                 progress(done, total)
-        made.attrs.update(_attributes(_ome(group), name=name, labels=labels, image=image))
+        made.attrs.update(_attributes(ome_of(dict(group.attrs)), name=name, labels=labels, image=image))
     return image
 
 
@@ -107,11 +107,6 @@ def _places(array: Any) -> list[tuple[slice, ...]]:
 
 def _levels(group: Any, *, place: str) -> tuple[str, ...]:
     return parse_image(dict(group.attrs), where=place).paths
-
-
-def _ome(group: Any) -> Mapping[str, Any]:
-    ome = dict(group.attrs).get("ome", {})
-    return ome if isinstance(ome, Mapping) else {}
 
 
 def _attributes(ome: Mapping[str, Any], *, name: str, labels: bool, image: bool) -> Json:

@@ -22,7 +22,7 @@ FIRST_DELAY_S = 0.25
 """Seven attempts with doubling pauses last about a quarter of a minute, beyond what the client library tries itself."""
 
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
-_PASSING = (TimeoutError, ConnectionError, asyncio.IncompleteReadError)
+_TRANSIENT = (TimeoutError, ConnectionError, asyncio.IncompleteReadError)
 _STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CODES = frozenset({"BadDigest", "IncompleteBody", "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"})
 _ERRNO = frozenset({errno.EBUSY, errno.EIO, errno.ETIMEDOUT, getattr(errno, "EREMOTEIO", errno.EIO)})
@@ -36,7 +36,7 @@ _answered = threading.Event()
 """Set once a remote store has answered in this process."""
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the same request may well succeed in a moment."""
     if isinstance(error, _FINAL):
         return False
@@ -45,7 +45,7 @@ def is_passing(error: BaseException) -> bool:
         names = {kind.__name__ for kind in type(seen).__mro__}
         if names & _UNREACHED:
             return _answered.is_set()
-        if isinstance(seen, _PASSING) or names & _NAMES:
+        if isinstance(seen, _TRANSIENT) or names & _NAMES:
             return True
         if isinstance(seen, OSError) and seen.errno in _ERRNO:
             return True
@@ -61,7 +61,7 @@ def again(request: Callable[[], T]) -> T:
         try:
             result = request()
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
         else:
             _answered.set()
@@ -76,7 +76,7 @@ async def again_async(request: Callable[[], Awaitable[T]]) -> T:
         try:
             result = await request()
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
         else:
             _answered.set()

@@ -86,7 +86,7 @@ class PyramidArrays:
             )
         arrays = _open_arrays(self)
         for index in self.pyramid.regions.touching(box):
-            region = self.pyramid.regions.core(self.pyramid.regions.position(index))
+            region = self.pyramid.regions[index]
             for level, part in enumerate(self._levels(voxels[region.inside(box).slices])):
                 target = self.pyramid.level_box(region, level).slices
                 arrays[level][self._index(frame, channel, target)] = part if "z" in self.axes else part[0]
@@ -98,7 +98,7 @@ class PyramidArrays:
         arrays, folder = _open_arrays(self), Path(self.group)
         files = []
         for index in self.pyramid.regions.touching(box):
-            region = self.pyramid.regions.core(self.pyramid.regions.position(index))
+            region = self.pyramid.regions[index]
             for level, array in enumerate(arrays):
                 start = self._index(frame, channel, self.pyramid.level_box(region, level).slices)
                 place = [at.start if isinstance(at, slice) else at for at in start]

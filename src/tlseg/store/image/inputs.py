@@ -19,9 +19,7 @@ from tlseg.store.fs.location import is_url, real
 from tlseg.store.image.chunks import describe_missing
 from tlseg.store.image.file_numbers import numbers_of
 from tlseg.store.image.movie import MovieSource, open_source
-from tlseg.store.image.tiff import Layout, MaybeSpacing, TiffInfo, TiffReader, describe_tiff, natural_key
-
-_TIFF = (".tif", ".tiff")
+from tlseg.store.image.tiff import Layout, MaybeSpacing, TiffInfo, TiffReader, describe_tiff, natural_key, tiffs_in
 
 
 class Input(Protocol):
@@ -169,7 +167,7 @@ def _files(inputs: Sequence[str | Path]) -> list[Path]:
     files: list[Path] = []
     for entry in map(Path, inputs):
         if entry.is_dir():
-            found = sorted((p for p in entry.iterdir() if _is_tiff(p)), key=natural_key)
+            found = tiffs_in(entry)
             if not found:
                 raise MovieError(
                     f"{entry} holds no .tif or .tiff files and is not an OME-Zarr. Expected a folder of stacks."
@@ -197,10 +195,6 @@ def _series(files: Sequence[Path], *, allow_gaps: bool) -> str:
         )
     gaps = f", {numbers.missing} missing in between" if numbers.missing else ""
     return numbers.described() + gaps
-
-
-def _is_tiff(path: Path) -> bool:
-    return path.suffix.lower() in _TIFF and not path.name.startswith(".")
 
 
 def _describe_all(files: Sequence[Path], layout: Layout) -> list[TiffInfo]:

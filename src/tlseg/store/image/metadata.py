@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlseg.errors import MovieError
-from tlseg.geometry import Spacing
+from tlseg.geometry import Spacing, triple
 
 Json = dict[str, Any]
 
@@ -83,8 +83,7 @@ class ImageMetadata:
         return self.translations[0][self.axes.index("t")] if self.interval_s is not None else 0.0
 
     def _space(self, values: Sequence[float], absent: float) -> Spacing:
-        z, y, x = (values[self.axes.index(a)] if a in self.axes else absent for a in "zyx")
-        return (z, y, x)
+        return triple(values[self.axes.index(a)] if a in self.axes else absent for a in "zyx")
 
 
 def micrometres(unit: str | None) -> float | None:
@@ -95,6 +94,11 @@ def micrometres(unit: str | None) -> float | None:
 def seconds(unit: str | None) -> float | None:
     """Seconds in one `unit` of time; None if the unit is not a known time."""
     return _SECONDS.get(unit.strip().lower()) if unit else None
+
+
+def ome_of(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metadata of the specification in a group's attributes, which 0.5 keeps under `ome` and 0.4 beside all others."""
+    return _mapping(attributes.get("ome", attributes))
 
 
 def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
@@ -112,7 +116,7 @@ def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
     MovieError
         If the group holds no image that tlseg can read; one line that says what was found instead.
     """
-    ome = _mapping(attributes.get("ome", attributes))
+    ome = ome_of(attributes)
     multiscales = ome.get("multiscales")
     if not isinstance(multiscales, list) or not multiscales or not isinstance(multiscales[0], Mapping):
         raise MovieError(_no_image(ome, multiscales, where))

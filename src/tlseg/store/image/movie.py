@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Shape, Spacing
+from tlseg.geometry import Box, Shape, Spacing, triple
 from tlseg.store.fs.location import can_list, is_url, one_line, open_group, read_only_store, resolve
 from tlseg.store.image.chunks import mark_of, missing_keys
 from tlseg.store.image.metadata import ImageMetadata, Json, parse_image
@@ -405,8 +405,7 @@ def _coordinate(image: ImageMetadata, level: int, axis: str, size: int) -> tuple
 
 def _space(axes: tuple[str, ...], shape: tuple[int, ...]) -> Shape:
     sizes = dict(zip(axes, shape, strict=True))
-    z, y, x = (sizes.get(a, 1) for a in "zyx")
-    return (z, y, x)
+    return triple(sizes.get(a, 1) for a in "zyx")
 
 
 def _digest(array: Array[Any]) -> str:

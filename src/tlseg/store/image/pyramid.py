@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlseg.errors import PlanError
-from tlseg.geometry import Box, Grid, Shape, Spacing
+from tlseg.geometry import Box, Grid, Shape, Spacing, triple
 
 # A small frame is one file per level, a large one does not become a million. The z extent is what a converter must hold
 # in memory.
@@ -55,34 +55,32 @@ class Pyramid:
 
     def level_shape(self, level: int) -> Shape:
         """Voxels of a frame at a level: `ceil(shape / factor)`."""
-        return _three(-(-n // f) for n, f in zip(self.shape, self.factors[level], strict=True))
+        return triple(-(-n // f) for n, f in zip(self.shape, self.factors[level], strict=True))
 
     def shard(self, level: int) -> Shape:
         """Voxels of one shard at a level."""
-        return _three(r // f for r, f in zip(self.region, self.factors[level], strict=True))
+        return triple(r // f for r, f in zip(self.region, self.factors[level], strict=True))
 
     def chunk(self, level: int) -> Shape:
         """Voxels of one chunk inside a shard: a divisor of the shard, no larger than a viewer wants."""
-        return _three(_divisor(s, c) for s, c in zip(self.shard(level), _CHUNK, strict=True))
+        return triple(_divisor(s, c) for s, c in zip(self.shard(level), _CHUNK, strict=True))
 
     def level_spacing_um(self, level: int) -> Spacing:
         """Voxel spacing at a level."""
-        z, y, x = (s * f for s, f in zip(self.spacing_um, self.factors[level], strict=True))
-        return (z, y, x)
+        return triple(s * f for s, f in zip(self.spacing_um, self.factors[level], strict=True))
 
     def level_translation_um(self, level: int) -> Spacing:
         """Position of the centre of the first voxel at a level: half a coarse voxel less half a fine one further in."""
-        z, y, x = (
+        return triple(
             t + s * (f - 1) / 2
             for t, s, f in zip(self.translation_um, self.spacing_um, self.factors[level], strict=True)
         )
-        return (z, y, x)
 
     def level_box(self, box: Box, level: int) -> Box:
         """Box of level 0 that starts on a region, at another level."""
         f = self.factors[level]
-        start = _three(a // k for a, k in zip(box.start, f, strict=True))
-        return Box(start, _three(-(-b // k) for b, k in zip(box.stop, f, strict=True)))
+        start = triple(a // k for a, k in zip(box.start, f, strict=True))
+        return Box(start, triple(-(-b // k) for b, k in zip(box.stop, f, strict=True)))
 
     def check_whole(self, box: Box) -> None:
         """Raise unless `box` is a whole number of regions inside the frame.
@@ -123,8 +121,8 @@ def pyramid_like(
     factors = [(1, 1, 1)]
     for level in level_shapes[1:]:
         nearest = (2 ** round(math.log2(max(1.0, n / m))) for n, m in zip(shape, level, strict=True))
-        factors.append(_three(max(f, last) for f, last in zip(nearest, factors[-1], strict=True)))
-    region = _three(max(r, f) for r, f in zip(_region(shape), factors[-1], strict=True))
+        factors.append(triple(max(f, last) for f, last in zip(nearest, factors[-1], strict=True)))
+    region = triple(max(r, f) for r, f in zip(_region(shape), factors[-1], strict=True))
     return Pyramid(shape, spacing_um, translation_um, tuple(factors), region)
 
 
@@ -168,7 +166,7 @@ def image_levels(image: npt.NDArray[np.generic], factors: Sequence[Shape]) -> It
             continue
         if any(f % k for f, k in zip(factor, last, strict=True)):
             sums, last = _as_sums(image), (1, 1, 1)
-        sums = _block_sums(sums, _three(f // k for f, k in zip(factor, last, strict=True)))
+        sums = _block_sums(sums, triple(f // k for f, k in zip(factor, last, strict=True)))
         last = factor
         yield _mean(sums, image, factor)
 
@@ -178,12 +176,12 @@ def _halve(factor: Shape, shape: Shape, spacing_um: Spacing, region: Shape) -> S
     spacing = [s * f for s, f in zip(spacing_um, factor, strict=True)]
     finest = min((s for s, h in zip(spacing, halvable, strict=True) if h), default=0.0)
     limit = finest * math.sqrt(2) * (1 + 1e-9)
-    return _three(f * 2 if h and s <= limit else f for f, s, h in zip(factor, spacing, halvable, strict=True))
+    return triple(f * 2 if h and s <= limit else f for f, s, h in zip(factor, spacing, halvable, strict=True))
 
 
 def _region(shape: Shape) -> Shape:
     largest = _REGION_2D if shape[0] == 1 else _REGION
-    return _three(min(a, _power_of_two(n)) for a, n in zip(largest, shape, strict=True))
+    return triple(min(a, _power_of_two(n)) for a, n in zip(largest, shape, strict=True))
 
 
 def _power_of_two(n: int) -> int:
@@ -212,8 +210,3 @@ def _mean(sums: npt.NDArray[np.generic], image: npt.NDArray[np.generic], factor:
         sums / count if image.dtype.kind == "f" else (2 * sums + count) // (2 * count)
     ).astype(image.dtype)
     return means
-
-
-def _three(values: Sequence[int] | Iterator[int]) -> Shape:
-    z, y, x = values
-    return (int(z), int(y), int(x))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tlseg.errors import TrainingError
 from tlseg.geometry import Spacing
-from tlseg.store.image.tiff import Layout, describe_tiff, natural_key
+from tlseg.store.image.tiff import Layout, describe_tiff, tiffs_in
 
 BBBC050_SPACING_UM = (1.75, 0.8, 0.8)
 """Voxel spacing (z, y, x) of the BBBC050 training embryos (Tokuoka et al. 2020, Methods)."""
@@ -106,7 +106,7 @@ def _sequence_pairs(sequence: Path, spacing_um: Spacing | None) -> list[PairPath
     places: tuple[tuple[str, Truth], ...] = (("GT/SEG", "outlines"), ("ST/SEG", "outlines"), ("GT/TRA", "markers"))
     for place, truth in places:
         below = sequence.parent / f"{sequence.name}_{place}"
-        labels = {int(m[1]): f for f in _tiffs(below) if (m := _TRUTH.fullmatch(f.name))}
+        labels = {int(m[1]): f for f in tiffs_in(below) if (m := _TRUTH.fullmatch(f.name))}
         if labels:
             return _with_images(sequence, labels, truth, spacing_um)
     return []
@@ -114,7 +114,7 @@ def _sequence_pairs(sequence: Path, spacing_um: Spacing | None) -> list[PairPath
 
 def _with_images(sequence: Path, labels: dict[int, Path], truth: Truth, spacing_um: Spacing | None) -> list[PairPath]:
     pairs = []
-    images = {int(m[1]): f for f in _tiffs(sequence) if (m := _FRAME.fullmatch(f.name))}
+    images = {int(m[1]): f for f in tiffs_in(sequence) if (m := _FRAME.fullmatch(f.name))}
     for number, path in sorted(labels.items()):
         if number not in images:
             raise TrainingError(f"{path} is the truth of frame {number}, but {sequence} has no image of that frame.")
@@ -127,7 +127,7 @@ def _with_images(sequence: Path, labels: dict[int, Path], truth: Truth, spacing_
 def _named_alike(images: Path, labels: Path, *, spacing_um: Spacing | None) -> list[PairPath]:
     if not (images.is_dir() and labels.is_dir()):
         return []
-    found = _tiffs(images)
+    found = tiffs_in(images)
     missing = [f.stem for f in found if not (labels / f.name).is_file()]
     if missing:
         raise TrainingError(f"{len(missing)} images in {images} have no labels of the same name, first {missing[0]}.")
@@ -147,9 +147,3 @@ def _stated_spacing(path: Path) -> Spacing:
             "--spacing Z,Y,X."
         )
     return (z, y, x)
-
-
-def _tiffs(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted((f for f in folder.glob("*.tif*") if not f.name.startswith(".")), key=natural_key)

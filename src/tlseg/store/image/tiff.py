@@ -210,6 +210,17 @@ class TiffReader:
         return plane[sample] if plane.ndim == 3 else plane
 
 
+def is_tiff(path: Path) -> bool:
+    """Whether a path has the name of a TIFF; hidden files do not count."""
+    return path.suffix.lower() in (".tif", ".tiff") and not path.name.startswith(".")
+
+
+def tiffs_in(folder: Path) -> list[Path]:
+    """TIFF files of a folder in natural order; none if there is no such folder."""
+    files = folder.iterdir() if folder.is_dir() else []
+    return sorted((file for file in files if is_tiff(file) and file.is_file()), key=natural_key)
+
+
 def natural_key(path: Path) -> list[tuple[int, int, str]]:
     """Sort key that puts t2 before t10."""
     parts = re.split(r"(\d+)", str(path).lower())

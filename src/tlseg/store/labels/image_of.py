@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tlseg.store.fs.location import open_group
+from tlseg.store.image.metadata import ome_of
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.frames import frames_apart
 
@@ -49,9 +50,7 @@ def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None
     MovieError
         If the image is damaged.
     """
-    attributes = dict(open_group(root).attrs)
-    ome = attributes.get("ome", attributes)
-    if not isinstance(ome, dict) or "multiscales" not in ome:
+    if "multiscales" not in ome_of(dict(open_group(root).attrs)):
         return ImageBeneath(None)
     image = open_source(root, channel=channel)
     if image.frame_shape != labels.frame_shape:

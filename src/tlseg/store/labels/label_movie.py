@@ -22,7 +22,7 @@ from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.fs.location import one_line, text_of
 from tlseg.store.image.file_numbers import FileNumbers, numbers_of
 from tlseg.store.image.inputs import is_zarr
-from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, natural_key
+from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, is_tiff, tiffs_in
 from tlseg.store.labels.record import read_record, recorded_frames, skipped_frames
 
 Labels = npt.NDArray[np.generic]
@@ -158,7 +158,7 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
         raise LabelError(f"There is nothing at {text}. Check the path.")
     if place.is_dir():
         return _open_folder(place)
-    if not _is_tiff(place):
+    if not is_tiff(place):
         raise LabelError(f"{text} is not a readable label file. Give a TIFF, a folder of TIFFs, or an OME-Zarr.")
     return _open_tiff(place)
 
@@ -305,7 +305,7 @@ def _describe(path: Path) -> TiffInfo:
 
 
 def _open_folder(folder: Path) -> LabelMovie:
-    files = sorted((f for f in folder.iterdir() if _is_tiff(f)), key=natural_key)
+    files = tiffs_in(folder)
     if not files:
         if (folder / "TRA").is_dir() or (folder / "SEG").is_dir():
             raise LabelError(
@@ -373,7 +373,3 @@ def _movie_of_planes(folder: Path, files: dict[tuple[int, int], Path]) -> LabelM
         return np.concatenate([plane(frame, z).read(0, flat) for z in range(box.start[0], box.stop[0])])
 
     return LabelMovie(str(folder), tuple(planes), shape, read, numbered=True, planes=planes)
-
-
-def _is_tiff(path: Path) -> bool:
-    return path.suffix.lower() in (".tif", ".tiff") and path.is_file() and not path.name.startswith(".")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tlseg.errors import LabelError, MovieError
 from tlseg.store.fs.location import child_of, is_url, open_group, open_store, resolve
 from tlseg.store.fs.place import Place
 from tlseg.store.image.arrays import read_json
-from tlseg.store.image.metadata import ImageMetadata, parse_image
+from tlseg.store.image.metadata import ImageMetadata, ome_of, parse_image
 from tlseg.store.labels.frames import first_frame, frames_since_0
 from tlseg.store.labels.graph import AGAIN, read_graph, read_metadata
 from tlseg.store.labels.label_movie import LabelMovie, movie_of_axes
@@ -41,7 +41,7 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
     node = _open(path)
     if isinstance(node, zarr.Array):
         return _movie_of_array(node, path)
-    attributes = _ome(node)
+    attributes = ome_of(dict(node.attrs))
     names = _label_names(node)
     if names:
         chosen = _choose(names, name, prefer, path)
@@ -71,7 +71,7 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
 def is_label_image(path: str) -> bool:
     """Whether the pixels of an OME-Zarr image are labels, by its metadata or because it lies in `labels/` of another."""
     root = path.rpartition("/labels/")[0]
-    return "image-label" in _ome(open_group(path)) or (bool(root) and _is_group(Place(root) / "labels"))
+    return "image-label" in ome_of(dict(open_group(path).attrs)) or (bool(root) and _is_group(Place(root) / "labels"))
 
 
 def read_geff_links(path: str) -> pd.DataFrame:
@@ -149,17 +149,11 @@ def _is_group(folder: Place) -> bool:
     return any((folder / document).exists() for document in ("zarr.json", ".zgroup"))
 
 
-def _ome(group: zarr.Group) -> Mapping[str, Any]:
-    attributes: Mapping[str, Any] = dict(group.attrs)
-    inner = attributes.get("ome")
-    return inner if isinstance(inner, Mapping) else attributes
-
-
 def _label_names(group: zarr.Group) -> list[str]:
     labels = child_of(group, "labels")
     if not isinstance(labels, zarr.Group):
         return []
-    listed = _ome(labels).get("labels")
+    listed = ome_of(dict(labels.attrs)).get("labels")
     return [str(n) for n in listed] if isinstance(listed, Sequence) else sorted(labels.group_keys())
 
 
@@ -210,7 +204,7 @@ def _movie_of_multiscale(group: zarr.Group, source: str, geff: str | None, *, ro
 
 def _image_beside(root: zarr.Group | None) -> ImageMetadata | None:
     """Describe the image of a group that holds labels; None if there is none that can be described."""
-    if root is None or "multiscales" not in _ome(root):
+    if root is None or "multiscales" not in ome_of(dict(root.attrs)):
         return None
     try:
         return parse_image(dict(root.attrs), where=str(root.store_path))

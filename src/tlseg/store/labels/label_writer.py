@@ -60,17 +60,17 @@ class LabelWriter:
         """Regions of a frame: each is a whole number of shards at every level, so one owner can write it alone."""
         return self.arrays.pyramid.regions
 
-    def write(self, frame: int, region: int | Box, labels: npt.NDArray[np.integer[Any]]) -> None:
-        """Write the labels of one region at every pyramid level.
+    def write(self, frame: int, box: Box, labels: npt.NDArray[np.integer[Any]]) -> None:
+        """Write the labels of a box at every pyramid level.
 
         Parameters
         ----------
         frame : int
             Frame number in the movie.
-        region : int or Box
-            Number of a region, or a box that holds whole regions.
+        box : Box
+            A whole number of regions.
         labels : array (z, y, x) of integers
-            Labels of the region, 0 for background.
+            Labels of the box, 0 for background.
 
         Raises
         ------
@@ -79,7 +79,6 @@ class LabelWriter:
         LabelError
             If a label does not fit in uint32.
         """
-        box = self.regions.core(self.regions.position(region)) if isinstance(region, int) else region
         self.arrays.write(frame - self.first_frame, box, _as_uint32(labels))
 
     def flush(self, frame: int, box: Box) -> None:

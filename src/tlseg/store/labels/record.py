@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,29 @@ INPUT_FRAMES = "input_frames"
 
 SKIPPED = "skip_frames"
 """Key under which a fingerprint lists the frames that were to be left empty."""
+
+
+def new_record(fingerprint: Mapping[str, Any], facts: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
+    """Record of a run that is complete: what decided its result (its version too), facts about it, how long it took."""
+    return {
+        "complete": True,
+        "tlseg": fingerprint["tlseg"],
+        "made": now(),
+        "fingerprint": dict(fingerprint),
+        **facts,
+        "machine": {"python": platform.python_version(), "system": platform.platform()},
+        "seconds": round(seconds, 1),
+    }
+
+
+def provenance(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a record that goes into the attributes of its labels."""
+    return {key: record[key] for key in ("tlseg", "made", "fingerprint")}
+
+
+def now() -> str:
+    """ISO time, UTC, as records have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def read_record(place: str, name: str) -> dict[str, Any]:
@@ -53,9 +78,8 @@ def write_record(place: Place, record: Mapping[str, Any]) -> None:
 
 def first_of_input(record: Mapping[str, Any], n_frames: int) -> int | None:
     """Frame of `input` that the first of `n_frames` of labels shows; None if the record does not tell it apart."""
-    made_of = record.get("fingerprint")
-    chosen = made_of.get(INPUT_FRAMES) if isinstance(made_of, Mapping) else None
-    if not (isinstance(chosen, list) and len(chosen) == 2 and all(isinstance(v, int) for v in chosen)):
+    chosen = _whole_numbers(record, INPUT_FRAMES)
+    if len(chosen) != 2:
         return None
     return chosen[0] if chosen[1] - chosen[0] == n_frames else 0
 
@@ -65,9 +89,8 @@ def recorded_frames(record: Mapping[str, Any], n_frames: int) -> range:
 
     Labels beside a movie hold all its frames, and those left out are empty; elsewhere they hold those segmented alone.
     """
-    made_of = record.get("fingerprint")
-    chosen = made_of.get(FRAMES) if isinstance(made_of, Mapping) else None
-    if not (isinstance(chosen, list) and len(chosen) == 2 and all(isinstance(v, int) for v in chosen)):
+    chosen = _whole_numbers(record, FRAMES)
+    if len(chosen) != 2:
         return range(0)
     first, stop = chosen
     alone = stop - first == n_frames
@@ -76,9 +99,14 @@ def recorded_frames(record: Mapping[str, Any], n_frames: int) -> range:
 
 def skipped_frames(record: Mapping[str, Any]) -> list[int]:
     """Frames of the movie, by number, that a run was told to leave empty."""
+    return _whole_numbers(record, SKIPPED)
+
+
+def _whole_numbers(record: Mapping[str, Any], key: str) -> list[int]:
+    """Whole numbers that the fingerprint of a record lists under a key; empty if it has something else there."""
     made_of = record.get("fingerprint")
-    skipped = made_of.get(SKIPPED) if isinstance(made_of, Mapping) else None
-    return [frame for frame in skipped if isinstance(frame, int)] if isinstance(skipped, list) else []
+    listed = made_of.get(key) if isinstance(made_of, Mapping) else None
+    return listed if isinstance(listed, list) and all(isinstance(value, int) for value in listed) else []
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tlseg.errors import LabelError
 from tlseg.store.fs.location import open_group, resolve
 from tlseg.store.fs.place import Place
+from tlseg.store.image.metadata import ome_of
 from tlseg.store.image.movie import open_movie
 from tlseg.store.labels.record import read_record
 
@@ -98,8 +99,6 @@ def open_result(path: str | Path | Place, *, name: str | None = None) -> Result:
     """
     place = resolve(path)
     group = open_group(place)
-    attributes = dict(group.attrs)
-    ome = attributes.get("ome", attributes)
     finished = _finished(group)
     if name is None:
         name = _unnamed(Place(place), finished)
@@ -108,7 +107,7 @@ def open_result(path: str | Path | Place, *, name: str | None = None) -> Result:
             f"{place} has no finished labels {name!r}; it has {', '.join(finished) or 'none'}. "
             "Give another name; if a run was interrupted, run the same command again to finish them."
         )
-    image = open_movie(place) if isinstance(ome, dict) and "multiscales" in ome else None
+    image = open_movie(place) if "multiscales" in ome_of(dict(group.attrs)) else None
     return Result(place, name, image, open_movie(f"{place}/labels/{name}"), read_record(place, name))
 
 
@@ -131,6 +130,5 @@ def _finished(group: Any) -> list[str]:
         attributes = dict(group["labels"].attrs)
     except Exception:  # no labels group, in the words of whichever store it is
         return []
-    ome = attributes.get("ome", attributes)  # OME-Zarr 0.4 has no such key
-    names = ome.get("labels", []) if isinstance(ome, dict) else []
+    names = ome_of(attributes).get("labels", [])
     return [str(n) for n in names] if isinstance(names, list) else []

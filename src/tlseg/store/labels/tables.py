@@ -56,7 +56,7 @@ COLUMNS: dict[str, str] = {
 }
 """Columns of a nucleus table in order, with Arrow types. Tables may lack some (not `label` and `t`) or add others."""
 
-OF_CHANNELS = ("intensity_mean_", "intensity_sum_")
+CHANNEL_PREFIXES = ("intensity_mean_", "intensity_sum_")
 """How names of columns begin that hold grey values of further channels; what follows is the channel."""
 
 

@@ -252,6 +252,7 @@ def _track_props(edges: pd.DataFrame) -> dict[str, str]:
 def _metadata(spacing_um: Spacing, interval_s: float | None, *, name: str, axes: str, tracks: dict[str, str]) -> Any:
     from geff_spec import Axis, DisplayHint, GeffMetadata, RelatedObject
 
+    interval_s = None if interval_s is None else float(interval_s)  # which may be NumPy's
     time = {} if interval_s is None else {"scale": interval_s, "scaled_unit": "second"}
     # `frame` promises that t is the index in the movie; positions are where the movie's own coordinates put them.
     all_axes = [Axis(name="t", type="time", unit="frame", **time)]

@@ -46,6 +46,20 @@ def as_labels(values: NDArray[np.generic], *, where: str) -> NDArray[np.integer[
     return numbers.astype(np.uint64)
 
 
+def as_uint32(values: NDArray[np.generic], *, where: str) -> NDArray[np.uint32]:
+    """Labels as uint32.
+
+    Raises
+    ------
+    LabelError
+        If they are not labels, or exceed 32 bits.
+    """
+    labels = as_labels(values, where=where)
+    if labels.size and int(labels.max()) > np.iinfo(np.uint32).max:
+        raise LabelError(f"{where} has values up to {labels.max()}. Labels go up to 4294967295; renumber them.")
+    return labels.astype(np.uint32, copy=False)
+
+
 def renumber(
     labels: NDArray[np.generic],
     *,

@@ -37,7 +37,7 @@ LABELS = "labels"
 LEASE = re.compile(r"[0-9a-f]{12}")
 """Names of the folders of runs."""
 
-OF_THE_RUN = (Table.STATISTICS, Table.ARRAYS, Table.OUTPUT)
+RUN_TABLES = (Table.STATISTICS, Table.ARRAYS, Table.OUTPUT)
 """Tables that stay when a frame is redone: they describe the movie or the whole run."""
 
 
@@ -292,7 +292,7 @@ class Scratch:
         """Folders of the tables of stages that work on frames."""
         tables = self.path / "tables"
         if tables.is_dir():
-            yield from (Path(entry.path) for entry in os.scandir(tables) if entry.name not in OF_THE_RUN)
+            yield from (Path(entry.path) for entry in os.scandir(tables) if entry.name not in RUN_TABLES)
 
     def _table(self, stage: str, frame: int, number: int) -> Path:
         return self.path / "tables" / stage / f"{frame:06d}" / f"{number:08d}.npz"

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlseg.errors import MovieError, TlsegError
-from tlseg.geometry import Box, Grid, Shape
+from tlseg.geometry import Box, Grid, Shape, triple
 from tlseg.store.fs.atomic import write_atomically
 from tlseg.store.fs.location import open_store
 from tlseg.store.fs.place import Place
@@ -249,7 +249,7 @@ def chunk(run: Unfinished, level: int, place: Iterable[int]) -> bytes | None:
     stop = tuple(min(a + c, n) for a, c, n in zip(start, size, shape, strict=True))
     if not 0 <= row < len(run.frames) or any(a < 0 or a >= b for a, b in zip(start, stop, strict=True)):
         return None
-    labels = run.read(run.frames[row], Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])), level=level)
+    labels = run.read(run.frames[row], Box(triple(start), triple(stop)), level=level)
     if labels is None:
         return None
     whole = np.zeros(size, dtype="<u4")
