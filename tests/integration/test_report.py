@@ -93,7 +93,7 @@ def test_seams_that_there_are_not_are_not_called_good(segmented: tuple[Path, Sum
     assert not facts.given
     assert facts.mended
     assert replace(facts, audit=None).seams == "not recorded"
-    assert replace(facts, audit=None, given=True).seams == "none: these labels came from elsewhere"
+    assert replace(facts, audit=None, given=True).seams == "not checked, these labels came from elsewhere"
     wrong = {"face_voxels_compared": 2000, "face_voxels_that_disagree": 3}
     assert replace(facts, audit=wrong).seams == "3 of 2,000 voxels disagree"
     uncut = {"face_voxels_compared": 0, "face_voxels_that_disagree": 0}

@@ -489,6 +489,8 @@ def test_tracks_that_begin_at_the_edge_are_counted_and_told_apart(capsys: pytest
     assert counted == {"motherless": 3, "motherless_at_edge": 1}
     say_motherless(4, counted["motherless"], at_edge=counted["motherless_at_edge"])
     assert "3 of 4 tracks begin mid-movie without a mother (1 of them at the frame's edge)" in capsys.readouterr().out
+    say_motherless(2, 1)
+    assert "1 of 2 tracks begins mid-movie" in capsys.readouterr().out
     say_motherless(4, 3, at_edge=2)
     assert not capsys.readouterr().out
 

@@ -162,7 +162,7 @@ def _motherless(facts: Facts) -> Raw | str:
         return "a nucleus between divisions"
     many = facts.motherless - facts.motherless_at_edge > MANY_MOTHERLESS * facts.tracks
     edge = f" ({facts.motherless_at_edge:,} at the frame's edge)" if facts.motherless_at_edge else ""
-    text = f"{facts.motherless:,} of them begin mid-movie without a mother{edge}"
+    text = f"{facts.motherless:,} of them begin{'s' if facts.motherless == 1 else ''} mid-movie without a mother{edge}"
     return tag("a", text, href="#loose", class_="doubt" if many else None)
 
 
