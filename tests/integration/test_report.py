@@ -102,6 +102,15 @@ def test_seams_that_there_are_not_are_not_called_good(segmented: tuple[Path, Sum
     assert held == [None, None, False, True]
 
 
+def test_one_frame_is_not_shown_as_if_there_were_more(tmp_path: Path) -> None:
+    simulate(tmp_path / "one.ome.zarr", SimulationSettings(frames=1, start_nuclei=2, shape=(12, 40, 40), radius_um=4.0))
+    page = write_report(tmp_path / "one.ome.zarr", out=tmp_path / "r.html").path.read_text()
+    said = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
+    assert "in one frame" in said
+    for words in ("→", "last frame", "Arrow keys", "Black and white"):
+        assert words not in said
+
+
 def test_the_same_result_gives_the_same_page(segmented: tuple[Path, Summary], tmp_path: Path) -> None:
     pages = [write_report(segmented[0], out=tmp_path / f"new/{i}.html").path.read_bytes() for i in range(2)]
     assert pages[0] == pages[1]
