@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,8 @@ def rescale(name: str, factor: float, out: Path, as_json: bool) -> None:
     from tlseg.models.derive import rescaled, save_derived
 
     model = load_model(name)
-    made = save_derived(out, model, rescaled(model.spec, factor))
+    spec = replace(rescaled(model.spec, factor), name=f"{model.spec.name}-x{factor:g}")
+    made = save_derived(out, model, spec)
     if as_json:
         print_json({"folder": str(made.folder), "digest": made.digest, "spacing_um": list(made.spec.spacing_um)})
     else:
