@@ -164,7 +164,8 @@ def make_plan(
     }
     voxels = math.prod(frame_shape)
     image = _pyramid_bytes(frames * voxels, copied_itemsize)
-    memory = max(block_bytes(frame_shape, block, halo=halo, seen=seen), BASE_BYTES + window_bytes * windows_at_once)
+    networks = BASE_BYTES + window_bytes * windows_at_once
+    memory = max(block_bytes(frame_shape, block, halo=halo, seen=seen), networks)
     plan = Plan(
         frames=frames,
         frame_shape=frame_shape,
@@ -181,9 +182,12 @@ def make_plan(
         image_bytes=image,
     )
     if memory > limit_bytes:
+        advice = f"Use smaller blocks (--block, now {','.join(map(str, block))}), or give"
+        if networks > limit_bytes:
+            advice = "Smaller blocks do not help, because the networks alone need more: give"
         raise PlanError(
-            f"A worker would need about {sized(memory)} but may use only {sized(limit_bytes)}. Use smaller blocks (--block, "
-            f"now {','.join(map(str, block))}) or fewer workers."
+            f"A worker would need about {sized(memory)} but may use only {sized(limit_bytes)}. {advice} it more memory "
+            "(--memory-limit, or fewer workers)."
         )
     return plan
 

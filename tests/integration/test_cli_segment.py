@@ -77,6 +77,13 @@ def test_the_same_command_again_says_that_it_is_complete(base: Path) -> None:
     assert tree(base / "result.zarr") == before
 
 
+def test_the_same_command_from_another_folder_finds_it_complete(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(base / "movie.ome.zarr")
+    again = tlseg("segment", Path(".."), *BLOCK, "--out", Path("../result.zarr"))
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout.startswith("Already complete; nothing was done. (")
+
+
 def test_a_person_is_told_what_was_made_and_where(base: Path, tmp_path: Path) -> None:
     result = tlseg("segment", base, *BLOCK, "--out", tmp_path / "out.zarr", "--no-image", "--frames", "1:2")
     assert result.exit_code == 0

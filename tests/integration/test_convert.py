@@ -227,6 +227,8 @@ def test_ome_zarr_becomes_ome_zarr_with_the_same_pixels_and_place(tmp_path: Path
     for axis in "tczyx":
         np.testing.assert_array_equal(after[axis].values, before[axis].values)
     assert (done.spacing_um, done.interval_s, done.channel_names) == (SPACING, 30.0, ("a", "b"))
+    with pytest.raises(MovieError, match=r"1 channel name was given, but .*old\.zarr has 2 channels"):
+        convert([old], tmp_path / "none.ome.zarr", channel_names=["a"])
     source = open_source(tmp_path / "new.ome.zarr")
     assert (source.version, source.writable, source.dtype) == ("0.5", True, "<u2")
     assert after["t"].values[0] == 120.0

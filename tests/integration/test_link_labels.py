@@ -496,3 +496,18 @@ def test_command_line(given: Path, tmp_path: Path) -> None:
     bad = cli(given, "--out", tmp_path / "b.ome.zarr", "--name", "mine")
     assert (bad.exit_code, bad.stderr.count("\n")) == (2, 1)
     assert "--overwrite" in bad.stderr
+
+
+@pytest.mark.parametrize(("pixels", "said"), [("image", True), ("mask", True), ("labels", False), ("nothing", False)])
+def test_what_is_no_labels_is_said(tmp_path: Path, pixels: str, said: bool) -> None:
+    movie = truth(2).astype(np.uint16)
+    if pixels == "image":
+        movie = np.random.default_rng(0).poisson(50, movie.shape).astype(np.uint16)
+    elif pixels == "mask":
+        movie[:] = 0
+        movie[:, 1:3, 1:5, 1:5] = movie[:, 9:11, 40:44, 40:44] = 255
+    elif pixels == "nothing":
+        movie[:] = 0
+    tifffile.imwrite(tmp_path / "given.tif", movie, metadata={"axes": "TZYX"})
+    done = link_labels(tmp_path / "given.tif", out=tmp_path / "out.ome.zarr", spacing_um=SPACING)
+    assert ("every nucleus of a frame has a number of its own" in " ".join(done.notes)) == said

@@ -663,7 +663,7 @@ def test_two_writers_exclude_each_other(base: Path, result: Path, monkeypatch: p
 def test_only_what_is_finished_is_measured(base: Path, result: Path, tmp_path: Path) -> None:
     with pytest.raises(MovieError, match="does not exist"):
         measure_channels(tmp_path / "none")
-    with pytest.raises(LabelError, match="no finished labels 'nuclei'"):
+    with pytest.raises(LabelError, match=r"no finished labels 'nuclei', nor any others\. Make them with tlseg segment"):
         measure_channels(base / "movie.ome.zarr")
     record = (result / "tlseg/nuclei/run.json").read_text()
     (result / "tlseg/nuclei/run.json").unlink()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
 from browser import Browser, find_browser
@@ -27,6 +28,7 @@ from tlseg.geometry import Box
 from tlseg.report.export import export
 from tlseg.report.pictures import open_footage, take_strip
 from tlseg.report.write import footage_of, write_report
+from tlseg.run.linking.labels import link_labels
 from tlseg.run.segment import Summary
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
@@ -95,13 +97,32 @@ def test_seams_that_there_are_not_are_not_called_good(segmented: tuple[Path, Sum
     assert not facts.given
     assert facts.mended
     assert replace(facts, audit=None).seams == "not recorded"
-    assert replace(facts, audit=None, given=True).seams == "none: these labels came from elsewhere"
+    assert replace(facts, audit=None, given=True).seams == "not checked, these labels came from elsewhere"
     wrong = {"face_voxels_compared": 2000, "face_voxels_that_disagree": 3}
     assert replace(facts, audit=wrong).seams == "3 of 2,000 voxels disagree"
     uncut = {"face_voxels_compared": 0, "face_voxels_that_disagree": 0}
     assert replace(facts, audit=uncut).seams == "not needed, no nucleus lies across blocks"
     held = [replace(facts, audit=audit).seams_hold for audit in (None, uncut, wrong, facts.audit)]
     assert held == [None, None, False, True]
+
+
+def test_one_frame_is_not_shown_as_if_there_were_more(tmp_path: Path) -> None:
+    simulate(tmp_path / "one.ome.zarr", SimulationSettings(frames=1, start_nuclei=2, shape=(12, 40, 40), radius_um=4.0))
+    page = write_report(tmp_path / "one.ome.zarr", out=tmp_path / "r.html").path.read_text()
+    said = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
+    assert "in one frame" in said
+    for words in ("→", "last frame", "Arrow keys", "Black and white"):
+        assert words not in said
+
+
+def test_volumes_of_one_plane_are_said_to_be_areas(embryo: Path, tmp_path: Path) -> None:
+    labels = np.zeros((2, 32, 32), np.uint16)
+    labels[:, 4:12, 4:12] = 1
+    tifffile.imwrite(tmp_path / "flat.tif", labels, metadata={"axes": "TYX"})
+    link_labels(tmp_path / "flat.tif", out=tmp_path / "flat.ome.zarr", spacing_um=(0.5, 0.5))
+    said = "There is one plane only: volumes are areas times 1 µm."
+    assert said in write_report(tmp_path / "flat.ome.zarr").path.read_text()
+    assert said not in write_report(embryo, name="truth", out=tmp_path / "r.html").path.read_text()
 
 
 def test_the_same_result_gives_the_same_page(segmented: tuple[Path, Summary], tmp_path: Path) -> None:

@@ -267,6 +267,8 @@ def test_a_file_that_cannot_be_meant_is_one_line(pairs: Path, tmp_path: Path, na
     (tmp_path / name).write_text(text)
     result = train("nsn", pairs, "--out", tmp_path / "out", "--config", tmp_path / name, "--spacing", "2,1,1")
     assert said in one_line(result)
+    nowhere = train("nsn", pairs, "--out", tmp_path / "out", "--config", tmp_path / "b.toml")
+    assert "b.toml does not exist" in one_line(nowhere)
 
 
 def test_fine_tuning_goes_on_from_a_checkpoint_and_from_a_model(pairs: Path, tmp_path: Path) -> None:

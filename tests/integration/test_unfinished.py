@@ -215,7 +215,9 @@ def test_working_files_elsewhere_are_found(made: Path, tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_is_no_result(halted: Path) -> None:
-    with pytest.raises(LabelError, match="no finished labels"):
+    with pytest.raises(
+        LabelError, match=r"no finished labels 'nuclei': their run has not ended\. tlseg status .* same command"
+    ):
         open_scene(halted)
     found = unfinished_run(halted)
     assert found is not None
@@ -232,7 +234,10 @@ def test_another_run_in_its_place_is_not_taken_for_it(made: Path, mine: Path, mo
         run(made / "movie.ome.zarr", made / "model", out=mine, frames="0:2", overwrite=True)
     assert found.states() == {}
     assert found.read(1, everything(found)) is None
-    assert CliRunner().invoke(main, ["view", str(mine)]).output.startswith("Error: No frame of")
+    seen = CliRunner().invoke(main, ["view", str(mine)]).output
+    assert seen.startswith("Error: No frame of")
+    assert "run the same command again" in seen
+    assert "Provisional labels" not in CliRunner().invoke(main, ["status", str(mine)]).output
 
 
 def test_status_says_what_can_be_seen(made: Path, halted: Path) -> None:

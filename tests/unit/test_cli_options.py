@@ -156,6 +156,18 @@ def _every_command(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[
 EVERY_COMMAND = sorted(_every_command(main))
 
 
+@pytest.mark.parametrize("words", [[], ["models"]])
+def test_lists_of_commands_are_not_cut_short(words: list[str]) -> None:
+    said = CliRunner().invoke(main, [*words, "--help"]).output.split("Commands:\n")[1].splitlines()
+    assert len(said) == (len(COMMANDS) if not words else 6)
+    assert all(line.endswith(".") and not line.endswith("..") for line in said)
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
+    assert "No such command 'segmnt'. Did you mean 'segment'?" in CliRunner().invoke(main, ["segmnt", "x"]).output
+    assert CliRunner().invoke(main, ["nothing"]).output.endswith("No such command 'nothing'.\n")
+
+
 def test_every_command_is_looked_at() -> None:
     assert set(COMMANDS) < {" ".join(words) for words in EVERY_COMMAND}
 

@@ -54,6 +54,7 @@ def test_the_command_writes_a_model_and_refuses_in_one_line(tmp_path: Path) -> N
     assert said["digest"] == small.digest
     assert tuple(said["spacing_um"]) == small.spec.spacing_um == tuple(s / 4 for s in model.spec.spacing_um)
     assert small.spec.provenance["rescaled"] == 0.25
+    assert small.spec.name == f"{model.spec.name}-x0.25", "a report tells it from the first"
     again = CliRunner().invoke(command, call)
     assert again.exit_code == 2
     assert "already" in again.output

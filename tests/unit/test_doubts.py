@@ -26,7 +26,10 @@ def test_noise_is_said() -> None:
     assert doubts(**USUAL | {"instances": 9, "fallback": 9}) == []
 
 
-@pytest.mark.parametrize(("median_um", "word", "factor"), [(4.0, "4 um wide", "0.25"), (48.3, "48 um wide", "3")])
+@pytest.mark.parametrize(
+    ("median_um", "word", "factor"),
+    [(4.0, " 4.0 um wide", "0.25"), (48.3, " 48 um wide", "3"), (122.0, " 122 um wide", "7.6")],
+)
 def test_nuclei_of_another_size_are_said_with_the_factor(median_um: float, word: str, factor: str) -> None:
     (said,) = doubts(**USUAL | {"median_um": median_um})
     assert word in said

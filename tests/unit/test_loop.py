@@ -17,6 +17,7 @@ import pytest
 import tifffile
 import torch
 from accelerate.state import AcceleratorState
+from PIL import Image
 
 from tlseg.errors import RunError, TrainingError
 from tlseg.models.bundle import ModelSpec
@@ -25,6 +26,7 @@ from tlseg.models.unet import UNet, UNetConfig
 from tlseg.store.labels.pairs import find_pairs
 from tlseg.store.locks import lock
 from tlseg.train import trainee, validate
+from tlseg.train.logs import Curves, draw_curves
 from tlseg.train.loop import MOST_SKIPPED, Progress, train
 from tlseg.train.recipe import recipe
 from tlseg.train.samples import Pair, load_pair
@@ -365,6 +367,17 @@ def test_logs_for_people(uninterrupted: Path) -> None:
         [float(r["score"]) for r in rows if r["score"]], rel=1e-4
     )
     assert (uninterrupted / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_curves_have_no_empty_panel(tmp_path: Path) -> None:
+    """A training that holds nothing out has no scores."""
+    widths = []
+    for score in (np.nan, 0.5):
+        one = np.ones(2)
+        draw_curves(Curves(np.arange(1.0, 3.0), one, one, one * score), tmp_path / "curves.png", score_name="IoU")
+        with Image.open(tmp_path / "curves.png") as picture:
+            widths.append(picture.width)
+    assert widths[0] / widths[1] == pytest.approx(2 / 3, abs=0.01)
 
 
 def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:

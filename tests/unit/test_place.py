@@ -233,6 +233,18 @@ def test_a_url_with_a_password_is_refused() -> None:
     assert resolve("file:///tmp/x/") == "/tmp/x"
 
 
+def test_a_place_has_one_name_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "b")
+    monkeypatch.chdir(tmp_path / "a")
+    inside = os.path.realpath(tmp_path)
+    assert resolve("../movie.zarr") == f"{inside}/movie.zarr"
+    assert resolve("b/../../movie.zarr") == f"{inside}/movie.zarr"
+    assert resolve(tmp_path / "link/../movie.zarr") == f"{inside}/a/movie.zarr"
+    assert resolve("..") == inside
+    assert resolve(tmp_path / "link/movie.zarr") == str(tmp_path / "link/movie.zarr")
+
+
 def test_working_files_of_one_output_lie_in_one_folder(tmp_path: Path) -> None:
     local, remote = place_of(tmp_path / "out.zarr"), place_of("s3://bucket/out.zarr")
     assert scratch_folder(local, "nuclei", None) == f"{local}/tlseg/nuclei/scratch"

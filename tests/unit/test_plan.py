@@ -143,7 +143,9 @@ def test_memory_is_that_of_the_hungriest_task() -> None:
 
 
 def test_a_worker_that_cannot_hold_its_block_is_an_error_with_a_remedy() -> None:
-    with pytest.raises(PlanError, match=r"--block, now 64,112,160") as caught:
-        plan(limit_bytes=GIB)
+    with pytest.raises(PlanError, match=r"--block, now 64,1120,1600") as caught:
+        plan(limit_bytes=GIB, frame_shape=(50, 2000, 3000), block=(64, 1120, 1600), window_bytes=GIB // 1024)
     assert "\n" not in str(caught.value)
     assert "GiB" in str(caught.value)
+    with pytest.raises(PlanError, match=r"Smaller blocks do not help, .*--memory-limit"):
+        plan(limit_bytes=GIB)

@@ -211,6 +211,21 @@ def test_figures_of_short_movies_hold(frames: int) -> None:
         ElementTree.fromstring(drawing.text)
 
 
+@pytest.mark.parametrize(("frames", "marked"), [(1, ["0"]), (3, ["0", "1", "2"])])
+def test_frames_without_times_are_whole_numbers(frames: int, marked: list[str]) -> None:
+    table = nuclei({1: (0, frames - 1)})
+    clock = clock_for(frames, None)
+    counts, tracks = history.counts(table, frames), history.track_table(table)
+    for drawing in (
+        charts.count_chart(counts, history.divisions(tracks), clock),
+        charts.volume_chart(table, frames=frames, clock=clock),
+        lineage_tree(tracks, history.gaps(table), frames=frames, clock=clock).drawing,
+    ):
+        assert drawing is not None
+        texts = [e for e in ElementTree.fromstring(drawing.text).iter("text") if e.get("dy") == ".8em"]
+        assert [e.text for e in texts] == marked
+
+
 def test_a_figure_that_would_say_nothing_is_none() -> None:
     table = nuclei({1: (0, 3)}).drop(columns="volume_um3")
     tracks = history.track_table(table)
@@ -489,6 +504,8 @@ def test_tracks_that_begin_at_the_edge_are_counted_and_told_apart(capsys: pytest
     assert counted == {"motherless": 3, "motherless_at_edge": 1}
     say_motherless(4, counted["motherless"], at_edge=counted["motherless_at_edge"])
     assert "3 of 4 tracks begin mid-movie without a mother (1 of them at the frame's edge)" in capsys.readouterr().out
+    say_motherless(2, 1)
+    assert "1 of 2 tracks begins mid-movie" in capsys.readouterr().out
     say_motherless(4, 3, at_edge=2)
     assert not capsys.readouterr().out
 

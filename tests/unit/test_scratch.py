@@ -250,10 +250,11 @@ def test_overwriting_goes_on_with_overwriting_only(tmp_path: Path) -> None:
 
 def test_another_fingerprint_is_told_with_every_difference(tmp_path: Path) -> None:
     scratch = Scratch(str(tmp_path / "scratch")).begin(
-        {"frames": [0, 3], "settings": {"a": 1, "b": {"c": 2}}, "gone": True}
+        {"frames": [0, 3], "settings": {"a": 1, "b": {"c": 2}}, "gone": True, "digest": "a0" * 32}
     )
     with pytest.raises(ResumeError) as caught:
-        scratch.continues({"frames": [0, 4], "settings": {"a": 1, "b": {"c": 3}}, "new": 1})
+        scratch.continues({"frames": [0, 4], "settings": {"a": 1, "b": {"c": 3}}, "new": 1, "digest": "b1" * 32})
+    assert "digest was a0a0a0a0a0a0, is b1b1b1b1b1b1;" in str(caught.value)
     for part in ("frames was [0, 3], is [0, 4]", "settings.b.c was 2, is 3", "gone was True, is None", "new was None"):
         assert part in str(caught.value)
     assert "settings.a" not in str(caught.value)

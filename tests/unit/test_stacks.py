@@ -214,9 +214,10 @@ def test_labels_below_0_are_named(tmp_path: Path) -> None:
 
 
 def test_nothing_to_learn_from_says_what_was_expected(tmp_path: Path) -> None:
-    for place in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(TrainingError, match=r"holds no training pairs.*OME-Zarr.*Cell Tracking"):
-            find_pairs(place)
+    with pytest.raises(TrainingError, match=r"holds no training pairs.*OME-Zarr.*Cell Tracking"):
+        find_pairs(tmp_path)
+    with pytest.raises(TrainingError, match="nowhere does not exist"):
+        find_pairs(tmp_path / "nowhere")
 
 
 def test_simulated_embryos_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

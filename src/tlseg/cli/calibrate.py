@@ -10,7 +10,7 @@ import click
 from tlseg.cli.common import LocalPath, TripleType, device_option, json_option, one_line_errors, print_json
 
 
-@click.command("calibrate")
+@click.command("calibrate", short_help="Choose the settings of a model on true labels.")
 @click.argument("model")
 @click.argument("data", type=LocalPath())
 @click.option("--out", type=LocalPath(), required=True, help="Folder of the new model.")

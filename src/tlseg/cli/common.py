@@ -94,8 +94,9 @@ def say_motherless(tracks: int, motherless: int, *, at_edge: int = 0, more: str 
 
     if motherless - at_edge > MANY_MOTHERLESS * tracks:
         edge = f" ({at_edge} of them at the frame's edge)" if at_edge else ""
+        begin = "begins" if motherless == 1 else "begin"
         click.echo(
-            f"{motherless} of {tracks} tracks begin mid-movie without a mother{edge}: frames may be too far apart in "
+            f"{motherless} of {tracks} tracks {begin} mid-movie without a mother{edge}: frames may be too far apart in "
             f"time{more}."
         )
 

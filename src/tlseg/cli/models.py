@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def list_models(as_json: bool) -> None:
         click.echo(f"{model.spec.name}: {model.spec.description}")
 
 
-@command.command("show")
+@command.command("show", short_help="Show all that is known about a model.")
 @click.argument("name")
 @json_option
 @one_line_errors
@@ -75,7 +76,7 @@ def _as_yaml(values: dict[str, Any]) -> str:
     return str(yaml.dump(json.loads(json.dumps(values)), Dumper=Dumper, sort_keys=False, width=math.inf))
 
 
-@command.command("pack")
+@command.command("pack", short_help="Make a model from training checkpoints.")
 @click.argument("folder", type=LocalPath())
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--nsn", type=LocalPath(), required=True, help="best.pt of the NSN training.")
@@ -117,7 +118,7 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
         )
 
 
-@command.command("rescale")
+@command.command("rescale", short_help="Copy a model for smaller or larger nuclei.")
 @click.argument("name")
 @click.option(
     "--factor",
@@ -137,7 +138,8 @@ def rescale(name: str, factor: float, out: Path, as_json: bool) -> None:
     from tlseg.models.derive import rescaled, save_derived
 
     model = load_model(name)
-    made = save_derived(out, model, rescaled(model.spec, factor))
+    spec = replace(rescaled(model.spec, factor), name=f"{model.spec.name}-x{factor:g}")
+    made = save_derived(out, model, spec)
     if as_json:
         print_json({"folder": str(made.folder), "digest": made.digest, "spacing_um": list(made.spec.spacing_um)})
     else:
@@ -145,7 +147,7 @@ def rescale(name: str, factor: float, out: Path, as_json: bool) -> None:
         click.echo(f"{made.folder}: {made.spec.name} on a grid of {grid} um (z, y, x)")
 
 
-@command.command("import")
+@command.command("import", short_help="Make a model from published QCANet weights.")
 @click.argument("nsn", type=LocalPath())
 @click.argument("ndn", type=LocalPath(), required=False)
 @click.option("--out", type=LocalPath(), default="qcanet", show_default=True, help="Folder of the model.")

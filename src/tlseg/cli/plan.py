@@ -60,4 +60,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     )
     say_notes(found.notes)
     if found.is_2d:
-        click.echo("This is a 2D movie: it can be planned, but segmenting it needs a 2D model.")
+        click.echo(
+            "This is a 2D movie, which tlseg plans but cannot segment: the models are 3D. tlseg link tracks labels made "
+            "elsewhere."
+        )

@@ -172,7 +172,7 @@ class StepProgress:
         if speak or now - self.spoken >= SECONDS_BETWEEN_LINES or done == self.total:
             rate = (done - self.first) / max(1e-9, now - self.started)
             left = (self.total - done) / max(1e-9, rate)
-            click.echo(f"{self.what}: {done}/{self.total} {note} {rate:.2f}/s, {left:.0f} s left", err=True)
+            click.echo(f"{self.what}: {done}/{self.total} {note}, {rate:.2f}/s, {in_words(left)} left", err=True)
             self.spoken = now
 
     def training(self, progress: TrainingProgress) -> None:

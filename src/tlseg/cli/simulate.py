@@ -114,8 +114,10 @@ def _tissue(out: str, options: dict[str, Any], *, overwrite: bool, progress: Cal
 def _sentence(result: Simulated) -> str:
     if result.nuclei is None:
         return f"{result.path}: {how_many(result.frames, 'frame')}. Truth: labels/truth."
+    first, last = result.nuclei[0], result.nuclei[-1]
+    nuclei = f"{first} to {last} nuclei" if first != last else "1 nucleus" if last == 1 else f"{last} nuclei"
     return (
-        f"{result.path}: {how_many(result.frames, 'frame')}, {result.nuclei[0]} to {result.nuclei[-1]} nuclei, "
+        f"{result.path}: {how_many(result.frames, 'frame')}, {nuclei}, "
         f"{how_many(result.tracks or 0, 'track')}, {how_many(result.divisions or 0, 'division')}. "
         "Truth: labels/truth, tables/truth, tracks.geff."
     )

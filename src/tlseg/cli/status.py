@@ -46,7 +46,7 @@ def command(result: str, name: str | None, as_json: bool) -> None:
         click.echo(f"Last error: {status.last_error}")
     for kind, ranges in status.viewable.items():
         click.echo(f"Frames ready to view, {kind} labels: {frame_ranges(ranges)} (tlseg view {result}).")
-    if status.working_labels:
+    if status.working_labels and status.viewable:
         click.echo(f"Provisional labels: {status.working_labels}")
     if status.dashboard:
         click.echo(f"Dashboard: {status.dashboard}")

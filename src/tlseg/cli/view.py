@@ -75,9 +75,8 @@ def _open(result: str, name: str | None) -> tuple[Scene, dict[str, Any]]:
             raise
     status = run_status(result, name=name)
     if not status.viewable:
-        raise LabelError(
-            f"No frame of {result} is labelled yet. Try again later; tlseg status {result} shows which frames are."
-        )
+        then = "Try again later" if status.state == "running" else "Its run is not going on: run the same command again"
+        raise LabelError(f"No frame of {result} is labelled yet. {then}; tlseg status {result} shows which frames are.")
     return open_unfinished(run), {"provisional": True, "state": status.state, "viewable": dict(status.viewable)}
 
 

@@ -60,9 +60,9 @@ def doubts(
             "model may be the wrong one. Look at the picture before using the numbers."
         )
     if median_um and learned_um and not 1 / MOST_OFF <= median_um / learned_um <= MOST_OFF:
-        factor = median_um / learned_um
+        factor, width = median_um / learned_um, f"{median_um:.{1 if median_um < 10 else 0}f}"
         found.append(
-            f"The median instance is {median_um:.2g} um wide, but nuclei are about {learned_um:.3g} um wide to the model "
+            f"The median instance is {width} um wide, but nuclei are about {learned_um:.3g} um wide to the model "
             f"{model!r}. If the voxel spacing is right, rescale the model: tlseg models rescale {model} --factor "
             f"{factor:.2g} --out FOLDER, then segment with --model FOLDER."
         )

@@ -47,7 +47,7 @@ def count_chart(
     points = [(x(clock.at(t)), y(int(n))) for t, n in _seen(counts, seen)]
     area = path([(points[0][0], y(0)), *points, (points[-1][0], y(0))]) + "Z"
     whole = [(v, tick_text(v)) for v in ticks(y.low, y.high, wanted=5, whole=True)]
-    back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="nuclei", y_ticks=whole)
+    back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="nuclei", x_ticks=clock.ticks(len(counts)), y_ticks=whole)
     line = tag("path", d=path(points), class_="line")
     named = zip(points, _seen(counts, seen), strict=True)
     dots = tag("g", *(_dot(point, f"{n} nuclei, frame {clock.number(t)}") for point, (t, n) in named))
@@ -77,7 +77,7 @@ def volume_chart(table: pd.DataFrame, *, frames: int, clock: Clock) -> Raw | Non
     lines = _volume_lines(table) if len(table) <= MOST_POINTS else []
     high = table["volume_um3"].quantile(0.999) if lines else (middle + deviation).max()
     y = Scale(0, float(high) * 1.08, *frame.y)
-    back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="volume (µm³)")
+    back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="volume (µm³)", x_ticks=clock.ticks(frames))
     drawn = []
     for track, t, volume in lines:
         points = [(x(clock.at(a)), y(min(v, y.high))) for a, v in zip(t, volume, strict=True)]
@@ -198,7 +198,8 @@ def _strips(
             dot = tag("circle", tag("title", about), cx=at[0], cy=at[1], r=4.0, fill=hex_color(int(track)))
             drawn.append(tag("g", dot, data_track=int(track), class_=grey.strip() or None))
         drawn.append(tag("line", x1=middle, x2=middle, y1=level - 17, y2=level + 17, class_=f"median{grey}"))
-    back = axes(frame, x=across, y=y, x_label=label, y_label="generation", y_ticks=names)
+    marks = ticks(*x, whole=unit == "frame")
+    back = axes(frame, x=across, y=y, x_label=label, y_label="generation", x_ticks=marks, y_ticks=names)
     time = None if frames is None else Scale(0, frames - 1, *frame.x)
     return figure(frame, back, tag("g", *drawn, class_="labelled dots"), title=title, time=time)
 

@@ -105,7 +105,7 @@ class Facts:
     def seams(self) -> str:
         """Verdict of the seam audit, in one line."""
         if self.audit is None:
-            return "none: these labels came from elsewhere" if self.given else "not recorded"
+            return "not checked, these labels came from elsewhere" if self.given else "not recorded"
         return seam_verdict(self.audit)
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tlseg.report.pixels import label_colors
-from tlseg.report.svg import Frame, Raw, Scale, axes, figure, number, path, tag, ticks
+from tlseg.report.svg import Frame, Raw, Scale, axes, figure, number, path, tag
 from tlseg.report.timing import Clock
 
 MOST_LEAVES = 400
@@ -98,7 +98,7 @@ def lineage_tree(
     frame = Frame(width=960, height=last_row * pitch + 84, left=26, right=52, top=20, bottom=44)
     x = Scale(clock.at(0), clock.at(max(frames - 1, 1)), *frame.x)
     y = Scale(0.0, max(last_row, 1.0), frame.top + 6, frame.top + 6 + max(last_row, 1.0) * pitch)
-    back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="nuclei", y_ticks=[], x_ticks=ticks(x.low, x.high))
+    back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="nuclei", y_ticks=[], x_ticks=clock.ticks(frames))
     forks, lines, names = [], [], []
     children, holes = _children(chosen), _holes(missing)
     born = dict(zip(chosen["track"].tolist(), chosen["divided"].tolist(), strict=True))

@@ -27,7 +27,8 @@ MOST_NUMBERS = 30_000
 """Most track numbers that can be shown over the pictures, in all frames together; with more, none are shown."""
 
 BRIGHTNESS = (
-    f" Black and white are set anew for every {STEADY} pictures, so brightness cannot be compared across the movie."
+    f" Black and white are chosen from each picture and the {STEADY - 1} around it, so brightness cannot be compared across "
+    "the movie."
 )
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -130,7 +131,9 @@ def _header(content: Content) -> Raw:
             "Nuclei",
             f"{facts.first_count:,} → {facts.last_count:,}",
             f"first and last frame; {_plural(facts.instances, 'instance')} (one nucleus in one frame)",
-        ),
+        )
+        if facts.frames > 1
+        else ("Nuclei", f"{facts.first_count:,}", "in one frame"),
         ("Tracks", f"{facts.tracks:,}", _motherless(facts)),
         ("Divisions", f"{facts.divisions:,}", "forks of the tree below"),
         *([("Repaired", f"{facts.repaired:,}", facts.repaired_how)] if facts.repaired or facts.mended else []),
@@ -162,7 +165,7 @@ def _motherless(facts: Facts) -> Raw | str:
         return "a nucleus between divisions"
     many = facts.motherless - facts.motherless_at_edge > MANY_MOTHERLESS * facts.tracks
     edge = f" ({facts.motherless_at_edge:,} at the frame's edge)" if facts.motherless_at_edge else ""
-    text = f"{facts.motherless:,} of them begin mid-movie without a mother{edge}"
+    text = f"{facts.motherless:,} of them begin{'s' if facts.motherless == 1 else ''} mid-movie without a mother{edge}"
     return tag("a", text, href="#loose", class_="doubt" if many else None)
 
 
@@ -197,9 +200,11 @@ def _pictures(content: Content) -> Raw:
     every = "" if len(shots) == facts.frames else f" {len(shots)} of {facts.frames} frames are shown."
     side = " on the left (x to the right, y down), along x on the right (z to the right, y down)"
     scale = " The scale bar is valid for both." if strip.layout.side and facts.spacing_um else ""
+    steps = (
+        f" Arrow keys step through time.{every}{BRIGHTNESS if content.pictured else ''}" if len(shots) > 1 else every
+    )
     about = (
-        f"Maximum along z{side if strip.layout.side else ''}; one colour is one nucleus.{scale} Arrow keys step through "
-        f"time.{every}{BRIGHTNESS if content.pictured else ''} {content.note}"
+        f"Maximum along z{side if strip.layout.side else ''}; one colour is one nucleus.{scale}{steps} {content.note}"
     )
     thumbs = tag(
         "div",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tlseg.report.svg import ticks
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
@@ -42,6 +44,10 @@ class Clock:
     def axis(self) -> str:
         """Label of a time axis."""
         return "time (frame)" if self.unit == "frame" else f"time ({self.unit})"
+
+    def ticks(self, frames: int) -> list[float]:
+        """Round times within a movie of so many frames; frames have whole numbers only."""
+        return ticks(self.at(0), self.at(frames - 1), whole=self.unit == "frame")
 
     def text(self, frames: float) -> str:
         """Duration of some frames, such as "12.5 h"."""

@@ -149,7 +149,7 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
         pictured=beneath.image is not None,
         note=beneath.note,
         table=table,
-        beside=_beside(table, divided, frames, seen, clock),
+        beside=_beside(table, divided, frames, seen, clock, depth=_depth(source)),
         tree=_tree(tracks, table, frames, clock),
         more=_more(table, tracks, divided, frames, clock),
         generations=generation_sheet(table, tracks, clock),
@@ -157,7 +157,16 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
     )
 
 
-def _beside(table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: range, clock: Clock) -> list[Panel]:
+def _depth(source: MovieSource) -> str:
+    """What a volume is where there is one plane only; empty elsewhere."""
+    if source.frame_shape[0] > 1:
+        return ""
+    return f" There is one plane only: volumes are areas times {source.spacing_um[0]:g} µm."
+
+
+def _beside(
+    table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: range, clock: Clock, *, depth: str
+) -> list[Panel]:
     few = len(table) <= charts.MOST_POINTS
     mean = "Thick: mean of each frame ± standard deviation."
     volumes = f"{mean} Thin: tracks; point at one to find it in the tree." if few else mean
@@ -169,7 +178,7 @@ def _beside(table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: range
         ),
         Panel(
             "Volume of nuclei over time",
-            volumes,
+            volumes + depth,
             charts.volume_chart(table, frames=frames, clock=clock),
             "The table has no volumes.",
         ),

@@ -24,6 +24,8 @@ def read_config(path: Path) -> dict[str, Any]:
     TrainingError
         When it is not TOML (.toml) or YAML (.yaml, .yml), or contains no table.
     """
+    if not path.exists():
+        raise TrainingError(f"{path} does not exist. Check the path of the configuration.")
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".toml":

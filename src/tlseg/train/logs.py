@@ -72,19 +72,20 @@ def read_curves(path: Path) -> Curves:
 
 
 def draw_curves(curves: Curves, path: Path, *, score_name: str) -> None:
-    """Draw loss, learning rate and validation score over steps as a PNG."""
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
-    axes = figure.subplots(1, 3)
+    """Draw loss, learning rate and, where anything was validated, the validation score over steps as a PNG."""
+    seen = np.isfinite(curves.score)
+    panels = 3 if seen.any() else 2
+    figure = Figure(figsize=(11 * panels / 3, 3.2), layout="constrained")
+    axes = figure.subplots(1, panels)
     axes[0].plot(curves.step, curves.loss, color="0.8", linewidth=0.8, label="each step")
-    axes[0].plot(curves.step, _smooth(curves.loss), color="C0", label=f"mean of {SMOOTHED_OVER}")
+    axes[0].plot(curves.step, _smooth(curves.loss), color="C0", label=f"mean of the last {SMOOTHED_OVER}")
     axes[0].set(title="loss", ylim=(0, None))
     axes[0].legend(frameon=False)
     axes[1].plot(curves.step, curves.rate, color="C1")
     axes[1].set(title="learning rate", ylim=(0, None))
-    seen = np.isfinite(curves.score)
-    axes[2].plot(curves.step[seen], curves.score[seen], color="C2", marker="o", markersize=3)
-    axes[2].set(title=f"validation {score_name}")
     if seen.any():
+        axes[2].plot(curves.step[seen], curves.score[seen], color="C2", marker="o", markersize=3)
+        axes[2].set(title=f"validation {score_name}")
         best = int(np.nanargmax(curves.score))
         axes[2].plot(curves.step[best], curves.score[best], "o", color="C3", markersize=6)
         axes[2].annotate(

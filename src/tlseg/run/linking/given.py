@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from tlseg import __version__
 from tlseg.errors import LabelError, RunError
 from tlseg.geometry import Shape, as_block
@@ -55,6 +57,12 @@ class Given:
     overwrite: bool
     block: Shape | None
     listener: Listener
+
+
+SCATTERED = 0.05
+"""Share of its bounding box that a label fills at least if it is one nucleus; true ones fill a fifth or more."""
+LEAST_VOXELS = 8
+"""Voxels of a label that is judged by this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +226,7 @@ def _run(
         found = {**count(tracked.lineage), **begun}
         if copy is not None:
             copy.finish()
-        notes = (*source.notes, *tracked.notes)
+        notes = (*source.notes, *_doubts(frames), *tracked.notes)
         record = _record(source, found, method, tracked, notes=notes, seconds=time.monotonic() - began)
         writer.finish(
             provenance(record),
@@ -227,6 +235,20 @@ def _run(
         write_record(target.record, record)
         target.unfinished.remove()
     return found, notes
+
+
+def _doubts(frames: list[FrameSums]) -> tuple[str, ...]:
+    """Say whether the pixels look like a raw image or a mask rather than labels: as if nuclei were all over the frame."""
+    every = [frame.objects for frame in frames]
+    filled = [o.voxels / np.prod(o.high - o.low + 1, axis=1) for o in every]
+    filled = [share[o.voxels >= LEAST_VOXELS] for share, o in zip(filled, every, strict=True)]
+    numbers = np.concatenate(filled) if filled else np.empty(0)
+    if not len(numbers) or np.median(numbers) >= SCATTERED:
+        return ()
+    return (
+        "Most numbers are scattered over the frame, as in a raw image or a mask. In labels, every nucleus of a frame has a "
+        "number of its own, and the background is 0.",
+    )
 
 
 def _record(

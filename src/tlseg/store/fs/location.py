@@ -31,7 +31,7 @@ def is_url(path: str | Path | Place) -> bool:
 
 
 def resolve(path: str | Path | Place) -> str:
-    """Return the one text that names a store: a URL without trailing slash, or an absolute local path.
+    """Return the one text that names a store: a URL without trailing slash, or an absolute local path without `..`.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def resolve(path: str | Path | Place) -> str:
     for scheme in ("file://", "local://"):
         text = text.removeprefix(scheme)
     if not is_url(text):
-        return str(Path(text).expanduser().absolute())
+        return str(_without_dots(Path(text).expanduser().absolute()))
     host = text.split("://", 1)[1].split("/", 1)[0]
     if "@" in host and ":" in host.split("@")[0]:
         raise MovieError(
@@ -50,6 +50,14 @@ def resolve(path: str | Path | Place) -> str:
             "the environment or the configuration of fsspec."
         )
     return text.rstrip("/")
+
+
+def _without_dots(path: Path) -> Path:
+    """Follow `..`, also behind links, so that a place has the same name wherever a command was started."""
+    if ".." not in path.parts:
+        return path
+    last = len(path.parts) - path.parts[::-1].index("..")
+    return Path(os.path.realpath(Path(*path.parts[:last])), *path.parts[last:])
 
 
 def text_of(path: object) -> str:

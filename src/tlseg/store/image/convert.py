@@ -219,7 +219,8 @@ def _positive(value: float | None, what: str) -> float | None:
 def _channel_names(source: Input, given: Sequence[str] | None) -> tuple[str, ...]:
     if given is not None and len(given) != len(source.channel_names):
         raise MovieError(
-            f"{len(given)} channel names were given, {source.name} has {len(source.channel_names)} channels."
+            f"{len(given)} channel name{'s were' if len(given) != 1 else ' was'} given, but {source.name} has "
+            f"{len(source.channel_names)} channel{'s' if len(source.channel_names) != 1 else ''}."
         )
     return tuple(given) if given is not None else source.channel_names
 

@@ -386,7 +386,8 @@ def _channel_index(channel: int | str | None, names: tuple[str, ...], count: int
         if 0 <= index < count and not isinstance(channel, bool):
             return index
     known = ", ".join(repr(n) for n in names[:count]) or "none named"
-    raise MovieError(f"{url}: channel {channel!r} was requested. Expected 0 to {count - 1} or a name ({known}).")
+    numbers = f"0 to {count - 1}" if count > 1 else "0"
+    raise MovieError(f"{url}: channel {channel!r} was requested. Expected {numbers} or a name ({known}).")
 
 
 def _names(names: tuple[str, ...], count: int) -> tuple[str, ...]:

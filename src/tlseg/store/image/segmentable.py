@@ -45,8 +45,8 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
         )
     if source.is_2d or source.shape[1] == 1:
         raise MovieError(
-            f"{where} is a 2D movie (one plane). Expected several z planes: the models are 3D, and segmenting 2D "
-            "needs a 2D model. Reading, converting and planning work."
+            f"{where} is a 2D movie (one plane). Expected several z planes: the models are 3D. Segment it with another "
+            "program; tlseg link tracks its labels."
         )
     if source.spacing_problem:
         raise MovieError(

@@ -50,6 +50,8 @@ def find_pairs(
         When there are no pairs, or a spacing is not known.
     """
     place = Path(folder)
+    if not place.exists():
+        raise TrainingError(f"{folder} does not exist. Check the path of the training data.")
     if is_zarr(place):
         return _movie_pairs(place, spacing_um=spacing_um, labels=labels, channel=channel)
     for layout in (bbbc050_pairs, folder_pairs, ctc_pairs):

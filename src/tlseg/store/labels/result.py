@@ -103,12 +103,23 @@ def open_result(path: str | Path | Place, *, name: str | None = None) -> Result:
     if name is None:
         name = _unnamed(Place(place), finished)
     if name not in finished:
-        raise LabelError(
-            f"{place} has no finished labels {name!r}; it has {', '.join(finished) or 'none'}. "
-            "Give another name; if a run was interrupted, run the same command again to finish them."
-        )
+        raise LabelError(_none_finished(Place(place), name, finished))
     image = open_movie(place) if "multiscales" in ome_of(dict(group.attrs)) else None
     return Result(place, name, image, open_movie(f"{place}/labels/{name}"), read_record(place, name))
+
+
+def _none_finished(root: Place, name: str, finished: list[str]) -> str:
+    """Why there are no labels of this name, and what to do."""
+    missing = f"{root} has no finished labels {name!r}"
+    if (root / "tlseg" / name).exists():
+        asked = "" if name == DEFAULT else f" --name {name}"
+        return (
+            f"{missing}: their run has not ended. tlseg status {root}{asked} shows its state; if it was interrupted, run "
+            "the same command again to finish it."
+        )
+    if finished:
+        return f"{missing}; it has {', '.join(finished)}. Give one of these names."
+    return f"{missing}, nor any others. Make them with tlseg segment; if they were written to --out, give that result."
 
 
 def as_result(result: str | Path | Place | Result, *, name: str | None = None) -> Result:

@@ -314,7 +314,12 @@ def differences(before: Any, now: Any, where: str = "") -> list[str]:
         return [
             line for key in keys for line in differences(before.get(key), now.get(key), f"{where}.{key}".lstrip("."))
         ]
-    return [] if before == now else [f"{where} was {before}, is {now}"]
+    return [] if before == now else [f"{where} was {_brief(before)}, is {_brief(now)}"]
+
+
+def _brief(value: Any) -> Any:
+    """A value as messages show it: of a digest the first digits, of which reports show as many."""
+    return value[:12] if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) else value
 
 
 @lru_cache(maxsize=32)
