@@ -145,6 +145,17 @@ def cropped(seen: Seen, rng: np.random.Generator) -> Seen:
     return Seen(seen.image[CROP], seen.truth[CROP], seen.spacing_um)
 
 
+def wide_field(seen: Seen, rng: np.random.Generator) -> Seen:
+    """In a field twice as wide along y and x, of voxels drawn from the corners, where no embryo is."""
+    z, y, x = seen.image.shape
+    corners = seen.image[:, np.r_[: y // 8, -(y // 8) : 0]][:, :, np.r_[: x // 8, -(x // 8) : 0]]
+    field = rng.choice(corners.ravel(), (z, 2 * y, 2 * x))
+    truth = np.zeros(field.shape, dtype=seen.truth.dtype)
+    place = (slice(None), slice(y // 2, y // 2 + y), slice(x // 2, x // 2 + x))
+    field[place], truth[place] = seen.image, seen.truth
+    return Seen(field, truth, seen.spacing_um)
+
+
 CHANGES: dict[str, Change] = {
     "z spacing x 1.5": coarser_z,
     "intensity x 10": scaled(10.0, "uint16"),
@@ -155,6 +166,7 @@ CHANGES: dict[str, Change] = {
     "double noise": double_noise,
     "8 bit": eight_bit,
     "cropped": cropped,
+    "wide field": wide_field,
 }
 
 

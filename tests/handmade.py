@@ -117,13 +117,14 @@ def moving_balls(frames: int, shape: tuple[int, int, int], *, count: int, seed: 
 
 
 def frame_statistics(image: np.ndarray, *, frame: int = 0, scaling: Scaling = "quantiles") -> FrameStatistics:
-    """Statistics of a frame (z, y, x) that counts as a whole."""
+    """Statistics of a frame (z, y, x) that counts as a whole: as large, in nuclei, as those that networks learned from."""
+    side = (image.size / 1_000_000) ** (1 / 3)
     return measure_brightness(
         lambda box: image[box.slices],
         shape=(image.shape[0], image.shape[1], image.shape[2]),
         dtype=image.dtype.str,
         spacing_um=(1.0, 1.0, 1.0),
-        grid_um=(1e6, 1e6, 1e6),
+        grid_um=(side, side, side),
         scaling=scaling,
         frame=frame,
     )

@@ -1,14 +1,15 @@
 """How bright is a frame where there are nuclei in it?
 
-The brightest thousandth of a frame says how bright nuclei are only while the frame is filled with them. In a wide field
-around one embryo it would be background. So it is taken of the neighbourhood of what stands out from the background,
-on tiles that lie the same way however the frame is cut; a frame no wider than a neighbourhood is taken whole.
+The brightest thousandth of a frame says how bright nuclei are while the frame is as large as those the networks learned
+from: an embryo with some room around it. In a wide field it would be background, in a close crop only the very brightest.
+So another number of voxels counts there: that of the smallest or largest of those frames, or of the neighbourhood of all
+that stands out, if there is more in the frame than one embryo.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,18 @@ from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, slab, triple
 from tlseg.predict.normalise import QUANTILES, FrameStatistics
 from tlseg.predict.quantiles import quantiles
 
-TILE = 64
-"""Side of a tile in voxels of the network's grid along x; a nucleus' neighbourhood is its tile and those around it."""
-WHOLE = 2.5
-"""A frame of no more than this many tiles along each axis is one neighbourhood."""
+SMALLEST, LARGEST = 800_000, 1_100_000
+"""Voxels of the network's grid in the frames that networks learned from (BBBC050)."""
+CLOSEST = 4.0
+"""A smaller frame counts as at most this many times itself: it may be full of nuclei."""
+TILE = 16
+"""Side of a tile in voxels of the network's grid along x."""
+NEAR = 2
+"""Tiles around one with something in it that are its neighbourhood."""
 NUCLEUS = 4096
 """Voxels of the network's grid in a nucleus of usual size."""
 STANDS_OUT = 0.3
-"""What stands out is brighter than this share of the way from the median to the brightest nucleus' worth of voxels."""
+"""What stands out is brighter than this share of the way from the median to the brightest voxels of one embryo."""
 SHARE = 0.01
 """Least share of a tile's voxels that stand out where there is something in it."""
 READ_BYTES = 64 * 2**20
@@ -79,17 +84,18 @@ def measure_brightness(
     checked = _finite(read, dtype=dtype, frame=frame)
     boxes = Grid(shape, slab(shape, unit=chunk, most=READ_BYTES // np.dtype(dtype).itemsize))
     dark, share = QUANTILES[scaling]
-    voxels = NUCLEUS * math.prod(grid_um) / math.prod(spacing_um)
-    a_nucleus = max(0.5, 1 - voxels / math.prod(shape))
-    low, high, most, middle, top = quantiles(
-        lambda: map(checked, boxes), (dark, share, 1.0, 0.5, a_nucleus), dtype=dtype
+    voxels, unit = math.prod(shape), math.prod(grid_um) / math.prod(spacing_um)
+    counted = voxels
+    if scaling != "extremes":
+        counted = min(max(voxels, SMALLEST * unit), LARGEST * unit, CLOSEST * voxels)
+    low, high, middle, most = quantiles(
+        lambda: map(checked, boxes), (dark, _below(share, counted / voxels), 0.5, 1.0), dtype=dtype
     )
-    side_um = TILE * grid_um[2]
-    if scaling != "extremes" and any(n * s > WHOLE * side_um for n, s in zip(shape, spacing_um, strict=True)):
-        tiles = Grid(shape, triple(max(1, round(side_um / s)) for s in spacing_um))
-        near = _neighbourhood(read, boxes, tiles, above=middle + STANDS_OUT * (top - middle))
-        if near.any() and not near.all():
-            (high,) = quantiles(lambda: _within(read, boxes, tiles, near), (share,), dtype=dtype)
+    if counted < voxels:
+        tiles = Grid(shape, triple(max(1, round(TILE * grid_um[2] / s)) for s in spacing_um))
+        near = _neighbourhood(read, boxes, tiles, above=middle + STANDS_OUT * (high - middle))
+        if near > counted:
+            (high,) = quantiles(lambda: map(read, boxes), (_below(share, near / voxels),), dtype=dtype)
     # A frame in which few voxels are bright still has contrast.
     high = high if high > low else most
     if not high > low:
@@ -126,8 +132,13 @@ def _finite(read: Read, *, dtype: str, frame: int) -> Read:
     return checked
 
 
-def _neighbourhood(read: Read, boxes: Grid, tiles: Grid, *, above: float) -> NDArray[np.bool_]:
-    """Which tiles have something in them, or lie beside one that has."""
+def _below(share: float, times: float) -> float:
+    """Share of a frame that is darker than what would be the brightest voxels if it were so many times as large."""
+    return share if times == 1 else 1 - (1 - share) * times
+
+
+def _neighbourhood(read: Read, boxes: Grid, tiles: Grid, *, above: float) -> int:
+    """Number of voxels in tiles that have something in them, or are near one that has."""
     standing = np.zeros(tiles.counts, dtype=np.int64)
     for box in boxes:
         count: NDArray[Any] = read(box) > above
@@ -137,19 +148,8 @@ def _neighbourhood(read: Read, boxes: Grid, tiles: Grid, *, above: float) -> NDA
             count = np.add.reduceat(count, first, axis=axis, dtype=np.int64)
         standing[np.ix_(*map(np.unique, rows))] += count
     voxels = np.array([core.size for core in tiles]).reshape(tiles.counts)
-    near: NDArray[np.bool_] = ndimage.binary_dilation(
-        standing > SHARE * voxels, structure=np.ones((3, 3, 3), dtype=bool)
-    )
-    return near
-
-
-def _within(read: Read, boxes: Grid, tiles: Grid, near: NDArray[np.bool_]) -> Iterator[NDArray[Any]]:
-    """Grey values (1, n) of the chosen tiles in each plane; boxes without any are not read."""
-    for box in boxes:
-        z, y, x = _tile_of(box, tiles)
-        if near[np.ix_(*map(np.unique, (z, y, x)))].any():
-            for plane, row in zip(read(box), z, strict=True):
-                yield plane[near[row][np.ix_(y, x)]][None]
+    near = ndimage.maximum_filter(standing > SHARE * voxels, size=2 * NEAR + 1, mode="constant")
+    return int(voxels[near].sum())
 
 
 def _tile_of(box: Box, tiles: Grid) -> tuple[NDArray[np.int64], ...]:
