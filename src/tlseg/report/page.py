@@ -15,6 +15,7 @@ import pandas as pd
 
 from tlseg.measure.history import MANY_MOTHERLESS
 from tlseg.report.attention import Listing
+from tlseg.report.channels import MOST_CHANNELS
 from tlseg.report.facts import Facts
 from tlseg.report.generations import ABOUT, ABOUT_ENDED, Sheet
 from tlseg.report.lineage_tree import hex_color
@@ -66,6 +67,10 @@ class Content:
         Figures beside the pictures.
     tree : Panel
         The lineage tree.
+    measured : sequence of Panel
+        Figures of measured channels.
+    undrawn : str
+        Which of these channels have no figure, may be empty.
     more : sequence of Panel
         Other figures.
     generations : Sheet
@@ -82,6 +87,8 @@ class Content:
     table: pd.DataFrame
     beside: Sequence[Panel]
     tree: Panel
+    measured: Sequence[Panel]
+    undrawn: str
     more: Sequence[Panel]
     generations: Sheet
     listings: Sequence[Listing]
@@ -108,6 +115,7 @@ def build_page(content: Content) -> str:
         _pictures(content),
         tag("h2", "Lineage"),
         _card(content.tree, wide=True),
+        _measured(content),
         tag("h2", "Growth and divisions"),
         tag("div", *(_card(panel) for panel in content.more), class_="columns two"),
         _sheet(content.generations),
@@ -289,6 +297,14 @@ def _card(panel: Panel, *, wide: bool = False) -> Raw:
     )
 
 
+def _measured(content: Content) -> Raw:
+    if not content.measured:
+        return Raw("")
+    charts = tag("div", *(_card(panel) for panel in content.measured), class_="columns two even")
+    rest = [tag("p", content.undrawn, class_="about undrawn")] if content.undrawn else []
+    return join([tag("h2", "Measured channels"), charts, *rest])
+
+
 def _sheet(sheet: Sheet) -> Raw:
     if not sheet.rows:
         return Raw("")
@@ -378,6 +394,7 @@ def _about(facts: Facts) -> Raw:
         ("Voxel spacing", f"{spacing} (z, y, x)" if facts.spacing_um else spacing),
         ("Frames left empty", ", ".join(map(str, facts.skipped))),
         ("Interval", f"{facts.interval_s:g} s" if facts.interval_s else "unknown"),
+        *((f"Measured: {c.short}", c.image) for c in facts.measured[:MOST_CHANNELS]),
         ("Model", facts.model),
         ("Method", facts.method),
         ("Device", facts.device),
