@@ -159,9 +159,42 @@ def test_measured_channels_are_drawn_and_named(
     assert "<b>off" not in page
     assert "Values are of movie.ome.zarr, column intensity_mean_Cdx2-GFP; background is not subtracted." in page
     assert "No nucleus has a value in column intensity_mean_lost." in page
+    options = re.findall(r"<option[^>]*>([^<]*)<", page)
+    assert options == ["track", "Cdx2-GFP", "&lt;b&gt;off&lt;/b&gt;"]
     plain = write_report(segmented[0], out=tmp_path / "plain.html")
     assert plain.facts.to_dict()["measured"] == []
-    assert "Measured channels" not in plain.path.read_text()
+    assert all(words not in plain.path.read_text() for words in ("Measured channels", "<select", 'id="shades"'))
+
+
+def test_the_tree_takes_the_colours_of_a_channel(reporters: Path, tmp_path: Path) -> None:
+    find_browser()
+    report = write_report(reporters, out=tmp_path / "r.html")
+    paths = "[...document.querySelectorAll('.figure.wide .labelled > [data-track] path')]"
+    seen = f"{paths}.filter((e) => getComputedStyle(e).display != 'none' && !e.matches('.unseen'))"
+    ends = f"{seen}.map((e) => {{const b = e.getBBox(); return [b.x, b.y, b.x + b.width]}})"
+    choose = "{{const s = document.querySelector('#shade'); s.value = '{}'; s.dispatchEvent(new Event('change'))}}"
+    with Browser() as browser:
+        browser.open(report.path.as_uri())
+        before = browser.ask(ends)
+        colors = browser.ask(f"{seen}.map((e) => getComputedStyle(e).stroke)")
+        assert browser.ask("document.querySelector('#legend').hidden")
+        browser.ask(choose.format("0"))
+        shaded = browser.ask(ends)
+        assert len(shaded) == 4 * len(before), "each of four frames has a level of its own"
+        assert min(x for x, _, _ in shaded) == pytest.approx(min(x for x, _, _ in before), abs=0.1)
+        assert max(x for _, _, x in shaded) == pytest.approx(max(x for _, _, x in before), abs=0.1)
+        assert {y for _, y, _ in shaded} == {y for _, y, _ in before}
+        assert len(set(browser.ask(f"{seen}.map((e) => getComputedStyle(e).stroke)"))) == 4
+        assert not browser.ask("document.querySelector('#legend').hidden")
+        assert browser.ask("document.querySelector('#legend-low').textContent") == "0"
+        assert browser.ask("document.querySelector('#legend-high').textContent") == "150"
+        browser.ask(choose.format(""))
+        assert browser.ask(ends) == before
+        assert browser.ask(f"{seen}.map((e) => getComputedStyle(e).stroke)") == colors
+        assert browser.ask("document.querySelector('#legend').hidden")
+        browser.resize(390, 844)
+        assert browser.ask("document.documentElement.scrollWidth") <= 390
+        assert not browser.complaints
 
 
 def test_the_same_result_gives_the_same_page(segmented: tuple[Path, Summary], tmp_path: Path) -> None:

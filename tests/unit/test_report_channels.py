@@ -1,7 +1,8 @@
-"""Measured channels in a report: named as the record says, drawn where they have values."""
+"""Measured channels in a report: named as the record says, drawn where they have values, and colours of the tree."""
 
 from __future__ import annotations
 
+import json
 import re
 from xml.etree import ElementTree
 
@@ -10,8 +11,10 @@ import pandas as pd
 import pytest
 
 from tlseg.measure import history
-from tlseg.report import charts
+from tlseg.report import charts, shades
 from tlseg.report.channels import MOST_CHANNELS, MeasuredChannel, about_undrawn, measured_channels
+from tlseg.report.lineage_tree import lineage_tree
+from tlseg.report.shades import LEVELS, ramp, tree_shades
 from tlseg.report.svg import Frame
 from tlseg.report.timing import clock_for
 
@@ -47,6 +50,12 @@ def points_of(drawing: ElementTree.Element) -> np.ndarray:
 def channel(**changes: object) -> MeasuredChannel:
     plain = {"name": "GFP", "column": GFP, "image": "", "values": 20, "rows": 20, "drawn": True}
     return MeasuredChannel(**{**plain, **changes})  # type: ignore[arg-type]
+
+
+def shades_of(table: pd.DataFrame, *channels: MeasuredChannel) -> dict[str, object]:
+    found = tree_shades(table, set(table["track"]), channels or (channel(),))
+    assert found is not None
+    return json.loads(ElementTree.fromstring(f"<p>{found}</p>").find("script").text)  # type: ignore[union-attr, arg-type, no-any-return]
 
 
 def test_a_channel_is_called_what_the_record_says() -> None:
@@ -112,9 +121,10 @@ def test_lines_are_broken_where_a_value_is_missing() -> None:
     assert (len(list(lines["1"].iter("path"))), len(list(lines["1"].iter("circle")))) == (2, 1)
 
 
-def test_a_channel_without_values_has_no_figure() -> None:
+def test_a_channel_without_values_has_no_figure_and_no_colours() -> None:
     table = nuclei(np.nan)
     assert charts.intensity_chart(table, GFP, frames=10, clock=CLOCK, title="", lines=True) is None
+    assert tree_shades(table, [1, 2], [channel(values=0)]) is None
 
 
 @pytest.mark.parametrize(
@@ -174,3 +184,50 @@ def test_a_single_frame_shows_its_mean_and_spread() -> None:
     whisker = next(e for e in drawn.iter("line") if e.get("class") == "whisker")
     ends = [float(whisker.get(k, "")) for k in ("y1", "y2")]
     assert ends[1] < float(mean.get("cy", "")) < ends[0]
+
+
+def test_the_tree_has_a_colour_for_each_track_and_frame() -> None:
+    table = nuclei(np.r_[np.linspace(0, 1, 10), np.linspace(1, 0, 10)])
+    table.loc[(table["track"] == 2) & (table["t"] == 4), GFP] = np.nan
+    levels = shades_of(table)["levels"][0]  # type: ignore[index]
+    assert {k: first for k, (first, _) in levels.items()} == {"1": 0, "2": 0}
+    assert all(len(letters) == 10 for _, letters in levels.values())
+    assert list(levels["1"][1]) == sorted(levels["1"][1])
+    assert (levels["1"][1][0], levels["1"][1][-1]) == ("a", chr(ord("a") + LEVELS - 1))
+    assert [i for i, letter in enumerate(levels["2"][1]) if letter == "-"] == [4]
+    assert len(set(shades_of(nuclei(5.0))["levels"][0]["1"][1])) == 1  # type: ignore[index]
+
+
+def test_frames_share_a_colour_where_there_are_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shades, "MOST_SHADES", 8)
+    table = nuclei(np.arange(20.0))
+    table = table[(table["track"] == 1) | (table["t"] > 4)]
+    found = shades_of(table, channel(), channel(name="again"))
+    assert found["every"] == 4
+    levels = found["levels"][0]  # type: ignore[index]
+    assert {k: (first, len(letters)) for k, (first, letters) in levels.items()} == {"1": (0, 3), "2": (1, 2)}
+
+
+def test_only_tracks_of_the_tree_have_colours() -> None:
+    table = nuclei(np.arange(20.0))
+    tree = lineage_tree(history.track_table(table), history.gaps(table), frames=10, clock=CLOCK)
+    assert set(tree.tracks) == {1, 2}
+    found = tree_shades(table, [2], [channel()])
+    assert found is not None
+    assert '"2":' in found.text
+    assert '"1":' not in found.text
+
+
+def test_a_name_cannot_become_markup() -> None:
+    found = tree_shades(nuclei(1.0), [1], [channel(name="</script><script>alert(1)</script>")])
+    assert found is not None
+    assert found.text.count("<script") == 1
+    assert "&lt;/script&gt;" in found.text
+
+
+def test_colours_become_lighter_with_the_value() -> None:
+    rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in ramp(LEVELS)]) / 255
+    light = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(light) > 0).all()
+    assert ((1.0 + 0.05) / (light + 0.05) > 2).all(), "on white"
+    assert ((light + 0.05) / (0.012 + 0.05) > 2.5).all(), "on the dark card"

@@ -39,12 +39,13 @@ _VERDICTS = {True: "good", False: "bad", None: "soft"}
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One figure with its title and what it shows."""
+    """One figure with its title and what it shows; `above` it may be choices."""
 
     title: str
     about: str
     drawing: Raw | None
     instead: str = ""
+    above: Raw | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +292,7 @@ def _card(panel: Panel, *, wide: bool = False) -> Raw:
     return tag(
         "figure",
         tag("h3", panel.title),
+        *([panel.above] if panel.above else []),
         tag("div", drawing, class_="wide-scroll" if wide else "plot"),
         *([tag("figcaption", panel.about)] if panel.drawing else []),
         class_="card",

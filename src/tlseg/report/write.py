@@ -22,6 +22,7 @@ from tlseg.report.generations import about_unknown, ended_caption, ended_generat
 from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import MARK, Content, Panel, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
+from tlseg.report.shades import tree_shades
 from tlseg.report.timing import Clock, clock_for
 from tlseg.store.fs.atomic import NO_SPACE
 from tlseg.store.fs.location import one_line
@@ -154,7 +155,7 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
         note=beneath.note,
         table=table,
         beside=_beside(table, divided, frames, seen, clock, depth=_depth(source)),
-        tree=_tree(tracks, table, frames, clock),
+        tree=_tree(tracks, table, frames, clock, drawn),
         measured=_measured(table, drawn, frames, clock),
         undrawn=about_undrawn(facts.measured),
         more=_more(table, tracks, divided, frames, clock),
@@ -208,7 +209,9 @@ def _measured(table: pd.DataFrame, channels: Sequence[MeasuredChannel], frames: 
     ]
 
 
-def _tree(tracks: pd.DataFrame, table: pd.DataFrame, frames: int, clock: Clock) -> Panel:
+def _tree(
+    tracks: pd.DataFrame, table: pd.DataFrame, frames: int, clock: Clock, channels: Sequence[MeasuredChannel]
+) -> Panel:
     if not len(tracks):
         return Panel("Tracks and divisions", "", None, "There are no tracks.")
     repaired = table[table["seed"] == "repaired"]
@@ -220,7 +223,9 @@ def _tree(tracks: pd.DataFrame, table: pd.DataFrame, frames: int, clock: Clock) 
     about = (
         f"Each line is a track in the colour of its outlines, each fork a division; dashed where not seen{rings}.{part}"
     )
-    return Panel("Tracks and divisions", about, tree.drawing)
+    shades = tree_shades(table, tree.tracks, channels)
+    about += " Colour can show a measured channel instead." if shades else ""
+    return Panel("Tracks and divisions", about, tree.drawing, above=shades)
 
 
 def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock) -> list[Panel]:
