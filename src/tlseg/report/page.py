@@ -19,8 +19,9 @@ from tlseg.report.channels import MOST_CHANNELS
 from tlseg.report.facts import Facts
 from tlseg.report.generations import ABOUT, ABOUT_ENDED, Sheet
 from tlseg.report.lineage_tree import hex_color
-from tlseg.report.overlay import round_length, time_stamp
-from tlseg.report.pictures import STEADY, Layout, Shot, Strip
+from tlseg.report.marks import compass, scale_bar
+from tlseg.report.overlay import time_stamp
+from tlseg.report.pictures import STEADY, Shot, Strip
 from tlseg.report.svg import Raw, join, tag
 from tlseg.report.timing import Clock
 
@@ -185,9 +186,9 @@ def _pictures(content: Content) -> Raw:
     counts = content.table["t"].value_counts()
     printed = {round(i * (len(shots) - 1) / max(1, _PRINTED - 1)) for i in range(_PRINTED)}
     texts = [_shot_text(shot, int(counts.get(shot.t, 0)), facts) for shot in shots]
-    bar = _scale_bar(strip.layout) if facts.spacing_um else Raw("")
+    bar = scale_bar(strip.layout) if facts.spacing_um else Raw("")
     ratio = f"aspect-ratio: {width} / {height}"
-    compasses = [_compass(0, "x")] + ([_compass(width - strip.layout.side, "z")] if strip.layout.side else [])
+    compasses = [compass(0, "x")] + ([compass(width - strip.layout.side, "z")] if strip.layout.side else [])
     marks = tag("svg", *compasses, bar, id="marks", viewBox=f"0 0 {width} {height}", aria_hidden="true")
     stage = tag(
         "div",
@@ -259,32 +260,6 @@ def _shot_text(shot: Shot, count: int, facts: Facts) -> str:
         "" if not facts.interval_s else f" · {time_stamp(shot.t, interval_s=facts.interval_s, start_s=facts.start_s)}"
     )
     return f"frame {facts.first_frame + shot.t}{time} · {count:,} {'nucleus' if count == 1 else 'nuclei'}"
-
-
-def _scale_bar(layout: Layout) -> Raw:
-    """Bar over the right lower corner of the upper projection."""
-    height, width = layout.top
-    length = round_length(width * layout.um_per_pixel / 4)
-    right, at, left = width - 14, height - 14, width - 14 - length / layout.um_per_pixel
-    return tag(
-        "g",
-        tag("line", x1=left, x2=float(right), y1=at, y2=at, class_="bar"),
-        tag("text", f"{length:g} µm", x=(left + right) / 2, y=at - 8),
-    )
-
-
-def _compass(left: int, across: str) -> Raw:
-    """Which axes a view shows, from its upper left corner."""
-    arrows = "M8 8h19m-5 -3.5l5 3.5l-5 3.5M8 8v19m-3.5 -5l3.5 5l3.5 -5"
-    return tag(
-        "g",
-        tag("path", d=arrows, class_="halo"),
-        tag("path", d=arrows),
-        tag("text", across, x=36, y=8, dy=".33em"),
-        tag("text", "y", x=8, y=38, dy=".33em"),
-        transform=f"translate({left} 0)",
-        class_="compass",
-    )
 
 
 def _card(panel: Panel, *, wide: bool = False) -> Raw:
