@@ -72,11 +72,10 @@ def volume_chart(table: pd.DataFrame, *, frames: int, clock: Clock) -> Raw | Non
     """
     if "volume_um3" not in table.columns or not len(table):
         return None
-    low, high = 0.0, _highest(table, "volume_um3", frames) * 1.08
     return _over_time(
         table,
         "volume_um3",
-        y=(low, high),
+        y=(0.0, _highest(table, "volume_um3", frames) * 1.08),
         frames=frames,
         clock=clock,
         label="volume (µm³)",
@@ -90,7 +89,7 @@ def intensity_chart(
 ) -> Raw | None:
     """Grey values of each nucleus over time, and the mean of each frame with its standard deviation; None without values.
 
-    The axis begins at 0, unless all values are negative or in a narrow range far from it; then its label says so.
+    The axis includes 0 unless all values lie in a narrow range far from it; then its label says so.
 
     Parameters
     ----------
@@ -103,7 +102,7 @@ def intensity_chart(
     lines : bool
         Whether each track has its own line.
     """
-    known = table.assign(**{column: values_of(table, column)})
+    known = table[["t", "track"]].assign(**{column: values_of(table, column)})
     if not known[column].notna().any():
         return None
     low, high = _intensity_axis(*known[column].quantile([0.001, 0.999]))
