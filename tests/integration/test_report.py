@@ -20,8 +20,8 @@ from PIL import Image
 
 from browser import Browser, find_browser
 from commandline import invoke
-from handmade import write_movie
-from runs import inputs, run
+from handmade import save_threshold_model, write_channels, write_movie
+from runs import inputs, run, small_movie
 from tlseg.cli import main
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box
@@ -29,6 +29,7 @@ from tlseg.report.export import export
 from tlseg.report.pictures import open_footage, take_strip
 from tlseg.report.write import footage_of, write_report
 from tlseg.run.linking.labels import link_labels
+from tlseg.run.measuring.channels import measure_channels
 from tlseg.run.segment import Summary
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
@@ -62,6 +63,20 @@ def embryo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         SimulationSettings(frames=16, start_nuclei=2, cycle_frames=5.0, shape=(24, 64, 64), spacing_um=(3.5, 1.6, 1.6)),
     )
     return path
+
+
+@pytest.fixture(scope="module")
+def reporters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A result of a movie with several channels that were measured, one of them without values."""
+    folder = tmp_path_factory.mktemp("reporters")
+    save_threshold_model(folder / "model", window=(16, 32, 32))
+    nuclei = small_movie(4).astype(np.float32)
+    rising = np.ones_like(nuclei) * np.arange(4, dtype=np.float32)[:, None, None, None] * 50
+    channels = {"H2B": nuclei, "Cdx2-GFP": rising, "<b>off</b>": rising - 400, "lost": np.full_like(nuclei, np.nan)}
+    write_channels(folder / "movie.ome.zarr", channels)
+    run(folder / "movie.ome.zarr", folder / "model", out=folder / "result.ome.zarr")
+    measure_channels(folder / "result.ome.zarr", channels=["Cdx2-GFP", "<b>off</b>", "lost"])
+    return folder / "result.ome.zarr"
 
 
 def call(*words: object) -> Any:
@@ -123,6 +138,63 @@ def test_volumes_of_one_plane_are_said_to_be_areas(embryo: Path, tmp_path: Path)
     said = "There is one plane only: volumes are areas times 1 µm."
     assert said in write_report(tmp_path / "flat.ome.zarr").path.read_text()
     assert said not in write_report(embryo, name="truth", out=tmp_path / "r.html").path.read_text()
+
+
+def test_measured_channels_are_drawn_and_named(
+    reporters: Path, segmented: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    said = json.loads(call("report", reporters, "--out", tmp_path / "r.html", "--json").stdout)
+    measured = said["facts"]["measured"]
+    assert [(m["name"], m["column"]) for m in measured] == [
+        ("Cdx2-GFP", "intensity_mean_Cdx2-GFP"),
+        ("<b>off</b>", "intensity_mean__b_off__b_"),
+        ("lost", "intensity_mean_lost"),
+    ]
+    instances = said["facts"]["instances"]
+    assert [(m["values"], m["drawn"]) for m in measured] == [(instances, True), (instances, True), (0, True)]
+    assert all(m["image"] == str(reporters.parent / "movie.ome.zarr") for m in measured)
+    page = (tmp_path / "r.html").read_text()
+    assert page.count("Mean intensity of Cdx2-GFP over time</h3>") == 1
+    assert "Mean intensity of &lt;b&gt;off&lt;/b&gt; over time</h3>" in page
+    assert "<b>off" not in page
+    assert "Values are of movie.ome.zarr, column intensity_mean_Cdx2-GFP; background is not subtracted." in page
+    assert "No nucleus has a value in column intensity_mean_lost." in page
+    options = re.findall(r"<option[^>]*>([^<]*)<", page)
+    assert options == ["track", "Cdx2-GFP", "&lt;b&gt;off&lt;/b&gt;"]
+    plain = write_report(segmented[0], out=tmp_path / "plain.html")
+    assert plain.facts.to_dict()["measured"] == []
+    assert all(words not in plain.path.read_text() for words in ("Measured channels", "<select", 'id="shades"'))
+
+
+def test_the_tree_takes_the_colours_of_a_channel(reporters: Path, tmp_path: Path) -> None:
+    find_browser()
+    report = write_report(reporters, out=tmp_path / "r.html")
+    paths = "[...document.querySelectorAll('.figure.wide .labelled > [data-track] path')]"
+    seen = f"{paths}.filter((e) => getComputedStyle(e).display != 'none' && !e.matches('.unseen'))"
+    ends = f"{seen}.map((e) => {{const b = e.getBBox(); return [b.x, b.y, b.x + b.width]}})"
+    choose = "{{const s = document.querySelector('#shade'); s.value = '{}'; s.dispatchEvent(new Event('change'))}}"
+    with Browser() as browser:
+        browser.open(report.path.as_uri())
+        before = browser.ask(ends)
+        colors = browser.ask(f"{seen}.map((e) => getComputedStyle(e).stroke)")
+        assert browser.ask("document.querySelector('#legend').hidden")
+        browser.ask(choose.format("0"))
+        shaded = browser.ask(ends)
+        assert len(shaded) == 4 * len(before), "each of four frames has a level of its own"
+        assert min(x for x, _, _ in shaded) == pytest.approx(min(x for x, _, _ in before), abs=0.1)
+        assert max(x for _, _, x in shaded) == pytest.approx(max(x for _, _, x in before), abs=0.1)
+        assert {y for _, y, _ in shaded} == {y for _, y, _ in before}
+        assert len(set(browser.ask(f"{seen}.map((e) => getComputedStyle(e).stroke)"))) == 4
+        assert not browser.ask("document.querySelector('#legend').hidden")
+        assert browser.ask("document.querySelector('#legend-low').textContent") == "0"
+        assert browser.ask("document.querySelector('#legend-high').textContent") == "150"
+        browser.ask(choose.format(""))
+        assert browser.ask(ends) == before
+        assert browser.ask(f"{seen}.map((e) => getComputedStyle(e).stroke)") == colors
+        assert browser.ask("document.querySelector('#legend').hidden")
+        browser.resize(390, 844)
+        assert browser.ask("document.documentElement.scrollWidth") <= 390
+        assert not browser.complaints
 
 
 def test_the_same_result_gives_the_same_page(segmented: tuple[Path, Summary], tmp_path: Path) -> None:

@@ -28,7 +28,10 @@ from tlseg.cli.common import (
 @json_option
 @one_line_errors
 def command(result: str, name: str | None, out: str | None, as_json: bool) -> None:
-    """Write one self-contained HTML page about RESULT: pictures through time, lineage, volumes, divisions, doubts."""
+    """Write one self-contained HTML page about RESULT: pictures through time, lineage, volumes, divisions, doubts.
+
+    Channels that tlseg measure added are drawn over time, and the lineage tree can show them.
+    """
     from tlseg.cli.progress import counted
     from tlseg.report.write import write_report
 

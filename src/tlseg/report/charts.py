@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tlseg.measure.criteria import frame_criteria
+from tlseg.report.channels import values_of
 from tlseg.report.lineage_tree import hex_color
 from tlseg.report.svg import Frame, Raw, Scale, axes, figure, path, tag, tick_text, ticks
 from tlseg.report.timing import Clock
@@ -24,6 +25,7 @@ MOST_DOTS = 1_500
 
 _LANE = 30.0  # pixels below zero, for the divisions
 _ROW = 44.0  # pixels of a generation
+_LEAST_RANGE = 0.05  # of its values, that an axis spans: less than that is shown as flat
 
 
 def count_chart(
@@ -70,33 +72,42 @@ def volume_chart(table: pd.DataFrame, *, frames: int, clock: Clock) -> Raw | Non
     """
     if "volume_um3" not in table.columns or not len(table):
         return None
-    frame = Frame()
-    x, time = _time_scales(frame, frames, clock)
-    spread = frame_criteria(table[["t", "volume_um3"]], frames=frames).set_index("t")
-    middle, deviation = spread["volume_um3_mean"], spread["volume_um3_std"]
-    lines = _volume_lines(table) if len(table) <= MOST_POINTS else []
-    high = table["volume_um3"].quantile(0.999) if lines else (middle + deviation).max()
-    y = Scale(0, float(high) * 1.08, *frame.y)
-    back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="volume (µm³)", x_ticks=clock.ticks(frames))
-    drawn = []
-    for track, t, volume in lines:
-        points = [(x(clock.at(a)), y(min(v, y.high))) for a, v in zip(t, volume, strict=True)]
-        color = hex_color(track)
-        one = (
-            tag("circle", cx=points[0][0], cy=points[0][1], r=1.8, fill=color)
-            if len(points) == 1
-            else tag("path", d=path(points), stroke=color)
-        )
-        drawn.append(tag("g", tag("title", f"track {track}"), one, data_track=track))
-    parts = [tag("g", *drawn, class_="labelled tracks thin")] if drawn else []
-    for run in _runs(middle.notna().to_numpy()):
-        at = [x(clock.at(t)) for t in run]
-        mean, sd = middle.to_numpy()[run], deviation.to_numpy()[run]
-        upper = zip(at, (y(min(v, y.high)) for v in mean + sd), strict=True)
-        lower = zip(at[::-1], (y(max(v, 0.0)) for v in (mean - sd)[::-1]), strict=True)
-        parts.insert(0, tag("path", d=path([*upper, *lower]) + "Z", class_="area"))
-        parts.append(tag("path", d=path([(a, y(v)) for a, v in zip(at, mean, strict=True)]), class_="mean"))
-    return figure(frame, back, *parts, title="Volume of nuclei over time", time=time)
+    return _over_time(
+        table,
+        "volume_um3",
+        y=(0.0, _highest(table, "volume_um3", frames) * 1.08),
+        frames=frames,
+        clock=clock,
+        label="volume (µm³)",
+        title="Volume of nuclei over time",
+        lines=len(table) <= MOST_POINTS,
+    )
+
+
+def intensity_chart(
+    table: pd.DataFrame, column: str, *, frames: int, clock: Clock, title: str, lines: bool
+) -> Raw | None:
+    """Grey values of each nucleus over time, and the mean of each frame with its standard deviation; None without values.
+
+    The axis includes 0 unless all values lie in a narrow range far from it; then its label says so.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A complete nucleus table with this column; values that are missing or infinite are left out.
+    column : str
+    frames : int
+    clock : Clock
+    title : str
+    lines : bool
+        Whether each track has its own line.
+    """
+    known = table[["t", "track"]].assign(**{column: values_of(table, column)})
+    if not known[column].notna().any():
+        return None
+    low, high = _intensity_axis(*known[column].quantile([0.001, 0.999]))
+    label = "mean grey value" if low <= 0 <= high else "mean grey value (not from 0)"
+    return _over_time(known, column, y=(low, high), frames=frames, clock=clock, label=label, title=title, lines=lines)
 
 
 def volume_by_generation(table: pd.DataFrame, generations: Sequence[int]) -> Raw | None:
@@ -219,12 +230,83 @@ def _division_bars(divisions: pd.DataFrame, x: Scale, *, floor: float, per_frame
     return drawn
 
 
-def _volume_lines(table: pd.DataFrame) -> list[tuple[int, NDArray[np.int64], NDArray[np.float64]]]:
-    """Track, frames and volumes of each track."""
-    return [
-        (int(str(track)), rows["t"].to_numpy(np.int64), rows["volume_um3"].to_numpy(np.float64))
-        for track, rows in table.sort_values("t").groupby("track")
-    ]
+def _over_time(
+    table: pd.DataFrame,
+    column: str,
+    *,
+    y: tuple[float, float],
+    frames: int,
+    clock: Clock,
+    label: str,
+    title: str,
+    lines: bool,
+) -> Raw:
+    """A quantity over time: thin lines of tracks, a thick mean, and a band of one standard deviation on both sides."""
+    frame = Frame()
+    x, time = _time_scales(frame, frames, clock)
+    up = Scale(*y, *frame.y)
+    spread = frame_criteria(table[["t", column]], frames=frames).set_index("t")
+    middle, deviation = spread[f"{column}_mean"].to_numpy(), spread[f"{column}_std"].to_numpy()
+    back = axes(frame, x=x, y=up, x_label=clock.axis, y_label=label, x_ticks=clock.ticks(frames))
+    parts = [tag("g", *_track_lines(table, column, x, up, clock), class_="labelled tracks thin")] if lines else []
+    for run in _runs(np.isfinite(middle)):
+        at = [x(clock.at(t)) for t in run]
+        mean = [_inside(up, v) for v in middle[run]]
+        upper = [_inside(up, v) for v in (middle + deviation)[run]]
+        lower = [_inside(up, v) for v in (middle - deviation)[run]]
+        if len(run) == 1:
+            parts.append(tag("line", x1=at[0], x2=at[0], y1=lower[0], y2=upper[0], class_="whisker"))
+            parts.append(tag("circle", cx=at[0], cy=mean[0], r=3.6, class_="mean"))
+            continue
+        band = [*zip(at, upper, strict=True), *zip(at[::-1], lower[::-1], strict=True)]
+        parts.insert(0, tag("path", d=path(band) + "Z", class_="area"))
+        parts.append(tag("path", d=path(zip(at, mean, strict=True)), class_="mean"))
+    return figure(frame, back, *parts, title=title, time=time)
+
+
+def _track_lines(table: pd.DataFrame, column: str, x: Scale, y: Scale, clock: Clock) -> list[Raw]:
+    """A line for each track, in pieces where values are missing; a dot where there is one value only."""
+    drawn = []
+    for track, rows in table.sort_values("t").groupby("track"):
+        t, values = rows["t"].to_numpy(np.int64), rows[column].to_numpy(np.float64)
+        color, pieces = hex_color(int(str(track))), []
+        for run in _runs(np.isfinite(values)):
+            points = [(x(clock.at(int(t[i]))), _inside(y, values[i])) for i in run]
+            pieces.append(
+                tag("circle", cx=points[0][0], cy=points[0][1], r=1.8, fill=color)
+                if len(points) == 1
+                else tag("path", d=path(points), stroke=color)
+            )
+        if pieces:
+            drawn.append(tag("g", tag("title", f"track {track}"), *pieces, data_track=int(str(track))))
+    return drawn
+
+
+def _inside(scale: Scale, value: float) -> float:
+    """Pixel of a value, or of the end of the scale beyond which it lies."""
+    return scale(min(max(float(value), scale.low), scale.high))
+
+
+def _highest(table: pd.DataFrame, column: str, frames: int) -> float:
+    """Upper end of what is drawn of a quantity: the means of very many nuclei, else all but the very largest values."""
+    if len(table) <= MOST_POINTS:
+        return float(table[column].quantile(0.999))
+    spread = frame_criteria(table[["t", column]], frames=frames)
+    return float((spread[f"{column}_mean"] + spread[f"{column}_std"]).max())
+
+
+def _intensity_axis(low: float, high: float) -> tuple[float, float]:
+    """Ends of an axis on which values from `low` to `high` can be told apart, with 0 unless it lies far away."""
+    size = max(abs(low), abs(high)) or 1.0
+    if low >= 0 and low <= 0.5 * high:
+        return 0.0, high * 1.08 or 1.0
+    if high <= 0 and high >= 0.5 * low:
+        return low * 1.08, 0.0
+    least = _LEAST_RANGE * size
+    if high - low < least:
+        low, high = (low + high - least) / 2, (low + high + least) / 2
+    margin = 0.06 * (high - low)
+    return low - margin, high + margin
 
 
 def _runs(there: NDArray[np.bool_]) -> list[NDArray[np.intp]]:

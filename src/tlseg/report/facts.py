@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from tlseg.errors import LabelError
 from tlseg.measure.doubts import doubts_of
 from tlseg.measure.history import motherless
+from tlseg.report.channels import MeasuredChannel, measured_channels
 from tlseg.store.image.movie import MovieSource, address_of
 from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.record import recorded_frames, skipped_frames
@@ -59,6 +60,8 @@ class Facts:
         Where the tracks come from, if they were adopted; empty if tlseg made them, or the record does not say.
     skipped : tuple of int
         Frames, by their number in the movie, that were left empty on request.
+    measured : tuple of MeasuredChannel
+        Channels that `tlseg measure` added.
     """
 
     path: str
@@ -94,6 +97,7 @@ class Facts:
     doubts: list[str]
     tracks_from: str = ""
     skipped: tuple[int, ...] = ()
+    measured: tuple[MeasuredChannel, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -124,7 +128,8 @@ class Facts:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {key: getattr(self, key) for key in self.__slots__} | {"seams": self.seams}
+        plain = {key: getattr(self, key) for key in self.__slots__}
+        return plain | {"seams": self.seams, "measured": [asdict(channel) for channel in self.measured]}
 
 
 def seam_verdict(audit: Mapping[str, Any]) -> str:
@@ -189,6 +194,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         mended=bool(made_of.get("repair")),
         doubts=doubts_of(record),
         tracks_from=_tracks_from(made_of),
+        measured=measured_channels(table, record, root=result.path),
     )
 
 

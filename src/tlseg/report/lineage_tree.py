@@ -23,11 +23,12 @@ _NUMBERED = 9.0  # pixels between leaves from which numbers fit
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A drawing of families, and how many of them it shows."""
+    """A drawing of families, how many of them it shows, and their tracks."""
 
     drawing: Raw
     shown: int
     families: int
+    tracks: tuple[int, ...]
 
 
 def hex_color(track: int) -> str:
@@ -131,7 +132,7 @@ def lineage_tree(
             for track, t in rings.to_numpy()
         ]
     drawing = figure(frame, back, *marks, title="Lineage tree", class_="wide", time=Scale(0, frames - 1, *frame.x))
-    return Tree(drawing, int((chosen["parent"] == 0).sum()), families)
+    return Tree(drawing, int((chosen["parent"] == 0).sum()), families, tuple(chosen["track"].tolist()))
 
 
 def _line(track: int, level: float, seen: list[int], unseen: list[int], x: Scale, clock: Clock) -> Raw:

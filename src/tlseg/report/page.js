@@ -121,6 +121,44 @@
     });
   for (const link of all('a[href^="#"]'))
     link.addEventListener("click", () => { $(link.getAttribute("href")).open = true; });
+  const select = $("#shade");
+  if (select) {
+    const { every, ramp, levels } = JSON.parse($("#shades").textContent), tree = $(".figure.wide"), d = tree.dataset;
+    const low = Number(d.low), per = (d.stop - d.start) / (d.high - low || 1);
+    const frame = (x) => low + (x - d.start) / per, place = (t) => Number(d.start) + (t - low) * per;
+    const level = ([first, letters], at) => letters[Math.max(0, Math.min(letters.length - 1, at - first))];
+    const color = (letter) => ramp[letter.charCodeAt(0) - 97] || "var(--soft)";
+    const strokes = (own, known) => {
+      const found = {};
+      for (const [, x, y, stop] of own.getAttribute("d").matchAll(/M(\S+) ([^L]+)L(\S+) /g)) {
+        const wide = x === stop ? 1.5 : 0, end = Number(stop) + wide, half = every > 1 ? 0 : 0.5;
+        let from = Number(x) - wide, at = Math.floor((frame(Number(x)) + 1e-3 + half) / every);
+        for (; from < end; at++) {
+          const to = Math.min(end, place((at + 1) * every - half)), key = level(known, at);
+          if (to > from) found[key] = `${found[key] || ""}M${from.toFixed(1)} ${y}H${Math.min(to + 0.4, end).toFixed(1)}`;
+          from = Math.max(from, to);
+        }
+      }
+      return Object.entries(found).map(([key, d]) => make("path", { d, class: "shade", style: `stroke: ${color(key)}` }));
+    };
+    const paint = () => {
+      const chosen = levels[select.value], told = select.selectedOptions[0].dataset;
+      all(".shade", tree).forEach((e) => e.remove());
+      for (const line of all(".tracks > [data-track]", tree)) {
+        const known = chosen && chosen[line.dataset.track], own = $("path:not(.unseen)", line), dot = $("circle", line);
+        if (own) own.style.display = known ? "none" : "";
+        if (own && known) line.append(...strokes(own, known));
+        if (dot) dot.style.fill = known ? color(level(known, 0)) : "";
+      }
+      tree.classList.toggle("shaded", Boolean(chosen));
+      $("#legend").hidden = !chosen;
+      $("#legend-low").textContent = told.low || "";
+      $("#legend-high").textContent = told.high || "";
+    };
+    $("#legend .ramp").style.background = `linear-gradient(90deg, ${ramp})`;
+    select.addEventListener("change", paint);
+    paint();
+  }
   const clip = () =>
     all(".scroll, .wide-scroll").forEach((e) => e.classList.toggle("clipped", e.scrollWidth > e.clientWidth + 1));
   all("details").forEach((d) => d.addEventListener("toggle", clip));

@@ -15,11 +15,13 @@ import pandas as pd
 
 from tlseg.measure.history import MANY_MOTHERLESS
 from tlseg.report.attention import Listing
+from tlseg.report.channels import MOST_CHANNELS
 from tlseg.report.facts import Facts
 from tlseg.report.generations import ABOUT, ABOUT_ENDED, Sheet
 from tlseg.report.lineage_tree import hex_color
-from tlseg.report.overlay import round_length, time_stamp
-from tlseg.report.pictures import STEADY, Layout, Shot, Strip
+from tlseg.report.marks import compass, scale_bar
+from tlseg.report.overlay import time_stamp
+from tlseg.report.pictures import STEADY, Shot, Strip
 from tlseg.report.svg import Raw, join, tag
 from tlseg.report.timing import Clock
 
@@ -38,12 +40,13 @@ _VERDICTS = {True: "good", False: "bad", None: "soft"}
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One figure with its title and what it shows."""
+    """One figure with its title and what it shows; `above` it may be choices."""
 
     title: str
     about: str
     drawing: Raw | None
     instead: str = ""
+    above: Raw | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,10 @@ class Content:
         Figures beside the pictures.
     tree : Panel
         The lineage tree.
+    measured : sequence of Panel
+        Figures of measured channels.
+    undrawn : str
+        Which of these channels have no figure, may be empty.
     more : sequence of Panel
         Other figures.
     generations : Sheet
@@ -82,6 +89,8 @@ class Content:
     table: pd.DataFrame
     beside: Sequence[Panel]
     tree: Panel
+    measured: Sequence[Panel]
+    undrawn: str
     more: Sequence[Panel]
     generations: Sheet
     listings: Sequence[Listing]
@@ -108,6 +117,7 @@ def build_page(content: Content) -> str:
         _pictures(content),
         tag("h2", "Lineage"),
         _card(content.tree, wide=True),
+        _measured(content),
         tag("h2", "Growth and divisions"),
         tag("div", *(_card(panel) for panel in content.more), class_="columns two"),
         _sheet(content.generations),
@@ -176,9 +186,9 @@ def _pictures(content: Content) -> Raw:
     counts = content.table["t"].value_counts()
     printed = {round(i * (len(shots) - 1) / max(1, _PRINTED - 1)) for i in range(_PRINTED)}
     texts = [_shot_text(shot, int(counts.get(shot.t, 0)), facts) for shot in shots]
-    bar = _scale_bar(strip.layout) if facts.spacing_um else Raw("")
+    bar = scale_bar(strip.layout) if facts.spacing_um else Raw("")
     ratio = f"aspect-ratio: {width} / {height}"
-    compasses = [_compass(0, "x")] + ([_compass(width - strip.layout.side, "z")] if strip.layout.side else [])
+    compasses = [compass(0, "x")] + ([compass(width - strip.layout.side, "z")] if strip.layout.side else [])
     marks = tag("svg", *compasses, bar, id="marks", viewBox=f"0 0 {width} {height}", aria_hidden="true")
     stage = tag(
         "div",
@@ -252,41 +262,24 @@ def _shot_text(shot: Shot, count: int, facts: Facts) -> str:
     return f"frame {facts.first_frame + shot.t}{time} · {count:,} {'nucleus' if count == 1 else 'nuclei'}"
 
 
-def _scale_bar(layout: Layout) -> Raw:
-    """Bar over the right lower corner of the upper projection."""
-    height, width = layout.top
-    length = round_length(width * layout.um_per_pixel / 4)
-    right, at, left = width - 14, height - 14, width - 14 - length / layout.um_per_pixel
-    return tag(
-        "g",
-        tag("line", x1=left, x2=float(right), y1=at, y2=at, class_="bar"),
-        tag("text", f"{length:g} µm", x=(left + right) / 2, y=at - 8),
-    )
-
-
-def _compass(left: int, across: str) -> Raw:
-    """Which axes a view shows, from its upper left corner."""
-    arrows = "M8 8h19m-5 -3.5l5 3.5l-5 3.5M8 8v19m-3.5 -5l3.5 5l3.5 -5"
-    return tag(
-        "g",
-        tag("path", d=arrows, class_="halo"),
-        tag("path", d=arrows),
-        tag("text", across, x=36, y=8, dy=".33em"),
-        tag("text", "y", x=8, y=38, dy=".33em"),
-        transform=f"translate({left} 0)",
-        class_="compass",
-    )
-
-
 def _card(panel: Panel, *, wide: bool = False) -> Raw:
     drawing = panel.drawing or tag("p", panel.instead, class_="soft")
     return tag(
         "figure",
         tag("h3", panel.title),
+        *([panel.above] if panel.above else []),
         tag("div", drawing, class_="wide-scroll" if wide else "plot"),
         *([tag("figcaption", panel.about)] if panel.drawing else []),
         class_="card",
     )
+
+
+def _measured(content: Content) -> Raw:
+    if not content.measured:
+        return Raw("")
+    charts = tag("div", *(_card(panel) for panel in content.measured), class_="columns two even")
+    rest = [tag("p", content.undrawn, class_="about undrawn")] if content.undrawn else []
+    return join([tag("h2", "Measured channels"), charts, *rest])
 
 
 def _sheet(sheet: Sheet) -> Raw:
@@ -378,6 +371,7 @@ def _about(facts: Facts) -> Raw:
         ("Voxel spacing", f"{spacing} (z, y, x)" if facts.spacing_um else spacing),
         ("Frames left empty", ", ".join(map(str, facts.skipped))),
         ("Interval", f"{facts.interval_s:g} s" if facts.interval_s else "unknown"),
+        *((f"Measured: {c.short}", c.image) for c in facts.measured[:MOST_CHANNELS]),
         ("Model", facts.model),
         ("Method", facts.method),
         ("Device", facts.device),

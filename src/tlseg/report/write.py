@@ -5,6 +5,7 @@ Only the table is held whole; pictures are made frame by frame. A reader sees th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from tlseg.errors import LabelError, RunError
 from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import listings
+from tlseg.report.channels import MeasuredChannel, about_undrawn
 from tlseg.report.facts import Facts, gather_facts, links_of, seen_frames, segmented_frames
 from tlseg.report.generations import about_unknown, ended_caption, ended_generations, generation_sheet
 from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.page import MARK, Content, Panel, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
+from tlseg.report.shades import tree_shades
 from tlseg.report.timing import Clock, clock_for
 from tlseg.store.fs.atomic import NO_SPACE
 from tlseg.store.fs.location import one_line
@@ -142,15 +145,19 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
     divided = history.divisions(tracks)
     time = movie_time(source, result)
     clock = clock_for(frames, time.interval_s, start_s=time.start_s, first=time.first)
+    facts = gather_facts(result, source, table, divisions=len(divided))
+    drawn = [channel for channel in facts.measured if channel.drawn]
     return Content(
-        facts=gather_facts(result, source, table, divisions=len(divided)),
+        facts=facts,
         clock=clock,
         strip=take_strip(footage_of(result, source, beneath), progress=progress),
         pictured=beneath.image is not None,
         note=beneath.note,
         table=table,
         beside=_beside(table, divided, frames, seen, clock, depth=_depth(source)),
-        tree=_tree(tracks, table, frames, clock),
+        tree=_tree(tracks, table, frames, clock, drawn),
+        measured=_measured(table, drawn, frames, clock),
+        undrawn=about_undrawn(facts.measured),
         more=_more(table, tracks, divided, frames, clock),
         generations=generation_sheet(table, tracks, clock),
         listings=listings(table, links_of(result), frames=seen_frames(result, source), first_frame=time.first),
@@ -167,9 +174,6 @@ def _depth(source: MovieSource) -> str:
 def _beside(
     table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: range, clock: Clock, *, depth: str
 ) -> list[Panel]:
-    few = len(table) <= charts.MOST_POINTS
-    mean = "Thick: mean of each frame ± standard deviation."
-    volumes = f"{mean} Thin: tracks; point at one to find it in the tree." if few else mean
     return [
         Panel(
             "Nuclei over time",
@@ -178,14 +182,36 @@ def _beside(
         ),
         Panel(
             "Volume of nuclei over time",
-            volumes + depth,
+            _about_lines(len(table) <= charts.MOST_POINTS) + depth,
             charts.volume_chart(table, frames=frames, clock=clock),
             "The table has no volumes.",
         ),
     ]
 
 
-def _tree(tracks: pd.DataFrame, table: pd.DataFrame, frames: int, clock: Clock) -> Panel:
+def _about_lines(lines: bool) -> str:
+    """What a figure over time shows, with lines of tracks or without."""
+    mean = "Thick: mean of each frame ± standard deviation."
+    return f"{mean} Thin: tracks; point at one to find it in the tree." if lines else mean
+
+
+def _measured(table: pd.DataFrame, channels: Sequence[MeasuredChannel], frames: int, clock: Clock) -> list[Panel]:
+    lines = len(table) * len(channels) <= charts.MOST_POINTS  # of all figures together
+    titles = [f"Mean intensity of {channel.short} over time" for channel in channels]
+    return [
+        Panel(
+            title,
+            f"{_about_lines(lines)} {channel.about}",
+            charts.intensity_chart(table, channel.column, frames=frames, clock=clock, title=title, lines=lines),
+            f"No nucleus has a value in column {channel.column}.",
+        )
+        for title, channel in zip(titles, channels, strict=True)
+    ]
+
+
+def _tree(
+    tracks: pd.DataFrame, table: pd.DataFrame, frames: int, clock: Clock, channels: Sequence[MeasuredChannel]
+) -> Panel:
     if not len(tracks):
         return Panel("Tracks and divisions", "", None, "There are no tracks.")
     repaired = table[table["seed"] == "repaired"]
@@ -197,7 +223,9 @@ def _tree(tracks: pd.DataFrame, table: pd.DataFrame, frames: int, clock: Clock) 
     about = (
         f"Each line is a track in the colour of its outlines, each fork a division; dashed where not seen{rings}.{part}"
     )
-    return Panel("Tracks and divisions", about, tree.drawing)
+    shades = tree_shades(table, tree.tracks, channels)
+    about += " Colour can show a measured channel instead." if shades else ""
+    return Panel("Tracks and divisions", about, tree.drawing, above=shades)
 
 
 def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock) -> list[Panel]:

@@ -18,13 +18,10 @@ from tlseg.store.fs.location import can_list, one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource, address_of
 from tlseg.store.labels.label_writer import remove_empty
-from tlseg.store.labels.record import now, read_record, write_record
+from tlseg.store.labels.record import MEASURED, now, read_record, write_record
 from tlseg.store.labels.result import Result
 from tlseg.store.labels.tables import column_names
 from tlseg.store.locks.lock import Lock, TakenError, lock_of
-
-MEASURED = "measured"
-"""Key of the run record that lists the channels measured later, and their image."""
 
 
 def folder_of(result: Result) -> Place:

@@ -23,6 +23,9 @@ INPUT_FRAMES = "input_frames"
 SKIPPED = "skip_frames"
 """Key under which a fingerprint lists the frames that were to be left empty."""
 
+MEASURED = "measured"
+"""Key under which a record lists the channels measured later, and their image."""
+
 
 def new_record(fingerprint: Mapping[str, Any], facts: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
     """Record of a run that is complete: what decided its result (its version too), facts about it, how long it took."""
