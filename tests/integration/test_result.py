@@ -41,8 +41,8 @@ def movie_with_labels(path: Path, name: str = "nuclei") -> LabelWriter:
     image.finish()
     labels = create_labels(path, source=open_source(path), name=name)
     for frame in range(2):
-        for i, box in enumerate(labels.regions):
-            labels.write(frame, i, np.full(box.shape, frame + 1, "u4"))
+        for box in labels.regions:
+            labels.write(frame, box, np.full(box.shape, frame + 1, "u4"))
     return labels
 
 
@@ -99,7 +99,7 @@ def test_an_open_result_is_taken_as_its_path_is(tmp_path: Path) -> None:
 def test_labels_in_the_making_do_not_open(tmp_path: Path) -> None:
     path = tmp_path / "m.ome.zarr"
     writer = movie_with_labels(path)
-    with pytest.raises(LabelError, match="no finished labels 'nuclei'; it has none"):
+    with pytest.raises(LabelError, match="no finished labels 'nuclei', nor any others"):
         open_result(path)
     writer.finish()
     with pytest.raises(LabelError, match="'cells'; it has nuclei"):
@@ -149,7 +149,7 @@ def test_what_is_no_result_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(MovieError, match="does not exist"):
         open_result(tmp_path / "none")
     zarr.create_group(tmp_path / "g.zarr")
-    with pytest.raises(LabelError, match="it has none"):
+    with pytest.raises(LabelError, match="nor any others"):
         open_result(tmp_path / "g.zarr")
     path = tmp_path / "m.ome.zarr"
     movie_with_labels(path).finish()

@@ -141,6 +141,9 @@ def test_a_url_is_no_folder_to_train_into(pairs: Path, tmp_path: Path, monkeypat
 
 def test_data_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     text = one_line(train("nsn", tmp_path / "nowhere", "--out", tmp_path / "out", *QUICK))
+    assert "nowhere does not exist" in text
+    (tmp_path / "empty").mkdir()
+    text = one_line(train("nsn", tmp_path / "empty", "--out", tmp_path / "out", *QUICK))
     assert "holds no training pairs" in text
     assert "images/*.tif" in text
     assert not (tmp_path / "out").exists()
