@@ -56,7 +56,7 @@ def test_the_only_labels_are_meant_where_nobody_says(tmp_path: Path) -> None:
     done = invoke(main, "status", path, "--json")
     assert json.loads(done.stdout)["name"] == "cells"
     (path / "tlseg" / "nuclei").mkdir()
-    with pytest.raises(LabelError, match="no finished labels 'nuclei'; it has truth"):
+    with pytest.raises(LabelError, match="no finished labels 'nuclei': their run has not ended"):
         tlseg.open_result(path)
     with pytest.raises(LabelError, match="no record of a run for labels 'nuclei'"):
         tlseg.run_status(path)
