@@ -77,6 +77,20 @@ def test_the_same_command_again_says_that_it_is_complete(base: Path) -> None:
     assert tree(base / "result.zarr") == before
 
 
+def test_a_complete_result_need_not_be_writable(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive is read-only: a job that is queued again succeeds there too, and only what would write is refused."""
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    here = ("--out", base / "result.zarr", "--scratch", base / "scratch")
+    again = tlseg("segment", base, *BLOCK, *here)
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout.startswith("Already complete; nothing was done. (")
+    for more in (["--overwrite"], ["--name", "other"]):
+        refused = tlseg("segment", base, *BLOCK, *here, *more)
+        assert refused.exit_code == 2
+        assert "cannot be written to" in refused.stderr
+
+
 def test_the_same_command_from_another_folder_finds_it_complete(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(base / "movie.ome.zarr")
     again = tlseg("segment", Path(".."), *BLOCK, "--out", Path("../result.zarr"))

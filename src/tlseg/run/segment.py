@@ -23,7 +23,7 @@ from tlseg.predict.maps import lattice_for
 from tlseg.run import finish, stages
 from tlseg.run import repair as repairs
 from tlseg.run.audit import check_audit, seam_audit
-from tlseg.run.checks import check_existing, check_scratch
+from tlseg.run.checks import check_access, check_existing, check_scratch
 from tlseg.run.complete import finished_run
 from tlseg.run.context import RunContext
 from tlseg.run.frames import FrameFlows, forget_unmeasurable
@@ -214,6 +214,7 @@ def do_request(request: Request, compute: Compute, *, listener: Listener = silen
     check_free(checked.folder)
     if not request.overwrite and (found := finished_run(checked, device=compute.device)) is not None:
         return _summary(checked, found, seconds=found["seconds"], complete_already=True)
+    check_access(checked)
     check_existing(checked)
     try:
         with open_pool(compute) as pool:

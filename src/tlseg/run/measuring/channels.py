@@ -18,7 +18,7 @@ import pandas as pd
 
 from tlseg.errors import RunError
 from tlseg.geometry import Shape, as_block
-from tlseg.run.checks import check_scratch
+from tlseg.run.checks import check_scratch, check_scratch_access
 from tlseg.run.measuring.image import Channels, check_chunks, choose_image
 from tlseg.run.measuring.kept import Kept, Pixels, columns_begun, folder_for, keeping
 from tlseg.run.measuring.names import channel_keys, columns_of
@@ -264,6 +264,7 @@ def _check(result: Result, request: MeasureRequest) -> _Asked:
     columns = tuple(columns_of(keys[channel.channel], request.prefix) for channel in channels)
     pixels = Pixels(labels, channels, chosen.first)
     check_scratch(Place(result.path), request.scratch, movie=chosen.image.url, elsewhere=False)
+    check_scratch_access(request.scratch)
     folder = folder_for(result, request.scratch)
     if not request.overwrite:
         check_columns(result, columns, chosen.image, begun=columns_begun(folder, pixels, root=result.path))
