@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +155,8 @@ def _train_once(
 
     held = request.held(paths)
     session = session_of(request, settings, paths, out=out, held=held)
-    with _watch(f"train {request.network}", settings.steps) as report:
+    watch = _Watch(settings.steps)
+    with watch.training(f"train {request.network}") as report:
         best = session.run(held, out=out, report=report)
     if not is_first():
         return
@@ -163,6 +164,7 @@ def _train_once(
     if as_json:
         print_json({"weights": str(best), "pairs": learned, "validation_frames": judged, "held_out": held})
     else:
+        watch.say_if_complete()
         by = f"validation stacks: {judged} of {', '.join(held)}" if held else "not validated"
         click.echo(f"Best weights: {best} (training stacks: {learned}; {by})")
 
@@ -178,14 +180,14 @@ def _train_folds(
 
     network, groups = request.network, chosen_groups(groups_of(paths), text)
     session = session_of(request, settings, paths, out=out, held=[])
-    folds = run_folds(
-        session, groups, out=out, watch=lambda group: _watch(f"train {network} without {group}", settings.steps)
-    )
+    watch = _Watch(settings.steps)
+    folds = run_folds(session, groups, out=out, watch=lambda group: watch.training(f"train {network} without {group}"))
     if not is_first():
         return
     if as_json:
         print_json({"network": network, "score": session.score_name, "folds": [asdict(fold) for fold in folds]})
         return
+    watch.say_if_complete()
     for fold in folds:
         click.echo(f"{fold.group}: {session.score_name} {fold.score:.4f} at step {fold.step}, {fold.weights}")
     click.echo(f"Mean of {len(folds)} folds: {sum(f.score for f in folds) / len(folds):.4f} ({out / 'folds.csv'})")
@@ -237,13 +239,29 @@ def session_of(
         )
 
 
-@contextmanager
-def _watch(what: str, steps: int) -> Iterator[Callable[[Progress], None]]:
-    from tlseg.cli.progress import StepProgress
-    from tlseg.train.processes import is_first
+@dataclass(slots=True)
+class _Watch:
+    """Shows trainings of so many `steps` each, and knows whether any of them had a step left to do."""
 
-    if not is_first():
-        yield lambda _progress: None
-        return
-    with StepProgress(what, steps) as progress:
-        yield progress.training
+    steps: int
+    learned: bool = False
+
+    @contextmanager
+    def training(self, what: str) -> Iterator[Callable[[Progress], None]]:
+        from tlseg.cli.progress import StepProgress
+        from tlseg.train.processes import is_first
+
+        if not is_first():
+            yield lambda _step: None
+            return
+        with StepProgress(what, self.steps) as progress:
+
+            def report(step: Progress) -> None:
+                self.learned = True
+                progress.training(step)
+
+            yield report
+
+    def say_if_complete(self) -> None:
+        if not self.learned:
+            click.echo(f"Already complete at step {self.steps}; nothing was done.")
