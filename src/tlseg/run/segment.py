@@ -35,11 +35,10 @@ from tlseg.run.resume import begin, can_resume, check_settings, reopened, store_
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Flow, Pool, Task
-from tlseg.run.tasks.pools import open_pool
+from tlseg.run.tasks.pools import open_pool, told
 from tlseg.run.tasks.work import Work
 from tlseg.run.watch.event_log import log_of
 from tlseg.run.watch.events import Counters, Listener, silent
-from tlseg.store.fs.location import one_line
 from tlseg.store.labels.label_writer import absent, clear, prepare_root
 from tlseg.store.labels.record import write_record
 from tlseg.store.locks.lock import check_free, lock_of
@@ -221,7 +220,7 @@ def do_request(request: Request, compute: Compute, *, listener: Listener = silen
             planned = plan_for(checked, compute.limited(pool.site(compute.device)))
             return _run(planned, pool, Counters(listener), device=compute.device, began=began)
     except OSError as error:
-        raise RunError(f"The run stopped: {one_line(error)}. {GOES_ON}") from error
+        raise RunError(f"The run stopped: {told(error)} {GOES_ON}") from error
 
 
 def _summary(
