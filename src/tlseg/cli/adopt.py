@@ -32,7 +32,7 @@ from tlseg.cli.label_options import image_options, label_arguments, name_options
 @json_option
 @one_line_errors
 def command(labels: str, as_json: bool, **options: Any) -> None:
-    """Use the numbers of LABELS as tracks, and write table, lineage and run record.
+    """Use the numbers of LABELS as tracks, and write a table, the lineage and a run record.
 
     For labels that were corrected by hand or tracked by another program: the same number in several frames is one nucleus,
     and no number changes. LABELS is a label movie as for tlseg link, which instead tracks nuclei from scratch.

@@ -157,7 +157,7 @@ def _set_storage_options(context: click.Context, parameter: click.Parameter, tex
         raise click.BadParameter(str(error)) from error
 
 
-name_option = click.option("--name", help="Name of the labels. [default: nuclei, or the only ones]")
+name_option = click.option("--name", help="Name of the labels. [default: nuclei, or the only labels there are]")
 
 storage_option = click.option(
     "--storage-option",
@@ -261,4 +261,10 @@ missing_option = click.option("--allow-missing", is_flag=True, help="Read missin
 
 no_image_option = click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
 
-device_option = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where networks run; auto: on a GPU if there is one.",
+)

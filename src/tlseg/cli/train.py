@@ -89,7 +89,7 @@ def _as_typed(value: Any) -> Any:
 @click.option("--folds", metavar="all|GROUP,...", help="Hold out one group after another, each into OUT/GROUP.")
 @click.option("--init", metavar="MODEL|FILE", help="Start from the weights of a model, or of a training's best.pt.")
 @click.option("--simulate", type=FiniteRange(0, 1), default=0.0, help="Share of crops from simulated embryos.")
-@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True, help="Training steps.")
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Crops per step (and GPU).")
 @click.option("--crop", type=TripleType(int), default="32,64,64", show_default=True, help="Crop in voxels of the grid.")
 @click.option(
@@ -103,30 +103,54 @@ def _as_typed(value: Any) -> Any:
     help="What becomes 0 and 1: median and 99.9th percentile (asinh: and bright values compressed), or the extremes.",
 )
 @click.option("--base", type=click.IntRange(1), help="Channels of the first convolution. [default: as published]")
-@click.option("--output", type=click.Choice(["sigmoid", "softmax"]), default="sigmoid", show_default=True)
-@click.option("--activation", type=click.Choice(["relu", "sigmoid"]), default="relu", show_default=True)
+@click.option(
+    "--output",
+    type=click.Choice(["sigmoid", "softmax"]),
+    default="sigmoid",
+    show_default=True,
+    help="Activation of the last layer.",
+)
+@click.option(
+    "--activation",
+    type=click.Choice(["relu", "sigmoid"]),
+    default="relu",
+    show_default=True,
+    help="Activation between layers.",
+)
 @click.option("--no-skip", is_flag=True, help="Leave out skip connections.")
-@click.option("--target", type=click.Choice(["mask", "centre", "ball"]), help="[default: mask; ndn: centre]")
+@click.option(
+    "--target", type=click.Choice(["mask", "centre", "ball"]), help="What to learn. [default: mask; ndn: centre]"
+)
 @click.option("--loss", help="Sum of bce, ce, dice, focal, mse. [default: bce+dice; ndn: bce]")
-@click.option("--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True)
+@click.option(
+    "--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True, help="Optimizer."
+)
 @click.option("--rate", type=FiniteRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
 @click.option(
     "--warmup", type=click.IntRange(0), default=50, show_default=True, help="Steps until the learning rate is reached."
 )
 @click.option(
-    "--schedule", type=click.Choice(["cosine", "constant", "linear", "poly"]), default="cosine", show_default=True
+    "--schedule",
+    type=click.Choice(["cosine", "constant", "linear", "poly"]),
+    default="cosine",
+    show_default=True,
+    help="How the learning rate changes after the warmup.",
 )
-@click.option("--precision", type=click.Choice(["bfloat16", "float32"]), help="[default: bfloat16; ndn: float32]")
-@click.option("--validate-every", type=click.IntRange(1), default=500, show_default=True, help="Steps.")
-@click.option("--save-every", type=click.IntRange(1), default=100, show_default=True, help="Steps.")
+@click.option(
+    "--precision", type=click.Choice(["bfloat16", "float32"]), help="Number format. [default: bfloat16; ndn: float32]"
+)
+@click.option(
+    "--validate-every", type=click.IntRange(1), default=500, show_default=True, help="Steps between validations."
+)
+@click.option("--save-every", type=click.IntRange(1), default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads. [default: all cores]")
 @device_option
-@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Same seed, same training.")
 @json_option
 @one_line_errors
 @resumable
 def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) -> None:
-    """Train NETWORK (nsn: nuclear regions, ndn: nuclear centres, unet3d: the baseline) on the pairs in DATA.
+    """Train a network (nsn: nuclear regions, ndn: nuclear centres, unet3d: the baseline) on the pairs in DATA.
 
     DATA holds images/ and labels/ with TIFF stacks of the same names, OME-Zarr movies with labels, a Cell Tracking
     Challenge data set, or BBBC050's folders. An interrupted training continues where it left off. The best weights by
