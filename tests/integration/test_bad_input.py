@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -353,10 +354,50 @@ def test_a_full_disk_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) -
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(scratch, "write_atomically", full)
-    assert "No space left on device" in error_of(segmenting(place), code=2)
+    assert "No space left on device). Free space" in error_of(segmenting(place), code=1)
     monkeypatch.undo()
     monkeypatch.setattr("tlseg.run.segment.write_record", full)
-    assert "No space left on device" in error_of(segmenting(place), code=1)
+    line = error_of(segmenting(place), code=1)
+    assert (
+        "The run stopped: OSError: [Errno 28] No space left on device. No space is left: free some. What is done"
+        in line
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("segment", "{place}/movie.ome.zarr", "--model", "{place}/model", "--out", "{full}/out.zarr"),
+        ("convert", "{place}/movie.ome.zarr", "{full}/out.zarr"),
+        ("simulate", "{full}/out.zarr"),
+        ("demo", "{full}/demo"),
+        ("models", "rescale", "{place}/model", "--factor", "2", "--out", "{full}/model"),
+        ("link", "{place}/points.csv", "--out", "{full}/points"),
+        ("link", "{place}/made.zarr", "--out", "{full}/out.zarr"),
+        ("export", "{place}/made.zarr", "--format", "tiff", "--out", "{full}/labels"),
+    ],
+    ids=lambda words: " ".join(words[:2]).split(" {")[0],
+)
+def test_a_disk_that_is_full_from_the_start(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Nothing is wrong with the place: space is needed there, and then the same command works."""
+    (place / "points.csv").write_text("t,z,y,x\n0,1,1,1\n1,1,1,1\n")
+    simulated = tlseg("simulate", place / "made.zarr", "--frames", "1", "--shape", "16,32,32", "--nuclei", "1")
+    assert simulated.exit_code == 0, simulated.stderr
+    full, mkdir = tmp_path / "full", os.mkdir
+    full.mkdir()
+
+    def refuse(path: Any, *more: Any, **named: Any) -> None:
+        if str(path).startswith(str(full)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        mkdir(path, *more, **named)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    line = error_of(tlseg(*(word.format(place=place, full=full) for word in words)), code=1)
+    assert "No space left on device" in line
+    assert "Free space" in line
+    assert not any(full.iterdir())
 
 
 def test_a_scheduler_that_does_not_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

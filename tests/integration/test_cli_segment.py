@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from commandline import invoke
 from runs import SHAPE, essence, inputs, tree
 from tlseg.cli import main
 from tlseg.store.labels.result import open_result
@@ -77,6 +80,20 @@ def test_the_same_command_again_says_that_it_is_complete(base: Path) -> None:
     assert tree(base / "result.zarr") == before
 
 
+def test_a_complete_result_need_not_be_writable(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive is read-only: a job that is queued again succeeds there too, and only what would write is refused."""
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    here = ("--out", base / "result.zarr", "--scratch", base / "scratch")
+    again = tlseg("segment", base, *BLOCK, *here)
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout.startswith("Already complete; nothing was done. (")
+    for more in (["--overwrite"], ["--name", "other"]):
+        refused = tlseg("segment", base, *BLOCK, *here, *more)
+        assert refused.exit_code == 2
+        assert "cannot be written to" in refused.stderr
+
+
 def test_the_same_command_from_another_folder_finds_it_complete(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(base / "movie.ome.zarr")
     again = tlseg("segment", Path(".."), *BLOCK, "--out", Path("../result.zarr"))
@@ -87,11 +104,47 @@ def test_the_same_command_from_another_folder_finds_it_complete(base: Path, monk
 def test_a_person_is_told_what_was_made_and_where(base: Path, tmp_path: Path) -> None:
     result = tlseg("segment", base, *BLOCK, "--out", tmp_path / "out.zarr", "--no-image", "--frames", "1:2")
     assert result.exit_code == 0
-    first, second, third = result.stdout.splitlines()
+    first, second, third, _next = result.stdout.splitlines()
     nuclei = len(open_result(tmp_path / "out.zarr").table())
     assert first.startswith(f"{nuclei} instances (one nucleus in one frame) in 1 frame, ")
     assert "voxels disagree" in second
     assert third == f"Labels: {tmp_path / 'out.zarr/labels/nuclei'}"
+
+
+def said_next(result: Result) -> list[list[str]]:
+    """The commands that a command names at its end, as a shell would pass them to tlseg."""
+    assert result.exit_code == 0, result.stderr
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith("Next: ")
+    return [shlex.split(command)[1:] for command in last.removeprefix("Next: ").split(" or ")]
+
+
+def test_a_command_says_what_comes_next(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands work as they are printed, whatever the paths and names, with the same storage options."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tlseg.store.fs.options._given", {})
+    option = ["--storage-option", "region_name=x y"]
+    simulated = invoke(main, "simulate", "a b.zarr", "--frames", "1", "--shape", "16,32,32", "--nuclei", "1", *option)
+    assert said_next(simulated) == [[verb, "a b.zarr", *option] for verb in ("plan", "segment")]
+    plan, _segment = said_next(invoke(main, "convert", "a b.zarr", "c d.zarr"))
+    assert invoke(main, *plan).exit_code == 0
+    shutil.copytree(base / "result.zarr", "e f.zarr")
+    assert said_next(tlseg("segment", base, *BLOCK, "--out", "e f.zarr")) == [
+        ["report", "e f.zarr"],
+        ["view", "e f.zarr"],
+    ]
+    report, view = said_next(invoke(main, "link", "e f.zarr"))
+    assert report[2:] == view[2:] == ["--name", "nuclei-tracked"]
+    assert invoke(main, *report).exit_code == 0
+    adopted = invoke(main, "adopt", "e f.zarr", "--out", "g.zarr", "--no-image")
+    assert said_next(adopted) == [["report", "g.zarr"], ["view", "g.zarr"]]
+
+
+def test_nothing_comes_next_for_a_flat_movie(tmp_path: Path) -> None:
+    """No model segments a plane."""
+    made = invoke(main, "simulate", tmp_path / "m.zarr", "--scene", "sheet", "--shape", "1,64,64", "--nuclei", "1")
+    assert made.exit_code == 0, made.stderr
+    assert "Next" not in made.stdout
 
 
 def test_plan_says_what_the_run_recorded(base: Path) -> None:

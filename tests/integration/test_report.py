@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +210,19 @@ def test_the_page_names_no_other_file(embryo: Path, tmp_path: Path) -> None:
     inside = {f"#{name}" for name in re.findall(r'id="([^"]*)', page)}
     assert all(source.startswith("data:image/") or source in inside for source in sources)
     assert "default-src 'none'" in page
+
+
+def test_micrometres_have_their_sign_on_the_page(segmented: tuple[Path, Summary], tmp_path: Path) -> None:
+    """The terminal prints the same doubt with "um", since not every terminal knows the sign."""
+    result = tmp_path / "result.zarr"
+    shutil.copytree(segmented[0], result)
+    record = result / "tlseg" / "nuclei" / "run.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "nucleus_um": {"median": 40.0, "learned": 10.0}}))
+    report = write_report(result)
+    assert "instance is 40 um wide, but nuclei are about 10 um wide" in report.facts.doubts[-1]
+    page = report.path.read_text()
+    assert "instance is 40 µm wide, but nuclei are about 10 µm wide" in page
+    assert " um " not in page
 
 
 def test_text_of_the_record_cannot_become_markup(segmented: tuple[Path, Summary], tmp_path: Path) -> None:

@@ -82,11 +82,12 @@ def test_training_leaves_weights_a_checkpoint_and_a_log(pairs: Path, tmp_path: P
 
 def test_a_second_start_finds_the_work_done(pairs: Path, tmp_path: Path) -> None:
     arguments = ("nsn", pairs, "--out", tmp_path / "out", "--steps", 2, *QUICK)
-    assert train(*arguments).exit_code == 0
+    first = train(*arguments)
+    assert first.exit_code == 0
     before = (tmp_path / "out" / "last.pt").read_bytes()
     result = train(*arguments)
     assert result.exit_code == 0
-    assert "best.pt" in result.stdout
+    assert result.stdout == f"Already complete at step 2; nothing was done.\n{first.stdout}"
     assert (tmp_path / "out" / "last.pt").read_bytes() == before
     assert "other settings: rate was 0.001 and is 0.5" in one_line(train(*arguments, "--rate", 0.5))
 
@@ -197,6 +198,8 @@ def test_folds_leave_one_group_out_and_go_on_where_they_were(pairs: Path, tmp_pa
     result = train(*arguments, "all")
     assert result.exit_code == 0, result.stderr
     assert {p: p.read_bytes() for p in before} == before
+    again = train(*(word for word in arguments if word != "--json"), "all")
+    assert again.stdout.startswith("Already complete at step 2; nothing was done.\nEmb01: ")
     folds = json.loads((out / "folds.json").read_text())
     assert folds["folds"] == json.loads(result.stdout)["folds"]
     assert [(f["group"], f["pairs"], f["frames"]) for f in folds["folds"]] == [

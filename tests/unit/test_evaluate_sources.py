@@ -320,6 +320,23 @@ def test_a_run_of_a_movie_that_starts_late_is_compared_without_a_word(tmp_path: 
     assert not any("frames" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    ("record", "noted"),
+    [({"model": {"name": "embryo"}}, True), ({"fingerprint": {"adopted": {"parents": None}}}, False), ({}, False)],
+)
+def test_sides_in_the_wrong_order_are_noted(tmp_path: Path, record: dict[str, object], *, noted: bool) -> None:
+    """Labels that tlseg segmented are unlikely to be the truth; those that were corrected and adopted may well be."""
+    truth = write_image(tmp_path / "truth.zarr", {"truth": MOVIE})
+    made = write_image(tmp_path / "made.zarr", {"nuclei": MOVIE})
+    (made / "tlseg/nuclei").mkdir(parents=True)
+    (made / "tlseg/nuclei/run.json").write_text(json.dumps(record))
+    said = "labels/truth was taken for the result and "
+    assert any(said in note and "swap them" in note for note in evaluate(truth, made).notes) == noted
+    for result in (made, made / "labels/nuclei"):
+        assert not any("was taken" in note for note in evaluate(result, truth).notes)
+    assert not any("was taken" in note for note in evaluate(made, made).notes)
+
+
 def test_a_run_of_a_part_meets_sparse_truth_by_the_numbers_in_file_names(tmp_path: Path) -> None:
     made = late_movie(tmp_path / "made.zarr", MOVIE[1:], image_s=60, labels_s=60)
     record = made / "tlseg" / "nuclei" / "run.json"

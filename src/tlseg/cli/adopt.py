@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json, say_notes, storage_option
+from tlseg.cli.common import (
+    json_option,
+    one_line_errors,
+    print_json,
+    say_next_of_result,
+    say_notes,
+    storage_option,
+)
 from tlseg.cli.label_options import image_options, label_arguments, name_options, say_found
 
 
@@ -25,7 +32,7 @@ from tlseg.cli.label_options import image_options, label_arguments, name_options
 @json_option
 @one_line_errors
 def command(labels: str, as_json: bool, **options: Any) -> None:
-    """Use the numbers of LABELS as tracks, and write table, lineage and run record.
+    """Use the numbers of LABELS as tracks, and write a table, the lineage and a run record.
 
     For labels that were corrected by hand or tracked by another program: the same number in several frames is one nucleus,
     and no number changes. LABELS is a label movie as for tlseg link, which instead tracks nuclei from scratch.
@@ -43,3 +50,4 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
         click.echo(f"Tracks that begin mid-movie without a mother: {done.motherless} of {done.tracks}.")
     say_notes(done.notes)
     click.echo(f"Labels {done.name!r}: {done.path}")
+    say_next_of_result(options["out"] or done.path, name=done.name)

@@ -14,7 +14,7 @@ from tlseg.cli.common import LocalPath, TripleType, device_option, json_option, 
 @click.argument("model")
 @click.argument("data", type=LocalPath())
 @click.option("--out", type=LocalPath(), required=True, help="Folder of the new model.")
-@click.option("--groups", help="Groups of DATA to choose on, separated by commas. [default: all]")
+@click.option("--groups", help="Groups of DATA to use, separated by commas. [default: all]")
 @click.option("--spacing", type=TripleType(float), help="Voxel size of DATA, um. [default: from the files]")
 @device_option
 @json_option

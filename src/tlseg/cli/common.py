@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import math
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -14,12 +15,15 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from tlseg.errors import RunError, TlsegError
-from tlseg.installed import missing_extra
+from tlseg.installed import missing_extra, this_command
 from tlseg.store.fs.location import one_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=Callable[..., Any])
+
+STORAGE = "tlseg.storage"
+"""Key of a command's context for its storage options as they were given."""
 
 
 def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
@@ -107,6 +111,25 @@ def say_notes(notes: Iterable[str]) -> None:
         click.echo(f"Note: {note}")
 
 
+def say_next_of_movie(path: str, *, frame_shape: Sequence[int]) -> None:
+    """Print what comes next for a movie that was written; nothing if it is 2D, since such movies cannot be segmented."""
+    if frame_shape[0] > 1:
+        # One in an object store needs a result elsewhere, which only the user can name.
+        _say_next(*(["plan"] if "://" in path else ["plan", "segment"]), words=[path])
+
+
+def say_next_of_result(path: str, *, name: str) -> None:
+    """Print what comes next for a result at `path`, as it was given, with labels of this name."""
+    _say_next("report", "view", words=[path] if name == "nuclei" else [path, "--name", name])
+
+
+def _say_next(*verbs: str, words: Sequence[str]) -> None:
+    """Print commands as they can be typed, with the storage options of the one that ends."""
+    given = click.get_current_context().meta.get(STORAGE, ())
+    arguments = shlex.join([*words, *(word for option in given for word in ("--storage-option", option))])
+    click.echo(f"Next: {' or '.join(f'{this_command()} {verb} {arguments}' for verb in verbs)}")
+
+
 def how_many(number: int, what: str) -> str:
     """`1 frame`, `2 frames`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
@@ -127,13 +150,14 @@ def _set_storage_options(context: click.Context, parameter: click.Parameter, tex
         return
     from tlseg.store.fs.options import parse_options, set_options
 
+    context.meta[STORAGE] = texts
     try:
         set_options(parse_options(texts))
     except TlsegError as error:
         raise click.BadParameter(str(error)) from error
 
 
-name_option = click.option("--name", help="Name of the labels. [default: nuclei, or the only ones]")
+name_option = click.option("--name", help="Name of the labels. [default: nuclei, or the only labels there are]")
 
 storage_option = click.option(
     "--storage-option",
@@ -237,4 +261,10 @@ missing_option = click.option("--allow-missing", is_flag=True, help="Read missin
 
 no_image_option = click.option("--no-image", is_flag=True, help="With --out, do not copy the image.")
 
-device_option = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where networks run; auto: on a GPU if there is one.",
+)

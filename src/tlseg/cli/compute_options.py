@@ -24,7 +24,7 @@ compute_options = option_group(
         "[default: none]",
     ),
     click.option(
-        "--scheduler", metavar="ADDRESS", help="Dask scheduler: tcp://host:8786, tls://host:8786, or its file."
+        "--scheduler", metavar="ADDRESS", help="Dask scheduler: tcp://host:8786, tls://host:8786, or a scheduler file."
     ),
     click.option("--cluster", metavar="FILE.yaml", help="Start the Dask cluster described in this file for the run."),
     click.option(

@@ -12,6 +12,7 @@ from tlseg.cli.common import (
     missing_option,
     one_line_errors,
     print_json,
+    say_next_of_movie,
     say_notes,
     storage_option,
 )
@@ -77,3 +78,4 @@ def command(
     every = "unknown interval" if done.interval_s is None else f"every {done.interval_s:g} s"
     click.echo("spacing " + " x ".join(f"{s:g}" for s in done.spacing_um) + f" um (z, y, x), {every}")
     say_notes(done.notes)
+    say_next_of_movie(out, frame_shape=(z, y, x))

@@ -111,11 +111,13 @@ def check_folder(folder: Path) -> None:
 def make_folder(folder: Path) -> None:
     """Create it if it does not exist; raises `MovieError` if it cannot be created."""
     from tlseg.errors import MovieError
+    from tlseg.store.fs.refused import refusal
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MovieError(f"{folder} cannot be created ({error.strerror}). Choose another folder.") from error
+        found = f"{folder} cannot be created ({error.strerror})"
+        raise refusal(error, found, instead="Choose another folder.", kind=MovieError) from error
 
 
 def check_movie(movie: Path) -> None:

@@ -26,7 +26,7 @@ MOST_FRAMES, WORST_FRAMES = 20, 10
 @click.command("evaluate")
 @click.argument("result")
 @click.argument("truth")
-@click.option("--name", help="Label image of RESULT inside an OME-Zarr [default: nuclei, or the only one].")
+@click.option("--name", help="Label image of RESULT inside an OME-Zarr. [default: nuclei, or the only one]")
 @click.option(
     "--iou", type=FiniteRange(0, 1), default=0.5, show_default=True, help="Minimum IoU at which two objects match."
 )
@@ -41,13 +41,13 @@ MOST_FRAMES, WORST_FRAMES = 20, 10
 @click.option(
     "--frames",
     metavar="A:B",
-    help="Frames to compare, from A up to but not including B [default: all, or those that the run segmented].",
+    help="Frames to compare, from A up to but not including B. [default: all, or those that the run segmented]",
 )
 @click.option("--spacing", type=SpacingType(), help="Micrometres per voxel, if the files do not say.")
 @click.option(
     "--tracking/--no-tracking",
     default=None,
-    help="Score tracks; without a track file or graph, each label is one track [default: only if both sides have one].",
+    help="Score tracks; without a track file or graph, each label is one track. [default: only if both sides have one]",
 )
 @storage_option
 @json_option

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import json_option, one_line_errors, print_json, say_motherless, say_notes, storage_option
+from tlseg.cli.common import (
+    json_option,
+    one_line_errors,
+    print_json,
+    say_motherless,
+    say_next_of_result,
+    say_notes,
+    storage_option,
+)
 from tlseg.cli.label_options import image_options, label_arguments, name_options, say_found
 from tlseg.cli.link_options import link_options, link_settings
 
@@ -50,6 +58,8 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
     say_motherless(done.tracks, done.motherless, at_edge=done.motherless_at_edge, more=more)
     say_notes(done.notes)
     click.echo(f"{'Tracks' if is_points(labels) else f'Labels {done.name!r}'}: {done.path}")
+    if not is_points(labels):
+        say_next_of_result(options["out"] or done.path, name=done.name)
 
 
 def _labels(labels: str, settings: Any, options: dict[str, Any]) -> Linked:

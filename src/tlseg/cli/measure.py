@@ -45,7 +45,7 @@ from tlseg.cli.compute_options import compute_of, compute_options
 @one_line_errors
 @resumable
 def command(result: str, as_json: bool, **options: Any) -> None:
-    """Add intensities of the movie's channels to the nucleus table of RESULT, a finished result.
+    """Add the intensities of the movie's channels to the nucleus table of RESULT, which must be finished.
 
     Each channel adds the columns intensity_mean_CHANNEL and intensity_sum_CHANNEL. They replace those of an earlier
     measurement of the same movie; all other columns stay unchanged. If it is stopped, the same command continues.

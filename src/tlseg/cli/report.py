@@ -22,7 +22,7 @@ from tlseg.cli.common import (
 @click.option(
     "--out",
     metavar="FILE.html",
-    help="Where to write it [default: RESULT/tlseg/NAME/report.html].",
+    help="Where to write it. [default: RESULT/tlseg/NAME/report.html]",
 )
 @storage_option
 @json_option

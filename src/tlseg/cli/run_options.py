@@ -17,15 +17,21 @@ run_options = option_group(
     click.option("--model", default="embryo", show_default=True, help="Bundled model, or folder of one."),
     click.option("--frames", metavar="A:B", help="Frames to segment. [default: all]"),
     click.option(
-        "--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: fits memory]"
+        "--block", type=TripleType(int), help="Core of a block in voxels, multiples of 16. [default: to fit memory]"
     ),
     device_option,
-    click.option("--method", type=click.Choice(["qcanet", "components"]), default="qcanet", show_default=True),
+    click.option(
+        "--method",
+        type=click.Choice(["qcanet", "components"]),
+        default="qcanet",
+        show_default=True,
+        help="One nucleus per centre, or connected regions without centres, for comparison.",
+    ),
     click.option(
         "--flips",
         type=click.Choice(["1", "4", "8"]),
         callback=_number,
-        help="Average over mirrored windows. [default: from the model]",
+        help="Mirrored copies of each window to average over. [default: from the model]",
     ),
     click.option("--channel", help="Channel by number or name. [default: the first]"),
     no_image_option,

@@ -14,6 +14,7 @@ from tlseg.cli.common import (
     print_json,
     resumable,
     say_motherless,
+    say_next_of_result,
     say_notes,
     storage_option,
 )
@@ -104,3 +105,4 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     say_notes(doubts_of(summary.record, model=options["model"]))
     click.echo(f"Seams: {seam_verdict(audit)}{blocks if audit['blocks'] else ''}.")
     click.echo(f"Labels: {summary.path}/labels/{summary.name}")
+    say_next_of_result(options["out"] or movie, name=summary.name)

@@ -15,6 +15,7 @@ from tlseg.cli.common import (
     json_option,
     one_line_errors,
     print_json,
+    say_next_of_movie,
     storage_option,
 )
 
@@ -66,6 +67,7 @@ def command(out: str, scene: str, overwrite: bool, as_json: bool, **options: Any
         print_json(result.to_dict())
     else:
         click.echo(_sentence(result))
+        say_next_of_movie(out, frame_shape=result.shape)
 
 
 def _movie(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,7 @@ def _as_typed(value: Any) -> Any:
 @click.option("--folds", metavar="all|GROUP,...", help="Hold out one group after another, each into OUT/GROUP.")
 @click.option("--init", metavar="MODEL|FILE", help="Start from the weights of a model, or of a training's best.pt.")
 @click.option("--simulate", type=FiniteRange(0, 1), default=0.0, help="Share of crops from simulated embryos.")
-@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True, help="Training steps.")
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Crops per step (and GPU).")
 @click.option("--crop", type=TripleType(int), default="32,64,64", show_default=True, help="Crop in voxels of the grid.")
 @click.option(
@@ -103,30 +103,54 @@ def _as_typed(value: Any) -> Any:
     help="What becomes 0 and 1: median and 99.9th percentile (asinh: and bright values compressed), or the extremes.",
 )
 @click.option("--base", type=click.IntRange(1), help="Channels of the first convolution. [default: as published]")
-@click.option("--output", type=click.Choice(["sigmoid", "softmax"]), default="sigmoid", show_default=True)
-@click.option("--activation", type=click.Choice(["relu", "sigmoid"]), default="relu", show_default=True)
+@click.option(
+    "--output",
+    type=click.Choice(["sigmoid", "softmax"]),
+    default="sigmoid",
+    show_default=True,
+    help="Activation of the last layer.",
+)
+@click.option(
+    "--activation",
+    type=click.Choice(["relu", "sigmoid"]),
+    default="relu",
+    show_default=True,
+    help="Activation between layers.",
+)
 @click.option("--no-skip", is_flag=True, help="Leave out skip connections.")
-@click.option("--target", type=click.Choice(["mask", "centre", "ball"]), help="[default: mask; ndn: centre]")
+@click.option(
+    "--target", type=click.Choice(["mask", "centre", "ball"]), help="What to learn. [default: mask; ndn: centre]"
+)
 @click.option("--loss", help="Sum of bce, ce, dice, focal, mse. [default: bce+dice; ndn: bce]")
-@click.option("--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True)
+@click.option(
+    "--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True, help="Optimizer."
+)
 @click.option("--rate", type=FiniteRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
 @click.option(
     "--warmup", type=click.IntRange(0), default=50, show_default=True, help="Steps until the learning rate is reached."
 )
 @click.option(
-    "--schedule", type=click.Choice(["cosine", "constant", "linear", "poly"]), default="cosine", show_default=True
+    "--schedule",
+    type=click.Choice(["cosine", "constant", "linear", "poly"]),
+    default="cosine",
+    show_default=True,
+    help="How the learning rate changes after the warmup.",
 )
-@click.option("--precision", type=click.Choice(["bfloat16", "float32"]), help="[default: bfloat16; ndn: float32]")
-@click.option("--validate-every", type=click.IntRange(1), default=500, show_default=True, help="Steps.")
-@click.option("--save-every", type=click.IntRange(1), default=100, show_default=True, help="Steps.")
+@click.option(
+    "--precision", type=click.Choice(["bfloat16", "float32"]), help="Number format. [default: bfloat16; ndn: float32]"
+)
+@click.option(
+    "--validate-every", type=click.IntRange(1), default=500, show_default=True, help="Steps between validations."
+)
+@click.option("--save-every", type=click.IntRange(1), default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads. [default: all cores]")
 @device_option
-@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Same seed, same training.")
 @json_option
 @one_line_errors
 @resumable
 def command(network: str, data: Path, out: Path, as_json: bool, **options: Any) -> None:
-    """Train NETWORK (nsn: nuclear regions, ndn: nuclear centres, unet3d: the baseline) on the pairs in DATA.
+    """Train a network (nsn: nuclear regions, ndn: nuclear centres, unet3d: the baseline) on the pairs in DATA.
 
     DATA holds images/ and labels/ with TIFF stacks of the same names, OME-Zarr movies with labels, a Cell Tracking
     Challenge data set, or BBBC050's folders. An interrupted training continues where it left off. The best weights by
@@ -155,7 +179,8 @@ def _train_once(
 
     held = request.held(paths)
     session = session_of(request, settings, paths, out=out, held=held)
-    with _watch(f"train {request.network}", settings.steps) as report:
+    watch = _Watch(settings.steps)
+    with watch.training(f"train {request.network}") as report:
         best = session.run(held, out=out, report=report)
     if not is_first():
         return
@@ -163,6 +188,7 @@ def _train_once(
     if as_json:
         print_json({"weights": str(best), "pairs": learned, "validation_frames": judged, "held_out": held})
     else:
+        watch.say_if_complete()
         by = f"validation stacks: {judged} of {', '.join(held)}" if held else "not validated"
         click.echo(f"Best weights: {best} (training stacks: {learned}; {by})")
 
@@ -178,14 +204,14 @@ def _train_folds(
 
     network, groups = request.network, chosen_groups(groups_of(paths), text)
     session = session_of(request, settings, paths, out=out, held=[])
-    folds = run_folds(
-        session, groups, out=out, watch=lambda group: _watch(f"train {network} without {group}", settings.steps)
-    )
+    watch = _Watch(settings.steps)
+    folds = run_folds(session, groups, out=out, watch=lambda group: watch.training(f"train {network} without {group}"))
     if not is_first():
         return
     if as_json:
         print_json({"network": network, "score": session.score_name, "folds": [asdict(fold) for fold in folds]})
         return
+    watch.say_if_complete()
     for fold in folds:
         click.echo(f"{fold.group}: {session.score_name} {fold.score:.4f} at step {fold.step}, {fold.weights}")
     click.echo(f"Mean of {len(folds)} folds: {sum(f.score for f in folds) / len(folds):.4f} ({out / 'folds.csv'})")
@@ -237,13 +263,29 @@ def session_of(
         )
 
 
-@contextmanager
-def _watch(what: str, steps: int) -> Iterator[Callable[[Progress], None]]:
-    from tlseg.cli.progress import StepProgress
-    from tlseg.train.processes import is_first
+@dataclass(slots=True)
+class _Watch:
+    """Shows trainings of so many `steps` each, and knows whether any of them had a step left to do."""
 
-    if not is_first():
-        yield lambda _progress: None
-        return
-    with StepProgress(what, steps) as progress:
-        yield progress.training
+    steps: int
+    learned: bool = False
+
+    @contextmanager
+    def training(self, what: str) -> Iterator[Callable[[Progress], None]]:
+        from tlseg.cli.progress import StepProgress
+        from tlseg.train.processes import is_first
+
+        if not is_first():
+            yield lambda _step: None
+            return
+        with StepProgress(what, self.steps) as progress:
+
+            def report(step: Progress) -> None:
+                self.learned = True
+                progress.training(step)
+
+            yield report
+
+    def say_if_complete(self) -> None:
+        if not self.learned:
+            click.echo(f"Already complete at step {self.steps}; nothing was done.")

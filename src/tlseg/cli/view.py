@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--viewer", type=click.Choice(["neuroglancer", "napari"]), default="neuroglancer", show_default=True, help="Viewer."
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port for neuroglancer [default: a free one].")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port for neuroglancer. [default: a free one]")
 @click.option("--no-browser", is_flag=True, help="Print the address only.")
 @storage_option
 @json_option

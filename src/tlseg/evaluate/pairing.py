@@ -42,6 +42,11 @@ def pair(
     ours = _as_movie(result, "the result", name=name, prefer=("nuclei",))
     theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"))
     notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
+    if theirs.by_model and not ours.by_model:
+        notes.append(
+            f"{ours.source} was taken for the result and {theirs.source}, which tlseg segmented, for the truth. If it is "
+            "the other way round, swap them: the result comes first."
+        )
     ours, theirs = _numbered_by_name(ours, theirs, notes)
     ours = _same_numbers(ours, theirs, notes)
     return ours, theirs, _frames_to_compare(ours, theirs, frames, notes), notes

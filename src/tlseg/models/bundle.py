@@ -32,6 +32,7 @@ from tlseg.rules import (
     three,
     whole,
 )
+from tlseg.store.fs.refused import refusal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -276,9 +277,9 @@ def writing_model(folder: Path, spec: ModelSpec) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
     except OSError as error:
-        raise ModelError(
-            f"{folder} cannot be written ({error.strerror or error}). Choose another folder, or fix its permissions."
-        ) from error
+        found = f"{folder} cannot be written ({error.strerror or error})"
+        instead = "Choose another folder, or fix its permissions."
+        raise refusal(error, found, instead=instead, kind=ModelError) from error
     try:
         yield part
         (part / "model.json").write_text(json.dumps(spec.to_dict(), indent=2) + "\n")

@@ -159,7 +159,8 @@ def _header(content: Content) -> Raw:
         "header",
         tag("h1", f"{facts.stem}: {facts.name}"),
         tag("p", facts.path, class_="soft path"),
-        *(tag("p", doubt, class_="doubt") for doubt in facts.doubts),
+        # Terminals may not know the sign, and the same sentences are printed there.
+        *(tag("p", doubt.replace(" um ", " µm "), class_="doubt") for doubt in facts.doubts),
         tag("dl", *made, class_="tiles"),
     )
 

@@ -31,6 +31,8 @@ MOST_FINER = 32
 LEAST_FRAME = 1 / 64
 """Smallest volume of a frame, in nuclei: a frame a quarter as wide as one."""
 
+SCRATCH_EXPECTED = "Expected a local folder that all workers can see."
+
 
 def destination(source: MovieSource, out: str | Path | None, *, for_planning: bool) -> Place:
     """Group that gets the labels: `out`, or the movie itself.
@@ -38,15 +40,11 @@ def destination(source: MovieSource, out: str | Path | None, *, for_planning: bo
     Raises
     ------
     LabelError
-        When labels cannot be written there.
+        When labels do not belong there. Whether they can be written there is for `check_access` to say.
     """
     if out is None:
-        if not source.writable and not for_planning:
-            raise LabelError(
-                f"Labels cannot be added to {source.url}: it is OME-Zarr {source.version}"
-                f"{', read-only' if source.version == '0.5' else ''}. Expected a local, writable OME-Zarr 0.5 group; "
-                "write elsewhere with --out RESULT.ome.zarr."
-            )
+        if is_url(source.url) and not for_planning:
+            raise _not_beside(source)
         return Place(source.url)
     root = place_of(out)
     here, movie = real(root), real(source.url)
@@ -56,6 +54,30 @@ def destination(source: MovieSource, out: str | Path | None, *, for_planning: bo
         raise LabelError(f"--out {root} lies inside the movie. Write beside it, or omit --out.")
     _check_group(root)
     return root
+
+
+def check_access(checked: CheckedRequest) -> None:
+    """Raise if labels or working files cannot be written; not asked of a result that is complete already.
+
+    Raises
+    ------
+    LabelError
+        When labels cannot be written there.
+    PlanError
+        When working files cannot.
+    """
+    root = checked.root
+    if checked.beside_movie and not checked.source.writable:
+        raise _not_beside(checked.source)
+    if not root.remote and not os.access(there := _existing(root.path), os.W_OK):
+        raise LabelError(f"{there} cannot be written to. Write elsewhere with --out.")
+    check_scratch_access(checked.request.scratch)
+
+
+def check_scratch_access(scratch: str | Path | None) -> None:
+    """Raise `PlanError` if a folder for working files is named that cannot be written to."""
+    if scratch is not None and not os.access(there := _existing(Path(real(scratch))), os.W_OK):
+        raise PlanError(f"--scratch {scratch}: {there} cannot be written to. {SCRATCH_EXPECTED}")
 
 
 def check_existing(checked: CheckedRequest) -> None:
@@ -89,7 +111,7 @@ def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
 
 
 def check_scratch(root: Place, scratch: str | Path | None, *, movie: str, elsewhere: bool) -> None:
-    """Raise `PlanError` if working files cannot be stored, or workers on other machines would not find them.
+    """Raise `PlanError` if working files do not belong there, or workers on other machines would not find them.
 
     Parameters
     ----------
@@ -112,17 +134,26 @@ def check_scratch(root: Place, scratch: str | Path | None, *, movie: str, elsewh
 
 
 def _check_scratch_folder(scratch: str, movie: str) -> None:
-    expected = "Expected a local folder that all workers can see."
     if not scratch or is_url(scratch):
-        raise PlanError(f"--scratch is {scratch!r}. {expected}")
+        raise PlanError(f"--scratch is {scratch!r}. {SCRATCH_EXPECTED}")
     here, whole = real(scratch), real(movie)
     if f"{here}/".startswith(f"{whole}/"):
         raise PlanError(f"--scratch {scratch} lies inside the movie. Name a folder beside it.")
-    there = next(folder for folder in (Path(here), *Path(here).parents) if folder.exists())
-    if not there.is_dir():
-        raise PlanError(f"--scratch {scratch}: {there} is a file. {expected}")
-    if not os.access(there, os.W_OK):
-        raise PlanError(f"--scratch {scratch}: {there} cannot be written to. {expected}")
+    if not (there := _existing(Path(here))).is_dir():
+        raise PlanError(f"--scratch {scratch}: {there} is a file. {SCRATCH_EXPECTED}")
+
+
+def _not_beside(source: MovieSource) -> LabelError:
+    return LabelError(
+        f"Labels cannot be added to {source.url}: it is OME-Zarr {source.version}"
+        f"{', read-only' if source.version == '0.5' else ''}. Expected a local, writable OME-Zarr 0.5 group; "
+        "write elsewhere with --out RESULT.ome.zarr."
+    )
+
+
+def _existing(path: Path) -> Path:
+    """The path, or what exists of it."""
+    return next(part for part in (path, *path.parents) if part.exists())
 
 
 def _instead(root: Place) -> str:
@@ -132,7 +163,7 @@ def _instead(root: Place) -> str:
 
 
 def _check_group(root: Place) -> None:
-    """Raise unless `root` is an OME-Zarr 0.5 group, or nothing is there and one can be created."""
+    """Raise unless `root` is an OME-Zarr 0.5 group, or nothing is there."""
     if root.remote:
         try:
             check_root(root)
@@ -146,6 +177,3 @@ def _check_group(root: Place) -> None:
     if root.exists() and not root.is_dir():
         raise LabelError(f"{root} is a file. Expected an OME-Zarr 0.5 group or a new path.")
     check_root(root)
-    there = next(folder for folder in (root.path, *root.path.parents) if folder.exists())
-    if not os.access(there, os.W_OK):
-        raise LabelError(f"{there} cannot be written to. Write elsewhere with --out.")

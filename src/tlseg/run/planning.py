@@ -16,6 +16,7 @@ from tlseg.models.bundle import BUNDLED, Flips, Model
 from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, choose_cut, make_plan
 from tlseg.predict.infer import Device, TorchDevice, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
+from tlseg.run.checks import check_access
 from tlseg.run.components import check_memory
 from tlseg.run.context import RunContext, network_roles
 from tlseg.run.request import CheckedRequest, Request, check
@@ -84,6 +85,8 @@ def prepare(request: Request, compute: Compute, *, for_planning: bool = False) -
     The `workers` processes share the memory, 0 is this one. For `for_planning` see `check`.
     """
     checked = check(request, for_planning=for_planning)
+    if not (for_planning and checked.beside_movie):
+        check_access(checked)
     threads = 1 if compute.workers else cores()
     site = Site(resolve_device(compute.device), threads, memory_per_worker(max(1, compute.workers)))
     return plan_for(checked, compute.limited(site))

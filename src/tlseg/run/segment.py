@@ -23,7 +23,7 @@ from tlseg.predict.maps import lattice_for
 from tlseg.run import finish, stages
 from tlseg.run import repair as repairs
 from tlseg.run.audit import check_audit, seam_audit
-from tlseg.run.checks import check_existing, check_scratch
+from tlseg.run.checks import check_access, check_existing, check_scratch
 from tlseg.run.complete import finished_run
 from tlseg.run.context import RunContext
 from tlseg.run.frames import FrameFlows, forget_unmeasurable
@@ -35,11 +35,10 @@ from tlseg.run.resume import begin, can_resume, check_settings, reopened, store_
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Flow, Pool, Task
-from tlseg.run.tasks.pools import open_pool
+from tlseg.run.tasks.pools import open_pool, told
 from tlseg.run.tasks.work import Work
 from tlseg.run.watch.event_log import log_of
 from tlseg.run.watch.events import Counters, Listener, silent
-from tlseg.store.fs.location import one_line
 from tlseg.store.labels.label_writer import absent, clear, prepare_root
 from tlseg.store.labels.record import write_record
 from tlseg.store.locks.lock import check_free, lock_of
@@ -214,13 +213,14 @@ def do_request(request: Request, compute: Compute, *, listener: Listener = silen
     check_free(checked.folder)
     if not request.overwrite and (found := finished_run(checked, device=compute.device)) is not None:
         return _summary(checked, found, seconds=found["seconds"], complete_already=True)
+    check_access(checked)
     check_existing(checked)
     try:
         with open_pool(compute) as pool:
             planned = plan_for(checked, compute.limited(pool.site(compute.device)))
             return _run(planned, pool, Counters(listener), device=compute.device, began=began)
     except OSError as error:
-        raise RunError(f"The run stopped: {one_line(error)}. {GOES_ON}") from error
+        raise RunError(f"The run stopped: {told(error)} {GOES_ON}") from error
 
 
 def _summary(

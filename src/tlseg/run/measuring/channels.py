@@ -18,7 +18,7 @@ import pandas as pd
 
 from tlseg.errors import RunError
 from tlseg.geometry import Shape, as_block
-from tlseg.run.checks import check_scratch
+from tlseg.run.checks import check_scratch, check_scratch_access
 from tlseg.run.measuring.image import Channels, check_chunks, choose_image
 from tlseg.run.measuring.kept import Kept, Pixels, columns_begun, folder_for, keeping
 from tlseg.run.measuring.names import channel_keys, columns_of
@@ -27,7 +27,7 @@ from tlseg.run.measuring.rows import RowValues
 from tlseg.run.measuring.target import check_columns, check_measurable, folder_of, locked, remember
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.pools import open_pool
+from tlseg.run.tasks.pools import open_pool, told
 from tlseg.run.tasks.work import Work
 from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.fs.location import one_line
@@ -229,7 +229,7 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
                 values, before = _measure(job, kept, asked.rows, Work(pool, Counters(listener), lock, GOES_ON))
                 _replace(result, asked, values, kept, lock)
     except OSError as error:
-        raise RunError(f"The measurement stopped: {one_line(error)}. {GOES_ON}") from error
+        raise RunError(f"The measurement stopped: {told(error)} {GOES_ON}") from error
     return _summary(result, asked, values, kept_frames=before, seconds=time.monotonic() - began)
 
 
@@ -264,6 +264,7 @@ def _check(result: Result, request: MeasureRequest) -> _Asked:
     columns = tuple(columns_of(keys[channel.channel], request.prefix) for channel in channels)
     pixels = Pixels(labels, channels, chosen.first)
     check_scratch(Place(result.path), request.scratch, movie=chosen.image.url, elsewhere=False)
+    check_scratch_access(request.scratch)
     folder = folder_for(result, request.scratch)
     if not request.overwrite:
         check_columns(result, columns, chosen.image, begun=columns_begun(folder, pixels, root=result.path))

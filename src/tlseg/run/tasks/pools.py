@@ -328,15 +328,18 @@ def explained(error: Exception, task: Task, *, tries: int = 1) -> TlsegError:
     """Return the error shown to the user: tlseg's own errors unchanged, everything else with its stage and region."""
     if isinstance(error, TlsegError):
         return error
+    often = f" {tries} times" if tries > 1 else ""
+    return TasksError(f"Stage {task.stage} failed{often} on frame {task.frame}, region {task.number}: {told(error)}")
+
+
+def told(error: Exception) -> str:
+    """An error in one line, with what to do about it where a disk refused to write."""
     advice = ""
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         advice = " No space is left: free some."
     elif isinstance(error, OSError) and error.errno in NO_ACCESS:
         advice = " The output cannot be written to: fix its permissions."
-    often = f" {tries} times" if tries > 1 else ""
-    return TasksError(
-        f"Stage {task.stage} failed{often} on frame {task.frame}, region {task.number}: {one_line(error)}.{advice}"
-    )
+    return f"{one_line(error)}.{advice}"
 
 
 def _gone(error: Exception) -> RunError:

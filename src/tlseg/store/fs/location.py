@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tlseg.errors import LabelError, MissingExtraError, MovieError
 from tlseg.store.fs.options import assume_public
+from tlseg.store.fs.refused import refusal
 
 if TYPE_CHECKING:
     from zarr import Array, Group
@@ -174,6 +175,8 @@ def writable_group(url: str) -> Group:
     ------
     LabelError
         If it cannot be written to.
+    RunError
+        If the disk is full.
     """
     import zarr
 
@@ -182,9 +185,8 @@ def writable_group(url: str) -> Group:
     except (MissingExtraError, MovieError):
         raise
     except Exception as error:  # every backend has errors of its own
-        raise LabelError(
-            f"{url} cannot be written to as a Zarr group ({one_line(error)}). Write elsewhere with --out."
-        ) from error
+        found = f"{url} cannot be written to as a Zarr group ({one_line(error)})"
+        raise refusal(error, found, instead="Write elsewhere with --out.") from error
 
 
 def read_only_store(url: str) -> Store:

@@ -23,7 +23,7 @@ from tlseg.store.fs.location import one_line, text_of
 from tlseg.store.image.file_numbers import FileNumbers, numbers_of
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, is_tiff, tiffs_in
-from tlseg.store.labels.record import read_record, recorded_frames, skipped_frames
+from tlseg.store.labels.record import made_by_model, read_record, recorded_frames, skipped_frames
 
 Labels = npt.NDArray[np.generic]
 
@@ -68,6 +68,8 @@ class LabelMovie:
         Frames of the segmented movie that the run was told to leave empty.
     since_0 : int or None
         Frames from time 0 to the first of these, if the file gives it.
+    by_model : bool
+        Whether a run record says that tlseg segmented them.
     """
 
     source: str
@@ -85,6 +87,7 @@ class LabelMovie:
     movie_frames: tuple[int, ...] = ()
     skipped: tuple[int, ...] = ()
     since_0: int | None = None
+    by_model: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -259,12 +262,13 @@ def read_track_file(path: Path) -> pd.DataFrame:
 
 
 def _as_recorded(movie: LabelMovie) -> LabelMovie:
-    """Add which frames of their movie labels cover, if a run record beside them says so."""
+    """Add which frames of their movie labels cover, and whether tlseg made them, if a run record beside them says so."""
     root, _, name = movie.source.rpartition("/labels/")
     try:
         record = read_record(root, name) if root else {}
     except (LabelError, MovieError):  # anyone's labels may have a record of another kind beside them
         return movie
+    movie = replace(movie, by_model=made_by_model(record))
     chosen = recorded_frames(record, len(movie.frames))
     if len(chosen) == len(movie.frames):
         return replace(movie, movie_frames=tuple(chosen), skipped=tuple(skipped_frames(record)))

@@ -18,6 +18,7 @@ from tlseg.errors import LabelError
 from tlseg.geometry import Box, Grid
 from tlseg.store.fs.location import check_name, one_line, real, writable_group
 from tlseg.store.fs.place import Place, place_of
+from tlseg.store.fs.refused import refusal
 from tlseg.store.image.arrays import PyramidArrays, ensure_arrays, read_json, refresh_consolidated, replace_json
 from tlseg.store.image.metadata import Json, image_axes, write_multiscales
 from tlseg.store.image.movie import MovieSource
@@ -209,6 +210,8 @@ def prepare_root(root: Path | Place) -> None:
     ------
     LabelError
         If it is something else, or cannot be written to.
+    RunError
+        If the disk is full.
     """
     root = place_of(root)
     check_root(root)
@@ -218,7 +221,8 @@ def prepare_root(root: Path | Place) -> None:
         if not (root / "labels" / "zarr.json").exists():
             _make_labels(root)
     except OSError as error:
-        raise LabelError(f"{root} cannot be written to ({one_line(error)}). Write elsewhere with --out.") from error
+        found = f"{root} cannot be written to ({one_line(error)})"
+        raise refusal(error, found, instead="Write elsewhere with --out.") from error
 
 
 def absent(root: Place, folder: Place) -> list[Place]:

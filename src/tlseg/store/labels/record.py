@@ -79,6 +79,11 @@ def write_record(place: Place, record: Mapping[str, Any]) -> None:
     place.write((json.dumps(record, indent=2, default=_plain) + "\n").encode())
 
 
+def made_by_model(record: Mapping[str, Any]) -> bool:
+    """Whether tlseg segmented these labels itself; records of linking and adopting are of labels that others made."""
+    return isinstance(record.get("model"), Mapping)
+
+
 def first_of_input(record: Mapping[str, Any], n_frames: int) -> int | None:
     """Frame of `input` that the first of `n_frames` of labels shows; None if the record does not tell it apart."""
     chosen = _whole_numbers(record, INPUT_FRAMES)

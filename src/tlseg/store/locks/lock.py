@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from tlseg.errors import LabelError, RunError
+from tlseg.errors import RunError
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
+from tlseg.store.fs.refused import refusal
 from tlseg.store.fs.retry import again
 from tlseg.store.locks.owner import Owner, parse_owner, this_process
 
@@ -81,6 +82,8 @@ class Lock(ABC):
             When another run has it.
         LabelError
             When the folder cannot be written to.
+        RunError
+            When the disk is full.
         """
         try:
             self._take()
@@ -91,9 +94,8 @@ class Lock(ABC):
             self.__exit__()
             if not isinstance(error, OSError):
                 raise
-            raise LabelError(
-                f"{self.folder} cannot be written to ({error.strerror or one_line(error)}). Write elsewhere with --out."
-            ) from error
+            found = f"{self.folder} cannot be written to ({error.strerror or one_line(error)})"
+            raise refusal(error, found, instead="Write elsewhere with --out.") from error
         threading.Thread(target=self._keep_beating, name="tlseg-lock", daemon=True).start()
         return self
 

@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tlseg.errors import LabelError, MovieError, RunError
+from tlseg.errors import MovieError, RunError
 from tlseg.store.fs.location import can_list, one_line
 from tlseg.store.fs.place import Place
+from tlseg.store.fs.refused import refusal
 from tlseg.store.locks.lock import LOCK, lock_of
 from tlseg.store.locks.swap import swap
 
@@ -64,17 +65,15 @@ def staged(target: Place, *, check: Callable[[], None]) -> Iterator[Place]:
     OSError
         If the file system refuses to write.
     RunError
-        If another start is writing it.
+        If the disk is full from the start, or another start is writing it.
     """
     work = target.parent / f".{target.name}.partial"
     part = work / target.name
     try:
         work.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LabelError(
-            f"{target} cannot be written ({error.strerror or one_line(error)}). Choose another place, or fix its "
-            "permissions."
-        ) from error
+        found = f"{target} cannot be written ({error.strerror or one_line(error)})"
+        raise refusal(error, found, instead="Choose another place, or fix its permissions.") from error
     try:
         with lock_of(work) as lock:
             check()

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, ResumeError, RunError
 from tlseg.store.fs.atomic import write_atomically
+from tlseg.store.fs.refused import refusal
 from tlseg.store.working.folder import make_private
 from tlseg.store.working.names import Table
 
@@ -114,6 +115,8 @@ class Scratch:
         ------
         LabelError
             When the folder cannot be written, or is a link.
+        RunError
+            When the disk is full.
         """
         if Path(self.folder).is_symlink():
             raise LabelError(
@@ -132,10 +135,8 @@ class Scratch:
                 if ours and entry.name != new.lease:
                     shutil.rmtree(entry.path, ignore_errors=True)
         except OSError as error:
-            raise LabelError(
-                f"{self.folder}, where working files go, cannot be written to ({error.strerror}). Free space, or check its "
-                "permissions."
-            ) from error
+            found = f"{self.folder}, where working files go, cannot be written to ({error.strerror})"
+            raise refusal(error, found, instead="Check its permissions.") from error
         return new
 
     def renew(self, fingerprint: Mapping[str, Any], *, without: Collection[str]) -> Scratch:
