@@ -120,12 +120,13 @@ def said_next(result: Result) -> list[list[str]]:
 
 
 def test_a_command_says_what_comes_next(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands work as they are printed, whatever the paths and names, with the same storage options."""
+    """The commands work as they are printed, whatever the paths and names; storage options may be secrets."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tlseg.store.fs.options._given", {})
     option = ["--storage-option", "region_name=x y"]
     simulated = invoke(main, "simulate", "a b.zarr", "--frames", "1", "--shape", "16,32,32", "--nuclei", "1", *option)
-    assert said_next(simulated) == [[verb, "a b.zarr", *option] for verb in ("plan", "segment")]
+    assert simulated.stdout.endswith("tlseg segment 'a b.zarr' (with the same --storage-option)\n")
+    assert "x y" not in simulated.stdout
     plan, _segment = said_next(invoke(main, "convert", "a b.zarr", "c d.zarr"))
     assert invoke(main, *plan).exit_code == 0
     shutil.copytree(base / "result.zarr", "e f.zarr")

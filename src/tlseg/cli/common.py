@@ -23,7 +23,7 @@ R = TypeVar("R")
 C = TypeVar("C", bound=Callable[..., Any])
 
 STORAGE = "tlseg.storage"
-"""Key of a command's context for its storage options as they were given."""
+"""Key of a command's context that is set if storage options were given."""
 
 
 def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
@@ -124,10 +124,10 @@ def say_next_of_result(path: str, *, name: str) -> None:
 
 
 def _say_next(*verbs: str, words: Sequence[str]) -> None:
-    """Print commands as they can be typed, with the storage options of the one that ends."""
-    given = click.get_current_context().meta.get(STORAGE, ())
-    arguments = shlex.join([*words, *(word for option in given for word in ("--storage-option", option))])
-    click.echo(f"Next: {' or '.join(f'{this_command()} {verb} {arguments}' for verb in verbs)}")
+    """Print commands as they can be typed; storage options, which may be secrets, are not repeated."""
+    commands = " or ".join(f"{this_command()} {verb} {shlex.join(words)}" for verb in verbs)
+    same = " (with the same --storage-option)" if click.get_current_context().meta.get(STORAGE) else ""
+    click.echo(f"Next: {commands}{same}")
 
 
 def how_many(number: int, what: str) -> str:
@@ -150,7 +150,7 @@ def _set_storage_options(context: click.Context, parameter: click.Parameter, tex
         return
     from tlseg.store.fs.options import parse_options, set_options
 
-    context.meta[STORAGE] = texts
+    context.meta[STORAGE] = True
     try:
         set_options(parse_options(texts))
     except TlsegError as error:

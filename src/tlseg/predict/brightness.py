@@ -85,7 +85,7 @@ def measure_brightness(
     boxes = Grid(shape, slab(shape, unit=chunk, most=READ_BYTES // np.dtype(dtype).itemsize))
     dark, share = QUANTILES[scaling]
     voxels, unit = math.prod(shape), math.prod(grid_um) / math.prod(spacing_um)
-    counted = voxels
+    counted: float = voxels
     if scaling != "extremes":
         counted = min(max(voxels, SMALLEST * unit), LARGEST * unit, CLOSEST * voxels)
     low, high, middle, most = quantiles(
