@@ -1,4 +1,4 @@
-"""Tracks that somebody made are taken as they are: no number changes, and what is said of them holds together."""
+"""Tracks made elsewhere are taken as they are: no number changes, and table, graph and record agree."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_the_graph_joins_what_has_one_number(adopted: Path) -> None:
 
 
 def test_the_table_is_that_of_linking_the_same_labels(given: Path, adopted: Path) -> None:
-    """What is measured does not depend on who tracked; a nucleus in two pieces is one row."""
+    """Measurements do not depend on who tracked the nuclei; a nucleus in two pieces is one row."""
     link_labels(given / "movie.ome.zarr", out=given / "linked.ome.zarr", image=False)
     place = ["t", "z", "y", "x", "volume_voxels", "surface_um2", "intensity_sum", "elongation", "bbox_z0", "bbox_x1"]
     ours, theirs = (read_table(given / f"{n}.ome.zarr", "cells")[place].sort_values(place) for n in ("out", "linked"))
@@ -250,7 +250,7 @@ def test_labels_edited_in_their_result_keep_the_mothers_that_are_still_there(ado
 
 
 def test_distant_nuclei_with_one_number_are_noted(tmp_path: Path) -> None:
-    """Two of them, one in two frames; a nucleus that divides or is elongated is no reason for a note."""
+    """There are two, one of them in two frames; dividing or elongated nuclei are no reason for a note."""
     movie = tracked()
     movie[movie == 7] = 0
     movie[5:][movie[5:] == 50] = 40  # the daughters lie side by side
@@ -268,7 +268,7 @@ def test_distant_nuclei_with_one_number_are_noted(tmp_path: Path) -> None:
 
 
 def test_an_exported_result_comes_back(adopted: Path, tmp_path: Path) -> None:
-    """Of tracks without gaps; numbers that do not fit 16 bits are numbered anew by the export."""
+    """Tracks have no gaps here; numbers that do not fit into 16 bits are renumbered by the export."""
     movie = np.where(tracked() == BIG, 0, tracked())
     (tmp_path / "parents.csv").write_text(MOTHERS)
     root = write_labels(tmp_path / "movie.ome.zarr", movie)
@@ -434,7 +434,7 @@ def test_a_stopped_run_is_started_again(
 
 
 def test_a_place_that_cannot_be_written_is_left_as_it_was(given: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    """A refusal is made, since an administrator may write anywhere."""
+    """The refusal is simulated, since root may write anywhere."""
     root = shutil.copytree(given / "movie.ome.zarr", tmp_path / "movie.ome.zarr")
     before = tree(root)
 

@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, run as a person would: one program, and each guarded example a script of its own."""
+"""The examples in docs/api.md, run as a user would: as one program, and each guarded example as its own script."""
 
 from __future__ import annotations
 

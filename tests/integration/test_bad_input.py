@@ -1,4 +1,4 @@
-"""Bad input stops before any work: one line that says what to do, exit code 2 (1 where the run failed), nothing written."""
+"""Bad input stops before any work: one line that says what to do, exit code 2 (1 if the run failed), nothing written."""
 
 from __future__ import annotations
 
@@ -434,7 +434,7 @@ def test_plan_refuses_what_does_not_fit(place: Path) -> None:
 
 @pytest.mark.parametrize("damage", [as_is, no_spacing], ids=["--frames", "no_spacing"])
 def test_from_a_shell(place: Path, damage: Callable[[Path], None]) -> None:
-    """The real command, without help of a test runner."""
+    """The real command, without a test runner."""
     damage(place / "movie.ome.zarr" if damage is no_spacing else place)
     before = tree(place)
     ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""Benchmarks run, on hardly any data: they reach into runs, so they break where runs change."""
+"""Benchmarks work, on hardly any data: they use the internals of runs, so they break if these change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tlseg models calibrate` as a person calls it."""
+"""`tlseg models calibrate` as a user calls it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPACING = (1.6, 0.8, 0.8)
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Two embryos of one stack each; the truth is what is brighter than the model's threshold of 0.5 says."""
+    """Two embryos of one stack each; the truth begins at brighter voxels than the model's threshold of 0.5."""
     folder = tmp_path / "pairs"
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A run whose workers and client are killed ends with the labels of one that was left alone.
+"""A run whose workers and client are killed ends with the same labels as one left undisturbed.
 
 The longer one, over every stage, is `make chaos`.
 """

@@ -1,4 +1,4 @@
-"""`tlseg plan` and `tlseg segment` as a person and a program use them: what is printed where."""
+"""`tlseg plan` and `tlseg segment` as people and programs use them: what is printed where."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(base: Path) -> None:
 
 
 def test_the_same_command_again_says_that_it_is_complete(base: Path) -> None:
-    """As a job that is put back into the queue gives it: a success, with the figures of the run that made the result."""
+    """As when a queue restarts a job: it succeeds, with the figures of the run that made the result."""
     before = tree(base / "result.zarr")
     again = tlseg("segment", base, *BLOCK, "--out", base / "result.zarr")
     assert again.exit_code == 0, again.stderr
@@ -179,7 +179,7 @@ def test_plan_chooses_a_block_that_segment_takes_too(base: Path, tmp_path: Path)
 
 
 def test_killed_from_outside_and_given_again(base: Path, tmp_path: Path) -> None:
-    """The same command goes on; its labels are those of a run that nobody killed."""
+    """The same command continues, and its labels are those of an undisturbed run."""
     out = tmp_path / "out.zarr"
     command = [sys.executable, "-c", "from tlseg.cli import main; main()", "segment", base / "movie.ome.zarr"]
     command += ["--model", base / "model", "--device", "cpu", *BLOCK, "--out", out]

@@ -1,4 +1,4 @@
-"""A pool on a cluster: work goes to its role, failures are tried again and named, and a cluster that is gone is said."""
+"""A pool on a cluster: work goes to its role, failures are retried and named, and a lost cluster is reported."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def workers_offering(*offers: dict[str, float]) -> Iterator[Client]:
 
 @pytest.fixture
 def processes(forked_workers: None) -> Iterator[Client]:
-    """Two workers that may be killed; a task that ended two is given up."""
+    """Two workers that may be killed; a task that killed two is given up."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         local_cluster(2, gpus=0, memory_bytes=2**30) as cluster,
@@ -262,7 +262,7 @@ def test_a_cluster_whose_workers_do_not_come() -> None:
 
 
 def test_tls(tmp_path: Path) -> None:
-    """The files of one authority let us in; without them nothing answers, and it is said what is missing."""
+    """The files of one authority give access; without them there is no answer, and the error says what is missing."""
     pytest.importorskip("cryptography")
     own = Security.temporary()
     files = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key")}

@@ -1,4 +1,4 @@
-"""The comparison without centres: connected regions over all blocks, numbered alike however the frame was cut."""
+"""The comparison without centres: connected regions across all blocks, numbered the same however the frame is cut."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_labels_are_connected_regions(base: Path) -> None:
-    """Of the region map, by faces of voxels; scipy and the blocks of `label_frame` say the same."""
+    """Components of the region map, connected by faces; scipy and `label_frame` agree."""
     model = load_model(base / "model")
     network = load_predictor(str(model.folder), model.digest, "nsn", "cpu")
     for labels, image in zip(labels_of(base / "result.zarr"), small_movie(2), strict=True):
@@ -47,7 +47,7 @@ def test_only_the_region_network_runs(base: Path) -> None:
 
 
 def test_touching_nuclei_are_one(base: Path, tmp_path: Path) -> None:
-    """What the method lacks, and why it is only a comparison."""
+    """This is what the method lacks, and why it is only for comparison."""
     run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr")
     assert len(np.unique(labels_of(base / "result.zarr"))) < len(np.unique(labels_of(tmp_path / "out.zarr")))
 

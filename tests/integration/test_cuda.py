@@ -1,4 +1,4 @@
-"""On a GPU: full batches, the same labels for any cut, and nearly those of a CPU. Skipped where there is no CUDA."""
+"""On a GPU: full batches, the same labels for any cut, and nearly those of a CPU. Skipped without CUDA."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from tlseg.store.working.scratch import FINGERPRINT
 
 
 def refuses(folder: Path, said: str) -> None:
-    """The demo says so, and writes nothing."""
+    """Check that the demo refuses with this message, and writes nothing."""
     before = tree(folder)
     done = CliRunner().invoke(command, [str(folder)])
     assert done.exit_code == 2

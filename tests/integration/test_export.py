@@ -1,4 +1,4 @@
-"""What is exported is read back, equal, by the programs it is for."""
+"""Exports are read back unchanged by the programs they are for."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_large_labels_become_uint32_ome_tiff(family: Path, tmp_path: Path) -> No
 
 
 def test_labels_edited_by_hand_are_exported_as_they_are(result: Path, tmp_path: Path) -> None:
-    """The table does not know them, and 16 bits do not hold them."""
+    """They are not in the table, and do not fit into 16 bits."""
     edited = tmp_path / "edited.ome.zarr"
     shutil.copytree(result, edited)
     pixels = zarr.open_group(edited, mode="r+")["labels/nuclei/0"]
@@ -479,7 +479,7 @@ def test_people_read_the_numbers_and_times_of_the_movie(part: Path, tmp_path: Pa
 
 
 def test_labels_alone_are_numbered_by_their_times(family: Path, tmp_path: Path) -> None:
-    """A label movie that was linked has no record of the frames that a run segmented."""
+    """A linked label movie has no record of which frames a run segmented."""
     source = replace(open_source(f"{family}/labels/nuclei"), start_s=600.0, interval_s=60.0)
     assert movie_time(source, open_result(family)) == MovieTime(10, 600.0, 60.0)
     assert movie_time(replace(source, interval_s=None), open_result(family)).first == 0

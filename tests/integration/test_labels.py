@@ -1,4 +1,4 @@
-"""Labels out: the same labels however regions come, never seen half-written, and readable by others' tools."""
+"""Labels out: the same in whatever order regions come, never seen half-written, and readable by other tools."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_labels_show_only_when_finished(tmp_path: Path) -> None:
 def test_labels_that_are_finished_at_the_same_time_are_all_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One finds what is listed, and another lists itself before the first one does."""
+    """One reads the list, and before it adds itself, the other does."""
     path = tmp_path / "m.ome.zarr"
     source = make_movie(path)
     one, other = (write_all(create_labels(path, name=name, source=source)) for name in "ab")

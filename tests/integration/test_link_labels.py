@@ -1,4 +1,4 @@
-"""Labels anyone made: the tracks do not depend on their numbers, their file format, or how they were read."""
+"""Labels from any source: tracks do not depend on their numbers, their file format, or how they are read."""
 
 from __future__ import annotations
 
@@ -320,7 +320,7 @@ def test_linking_a_run_again_measures_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_grey_values_that_cannot_be_added_are_named(tmp_path: Path, dtype: str, value: float, words: str) -> None:
-    """In a nucleus they are an error, and around nuclei they say nothing."""
+    """Inside a nucleus they are an error; between nuclei they do not matter."""
     labels = truth(2)
     for name, at in (("inside", (1, 3, 30, 30)), ("outside", (1, 0, 0, 0))):
         image = np.where(labels > 0, 700, 90).astype(dtype)
@@ -375,7 +375,7 @@ def test_finished_work_is_replaced_only_when_asked(given: Path, linked: Path, tm
 
 
 def test_nothing_is_left_that_speaks_of_replaced_labels(given: Path, tmp_path: Path) -> None:
-    """Neither what a run said and showed of them, nor, after a run, that they are still being linked."""
+    """Neither a run's report and record of them, nor, after a run, the mark that they are still being linked."""
     movie, model = inputs(tmp_path, frames=2)
     out, folder = tmp_path / "out.ome.zarr", tmp_path / "out.ome.zarr/tlseg/nuclei"
     run(movie, model, out=out, keep_maps=True, image=False)

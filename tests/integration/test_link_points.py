@@ -1,4 +1,4 @@
-"""Points anyone measured get the tracks that labels would."""
+"""Points from any source get the same tracks as labels would."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_tables_that_cannot_be_linked_are_refused(tmp_path: Path, change: object
 
 
 def test_a_table_of_tlseg_is_read_in_its_micrometres(tmp_path: Path) -> None:
-    """However it is stored, and from whichever frame on; voxels decide nothing."""
+    """However it is stored, and whichever frame it starts from; voxel columns play no part."""
     plain = points().assign(volume=520.0, intensity=100.0)
     plain["label"] = plain.groupby("t").cumcount() + 1
     link_points(write(tmp_path, plain), out=tmp_path / "plain")

@@ -1,4 +1,4 @@
-"""`tlseg link --repair` mends labels somebody gave, and says which."""
+"""`tlseg link --repair` mends the labels it is given, and says which."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ COLUMNS = [f"intensity_{kind}_{key}" for key in KEYS for kind in ("mean", "sum")
 
 
 def two_channels(frames: int = 4) -> dict[str, np.ndarray]:
-    """The small movie, and a reporter in which every frame and voxel is another."""
+    """The small movie, and a reporter channel in which every frame and voxel differs."""
     nuclei = small_movie(frames)
     rng = np.random.default_rng(7)
     reporter = rng.integers(0, 60_000, nuclei.shape).astype(np.uint16)
@@ -163,7 +163,7 @@ def cluster(forked_workers: None) -> Iterator[LocalCluster]:
 def test_a_cluster_changes_nothing(
     result: Path, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """Processes elsewhere measure, and those that go on after a stop do it in the frames that are left."""
+    """Other processes do the measuring, and after a stop only the frames that are left are measured."""
     whole = Path(shutil.copytree(result, tmp_path / "whole.ome.zarr"))
     measure_channels(whole)
     stop_at(1, result)
@@ -251,7 +251,7 @@ def test_the_run_is_still_complete_and_keeps_the_columns(base: Path, result: Pat
 
 
 def test_labels_in_the_movie_itself(base: Path, tmp_path: Path) -> None:
-    """There they hold all frames, those empty that were not segmented."""
+    """There they have all frames; those that were not segmented are empty."""
     movie = Path(shutil.copytree(base / "movie.ome.zarr", tmp_path / "movie.ome.zarr"))
     run(movie, base / "model", frames="2:4")
     moved = movie.rename(tmp_path / "moved.ome.zarr")
@@ -289,7 +289,7 @@ def test_a_movie_that_is_gone_must_be_named(base: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("interval_s", [60.0, None])
 def test_frames_are_those_of_the_labels(base: Path, result: Path, tmp_path: Path, interval_s: float | None) -> None:
-    """By time where it is known, else by number; an image of just these frames is taken as such, and that is said."""
+    """Matched by time if known, else by number; an image of only these frames is taken as such, with a note."""
     every = pixels(base / "movie.ome.zarr")
 
     def image(name: str, frames: slice, start_s: float) -> Path:
@@ -590,7 +590,7 @@ def test_an_unfinished_measurement_ends_with_its_labels(base: Path, result: Path
 
 
 def test_frames_without_labels_are_kept_too(base: Path, tmp_path: Path) -> None:
-    """Of labels without a run record nothing but the columns is left, either."""
+    """For labels without a run record, too, nothing but the columns is left."""
     movie = Path(shutil.copytree(base / "movie.ome.zarr", tmp_path / "movie.ome.zarr"))
     run(movie, base / "model", frames="2:4")
     shutil.rmtree(movie / "tlseg")
@@ -732,7 +732,7 @@ def test_what_cannot_be_done_is_one_line(result: Path, words: list[str], said: s
 
 
 def test_a_place_that_cannot_be_written_is_one_line(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refusal is made, since an administrator may write anywhere."""
+    """The refusal is simulated, since root may write anywhere."""
     before = tree(result)
 
     def refuse(self: Path, *arguments: Any, **settings: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Named cases say what they must, and what two independent programs say of them."""
+"""Named cases give the expected scores, and those of two independent programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Movies in: any legal axes mean the same pixels at the same place, and what cannot be read says so in one line."""
+"""Movies in: any legal axes give the same pixels in the same place, and unreadable input is one clear line."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_identity_changes_with_what_matters_only(tmp_path: Path) -> None:
 def test_a_movie_replaced_after_opening_is_not_read(
     tmp_path: Path, version: str, read_before: bool, other: np.ndarray
 ) -> None:
-    """Also by a process that has read from it, and still has it open."""
+    """Not even by a process that has read from it and still has it open."""
     path, voxel = tmp_path / "m.ome.zarr", Box((0, 0, 0), (1, 1, 1))
     source = open_source(write(path, version=version))
     if read_before:
@@ -249,7 +249,7 @@ def source_of(array: Any, url: str, path: str, axes: str, *, channel: int = 0) -
 @pytest.mark.parametrize("kind", ["folders", "points", "shards", "0.4 folders", "0.4 points"])
 @pytest.mark.parametrize("where", ["local", "remote"])
 def test_missing_chunks_are_found_however_they_are_named(tmp_path: Path, axes: str, kind: str, where: str) -> None:
-    """In every layout the chunks that were taken away, each once and in order."""
+    """In every layout, the chunks that were removed, each once and in order."""
     grid = {"t": 2, "c": 2, "z": 3, "y": 2, "x": 2}
     url = str(tmp_path / "m") if where == "local" else f"memory://{uuid4().hex}/m"
     old = kind.startswith("0.4")
@@ -280,7 +280,7 @@ def test_missing_chunks_are_found_however_they_are_named(tmp_path: Path, axes: s
 
 
 def test_the_first_missing_chunks_of_many_are_found_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ten million, none is there: a folder or two are looked into, and no file is asked for."""
+    """None of ten million exists: only a folder or two are listed, and no file is looked up."""
     array = zarr.create_array(
         tmp_path, name="0", shape=(1000, 2, 100, 1000, 1000), dtype="u1", chunks=(1, 1, 10, 100, 100)
     )
@@ -299,7 +299,7 @@ def test_the_first_missing_chunks_of_many_are_found_at_once(tmp_path: Path, monk
 
 
 def test_a_link_that_leads_nowhere_is_no_chunk(tmp_path: Path) -> None:
-    """As copies leave them that fetch files when they are asked for."""
+    """As left by copies that fetch files only on demand."""
     path = write(tmp_path / "m.ome.zarr")
     for victim, target in (("1/0/0/0/0", "nowhere"), ("1/0/0/0/1", "../../../../0/0/0/0/0")):
         chunk(path, victim).unlink()

@@ -253,7 +253,7 @@ def test_a_lock_is_had_by_one_and_taken_over_from_the_dead(proxy: FaultyProxy, m
 
 
 def test_a_lost_answer_to_a_lock_is_no_refusal(proxy: FaultyProxy) -> None:
-    """The store makes the lock, the answer is lost, and the repeated request finds it made: by ourselves."""
+    """The store creates the lock, the answer is lost, and the repeated request finds our own lock."""
     folder = place_of(f"s3://{BUCKET}/lost/tlseg/nuclei")
     own = ObjectLock(folder)
     (folder / lock.LOCK).write(own._document())
@@ -298,7 +298,7 @@ def test_channels_are_measured_in_a_store_as_on_disk(remote: str, local: Path, t
 def test_a_measurement_in_a_store_that_was_stopped_goes_on(
     remote: str, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A frame of the labels is written in the meantime, and is measured again."""
+    """A frame of the labels is rewritten in the meantime, and is measured again."""
     copy, there = fetched(remote, tmp_path / "copy"), f"s3://{BUCKET}/measure-stopped.ome.zarr"
     place_of(there).put(copy)
 

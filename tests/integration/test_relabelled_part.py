@@ -1,4 +1,4 @@
-"""Labels of part of a movie that are linked or adopted: they stay that part, in scores, exports and measurements."""
+"""Linked or adopted labels of part of a movie remain that part in scores, exports and measurements."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_movie_that_moved_is_measured_in_the_same_frames(beside: bool, base: P
 
 
 def _placed(file: Path) -> pd.DataFrame:
-    """Where and when nuclei are, whatever they are called."""
+    """Where and when nuclei are, whatever their numbers."""
     table = pd.read_csv(file)
     columns = [name for name in ("t_frames", "time_s", "z_um", "y_um", "x_um") if name in table]
     return table[columns].sort_values(columns, ignore_index=True)

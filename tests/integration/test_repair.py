@@ -1,4 +1,4 @@
-"""A run goes back to a frame that its neighbours in time contradict, and nothing else of it changes."""
+"""A run goes back to a frame that its neighbours in time contradict, and changes nothing else in it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_run_stopped_while_it_repairs_goes_on(
 def test_whether_to_repair_may_change_while_nothing_is_written(
     place: Path, repaired: Summary, wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The result is that of a run that was told so at once."""
+    """The result is that of a run started with this setting."""
     name, settings = f"changed-{wanted}", {"block": (16, 32, 32)}
     expected = repaired if wanted else segmented(place, "never", repair=False, **settings)
 

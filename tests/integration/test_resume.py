@@ -1,4 +1,4 @@
-"""A run that was stopped anywhere continues with the same command: the same bytes as if uninterrupted, nothing twice."""
+"""A run stopped anywhere continues with the same command: the same bytes as if uninterrupted, nothing done twice."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ STAGES = ["predict", "detect", "number", "flood", "measure", "summarise", "write
 
 
 class Stopped(Exception):
-    """What the tests stop a run with."""
+    """The exception with which tests stop a run."""
 
 
 @contextmanager
@@ -175,7 +175,7 @@ def test_statistics_are_not_taken_again(base: Path, tmp_path: Path) -> None:
 
 
 def test_a_table_is_written_after_its_pixels(base: Path, tmp_path: Path) -> None:
-    """Stopped between pixels and table, the region is done again."""
+    """If stopped between pixels and table, the region is done again."""
     from tlseg.store.working.scratch import Scratch
 
     put = Scratch.put
@@ -252,7 +252,7 @@ def test_stopped_while_publishing(
 
 
 def test_stopped_after_the_record(base: Path, tmp_path: Path) -> None:
-    """Only cleaning up was left: the next start does that, and keeps the maps."""
+    """Only cleaning up was left: the next start does it, and keeps the maps."""
     from tlseg.store.working.scratch import Scratch
 
     out = tmp_path / "out.zarr"
@@ -286,7 +286,7 @@ def test_a_result_that_lost_a_part_is_not_complete(base: Path, tmp_path: Path, p
 
 
 def test_the_same_run_again_touches_nothing(base: Path, tmp_path: Path) -> None:
-    """However the work is cut, without workers, and also where labels were edited since."""
+    """However the work is cut, without workers, and even if labels were edited since."""
     out = tmp_path / "out.zarr"
     done = start(base, out, **FIRST)
     zarr.open_array(out / "labels/nuclei/0")[0, 0, 0, 0] = 77
@@ -380,7 +380,7 @@ APART = LinkSettings(max_distance_um=0.5)
 
 @pytest.mark.parametrize("stop", [(finish, "link_frames"), (publish, "open_output")], ids=["repaired", "linked"])
 def test_other_links_keep_what_was_labelled(base: Path, tmp_path: Path, stop: tuple[Any, str]) -> None:
-    """Nothing up to measured labels is done again, and the result is that of a run which had these settings at once."""
+    """Nothing up to the measured labels is done again, and the result is that of a run started with these settings."""
     whole, out = tmp_path / "whole.zarr", tmp_path / "out.zarr"
     start(base, whole, link=APART)
     assert essence(whole) != essence(base / "result.zarr")
@@ -474,7 +474,7 @@ def test_what_a_power_cut_took_is_done_again(unfinished: Path, lost: str) -> Non
 
 
 def test_the_block_of_another_movie_is_not_taken_over(unfinished: Path) -> None:
-    """It says how much memory a run takes, and another movie has other blocks; the same one goes on with its own."""
+    """Blocks are chosen for the memory a run takes, so another movie has others; the same movie keeps its own."""
     settings: dict[str, Any] = {"model": unfinished / "model", "out": unfinished / "out.zarr", "device": "cpu"}
     movie = unfinished / "movie.ome.zarr"
     assert planned(movie, **settings).run.block == BLOCK
@@ -483,7 +483,7 @@ def test_the_block_of_another_movie_is_not_taken_over(unfinished: Path) -> None:
 
 
 def test_overwriting_goes_on_when_it_is_repeated(base: Path, tmp_path: Path) -> None:
-    """Also when it was stopped before it touched the old labels."""
+    """Even if it was stopped before it touched the old labels."""
     out = tmp_path / "out.zarr"
     run(base / "movie.ome.zarr", base / "model", out=out, frames="1:2", block=(32, 48, 48))
     with stopping(stages, "flood", after=0), pytest.raises(RunError):
@@ -513,14 +513,14 @@ def test_a_run_that_is_alive_is_not_disturbed(unfinished: Path) -> None:
 
 
 def test_the_lock_of_a_process_that_is_gone_is_taken_over(unfinished: Path) -> None:
-    """Also where its number was given to another process since, this one included."""
+    """Even if its process number has been reused since, by this very process too."""
     lock = lock_of(unfinished, pid=os.getpid(), birth="another boot:1")
     assert run(unfinished / "movie.ome.zarr", unfinished / "model", out=unfinished / "out.zarr").resumed
     assert not lock.exists()
 
 
 def test_a_run_that_is_alive_is_seen_before_any_work(unfinished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither are workers waited for nor pixels read."""
+    """No workers are waited for, and no pixels are read."""
     lock_of(unfinished, pid=os.getppid(), started=psutil.Process(os.getppid()).create_time())
     for owner, name in ((segment_module, "open_pool"), (stages, "find_statistics")):
         monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("work was begun"))
@@ -612,7 +612,7 @@ segment(sys.argv[1], model=sys.argv[2], out=sys.argv[3], block=(16, 32, 48), dev
 
 
 def test_killed_and_resumed(base: Path, tmp_path: Path) -> None:
-    """While it is alive nobody else may write; once it was killed its lock is taken over and the labels are the same."""
+    """While it is alive nobody else may write; once it is killed, its lock is taken over and the labels are the same."""
     out = tmp_path / "out.zarr"
     arguments = [str(base / "movie.ome.zarr"), str(base / "model"), str(out)]
     with subprocess.Popen([sys.executable, "-c", KILLED, *arguments, "wait"], stdout=subprocess.PIPE) as process:

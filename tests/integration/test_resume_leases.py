@@ -1,4 +1,4 @@
-"""What a run leaves behind never meets another: tasks that outlive their run, disks that are full, stores that refuse."""
+"""What a run leaves behind never affects another: tasks that outlive their run, full disks, stores that refuse."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], Any]]:
 
 
 def test_tasks_that_outlive_their_run_change_nothing(base: Path, tmp_path: Path) -> None:
-    """On a worker that nobody can stop: they go on when their run is over, and when the next one is under way."""
+    """On a worker that cannot be stopped, they run on after their run has ended, and while the next is under way."""
     movie, model, out = base / "movie.ome.zarr", base / "model", tmp_path / "out.zarr"
     with pytest.MonkeyPatch.context() as patch:
         left_over = recorded(patch)
@@ -73,7 +73,7 @@ def test_tasks_that_outlive_their_run_change_nothing(base: Path, tmp_path: Path)
 
 
 def test_a_task_done_twice_does_no_harm(base: Path, tmp_path: Path) -> None:
-    """A worker that was thought dead finishes late: what its task needs is gone by then, and zeros are no substitute."""
+    """A worker believed dead finishes late: what its task needs is gone by then, and must not be read as zeros."""
     movie, model, out = base / "movie.ome.zarr", base / "model", tmp_path / "out.zarr"
     write, tried = stages.write, []
 
@@ -104,7 +104,7 @@ def test_a_task_done_twice_does_no_harm(base: Path, tmp_path: Path) -> None:
     ids=["full", "quota", "read-only"],
 )
 def test_a_store_that_takes_no_more(base: Path, tmp_path: Path, number: int, said: str) -> None:
-    """One line, no second try; when there is room again the same command goes on."""
+    """One line and no retry; once there is space again, the same command continues."""
     out, write, calls = tmp_path / "out.zarr", Scratch.write, []
 
     def refuse(self: Scratch, name: str, place: Any, values: np.ndarray) -> None:

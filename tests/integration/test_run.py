@@ -120,7 +120,7 @@ def test_table_agrees_with_labels(result: Result, base: Path) -> None:
 
 
 def test_what_has_no_seed_is_kept_and_flagged(result: Result, base: Path) -> None:
-    """The dim block has no centre in the map: a fallback where it touches nothing else."""
+    """The dim block has no centre in the map: it is a fallback if it touches nothing else."""
     table = result.table()
     assert set(table["seed"]) == {"detected", "fallback"}
     assert len(table[table["seed"] == "fallback"]) == result.record["fallback"]
@@ -377,7 +377,7 @@ def test_a_movie_without_nuclei(coarse_model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("least", ["minimum_volume_um3", "minimum_volume_fraction"])
 def test_small_nuclei_are_dropped_everywhere(base: Path, tmp_path: Path, least: str) -> None:
-    """From labels, table and tracks, whether they had a seed or not; those that stay are the same."""
+    """From labels, table and tracks, whether they had a seed or not; the others are unchanged."""
     whole = reference(small_movie()[0], base / "model")
     voxels = np.bincount(whole.ravel())
     middle = float(np.median(voxels[1:]))

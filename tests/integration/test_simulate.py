@@ -1,4 +1,4 @@
-"""A simulated movie on disk: pixels, labels, table and tracks tell one truth, and look like the real ones."""
+"""A simulated movie on disk: pixels, labels, table and tracks agree, and look like real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A blank or spoilt frame is left empty when it is named, and tracks go on across it."""
+"""A blank or damaged frame is left empty if named, and tracks continue across it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tlseg train` as a person calls it."""
+"""`tlseg train` as a user calls it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ QUICK = [
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
-    """Two embryos of one stack each, as a person would lay them out."""
+    """Two embryos of one stack each, in a usual layout."""
     folder = tmp_path / "pairs"
     rng = np.random.default_rng(0)
     for name in ("images", "labels"):

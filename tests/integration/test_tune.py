@@ -1,4 +1,4 @@
-"""`tlseg tune` as a person calls it: tiny trainings on tiny stacks."""
+"""`tlseg tune` as a user calls it: tiny trainings on tiny stacks."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_best_settings_are_a_configuration_to_train_with(pairs: Path, tmp_pa
 
 
 def test_a_search_from_python(pairs: Path, tmp_path: Path) -> None:
-    """What is asked of a training is a value, and nothing of a command line is needed to search."""
+    """A training is requested with a plain value, and a search needs no command line."""
     choices = {"steps": 2, "validate_every": 1, "base": 1, "batch": 1, "crop": (8, 16, 16), "precision": "float32"}
     request = TrainRequest(network="nsn", choices=choices, spacing_um=(1.6, 0.8, 0.8), hold_out=("Emb11",))
 

@@ -1,4 +1,4 @@
-"""A run can be looked at while it goes on: whole frames only, never in its way, and never taken for its result."""
+"""A run can be looked at while it is going on: whole frames only, without disturbing it, never as its result."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FRAMES = 3
 
 @dataclass
 class Onlooker:
-    """Looks at a run from its own thread, at every event: what it sees is what is there at that moment."""
+    """Looks at a run from the run's own thread at every event, and so sees what is there at that moment."""
 
     root: Path
     look: Callable[[Unfinished, Event], None]
@@ -71,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stopped(made: Path, out: Path, **settings: Any) -> Path:
-    """A run without the movie's first frame that was stopped while its last one was flooded."""
+    """A run that leaves out the movie's first frame, stopped while its last one was being flooded."""
     flood = stages.flood
 
     def until_last(context: Any, frame: int, block: int) -> int:
@@ -88,13 +88,13 @@ def stopped(made: Path, out: Path, **settings: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def halted(made: Path) -> Path:
-    """Output of such a run, only to be looked at."""
+    """Output of such a run, to be read only."""
     return stopped(made, made / "halted.ome.zarr")
 
 
 @pytest.fixture
 def mine(halted: Path, tmp_path: Path) -> Path:
-    """A copy of it that may be changed."""
+    """A copy of it that tests may change."""
     path: Path = shutil.copytree(halted, tmp_path / "out.ome.zarr")
     return path
 

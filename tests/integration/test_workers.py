@@ -1,4 +1,4 @@
-"""Workers change nothing: processes here, a scheduler elsewhere, a worker that is killed; the same bytes, no remains."""
+"""Workers change nothing: local processes, a remote scheduler, a killed worker; the same bytes, nothing left over."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(forked_workers: None) -> Iterator[LocalCluster]:
-    """A cluster that was there before the run and outlives it."""
+    """A cluster that existed before the run and outlives it."""
     with LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
     ) as made:
@@ -44,7 +44,7 @@ def cluster(forked_workers: None) -> Iterator[LocalCluster]:
 
 @pytest.fixture
 def no_remains(forked_workers: None) -> Iterator[None]:
-    """Every process that the test started has ended."""
+    """Check that every process the test started has ended."""
     before = {p.pid for p in psutil.Process().children(recursive=True)}
     yield
     started = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
@@ -130,7 +130,7 @@ def test_a_cluster_that_goes_away(base: Path, tmp_path: Path) -> None:
 
 
 def test_an_error_of_a_worker_is_one_line(base: Path, tmp_path: Path, cluster: LocalCluster) -> None:
-    """Weights that are gone when the workers want them."""
+    """Weights that are gone by the time workers need them."""
     movie, model = inputs(tmp_path, frames=1)
 
     def damage(event: Event | Notice) -> None:
@@ -144,7 +144,7 @@ def test_an_error_of_a_worker_is_one_line(base: Path, tmp_path: Path, cluster: L
 
 @pytest.mark.usefixtures("no_remains")
 def test_a_worker_that_takes_long_to_come_back_is_waited_for() -> None:
-    """By clusters that the run starts; Dask's own would give it up here, and for good."""
+    """By clusters that the run starts; Dask's own would give the worker up here for good."""
     with (
         dask.config.set({clusters.GIVEN_UP: "1ms"}),
         clusters.local_cluster(1, gpus=0, memory_bytes=2**30) as made,
@@ -158,7 +158,7 @@ def test_a_worker_that_takes_long_to_come_back_is_waited_for() -> None:
 
 @pytest.mark.parametrize("chosen", [{}, {clusters.TRIM: 4096}, {"MALLOC_MMAP_THRESHOLD_": 8 << 20}])
 def test_workers_keep_the_memory_of_one_array_for_the_next(chosen: dict[str, int]) -> None:
-    """Unless somebody chose otherwise."""
+    """Unless the user chose otherwise."""
     given = dask.config.get(clusters.BEFORE_SPAWN) | chosen
     expected = clusters.KEPT | chosen if clusters.TRIM not in chosen else chosen
     with mock.patch.dict(os.environ):

@@ -1,4 +1,4 @@
-"""Files that are replaced: a reader sees the old one or the new one, and nothing stays beside them."""
+"""Replacing a file: readers see either the old or the new one, and no temporary files are left."""
 
 from __future__ import annotations
 

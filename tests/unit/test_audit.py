@@ -1,4 +1,4 @@
-"""The seam audit says what every block's flood said, and reads one table of each frame for it."""
+"""The seam audit adds up what each block's flood reported, and reads one table per frame to do so."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ FRAMES = range(3, 5)
 
 
 def context(folder: Path, device: str) -> Any:
-    """A run of two frames of four blocks, of which nothing is done yet."""
+    """A run of two frames with four blocks each, with nothing done yet."""
     return SimpleNamespace(
         scratch=Scratch(str(folder)).begin({}), frames=FRAMES, grid=GRID, roles=("nsn", "ndn"), device=device
     )
@@ -107,7 +107,7 @@ def test_reads_one_table_of_each_frame(tmp_path: Path) -> None:
 
 
 def test_a_frame_without_its_audit_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that stops between the two tables of a frame's summary makes both again."""
+    """A run stopped between the two tables of a frame's summary writes both again."""
     run, put = context(tmp_path, "cpu"), Scratch.put
     measured(run, tries={}, batches={})
 

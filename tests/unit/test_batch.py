@@ -1,4 +1,4 @@
-"""Batches: each task succeeds or fails alone, and their size follows from what tasks take."""
+"""Batches: each task succeeds or fails on its own, and batch size depends on how long tasks take."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_gpu_that_runs_out_of_memory_gets_smaller_batches(most: int) -> None:
 
 
 def test_all_windows_are_computed_in_batches_of_the_size_that_is_returned() -> None:
-    """Memory that is gone after a while: what was computed in larger batches is computed again."""
+    """If memory runs out partway, what was computed in larger batches is computed again."""
     windows = np.zeros((6, 2, 2, 2), np.float32)
     calls: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Models on disk: all that decides the answer travels, and nothing in them is executed."""
+"""Models on disk: everything that affects the result is in the folder, and nothing in it is executed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums of channels are those of the whole frame, however it was cut and in whatever order parts are added."""
+"""Channel sums are those of the whole frame, however it is cut and in whatever order parts are added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings are chosen by what they do to labels, and only where that gains something."""
+"""Settings are chosen by their effect on labels, and changed only if that improves the score."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START = ModelSpec(
 
 
 def example(*, blur: float = 0.0, debris: int = 0) -> Example:
-    """Two boxes whose region map falls off outside by `blur` voxels, and specks that are no nuclei."""
+    """Two boxes whose region map falls off over `blur` voxels outside them, and specks that are not nuclei."""
     truth = np.zeros((14, 30, 40), dtype=np.uint8)
     truth[3:10, 8:20, 6:17] = 1
     truth[3:10, 8:20, 19:30] = 2

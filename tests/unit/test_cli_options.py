@@ -1,4 +1,4 @@
-"""Options that mean one thing everywhere take the same values everywhere."""
+"""Options with the same meaning take the same values in every command."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_models_alone_lists_them() -> None:
     ],
 )
 def test_a_place_that_cannot_be_written_is_bad_usage(tmp_path: Path, command: str) -> None:
-    """A file stands for a folder without permission, which does not exist for an administrator."""
+    """A file stands in for a folder without write permission, because root may write to any folder."""
     file, movie = tmp_path / "file", tmp_path / "movie.ome.zarr"
     file.touch()
     if "{movie}" in command:

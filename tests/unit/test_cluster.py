@@ -1,4 +1,4 @@
-"""Cluster files, TLS files, roles: what is asked for, and what is said where it cannot be had."""
+"""Cluster files, TLS files and roles: what is requested, and the message if it is not available."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_any_class_by_its_path() -> None:
 
 @pytest.mark.parametrize("file", ["gpu.yaml", "cpu.yaml"])
 def test_slurm_jobs_are_what_the_file_says(file: str) -> None:
-    """The script that dask-jobqueue would submit for the files that are given as examples."""
+    """The script that dask-jobqueue would submit for the example files."""
     jobqueue = pytest.importorskip("dask_jobqueue")
     spec = ClusterSpec.read(HERE / "deploy/slurm" / file)
     with jobqueue.SLURMCluster(
@@ -236,7 +236,7 @@ def test_processes_that_do_not_start_are_one_error_with_its_first_cause(monkeypa
 
 
 def test_memory_is_that_of_the_thread_with_the_least() -> None:
-    """A worker without a limit has what its machine has."""
+    """A worker without a limit has the memory of its machine."""
     workers = Workers((Worker("a", 4, 8 * 2**30, {}), Worker("b", 1, 3 * 2**30, {}), Worker("c", 2, 0, {})))
 
     def least(free: int) -> int:

@@ -1,4 +1,4 @@
-"""Settings that cross layers: words that mean nothing are refused, and frames mean one thing however they are given."""
+"""Settings shared by layers: unknown words are refused, and every way to give frames means the same."""
 
 from __future__ import annotations
 

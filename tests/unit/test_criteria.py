@@ -1,4 +1,4 @@
-"""Criteria: what a person would count by hand in a small family, and laws that hold for any table."""
+"""Criteria: counts made by hand for a small family, and laws that hold for any table."""
 
 from __future__ import annotations
 

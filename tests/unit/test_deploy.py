@@ -1,6 +1,6 @@
-"""The files in deploy/ are what their own validators expect, and say of tlseg only what is true.
+"""The files in deploy/ pass their own validators, and what they say about tlseg is true.
 
-A validator that is not installed is named in the reason of the skip.
+If a validator is not installed, the reason for the skip names it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def name(path: Path) -> str:
 
 
 def passes(tool: str, *arguments: str | Path) -> None:
-    """Run a validator that is installed beside this Python or on the path."""
+    """Run a validator installed beside this Python or on the path."""
     program = shutil.which(tool, path=str(Path(sys.executable).parent)) or shutil.which(tool)
     if program is None:
         pytest.skip(f"{tool} is not installed")
@@ -52,7 +52,7 @@ def manifests(kind: str | None = None) -> Iterator[dict[str, Any]]:
 
 
 def pods() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every pod that the manifests ask for: whose, and its specification."""
+    """Every pod that the manifests request: its owner and its specification."""
     for manifest in manifests():
         spec = manifest["spec"]
         for part in ("scheduler", "worker"):
@@ -100,7 +100,7 @@ def test_manifests(manifest: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("whose", "spec"), list(pods()), ids=lambda v: v if isinstance(v, str) else "")
 def test_pods(whose: str, spec: dict[str, Any]) -> None:
-    """Pods inside the operator's resources are pods: a key that is misspelt there is an error too."""
+    """Pods inside the operator's resources are checked as well: a misspelt key there is an error too."""
     validate = pytest.importorskip("kubernetes_validate").validate
     validate({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec}, "1.33", strict=True)
 
@@ -143,14 +143,14 @@ def test_bases_and_images_are_pinned() -> None:
 
 
 def test_workers_offer_what_the_run_asks_for() -> None:
-    """A resource that is misspelt would leave its workers idle."""
+    """With a misspelt resource, workers would stay idle."""
     text = "\n".join(path.read_text() for path in DEPLOY.rglob("*") if path.is_file())
     offered = set(re.findall(r"--resources[\", ]+(\w+)=", text)) | set(re.findall(r"resources: \{(\w+): 1\}", text))
     assert offered == set(RESOURCE.values())
 
 
 def test_commands_exist() -> None:
-    """They and their options are there."""
+    """So do their options."""
     assert len(all_commands()) >= 4
     for line in all_commands():
         words = line.split()[1:]
@@ -161,7 +161,7 @@ def test_commands_exist() -> None:
 
 
 def test_no_variable_means_two_things() -> None:
-    """What names the volume here must not be what names the folder with real embryos elsewhere."""
+    """The variable for the volume must not be the one used elsewhere for the folder with real embryos."""
     root = DEPLOY.parent
     python = [path for folder in ("src", "tests", "examples", "benchmarks") for path in (root / folder).rglob("*.py")]
     read = {name for path in python for name in re.findall(r"TLSEG_[A-Z]+", path.read_text())}
@@ -171,7 +171,7 @@ def test_no_variable_means_two_things() -> None:
 
 
 def test_results_in_a_store_have_a_folder_for_working_files() -> None:
-    """Where workers are elsewhere, a run whose result is in an object store refuses to start without one."""
+    """With workers on other machines, a run into an object store refuses to start without one."""
     remote = [line for line in all_commands() if "://" in option(line, "--out") and elsewhere(line)]
     assert remote, "the compose file with a store shows such a command"
     for line in remote:
@@ -188,14 +188,14 @@ def all_commands() -> set[str]:
 
 
 def commands(text: str) -> list[str]:
-    """`tlseg ...` as it stands in a shell line or comment, lines that go on joined."""
+    """`tlseg ...` from a shell line or comment, with continuation lines joined."""
     joined = re.sub(r" *\\\n[# ]*", " ", text)
     found = re.findall(r"\btlseg (?:segment|demo|status|plan)\b[^\n&)]*", joined)
     return [line.split("  #")[0] for line in found]
 
 
 def option(line: str, name: str) -> str:
-    """What a command gives an option, empty where nothing."""
+    """The value that a command gives to an option; empty if none."""
     found = re.search(rf"{name}[= ]+(\S+)", line)
     return found[1] if found else ""
 

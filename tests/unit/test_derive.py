@@ -1,4 +1,4 @@
-"""Laws of derived models: same weights, same answer on a grid that is scaled with the nuclei."""
+"""Laws of derived models: the same weights give the same answer on a grid scaled with the nuclei."""
 
 from __future__ import annotations
 

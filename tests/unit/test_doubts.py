@@ -1,4 +1,4 @@
-"""What makes a whole result doubtful, and what does not."""
+"""What makes a result as a whole doubtful, and what does not."""
 
 from __future__ import annotations
 

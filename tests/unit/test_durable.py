@@ -1,4 +1,4 @@
-"""What a run counts as written is on the disk: pixels before their region is recorded, everything before `complete`."""
+"""What counts as written is on the disk: pixels before their region is recorded, everything before `complete`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tlseg.store.working.scratch import Scratch
 
 @pytest.fixture
 def flushed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Paths that were waited for, as long as they are what they were then."""
+    """Paths that were flushed, as long as they have not changed since."""
     paths: set[str] = set()
     fsync = os.fsync
 

@@ -1,4 +1,4 @@
-"""An empty file is damage, wherever it lies: Zarr itself takes an empty shard for one that was never written."""
+"""An empty file is damage wherever it is: Zarr itself takes an empty shard for one never written."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def overlap(truth: Array, result: Array) -> Overlap:
 
 
 def noisy_pair(seed: int) -> tuple[Array, Array]:
-    """Truth of touching boxes, and a result with objects shifted, lost, merged, split and made up."""
+    """A truth of touching boxes, and a result with objects shifted, lost, merged, split and invented."""
     rng = np.random.default_rng(seed)
     truth = np.zeros((4, 24, 24), dtype=np.uint16)
     for label in range(1, 13):

@@ -44,7 +44,7 @@ def truth_movie(rng: np.random.Generator) -> tuple[Array, Tracks]:
 
 
 def corrupted(movie: Array, parents: Tracks, rng: np.random.Generator) -> tuple[Array, Tracks]:
-    """A result with objects lost, merged, made up and shifted, and tracks swapped and broken."""
+    """A result with objects lost, merged, invented and shifted, and tracks swapped and broken."""
     result = movie.astype(np.int64)
     for t in range(1, N_FRAMES):
         a, b, c = rng.choice(np.unique(result[t])[1:], 3, replace=False)
@@ -64,7 +64,7 @@ def corrupted(movie: Array, parents: Tracks, rng: np.random.Generator) -> tuple[
 
 
 def _one_label_for_each_run(movie: Array, parents: Tracks) -> tuple[Array, Tracks]:
-    """Cell Tracking Challenge labels may have no gap: what comes after one is a new track."""
+    """Cell Tracking Challenge tracks have no gaps: what follows a gap is a new track."""
     result, number, ends = np.zeros_like(movie, dtype=np.uint16), 0, {}
     first: dict[int, int] = {}
     for label in np.unique(movie[movie > 0]):

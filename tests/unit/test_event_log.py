@@ -1,4 +1,4 @@
-"""An event log tells everything and stays small; a status is read from it alone."""
+"""An event log holds everything yet stays small, and a status is read from it alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tlseg.store.locks.owner import this_process
 
 
 class Clock:
-    """Time that passes when told."""
+    """A clock that advances only when told to."""
 
     def __init__(self) -> None:
         self.now = 1_000_000_000.0
@@ -130,7 +130,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write_events(folder: Path, *, over: str | None = None) -> None:
-    """Write what a run of ten frames says that has done four of them in four minutes."""
+    """Write the log of a run that has done four of ten frames in four minutes."""
     clock = Clock()
     log = EventLog(folder / "events.jsonl", clock=clock)
     log.say("run_started", frames=10, resumed=False, dashboard="http://here/status")

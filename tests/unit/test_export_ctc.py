@@ -1,4 +1,4 @@
-"""Tracks in the Cell Tracking Challenge's sense: contiguous, uint16, and every row of the table is in one."""
+"""Tracks as the Cell Tracking Challenge defines them: contiguous, uint16, with every row of the table in one."""
 
 from __future__ import annotations
 

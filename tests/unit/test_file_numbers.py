@@ -1,4 +1,4 @@
-"""Numbers in file names: what counts frames, and what is missing."""
+"""Numbers in file names: which of them counts frames, and which frames are missing."""
 
 from __future__ import annotations
 

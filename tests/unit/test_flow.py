@@ -13,7 +13,7 @@ from tlseg.run.tasks.flow import Finished, Flow, Step, Task, Tasks, drive
 
 
 class Shuffled:
-    """A pool that finishes tasks in any order, and sees how many it holds."""
+    """A pool that finishes tasks in any order, and records how many it holds."""
 
     def __init__(self, capacity: int, choose: Any) -> None:
         self.capacity, self.choose = capacity, choose
@@ -90,7 +90,7 @@ def test_laws(plan: list[list[int]], capacity: int, open_flows: int, data: st.Da
 
 
 def test_flows_overlap() -> None:
-    """While the last task of a step runs, tasks of the next flow do."""
+    """While the last task of a step is running, tasks of the next flow run too."""
     pool = Shuffled(2, lambda n: n - 1)
     drive_all([[2, 1], [2, 1]], pool, open_flows=2)
     assert pool.order.index((1, 0)) < pool.order.index((0, 1)) + 2
@@ -105,7 +105,7 @@ def test_earlier_flows_come_first() -> None:
 
 
 def test_a_flow_may_become_possible_later() -> None:
-    """None means not now: it is asked for again after every task."""
+    """None means "not now": the source is asked again after every task."""
     ready: list[int] = []
     given = [False]
 
@@ -148,7 +148,7 @@ def test_an_error_ends_it() -> None:
 
 
 def test_a_task_is_made_when_there_is_room_for_it() -> None:
-    """The memory of the client does not grow with the regions of a frame."""
+    """The client's memory does not grow with the number of regions in a frame."""
     pool, made, ahead = Shuffled(3, lambda n: 0), 0, []
 
     def one(number: int) -> Task:

@@ -1,4 +1,4 @@
-"""Boxes and grids, in numbers worked out by hand."""
+"""Boxes and grids, against numbers worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A damaged graph is one line that names it, whoever reads it."""
+"""A damaged graph gives a one-line error that names it, whatever reads it."""
 
 from __future__ import annotations
 

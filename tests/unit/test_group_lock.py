@@ -1,4 +1,4 @@
-"""Who changes what the labels of a group share waits for its turn, and gets it: also after the dead, but not for ever."""
+"""Changes to what the labels of a group share wait for their turn: a dead holder is passed over, and no wait is endless."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 
 def hold(group: Place, pid: int) -> None:
-    """Leave the lock of a process of this machine."""
+    """Leave a lock held by a process of this machine."""
     (group.path / TURN).mkdir()
     (group.path / TURN / "theirs").write_text(json.dumps({"host": socket.gethostname(), "pid": pid}))
 

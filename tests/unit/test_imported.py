@@ -1,4 +1,4 @@
-"""Published weights under our names: every layer answers as an independent computation of the original does."""
+"""Published weights under our names: every layer matches an independent computation of the original."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def model(snapshots: dict[Role, Arrays], tmp_path_factory: pytest.TempPathFactor
 
 
 def layer_of(name: str, config: UNetConfig) -> str:
-    """Where the convolution with this published name sits in a `UNet`."""
+    """Where in a `UNet` the convolution with this published name is."""
     if name.startswith("c"):
         level, second = divmod(int(name[1:]), 2)
         return f"encoder.{level}.{3 * second}"
@@ -65,7 +65,7 @@ def test_every_layer_answers_as_the_original(role: Role, snapshots: dict[Role, A
 
 
 def test_the_epsilon_of_batch_norms_counts(snapshots: dict[Role, Arrays]) -> None:
-    """Otherwise the test above would not see it left out."""
+    """If it made no difference, the test above could not notice its absence."""
     image = np.random.default_rng(3).random((8, 8, 8)).astype(np.float32)
     ours, theirs = (forward(snapshots["nsn"], image, epsilon=e)[0] for e in (1e-5, 2e-5))
     assert np.abs(ours - theirs).max() > 1e-3
@@ -84,7 +84,7 @@ def test_one_output_is_a_sigmoid(tmp_path: Path) -> None:
 
 
 class Model_L2(torch.nn.Module):
-    """A module with the published names, of which a pickle holds that of the class, too."""
+    """A module with the published names; a pickle holds the name of the class as well."""
 
     def __init__(self, arrays: Arrays) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""One window, one answer: whatever else is computed beside it."""
+"""A window gives the same answer whatever else is computed with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SMALL = UNetConfig(levels=3, kernel=3, base=4)
 
 
 def network(config: UNetConfig = SMALL, seed: int = 0) -> UNet:
-    """Random weights, with batch norms that do something."""
+    """Random weights, with batch norms that have an effect."""
     torch.manual_seed(seed)
     made = UNet(config)
     made.train()
@@ -107,7 +107,7 @@ def test_flips_are_averaged() -> None:
 
 
 class Crowded(torch.nn.Module):
-    """A network that fits into memory with this many windows at once, and keeps the shapes it was given."""
+    """A network that fits into memory with up to so many windows at once, and records the shapes it was given."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class Crowded(torch.nn.Module):
 
 
 def in_full_batches(network: torch.nn.Module, *, batch: int) -> Predictor:
-    """A predictor that works as on a GPU, on a CPU."""
+    """A predictor that behaves on a CPU as it would on a GPU."""
     predictor = Predictor(UNet(SMALL).eval(), precision="float32", device="cpu", batch=batch)
     predictor.network = network
     return predictor

@@ -1,4 +1,4 @@
-"""Commands that are named to a person work as they are typed."""
+"""Commands shown to a user work as typed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tlseg.installed import missing_extra
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder of the programs of an environment into which tlseg was installed from a folder beside it."""
+    """Folder of programs in an environment where tlseg was installed from a folder beside it."""
     programs, source = tmp_path / "my env" / "bin", tmp_path / "tlseg"
     programs.mkdir(parents=True)
     source.mkdir()

@@ -1,4 +1,4 @@
-"""Jobs that are gone are begun again; those that wait, and those that are only short of a worker, are left alone."""
+"""Jobs that have ended are started again; those that are queued or only lack a worker are left alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ kill -KILL -- "-$(cat "$JOBS/$1.pid")"
 
 
 class Job:
-    """A job as a cluster holds it."""
+    """A job as a cluster represents it."""
 
     def __init__(self, *, stubborn: bool = False) -> None:
         self.closed, self.stubborn = False, stubborn
@@ -45,7 +45,7 @@ class Job:
 
 
 class Jobs:
-    """What a keeper sees of a cluster; waiting for it begins what is wanted, as Dask does."""
+    """What a keeper sees of a cluster; waiting for it starts the wanted workers, as in Dask."""
 
     def __init__(self, **wanted: dict[str, Any]) -> None:
         self.worker_spec, self.workers = wanted, {name: Job() for name in wanted}

@@ -1,4 +1,4 @@
-"""Linking finds the truth where the truth is known."""
+"""Linking finds the truth in cases where it is known."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_a_missed_nucleus_keeps_its_number_up_to_the_longest_gap(missing: int) -
 
 
 def test_a_gap_may_be_as_long_as_the_movie_and_no_longer() -> None:
-    """Whatever is asked for: nobody waits for frames that are not there."""
+    """Whatever was requested: no gap reaches beyond the movie."""
     objects, _, _ = embryo(frames=6, missed=0.2)
     endless, whole = LinkSettings(max_gap=10**12, division_gap=10**12), LinkSettings(max_gap=6, division_gap=6)
     found = link_objects(objects, NO_OVERLAPS, settings=endless)
@@ -216,7 +216,7 @@ def test_a_gap_may_be_as_long_as_the_movie_and_no_longer() -> None:
 
 
 def still(t: list[int], x_um: list[float]) -> tuple[Objects, Stabilised]:
-    """Alike nuclei on a line, and no motion of the embryo."""
+    """Identical nuclei on a line, in an embryo that does not move."""
     table = pd.DataFrame({"t": t, "label": np.arange(1, len(t) + 1), "z_um": 0.0, "y_um": 0.0, "x_um": x_um})
     objects, _ = read_objects(table.assign(volume_um3=500.0, intensity_mean=1.0))
     return objects, Stabilised(objects.position_um, np.zeros(len(objects)))
@@ -233,7 +233,7 @@ def test_of_two_gaps_to_the_same_place_the_shorter_is_cheaper() -> None:
 
 @pytest.mark.parametrize(("motion", "reach"), [(0.1, 1.5), (1.0, 3.0), (1.5, 4.0), (20.0, 4.0)])
 def test_the_reach_is_three_motions_within_bounds_that_go_with_the_nuclei(motion: float, reach: float) -> None:
-    """In radii: who moves far in a few frames does not make everybody a neighbour of everybody."""
+    """In radii: a few nuclei that move far do not make all nuclei neighbours of one another."""
     radius = float(ball_radius(500.0))
     objects, placed = still([0, 1], [0.0, motion * radius])
     found = reach_um(objects, placed, frame_trees(objects, placed), settings=LinkSettings())
@@ -268,7 +268,7 @@ def test_a_nucleus_divides_no_sooner_than_the_shortest_cycle() -> None:
 
 
 def shortest_cycle(lineage: Lineage) -> int:
-    """Fewest frames of a track that a division began and a division ended."""
+    """Length in frames of the shortest track that both begins and ends with a division."""
     nodes = lineage.nodes
     between = nodes[(nodes["parent"] > 0) & nodes["track"].isin(nodes["parent"])]
     return int(between.groupby("track")["t"].agg(lambda t: t.max() - t.min() + 1).min())

@@ -1,4 +1,4 @@
-"""Options about linking mean the same in `tlseg link` and in `tlseg segment`."""
+"""Linking options mean the same in `tlseg link` and in `tlseg segment`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tlseg.run.tasks.compute import Compute
 @click.command()
 @link_options
 def asked(**options: Any) -> LinkSettings:
-    """Return what was asked for."""
+    """Return the settings that were requested."""
     return link_settings(options)
 
 

@@ -1,4 +1,4 @@
-"""Locks in folders: one run at a time, whoever looks when; those of the dead are taken over, those of the living are not."""
+"""Locks in folders: one run at a time, however they interleave; only the locks of dead runs are taken over."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Place:
 
 
 def write_lock(folder: Place, text: str | dict[str, Any], *, age_s: float = 0.0) -> Path:
-    """Put a lock in place of the one that is there."""
+    """Replace the lock that is there by another."""
     lock = folder.path / "run.lock"
     lock.mkdir(exist_ok=True)
     for old in lock.iterdir():
@@ -120,7 +120,7 @@ def test_stale_locks_are_taken_over(folder: Place, who: Any, age: float) -> None
 
 
 def test_an_empty_lock_is_nobodys(folder: Place) -> None:
-    """Its holder was killed while he gave it back."""
+    """Its holder was killed while releasing it."""
     (folder.path / "run.lock").mkdir()
     assert held_lock(folder) is None
     with FolderLock(folder) as lock:
@@ -148,7 +148,7 @@ def test_locks_of_the_living_are_kept(folder: Place, who: Any, age: float) -> No
 
 @pytest.mark.parametrize("step", [-86_400.0, -5.0, 5.0, 86_400.0])
 def test_a_clock_that_is_set_costs_nobody_the_lock(folder: Place, monkeypatch: pytest.MonkeyPatch, step: float) -> None:
-    """Linux tells when a process began by the clock as it stands now: the first process begins at another time."""
+    """Linux derives a process's start from the current clock: if the clock is set, the first process's start changes too."""
     with FolderLock(folder):
         true = owner._began
         monkeypatch.setattr(owner, "_began", lambda pid: (true(pid) or 0.0) + step)
@@ -174,7 +174,7 @@ def test_where_the_system_tells_no_boot_the_start_and_the_beat_count(
 
 
 def test_who_looked_too_long_ago_takes_nothing(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """He finds the lock of a dead run; before he takes it, another one does."""
+    """One run finds the lock of a dead run, but before it can take it, another run does."""
     write_lock(folder, here(dead_pid()))
     quick, slow = FolderLock(folder), FolderLock(folder)
     looks = []
@@ -219,7 +219,7 @@ def test_of_many_at_once_one_takes_the_lock_of_a_dead_run(folder: Place) -> None
 
 
 def test_a_beat_shows_that_the_run_is_alive(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also while nothing is finished: a task may take longer than others wait."""
+    """Even if nothing is finished for a while: a task may take longer than others wait."""
     monkeypatch.setattr(module, "BEAT_S", 0.01)
     with FolderLock(folder) as lock:
         file = folder.path / "run.lock" / lock.token
@@ -262,7 +262,7 @@ def test_a_lock_that_another_run_took_stops_this_one(folder: Place, monkeypatch:
 
 
 def test_a_lock_that_another_run_took_is_not_given_back(folder: Place) -> None:
-    """Also where the holder has not noticed yet."""
+    """Even if the holder has not noticed yet."""
     with FolderLock(folder) as lock:
         theirs = write_lock(folder, {"host": "elsewhere", "pid": 1})
         assert not lock.lost

@@ -47,7 +47,7 @@ SETTINGS = TrainSettings(
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Networks this small are slower with more."""
+    """Networks this small are slower with more threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -72,13 +72,13 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[Pair]:
 
 
 class Interrupted(Exception):
-    """Somebody stopped the training."""
+    """The training was stopped by its user."""
 
 
 def run(
     pairs: list[Pair], out: Path, settings: TrainSettings = SETTINGS, *, stop_after: int | None = None
 ) -> list[Progress]:
-    """Train, perhaps until somebody stops it after a step."""
+    """Train, or stop as its user would after a given step."""
     seen: list[Progress] = []
 
     def report(progress: Progress) -> None:
@@ -298,7 +298,7 @@ def test_what_only_cannot_be_read_now_is_not_called_damaged(
     kind: type[Exception],
     said: str,
 ) -> None:
-    """Whoever believes it deletes a training."""
+    """A message that blamed the file wrongly would make people delete a training."""
 
     def load(*_: Any, **__: Any) -> None:
         raise error
@@ -370,7 +370,7 @@ def test_logs_for_people(uninterrupted: Path) -> None:
 
 
 def test_curves_have_no_empty_panel(tmp_path: Path) -> None:
-    """A training that holds nothing out has no scores."""
+    """A training without held-out groups has no scores."""
     widths = []
     for score in (np.nan, 0.5):
         one = np.ones(2)

@@ -1,4 +1,4 @@
-"""Which nuclei of a mended frame are kept: those that were, and whatever repair made of them."""
+"""Which nuclei of a mended frame are kept: those kept before, and whatever repair made of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPACING_UM = (2.0, 1.0, 1.0)
 
 
 def rods(voxels: dict[int, int]) -> ObjectSums:
-    """Sums of nuclei, by number, that are rods of so many voxels."""
+    """Sums of rod-shaped nuclei, given as number: voxels."""
     labels = np.zeros((1, len(voxels), max(voxels.values())), np.uint32)
     for row, (label, length) in enumerate(voxels.items()):
         labels[0, row, :length] = label
@@ -29,13 +29,13 @@ def rods(voxels: dict[int, int]) -> ObjectSums:
 
 
 class Frame:
-    """A frame in which repair put new nuclei instead of some."""
+    """A frame in which repair replaced some nuclei by new ones."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.scratch, self.monkeypatch = Scratch(str(folder / "scratch")).begin({}), monkeypatch
 
     def kept(self, flooded: dict[int, int], replaced: list[int], new: dict[int, int], **least: float) -> set[int]:
-        """Numbers that are kept; nuclei are given with their voxels."""
+        """Numbers of the nuclei that are kept, given the voxels of each."""
         self.monkeypatch.setattr(repair, "certified_sums", lambda run, frame: rods(flooded))
         self.scratch.put("components", 0, 0, total=np.array(max(flooded)))
         shared = dict.fromkeys(("before", "after"), np.zeros((0, 3), np.int64))

@@ -1,4 +1,4 @@
-"""The volumes by which a label is taken for two nuclei: each factor just kept, and just broken."""
+"""The volume rules by which a label counts as two nuclei: each just met, and just missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What OME-Zarr metadata mean: units, order of transforms, and one clear line for what they cannot mean."""
+"""What OME-Zarr metadata mean: units and order of transforms, and one clear line if they make no sense."""
 
 from __future__ import annotations
 

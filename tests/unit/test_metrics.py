@@ -1,4 +1,4 @@
-"""Dask's own /metrics shows what tlseg's tasks did."""
+"""Dask's own /metrics page shows what tlseg's tasks did."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def double(number: int) -> int:
 
 
 def fail_once(path: str) -> None:
-    """Fail where a file is absent, and make it."""
+    """Fail if a file is absent, and create it."""
     from pathlib import Path
 
     if not Path(path).exists():

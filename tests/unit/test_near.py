@@ -1,4 +1,4 @@
-"""Near or not is decided by whole square nanometres."""
+"""Whether two points are near is decided in whole square nanometres."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tlseg.label.saddles import SaddleRule
 @pytest.mark.parametrize("far", [0, 10**6])
 @pytest.mark.parametrize(("spacing", "voxels", "um"), [(0.1, 3, 0.3), (0.7, 6, 4.2), (0.8, 7, 5.6), (0.35, 3, 1.05)])
 def test_what_is_just_as_far_as_allowed_is_near(spacing: float, voxels: int, um: float, far: int) -> None:
-    """In floating point most of these are a last bit too far, here or a million voxels away."""
+    """In floating point, most of these would be too far by a last bit, here or a million voxels away."""
     position = np.array([[far, 5, 5], [far, 5 + voxels, 5], [far, 5, 6 + voxels]])
     places = Places.of(position, (1.0, spacing, spacing))
     assert sorted(places.within(um, of=0)) == [0, 1]

@@ -1,4 +1,4 @@
-"""Tables of objects, against what others compute from whole frames."""
+"""Object tables, compared with what other libraries compute from whole frames."""
 
 from __future__ import annotations
 

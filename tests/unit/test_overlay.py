@@ -1,4 +1,4 @@
-"""Overlay pictures: colours that last, outlines inside labels, true proportions, a scale bar of the right length."""
+"""Overlay pictures: stable colours, outlines inside labels, true proportions, a scale bar of the right length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The time left is that of the run, however its stages wait for each other."""
+"""The time left is that of the whole run, however its stages wait for each other."""
 
 from __future__ import annotations
 

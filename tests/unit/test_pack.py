@@ -1,4 +1,4 @@
-"""From checkpoints to a model: what does not belong together is refused before anything is written."""
+"""From checkpoints to a model: parts that do not fit together are refused before anything is written."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CONFIG = UNetConfig(levels=2, kernel=3, base=2)
 
 
 def checkpoint(path: Path, **facts: object) -> Path:
-    """What a training leaves, in short."""
+    """A minimal version of what a training leaves behind."""
     stated = {"architecture": CONFIG.to_dict(), "target": "mask", "spacing_um": (1.6, 0.8, 0.8), "scaling": "quantiles"}
     torch.save({**stated, "network": UNet(CONFIG).state_dict(), **facts}, path)
     return path
 
 
 def pack(folder: Path, *words: object, nsn: str = "nsn.pt", ndn: str = "ndn.pt") -> str:
-    """Pack two files beside the folder; what is said, and nothing is left where it is an error."""
+    """Pack two files beside the folder and return the message; after an error, nothing is left."""
     place = folder.parent
     there = folder.exists()
     result = invoke(command, "pack", folder, "--name", "m", "--nsn", place / nsn, "--ndn", place / ndn, *words)
@@ -114,7 +114,7 @@ def test_settings_are_taken_over(folder: Path) -> None:
 
 
 def test_shares_are_by_default_those_of_the_bundled_models(folder: Path) -> None:
-    """Only where a model is made: a `model.json` that does not name them keeps its meaning."""
+    """Only when a model is made: a `model.json` that does not name them keeps its meaning."""
     pack(folder)
     packed, bundled = load_model(folder).spec, load_model("embryo").spec
     assert (packed.centre_saddle, packed.minimum_volume_fraction) == (0.8, 0.15)

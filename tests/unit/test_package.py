@@ -1,4 +1,4 @@
-"""What the package asks for: extras are described and used by name, and lower bounds fit each other."""
+"""What the package requires: extras are documented and used by name, and lower bounds agree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOR_DEVELOPERS = {"bench", "test", "dev"}
 
 
 def lowest(name: str) -> Version:
-    """Lower bound of a dependency, wherever it is asked for."""
+    """Lower bound of a dependency, wherever it is required."""
     asked = [Requirement(text) for texts in (PROJECT["dependencies"], *EXTRAS.values()) for text in texts]
     bounds = {Version(s.version) for r in asked if r.name == name for s in r.specifier if s.operator == ">="}
     (bound,) = bounds

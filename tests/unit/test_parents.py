@@ -1,4 +1,4 @@
-"""Mothers as people write them down: every spelling says the same, and what is wrong is named with its line."""
+"""Mothers as people write them down: all spellings mean the same, and errors name their line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def mothers(path: Path) -> dict[int, int]:
 
 
 def graph(root: Path, name: str = "nuclei") -> Path:
-    """A graph of track 7 with its daughters, each seen twice."""
+    """A graph of track 7 and its daughters, each seen twice."""
     nodes = pd.DataFrame({"t": [0, 1, 2, 2, 3, 3], "label": [7, 7, 20, 30, 20, 30]})
     nodes = nodes.assign(track=nodes["label"], lineage=7, z_um=0.0, y_um=0.0, x_um=0.0)
     edges = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""A place behaves the same wherever it is; what passes is asked again and what does not is said at once."""
+"""A place behaves the same wherever it is; transient errors are retried and lasting ones reported at once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_is_written_is_read_listed_and_removed(place: Place) -> None:
 
 
 def test_a_child_may_have_the_name_of_its_folder(place: Place) -> None:
-    """As the first image of a series that is called 0."""
+    """Such as the first image of a series, which is called 0."""
     for parts in ("0/0/zarr.json", "0/1/zarr.json"):
         (place / parts).write(b"")
     assert (place / "0").names() == ["0", "1"]
@@ -59,7 +59,7 @@ def test_a_child_may_have_the_name_of_its_folder(place: Place) -> None:
 
 
 class Listing:
-    """A file system that lists folders as object stores do that hold a mark of the folder itself."""
+    """A file system that lists folders as object stores do if they hold a marker for the folder itself."""
 
     def __init__(self, *found: str) -> None:
         self.found = list(found)
@@ -127,7 +127,7 @@ def test_parts_of_a_path(place: Place) -> None:
 
 
 class Busy(OSError):
-    """What a store says that has too much to do."""
+    """The error of a store that is overloaded."""
 
     def __init__(self) -> None:
         super().__init__(errno.EBUSY, "reduce your request rate")
@@ -256,7 +256,7 @@ def test_working_files_of_one_output_lie_in_one_folder(tmp_path: Path) -> None:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder of this user in a temporary folder; not there yet."""
+    """This user's folder in a temporary folder, not created yet."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path / f"tlseg-{os.getuid()}"
 

@@ -1,4 +1,4 @@
-"""Plans: blocks are whole shards that fit, and what a worker cannot hold is said before the work."""
+"""Plans: blocks are whole shards that fit in memory, and work that does not fit is refused in advance."""
 
 from __future__ import annotations
 

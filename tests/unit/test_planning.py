@@ -1,4 +1,4 @@
-"""Plans of whole runs: what is checked is planned for those who do it, within their memory."""
+"""Plans of whole runs: a checked request is planned for the workers that will do it, within their memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_as_many_windows_at_once_as_cores_and_memory_allow(tmp_path: Path) -> No
 
 
 def test_every_argument_says_what_is_wanted_or_where_it_is_done() -> None:
-    """With the same defaults, however a run is started."""
+    """The defaults are the same however a run is started."""
     given = {name: p.default for name, p in inspect.signature(segment).parameters.items() if p.default is not p.empty}
     fields_of = {f.name: f.default for kind in (Request, Compute) for f in fields(kind) if f.default is not MISSING}
     assert given == {**fields_of, "listener": silent}

@@ -1,4 +1,4 @@
-"""Pools: what a person is told when a task fails, and where tasks run."""
+"""Pools: where tasks run, and the message when one fails."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_memory_is_shared_evenly() -> None:
 
 
 class FakeFuture:
-    """A batch on a cluster: runs when its result is asked for, and is done at once where somebody is there to do it."""
+    """A batch on a cluster: it runs when its result is requested, and counts as done at once if a worker is there."""
 
     def __init__(
         self, cluster: FakeCluster, tasks: tuple[Task, ...], resources: dict[str, int] | None, priority: int
@@ -142,7 +142,7 @@ def task(number: int, function: Callable[..., Any] = abs, **more: Any) -> Task:
 
 
 def all_of(pool: ClientPool, tasks: list[Task]) -> list[Finished]:
-    """Run tasks as a run does: no more at once than there is room for."""
+    """Run tasks as a run does, with no more at once than there is room for."""
     waiting, done, in_hand = list(enumerate(tasks)), [], 0
     while waiting or in_hand:
         while waiting and pool.room(waiting[0][1]):
@@ -162,7 +162,7 @@ def test_a_cluster_does_every_task_once(cluster: FakeCluster) -> None:
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_batch_waits_for_each_hand_and_not_the_whole_movie(cluster: FakeCluster, threads: int) -> None:
-    """So that no worker waits for the client, and the scheduler's memory does not grow with the movie."""
+    """Thus no worker waits for the client, and the scheduler's memory does not grow with the movie."""
     cluster.workers = {"a": Worker("a", threads, 2**30, {})}
     all_of(ClientPool(cluster), [task(n) for n in range(100)])
     assert 2 * threads <= cluster.most_in_flight <= 2 * threads + 2
@@ -190,7 +190,7 @@ def test_a_cluster_without_workers_is_none(cluster: FakeCluster) -> None:
 
 @pytest.mark.parametrize("busy_s", [0.0, 10 * PATIENCE_S])
 def test_patience_begins_when_nobody_is_seen(cluster: FakeCluster, busy_s: float) -> None:
-    """However long the client was busy before, and did not look."""
+    """However long the client was busy before, without looking."""
     pool = ClientPool(cluster)
     all_of(pool, [task(0)])
     cluster.now += busy_s
@@ -219,7 +219,7 @@ def test_workers_that_come_back_are_waited_for(cluster: FakeCluster) -> None:
 
 @pytest.mark.parametrize("left", ["network", "core"])
 def test_a_lane_without_workers_is_named_where_tasks_wait_for_it(cluster: FakeCluster, left: Needs) -> None:
-    """Networks that wait end a run; GPUs that are given back when none is left do not."""
+    """Waiting networks end a run; GPUs released once no network is left to run do not."""
     cluster.workers = {"a": Worker("a", 1, 2**30, {"GPU": 1}), "b": Worker("b", 1, 2**30, {})}
     pool = ClientPool(cluster)
     del cluster.workers["a"]

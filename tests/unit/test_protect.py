@@ -1,4 +1,4 @@
-"""What a run may replace: copies that runs made, names that are told; never anybody's own image."""
+"""What a run may replace: copies made by runs and results it was told to replace, but never an original image."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_copy_that_other_labels_belong_to_stays(copied: CopiedImage) -> None
 
 
 def test_an_image_is_claimed_before_its_first_pixel(copied: CopiedImage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So whatever a run that was stopped left of it is known to be the run's."""
+    """Thus whatever a stopped run leaves of it is known to be the run's."""
     claims: list[Any] = []
     copy_image = protect.copy_image
 
@@ -92,7 +92,7 @@ def test_an_image_is_claimed_before_its_first_pixel(copied: CopiedImage, monkeyp
 def test_another_copy_keeps_its_record_until_it_is_gone(
     tmp_path: Path, copied: CopiedImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped in between, the next start does not take the pixels of one movie for those of another."""
+    """If stopped in between, the next start does not mistake the pixels of one movie for those of another."""
     make(copied)
     other = image_of(tmp_path, "other", 2)
 

@@ -1,4 +1,4 @@
-"""What `import tlseg` gives: functions and a plain value, each loaded on first use, also where a package has its name."""
+"""What `import tlseg` provides: functions and a value, each loaded on first use, even if a package has the same name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FUNCTIONS = [name for name in dir(tlseg) if not name.startswith("_") and name no
 
 
 def python(code: str) -> str:
-    """What a new process prints."""
+    """Output of a new process."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout

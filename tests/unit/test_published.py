@@ -19,7 +19,7 @@ from tlseg.models.unet import UNet, UNetConfig
 
 @pytest.fixture(scope="module")
 def published() -> Iterator[ModuleType]:
-    """benchmarks/published.py, which is a script beside others."""
+    """The script benchmarks/published.py as a module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
         import published
@@ -41,7 +41,7 @@ def balls(shape: tuple[int, int, int], centres: list[tuple[int, int, int]], radi
 @given(shape=st.tuples(*[st.integers(3, 40)] * 3), seed=st.integers(0, 9))
 @settings(max_examples=25, deadline=None)
 def test_windows_tile_the_stack(published: ModuleType, shape: tuple[int, int, int], seed: int) -> None:
-    """A network that looks at single voxels gives the mask it would give without windows."""
+    """A network that looks at single voxels gives the same mask as without windows."""
     image = np.random.default_rng(seed).random(shape).astype(np.float32)
     mask = published.predict(lambda window: window > 0.5, image, side=16, stride=8)
     assert np.array_equal(mask, image > 0.5)

@@ -135,7 +135,7 @@ def test_coarse_labels_are_labels() -> None:
 @given(SMALL, FACTORS)
 @settings(max_examples=60, deadline=None)
 def test_coarse_labels_lie_where_the_metadata_put_them(shape: tuple[int, ...], factor: tuple[int, int, int]) -> None:
-    """The voxel that is kept holds the middle of its block, or is the last one where the block is cut short."""
+    """The voxel kept holds the middle of its block, or is the last one if the block is cut short."""
     for axis, (n, f) in enumerate(zip(shape, factor, strict=True)):
         places = np.broadcast_to(np.arange(n).reshape([-1 if a == axis else 1 for a in range(3)]), shape)
         kept = np.moveaxis(downsample_labels(places, factor), axis, 0)[:, 0, 0]

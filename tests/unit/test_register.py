@@ -1,4 +1,4 @@
-"""Registration of few nuclei, and of such that lie so that many motions fit them."""
+"""Registration of few nuclei, and of arrangements that many motions fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Repair finds what tracks contradict, and nothing else; a patch changes what it is about, and nothing else."""
+"""Repair finds only what tracks contradict, and a patch changes only what it is meant to."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def a_division() -> np.ndarray:
 
 
 def found_in(movie: np.ndarray) -> list[Repair]:
-    """Repairs of the movie of a division, where those that divide shine."""
+    """Repairs of the movie of a division in which dividing nuclei are brighter."""
     objects, shared = tables(movie)
     condensed = objects["t"].between(BORN - 2, BORN) & (objects["label"] < 4)
     objects.loc[condensed, "intensity_mean"] = 200.0

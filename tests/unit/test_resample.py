@@ -1,4 +1,4 @@
-"""What must not happen when spacings change: nuclei that grow, shift, or are skipped."""
+"""What must not happen when spacings change: nuclei must not grow, shift or be skipped."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_volumes_are_kept_at_one_half(ratio: float, there: str) -> None:
 
 
 def test_any_positive_value_is_not_one_half() -> None:
-    """The bug this replaces: interpolating a mask and keeping all that is not zero makes nuclei grow."""
+    """The bug of the original: interpolating a mask and keeping everything above zero makes nuclei grow."""
     mask = ball((3.5, 1.0, 1.0), np.full(3, 20.0), 9.0)
     grown = (resampled(mask, (3.5, 1.0, 1.0), (1.0, 1.0, 1.0)) > 0).sum()
     assert grown > 1.15 * mask.sum() * 3.5

@@ -1,4 +1,4 @@
-"""A store that is busy is asked again, for a while; what is wrong for good is said at once."""
+"""A busy store is asked again for a while; lasting errors are reported at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Store:
-    """Fails some times, then answers."""
+    """Fails a few times, then answers."""
 
     def __init__(self, failures: int, error: Exception) -> None:
         self.failures, self.error, self.asked = failures, error, 0
@@ -43,7 +43,7 @@ def asynchronously(store: Store) -> str:
 
 
 class ConnectTimeoutError(OSError):
-    """Named as that of the client library, by which it is known."""
+    """Has the name of the client library's error, by which it is recognised."""
 
 
 BOTH = pytest.mark.parametrize("ask", [plainly, asynchronously])

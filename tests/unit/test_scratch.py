@@ -1,4 +1,4 @@
-"""Working files: a table that is there means done, another fingerprint is told."""
+"""Working files: an existing table means done, and a changed fingerprint is reported."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_what_could_not_be_read_again_is_not_put(scratch: Scratch) -> None:
 
 @pytest.mark.parametrize("keep", [0, 10, 200, 1000])
 def test_a_damaged_table_costs_its_frame(scratch: Scratch, keep: int) -> None:
-    """Also one that a power cut left as long as it was, and empty."""
+    """Even one that a power cut left with its full length, but all zeros."""
     for frame in (3, 4):
         for stage in ("detect", "flood"):
             scratch.put(stage, frame, 0, x=np.arange(1000))
@@ -157,7 +157,7 @@ def test_a_dropped_frame_frees_its_files(scratch: Scratch) -> None:
 
 
 def test_what_is_left_of_another_run_writes_nothing(scratch: Scratch) -> None:
-    """A task that outlived its run, when the next has begun: what it holds is not what is there now."""
+    """A task that outlived its run after the next has begun: what it refers to is no longer there."""
     create(scratch, (1, 32, 32), 5)
     new = scratch.begin({"a": 2})
     create(new, (1, 16, 16), 6)

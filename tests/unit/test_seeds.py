@@ -102,7 +102,7 @@ def ball(radius_um: float, at: tuple[float, float, float] = (13.3, 13.2, 13.4)) 
 
 
 def horseshoe() -> NDArray[np.bool_]:
-    """Two arms, further apart than any seed's distance, which meet at their ends only."""
+    """Two arms, further apart than any seed distance, that meet only at their ends."""
     plateau = np.zeros((16, 34, 34), dtype=bool)
     plateau[8, 4:30, 3:5] = plateau[8, 4:30, 28:30] = plateau[8, 28:30, 3:30] = True
     return plateau
@@ -192,7 +192,7 @@ def test_a_terrace_of_a_nucleus_is_no_second_one() -> None:
 
 
 def test_a_frame_may_hold_terraces_alone() -> None:
-    """All that is higher lies outside the foreground."""
+    """Everything higher lies outside the foreground."""
     centres = np.array([[[100, 100, 100, 200]]], dtype=np.uint8)
     found = found_in(centres, np.array([[[True, True, True, False]]]), (1, 1, 2), (1, 1, 1), 50)
     assert len(found.position) == 1

@@ -1,4 +1,4 @@
-"""Stages: what is done a second time changes nothing, and neighbours that disagree where they meet are counted."""
+"""Stages: doing one twice changes nothing, and disagreements between neighbouring blocks are counted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FALLBACK = 2
 
 
 def context(folder: Path, shape: Shape = BLOCK) -> Any:
-    """A run of one frame of that shape, whose instances are numbered."""
+    """A run of one frame of this shape, with its instances numbered."""
     scratch = Scratch(str(folder)).begin({})
     scratch.create("labels", shape=(1, *shape), dtype="uint32", shards=(1, *BLOCK), chunks=(1, *BLOCK))
     none = np.zeros(0, np.int64)
@@ -43,7 +43,7 @@ def context(folder: Path, shape: Shape = BLOCK) -> Any:
 
 
 def test_a_detection_that_comes_late_asks_for_no_window(tmp_path: Path) -> None:
-    """They may be gone."""
+    """The windows may have been removed already."""
     run, none, two = context(tmp_path), np.zeros(0, np.int64), np.zeros((0, 2), np.int64)
     maxima = Candidates(np.ones((3, 3), np.int64), np.ones(3, np.int64))
     save_detection(run.scratch, 0, 0, Detection(maxima, none, BlockComponents(none, none, (two,) * 3, (two,) * 3)))

@@ -1,4 +1,4 @@
-"""A table that gets columns keeps all else bit for bit, and is never half there."""
+"""Adding columns keeps the rest of a table bit for bit, and no table is ever half written."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parquet(root: Place) -> Any:
 
 
 def test_everything_else_stays_as_it_is(root: Place) -> None:
-    """Also what no run writes: other types, missing values and NaN side by side, categories, metadata of pandas."""
+    """Including what no run writes: other types, missing values beside NaN, categories, pandas metadata."""
     write_table(root, "n", [frame(0), frame(1, 0), frame(2)])
     odd = pa.table(
         {

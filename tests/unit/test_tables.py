@@ -1,4 +1,4 @@
-"""A table comes back as it was written, frame by frame or at once, and is never half there."""
+"""A table is read as it was written, frame by frame or at once, and is never half written."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_failed_write_leaves_what_was_there(root: str | Path) -> None:
 def test_tables_that_are_finished_at_the_same_time_are_all_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One finds what is listed, and another lists itself before the first one does."""
+    """One reads the list, and before it adds itself, the other does."""
     other, found = threading.Thread(target=write_table, args=(tmp_path, "b", frame(1))), module._listed
     one = create_table(tmp_path, "a")
 

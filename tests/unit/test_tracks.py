@@ -1,4 +1,4 @@
-"""Tracks come back as they were written, and GEFF's own validator and readers accept them."""
+"""Tracks are read as they were written, and GEFF's own validator and readers accept them."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_traccuracy_loads_graph_and_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nuclei", "labels"])
 @pytest.mark.parametrize("ends", ["", "/", "/0"])
 def test_a_graph_belongs_to_the_labels_it_names_however_it_does(tmp_path: Path, name: str, ends: str) -> None:
-    """Graphs written earlier name the group of the labels, those of today its array."""
+    """Older graphs name the group of the labels, current ones the array in it."""
     attributes = written(tmp_path, name=name) / ".zattrs"
     said = json.loads(attributes.read_text())
     said["geff"]["related_objects"] = [{"type": "labels", "path": f"../labels/{name}{ends}", "node_prop": "label"}]
@@ -174,7 +174,7 @@ def test_tracks_are_replaced_only_when_told(tmp_path: Path) -> None:
 
 
 def write_meanwhile(root: Path, monkeypatch: pytest.MonkeyPatch, *, name: str) -> None:
-    """Have the next graph find, when it is written, that labels `name` got one of one nucleus in the meantime."""
+    """While the next graph is being written, write another for labels `name`, with a single nucleus."""
     nodes, edges = family()
     write = module._write
 
@@ -187,7 +187,7 @@ def write_meanwhile(root: Path, monkeypatch: pytest.MonkeyPatch, *, name: str) -
 
 
 def test_tracks_that_came_while_others_were_written_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Labels `b` get theirs while those of `a` are written; those of `c` were there before."""
+    """Those of `b` are written while those of `a` are; those of `c` existed before."""
     nodes, _ = family()
     written(tmp_path, name="c")
     write_meanwhile(tmp_path, monkeypatch, name="b")

@@ -1,4 +1,4 @@
-"""A search goes on where it was stopped, gives up what falls behind, and ends with the best settings."""
+"""A search continues where it was stopped, gives up what falls behind, and ends with the best settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEPS = 3
 
 
 class Trainings:
-    """Trainings whose score is known: the nearer the rate is to 0.01, the better. Steps done are kept in a file."""
+    """Trainings whose score is known: the nearer the rate is to 0.01, the better. A file records the steps done."""
 
     def __init__(self, *, stop_after: int | None = None, fail_at: int | None = None) -> None:
         self.folders: list[str] = []

@@ -1,4 +1,4 @@
-"""Labels are whole numbers from 0 however they are stored, and other numbers for them lose none."""
+"""Labels are whole numbers from 0 however they are stored, and renumbering loses none."""
 
 from __future__ import annotations
 

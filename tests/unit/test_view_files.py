@@ -1,4 +1,4 @@
-"""What is served to a browser: the bytes that were asked for, or the word that there are none."""
+"""What is served to a browser: the requested bytes, or the answer that there are none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distances, orders and floods: exact in any crop that sees enough, and honest where it does not."""
+"""Distances, orders and floods: exact in any crop that sees enough, and reported as unknown elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is staged takes its name when it is whole; one start at a time, whatever an earlier one left."""
+"""Staged output takes its name once it is whole; one start at a time, whatever an earlier one left."""
 
 from __future__ import annotations
 
