@@ -122,7 +122,7 @@ def said_next(result: Result) -> list[list[str]]:
 def test_a_command_says_what_comes_next(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands work as they are printed, whatever the paths and names; storage options may be secrets."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tlseg.store.fs.options._given", {})
+    monkeypatch.setattr("tlseg.store.fs.options.set_options", lambda options: None)
     option = ["--storage-option", "region_name=x y"]
     simulated = invoke(main, "simulate", "a b.zarr", "--frames", "1", "--shape", "16,32,32", "--nuclei", "1", *option)
     assert simulated.stdout.endswith("tlseg segment 'a b.zarr' (with the same --storage-option)\n")
