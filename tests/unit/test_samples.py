@@ -52,10 +52,7 @@ def pair(seed: int = 0, *, name: str = "a", shape: tuple[int, int, int] = (24, 4
 def test_image_and_target_are_cut_alike(number: int) -> None:
     image, target = draw([pair()], STILL, seed=0, number=number)
     assert image.shape == target.shape == STILL.crop
-    # Past the frame's edge the image repeats and the target is empty: compare where the target says something.
-    inside = ndimage.binary_erosion(target.numpy() > 0, iterations=2)
-    assert inside.mean() > 0.1
-    assert np.abs(image.numpy() - target.numpy())[inside].max() < 2e-3
+    assert np.abs(image.numpy() - target.numpy()).max() < 2e-3
     assert float(image.std()) > 0.02
 
 
@@ -91,11 +88,13 @@ def test_targets_stay_probabilities_and_images_numbers() -> None:
         assert 0 <= float(target.min()) <= float(target.max()) <= 1
 
 
-def test_crops_larger_than_the_stack_are_filled_up() -> None:
-    image, target = draw([pair(shape=(4, 10, 9))], SampleSettings(crop=(32, 32, 32)), seed=0, number=0)
-    assert image.shape == (32, 32, 32)
-    assert bool(torch.isfinite(image).all())
-    assert float((target == 0).float().mean()) > 0.5
+def test_past_the_edge_of_a_stack_its_target_continues_like_its_image() -> None:
+    """Where the image goes on, a target that ends would teach that nuclei at an edge are background."""
+    still = replace(STILL, crop=(32, 32, 32))
+    image, target = draw([pair(shape=(4, 10, 9))], still, seed=0, number=0)
+    assert image.shape == target.shape == (32, 32, 32)
+    assert np.abs(image.numpy() - target.numpy()).max() < 2e-3
+    assert float(image.std()) > 0.02
 
 
 def test_most_crops_hold_a_nucleus() -> None:

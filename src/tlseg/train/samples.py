@@ -121,7 +121,10 @@ def fingerprint(pairs: Sequence[Pair]) -> str:
 
 
 def draw(pairs: Sequence[Pair], settings: SampleSettings, *, seed: int, number: int) -> tuple[Tensor, Tensor]:
-    """Crop `number` of the training with this seed: image and target, each (z, y, x) float32."""
+    """Crop `number` of the training with this seed: image and target, each (z, y, x) float32.
+
+    Past the edge of the stack both repeat their last voxels, as the image does in prediction.
+    """
     rng = np.random.default_rng((seed, number))
     pair = _choose(pairs, settings, rng)
     grid, box = _grid(pair, settings, rng)
@@ -130,7 +133,7 @@ def draw(pairs: Sequence[Pair], settings: SampleSettings, *, seed: int, number: 
         pair.image[within].float(), grid, mode="bilinear", padding_mode="border", align_corners=False
     )
     target = functional.grid_sample(
-        pair.target[within].float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
+        pair.target[within].float(), grid, mode="bilinear", padding_mode="border", align_corners=False
     )
     disturbed = other_microscope(image[0, 0].numpy(), settings, rng)
     return torch.from_numpy(disturbed), target[0, 0].clamp(0, 1)
