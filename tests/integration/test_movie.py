@@ -29,7 +29,7 @@ from tlseg.store.fs.location import open_store
 from tlseg.store.fs.place import place_of
 from tlseg.store.fs.remote import RetryingStore
 from tlseg.store.image import movie
-from tlseg.store.image.chunks import describe_missing, missing_keys
+from tlseg.store.image.chunks import Chunks, describe_missing
 from tlseg.store.image.movie import MovieSource, open_movie, open_source
 from tlseg.store.image.segmentable import check_segmentable
 
@@ -321,13 +321,7 @@ def test_a_remote_store_is_asked_for_the_frames_that_are_wanted(monkeypatch: pyt
     )
     for frames, expected, found in (((1,), ["0/c/1/1/"], []), ((2, 3), ["0/c/2/1/"], ["0/c/2/1/9/9"])):
         asked.clear()
-        missing = missing_keys(
-            url,
-            lambda place: f"0/{array.metadata.encode_chunk_key(place)}",
-            axes="tcyx",
-            grid=(4, 2, 10, 10),
-            wanted=(frames, (1,), range(10), range(10)),
-        )
+        missing = Chunks.of(array, url=url, path="0", axes="tcyx", frames=frames, channel=1).missing()
         assert list(itertools.islice(missing, len(found) or 1)) == found
         assert asked == expected
 

@@ -33,7 +33,7 @@ NEAR = 2
 NUCLEUS = 4096
 """Voxels of the network's grid in a nucleus of usual size."""
 STANDS_OUT = 0.3
-"""What stands out is brighter than this share of the way from the median to the brightest voxels of one embryo."""
+"""What stands out is brighter than this share of the way from the dark level to the brightest voxels of one embryo."""
 SHARE = 0.01
 """Least share of a tile's voxels that stand out where there is something in it."""
 READ_BYTES = 64 * 2**20
@@ -88,12 +88,10 @@ def measure_brightness(
     counted: float = voxels
     if scaling != "extremes":
         counted = min(max(voxels, SMALLEST * unit), LARGEST * unit, CLOSEST * voxels)
-    low, high, middle, most = quantiles(
-        lambda: map(checked, boxes), (dark, _below(share, counted / voxels), 0.5, 1.0), dtype=dtype
-    )
+    low, high, most = quantiles(lambda: map(checked, boxes), (dark, _below(share, counted / voxels), 1.0), dtype=dtype)
     if counted < voxels:
         tiles = Grid(shape, triple(max(1, round(TILE * grid_um[2] / s)) for s in spacing_um))
-        near = _neighbourhood(read, boxes, tiles, above=middle + STANDS_OUT * (high - middle))
+        near = _neighbourhood(read, boxes, tiles, above=low + STANDS_OUT * (high - low))
         if near > counted:
             (high,) = quantiles(lambda: map(read, boxes), (_below(share, near / voxels),), dtype=dtype)
     # A frame in which few voxels are bright still has contrast.

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice, product
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tlseg.store.fs.location import is_url, read_only_store
 from tlseg.store.fs.place import Place
 from tlseg.store.fs.retry import again
 
 if TYPE_CHECKING:
+    from zarr import Array
     from zarr.abc.store import Store
 
 MANY = 100
@@ -27,53 +29,85 @@ FEW = 100
 """Chunks of a frame below which an object store is asked for all frames at once: an answer holds a thousand names."""
 
 
-def missing_keys(
-    url: str,
-    key_of: Callable[[tuple[int, ...]], str],
-    *,
-    axes: str,
-    grid: tuple[int, ...],
-    wanted: Sequence[Sequence[int]],
-) -> Iterator[str]:
-    """Yield the keys of chunks that a store does not hold, in the order of their indices.
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Those chunks (or shards) of an array that hold some frames, in a store that can be listed.
 
-    Parameters
+    Attributes
     ----------
     url
-        Store that can be listed.
+        The store.
     key_of
-        Key of a chunk (or shard) by its indices.
+        Key of a chunk by its indices.
     axes
         Letters of the array's axes.
     grid
         Number of chunks along each axis.
     wanted
-        Indices along each axis of the chunks that must be there.
+        Indices along each axis of the chunks that hold the frames.
     """
-    above, lead, nested = _folder(key_of, axes)
-    if not is_url(url):
-        yield from _not_in_folders(url, above, wanted) if nested else _not_there(url, map(key_of, product(*wanted)))
-    elif nested and prod(grid) >= FEW * prod(map(len, wanted[:lead])):
-        yield from _not_in_frames(read_only_store(url), above, wanted, lead)
-    else:
-        yield from _not_listed(read_only_store(url), above, map(key_of, product(*wanted)))
 
+    url: str
+    key_of: Callable[[tuple[int, ...]], str]
+    axes: str
+    grid: tuple[int, ...]
+    wanted: tuple[Sequence[int], ...]
 
-def mark_of(url: str, key_of: Callable[[tuple[int, ...]], str], *, axes: str, wanted: Sequence[Sequence[int]]) -> str:
-    """Return a text that is another one once any of these chunks was written: from their sizes and times of writing.
+    @classmethod
+    def of(cls, array: Array[Any], *, url: str, path: str, axes: str, frames: Iterable[int], channel: int) -> Chunks:
+        """Return those that hold one channel of `frames`; `path` is that of the array in the store."""
+        size = dict(zip(axes, array.shards or array.chunks, strict=True))
+        grid = {a: -(-n // size[a]) for a, n in zip(axes, array.shape, strict=True)}
+        wanted: dict[str, Sequence[int]] = {a: range(n) for a, n in grid.items()}
+        if "t" in wanted:
+            wanted["t"] = sorted({f // size["t"] for f in frames})
+        if "c" in wanted:
+            wanted["c"] = [channel // size["c"]]
 
-    Parameters
-    ----------
-    url, key_of, axes, wanted
-        As for `missing_keys`. In an object store, more chunks than these may count.
-    """
-    if not is_url(url):
-        found: list[object] = [(key, *_written(f"{url}/{key}")) for key in map(key_of, product(*wanted))]
-    else:
-        above, lead, nested = _folder(key_of, axes)
-        frames = ["/".join((above, *map(str, place))) for place in product(*wanted[:lead])] if nested else [above]
-        found = [told for frame in frames for told in sorted(_listing(Place(url) / frame).items())]
-    return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+        def key_of(place: tuple[int, ...]) -> str:
+            return f"{path}/{array.metadata.encode_chunk_key(place)}"
+
+        return cls(url, key_of, axes, tuple(grid.values()), tuple(wanted.values()))
+
+    @property
+    def keys(self) -> Iterator[str]:
+        """Keys in the order of their indices."""
+        return map(self.key_of, product(*self.wanted))
+
+    def missing(self) -> Iterator[str]:
+        """Yield the keys of those that the store does not hold, in the order of their indices."""
+        (above, nested), lead = self._folder(), self._lead()
+        if not is_url(self.url):
+            yield from _not_in_folders(self.url, above, self.wanted) if nested else _not_there(self.url, self.keys)
+        elif nested and prod(self.grid) >= FEW * prod(map(len, self.wanted[:lead])):
+            yield from _not_in_frames(read_only_store(self.url), above, self.wanted, lead)
+        else:
+            yield from _not_listed(read_only_store(self.url), above, self.keys)
+
+    def mark(self) -> str:
+        """Return a text that is another one once any of them was written: from their sizes and times of writing.
+
+        In an object store, more chunks than these may count.
+        """
+        if not is_url(self.url):
+            found: list[object] = [(key, *_written(f"{self.url}/{key}")) for key in self.keys]
+        else:
+            above, nested = self._folder()
+            places = product(*self.wanted[: self._lead()]) if nested else [()]
+            frames = ["/".join((above, *map(str, place))) for place in places]
+            found = [told for frame in frames for told in sorted(_listing(Place(self.url) / frame).items())]
+        return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+
+    def _lead(self) -> int:
+        """Number of axes that are time and channels, which come first."""
+        return len(self.axes) - len(self.axes.lstrip("tc"))
+
+    def _folder(self) -> tuple[str, bool]:
+        """Folder of all chunks of the array, and whether each index is a folder of its own."""
+        first = self.key_of((0,) * len(self.axes))
+        head = first.removesuffix("/0" * len(self.axes))
+        nested = head != first
+        return head if nested else first.rpartition("/")[0], nested
 
 
 def describe_missing(missing: Iterable[str]) -> str | None:
@@ -83,14 +117,6 @@ def describe_missing(missing: Iterable[str]) -> str | None:
         return None
     least = "at least " if len(found) == MANY else ""
     return f"{least}{len(set(found))} chunks are missing, the first is {found[0]}"
-
-
-def _folder(key_of: Callable[[tuple[int, ...]], str], axes: str) -> tuple[str, int, bool]:
-    """Folder of all chunks, how many axes are time and channels, and whether each index is a folder of its own."""
-    first = key_of((0,) * len(axes))
-    head = first.removesuffix("/0" * len(axes))
-    nested = head != first
-    return head if nested else first.rpartition("/")[0], len(axes) - len(axes.lstrip("tc")), nested
 
 
 def _written(path: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Shape, Spacing, triple
 from tlseg.store.fs.location import can_list, is_url, one_line, open_group, read_only_store, resolve
-from tlseg.store.image.chunks import mark_of, missing_keys
+from tlseg.store.image.chunks import Chunks
 from tlseg.store.image.metadata import ImageMetadata, Json, parse_image
 
 if TYPE_CHECKING:
@@ -148,20 +148,15 @@ class MovieSource:
 
         A reader sees the fill value there. Stores that cannot be listed (http) yield none.
         """
-        if not can_list(self.url):
-            return
-        key_of, grid, wanted = self._chunks(frames)
-        yield from missing_keys(self.url, key_of, axes=self.axes, grid=grid, wanted=wanted)
+        if can_list(self.url):
+            yield from self._chunks(frames).missing()
 
     def mark(self, frame: int) -> str:
         """Return a text that is another one once pixels of a frame were written, without reading them.
 
         It is always empty for a store that cannot be listed (http).
         """
-        if not can_list(self.url):
-            return ""
-        key_of, _, wanted = self._chunks([frame])
-        return mark_of(self.url, key_of, axes=self.axes, wanted=wanted)
+        return self._chunks([frame]).mark() if can_list(self.url) else ""
 
     def identity(self, *, root: str | None = None) -> Json:
         """Everything that identifies this input, ready for JSON.
@@ -180,23 +175,9 @@ class MovieSource:
             "spacing_um": list(self.spacing_um),
         }
 
-    def _chunks(
-        self, frames: Iterable[int]
-    ) -> tuple[Callable[[tuple[int, ...]], str], tuple[int, ...], tuple[Sequence[int], ...]]:
-        """How chunks (or shards) are called, their number along each axis, and which of them hold `frames`."""
+    def _chunks(self, frames: Iterable[int]) -> Chunks:
         array = _open_array(self, _stamp(self))
-        size = dict(zip(self.axes, array.shards or array.chunks, strict=True))
-        grid = {a: -(-n // size[a]) for a, n in zip(self.axes, array.shape, strict=True)}
-        wanted: dict[str, Sequence[int]] = {a: range(n) for a, n in grid.items()}
-        if "t" in wanted:
-            wanted["t"] = sorted({f // size["t"] for f in frames})
-        if "c" in wanted:
-            wanted["c"] = [self.channel // size["c"]]
-
-        def key_of(place: tuple[int, ...]) -> str:
-            return f"{self.array_path}/{array.metadata.encode_chunk_key(place)}"
-
-        return key_of, tuple(grid.values()), tuple(wanted.values())
+        return Chunks.of(array, url=self.url, path=self.array_path, axes=self.axes, frames=frames, channel=self.channel)
 
 
 def address_of(identity: Mapping[str, Any], *, root: str) -> str:
