@@ -32,6 +32,11 @@ def triple(values: Iterable[T]) -> tuple[T, T, T]:
     return (z, y, x)
 
 
+def plane_of(shape: Shape, spacing_um: Spacing) -> float | None:
+    """Thickness of frames (z, y, x) of one plane in micrometres, which says nothing about the nuclei; None for stacks."""
+    return spacing_um[0] if shape[0] == 1 else None
+
+
 def as_spacing(given: Sequence[float], *, is_2d: bool, error: type[TlsegError]) -> Spacing:
     """Voxel spacing (z, y, x) as three positive numbers, or (y, x) if there is no z axis.
 
@@ -188,6 +193,12 @@ def voxels_for(distance_um: float, spacing_um: Spacing) -> Shape:
 def ball_radius(volume: ArrayLike) -> NDArray[np.float64]:
     """Radius of the ball of this volume, in the unit whose cube is the unit of volume; same shape as `volume`."""
     return np.asarray(np.cbrt(np.asarray(volume, dtype=np.float64) * (3 / (4 * np.pi))))
+
+
+def as_balls(volume: ArrayLike, *, plane: float | None) -> NDArray[np.float64]:
+    """Volumes of the balls whose cross sections fill this volume of a plane of this thickness; unchanged without a plane."""
+    volume = np.asarray(volume, dtype=np.float64)
+    return volume if plane is None else 4 / 3 * np.pi * (volume / plane / np.pi) ** 1.5
 
 
 def _add(a: Shape, b: Shape) -> Shape:

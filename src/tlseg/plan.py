@@ -18,6 +18,7 @@ SHARD = 16
 """Blocks are whole multiples of this many voxels along each axis: the smallest shard of the working arrays."""
 
 TARGET_BLOCK: Shape = (128, 256, 256)
+TARGET_PLANE: Shape = (SHARD, 2048, 2048)
 
 BASE_BYTES = 700 * 2**20
 """A worker that has loaded Python, PyTorch and two networks."""
@@ -67,14 +68,20 @@ def check_block(block: Shape) -> None:
 
 
 def within_frame(block: Shape, frame: Shape) -> Shape:
-    """Return the block without whole shards that would lie past the end of a frame, where nothing is to be done."""
-    return triple(min(int(b), -(-n // SHARD) * SHARD) for b, n in zip(block, frame, strict=True))
+    """Return the block with sides that reach the end of a frame, or past it, cut or rounded up to its last shard.
+
+    Raises
+    ------
+    PlanError
+        If it is not a block.
+    """
+    return triple(-(-n // SHARD) * SHARD if b >= n else b for b, n in zip(as_block(block), frame, strict=True))
 
 
 def choose_cut(
     frame: Shape, *, halos: Sequence[Shape], seen: Shape, limit_bytes: int, block: Shape | None = None
 ) -> tuple[Shape, int]:
-    """Largest block up to 128 x 256 x 256 voxels, and the first of some halos, with which a block's tasks fit.
+    """Largest block up to 128 x 256 x 256 voxels (2D: 2048 x 2048), and the first of some halos, with which its tasks fit.
 
     Blocks are equal parts of the frame, so that the last is not a sliver. A smaller halo comes before a smaller block: it
     grows where it must, while small blocks with wide halos flood the same voxels again and again.
@@ -204,7 +211,7 @@ def _pyramid_bytes(voxels: int, itemsize: int) -> int:
 
 def _blocks(frame: Shape) -> list[Shape]:
     """Blocks of a frame, from the largest to the least."""
-    target, blocks = list(TARGET_BLOCK), []
+    target, blocks = list(TARGET_PLANE if frame[0] == 1 else TARGET_BLOCK), []
     while True:
         blocks.append(triple(map(_side, frame, target)))
         if max(target) <= 2 * SHARD:

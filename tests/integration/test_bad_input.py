@@ -167,11 +167,6 @@ def doubles(movie: Path) -> None:
     rewrite(movie, dtype="float64")
 
 
-def plane(movie: Path) -> None:
-    shutil.rmtree(movie)
-    write_movie(movie, small_movie(2)[:, :1])
-
-
 def no_zarr(movie: Path) -> None:
     shutil.rmtree(movie)
     movie.mkdir()
@@ -214,7 +209,6 @@ MOVIES: list[tuple[Callable[[Path], None], str]] = [
     (constant_frame, "[Ff]rame 1"),
     (no_frames, "nothing to segment"),
     (doubles, "float64 pixels"),
-    (plane, "2D movie"),
     (no_zarr, "not a Zarr group"),
     (a_file, "is a file"),
     (nothing, "does not exist"),
@@ -291,7 +285,7 @@ CALLS: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("damaged weights", damaged_weights, [], "cannot be read|do not fit"),
     ("model without centres", no_centres, [], "no network for centres .* --method components"),
     ("damaged model.json", damaged_description, [], "is not JSON"),
-    ("block", as_is, ["--block", "24,48,48"], "Along z, a block of 24 .* multiple of 16"),
+    ("block", as_is, ["--block", "24,40,48"], "Along y, a block of 40 .* multiple of 16"),
     ("labels exist", labels_there, [], "already has labels 'nuclei'"),
     ("0.4 in place", version_04, [], "OME-Zarr 0.4.*--out"),
     ("big-endian", big_endian, OUT, "big-endian uint16 pixels"),

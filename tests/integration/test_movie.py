@@ -409,8 +409,6 @@ def test_nothing_to_segment(tmp_path: Path) -> None:
     assert "Use frames 0:3" in segmentable_error(tmp_path / "a.ome.zarr", range(2, 5))
     empty = write(tmp_path / "b.ome.zarr", pixels=PIXELS[:0], chunks=(1, 1, 2, 2, 2))
     assert "convert the movie again" in segmentable_error(empty, range(1))
-    assert "tlseg link tracks its labels" in segmentable_error(write(tmp_path / "c.ome.zarr", "tyx"))
-    assert "2D movie" in segmentable_error(write(tmp_path / "d.ome.zarr", pixels=PIXELS[:, :, :1]))
 
 
 def absent(path: Path) -> Path:

@@ -53,7 +53,7 @@ def test_a_plan_is_the_same_from_python(tmp_path: Path) -> None:
     assert said.exit_code == 0, said.output
     found = plan_run(str(movie), memory_limit=4 * 2**30, device="cpu")
     assert json.loads(said.stdout) == json.loads(json.dumps(found.to_dict()))
-    assert (found.plan.frames, found.device, found.is_2d) == (2, "cpu", False)
+    assert (found.plan.frames, found.device) == (2, "cpu")
     with pytest.raises(PlanError, match="may use"):
         plan_run(movie, memory_limit=1)
 

@@ -111,11 +111,10 @@ def say_notes(notes: Iterable[str]) -> None:
         click.echo(f"Note: {note}")
 
 
-def say_next_of_movie(path: str, *, frame_shape: Sequence[int]) -> None:
-    """Print what comes next for a movie that was written; nothing if it is 2D, since such movies cannot be segmented."""
-    if frame_shape[0] > 1:
-        # One in an object store needs a result elsewhere, which only the user can name.
-        _say_next(*(["plan"] if "://" in path else ["plan", "segment"]), words=[path])
+def say_next_of_movie(path: str) -> None:
+    """Print what comes next for a movie that was written."""
+    # One in an object store needs a result elsewhere, which only the user can name.
+    _say_next(*(["plan"] if "://" in path else ["plan", "segment"]), words=[path])
 
 
 def say_next_of_result(path: str, *, name: str) -> None:

@@ -78,4 +78,4 @@ def command(
     every = "unknown interval" if done.interval_s is None else f"every {done.interval_s:g} s"
     click.echo("spacing " + " x ".join(f"{s:g}" for s in done.spacing_um) + f" um (z, y, x), {every}")
     say_notes(done.notes)
-    say_next_of_movie(out, frame_shape=(z, y, x))
+    say_next_of_movie(out)

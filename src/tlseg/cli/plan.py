@@ -59,8 +59,3 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         "working files, before compression"
     )
     say_notes(found.notes)
-    if found.is_2d:
-        click.echo(
-            "This is a 2D movie, which tlseg plans but cannot segment: the models are 3D. tlseg link tracks labels made "
-            "elsewhere."
-        )

@@ -67,7 +67,7 @@ def command(out: str, scene: str, overwrite: bool, as_json: bool, **options: Any
         print_json(result.to_dict())
     else:
         click.echo(_sentence(result))
-        say_next_of_movie(out, frame_shape=result.shape)
+        say_next_of_movie(out)
 
 
 def _movie(

@@ -18,12 +18,14 @@ from scipy import ndimage
 
 from tlseg.config import Scaling
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, slab, triple
+from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, plane_of, slab, triple
 from tlseg.predict.normalise import QUANTILES, FrameStatistics
 from tlseg.predict.quantiles import quantiles
 
 SMALLEST, LARGEST = 800_000, 1_100_000
 """Voxels of the network's grid in the frames that networks learned from (BBBC050)."""
+PLANES = 56
+"""Planes of the network's grid in these frames: a frame of one plane counts as one of them."""
 CLOSEST = 4.0
 """A smaller frame counts as at most this many times itself: it may be full of nuclei."""
 TILE = 16
@@ -85,6 +87,9 @@ def measure_brightness(
     boxes = Grid(shape, slab(shape, unit=chunk, most=READ_BYTES // np.dtype(dtype).itemsize))
     dark, share = QUANTILES[scaling]
     voxels, unit = math.prod(shape), math.prod(grid_um) / math.prod(spacing_um)
+    plane_um = plane_of(shape, spacing_um)
+    if plane_um is not None:
+        unit *= plane_um / (PLANES * grid_um[0])
     counted: float = voxels
     if scaling != "extremes":
         counted = min(max(voxels, SMALLEST * unit), LARGEST * unit, CLOSEST * voxels)

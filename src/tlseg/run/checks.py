@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tlseg.errors import LabelError, MovieError, PlanError, TlsegError
 from tlseg.predict.brightness import NUCLEUS, nucleus_um
 from tlseg.store.fs.location import is_url, one_line, real
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 MOST_FINER = 32
 """Voxels of the model's grid that one of the movie may become along an axis; a nucleus is about 16 wide there."""
 
-LEAST_FRAME = 1 / 64
-"""Smallest volume of a frame, in nuclei: a frame a quarter as wide as one."""
+LEAST_WIDTH = 1 / 4
+"""Smallest width of a frame, in nuclei."""
 
 SCRATCH_EXPECTED = "Expected a local folder that all workers can see."
 
@@ -94,10 +96,13 @@ def check_existing(checked: CheckedRequest) -> None:
 
 def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
     """Raise `MovieError` if voxels are so large, or frames so small, that their spacing must be in another unit."""
-    finer = [s / g for s, g in zip(source.spacing_um, spec.spacing_um, strict=True)]
-    if max(finer) > MOST_FINER or math.prod(finer) > NUCLEUS:
+    finer = np.divide(source.spacing_um, spec.spacing_um)
+    if source.frame_shape[0] == 1:
+        finer = finer[1:]  # how thick a single plane is does not matter
+    nucleus = NUCLEUS ** (len(finer) / 3)
+    if finer.max() > MOST_FINER or finer.prod() > nucleus:
         found, meant = "voxels are larger than a nucleus", "nanometres"
-    elif math.prod(finer) * math.prod(source.frame_shape) < NUCLEUS * LEAST_FRAME:
+    elif finer.prod() * math.prod(source.frame_shape) < nucleus * LEAST_WIDTH ** len(finer):
         found, meant = "a whole frame is far smaller than a nucleus", "millimetres or metres"
     else:
         return

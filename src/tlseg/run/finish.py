@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tlseg.errors import RunError
+from tlseg.geometry import as_balls, plane_of
 from tlseg.label.small import large_enough
 from tlseg.link.lineage import Lineage
 from tlseg.link.link import link_objects
@@ -54,6 +55,8 @@ def link_frames(run: RunContext, *, settings: LinkSettings) -> Lineage:
     """Link all frames, and store for each frame the final numbers of its labels."""
     tables = [frame_objects(run, frame)[list(OBJECT_KEYS)] for frame in run.frames]
     objects = pd.concat(tables, ignore_index=True)
+    # In one plane all nuclei are areas: linking takes them for cross sections, so that radii are what they are in 3D.
+    objects["volume_um3"] = as_balls(objects["volume_um3"], plane=plane_of(run.source.frame_shape, run.spacing_um))
     lineage = link_objects(objects, _overlaps(run, objects, repair.mended_overlaps), settings=settings)
     if len(lineage.nodes) and int(lineage.nodes["track"].max()) > np.iinfo(np.uint32).max:
         raise RunError("There are more tracks than 32 bits can number.")

@@ -57,8 +57,6 @@ class MoviePlan:
     ----------
     movie : str
     spacing_um : (z, y, x)
-    is_2d : bool
-        Whether it can only be planned: segmenting needs a 2D model.
     device : {"cpu", "cuda"}
         Where networks would run.
     plan : Plan
@@ -69,7 +67,6 @@ class MoviePlan:
 
     movie: str
     spacing_um: Spacing
-    is_2d: bool
     device: TorchDevice
     plan: Plan
     notes: tuple[str, ...] = ()
@@ -202,7 +199,7 @@ def plan_run(
     planned = prepare(request, compute, for_planning=True)
     source = planned.run.source
     notes = (source.spacing_note,) if source.spacing_note else ()
-    return MoviePlan(source.url, source.spacing_um, source.is_2d, planned.run.device, planned.plan, notes)
+    return MoviePlan(source.url, source.spacing_um, planned.run.device, planned.plan, notes)
 
 
 def most_voxels(limit_bytes: int) -> int:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlseg.geometry import ball_radius
+from tlseg.geometry import as_balls, ball_radius, plane_of
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
 from tlseg.predict.brightness import nucleus_um
 from tlseg.run import finish
-from tlseg.run.context import Output
+from tlseg.run.context import Output, RunContext
 from tlseg.run.repair import patches_of
 from tlseg.run.replaced import LINKING, forget_made_of
 from tlseg.run.resume import stored_statistics
@@ -84,7 +84,7 @@ def publish(
         "model": {k: v for k, v in run.spec.to_dict().items() if k != "provenance"},
         "plan": planned.plan.to_dict(),
         "nucleus_um": {
-            "median": 2 * float(ball_radius(rows["volume_um3"].median())) if len(rows) else None,
+            "median": _width_um(rows["volume_um3"].median(), run) if len(rows) else None,
             "learned": nucleus_um(run.spec.spacing_um),
         },
         "audit": dict(audit),
@@ -104,6 +104,11 @@ def publish(
     if not checked.root.remote:
         flush([(checked.folder / "run.json").path], below=checked.root.path)
     return record
+
+
+def _width_um(volume_um3: float, run: RunContext) -> float:
+    plane_um = plane_of(run.source.frame_shape, run.spacing_um)
+    return 2 * float(ball_radius(as_balls(volume_um3, plane=plane_um)))
 
 
 def _flush(planned: PlannedRun, output: Output) -> None:

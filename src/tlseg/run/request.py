@@ -9,7 +9,7 @@ from typing import Any
 from tlseg import __version__
 from tlseg.config import Frames, LabelSettings, Method, SkippedFrames, as_frames, as_skipped
 from tlseg.errors import ModelError, MovieError
-from tlseg.geometry import Shape
+from tlseg.geometry import Shape, plane_of
 from tlseg.link.settings import LinkSettings
 from tlseg.models.bundle import Flips, Model, ModelSpec, load_model
 from tlseg.plan import check_block, within_frame
@@ -109,6 +109,11 @@ class CheckedRequest:
         """Image of the result, if `image` says that it has one."""
         return CopiedImage(self.root, self.source, self.frames)
 
+    @property
+    def repair(self) -> bool:
+        """Whether labels that their tracks contradict are mended: never in 2D, where one nucleus may lie below another."""
+        return self.request.repair and self.source.frame_shape[0] > 1
+
     def deciding(self) -> dict[str, Any]:
         """Everything in the request that decides the content of the result."""
         return {
@@ -119,7 +124,7 @@ class CheckedRequest:
             "model": {"name": self.spec.name, "digest": self.model.digest, "flips": self.spec.flips},
             "settings": self.settings.deciding(),
             "link": asdict(self.link),
-            "repair": self.request.repair,
+            "repair": self.repair,
             "image": self.image,
             "keep_maps": self.request.keep_maps,
         }
@@ -128,7 +133,7 @@ class CheckedRequest:
 def check(request: Request, *, for_planning: bool = False) -> CheckedRequest:
     """Check input and settings; reads only metadata, writes nothing and contacts no worker.
 
-    With `for_planning`, a movie beside which nothing can be written is not an error, nor is a 2D movie.
+    With `for_planning`, a movie beside which nothing can be written is not an error.
 
     Raises
     ------
@@ -138,8 +143,7 @@ def check(request: Request, *, for_planning: bool = False) -> CheckedRequest:
     check_name(request.name)
     source = open_source(request.movie, channel=request.channel)
     chosen = frames_of(request.frames, source.n_frames)
-    if not (for_planning and source.is_2d):
-        check_segmentable(source, chosen, allow_missing=request.allow_missing)
+    check_segmentable(source, chosen, allow_missing=request.allow_missing)
     model = load_model(request.model)
     if request.method == "qcanet" and "ndn" not in model.spec.networks:
         raise ModelError(
@@ -148,11 +152,14 @@ def check(request: Request, *, for_planning: bool = False) -> CheckedRequest:
     check_spacing(source, model.spec)
     spec = model.spec if request.flips is None else replace(model.spec, flips=request.flips)
     settings = spec.label_settings(request.method)
+    plane_um = plane_of(source.frame_shape, source.spacing_um)
+    if plane_um is not None:
+        settings = settings.in_plane(plane_um)
     root = destination(source, request.out, for_planning=for_planning)
     block = request.block
     if block is not None:
-        check_block(block)
         block = within_frame(block, source.frame_shape)
+        check_block(block)
     return CheckedRequest(
         request=request,
         source=source,

@@ -295,7 +295,7 @@ def _process(
     audit = seam_audit(run)
     write_record(checked.folder / "audit.json", audit)
     check_audit(audit, method=run.settings.method)
-    if checked.request.repair:
+    if checked.repair:
         _repair(run, work, settings=checked.link)
     work.counters.expect(Stage.LINK, 1)
     lineage = finish.link_frames(run, settings=checked.link)

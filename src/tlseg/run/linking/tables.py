@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Grid, Shape, slab
+from tlseg.geometry import Box, Grid, Shape, as_balls, plane_of, slab
 from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.measure.objects import (
     ObjectSums,
@@ -99,8 +99,7 @@ def tables_to_link(source: LabelInput, frames: list[FrameSums]) -> tuple[pd.Data
     tables = [table_of(source, sums) for sums in frames]
     objects = pd.concat(tables, ignore_index=True).reindex(columns=_PLACE)
     objects["intensity_mean"] = objects["intensity_mean"].astype(np.float64).fillna(0.0)
-    if source.base.frame_shape[0] == 1:
-        area = objects["volume_um3"] / source.base.spacing_um[0]
-        objects["volume_um3"] = 4 / 3 * np.pi * (area / np.pi) ** 1.5
+    plane_um = plane_of(source.base.frame_shape, source.base.spacing_um)
+    objects["volume_um3"] = as_balls(objects["volume_um3"], plane=plane_um)
     shared = [pd.DataFrame(sums.shared, columns=list(OVERLAP_COLUMNS[1:])).assign(t=sums.frame) for sums in frames]
     return objects, pd.concat(shared, ignore_index=True)

@@ -14,7 +14,7 @@ SEGMENTABLE = ("uint8", "uint16", "int16", "float32")
 
 
 def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool = False) -> None:
-    """Raise unless these frames can be segmented in 3D: known spacing, all pixels present, a supported data type.
+    """Raise unless these frames can be segmented: known spacing, all pixels present, a supported data type.
 
     Parameters
     ----------
@@ -42,11 +42,6 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
         raise MovieError(
             f"{where}: frames {frames[0]}:{frames[-1] + 1} were requested, but it has {source.n_frames}. Use frames "
             f"0:{source.n_frames}."
-        )
-    if source.is_2d or source.shape[1] == 1:
-        raise MovieError(
-            f"{where} is a 2D movie (one plane). Expected several z planes: the models are 3D. Segment it with another "
-            "program; tlseg link tracks its labels."
         )
     if source.spacing_problem:
         raise MovieError(
