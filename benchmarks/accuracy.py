@@ -98,7 +98,7 @@ def too_small(truth: np.ndarray, fold: Fold, stack: Stack) -> int:
     """True objects so small that these settings drop them."""
     voxels = np.unique(truth[truth > 0], return_counts=True)[1]
     settings = fold.model.spec.label_settings()
-    return int((~large_enough(voxels, spacing_um=stack.spacing_um, settings=settings)).sum())
+    return int((~large_enough(voxels, frame=truth.shape, spacing_um=stack.spacing_um, settings=settings)).sum())
 
 
 def scores(truth: np.ndarray, labels: np.ndarray, spacing_um: Spacing) -> dict[str, float]:
@@ -150,7 +150,9 @@ def distance_watershed(fold: Fold, stack: Stack) -> np.ndarray:
     markers = np.zeros(mask.shape, int)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     labels = watershed(-smooth, markers, mask=mask)
-    kept = large_enough(np.bincount(labels.ravel())[1:], spacing_um=stack.spacing_um, settings=settings)
+    kept = large_enough(
+        np.bincount(labels.ravel())[1:], frame=mask.shape, spacing_um=stack.spacing_um, settings=settings
+    )
     return np.where(np.concatenate([[False], kept])[labels], labels, 0)
 
 

@@ -37,14 +37,15 @@ NAMES = ", ".join(name for name in LabelSettings.__dataclass_fields__ if name in
 
 @dataclass(frozen=True)
 class Stack:
-    """One held-out stack; pixels are read when they are asked for."""
+    """One held-out stack, or one plane of it; pixels are read when they are asked for."""
 
     pair: PairPath
+    plane: int | None = None
 
     @property
     def name(self) -> str:
-        """Name of the stack."""
-        return self.pair.name
+        """Name of the stack, and of the plane."""
+        return self.pair.name if self.plane is None else f"{self.pair.name}_z{self.plane:02d}"
 
     @property
     def group(self) -> str:
@@ -59,7 +60,16 @@ class Stack:
     @cached_property
     def pixels(self) -> tuple[np.ndarray, np.ndarray]:
         """Image and truth, (z, y, x)."""
-        return read_pair(self.pair)
+        image, truth = read_pair(self.pair)
+        only = slice(None) if self.plane is None else slice(self.plane, self.plane + 1)
+        return image[only], truth[only]
+
+    def sections(self) -> list[Stack]:
+        """Planes of the stack, each alone: that with most foreground, and those a quarter and three quarters through it."""
+        area = (self.pixels[1] > 0).sum(axis=(1, 2))
+        share = np.cumsum(area) / area.sum()
+        planes = {int(area.argmax()), *np.searchsorted(share, (0.25, 0.75)).tolist()}
+        return [Stack(self.pair, plane) for plane in sorted(planes)]
 
 
 @dataclass(frozen=True)
@@ -118,12 +128,14 @@ def add_fold_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stacks", default="", metavar="NAMES", help="only stacks with one of these parts in their name"
     )
+    parser.add_argument("--planes", action="store_true", help="up to three planes of each stack, as 2D images")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--into", type=Path, help="document whose figures are replaced, between <!-- NAME --> marks")
 
 
 def publish(options: argparse.Namespace, name: str, text: str) -> None:
     """Print a report, write it to OUT/NAME.md, and put it into the document where one is given."""
+    name = f"{name}-planes" if options.planes else name
     (options.out / f"{name}.md").write_text(text + "\n")
     if options.into:
         document, marks = options.into.read_text(), (f"<!-- {name} -->", f"<!-- /{name} -->")
@@ -147,13 +159,15 @@ def open_folds(options: argparse.Namespace) -> list[Fold]:
             if group in seen or not any(p.group == group for p in pairs):
                 raise SystemExit(f"--fold {text}: {group} is no group of {options.data}, or it is in two folds.")
             seen.add(group)
-        stacks = tuple(
+        stacks = [
             Stack(p)
             for p in pairs
             if p.group in groups.split(",") and (not wanted or any(part in p.name for part in wanted))
-        )
+        ]
+        if options.planes:
+            stacks = [plane for stack in stacks for plane in stack.sections()]
         flips = options.flips or model.spec.flips
-        folds.append(Fold(model, stacks, options.out / "maps", flips, resolve_device(options.device)))
+        folds.append(Fold(model, tuple(stacks), options.out / "maps", flips, resolve_device(options.device)))
     return folds
 
 

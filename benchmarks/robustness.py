@@ -9,7 +9,7 @@ it is. Writes robustness.md and robustness.csv into OUT, and goes on where it wa
 
 Noise is what differs from the median of 3 x 3 voxels in a plane; its spread is taken for each grey level. "Half" takes
 away half of that difference, "double" adds three times its variance. Crops cut nuclei at all six faces; they are compared
-with the labels of the whole stack in the same crop.
+with the labels of the whole stack in the same crop. With `--planes`, single planes are the stacks.
 
 `--optics` changes the light itself instead, and writes optics.md and optics.csv. The truth stays, although people who saw
 only the changed stack might draw it differently.
@@ -37,7 +37,6 @@ SCORES = ("iou", "seg", "mucov", "f1")
 COARSER = 1.5
 ALLOWED = 0.05
 HAZE_UM = 15.0
-CROP = (slice(4, -4), slice(20, -20), slice(20, -20))
 
 
 class Seen(NamedTuple):
@@ -74,12 +73,15 @@ def score_changes(fold: Fold, stack: Stack, changes: dict[str, Change]) -> list[
     image, truth = stack.pixels
     plain = Seen(image, truth, stack.spacing_um)
     whole = labels_of(fold, plain, name=stack.name)
+    crop = edges_off(plain)
     rows = []
     for name, change in {PLAIN: lambda seen, rng: seen, **changes}.items():
+        if change is coarser_z and len(image) == 1:
+            continue
         seen = change(plain, np.random.default_rng(zlib.crc32(stack.name.encode())))
         labels = whole if name == PLAIN else labels_of(fold, seen, name=f"{stack.name}-{name}")
         found = scores(seen.truth, labels, seen.spacing_um)
-        reference = scores(truth[CROP], whole[CROP], plain.spacing_um) if name == "cropped" else None
+        reference = scores(truth[crop], whole[crop], plain.spacing_um) if name == "cropped" else None
         rows.append({"change": name, "stack": stack.name} | found)
         if reference is not None:
             rows.append({"change": f"{PLAIN}, in the crop", "stack": stack.name} | reference)
@@ -142,7 +144,13 @@ def double_noise(seen: Seen, rng: np.random.Generator) -> Seen:
 
 def cropped(seen: Seen, rng: np.random.Generator) -> Seen:
     """Without its edges, so that nuclei are cut."""
-    return Seen(seen.image[CROP], seen.truth[CROP], seen.spacing_um)
+    crop = edges_off(seen)
+    return Seen(seen.image[crop], seen.truth[crop], seen.spacing_um)
+
+
+def edges_off(seen: Seen) -> tuple[slice, slice, slice]:
+    """All but the edges; a single plane has none along z."""
+    return (slice(4, -4) if len(seen.image) > 1 else slice(None), slice(20, -20), slice(20, -20))
 
 
 def wide_field(seen: Seen, rng: np.random.Generator) -> Seen:

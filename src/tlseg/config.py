@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from tlseg.errors import ModelError, MovieError
-from tlseg.geometry import ball_radius
 from tlseg.rules import NonNegativeFloat, Share, check_fields, or_none, whole, whole_between
 
 Method = Literal["qcanet", "components"]
@@ -144,15 +143,6 @@ class LabelSettings:
     def __post_init__(self) -> None:
         """Refuse values that no stage knows: a word would be taken for another, a share above 1 for certainty."""
         check_fields(self, error=ModelError)
-
-    def in_plane(self, thickness_um: float) -> LabelSettings:
-        """Settings for frames of one plane of this thickness: nuclei are discs there, as wide as the balls meant here."""
-        radius = float(ball_radius(self.minimum_volume_um3))
-        return replace(
-            self,
-            minimum_volume_um3=math.pi * radius**2 * thickness_um,
-            minimum_volume_fraction=self.minimum_volume_fraction ** (2 / 3),
-        )
 
     def deciding(self) -> dict[str, Any]:
         """Everything that decides labels, for a fingerprint."""

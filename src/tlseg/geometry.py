@@ -32,11 +32,6 @@ def triple(values: Iterable[T]) -> tuple[T, T, T]:
     return (z, y, x)
 
 
-def plane_of(shape: Shape, spacing_um: Spacing) -> float | None:
-    """Thickness of frames (z, y, x) of one plane in micrometres, which says nothing about the nuclei; None for stacks."""
-    return spacing_um[0] if shape[0] == 1 else None
-
-
 def as_spacing(given: Sequence[float], *, is_2d: bool, error: type[TlsegError]) -> Spacing:
     """Voxel spacing (z, y, x) as three positive numbers, or (y, x) if there is no z axis.
 
@@ -195,10 +190,16 @@ def ball_radius(volume: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.cbrt(np.asarray(volume, dtype=np.float64) * (3 / (4 * np.pi))))
 
 
-def as_balls(volume: ArrayLike, *, plane: float | None) -> NDArray[np.float64]:
-    """Volumes of the balls whose cross sections fill this volume of a plane of this thickness; unchanged without a plane."""
-    volume = np.asarray(volume, dtype=np.float64)
-    return volume if plane is None else 4 / 3 * np.pi * (volume / plane / np.pi) ** 1.5
+def volume_um3(voxels: ArrayLike, *, frame: Shape, spacing_um: Spacing) -> NDArray[np.float64]:
+    """Volumes in cubic micrometres of nuclei of so many voxels, same shape as `voxels`.
+
+    In a frame (z, y, x) of one plane they are those of balls with these cross sections, however thick the plane.
+    """
+    volume = np.asarray(voxels, dtype=np.float64) * float(np.prod(spacing_um))
+    if frame[0] > 1:
+        return volume
+    area = volume / spacing_um[0]
+    return np.asarray(area * np.sqrt(area) * (4 / (3 * np.sqrt(np.pi))))
 
 
 def _add(a: Shape, b: Shape) -> Shape:

@@ -183,3 +183,19 @@ def test_nuclei_a_quarter_as_wide_have_neighbourhoods_a_quarter_as_wide() -> Non
     )
     assert small == measured(image)
     assert small.high > 2 * frame_statistics(image).high
+
+
+def test_a_plane_is_as_bright_however_thick_and_wherever_it_is_cut() -> None:
+    """Alone, in a wide field and in a close crop, a section of an embryo keeps its scale."""
+    rng = np.random.default_rng(0)
+    image = embryo()
+    plane = image[int((image > 300).sum(axis=(1, 2)).argmax())][None]
+    found = measured(plane)
+    assert [measured(plane, (thick, *SPACING[1:])) for thick in (0.01, 1.0, 300.0)] == [found] * 3
+    bright = np.argwhere(plane[0] > 300)
+    near = tuple(slice(max(0, a - 3), b + 4) for a, b in zip(bright.min(axis=0), bright.max(axis=0), strict=True))
+    field = rng.normal(100, 3, (1, 300, 300)).astype(np.uint16)
+    field[:, 100 : 100 + EMBRYO[1], 90 : 90 + EMBRYO[2]] = plane
+    for other in (plane[:, *near], field):
+        again = measured(other)
+        assert abs(again.high - again.low - found.high + found.low) < 0.15 * (found.high - found.low)

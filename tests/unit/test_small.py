@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlseg.config import LabelSettings
+from tlseg.geometry import Shape
 from tlseg.label.small import large_enough, median_volume
 
 SPACING = (2.0, 1.0, 1.0)
 VOLUMES = st.lists(st.integers(1, 500), max_size=30).map(np.array)
 
 
-def kept(voxels: list[int], **settings: float) -> list[int]:
-    chosen = large_enough(np.array(voxels), spacing_um=SPACING, settings=LabelSettings(**settings))
+def kept(voxels: list[int], frame: Shape = (9, 99, 99), **settings: float) -> list[int]:
+    chosen = large_enough(np.array(voxels), frame=frame, spacing_um=SPACING, settings=LabelSettings(**settings))
     return [v for v, keep in zip(voxels, chosen, strict=True) if keep]
 
 
@@ -48,6 +49,15 @@ def test_debris_below_the_least_volume_does_not_count_as_usual() -> None:
 @pytest.mark.parametrize("voxels", [[], [7], [7, 7, 7]])
 def test_equals_are_all_kept(voxels: list[int]) -> None:
     assert kept(voxels, minimum_volume_fraction=1.0) == voxels
+
+
+def test_discs_are_as_large_as_balls_of_their_width() -> None:
+    """Widths of 1, 1/2 and 1/3: areas of 1, 1/4 and 1/9, volumes of 1, 1/8 and 1/27."""
+    for fraction, left in ((0.03, 5), (0.1, 4), (0.2, 3)):
+        discs = kept([3600, 3600, 3600, 900, 400], frame=(1, 99, 99), minimum_volume_fraction=fraction)
+        assert len(discs) == left
+    ball = 4 / 3 * np.pi * 10**3
+    assert kept([315, 313], frame=(1, 99, 99), minimum_volume_um3=ball) == [315]
 
 
 def test_at_the_limit_is_large_enough() -> None:

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from tlseg.config import LabelSettings
 from tlseg.errors import RunError
-from tlseg.geometry import Box, Grid, Shape, Spacing, spacing_nm, triple, voxels_for
+from tlseg.geometry import Box, Grid, Shape, Spacing, spacing_nm, triple, volume_um3, voxels_for
 from tlseg.label.components import BlockComponents, FrameComponents, core_components, describe, join
 from tlseg.label.saddles import SaddleRule
 from tlseg.label.seeds import Candidates, candidate_halo, candidates, select_seeds, smoothing_window
@@ -161,8 +161,8 @@ def number_frame(
         distance_um=settings.centre_distance_um,
     )
     has_seed = _seeded(detections, joined, seeds, grid.frame)
-    voxel_um3 = float(np.prod(spacing_um))
-    kept = ~has_seed & (joined.voxels * voxel_um3 >= settings.minimum_volume_um3)
+    volumes = volume_um3(joined.voxels, frame=grid.frame, spacing_um=spacing_um)
+    kept = ~has_seed & (volumes >= settings.minimum_volume_um3)
 
     names = np.concatenate([_flat(seeds, grid.frame), joined.first[kept]])
     number = np.empty(len(names), dtype=np.int64)

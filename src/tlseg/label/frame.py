@@ -49,6 +49,6 @@ def label_frame(
             read, numbers.of_block(index), core=core, frame=frame, spacing_um=spacing_um, settings=settings
         ).labels
     voxels = np.bincount(labels.ravel(), minlength=numbers.total + 1)[1:]
-    kept = np.concatenate([[True], large_enough(voxels, spacing_um=spacing_um, settings=settings)])
+    kept = np.concatenate([[True], large_enough(voxels, frame=shape, spacing_um=spacing_um, settings=settings)])
     labels[~kept[labels]] = 0
     return labels

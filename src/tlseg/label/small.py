@@ -11,24 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.config import LabelSettings
-from tlseg.geometry import Spacing
+from tlseg.geometry import Shape, Spacing, volume_um3
 
 
-def large_enough(voxels: NDArray[Any], *, spacing_um: Spacing, settings: LabelSettings) -> NDArray[np.bool_]:
-    """Which of a frame's instances to keep, from their volumes (n,) in voxels.
+def large_enough(
+    voxels: NDArray[Any], *, frame: Shape, spacing_um: Spacing, settings: LabelSettings
+) -> NDArray[np.bool_]:
+    """Which instances of a frame (z, y, x) to keep, from their voxels (n,).
 
     First those below `minimum_volume_um3` are dropped, then those below `minimum_volume_fraction` of the median of the rest.
     """
-    kept: NDArray[np.bool_] = voxels * float(np.prod(spacing_um)) >= settings.minimum_volume_um3
+    volumes = volume_um3(voxels, frame=frame, spacing_um=spacing_um)
+    kept: NDArray[np.bool_] = volumes >= settings.minimum_volume_um3
     if settings.minimum_volume_fraction > 0:
-        kept &= voxels >= settings.minimum_volume_fraction * median_volume(voxels[kept])
+        sizes = voxels if frame[0] > 1 else volumes  # where they can be whole numbers, no rounding decides
+        kept &= sizes >= settings.minimum_volume_fraction * median_volume(sizes[kept])
     return kept
 
 
-def median_volume(voxels: NDArray[Any]) -> int:
+def median_volume(volumes: NDArray[Any]) -> float:
     """Median volume of instances, the upper of two; 0 if there are none.
 
     A few merged nuclei do not move it, as they would a mean or a median over voxels, which would then drop true nuclei.
     Where debris outnumbers the nuclei it is debris, and nothing is dropped.
     """
-    return int(np.sort(voxels)[len(voxels) // 2]) if len(voxels) else 0
+    return float(np.sort(volumes)[len(volumes) // 2]) if len(volumes) else 0.0

@@ -18,16 +18,14 @@ from scipy import ndimage
 
 from tlseg.config import Scaling
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, plane_of, slab, triple
+from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, slab, triple
 from tlseg.predict.normalise import QUANTILES, FrameStatistics
 from tlseg.predict.quantiles import quantiles
 
 SMALLEST, LARGEST = 800_000, 1_100_000
 """Voxels of the network's grid in the frames that networks learned from (BBBC050)."""
-PLANES = 56
-"""Planes of the network's grid in these frames: a frame of one plane counts as one of them."""
-CLOSEST = 4.0
-"""A smaller frame counts as at most this many times itself: it may be full of nuclei."""
+CLOSEST, CLOSEST_PLANE = 4.0, 8.0
+"""A smaller frame counts as at most this many times itself: it may be full of nuclei, a single plane even more so."""
 TILE = 16
 """Side of a tile in voxels of the network's grid along x."""
 NEAR = 2
@@ -86,13 +84,14 @@ def measure_brightness(
     checked = _finite(read, dtype=dtype, frame=frame)
     boxes = Grid(shape, slab(shape, unit=chunk, most=READ_BYTES // np.dtype(dtype).itemsize))
     dark, share = QUANTILES[scaling]
+    closest = CLOSEST
+    if shape[0] == 1:
+        # However thick it is said to be, one plane counts as a slab as thick as a nucleus.
+        closest, spacing_um = CLOSEST_PLANE, (nucleus_um(grid_um), *spacing_um[1:])
     voxels, unit = math.prod(shape), math.prod(grid_um) / math.prod(spacing_um)
-    plane_um = plane_of(shape, spacing_um)
-    if plane_um is not None:
-        unit *= plane_um / (PLANES * grid_um[0])
     counted: float = voxels
     if scaling != "extremes":
-        counted = min(max(voxels, SMALLEST * unit), LARGEST * unit, CLOSEST * voxels)
+        counted = min(max(voxels, SMALLEST * unit), LARGEST * unit, closest * voxels)
     low, high, most = quantiles(lambda: map(checked, boxes), (dark, _below(share, counted / voxels), 1.0), dtype=dtype)
     if counted < voxels:
         tiles = Grid(shape, triple(max(1, round(TILE * grid_um[2] / s)) for s in spacing_um))

@@ -13,7 +13,7 @@ import numpy as np
 from dask_image.ndmeasure import label
 
 from tlseg.errors import PlanError
-from tlseg.geometry import Shape
+from tlseg.geometry import Shape, volume_um3
 from tlseg.plan import BASE_BYTES, sized
 from tlseg.run.context import RunContext
 from tlseg.store.working.names import Table
@@ -57,8 +57,9 @@ def label_components(run: RunContext, frame: int) -> int:
             first[number] = min(first.get(number, at), at)
     for table in (voxels, first):
         table.pop(0, None)
-    voxel_um3 = float(np.prod(run.spacing_um))
-    kept = [n for n in sorted(first, key=first.__getitem__) if voxels[n] * voxel_um3 >= run.settings.minimum_volume_um3]
+    ordered = np.array(sorted(first, key=first.__getitem__), dtype=np.int64)
+    volumes = volume_um3([voxels[n] for n in ordered], frame=run.source.frame_shape, spacing_um=run.spacing_um)
+    kept = ordered[volumes >= run.settings.minimum_volume_um3]
     renumber = np.zeros(max(first, default=0) + 1, dtype=np.uint32)
     renumber[kept] = np.arange(1, len(kept) + 1)
     for core in grid:

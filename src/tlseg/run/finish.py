@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tlseg.errors import RunError
-from tlseg.geometry import as_balls, plane_of
+from tlseg.geometry import volume_um3
 from tlseg.label.small import large_enough
 from tlseg.link.lineage import Lineage
 from tlseg.link.link import link_objects
@@ -55,8 +55,8 @@ def link_frames(run: RunContext, *, settings: LinkSettings) -> Lineage:
     """Link all frames, and store for each frame the final numbers of its labels."""
     tables = [frame_objects(run, frame)[list(OBJECT_KEYS)] for frame in run.frames]
     objects = pd.concat(tables, ignore_index=True)
-    # In one plane all nuclei are areas: linking takes them for cross sections, so that radii are what they are in 3D.
-    objects["volume_um3"] = as_balls(objects["volume_um3"], plane=plane_of(run.source.frame_shape, run.spacing_um))
+    shape = run.source.frame_shape
+    objects["volume_um3"] = volume_um3(objects["volume_voxels"], frame=shape, spacing_um=run.spacing_um)
     lineage = link_objects(objects, _overlaps(run, objects, repair.mended_overlaps), settings=settings)
     if len(lineage.nodes) and int(lineage.nodes["track"].max()) > np.iinfo(np.uint32).max:
         raise RunError("There are more tracks than 32 bits can number.")
@@ -112,7 +112,9 @@ def writing(run: RunContext, output: Output) -> Iterator[Flow]:
 
 def _too_small(run: RunContext, sums: ObjectSums) -> NDArray[np.int64]:
     """Numbers of a frame's nuclei that are too small to keep."""
-    return sums.label[~large_enough(sums.voxels, spacing_um=run.spacing_um, settings=run.settings)]
+    return sums.label[
+        ~large_enough(sums.voxels, frame=run.source.frame_shape, spacing_um=run.spacing_um, settings=run.settings)
+    ]
 
 
 def _table(run: RunContext, frame: int, sums: ObjectSums, *, dropped: NDArray[np.int64]) -> pd.DataFrame:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlseg.geometry import as_balls, ball_radius, plane_of
+import numpy as np
+
+from tlseg.geometry import ball_radius, volume_um3
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
 from tlseg.predict.brightness import nucleus_um
@@ -69,6 +71,7 @@ def publish(
         rows,
         spacing_um=run.spacing_um,
         interval_s=run.source.interval_s,
+        axes="tyx" if run.source.is_2d else "tzyx",
     )
     facts = {
         "first_frame": stored_statistics(run).get(run.frames[0]),
@@ -106,9 +109,10 @@ def publish(
     return record
 
 
-def _width_um(volume_um3: float, run: RunContext) -> float:
-    plane_um = plane_of(run.source.frame_shape, run.spacing_um)
-    return 2 * float(ball_radius(as_balls(volume_um3, plane=plane_um)))
+def _width_um(median_um3: float, run: RunContext) -> float:
+    """Width of a ball of this volume or, in one plane, with this area as its cross section."""
+    voxels = median_um3 / np.prod(run.spacing_um)
+    return 2 * float(ball_radius(volume_um3(voxels, frame=run.source.frame_shape, spacing_um=run.spacing_um)))
 
 
 def _flush(planned: PlannedRun, output: Output) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from tlseg import __version__
 from tlseg.config import Frames, LabelSettings, Method, SkippedFrames, as_frames, as_skipped
 from tlseg.errors import ModelError, MovieError
-from tlseg.geometry import Shape, plane_of
+from tlseg.geometry import Shape
 from tlseg.link.settings import LinkSettings
 from tlseg.models.bundle import Flips, Model, ModelSpec, load_model
 from tlseg.plan import check_block, within_frame
@@ -152,9 +152,6 @@ def check(request: Request, *, for_planning: bool = False) -> CheckedRequest:
     check_spacing(source, model.spec)
     spec = model.spec if request.flips is None else replace(model.spec, flips=request.flips)
     settings = spec.label_settings(request.method)
-    plane_um = plane_of(source.frame_shape, source.spacing_um)
-    if plane_um is not None:
-        settings = settings.in_plane(plane_um)
     root = destination(source, request.out, for_planning=for_planning)
     block = request.block
     if block is not None:

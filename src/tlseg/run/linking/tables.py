@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tlseg.geometry import Box, Grid, Shape, as_balls, plane_of, slab
+from tlseg.geometry import Box, Grid, Shape, slab, volume_um3
 from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.measure.objects import (
     ObjectSums,
@@ -99,7 +99,8 @@ def tables_to_link(source: LabelInput, frames: list[FrameSums]) -> tuple[pd.Data
     tables = [table_of(source, sums) for sums in frames]
     objects = pd.concat(tables, ignore_index=True).reindex(columns=_PLACE)
     objects["intensity_mean"] = objects["intensity_mean"].astype(np.float64).fillna(0.0)
-    plane_um = plane_of(source.base.frame_shape, source.base.spacing_um)
-    objects["volume_um3"] = as_balls(objects["volume_um3"], plane=plane_um)
+    objects["volume_um3"] = volume_um3(
+        objects["volume_voxels"], frame=source.base.frame_shape, spacing_um=source.base.spacing_um
+    )
     shared = [pd.DataFrame(sums.shared, columns=list(OVERLAP_COLUMNS[1:])).assign(t=sums.frame) for sums in frames]
     return objects, pd.concat(shared, ignore_index=True)
