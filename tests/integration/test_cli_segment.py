@@ -141,13 +141,6 @@ def test_a_command_says_what_comes_next(base: Path, tmp_path: Path, monkeypatch:
     assert said_next(adopted) == [["report", "g.zarr"], ["view", "g.zarr"]]
 
 
-def test_nothing_comes_next_for_a_flat_movie(tmp_path: Path) -> None:
-    """No model segments a plane."""
-    made = invoke(main, "simulate", tmp_path / "m.zarr", "--scene", "sheet", "--shape", "1,64,64", "--nuclei", "1")
-    assert made.exit_code == 0, made.stderr
-    assert "Next" not in made.stdout
-
-
 def test_plan_says_what_the_run_recorded(base: Path) -> None:
     before = tree(base)
     result = tlseg("plan", base, *BLOCK, "--json")

@@ -70,7 +70,12 @@ def test_results_lie_between_the_least_and_the_greatest(shape: Shape, spacing: S
 @FEW
 @given(shapes, spacings, spacings)
 def test_the_new_grid_covers_the_frame_and_no_more(shape: Shape, spacing: Spacing, to: Spacing) -> None:
-    for n, m, s, t in zip(shape, resampled_shape(shape, spacing, to), spacing, to, strict=True):
+    found = resampled_shape(shape, spacing, to)
+    sides = list(zip(shape, found, spacing, to, strict=True))
+    if shape[0] == 1:
+        assert found[0] == 1
+        sides = sides[1:]
+    for n, m, s, t in sides:
         assert m * t >= n * s * (1 - 1e-5)
         assert (m - 1) * t < n * s
 

@@ -29,9 +29,8 @@ class AxisTaps:
 
 def resampled_shape(shape: Shape, spacing: Spacing, to: Spacing) -> Shape:
     """Voxels of spacing `to` that cover a frame of `shape` voxels of `spacing`; one plane stays one, however thick."""
-    return triple(
-        max(1, math.ceil(n * a / b - 1e-6)) if n > 1 else 1 for n, a, b in zip(shape, spacing, to, strict=True)
-    )
+    z, y, x = (max(1, math.ceil(n * a / b - 1e-6)) for n, a, b in zip(shape, spacing, to, strict=True))
+    return (z if shape[0] > 1 else 1, y, x)
 
 
 def axis_taps(start: int, stop: int, *, size: int, spacing: float, to: float) -> AxisTaps:
