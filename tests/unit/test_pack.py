@@ -167,3 +167,41 @@ def test_a_checkpoint_of_something_else_is_one_line(tmp_path: Path, state: objec
 def test_a_checkpoint_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"a\.pt cannot be read: No such file"):
         read_checkpoint(tmp_path / "a.pt")
+
+
+def test_one_network_takes_its_place_in_a_model(folder: Path) -> None:
+    """The other one and all settings stay, byte by byte, and it is said where they come from."""
+    pack(folder)
+    settings = folder.parent / "settings.json"
+    settings.write_text(json.dumps({"relief": "distance"}))
+    first = load_model(folder)
+    for role, target, other in (("nsn", "mask", "ndn"), ("ndn", "centre", "nsn")):
+        fine = checkpoint(folder.parent / "fine.pt", target=target)
+        made = folder.parent / f"with-{role}"
+        done = invoke(
+            command, "pack", made, "--name", "fine", f"--{role}", fine, "--model", folder, "--settings", settings
+        )
+        assert done.exit_code == 0, done.stderr
+        model = load_model(made)
+        assert (model.spec.name, model.spec.relief, model.spec.minimum_volume_fraction) == ("fine", "distance", 0.15)
+        assert model.spec.provenance["model"]["digest"] == first.digest
+        assert (made / f"{other}.safetensors").read_bytes() == (folder / f"{other}.safetensors").read_bytes()
+        assert (made / f"{role}.safetensors").read_bytes() != (folder / f"{role}.safetensors").read_bytes()
+
+
+def test_a_network_of_another_grid_has_no_place_in_a_model(folder: Path) -> None:
+    pack(folder)
+    checkpoint(folder.parent / "nsn.pt", target="mask", spacing_um=(0.4, 0.2, 0.2))
+    words = ("--name", "m", "--nsn", folder.parent / "nsn.pt", "--model", folder)
+    done = invoke(command, "pack", folder.parent / "other", *words)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "different voxel spacings" in done.stderr
+    assert "--grid" in done.stderr
+
+
+def test_nothing_to_pack(folder: Path) -> None:
+    pack(folder)
+    for words in ([], ["--ndn", folder.parent / "ndn.pt"], ["--model", folder]):
+        done = invoke(command, "pack", folder.parent / "other", "--name", "m", *words)
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        assert "no checkpoint to pack" in done.stderr

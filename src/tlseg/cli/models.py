@@ -79,14 +79,19 @@ def _as_yaml(values: dict[str, Any]) -> str:
 @command.command("pack", short_help="Make a model from training checkpoints.")
 @click.argument("folder", type=LocalPath())
 @click.option("--name", required=True, help="Name of the model.")
-@click.option("--nsn", type=LocalPath(), required=True, help="best.pt of the NSN training.")
+@click.option("--nsn", type=LocalPath(), help="best.pt of the NSN training.")
 @click.option("--ndn", type=LocalPath(), help="best.pt of the NDN training. [default: none, for --method components]")
+@click.option("--model", "base", help="Model that the network not given, and all settings, come from.")
 @click.option("--settings", type=LocalPath(), help="JSON file with further fields of model.json.")
 @json_option
 @one_line_errors
 def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
-    """Make the model FOLDER from training checkpoints of NSN and, unless it is for --method components, of NDN."""
+    """Make the model FOLDER from training checkpoints of NSN and, unless it is for --method components, of NDN.
+
+    If only one of the two was fine-tuned, --model names the model that it began as.
+    """
     from tlseg.errors import ModelError
+    from tlseg.models.bundle import load_model
     from tlseg.models.derive import check_new
     from tlseg.models.pack import check_settings, pack
 
@@ -103,17 +108,19 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
         name=options["name"],
         nsn=options["nsn"],
         ndn=options["ndn"],
+        model=load_model(options["base"]) if options["base"] else None,
         **{"provenance": {}, **settings},
     )
     if as_json:
         print_json({"folder": str(model.folder), "digest": model.digest})
         return
     click.echo(f"{model.folder}: {model.spec.name}, sha256 {model.digest}")
-    if not options["ndn"]:
+    if "ndn" not in model.spec.networks:
         click.echo("Without NDN, use it with: tlseg segment --method components")
     elif not options["settings"]:
+        origin = f"those of {options['base']}" if options["base"] else "defaults"
         click.echo(
-            "The labelling settings are defaults; to choose them on your own held-out embryos, run:\n"
+            f"The labelling settings are {origin}; to choose them on your own held-out embryos, run:\n"
             f"  tlseg models calibrate {model.folder} DATA --groups HELD_OUT --out {model.folder}-calibrated"
         )
 

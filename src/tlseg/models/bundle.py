@@ -241,8 +241,11 @@ def save_model(
     *,
     weights: Mapping[Role, Mapping[str, Tensor]],
     storage: Literal["float16", "float32"] = "float16",
+    others: Model | None = None,
 ) -> Model:
     """Write a model folder: safetensors in the number format `storage` for each network in `weights`, and `model.json`.
+
+    Files of all other networks are copied from the model `others`.
 
     Raises
     ------
@@ -258,6 +261,9 @@ def save_model(
             stored = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in state.items()}
             save_file(stored, part / spec.networks[role].file)
             (part / spec.networks[role].file).chmod(0o644)
+        if others is not None:
+            for role in spec.networks.keys() - weights.keys():
+                shutil.copyfile(others.folder / others.spec.networks[role].file, part / spec.networks[role].file)
     return load_model(folder)
 
 
