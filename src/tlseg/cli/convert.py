@@ -1,4 +1,4 @@
-"""`tlseg convert`: TIFFs or another OME-Zarr to an OME-Zarr 0.5 movie, once."""
+"""`tlseg convert`: TIFFs, microscopes' own files or another OME-Zarr to an OME-Zarr 0.5 movie, once."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from tlseg.cli.common import (
 @click.option("--axes", metavar="TZYX", help="Axes of the pages of a plain TIFF, slowest first: ZYX, TYX, TZYX, ...")
 @click.option("--planes", type=click.IntRange(min=1), help="Planes per time point of a plain multi-page TIFF.")
 @click.option("--channels", type=click.IntRange(min=1), help="Channels of a plain multi-page TIFF.")
+@click.option("--scene", help="Movie of a microscope's file that holds several, by name or number from 0.")
 @click.option("--channel-names", metavar="A,B", help="Names of the channels.")
 @click.option("--overwrite", is_flag=True, help="Replace an OME-Zarr at OUT.")
 @click.option("--allow-gaps", is_flag=True, help="Treat files with gaps in their numbering as evenly spaced in time.")
@@ -41,16 +42,18 @@ def command(
     axes: str | None,
     planes: int | None,
     channels: int | None,
+    scene: str | None,
     channel_names: str | None,
     overwrite: bool,
     allow_missing: bool,
     allow_gaps: bool,
     as_json: bool,
 ) -> None:
-    """Convert TIFFs, a folder of stacks, or an OME-Zarr to an OME-Zarr 0.5 movie.
+    """Convert TIFFs, a folder of stacks, a microscope's own file, or an OME-Zarr to an OME-Zarr 0.5 movie.
 
     IN is one TIFF (a stack or a movie), several TIFFs or a folder of them with one time point each (in natural order:
-    t2 before t10; gaps in the numbering are refused), or one OME-Zarr 0.4 or 0.5.
+    t2 before t10; gaps in the numbering are refused), one OME-Zarr 0.4 or 0.5, or one CZI, LIF, ND2 or other file that
+    an installed plugin of BioIO reads (extra: microscopes).
     """
     from tlseg.cli.progress import counted
     from tlseg.store.image.convert import convert
@@ -63,6 +66,7 @@ def command(
             spacing_um=spacing,
             interval_s=interval,
             layout=Layout(axes.upper() if axes else None, planes, channels),
+            scene=scene,
             channel_names=channel_names.split(",") if channel_names else None,
             overwrite=overwrite,
             allow_missing=allow_missing,

@@ -1,4 +1,4 @@
-"""Make an OME-Zarr 0.5 movie from TIFFs or from another OME-Zarr, once, whatever the size.
+"""Make an OME-Zarr 0.5 movie from TIFFs, microscopes' own files or another OME-Zarr, once, whatever the size.
 
 One slab of planes is in memory at a time. A conversion that was stopped never looks complete (`whole`).
 """
@@ -80,18 +80,20 @@ def convert(
     spacing_um: Sequence[float] | None = None,
     interval_s: float | None = None,
     layout: Layout | None = None,
+    scene: str | None = None,
     channel_names: Sequence[str] | None = None,
     overwrite: bool = False,
     allow_missing: bool = False,
     allow_gaps: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Converted:
-    """Convert TIFFs, a folder of TIFFs, or an OME-Zarr movie to an OME-Zarr 0.5 movie with a pyramid.
+    """Convert TIFFs, a folder of them, a microscope's own file, or an OME-Zarr to an OME-Zarr 0.5 movie with a pyramid.
 
     Parameters
     ----------
     inputs : str, Path or sequence of them
-        One TIFF; or several, one per time point; or a folder of them, in natural order; or one OME-Zarr.
+        One TIFF; or several, one per time point; or a folder of them, in natural order; or one OME-Zarr; or one
+        file that a plugin of BioIO reads (CZI, LIF, ND2, ...).
     out : str or Path
         The new movie, a path or a URL that ends in `.zarr`.
     spacing_um : (z, y, x) or (y, x) of float, optional
@@ -100,6 +102,8 @@ def convert(
         Seconds between frames; by default from the file.
     layout : Layout, optional
         The axes of the pages of plain TIFFs.
+    scene : str, optional
+        Which movie of a microscope's file, by name or by number from 0.
     channel_names : sequence of str, optional
         One per channel.
     overwrite : bool, default: False
@@ -123,7 +127,12 @@ def convert(
     check = partial(_check_target, target, overwrite)
     check()
     source = open_inputs(
-        given, target=target.url, layout=layout or Layout(), allow_missing=allow_missing, allow_gaps=allow_gaps
+        given,
+        target=target.url,
+        layout=layout or Layout(),
+        scene=scene,
+        allow_missing=allow_missing,
+        allow_gaps=allow_gaps,
     )
     try:
         spacing = _spacing(source, spacing_um)

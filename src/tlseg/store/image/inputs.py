@@ -1,4 +1,4 @@
-"""One movie from whatever is given: a TIFF, several, a folder of them, or an OME-Zarr.
+"""One movie from whatever is given: a TIFF, several, a folder of them, a microscope's own file, or an OME-Zarr.
 
 Whatever the input, it is read box by box, and gives its size, spacing and interval before any pixel is read.
 """
@@ -18,8 +18,19 @@ from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.fs.location import is_url, real
 from tlseg.store.image.chunks import describe_missing
 from tlseg.store.image.file_numbers import numbers_of
+from tlseg.store.image.microscope import MicroscopeMovie
 from tlseg.store.image.movie import MovieSource, open_source
-from tlseg.store.image.tiff import Layout, MaybeSpacing, TiffInfo, TiffReader, describe_tiff, natural_key, tiffs_in
+from tlseg.store.image.tiff import (
+    Layout,
+    MaybeSpacing,
+    TiffInfo,
+    TiffReader,
+    describe_tiff,
+    has_tiff_header,
+    is_tiff,
+    natural_key,
+    tiffs_in,
+)
 
 
 class Input(Protocol):
@@ -46,18 +57,26 @@ class Input(Protocol):
 
 
 def open_inputs(
-    inputs: Sequence[str | Path], *, target: str, layout: Layout, allow_missing: bool, allow_gaps: bool = False
+    inputs: Sequence[str | Path],
+    *,
+    target: str,
+    layout: Layout,
+    scene: str | None,
+    allow_missing: bool,
+    allow_gaps: bool = False,
 ) -> Input:
     """Open what was given as one movie.
 
     Parameters
     ----------
     inputs : sequence of str or Path
-        TIFF files, folders of them, or one OME-Zarr.
+        TIFF files, folders of them, one file in a microscope's own format, or one OME-Zarr.
     target : str
         The output, which must not be among the inputs.
     layout : Layout
         The axes of the pages of plain TIFFs.
+    scene : str, optional
+        Which movie of a microscope's file.
     allow_missing : bool
         Accept missing chunks of an OME-Zarr.
     allow_gaps : bool
@@ -86,6 +105,15 @@ def open_inputs(
             movie.check_complete()
         return movie
     files = _files(inputs)
+    others = [path for path in files if not is_tiff(path) and not has_tiff_header(path)]
+    if others and len(files) > 1:
+        raise MovieError(
+            f"{others[0]} is one of {len(files)} inputs and no TIFF. Expected it alone, or only TIFF files."
+        )
+    if others:
+        return MicroscopeMovie(others[0], scene=scene)
+    if scene is not None:
+        raise MovieError(f"--scene is for microscopes' own files, which may hold several movies; {files[0]} is a TIFF.")
     note = _series(files, allow_gaps=allow_gaps)
     return _TiffMovie(_describe_all(files, layout), notes=(note,) if note else ())
 

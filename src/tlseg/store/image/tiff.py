@@ -215,6 +215,12 @@ def is_tiff(path: Path) -> bool:
     return path.suffix.lower() in (".tif", ".tiff") and not path.name.startswith(".")
 
 
+def has_tiff_header(path: Path) -> bool:
+    """Whether a file begins as a TIFF or BigTIFF does, whatever its name; microscopes' formats may be TIFFs, too."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
+
+
 def tiffs_in(folder: Path) -> list[Path]:
     """TIFF files of a folder in natural order; none if there is no such folder."""
     files = folder.iterdir() if folder.is_dir() else []
