@@ -6,8 +6,12 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from distributed import LocalCluster
 
 # Before PyTorch is imported: the threads of a small network wait for each other for minutes where another program runs too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -36,6 +40,17 @@ def forked_workers() -> Iterator[None]:
 
     with forked():
         yield
+
+
+@pytest.fixture(scope="module")
+def cluster(forked_workers: None) -> Iterator[LocalCluster]:
+    """A cluster of two workers that existed before the test and outlives it."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+    ) as made:
+        yield made
 
 
 @pytest.fixture

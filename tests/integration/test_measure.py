@@ -151,14 +151,6 @@ def test_workers_change_nothing(result: Path, monkeypatch: pytest.MonkeyPatch) -
     pd.testing.assert_frame_equal(table_of(result), serial, check_exact=True)
 
 
-@pytest.fixture(scope="module")
-def cluster(forked_workers: None) -> Iterator[LocalCluster]:
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
-    ) as made:
-        yield made
-
-
 @pytest.mark.parametrize("where", ["scheduler", "cluster"])
 def test_a_cluster_changes_nothing(
     result: Path, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str

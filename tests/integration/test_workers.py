@@ -33,15 +33,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def cluster(forked_workers: None) -> Iterator[LocalCluster]:
-    """A cluster that existed before the run and outlives it."""
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
-    ) as made:
-        yield made
-
-
 @pytest.fixture
 def no_remains(forked_workers: None) -> Iterator[None]:
     """Check that every process the test started has ended."""
