@@ -195,10 +195,10 @@ def volume_um3(voxels: ArrayLike, *, frame: Shape, spacing_um: Spacing) -> NDArr
 
     In a frame (z, y, x) of one plane they are those of balls with these cross sections, however thick the plane.
     """
-    volume = np.asarray(voxels, dtype=np.float64) * float(np.prod(spacing_um))
+    size = np.asarray(voxels, dtype=np.float64)
     if frame[0] > 1:
-        return volume
-    area = volume / spacing_um[0]
+        return size * float(np.prod(spacing_um))
+    area = size * (spacing_um[1] * spacing_um[2])
     return np.asarray(area * np.sqrt(area) * (4 / (3 * np.sqrt(np.pi))))
 
 

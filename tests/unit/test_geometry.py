@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tlseg.errors import LabelError, MovieError
-from tlseg.geometry import Box, Grid, Shape, as_spacing, ball_radius, slab, spacing_nm, voxels_for
+from tlseg.geometry import Box, Grid, Shape, as_spacing, ball_radius, slab, spacing_nm, volume_um3, voxels_for
 
 
 def test_a_box_cuts_what_it_says() -> None:
@@ -78,3 +78,12 @@ def test_a_spacing_that_is_none_is_refused_in_one_way(given: Any) -> None:
         with pytest.raises(error, match=r"Expected Z,Y,X in micrometres, all positive\.$"):
             as_spacing(given, is_2d=False, error=error)
     assert as_spacing([0.5, 0.25], is_2d=True, error=MovieError) == (1.0, 0.5, 0.25)
+
+
+def test_nuclei_in_a_plane_are_balls_with_their_cross_section() -> None:
+    """However thick the plane; in a stack, they have the volume of their voxels."""
+    area = np.pi * 6.0**2
+    for thick in (0.1, 1.0, 7.0):
+        found = volume_um3([area / (0.5 * 0.25)], frame=(1, 9, 9), spacing_um=(thick, 0.5, 0.25))
+        np.testing.assert_allclose(found, [4 / 3 * np.pi * 6.0**3])
+    assert volume_um3(10, frame=(2, 9, 9), spacing_um=(2.0, 0.5, 0.25)) == 2.5

@@ -112,9 +112,8 @@ def writing(run: RunContext, output: Output) -> Iterator[Flow]:
 
 def _too_small(run: RunContext, sums: ObjectSums) -> NDArray[np.int64]:
     """Numbers of a frame's nuclei that are too small to keep."""
-    return sums.label[
-        ~large_enough(sums.voxels, frame=run.source.frame_shape, spacing_um=run.spacing_um, settings=run.settings)
-    ]
+    frame = run.source.frame_shape
+    return sums.label[~large_enough(sums.voxels, frame=frame, spacing_um=run.spacing_um, settings=run.settings)]
 
 
 def _table(run: RunContext, frame: int, sums: ObjectSums, *, dropped: NDArray[np.int64]) -> pd.DataFrame:
