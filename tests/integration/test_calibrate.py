@@ -75,3 +75,13 @@ def test_bad_input_is_one_line(data: Path, tmp_path: Path) -> None:
         assert "Traceback" not in result.output
     assert sorted(p.name for p in taken.iterdir()) == ["notes.txt"]
     assert not (tmp_path / "new").exists()
+
+
+def test_settings_are_chosen_on_planes(data: Path, tmp_path: Path) -> None:
+    for file in data.rglob("*.tif"):
+        tifffile.imwrite(file, tifffile.imread(file)[7])
+    model = save_threshold_model(tmp_path / "model", region_threshold=0.2)
+    options = ("--groups", "B", "--spacing", "1,0.8,0.8", "--device", "cpu")
+    result = calibrate(model.folder, data, "--out", tmp_path / "better", *options)
+    assert result.exit_code == 0, result.output
+    assert load_model(tmp_path / "better").spec.region_threshold > 0.2

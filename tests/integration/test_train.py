@@ -23,6 +23,8 @@ from tlseg.errors import ModelError
 from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.pack import pack
 from tlseg.models.unet import NDN, NSN, UNet
+from tlseg.simulate.api import simulate
+from tlseg.simulate.settings import SimulationSettings
 
 SHAPE = (12, 28, 26)
 QUICK = [
@@ -78,6 +80,24 @@ def test_training_leaves_weights_a_checkpoint_and_a_log(pairs: Path, tmp_path: P
     rows = list(csv.DictReader((out / "log.csv").read_text().splitlines()))
     assert [r["step"] for r in rows] == ["1", "2"]
     assert 0 <= float(rows[-1]["score"]) <= 1
+
+
+@pytest.mark.parametrize("network", ["nsn", "ndn"])
+@pytest.mark.parametrize("layout", ["tiffs", "movie"])
+def test_planes_teach_as_stacks_do(pairs: Path, tmp_path: Path, network: str, layout: str) -> None:
+    if layout == "movie":
+        pairs = tmp_path / "movies"
+        for seed in range(2):
+            simulate(pairs / f"embryo{seed}.ome.zarr", SimulationSettings(shape=(1, 64, 64), frames=2, seed=seed))
+    for file in pairs.rglob("*.tif"):
+        tifffile.imwrite(file, tifffile.imread(file)[6])
+    held_out = "Emb11" if layout == "tiffs" else "embryo1"
+    result = train(
+        network, pairs, "--out", tmp_path / "out", "--steps", 2, *QUICK, "--crop", "16,16,32", "--hold-out", held_out
+    )
+    assert result.exit_code == 0, result.stderr
+    score = float(list(csv.DictReader((tmp_path / "out/log.csv").read_text().splitlines()))[-1]["score"])
+    assert 0 <= score <= 1
 
 
 def test_a_second_start_finds_the_work_done(pairs: Path, tmp_path: Path) -> None:

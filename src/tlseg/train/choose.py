@@ -18,7 +18,7 @@ from tlseg.config import LabelSettings, byte
 from tlseg.errors import TrainingError
 from tlseg.evaluate.overlap import count_overlap, overlap_of
 from tlseg.evaluate.scores import Counts, add_counts, count, mean_scores
-from tlseg.geometry import Spacing, ball_radius
+from tlseg.geometry import Spacing, ball_radius, triple, volume_um3
 from tlseg.label.block import detect_halo
 from tlseg.label.frame import label_frame
 from tlseg.models.bundle import ModelSpec
@@ -181,7 +181,7 @@ def _median_volume_um3(examples: Sequence[Example]) -> float:
     volumes = []
     for example in examples:
         voxels = np.unique(example.truth[example.truth > 0], return_counts=True)[1]
-        volumes.append(voxels * float(np.prod(example.spacing_um)))
+        volumes.append(volume_um3(voxels, frame=triple(example.truth.shape), spacing_um=example.spacing_um))
     every = np.concatenate([np.zeros(0), *volumes])
     if not len(every):
         raise TrainingError("The labels to choose settings on contain no nucleus.")

@@ -59,7 +59,7 @@ class PairPath:
 
 
 def read_stack(path: Path) -> NDArray[Any]:
-    """Read a TIFF stack (z, y, x).
+    """Read a TIFF stack (z, y, x); a single plane is a stack of one.
 
     Raises
     ------
@@ -68,6 +68,7 @@ def read_stack(path: Path) -> NDArray[Any]:
     """
     try:
         stack: NDArray[Any] = np.squeeze(tifffile.imread(path))
+        stack = stack[None] if stack.ndim == 2 else stack
     except (OSError, ValueError, tifffile.TiffFileError) as error:
         raise TrainingError(f"{path} cannot be read as a TIFF stack: {error}") from error
     if stack.ndim != 3:
@@ -140,7 +141,9 @@ def _named_alike(images: Path, labels: Path, *, spacing_um: Spacing | None) -> l
 
 def _stated_spacing(path: Path) -> Spacing:
     """Spacing that a TIFF itself states."""
-    z, y, x = describe_tiff(path, layout=Layout(), unknown_pages="Z").spacing_um
+    info = describe_tiff(path, layout=Layout(), unknown_pages="Z")
+    z, y, x = info.spacing_um
+    z = 1.0 if info.sizes["Z"] == 1 else z  # how thick a single plane is does not matter
     if z is None or y is None or x is None:
         raise TrainingError(
             f"{path} does not give its voxel size, which decides how large nuclei are. Give it in micrometres with "

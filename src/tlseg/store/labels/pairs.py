@@ -100,8 +100,6 @@ def _movie_pairs(
     if source is None or movie.source == source.url:
         why = found.note or "There is no image beside them."
         raise TrainingError(f"{movie.source} has labels without their image: {why} Give a movie with its own labels.")
-    if source.is_2d:
-        raise TrainingError(f"{path} is a 2D movie; the networks learn from stacks (z, y, x).")
     if spacing_um is None and source.spacing_problem:
         raise TrainingError(
             f"{path} has {source.spacing_problem}. Give the voxel size in micrometres with --spacing Z,Y,X."
