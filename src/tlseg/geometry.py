@@ -35,6 +35,8 @@ def triple(values: Iterable[T]) -> tuple[T, T, T]:
 def as_spacing(given: Sequence[float], *, is_2d: bool, error: type[TlsegError]) -> Spacing:
     """Voxel spacing (z, y, x) as three positive numbers, or (y, x) if there is no z axis.
 
+    Without a z axis nothing stores how thick planes are, so they are 1 um thick whatever was given.
+
     Raises
     ------
     error
@@ -49,7 +51,7 @@ def as_spacing(given: Sequence[float], *, is_2d: bool, error: type[TlsegError]) 
     if len(values) != 3 or not all(0 < value < math.inf for value in values):
         expected = "Y,X or Z,Y,X" if is_2d else "Z,Y,X"
         raise error(f"Spacing {given} was given. Expected {expected} in micrometres, all positive.")
-    return triple(values)
+    return triple([1.0, *values[1:]] if is_2d else values)
 
 
 def as_block(given: Sequence[int]) -> Shape:

@@ -170,7 +170,7 @@ def make_plan(
         "write": frames * write_regions,
     }
     voxels = math.prod(frame_shape)
-    image = _pyramid_bytes(frames * voxels, copied_itemsize)
+    image = frames * _pyramid_bytes(frame_shape, copied_itemsize)
     networks = BASE_BYTES + window_bytes * windows_at_once
     memory = max(block_bytes(frame_shape, block, halo=halo, seen=seen), networks)
     plan = Plan(
@@ -184,7 +184,7 @@ def make_plan(
         total_tasks=sum(tasks.values()),
         memory_per_worker_bytes=memory,
         memory_limit_bytes=limit_bytes,
-        output_bytes=_pyramid_bytes(frames * voxels, 4) + image,
+        output_bytes=frames * _pyramid_bytes(frame_shape, 4) + image,
         scratch_bytes=frames * voxels * (2 + 4),
         image_bytes=image,
     )
@@ -204,9 +204,10 @@ def sized(size: float) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
-def _pyramid_bytes(voxels: int, itemsize: int) -> int:
-    """Bytes of all levels, each of which has an eighth of the voxels of the one before."""
-    return round(voxels * itemsize * 8 / 7)
+def _pyramid_bytes(frame: Shape, itemsize: int) -> int:
+    """Bytes of all levels of a frame, each of which has an eighth of the voxels of the one before, or a quarter in 2D."""
+    times = 4 if frame[0] == 1 else 8
+    return round(math.prod(frame) * itemsize * times / (times - 1))
 
 
 def _blocks(frame: Shape) -> list[Shape]:

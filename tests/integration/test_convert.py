@@ -87,7 +87,7 @@ def test_imagej_hyperstacks_keep_pixels_and_place(tmp_path: Path, axes: str, com
     )
     done = convert([source], tmp_path / "out.ome.zarr")
     np.testing.assert_array_equal(pixels(tmp_path / "out.ome.zarr"), expected(axes))
-    assert done.spacing_um == (SPACING if "Z" in axes else (2.0, 0.5, 0.25))
+    assert done.spacing_um == (SPACING if "Z" in axes else (1.0, 0.5, 0.25))
     assert done.interval_s == 30.0
     assert [note for note in done.notes if "along y" not in note] == []
 
@@ -485,6 +485,17 @@ def test_unknown_spacing_asks_for_it(tmp_path: Path, fails: Callable[..., str]) 
     assert "Expected Z,Y,X" in fails(tmp_path / "a.tif", out, "--spacing", "1,1")
 
 
+def test_counts_of_an_axis_that_there_is_not_are_refused(tmp_path: Path, fails: Callable[..., str]) -> None:
+    """Else the channels of a movie would be taken for its frames."""
+    source = tiff(tmp_path / "a.tif", MOVIE[:, :, 0].reshape(6, 40, 44))
+    out = tmp_path / "a.ome.zarr"
+    words = (source, out, "--spacing", "1,1", "--axes", "TYX")
+    assert "Add C to --axes, or omit --channels" in fails(*words, "--channels", "2")
+    assert "Add Z to --axes, or omit --planes" in fails(*words, "--planes", "3")
+    convert([source], out, layout=Layout("TYX", planes=1, channels=1), spacing_um=(1, 1))
+    assert open_source(out).n_frames == 6
+
+
 def test_pages_of_unknown_meaning_ask_for_axes(tmp_path: Path, fails: Callable[..., str]) -> None:
     source = tiff(tmp_path / "a.tif", MOVIE[:, 0].reshape(15, 40, 44))
     out = tmp_path / "a.ome.zarr"
@@ -600,6 +611,24 @@ def test_a_spacing_that_the_files_contradict_is_said(tmp_path: Path, run: Run) -
     assert "Note: voxels are 0.8 um along y and 1.75 um along x" in wrong
     for k, given in enumerate(([], ["--spacing", "1.75,0.8,0.8"])):
         assert "spacing of" not in run(source, tmp_path / f"{k}.ome.zarr", *given).stdout
+
+
+def test_a_thickness_that_no_z_axis_keeps_is_said(tmp_path: Path, run: Run) -> None:
+    """What is printed is what is stored, whether a person or a file says how thick a plane is; persons are told."""
+    plain = tiff(tmp_path / "a.tif", MOVIE[:, 0, 0], "TYX")
+    physical = {f"PhysicalSize{axis}": size for axis, size in zip("ZYX", (3.0, 0.5, 0.5), strict=True)}
+    ome = tiff(tmp_path / "a.ome.tif", MOVIE[:, 0, 0], "TYX", ome=True, metadata=physical)
+    out = tmp_path / "a.ome.zarr"
+    for given in ([plain, out, "--spacing", "3,0.5,0.5"], [ome, out, "--overwrite"]):
+        said = run(*given).stdout
+        assert "spacing 1 x 0.5 x 0.5 um" in said
+        assert ("3 um along z is not used" in said) == ("--spacing" in given)
+        assert open_source(out).spacing_um == (1.0, 0.5, 0.5)
+    assert "along z" not in run(plain, out, "--spacing", "0.5,0.5", "--overwrite").stdout
+    stack = run(plain, out, "--axes", "TZYX", "--planes", "1", "--spacing", "3,0.5,0.5", "--overwrite").stdout
+    assert "spacing 3 x 0.5 x 0.5 um" in stack
+    assert "along z" not in stack
+    assert open_source(out).spacing_um == (3.0, 0.5, 0.5)
 
 
 # the command

@@ -249,6 +249,20 @@ def test_planes_are_a_2d_result(tmp_path: Path) -> None:
     assert [axis.name for axis in axes or []] == ["t", "y", "x"]
 
 
+def test_volumes_of_planes_are_areas_times_the_thickness_that_is_stored(tmp_path: Path) -> None:
+    movie = truth(2).max(axis=1).astype(np.uint16)
+    plain, deep = tmp_path / "plain.tif", tmp_path / "deep.tif"
+    tifffile.imwrite(plain, movie, metadata={"axes": "TYX"}, photometric="minisblack")
+    size = {"spacing": 50.0, "unit": "um", "axes": "TZYX"}
+    tifffile.imwrite(deep, movie[:, None], imagej=True, resolution=(2, 2), metadata=size)
+    for path, given in ((plain, (50.0, 0.5, 0.5)), (deep, None)):
+        out = path.with_suffix(".ome.zarr")
+        link_labels(path, out=out, spacing_um=given)
+        assert open_result(out).labels.attrs["spacing_um"] == (1.0, 0.5, 0.5)
+        table = read_table(out, "nuclei")
+        np.testing.assert_allclose(table["volume_um3"], table["volume_voxels"] * 0.25)
+
+
 def test_empty_frames_and_movies_have_no_nuclei(tmp_path: Path) -> None:
     movie = truth()
     movie[[0, 4]] = 0

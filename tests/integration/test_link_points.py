@@ -141,6 +141,28 @@ def test_points_of_a_plane_need_no_z(tmp_path: Path) -> None:
     assert "z_um" not in nodes
 
 
+@pytest.mark.parametrize("thick_um", [0.1, 1.0, 40.0])
+def test_areas_in_a_table_of_planes_are_cross_sections(tmp_path: Path, thick_um: float) -> None:
+    """Nuclei of 10 um that move by 12 um: far for balls of the volume of a thin plate, but not for these."""
+    voxel_um, area_um2 = 0.5, np.pi * 5**2
+    rows = []
+    for t in range(5):
+        for n, (y, x) in enumerate([(0, 0), (0, 60), (60, 0), (60, 60), (120, 20), (130, 90), (180, 50), (190, 120)]):
+            rows.append(
+                {"t": t, "label": n + 1, "true": n, "y_um": y + 12 * t * (-1) ** n, "x_um": x + 3 * t * (n % 3 - 1)}
+            )
+    table = pd.DataFrame(rows).assign(z=0.0, z_um=0.0, intensity_mean=100.0, bbox_z0=0, bbox_z1=1)
+    table["y"], table["x"] = table["y_um"] / voxel_um, table["x_um"] / voxel_um
+    table["volume_voxels"] = round(area_um2 / voxel_um**2)
+    table["volume_um3"] = table["volume_voxels"] * voxel_um**2 * thick_um
+    table.to_parquet(tmp_path / "table.parquet")
+    table.rename(columns=UNITS).to_csv(tmp_path / "table.csv", index=False)
+    for name in ("table.parquet", "table.csv"):
+        assert link_points(tmp_path / name, out=tmp_path / name.replace(".", "-")).tracks == 8
+    nodes, _ = read_tracks(tmp_path / "table-csv")
+    np.testing.assert_allclose(nodes["volume_um3"], table["volume_um3"].iloc[0])
+
+
 def test_no_points_make_no_tracks(tmp_path: Path) -> None:
     done = link_points(write(tmp_path, points().iloc[:0]), out=tmp_path / "out")
     assert (done.nuclei, done.tracks, done.frames) == (0, 0, 0)

@@ -94,6 +94,17 @@ def test_a_plane_goes_from_a_picture_to_a_report(tmp_path: Path) -> None:
     assert (movie / "tlseg/nuclei/report.html").is_file()
 
 
+@pytest.mark.parametrize("pixel_um", [800.0, 8e-7])
+def test_a_spacing_in_another_unit_is_said_as_it_was_given(tmp_path: Path, pixel_um: float) -> None:
+    movie = tmp_path / "movie.ome.zarr"
+    tifffile.imwrite(tmp_path / "plane.tif", small_movie(1)[0, 11])
+    convert([tmp_path / "plane.tif"], movie, spacing_um=(pixel_um, pixel_um))
+    said = invoke(main, "segment", movie, "--device", "cpu")
+    assert said.exit_code == 2
+    assert f"a spacing of {pixel_um:g}, {pixel_um:g} um (y, x)" in said.stderr
+    assert "--spacing Y,X (micrometres)" in said.stderr
+
+
 def test_sections_of_an_embryo_the_networks_never_saw(data: Path, tmp_path: Path) -> None:
     """Planes through its nuclei, each alone, are labelled about as well as in the stack (`benchmarks/planes.py`)."""
     iou, seg = [], []

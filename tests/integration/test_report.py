@@ -137,8 +137,13 @@ def test_volumes_of_one_plane_are_said_to_be_areas(embryo: Path, tmp_path: Path)
     tifffile.imwrite(tmp_path / "flat.tif", labels, metadata={"axes": "TYX"})
     link_labels(tmp_path / "flat.tif", out=tmp_path / "flat.ome.zarr", spacing_um=(0.5, 0.5))
     said = "There is one plane only: volumes are areas times 1 µm."
-    assert said in write_report(tmp_path / "flat.ome.zarr").path.read_text()
-    assert said not in write_report(embryo, name="truth", out=tmp_path / "r.html").path.read_text()
+    flat = write_report(tmp_path / "flat.ome.zarr").path.read_text()
+    deep = write_report(embryo, name="truth", out=tmp_path / "r.html").path.read_text()
+    assert said in flat
+    assert said not in deep
+    assert "Maximum along z" not in flat
+    assert "One colour is one nucleus" in flat
+    assert "Maximum along z" in deep
 
 
 def test_measured_channels_are_drawn_and_named(

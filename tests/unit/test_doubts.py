@@ -44,6 +44,12 @@ def test_the_record_says_the_same() -> None:
     assert doubts_of({"nuclei": 10, "fallback": 0}) == []
 
 
+def test_centres_that_nobody_looked_for_are_not_missed() -> None:
+    record = {"nuclei": 144, "fallback": 144, "fingerprint": {"settings": {"method": "components"}}}
+    assert doubts_of(record) == []
+    assert len(doubts_of(record | {"fingerprint": {"settings": {"method": "qcanet"}}})) == 1
+
+
 def test_the_model_s_nuclei_are_measured_as_balls_too() -> None:
     volume_um3 = 4096 * 1.6 * 0.8 * 0.8
     assert nucleus_um((1.6, 0.8, 0.8)) == pytest.approx(20.0, rel=0.01)

@@ -77,7 +77,10 @@ def test_a_spacing_that_is_none_is_refused_in_one_way(given: Any) -> None:
     for error in (MovieError, LabelError):
         with pytest.raises(error, match=r"Expected Z,Y,X in micrometres, all positive\.$"):
             as_spacing(given, is_2d=False, error=error)
-    assert as_spacing([0.5, 0.25], is_2d=True, error=MovieError) == (1.0, 0.5, 0.25)
+    for flat in ([0.5, 0.25], [3, 0.5, 0.25]):
+        assert as_spacing(flat, is_2d=True, error=MovieError) == (1.0, 0.5, 0.25)
+    with pytest.raises(MovieError, match="Expected Y,X or Z,Y,X"):
+        as_spacing([-3, 0.5, 0.25], is_2d=True, error=MovieError)
 
 
 def test_nuclei_in_a_plane_are_balls_with_their_cross_section() -> None:

@@ -12,6 +12,7 @@ import pytest
 from tlseg.errors import PlanError
 from tlseg.geometry import Grid, Shape
 from tlseg.plan import SHARD, block_bytes, check_block, choose_cut, make_plan, sized, within_frame
+from tlseg.store.image.pyramid import plan_pyramid
 
 GIB = 2**30
 SEEN: Shape = (10, 20, 20)
@@ -40,6 +41,14 @@ def plan(**changes: Any) -> Any:
         "limit_bytes": 16 * GIB,
     }
     return make_plan(**(values | changes))
+
+
+@pytest.mark.parametrize("frame", [(1, 2048, 2048), (256, 256, 256)])
+def test_bytes_written_are_those_of_all_levels(frame: Shape) -> None:
+    pyramid = plan_pyramid(frame, spacing_um=(1.0, 1.0, 1.0), translation_um=(0.0, 0.0, 0.0))
+    voxels = sum(math.prod(frame) / math.prod(factor) for factor in pyramid.factors)
+    planned = plan(frame_shape=frame, block=(16, 256, 256)).output_bytes
+    assert planned == pytest.approx(3 * 4 * voxels, rel=0.01)
 
 
 @pytest.mark.parametrize(("frame", "limit"), list(itertools.product(FRAMES, (GIB, 4 * GIB, 64 * GIB))))

@@ -52,4 +52,4 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tlseg")
 def main() -> None:
-    """Segment and track every nucleus of a 3D movie: each number in the result is one nucleus."""
+    """Segment and track every nucleus of a 3D or 2D movie: each number in the result is one nucleus."""

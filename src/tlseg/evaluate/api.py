@@ -217,7 +217,8 @@ def _spacing(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> Spacing
     spacing = truth.spacing_um or result.spacing_um
     if spacing is None:
         notes.append(
-            "Neither side gives its voxel spacing, so detection by distance was left out. Give it with --spacing Z,Y,X."
+            "Neither side gives its voxel spacing, so detection by distance was left out. Give it with --spacing Z,Y,X "
+            "(Y,X in 2D)."
         )
     elif truth.spacing_um and result.spacing_um and not np.allclose(truth.spacing_um, result.spacing_um, rtol=0.01):
         notes.append(

@@ -28,9 +28,11 @@ def doubts_of(record: Mapping[str, Any], *, model: str = "") -> list[str]:
     """
     wide = record.get("nucleus_um") or {}
     known = record.get("model") or {}
+    settings = (record.get("fingerprint") or {}).get("settings") or {}
     return doubts(
         instances=int(record.get("nuclei", 0)),
-        fallback=int(record.get("fallback", 0)),
+        # Without looking for centres, none are found.
+        fallback=0 if settings.get("method") == "components" else int(record.get("fallback", 0)),
         median_um=wide.get("median"),
         learned_um=wide.get("learned"),
         model=model or str(known.get("name", "")),

@@ -214,9 +214,8 @@ def _pictures(content: Content) -> Raw:
     steps = (
         f" Arrow keys step through time.{every}{BRIGHTNESS if content.pictured else ''}" if len(shots) > 1 else every
     )
-    about = (
-        f"Maximum along z{side if strip.layout.side else ''}; one colour is one nucleus.{scale}{steps} {content.note}"
-    )
+    depth = f"Maximum along z{side if strip.layout.side else ''}; one" if facts.shape[0] > 1 else "One"
+    about = f"{depth} colour is one nucleus.{scale}{steps} {content.note}"
     thumbs = tag(
         "div",
         *(

@@ -106,12 +106,13 @@ def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
         found, meant = "a whole frame is far smaller than a nucleus", "millimetres or metres"
     else:
         return
-    z, y, x = source.spacing_um
+    axes = "yx" if source.is_2d else "zyx"
+    spacing = ", ".join(f"{s:g}" for s in source.spacing_um[-len(axes) :])
     raise MovieError(
-        f"{source.url}: with a spacing of {z:g}, {y:g}, {x:g} um (z, y, x), {found}, which is about "
+        f"{source.url}: with a spacing of {spacing} um ({', '.join(axes)}), {found}, which is about "
         f"{nucleus_um(spec.spacing_um):.3g} um wide to the model {spec.name!r}. The spacing may have been given in {meant}; "
-        f"correct it with: tlseg convert {Path(source.url).name} OUT.ome.zarr --spacing Z,Y,X (micrometres). For nuclei of "
-        "another size: tlseg models rescale"
+        f"correct it with: tlseg convert {Path(source.url).name} OUT.ome.zarr --spacing {','.join(axes).upper()} "
+        "(micrometres). For nuclei of another size: tlseg models rescale"
     )
 
 

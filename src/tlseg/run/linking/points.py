@@ -21,7 +21,7 @@ from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.link.settings import LinkSettings
 from tlseg.measure.history import motherless
 from tlseg.run.linking.linked import Linked, count
-from tlseg.run.linking.point_columns import as_points
+from tlseg.run.linking.point_columns import as_points, balls_of_planes
 from tlseg.store.export.geff import detach, is_detached
 from tlseg.store.export.target import local_target, only_entries, publishing
 from tlseg.store.fs.location import resolve
@@ -78,10 +78,13 @@ def link_points(
         source, table, where = resolve(points), read_points(points), str(points)
     known = as_points(table, where=where)
     objects = objects_of(known, where=where)
+    balls = balls_of_planes(table)
     progress(1, _STEPS)
     with publishing(target, overwrite=overwrite, replaceable=_is_ours, apart_from=source) as part:
         lineage = link_objects(
-            objects, pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}), settings=chosen
+            objects if balls is None else objects.assign(volume_um3=balls),
+            pd.DataFrame({name: np.zeros(0, np.int64) for name in OVERLAP_COLUMNS}),
+            settings=chosen,
         )
         progress(2, _STEPS)
         part.mkdir()

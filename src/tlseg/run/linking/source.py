@@ -206,6 +206,8 @@ def _made_up(movie: LabelMovie) -> MovieSource:
     """Describe what a movie with these labels would be; frame numbers are times."""
     shape: Shape = movie.shape
     spacing = movie.spacing_um
+    if spacing is not None and shape[0] == 1:
+        spacing = (1.0, *spacing[1:])  # as labels without a z axis are read again
     return MovieSource(
         url=resolve(movie.source),
         array_path="",

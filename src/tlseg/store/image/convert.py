@@ -170,7 +170,10 @@ def convert(
         interval_s=interval,
         levels=len(pyramid.factors),
         channel_names=names,
-        notes=_notes(source, dtype, spacing, interval, spacing_note=source.spacing_note if spacing_um is None else ""),
+        notes=(
+            *_notes(source, dtype, spacing, interval, spacing_note=source.spacing_note if spacing_um is None else ""),
+            *_lost_thickness(source, spacing_um),
+        ),
     )
 
 
@@ -192,13 +195,19 @@ def _spacing(source: Input, given: Sequence[float] | None) -> Spacing:
     if given is not None:
         return as_spacing(given, is_2d=source.is_2d, error=MovieError)
     z, y, x = source.spacing_um
-    z = 1.0 if source.is_2d and z is None else z
+    z = 1.0 if source.is_2d else z
     if z is None or y is None or x is None:
         known = [f"{a} {v:g}" for a, v in zip("zyx", (z, y, x), strict=True) if v is not None and not source.is_2d]
         says = f"gives only {', '.join(known)} of" if known else "does not give"
         order = "Y,X" if source.is_2d else "Z,Y,X"
         raise MovieError(f"{source.name} {says} its voxel size. Give it in micrometres with --spacing {order}.")
     return (z, y, x)
+
+
+def _lost_thickness(source: Input, given: Sequence[float] | None) -> Iterator[str]:
+    """What is not kept of a given spacing where there is no z axis."""
+    if source.is_2d and given is not None and len(given) == 3 and given[0] != 1:
+        yield f"without a z axis, planes are 1 um thick: volumes are areas times 1 um; {given[0]:g} um along z is not used"
 
 
 def _doubts(source: Input, spacing: Spacing) -> Iterator[str]:
@@ -275,7 +284,7 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = [*source.notes]
     if spacing_note:
-        notes.append(f"{spacing_note}; give another with --spacing Z,Y,X")
+        notes.append(f"{spacing_note}; give another with --spacing {'Y,X' if source.is_2d else 'Z,Y,X'}")
     if dtype != source.dtype:
         notes.append(f"pixels were {source.dtype.name}, are now {dtype.name}")
     if interval_s is None and source.n_frames > 1:

@@ -46,7 +46,7 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
     if source.spacing_problem:
         raise MovieError(
             f"{where} has {source.spacing_problem}. Expected positive spacings with a unit; give them with: "
-            f"{convert} --spacing Z,Y,X (micrometres)"
+            f"{convert} --spacing {'Y,X' if source.is_2d else 'Z,Y,X'} (micrometres)"
         )
     dtype = np.dtype(source.dtype)
     if dtype.name not in SEGMENTABLE or not dtype.isnative:

@@ -304,6 +304,12 @@ def _lead(series: Any, path: Path, layout: Layout, unknown_pages: str | None) ->
 def _stated(path: Path, layout: Layout, sizes: list[int]) -> tuple[str, list[int]]:
     axes = layout.axes or ("TZYX" if layout.channels is None else "TZCYX" if layout.planes else "TCYX")
     stated = axes[:-2]
+    for axis, option, count in (("Z", "--planes", layout.planes), ("C", "--channels", layout.channels)):
+        if count is not None and count > 1 and axis not in stated:
+            raise MovieError(
+                f"{path}: axes {axes} have no {axis}, but {option} {count} was given. Add {axis} to --axes, or omit "
+                f"{option}."
+            )
     if len(stated) == len(sizes) and not (layout.planes or layout.channels):
         return stated, sizes
     pages = math.prod(sizes)
