@@ -42,7 +42,7 @@ class Frame:
         self.scratch.put("replaced", 0, 0, replaced=np.array(replaced), **shared, **rods(new).to_arrays())
         run: Any = SimpleNamespace(
             scratch=self.scratch,
-            source=SimpleNamespace(translation_um=(0.0, 0.0, 0.0), dtype="|u1"),
+            source=SimpleNamespace(translation_um=(0.0, 0.0, 0.0), frame_shape=(9, 99, 99), dtype="|u1"),
             settings=LabelSettings(method="components", **least),
             spacing_um=SPACING_UM,
         )
