@@ -45,11 +45,9 @@ def forked_workers() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def cluster(forked_workers: None) -> Iterator[LocalCluster]:
     """A cluster of two workers that existed before the test and outlives it."""
-    from distributed import LocalCluster
+    from workers import cluster_here
 
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
-    ) as made:
+    with cluster_here(n_workers=2) as made:
         yield made
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import dask
 import pytest
-from distributed import Client, LocalCluster, Scheduler, SpecCluster, Worker, get_worker
+from distributed import Client, Scheduler, SpecCluster, Worker, get_worker
 from distributed.security import Security
 
 from runs import essence, inputs, run
@@ -22,6 +22,7 @@ from tlseg.run.tasks.cluster import Tls, connected, local_cluster
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Flow, Needs, Task, TasksError, drive
 from tlseg.run.tasks.pools import ClientPool, open_pool
+from workers import cluster_here
 
 SCHEDULER = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "port": 0}}
 
@@ -268,9 +269,7 @@ def test_tls(tmp_path: Path) -> None:
     files = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key")}
     for path, text in zip(files.values(), (own.tls_ca_file, own.tls_client_cert, own.tls_client_key), strict=True):
         path.write_text(text)
-    with LocalCluster(
-        n_workers=1, processes=False, security=own, protocol="tls://", host="127.0.0.1", dashboard_address="127.0.0.1:0"
-    ) as cluster:
+    with cluster_here(n_workers=1, processes=False, security=own, protocol="tls://") as cluster:
         assert cluster.scheduler_address.startswith("tls://")
         with connected(cluster.scheduler_address, Tls(**files)) as client:
             assert len(all_of(ClientPool(client), tasks_of(abs, 3))) == 3

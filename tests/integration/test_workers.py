@@ -20,6 +20,7 @@ from runs import essence, inputs, run, tree
 from tlseg.errors import PlanError, RunError
 from tlseg.run.tasks import cluster as clusters
 from tlseg.run.watch.events import Event, Notice
+from workers import cluster_here
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -100,9 +101,7 @@ def test_a_worker_that_is_killed(base: Path, tmp_path: Path, cluster: LocalClust
 
 def test_a_cluster_that_goes_away(base: Path, tmp_path: Path) -> None:
     """The run ends with one line, and continues with the same command."""
-    gone = LocalCluster(
-        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
-    )
+    gone = cluster_here(n_workers=1)
 
     def close(event: Event | Notice) -> None:
         if isinstance(event, Event) and event.stage == "flood" and event.done == 1:
@@ -202,7 +201,7 @@ def test_a_machine_that_stood_still_while_the_event_loop_began(
 
 def test_a_scheduler_without_workers(base: Path, tmp_path: Path) -> None:
     with (
-        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50) as empty,
+        cluster_here(n_workers=0) as empty,
         pytest.raises(RunError, match="has no workers"),
     ):
         run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", scheduler=empty.scheduler_address)
