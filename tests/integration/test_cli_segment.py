@@ -178,7 +178,7 @@ def test_killed_from_outside_and_given_again(base: Path, tmp_path: Path) -> None
     command += ["--model", base / "model", "--device", "cpu", *BLOCK, "--out", out]
     scratch = out / "tlseg/nuclei/scratch"
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not any(scratch.glob("*/tables/flood")):
+        while process.poll() is None and not any(scratch.glob("*/tables/detect")):
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, "it was too quick to be killed"
