@@ -10,6 +10,7 @@ import pytest
 import zarr
 
 from commandline import invoke
+from handmade import write_movie
 from leica import write_lif
 from tlseg.cli import main
 from tlseg.errors import MissingExtraError, MovieError
@@ -90,8 +91,10 @@ def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_scenes_are_for_such_files(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(b"II*\0")
-    with pytest.raises(MovieError, match="--scene is for"):
-        convert(tmp_path / "a.tif", tmp_path / "out.ome.zarr", scene="0")
+    movie = write_movie(tmp_path / "a.ome.zarr", OTHER[:, 0])
+    for other in (tmp_path / "a.tif", movie):
+        with pytest.raises(MovieError, match="--scene is for"):
+            convert(other, tmp_path / "out.ome.zarr", scene="0")
 
 
 def test_zeiss_files(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def link_frames(run: RunContext, *, settings: LinkSettings) -> Lineage:
     """Link all frames, and store for each frame the final numbers of its labels."""
     tables = [frame_objects(run, frame)[list(OBJECT_KEYS)] for frame in run.frames]
     objects = pd.concat(tables, ignore_index=True)
+    # In 2D, nuclei are areas in the table, and to linking the balls of which these are cross sections.
     shape = run.source.frame_shape
     objects["volume_um3"] = volume_um3(objects["volume_voxels"], frame=shape, spacing_um=run.spacing_um)
     lineage = link_objects(objects, _overlaps(run, objects, repair.mended_overlaps), settings=settings)

@@ -1,6 +1,7 @@
 """Make an OME-Zarr 0.5 movie from TIFFs, microscopes' own files or another OME-Zarr, once, whatever the size.
 
-One slab of planes is in memory at a time. A conversion that was stopped never looks complete (`whole`).
+One slab of planes is in memory at a time; of a microscope's own file, one stack. A conversion that was stopped never looks
+complete (`whole`).
 """
 
 from __future__ import annotations

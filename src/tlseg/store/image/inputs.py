@@ -97,6 +97,10 @@ def open_inputs(
     zarrs = [path for path in inputs if is_zarr(path)]
     if zarrs and len(inputs) > 1:
         raise MovieError(f"{zarrs[0]} is one of {len(inputs)} inputs. Expected one OME-Zarr alone, or TIFF files.")
+    if zarrs and scene is not None:
+        raise MovieError(
+            f"--scene is for microscopes' own files, which may hold several movies; {zarrs[0]} is an OME-Zarr."
+        )
     if zarrs:
         movie = _ZarrMovie(open_source(zarrs[0]))
         if 0 in (movie.n_frames, *movie.frame_shape):
