@@ -142,6 +142,17 @@ def double_noise(seen: Seen, rng: np.random.Generator) -> Seen:
     return Seen(stored(noisy, "uint16"), seen.truth, seen.spacing_um)
 
 
+def saturated(times: float) -> Change:
+    """Exposed for longer than the camera can hold: the brightest thousandth would be so many times its greatest value."""
+
+    def change(seen: Seen, rng: np.random.Generator) -> Seen:
+        dark, bright = np.percentile(seen.image, (50, 99.9))
+        greatest = dark + (bright - dark) / times
+        return Seen(stored(np.minimum(seen.image, greatest), "uint16"), seen.truth, seen.spacing_um)
+
+    return change
+
+
 def cropped(seen: Seen, rng: np.random.Generator) -> Seen:
     """Without its edges, so that nuclei are cut."""
     crop = edges_off(seen)
@@ -164,6 +175,13 @@ def wide_field(seen: Seen, rng: np.random.Generator) -> Seen:
     return Seen(field, truth, seen.spacing_um)
 
 
+def padded(seen: Seen, rng: np.random.Generator) -> Seen:
+    """Half as much again along y and x, filled up with zeros, as by deskewing or the fusion of views."""
+    z, y, x = seen.image.shape
+    width = ((0, 0), (y // 4, y // 4), (x // 4, x // 4))
+    return Seen(np.pad(seen.image, width), np.pad(seen.truth, width), seen.spacing_um)
+
+
 CHANGES: dict[str, Change] = {
     "z spacing x 1.5": coarser_z,
     "intensity x 10": scaled(10.0, "uint16"),
@@ -173,8 +191,13 @@ CHANGES: dict[str, Change] = {
     "half noise": half_noise,
     "double noise": double_noise,
     "8 bit": eight_bit,
+    "saturated x 1.5": saturated(1.5),
+    "saturated x 2": saturated(2.0),
+    "saturated x 3": saturated(3.0),
+    "saturated x 4": saturated(4.0),
     "cropped": cropped,
     "wide field": wide_field,
+    "padded with zeros": padded,
 }
 
 

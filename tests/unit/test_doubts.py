@@ -36,6 +36,15 @@ def test_nuclei_of_another_size_are_said_with_the_factor(median_um: float, word:
     assert f"tlseg models rescale embryo --factor {factor} --out" in said
 
 
+def test_saturated_frames_are_said() -> None:
+    record = {"nuclei": 10, "fallback": 0, "saturated": {"frames": 1, "worst": 7, "share": 0.0123}}
+    (said,) = doubts_of(record)
+    assert said.startswith("1 frame is saturated (worst: frame 7, where 1.23% of all voxels")
+    record["saturated"] = {"frames": 1200, "worst": 7, "share": 0.0123}
+    assert doubts_of(record)[0].startswith("1,200 frames are saturated")
+    assert doubts_of(record | {"saturated": {"frames": 0, "worst": None, "share": 0.0}}) == []
+
+
 def test_the_record_says_the_same() -> None:
     record = {"nuclei": 144, "fallback": 143, "nucleus_um": {"median": 4.0, "learned": 16.1}, "model": {"name": "m"}}
     assert len(doubts_of(record)) == 2

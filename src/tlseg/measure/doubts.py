@@ -1,4 +1,4 @@
-"""Is there anything that makes a whole result doubtful? Noise taken for nuclei, or nuclei of a size the model never saw.
+"""Is there anything that makes a whole result doubtful? Noise taken for nuclei, an unknown size, or saturated frames.
 
 Thresholds are wide: a warning is nearly always right, and a result without one may still be wrong.
 """
@@ -29,6 +29,7 @@ def doubts_of(record: Mapping[str, Any], *, model: str = "") -> list[str]:
     wide = record.get("nucleus_um") or {}
     known = record.get("model") or {}
     settings = (record.get("fingerprint") or {}).get("settings") or {}
+    saturated = record.get("saturated") or {}
     return doubts(
         instances=int(record.get("nuclei", 0)),
         # Without looking for centres, none are found.
@@ -36,11 +37,22 @@ def doubts_of(record: Mapping[str, Any], *, model: str = "") -> list[str]:
         median_um=wide.get("median"),
         learned_um=wide.get("learned"),
         model=model or str(known.get("name", "")),
+        saturated=int(saturated.get("frames", 0)),
+        worst=saturated.get("worst"),
+        share=float(saturated.get("share", 0)),
     )
 
 
 def doubts(
-    *, instances: int, fallback: int, median_um: float | None, learned_um: float | None, model: str
+    *,
+    instances: int,
+    fallback: int,
+    median_um: float | None,
+    learned_um: float | None,
+    model: str,
+    saturated: int = 0,
+    worst: int | None = None,
+    share: float = 0.0,
 ) -> list[str]:
     """What to know before trusting a result, one or two sentences each.
 
@@ -54,6 +66,8 @@ def doubts(
         The same of the nuclei the model learned from, None where unknown.
     model : str
         Its name.
+    saturated, worst, share : int, int or None, float
+        Frames in which too many voxels have the greatest value; that in which most have it, and their share.
     """
     found = []
     if fallback >= LEAST_FALLBACK and fallback > MOST_FALLBACK * instances:
@@ -67,5 +81,11 @@ def doubts(
             f"The median instance is {width} um wide, but nuclei are about {learned_um:.3g} um wide to the model "
             f"{model!r}. If the voxel spacing is right, rescale the model: tlseg models rescale {model} --factor "
             f"{factor:.2g} --out FOLDER, then segment with --model FOLDER."
+        )
+    if saturated:
+        frames = "1 frame is" if saturated == 1 else f"{saturated:,} frames are"
+        found.append(
+            f"{frames} saturated (worst: frame {worst}, where {share:.2%} of all voxels have the greatest value). For "
+            "outlines their brightness is extrapolated, but measured intensities are too low. Expose less if you can."
         )
     return found

@@ -4,6 +4,10 @@ The brightest thousandth of a frame says how bright nuclei are while the frame i
 from: an embryo with some room around it. In a wide field it would be background, in a close crop only the very brightest.
 So another number of voxels counts there: that of the smallest or largest of those frames, or of the neighbourhood of all
 that stands out, if there is more in the frame than one embryo.
+
+If the brightest voxels are all equally bright, the frame is saturated, and their brightness without that is extrapolated
+from the voxels that are less bright. And the zeros with which stage movements, deskewing and fusion of views fill up a frame
+say nothing about how dark it is.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from tlseg.config import Scaling
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, slab, triple
 from tlseg.predict.normalise import QUANTILES, FrameStatistics
-from tlseg.predict.quantiles import quantiles
+from tlseg.predict.quantiles import GreyValues
 
 SMALLEST, LARGEST = 800_000, 1_100_000
 """Voxels of the network's grid in the frames that networks learned from (BBBC050)."""
@@ -36,6 +40,10 @@ STANDS_OUT = 0.3
 """What stands out is brighter than this share of the way from the dark level to the brightest voxels of one embryo."""
 SHARE = 0.01
 """Least share of a tile's voxels that stand out where there is something in it."""
+MOST_EXTRAPOLATED = 4.0
+"""A saturated frame counts as at most this many times as bright as the greatest value in it."""
+LEAST_IMAGED = 0.2
+"""Share of a frame that is not padding; if less of it has other values than the least, these are nuclei in the dark."""
 READ_BYTES = 64 * 2**20
 """Voxels read at once, unless chunks are larger."""
 
@@ -64,7 +72,7 @@ def measure_brightness(
     Parameters
     ----------
     read
-        Reads a box of the frame. The frame is read once for each of up to three questions (five of float32).
+        Reads a box of the frame. The frame is read once, and again if it is large; if float32, up to four times more.
     shape, dtype, spacing_um
         Of the frame: voxels (z, y, x), numpy dtype, micrometres (z, y, x).
     grid_um
@@ -92,12 +100,22 @@ def measure_brightness(
     counted: float = voxels
     if scaling != "extremes":
         counted = min(max(voxels, SMALLEST * unit), LARGEST * unit, closest * voxels)
-    low, high, most = quantiles(lambda: map(checked, boxes), (dark, _below(share, counted / voxels), 1.0), dtype=dtype)
+    values = GreyValues(lambda: map(checked, boxes), dtype=dtype)
+    least, low, high, most = values.at(0.0, dark, _below(share, counted / voxels), 1.0)
+    imaged = -math.inf
+    if low == least and scaling != "extremes":
+        imaged, low = _beside_padding(values, least=least, high=high)
     if counted < voxels:
         tiles = Grid(shape, triple(max(1, round(TILE * grid_um[2] / s)) for s in spacing_um))
         near = _neighbourhood(read, boxes, tiles, above=low + STANDS_OUT * (high - low))
         if near > counted:
-            (high,) = quantiles(lambda: map(read, boxes), (_below(share, near / voxels),), dtype=dtype)
+            counted = near
+            (high,) = values.at(_below(share, near / voxels))
+    saturated = 0.0
+    if high == most > low and scaling != "extremes":
+        saturated = values.share(most)
+        (half,) = values.at(max(0.0, 1 - 2 * saturated))
+        high = _unsaturated(saturated / ((1 - share) * counted / voxels), low=low, half=half, most=most)
     # A frame in which few voxels are bright still has contrast.
     high = high if high > low else most
     if not high > low:
@@ -105,7 +123,7 @@ def measure_brightness(
             f"Frame {frame} is constant: every voxel is {low:g}. A frame needs contrast to be normalised; check the "
             f"export of the movie, or leave the frame empty with --skip-frames {frame}."
         )
-    found = FrameStatistics(low, high, scaling)
+    found = FrameStatistics(low, high, scaling, saturated, imaged)
     with np.errstate(all="ignore"):
         scaled = found.normalise(np.array([low, most]))
     if not np.isfinite(scaled).all():
@@ -132,6 +150,29 @@ def _finite(read: Read, *, dtype: str, frame: int) -> Read:
         return values
 
     return checked
+
+
+def _beside_padding(values: GreyValues, *, least: float, high: float) -> tuple[float, float]:
+    """Where values of what was imaged begin, and its dark level, in a frame of which more than half has the least value.
+
+    What was imaged has an offset and noise: it begins further above the padding than its darker half is wide. Where black
+    is background, the values above it begin just there.
+    """
+    padding = values.share(least)
+    if padding <= 1 - LEAST_IMAGED:
+        first, median = values.at(*(padding + part * (1 - padding) for part in (0.01, 0.5)))
+        if first - least > median - first and high - median > median - least:
+            return first, median
+    return -math.inf, least
+
+
+def _unsaturated(times: float, *, low: float, half: float, most: float) -> float:
+    """How bright the brightest voxels of a frame would be of which `times` as many have the greatest value, `most`.
+
+    The number of voxels that are brighter than some value falls about exponentially with it: by half from `half`, which
+    twice as many voxels reach, to `most`.
+    """
+    return min(most + (most - max(half, low)) * math.log2(times), low + MOST_EXTRAPOLATED * (most - low))
 
 
 def _below(share: float, times: float) -> float:

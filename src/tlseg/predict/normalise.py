@@ -6,6 +6,7 @@ block it is read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,17 +33,24 @@ class FrameStatistics:
 
     The mapping is linear, except for "asinh": there intensities far above `high` grow as their logarithm (ten
     times `high` is 2), and dim ones, near `low`, are spread about twice as wide as on the line.
+
+    `saturated` is the share of voxels with the greatest value if there are so many that `high` is extrapolated, else 0.
+    In a frame with padding, values below `imaged` belong to it and count as `low`.
     """
 
     low: float
     high: float
     scaling: Scaling = "quantiles"
+    saturated: float = 0.0
+    imaged: float = -math.inf
 
     def normalise(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Return intensities scaled so that `low` is 0 and `high` is 1; nothing is clipped."""
+        """Return intensities scaled so that `low` is 0 and `high` is 1; none is clipped."""
         steepness = KNEE if self.scaling == "asinh" else 1.0
         scale = np.float32(steepness / (self.high - self.low))
         result: NDArray[np.float32] = (values.astype(np.float32) - np.float32(self.low)) * scale
+        if self.imaged > -math.inf:
+            result[values < self.imaged] = 0
         if self.scaling == "asinh":
             np.arcsinh(result, out=result)
             result /= np.float32(np.arcsinh(KNEE))

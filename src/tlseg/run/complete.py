@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlseg.errors import LabelError, MovieError
 from tlseg.predict.infer import Device
+from tlseg.predict.normalise import FrameStatistics
 from tlseg.run.stages import frame_statistics
 from tlseg.store.labels.label_writer import existing_labels
 from tlseg.store.labels.record import read_record
@@ -27,7 +28,7 @@ RUN_KEYS = {"input", "frames", "model", "settings"}
 
 
 def finished_run(
-    checked: CheckedRequest, *, device: Device, first: tuple[float, float] | None = None
+    checked: CheckedRequest, *, device: Device, first: FrameStatistics | None = None
 ) -> dict[str, Any] | None:
     """Record of the run that has done this already; None if none has.
 
@@ -58,13 +59,13 @@ def finished_run(
             "--overwrite to replace them, or another --name."
         )
     stored = record.get("first_frame")
-    if stored is not None and stored != list(
-        first or frame_statistics(checked.source, checked.spec, checked.frames[0], skip=checked.skip)
-    ):
-        raise LabelError(
-            f"{checked.root} already has labels {checked.name!r}, but the pixels of {checked.source.url} are not those they "
-            "were made from. Use --overwrite to replace them, or another --name."
-        )
+    if stored is not None:
+        now = first or frame_statistics(checked.source, checked.spec, checked.frames[0], skip=checked.skip)
+        if stored != [now.low, now.high]:
+            raise LabelError(
+                f"{checked.root} already has labels {checked.name!r}, but the pixels of {checked.source.url} are not those "
+                "they were made from. Use --overwrite to replace them, or another --name."
+            )
     return record if not checked.image or checked.copied_image.is_whole() else None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tlseg.models.bundle import Role
 from tlseg.predict.maps import lattice_for
+from tlseg.predict.normalise import FrameStatistics
 from tlseg.run import stages
 from tlseg.run.components import label_components
 from tlseg.run.context import RunContext
@@ -24,7 +25,7 @@ class FrameFlows:
     """Hands out flows: groups of frames to label, in order, and frames to measure as soon as they can be."""
 
     run: RunContext
-    limits: dict[int, tuple[float, float]]
+    statistics: dict[int, FrameStatistics]
     keep_maps: bool
     labelled: set[int] = field(default_factory=set)
     measured: set[int] = field(default_factory=set)
@@ -86,8 +87,8 @@ class FrameFlows:
             units = [(frame, window) for frame in group for window in windows if window not in done[frame]]
             for start in range(0, len(units), size):
                 part = tuple(units[start : start + size])
-                limits = {frame: self.limits[frame] for frame, _ in part}
-                arguments = (run, role, part, limits)
+                statistics = {frame: self.statistics[frame] for frame, _ in part}
+                arguments = (run, role, part, statistics)
                 step.append(Task(Stage.PREDICT, *part[0], stages.predict, arguments, weight=len(part), needs="network"))
         return step
 

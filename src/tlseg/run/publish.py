@@ -17,6 +17,7 @@ from tlseg.geometry import ball_radius, volume_um3
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
 from tlseg.predict.brightness import nucleus_um
+from tlseg.predict.normalise import FrameStatistics
 from tlseg.run import finish
 from tlseg.run.context import Output, RunContext
 from tlseg.run.repair import patches_of
@@ -73,8 +74,11 @@ def publish(
         interval_s=run.source.interval_s,
         axes="tyx" if run.source.is_2d else "tzyx",
     )
+    statistics = stored_statistics(run)
+    first_seen = statistics.get(run.frames[0])
     facts = {
-        "first_frame": stored_statistics(run).get(run.frames[0]),
+        "first_frame": None if first_seen is None else [first_seen.low, first_seen.high],
+        "saturated": _saturated(statistics),
         "frames": len(run.frames),
         "nuclei": len(lineage.nodes),
         "tracks": lineage.tracks,
@@ -107,6 +111,13 @@ def publish(
     if not checked.root.remote:
         flush([(checked.folder / "run.json").path], below=checked.root.path)
     return record
+
+
+def _saturated(statistics: Mapping[int, FrameStatistics]) -> dict[str, Any]:
+    """How many frames are saturated, the worst of them, and the share of its voxels that have the greatest value."""
+    shares = {frame: found.saturated for frame, found in statistics.items() if found.saturated}
+    worst = max(shares, key=lambda frame: shares[frame], default=None)
+    return {"frames": len(shares), "worst": worst, "share": 0.0 if worst is None else shares[worst]}
 
 
 def _width_um(median_um3: float, run: RunContext) -> float:

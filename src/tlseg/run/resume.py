@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlseg.errors import ResumeError
+from tlseg.predict.normalise import FrameStatistics
 from tlseg.run.checks import check_existing
 from tlseg.run.context import RunContext
 from tlseg.run.planning import PlannedRun
@@ -22,6 +23,9 @@ from tlseg.store.working.scratch import LostWorkError, Scratch, differences
 
 TRACK_SETTINGS = ("link", "repair")
 """In a fingerprint: what decides repairs and tracks, and nothing before them."""
+
+STATISTICS = ("low", "high", "saturated", "imaged")
+"""Stored of the statistics of a frame."""
 
 TRACK_TABLES = (Table.REPAIRS, Table.PATCH, Table.PATCHES, Table.REPLACED, Table.TRACKS)
 """Tables that follow from these settings, and are made before anything is published."""
@@ -39,7 +43,7 @@ class Start:
     changed: tuple[str, ...] = ()
 
 
-def begin(planned: PlannedRun, first: tuple[float, float]) -> Start:
+def begin(planned: PlannedRun, first: FrameStatistics) -> Start:
     """Continue an unfinished run or start over.
 
     Another start may have begun, been stopped or finished since this one looked, so everything is checked again.
@@ -80,7 +84,7 @@ def check_settings(planned: PlannedRun) -> bool:
     return scratch.continues(fingerprint, overwrite=planned.checked.request.overwrite)
 
 
-def can_resume(planned: PlannedRun, first: tuple[float, float]) -> bool:
+def can_resume(planned: PlannedRun, first: FrameStatistics) -> bool:
     """Whether there is an unfinished run to continue; `first` are the statistics of the first frame as it is now.
 
     Raises
@@ -101,17 +105,19 @@ def can_resume(planned: PlannedRun, first: tuple[float, float]) -> bool:
     )
 
 
-def stored_statistics(run: RunContext) -> dict[int, tuple[float, float]]:
+def stored_statistics(run: RunContext) -> dict[int, FrameStatistics]:
     """Statistics of the frames that the unfinished run has read, by frame."""
     found = {}
     for frame in run.frames:
         if run.scratch.done(Table.STATISTICS, frame):
             with suppress(LostWorkError):  # what is damaged is found again
                 stored = run.scratch.get(Table.STATISTICS, frame, 0)
-                found[frame] = (float(stored["low"]), float(stored["high"]))
+                values = {name: float(stored[name]) for name in STATISTICS}
+                found[frame] = FrameStatistics(**values, scaling=run.spec.scaling)
     return found
 
 
-def store_statistics(run: RunContext, frame: int, limits: tuple[float, float]) -> None:
+def store_statistics(run: RunContext, frame: int, found: FrameStatistics) -> None:
     """Keep the statistics of a frame."""
-    run.scratch.put(Table.STATISTICS, frame, 0, low=np.array(limits[0]), high=np.array(limits[1]))
+    values = {name: np.array(getattr(found, name)) for name in STATISTICS}
+    run.scratch.put(Table.STATISTICS, frame, 0, **values)

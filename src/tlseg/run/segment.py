@@ -20,6 +20,7 @@ from tlseg.link.settings import LinkSettings
 from tlseg.models.bundle import Flips
 from tlseg.predict.infer import Device
 from tlseg.predict.maps import lattice_for
+from tlseg.predict.normalise import FrameStatistics
 from tlseg.run import finish, stages
 from tlseg.run import repair as repairs
 from tlseg.run.audit import check_audit, seam_audit
@@ -267,7 +268,7 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
             say_started(start, pool, counters)
             store_statistics(run, run.frames[0], first)
             try:
-                limits = _statistics(run, work)
+                statistics = _statistics(run, work)
             except MovieError:
                 if not resumed:
                     run.scratch.remove()
@@ -275,7 +276,7 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
                 raise
             _create_arrays(run)
             try:
-                record = _process(planned, work, limits, began=began)
+                record = _process(planned, work, statistics, began=began)
             except LostWorkError as lost:
                 run.scratch.forget(lost.frame)
                 raise
@@ -285,13 +286,13 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
 
 
 def _process(
-    planned: PlannedRun, work: Work, limits: dict[int, tuple[float, float]], *, began: float
+    planned: PlannedRun, work: Work, statistics: dict[int, FrameStatistics], *, began: float
 ) -> dict[str, Any]:
     """Label, link and publish; returns the record."""
     run, checked = planned.run, planned.checked
     forget_unmeasurable(run)
     expect_label(run, work.counters)
-    work.do(FrameFlows(run, limits, keep_maps=checked.request.keep_maps).next_flow)
+    work.do(FrameFlows(run, statistics, keep_maps=checked.request.keep_maps).next_flow)
     audit = seam_audit(run)
     write_record(checked.folder / "audit.json", audit)
     check_audit(audit, method=run.settings.method)
@@ -306,7 +307,7 @@ def _process(
     return publish(planned, output, lineage, audit, seconds=time.monotonic() - began)
 
 
-def _statistics(run: RunContext, work: Work) -> dict[int, tuple[float, float]]:
+def _statistics(run: RunContext, work: Work) -> dict[int, FrameStatistics]:
     found = stored_statistics(run)
     work.counters.expect(Stage.STATISTICS, len(run.frames), done=len(found))
 

@@ -28,16 +28,16 @@ from tlseg.store.image.movie import MovieSource
 from tlseg.store.working.names import Table, predicted
 
 
-def find_statistics(run: RunContext, frame: int) -> tuple[float, float]:
+def find_statistics(run: RunContext, frame: int) -> FrameStatistics:
     """Grey values of a frame that become 0 and 1, chunk by chunk; also finds NaN, constant frames and broken chunks."""
     return frame_statistics(run.source, run.spec, frame, skip=run.skip)
 
 
-def frame_statistics(source: MovieSource, spec: ModelSpec, frame: int, *, skip: frozenset[int]) -> tuple[float, float]:
+def frame_statistics(source: MovieSource, spec: ModelSpec, frame: int, *, skip: frozenset[int]) -> FrameStatistics:
     """The same, without a run; a skipped frame is not read."""
     if frame in skip:
-        return 0.0, 1.0
-    found = measure_brightness(
+        return FrameStatistics(0.0, 1.0, spec.scaling)
+    return measure_brightness(
         lambda box: source.read(frame, box),
         shape=source.frame_shape,
         dtype=source.dtype,
@@ -47,18 +47,15 @@ def frame_statistics(source: MovieSource, spec: ModelSpec, frame: int, *, skip: 
         frame=frame,
         chunk=source.chunk_shape,
     )
-    return found.low, found.high
 
 
 def predict(
     run: RunContext,
     role: Role,
     units: tuple[tuple[int, int], ...],
-    limits: dict[int, tuple[float, float]],
+    statistics: dict[int, FrameStatistics],
 ) -> int:
     """Run one network on windows (frame, window number) and store their maps; returns how many were not computed.
-
-    `limits` holds each frame's statistics.
 
     A window in which every voxel is the same has the map of every other such window, bit for bit: it is computed once.
     All maps of a skipped frame are 0.
@@ -79,7 +76,7 @@ def predict(
                 shape=source.frame_shape,
                 spacing_um=source.spacing_um,
                 to=spec.spacing_um,
-                statistics=FrameStatistics(*limits[frame], spec.scaling),
+                statistics=statistics[frame],
             )
             for frame, number in seen
         ]
