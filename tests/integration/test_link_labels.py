@@ -22,6 +22,7 @@ from tlseg.evaluate.api import evaluate
 from tlseg.link.settings import LinkSettings
 from tlseg.report.write import write_report
 from tlseg.run.linking import given as module
+from tlseg.run.linking.adopt import adopt_labels
 from tlseg.run.linking.labels import link_labels
 from tlseg.run.watch.status import run_status
 from tlseg.store.image.movie import open_source
@@ -247,6 +248,41 @@ def test_planes_are_a_2d_result(tmp_path: Path) -> None:
 
     axes = GeffMetadata.read(tmp_path / "out.ome.zarr" / "tracks.geff").axes
     assert [axis.name for axis in axes or []] == ["t", "y", "x"]
+
+
+def test_a_file_or_array_that_does_not_name_its_axes_has_those_that_are_given(tmp_path: Path) -> None:
+    movie = truth().max(axis=1).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "plain.tif", scrambled(movie))
+    zarr.save_array(tmp_path / "array.zarr", scrambled(movie))
+    for path in (tmp_path / "plain.tif", tmp_path / "array.zarr"):
+        with pytest.raises(LabelError, match=f"stacks of {len(movie)} planes.*--axes TYX"):
+            link_labels(path, out=tmp_path / "none.ome.zarr", spacing_um=(0.8, 0.8))
+        out = path.with_suffix(".ome.zarr")
+        link_labels(path, axes="tyx", out=out, spacing_um=(0.8, 0.8))
+        assert same_up_to_numbers(labels_of(out), movie)
+        again = adopt_labels(path, axes="TYX", out=tmp_path / "adopted.ome.zarr", spacing_um=(1, 1), overwrite=True)
+        assert again.frames == len(movie)
+
+
+@pytest.mark.parametrize(
+    ("name", "axes", "words"),
+    [
+        ("plain.tif", "tax", "Axes 'TAX' were given"),
+        ("plain.tif", "cyx", "7 channels"),
+        ("array.zarr", "tzyx", "has 3: its shape"),
+        ("array.zarr", "tyq", "has axes t, y, q"),
+        ("planes", "tyx", "each file in .* is one frame"),
+        ("planes.ome.zarr", "tyx", "names its own"),
+    ],
+)
+def test_axes_that_do_not_fit_are_refused(tmp_path: Path, name: str, axes: str, words: str) -> None:
+    movie = truth().max(axis=1).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "plain.tif", movie)
+    zarr.save_array(tmp_path / "array.zarr", movie)
+    link_labels(write_tiffs(tmp_path / "planes", movie), out=tmp_path / "planes.ome.zarr", spacing_um=(0.8, 0.8))
+    with pytest.raises(LabelError, match=words):
+        link_labels(tmp_path / name, axes=axes, out=tmp_path / "out.ome.zarr", spacing_um=(0.8, 0.8))
+    assert not (tmp_path / "out.ome.zarr").exists()
 
 
 def test_volumes_of_planes_are_areas_times_the_thickness_that_is_stored(tmp_path: Path) -> None:

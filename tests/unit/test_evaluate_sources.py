@@ -107,6 +107,21 @@ def test_tiffs_of_any_axes(array: Array, axes: str, compression: str | None, tmp
     assert np.array_equal(movie.read(movie.frames[-1], box), expected[-1][box.slices])
 
 
+def test_frames_of_planes_are_compared_as_such_if_axes_are_given(tmp_path: Path) -> None:
+    frames = np.zeros((5, 20, 20), np.uint16)
+    for t in range(5):
+        frames[t, 4:8, 4 + t : 8 + t], frames[t, 12:16, 12:16] = 1, 2
+    path = tmp_path / "frames.tif"
+    tifffile.imwrite(path, frames)
+    tifffile.imwrite(tmp_path / "named.ome.tif", frames, metadata={"axes": "TYX"})
+    for result, truth in ((path, frames), (frames, tmp_path / "named.ome.tif"), (path, tmp_path / "named.ome.tif")):
+        found = evaluate(result, truth, axes="tyx")
+        assert (found.frames, found.mean.seg) == ([0, 1, 2, 3, 4], 1.0)
+    assert len(evaluate(path, frames).frames) == 1
+    with pytest.raises(TlsegError, match="neither side is a plain TIFF or an array"):
+        evaluate(tmp_path, tmp_path, axes="tyx")
+
+
 def test_spacing_comes_from_imagej_and_ome(tmp_path: Path) -> None:
     tifffile.imwrite(
         tmp_path / "a.tif",

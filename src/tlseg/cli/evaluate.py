@@ -15,6 +15,7 @@ from tlseg.cli.common import (
     print_json,
     storage_option,
 )
+from tlseg.cli.label_options import axes_option
 
 if TYPE_CHECKING:
     from tlseg.evaluate.api import Evaluation, Tracking
@@ -43,6 +44,7 @@ MOST_FRAMES, WORST_FRAMES = 20, 10
     metavar="A:B",
     help="Frames to compare, from A up to but not including B. [default: all, or those that the run segmented]",
 )
+@axes_option
 @click.option("--spacing", type=SpacingType(), help="Micrometres per voxel, if the files do not say.")
 @click.option(
     "--tracking/--no-tracking",
@@ -61,6 +63,7 @@ def command(
     tolerance_um: float,
     division_tolerance: int,
     frames: str | None,
+    axes: str | None,
     spacing: tuple[float, ...] | None,
     tracking: bool | None,
     as_json: bool,
@@ -84,6 +87,7 @@ def command(
             tolerance_um=tolerance_um,
             division_tolerance=division_tolerance,
             frames=frames,
+            axes=axes,
             spacing_um=spacing,
             tracking=wanted,
             progress=progress,

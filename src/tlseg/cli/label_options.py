@@ -12,7 +12,12 @@ from tlseg.cli.common import FiniteRange, SpacingType, how_many, instances_in, n
 if TYPE_CHECKING:
     from tlseg.run.linking.linked import Linked
 
+axes_option = click.option(
+    "--axes", metavar="TYX", help="Axes of a plain TIFF or zarr array, slowest first. [default: as named, or ZYX, TZYX]"
+)
+
 image_options = option_group(
+    axes_option,
     click.option("--spacing", type=SpacingType(), help="Voxel size in micrometres. [default: from the files]"),
     click.option("--interval", type=FiniteRange(0, min_open=True), metavar="S", help="Seconds between frames."),
     click.option("--channel", help="Channel of the image to measure, by number or name. [default: the first]"),
@@ -37,6 +42,7 @@ def label_arguments(options: dict[str, Any]) -> dict[str, Any]:
         "out": options["out"],
         "name": options["name"],
         "labels_name": options["labels_name"],
+        "axes": options["axes"],
         "spacing_um": options["spacing"],
         "interval_s": options["interval"],
         "channel": options["channel"],

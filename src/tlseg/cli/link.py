@@ -94,4 +94,4 @@ def _points(points: str, settings: Any, options: dict[str, Any]) -> Linked:
         )
 
 
-_FOR_LABELS = ("name", "labels_name", "spacing", "channel", "no_image", "repair")
+_FOR_LABELS = ("name", "labels_name", "axes", "spacing", "channel", "no_image", "repair")

@@ -54,6 +54,7 @@ def evaluate(
     tolerance_um: float = 5.0,
     division_tolerance: int = 1,
     frames: Frames | None = None,
+    axes: str | None = None,
     spacing_um: Sequence[float] | None = None,
     tracking: Tracking = "auto",
     block: Shape | None = None,
@@ -81,6 +82,8 @@ def evaluate(
         Frames to compare, from A up to but not including B: "A:B", `range(A, B)`, `slice(A, B)` or (A, B); either end may be
         left open. By default all, or those that the run segmented. Labels of part of a movie use that movie's frame numbers
         if the truth does too.
+    axes : str, optional
+        Axes of plain TIFFs and arrays, slowest first, such as "tyx"; by default those they name, or the last of t, z, y, x.
     spacing_um : (z, y, x) or, in 2D, (y, x) float, optional
         Micrometres per voxel; by default what the truth says, or else the result.
     tracking : {"auto", "always", "never"}
@@ -113,7 +116,7 @@ def evaluate(
     one_of(*get_args(Tracking)).check("tracking", tracking, error=EvaluationError)
     if block is not None:
         block = as_block(block)
-    ours, theirs, chosen, notes = pair(result, truth, name=name, frames=frames)
+    ours, theirs, chosen, notes = pair(result, truth, name=name, axes=axes, frames=frames)
     if spacing_um is None:
         spacing = _spacing(ours, theirs, notes)
     else:

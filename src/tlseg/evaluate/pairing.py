@@ -12,18 +12,18 @@ from typing import Any
 
 from tlseg.config import Frames, as_frames
 from tlseg.errors import EvaluationError
-from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, open_label_movie
+from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, open_label_movie, takes_axes
 from tlseg.store.labels.result import Result
 
 
 def pair(
-    result: Any, truth: Any, *, name: str | None, frames: Frames | None
+    result: Any, truth: Any, *, name: str | None, axes: str | None, frames: Frames | None
 ) -> tuple[LabelMovie, LabelMovie, list[int], list[str]]:
     """Open both sides and number their frames alike.
 
     Parameters
     ----------
-    result, truth, name, frames
+    result, truth, name, axes, frames
         As for `evaluate`.
 
     Returns
@@ -39,8 +39,10 @@ def pair(
     LabelError
         When a side cannot be read.
     """
-    ours = _as_movie(result, "the result", name=name, prefer=("nuclei",))
-    theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"))
+    if axes is not None and not (_takes_axes(result) or _takes_axes(truth)):
+        raise EvaluationError(f"Axes {axes} were given, but neither side is a plain TIFF or an array. Omit them.")
+    ours = _as_movie(result, "the result", name=name, prefer=("nuclei",), axes=axes)
+    theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"), axes=axes)
     notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
     if theirs.by_model and not ours.by_model:
         notes.append(
@@ -52,16 +54,22 @@ def pair(
     return ours, theirs, _frames_to_compare(ours, theirs, frames, notes), notes
 
 
-def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ...]) -> LabelMovie:
+def _takes_axes(source: Any) -> bool:
+    if isinstance(source, str | Path):
+        return takes_axes(source)
+    return hasattr(source, "shape") and not isinstance(source, LabelMovie | Result)
+
+
+def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ...], axes: str | None) -> LabelMovie:
     if isinstance(source, LabelMovie):
         return source
     if isinstance(source, Result):
         return open_label_movie(f"{source.path}/labels/{name or source.name}")
     if isinstance(source, str | Path):
-        return open_label_movie(source, name=name, prefer=prefer)
+        return open_label_movie(source, name=name, prefer=prefer, axes=axes if takes_axes(source) else None)
     if not hasattr(source, "shape"):
         raise EvaluationError(f"{side} is of type {type(source).__name__}; expected a path or an array of labels.")
-    return movie_of_array(source, source=side)
+    return movie_of_array(source, source=side, axes=axes)
 
 
 def _numbered_by_name(result: LabelMovie, truth: LabelMovie, notes: list[str]) -> tuple[LabelMovie, LabelMovie]:

@@ -38,6 +38,7 @@ def adopt_labels(
     out: str | Path | None = None,
     name: str | None = None,
     labels_name: str | None = None,
+    axes: str | None = None,
     spacing_um: Sequence[float] | None = None,
     interval_s: float | None = None,
     channel: int | str | None = None,
@@ -63,7 +64,7 @@ def adopt_labels(
         writable OME-Zarr 0.5 image.
     name
         Name of the labels in the result: by default that of the given ones, or "nuclei"; beside them it ends in "-adopted".
-    labels_name, spacing_um, interval_s, channel, image, overwrite, block, listener
+    labels_name, axes, spacing_um, interval_s, channel, image, overwrite, block, listener
         See `link_labels`.
 
     Raises
@@ -87,6 +88,7 @@ def adopt_labels(
         name=name,
         beside="adopted",
         labels_name=labels_name,
+        axes=axes,
         spacing_um=spacing_um,
         interval_s=interval_s,
         channel=channel,

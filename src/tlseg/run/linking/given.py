@@ -39,7 +39,7 @@ class Given:
 
     Attributes
     ----------
-    labels, out, name, labels_name, spacing_um, interval_s, channel, image, overwrite, block, listener
+    labels, out, name, labels_name, axes, spacing_um, interval_s, channel, image, overwrite, block, listener
         See `link_labels`.
     beside : str
         Suffix of the result's name if it is written beside the given labels.
@@ -50,6 +50,7 @@ class Given:
     name: str | None
     beside: str
     labels_name: str | None
+    axes: str | None
     spacing_um: Sequence[float] | None
     interval_s: float | None
     channel: int | str | None
@@ -141,6 +142,7 @@ def write_tracked(given: Given, method_for: Callable[[LabelInput], Method]) -> L
         given.labels,
         name=given.labels_name,
         prefer=tuple(n for n in (given.name, "nuclei") if n),
+        axes=given.axes,
         spacing_um=given.spacing_um,
         interval_s=given.interval_s,
         channel=given.channel,

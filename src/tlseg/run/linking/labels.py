@@ -27,6 +27,7 @@ def link_labels(
     out: str | Path | None = None,
     name: str | None = None,
     labels_name: str | None = None,
+    axes: str | None = None,
     spacing_um: Sequence[float] | None = None,
     interval_s: float | None = None,
     channel: int | str | None = None,
@@ -51,6 +52,8 @@ def link_labels(
         Name of the tracked labels: by default that of the given ones, or "nuclei"; beside them it ends in "-tracked".
     labels_name
         Label image inside the OME-Zarr; by default the one called `name`, or "nuclei", or the only one.
+    axes
+        Axes of a plain TIFF or zarr array, slowest first; by default those it names, or the last of t, z, y, x.
     spacing_um, interval_s
         Micrometres per voxel (z, y, x; or y, x) and seconds between frames, instead of those in the files.
     channel
@@ -83,6 +86,7 @@ def link_labels(
         name=name,
         beside="tracked",
         labels_name=labels_name,
+        axes=axes,
         spacing_um=spacing_um,
         interval_s=interval_s,
         channel=channel,

@@ -114,6 +114,7 @@ def open_labels(
     *,
     name: str | None,
     prefer: Sequence[str],
+    axes: str | None,
     spacing_um: Sequence[float] | None,
     interval_s: float | None,
     channel: int | str | None,
@@ -124,8 +125,8 @@ def open_labels(
     ----------
     labels
         Anything `open_label_movie` opens.
-    name, prefer
-        Label image inside an OME-Zarr; see `open_label_movie`.
+    name, prefer, axes
+        See `open_label_movie`.
     spacing_um
         Micrometres per voxel (z, y, x), or (y, x) in 2D, instead of what the files say.
     interval_s
@@ -138,7 +139,7 @@ def open_labels(
     LabelError, MovieError
         If the labels do not exist, frames differ in shape, or the spacing is unknown.
     """
-    movie = open_label_movie(labels, name=name, prefer=prefer)
+    movie = open_label_movie(labels, name=name, prefer=prefer, axes=axes)
     _check_frames(movie)
     root, below, own = movie.source.rpartition("/labels/")
     layout = _own_layout(movie) if is_zarr(movie.source) else None
@@ -237,4 +238,10 @@ def _spacing(base: MovieSource, given: Sequence[float] | None, *, where: str) ->
                 f"{where} has {base.spacing_problem}, but distances need one. Give micrometres with --spacing {order}."
             )
         return base.spacing_um
+    planes = base.frame_shape[0]
+    if len(given) == 2 and planes > 1:
+        raise LabelError(
+            f"Spacing {tuple(given)} was given for {where}, which is read as stacks of {planes} planes. Expected Z,Y,X in "
+            "micrometres. If these planes are frames of a 2D movie, add --axes TYX."
+        )
     return as_spacing(given, is_2d=base.is_2d, error=LabelError)

@@ -127,7 +127,9 @@ class LabelMovie:
         )
 
 
-def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Sequence[str] = ("nuclei",)) -> LabelMovie:
+def open_label_movie(
+    path: str | Path, *, name: str | None = None, prefer: Sequence[str] = ("nuclei",), axes: str | None = None
+) -> LabelMovie:
     """Open label images of any supported kind, without reading pixels.
 
     Parameters
@@ -141,11 +143,14 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
         Label image inside an OME-Zarr.
     prefer : sequence of str
         If no name is given: the first of these that exists, or else the only label image.
+    axes : str, optional
+        Axes of a plain TIFF or a zarr array, slowest first, such as "tyx"; by default those it names, or else the last
+        of t, z, y, x.
 
     Raises
     ------
     LabelError
-        When there is nothing there, or nothing that holds labels.
+        When there is nothing there, or nothing that holds labels, or `axes` do not fit or are given for anything else.
     MovieError
         When `path` is not a path or URL.
     """
@@ -156,19 +161,35 @@ def open_label_movie(path: str | Path, *, name: str | None = None, prefer: Seque
     if is_zarr(text) or place.suffix == ".zarr":
         from tlseg.store.labels.label_movie_zarr import open_zarr_labels
 
-        return _as_recorded(open_zarr_labels(text, name=name, prefer=prefer))
+        return _as_recorded(open_zarr_labels(text, name=name, prefer=prefer, axes=axes))
     if not place.exists():
         raise LabelError(f"There is nothing at {text}. Check the path.")
     if place.is_dir():
+        if axes is not None:
+            raise LabelError(f"Axes {axes} were given, but each file in {text} is one frame. Omit them.")
         return _open_folder(place)
     if not is_tiff(place):
         raise LabelError(f"{text} is not a readable label file. Give a TIFF, a folder of TIFFs, or an OME-Zarr.")
-    return _open_tiff(place)
+    return _open_tiff(place, axes)
 
 
-def movie_of_array(array: Any, *, spacing_um: Spacing | None = None, source: str = "the array") -> LabelMovie:
-    """Wrap an array of labels (y, x), (z, y, x) or (t, z, y, x); lazy arrays are read box by box."""
+def takes_axes(path: str | Path) -> bool:
+    """Whether labels may have axes that have to be given: those of a single file or a zarr array."""
+    text = text_of(path)
+    if is_zarr(text) or Path(text).suffix == ".zarr":
+        from tlseg.store.labels.label_movie_zarr import is_array
+
+        return is_array(text)
+    return Path(text).is_file()
+
+
+def movie_of_array(
+    array: Any, *, spacing_um: Spacing | None = None, source: str = "the array", axes: str | None = None
+) -> LabelMovie:
+    """Wrap an array of labels (y, x), (z, y, x) or (t, z, y, x), or with the axes given; lazy arrays are read box by box."""
     ndim = len(array.shape)
+    if axes is not None:
+        return movie_of_axes(array, axes.lower(), source=source, spacing_um=spacing_um)
     if ndim not in (2, 3, 4):
         raise LabelError(f"{source} has {ndim} axes; expected (y, x), (z, y, x) or (t, z, y, x).")
     return movie_of_axes(array, "tzyx"[4 - ndim :], source=source, spacing_um=spacing_um)
@@ -200,6 +221,8 @@ def movie_of_axes(
     first_frame : int
         Number of the first frame.
     """
+    if len(axes) != len(array.shape):
+        raise LabelError(f"Axes {axes} were given, but {source} has {len(array.shape)}: its shape is {array.shape}.")
     sizes = dict(zip(axes, (int(n) for n in array.shape), strict=True))
     if not {"y", "x"} <= set(axes) <= set("tczyx") or len(sizes) != len(axes):
         raise LabelError(f"{source} has axes {', '.join(axes)}; expected y and x, and any of t, c and z.")
@@ -276,8 +299,8 @@ def _as_recorded(movie: LabelMovie) -> LabelMovie:
     return replace(movie, segmented=segmented, skipped=tuple(skipped_frames(record)) if segmented else ())
 
 
-def _open_tiff(path: Path) -> LabelMovie:
-    info = _describe(path)
+def _open_tiff(path: Path, axes: str | None = None) -> LabelMovie:
+    info = _describe(path, axes)
     if info.sizes["C"] != 1:
         raise LabelError(f"{path} has {info.sizes['C']} channels; a label image has one. Save that channel alone.")
     shape = (info.sizes["Z"], info.sizes["Y"], info.sizes["X"])
@@ -297,8 +320,13 @@ def _open_tiff(path: Path) -> LabelMovie:
     )
 
 
-def _describe(path: Path) -> TiffInfo:
+def _describe(path: Path, axes: str | None = None) -> TiffInfo:
     """Describe a TIFF; pages that are not named are z, and where they have two axes, t and z."""
+    if axes is not None:
+        try:
+            return describe_tiff(path, layout=Layout(axes=axes.upper()), unknown_pages=None)
+        except MovieError as error:
+            raise LabelError(str(error)) from error
     try:
         return describe_tiff(path, layout=Layout(), unknown_pages="Z")
     except MovieError as error:

@@ -25,7 +25,7 @@ from tlseg.store.labels.values import as_labels
 _LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
 
 
-def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> LabelMovie:
+def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str], axes: str | None = None) -> LabelMovie:
     """Open the labels of an OME-Zarr image, an OME-Zarr label image, or a zarr array.
 
     Parameters
@@ -36,11 +36,15 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
         Label image below `labels/`.
     prefer : sequence of str
         If `name` is None: the first of these that exists, or else the only label image.
+    axes : str or None
+        Axes of a zarr array.
     """
     path = resolve(path)
     node = _open(path)
     if isinstance(node, zarr.Array):
-        return _movie_of_array(node, path)
+        return _movie_of_array(node, path, axes)
+    if axes is not None:
+        raise LabelError(f"Axes {axes} were given, but {path} is a Zarr group, which names its own. Omit them.")
     attributes = ome_of(dict(node.attrs))
     names = _label_names(node)
     if names:
@@ -66,6 +70,11 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str]) -> L
     if not below:
         return _movie_of_multiscale(node, path, None, root=None)
     return _movie_of_multiscale(node, path, _geff(root, own_name), root=open_group(root))
+
+
+def is_array(path: str) -> bool:
+    """Whether there is a zarr array, and not a group, at this path or URL."""
+    return isinstance(_open(resolve(path)), zarr.Array)
 
 
 def is_label_image(path: str) -> bool:
@@ -212,9 +221,11 @@ def _image_beside(root: zarr.Group | None) -> ImageMetadata | None:
         return None
 
 
-def _movie_of_array(array: zarr.Array[Any], source: str) -> LabelMovie:
+def _movie_of_array(array: zarr.Array[Any], source: str, axes: str | None) -> LabelMovie:
     named = getattr(array.metadata, "dimension_names", None)
-    if named and all(n in ("t", "c", "z", "y", "x") for n in named):
+    if axes is not None:
+        axes = axes.lower()
+    elif named and all(n in ("t", "c", "z", "y", "x") for n in named):
         axes = "".join(str(n) for n in named)
     elif 2 <= array.ndim <= 4:
         axes = "tzyx"[4 - array.ndim :]
