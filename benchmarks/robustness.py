@@ -2,6 +2,7 @@
 
     python benchmarks/robustness.py --fold Emb11=embryo-without-emb11 --fold Emb03,Emb08=runs/fold38 --out robustness
     python benchmarks/robustness.py --optics ...
+    python benchmarks/robustness.py --exposure ...
 
 Every held-out stack is changed as another instrument or export would have recorded it, predicted anew and scored against
 the truth, changed alike where geometry is. The table gives the scores and how far they are from those of the stack as
@@ -12,7 +13,8 @@ away half of that difference, "double" adds three times its variance. Crops cut 
 with the labels of the whole stack in the same crop. With `--planes`, single planes are the stacks.
 
 `--optics` changes the light itself instead, and writes optics.md and optics.csv. The truth stays, although people who saw
-only the changed stack might draw it differently.
+only the changed stack might draw it differently. `--exposure` saturates stacks and fills them up with zeros, and writes
+exposure.md and exposure.csv.
 """
 
 from __future__ import annotations
@@ -55,8 +57,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_fold_options(parser)
     parser.add_argument("--optics", action="store_true", help="blur, haze and depth instead of cameras and exports")
+    parser.add_argument("--exposure", action="store_true", help="saturation and padding instead of cameras and exports")
     options = parser.parse_args()
-    name, changes = ("optics", OPTICS) if options.optics else ("robustness", CHANGES)
+    name, changes = ("robustness", CHANGES)
+    if options.optics or options.exposure:
+        name, changes = ("optics", OPTICS) if options.optics else ("exposure", EXPOSURE)
     rows = []
     for fold in open_folds(options):
         for stack in fold.stacks:
@@ -177,7 +182,7 @@ def wide_field(seen: Seen, rng: np.random.Generator) -> Seen:
 
 def padded(seen: Seen, rng: np.random.Generator) -> Seen:
     """Half as much again along y and x, filled up with zeros, as by deskewing or the fusion of views."""
-    z, y, x = seen.image.shape
+    _, y, x = seen.image.shape
     width = ((0, 0), (y // 4, y // 4), (x // 4, x // 4))
     return Seen(np.pad(seen.image, width), np.pad(seen.truth, width), seen.spacing_um)
 
@@ -191,12 +196,15 @@ CHANGES: dict[str, Change] = {
     "half noise": half_noise,
     "double noise": double_noise,
     "8 bit": eight_bit,
+    "cropped": cropped,
+    "wide field": wide_field,
+}
+
+EXPOSURE: dict[str, Change] = {
     "saturated x 1.5": saturated(1.5),
     "saturated x 2": saturated(2.0),
     "saturated x 3": saturated(3.0),
     "saturated x 4": saturated(4.0),
-    "cropped": cropped,
-    "wide field": wide_field,
     "padded with zeros": padded,
 }
 

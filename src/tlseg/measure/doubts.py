@@ -83,9 +83,11 @@ def doubts(
             f"{factor:.2g} --out FOLDER, then segment with --model FOLDER."
         )
     if saturated:
-        frames = "1 frame is" if saturated == 1 else f"{saturated:,} frames are"
+        frames = f"Frame {worst} is saturated:"
+        if saturated > 1:
+            frames = f"{saturated:,} frames are saturated; in the worst of them, {worst},"
         found.append(
-            f"{frames} saturated (worst: frame {worst}, where {share:.2%} of all voxels have the greatest value). For "
-            "outlines their brightness is extrapolated, but measured intensities are too low. Expose less if you can."
+            f"{frames} {share:.2%} of all voxels have the greatest value. Outlines allow for it, but measured intensities "
+            "are too low. Expose less if you can."
         )
     return found
