@@ -13,8 +13,8 @@ away half of that difference, "double" adds three times its variance. Crops cut 
 with the labels of the whole stack in the same crop. With `--planes`, single planes are the stacks.
 
 `--optics` changes the light itself instead, and writes optics.md and optics.csv. The truth stays, although people who saw
-only the changed stack might draw it differently. `--exposure` saturates stacks and fills them up with zeros, and writes
-exposure.md and exposure.csv.
+only the changed stack might draw it differently. `--exposure` clips stacks, so that their brightest thousandth would be 1.5
+to 4 times as bright as the greatest value, surrounds them with zeros, and writes exposure.md and exposure.csv.
 """
 
 from __future__ import annotations

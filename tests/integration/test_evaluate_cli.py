@@ -150,6 +150,17 @@ def test_bad_usage_is_one_line_and_exit_2(movies: tuple[Path, Path], arguments: 
     assert "Traceback" not in found.stderr
 
 
+def test_pages_may_be_frames(tmp_path: Path) -> None:
+    frames = np.zeros((5, 20, 20), np.uint16)
+    frames[:, 4:9, 4:9] = 1
+    tifffile.imwrite(tmp_path / "plain.tif", frames)
+    counts = [
+        len(json.loads(run(tmp_path / "plain.tif", tmp_path / "plain.tif", *axes, "--json").stdout)["frames"])
+        for axes in ((), ("--axes", "TYX"))
+    ]
+    assert counts == [1, 5]
+
+
 def test_absent_input_is_one_line_and_exit_2(tmp_path: Path) -> None:
     found = run(tmp_path / "a.tif", tmp_path / "b.tif")
     assert (found.exit_code, found.stderr.count("\n")) == (2, 1)

@@ -14,15 +14,16 @@ import tifffile
 import zarr
 from click.testing import CliRunner, Result
 
+from commandline import invoke
 from handmade import write_movie
 from runs import essence, inputs, labels_of, run, same_up_to_numbers, tree
+from tlseg.cli import main
 from tlseg.cli.link import command
 from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.evaluate.api import evaluate
 from tlseg.link.settings import LinkSettings
 from tlseg.report.write import write_report
 from tlseg.run.linking import given as module
-from tlseg.run.linking.adopt import adopt_labels
 from tlseg.run.linking.labels import link_labels
 from tlseg.run.watch.status import run_status
 from tlseg.store.image.movie import open_source
@@ -260,17 +261,33 @@ def test_a_file_or_array_that_does_not_name_its_axes_has_those_that_are_given(tm
         out = path.with_suffix(".ome.zarr")
         link_labels(path, axes="tyx", out=out, spacing_um=(0.8, 0.8))
         assert same_up_to_numbers(labels_of(out), movie)
-        again = adopt_labels(path, axes="TYX", out=tmp_path / "adopted.ome.zarr", spacing_um=(1, 1), overwrite=True)
-        assert again.frames == len(movie)
+        words = [
+            path,
+            "--axes",
+            "TYX",
+            "--spacing",
+            "1,1",
+            "--out",
+            tmp_path / "again.ome.zarr",
+            "--overwrite",
+            "--json",
+        ]
+        for command_name in ("link", "adopt"):
+            said = invoke(main, command_name, *words)
+            assert json.loads(said.stdout)["frames"] == len(movie)
 
 
 @pytest.mark.parametrize(
     ("name", "axes", "words"),
     [
-        ("plain.tif", "tax", "Axes 'TAX' were given"),
+        ("plain.tif", "tax", "Axes 'tax' were given"),
+        ("plain.tif", "yx", r"pages of shape \(7,\), which do not fit axes y, x"),
+        ("plain.tif", "tzyx", r"pages of shape \(7,\), which do not fit axes t, z, y, x"),
+        ("stacks.ome.tif", "tyx", r"pages of shape \(7, 4\), which do not fit axes t, y, x"),
+        ("named.zarr", "tyx", "names its own, zyx"),
         ("plain.tif", "cyx", "7 channels"),
-        ("array.zarr", "tzyx", "has 3: its shape"),
-        ("array.zarr", "tyq", "has axes t, y, q"),
+        ("array.zarr", "tzyx", r"has the shape \(7, .* does not fit axes t, z, y, x"),
+        ("array.zarr", "", "Axes '' were given"),
         ("planes", "tyx", "each file in .* is one frame"),
         ("planes.ome.zarr", "tyx", "names its own"),
     ],
@@ -279,6 +296,9 @@ def test_axes_that_do_not_fit_are_refused(tmp_path: Path, name: str, axes: str, 
     movie = truth().max(axis=1).astype(np.uint16)
     tifffile.imwrite(tmp_path / "plain.tif", movie)
     zarr.save_array(tmp_path / "array.zarr", movie)
+    zarr.create_array(tmp_path / "named.zarr", data=movie, dimension_names=["z", "y", "x"])
+    stacks = np.zeros((7, 4, 8, 8), np.uint16)
+    tifffile.imwrite(tmp_path / "stacks.ome.tif", stacks, metadata={"axes": "TZYX"}, photometric="minisblack")
     link_labels(write_tiffs(tmp_path / "planes", movie), out=tmp_path / "planes.ome.zarr", spacing_um=(0.8, 0.8))
     with pytest.raises(LabelError, match=words):
         link_labels(tmp_path / name, axes=axes, out=tmp_path / "out.ome.zarr", spacing_um=(0.8, 0.8))

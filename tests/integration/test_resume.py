@@ -109,6 +109,26 @@ def assert_undisturbed(base: Path, out: Path, *, like: str = "result.zarr") -> N
     assert open_result(out).record["complete"] is True
 
 
+def test_a_resumed_run_scales_saturated_and_padded_frames_alike(tmp_path: Path) -> None:
+    save_threshold_model(tmp_path / "model", window=(16, 32, 32))
+    movie = small_movie(2)
+    movie = movie + np.random.default_rng(0).normal(100, 3, movie.shape)
+    movie = np.pad(np.minimum(movie, 500), [(0, 0), (0, 0), (32, 32), (32, 32)]).astype(np.uint16)
+    path = write_movie(tmp_path / "movie.ome.zarr", movie)
+    run(path, tmp_path / "model", out=tmp_path / "whole.ome.zarr")
+    with stopping(stages, "predict", after=1), pytest.raises(RunError, match="Stopped"):
+        run(path, tmp_path / "model", out=tmp_path / "resumed.ome.zarr")
+    assert run(path, tmp_path / "model", out=tmp_path / "resumed.ome.zarr").resumed
+    assert np.array_equal(labels_of(tmp_path / "whole.ome.zarr"), labels_of(tmp_path / "resumed.ome.zarr"))
+    for name in ("whole", "resumed"):
+        record = open_result(tmp_path / f"{name}.ome.zarr").record
+        low, high = record["first_frame"]
+        assert low > 90, "zeros are not dark"
+        assert high > 500
+        share = (movie == movie.max()).mean(axis=(1, 2, 3))
+        assert record["saturated"] == {"frames": 2, "worst": int(share.argmax()), "share": share.max()}
+
+
 def test_a_run_inside_a_movie_moves_with_it(base: Path, tmp_path: Path) -> None:
     before, after = tmp_path / "before.ome.zarr", tmp_path / "after.ome.zarr"
     shutil.copytree(base / "movie.ome.zarr", before)

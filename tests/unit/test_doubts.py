@@ -39,9 +39,9 @@ def test_nuclei_of_another_size_are_said_with_the_factor(median_um: float, word:
 def test_saturated_frames_are_said() -> None:
     record = {"nuclei": 10, "fallback": 0, "saturated": {"frames": 1, "worst": 7, "share": 0.0123}}
     (said,) = doubts_of(record)
-    assert said.startswith("Frame 7 is saturated: 1.23% of all voxels")
+    assert said.startswith("Frame 7 is saturated: 1.2% of all voxels")
     record["saturated"] = {"frames": 1200, "worst": 7, "share": 0.0123}
-    assert doubts_of(record)[0].startswith("1,200 frames are saturated; in the worst of them, 7, 1.23% of all voxels")
+    assert doubts_of(record)[0].startswith("1,200 frames are saturated; in the worst of them, 7, 1.2% of all voxels")
     assert doubts_of(record | {"saturated": {"frames": 0, "worst": None, "share": 0.0}}) == []
 
 

@@ -118,8 +118,13 @@ def test_frames_of_planes_are_compared_as_such_if_axes_are_given(tmp_path: Path)
         found = evaluate(result, truth, axes="tyx")
         assert (len(found.frames), found.mean.seg) == (5, 1.0)
     assert len(evaluate(path, frames).frames) == 1
-    with pytest.raises(TlsegError, match="neither side is a plain TIFF or an array"):
-        evaluate(tmp_path, tmp_path, axes="tyx")
+    assert len(evaluate(frames[:, None], path, axes="tyx").frames) == 5
+    with pytest.raises(TlsegError, match="neither side is a TIFF or an array"):
+        evaluate(tmp_path, frames[:, None], axes="tyx")
+    with pytest.raises(LabelError, match=r"nothing at .*typo"):
+        evaluate(tmp_path / "typo.tif", tmp_path / "typo.tif", axes="tyx")
+    with pytest.raises(LabelError, match=r"Axes \('t', 'y', 'x'\) were given"):
+        evaluate(path, path, axes=("t", "y", "x"))  # type: ignore[arg-type]
 
 
 def test_spacing_comes_from_imagej_and_ome(tmp_path: Path) -> None:

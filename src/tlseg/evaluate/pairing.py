@@ -12,7 +12,7 @@ from typing import Any
 
 from tlseg.config import Frames, as_frames
 from tlseg.errors import EvaluationError
-from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, open_label_movie, takes_axes
+from tlseg.store.labels.label_movie import LabelMovie, as_axes, movie_of_array, open_label_movie, takes_axes
 from tlseg.store.labels.result import Result
 
 
@@ -39,8 +39,9 @@ def pair(
     LabelError
         When a side cannot be read.
     """
-    if axes is not None and not (_takes_axes(result) or _takes_axes(truth)):
-        raise EvaluationError(f"Axes {axes} were given, but neither side is a plain TIFF or an array. Omit them.")
+    axes = None if axes is None else as_axes(axes)
+    if axes is not None and not (_takes_axes(result, axes) or _takes_axes(truth, axes)):
+        raise EvaluationError(f"Axes {axes} were given, but neither side is a TIFF or an array that has such axes.")
     ours = _as_movie(result, "the result", name=name, prefer=("nuclei",), axes=axes)
     theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"), axes=axes)
     notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
@@ -54,19 +55,22 @@ def pair(
     return ours, theirs, _frames_to_compare(ours, theirs, frames, notes), notes
 
 
-def _takes_axes(source: Any) -> bool:
+def _takes_axes(source: Any, axes: str) -> bool:
     if isinstance(source, str | Path):
         return takes_axes(source)
-    return hasattr(source, "shape") and not isinstance(source, LabelMovie | Result)
+    is_array = hasattr(source, "shape") and not isinstance(source, LabelMovie | Result)
+    return is_array and len(source.shape) == len(axes)
 
 
 def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ...], axes: str | None) -> LabelMovie:
+    if axes is not None and not _takes_axes(source, axes):
+        axes = None
     if isinstance(source, LabelMovie):
         return source
     if isinstance(source, Result):
         return open_label_movie(f"{source.path}/labels/{name or source.name}")
     if isinstance(source, str | Path):
-        return open_label_movie(source, name=name, prefer=prefer, axes=axes if takes_axes(source) else None)
+        return open_label_movie(source, name=name, prefer=prefer, axes=axes)
     if not hasattr(source, "shape"):
         raise EvaluationError(f"{side} is of type {type(source).__name__}; expected a path or an array of labels.")
     return movie_of_array(source, source=side, axes=axes)

@@ -29,7 +29,6 @@ def doubts_of(record: Mapping[str, Any], *, model: str = "") -> list[str]:
     wide = record.get("nucleus_um") or {}
     known = record.get("model") or {}
     settings = (record.get("fingerprint") or {}).get("settings") or {}
-    saturated = record.get("saturated") or {}
     return doubts(
         instances=int(record.get("nuclei", 0)),
         # Without looking for centres, none are found.
@@ -37,9 +36,7 @@ def doubts_of(record: Mapping[str, Any], *, model: str = "") -> list[str]:
         median_um=wide.get("median"),
         learned_um=wide.get("learned"),
         model=model or str(known.get("name", "")),
-        saturated=int(saturated.get("frames", 0)),
-        worst=saturated.get("worst"),
-        share=float(saturated.get("share", 0)),
+        saturated=record.get("saturated") or {},
     )
 
 
@@ -50,9 +47,7 @@ def doubts(
     median_um: float | None,
     learned_um: float | None,
     model: str,
-    saturated: int = 0,
-    worst: int | None = None,
-    share: float = 0.0,
+    saturated: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """What to know before trusting a result, one or two sentences each.
 
@@ -66,8 +61,8 @@ def doubts(
         The same of the nuclei the model learned from, None where unknown.
     model : str
         Its name.
-    saturated, worst, share : int, int or None, float
-        Frames in which too many voxels have the greatest value; that in which most have it, and their share.
+    saturated : mapping, optional
+        How many `frames` are saturated, the `worst` of them, and the `share` of its voxels with the greatest value.
     """
     found = []
     if fallback >= LEAST_FALLBACK and fallback > MOST_FALLBACK * instances:
@@ -82,12 +77,12 @@ def doubts(
             f"{model!r}. If the voxel spacing is right, rescale the model: tlseg models rescale {model} --factor "
             f"{factor:.2g} --out FOLDER, then segment with --model FOLDER."
         )
-    if saturated:
-        frames = f"Frame {worst} is saturated:"
-        if saturated > 1:
-            frames = f"{saturated:,} frames are saturated; in the worst of them, {worst},"
+    if saturated and saturated["frames"]:
+        frames = f"Frame {saturated['worst']} is saturated:"
+        if saturated["frames"] > 1:
+            frames = f"{saturated['frames']:,} frames are saturated; in the worst of them, {saturated['worst']},"
         found.append(
-            f"{frames} {share:.2%} of all voxels have the greatest value. Outlines allow for it, but measured intensities "
-            "are too low. Expose less if you can."
+            f"{frames} {100 * saturated['share']:.2g}% of all voxels have the greatest value. Outlines allow for it, but "
+            "measured intensities are too low. Expose less if you can."
         )
     return found

@@ -6,8 +6,8 @@ So another number of voxels counts there: that of the smallest or largest of tho
 that stands out, if there is more in the frame than one embryo.
 
 If the brightest voxels are all equally bright, the frame is saturated, and their brightness without that is extrapolated
-from the voxels that are less bright. And the zeros with which stage movements, deskewing and fusion of views fill up a frame
-say nothing about how dark it is.
+from the voxels that are less bright. And zeros with which deskewing, registration or the fusion of views fill up a frame say
+nothing about how dark it is: they surround all that was imaged, whereas a black background surrounds single nuclei.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ SHARE = 0.01
 """Least share of a tile's voxels that stand out where there is something in it."""
 MOST_EXTRAPOLATED = 4.0
 """A saturated frame counts as at most this many times as bright as the greatest value in it."""
-LEAST_IMAGED = 0.2
-"""Share of a frame that is not padding; if less of it has other values than the least, these are nuclei in the dark."""
+LEAST_PADDING = 0.05
+"""Share of a frame that has the least value if that may be padding."""
+FULL, IN_FULL_TILES = 0.9, 0.45
+"""Beside padding, this share of all other voxels lies in tiles that hold hardly any of it."""
 READ_BYTES = 64 * 2**20
 """Voxels read at once, unless chunks are larger."""
 
@@ -72,7 +74,8 @@ def measure_brightness(
     Parameters
     ----------
     read
-        Reads a box of the frame. The frame is read once, and again if it is large; if float32, up to four times more.
+        Reads a box of the frame. The frame is read once, and again if it is large, and if it is padded; up to four times
+        more if it is float32.
     shape, dtype, spacing_um
         Of the frame: voxels (z, y, x), numpy dtype, micrometres (z, y, x).
     grid_um
@@ -100,28 +103,33 @@ def measure_brightness(
     counted: float = voxels
     if scaling != "extremes":
         counted = min(max(voxels, SMALLEST * unit), LARGEST * unit, closest * voxels)
+    tiles = Grid(shape, triple(max(1, round(TILE * grid_um[2] / s)) for s in spacing_um))
     values = GreyValues(lambda: map(checked, boxes), dtype=dtype)
     least, low, high, most = values.at(0.0, dark, _below(share, counted / voxels), 1.0)
     imaged = -math.inf
-    if low == least and scaling != "extremes":
-        imaged, low = _beside_padding(values, least=least, high=high)
+    if scaling != "extremes" and LEAST_PADDING < values.share(least) < 1:
+        first, median = _of_the_rest(values, least)
+        if first > least and _is_padded(_standing(read, boxes, tiles, above=least), tiles):
+            imaged, low = first, median
     if counted < voxels:
-        tiles = Grid(shape, triple(max(1, round(TILE * grid_um[2] / s)) for s in spacing_um))
-        near = _neighbourhood(read, boxes, tiles, above=low + STANDS_OUT * (high - low))
+        near = _neighbourhood(_standing(read, boxes, tiles, above=low + STANDS_OUT * (high - low)), tiles)
         if near > counted:
             counted = near
             (high,) = values.at(_below(share, near / voxels))
     saturated = 0.0
-    if high == most > low and scaling != "extremes":
+    if high == most > low and scaling != "extremes" and values.share(most) * voxels > 1:
         saturated = values.share(most)
         (half,) = values.at(max(0.0, 1 - 2 * saturated))
         high = _unsaturated(saturated / ((1 - share) * counted / voxels), low=low, half=half, most=most)
     # A frame in which few voxels are bright still has contrast.
     high = high if high > low else most
     if not high > low:
+        flat = f"constant: every voxel is {low:g}"
+        if least < most:
+            flat = f"flat: half of its voxels or more have the greatest value, {low:g}"
         raise MovieError(
-            f"Frame {frame} is constant: every voxel is {low:g}. A frame needs contrast to be normalised; check the "
-            f"export of the movie, or leave the frame empty with --skip-frames {frame}."
+            f"Frame {frame} is {flat}. A frame needs contrast to be normalised; check the export of the movie, or leave the "
+            f"frame empty with --skip-frames {frame}."
         )
     found = FrameStatistics(low, high, scaling, saturated, imaged)
     with np.errstate(all="ignore"):
@@ -152,18 +160,21 @@ def _finite(read: Read, *, dtype: str, frame: int) -> Read:
     return checked
 
 
-def _beside_padding(values: GreyValues, *, least: float, high: float) -> tuple[float, float]:
-    """Where values of what was imaged begin, and its dark level, in a frame of which more than half has the least value.
+def _of_the_rest(values: GreyValues, least: float) -> tuple[float, float]:
+    """Where the values begin of all that is not padding, and their median; the least value, if there is no gap.
 
-    What was imaged has an offset and noise: it begins further above the padding than its darker half is wide. Where black
-    is background, the values above it begin just there.
+    What was imaged has an offset and noise: above the padding is a gap wider than the darker half of the noise, but for a
+    few voxels interpolated between the two.
     """
     padding = values.share(least)
-    if padding <= 1 - LEAST_IMAGED:
-        first, median = values.at(*(padding + part * (1 - padding) for part in (0.01, 0.5)))
-        if first - least > median - first and high - median > median - least:
-            return first, median
-    return -math.inf, least
+    tenth, median = values.at(*(padding + part * (1 - padding) for part in (0.1, 0.5)))
+    return (tenth - (median - tenth), median) if tenth - least > median - tenth else (least, least)
+
+
+def _is_padded(standing: NDArray[np.int64], tiles: Grid) -> bool:
+    """Whether voxels brighter than the least value, counted in each tile, mostly lie in tiles full of them."""
+    full = standing >= FULL * _voxels(tiles)
+    return bool(standing[full].sum() > IN_FULL_TILES * standing.sum())
 
 
 def _unsaturated(times: float, *, low: float, half: float, most: float) -> float:
@@ -180,8 +191,15 @@ def _below(share: float, times: float) -> float:
     return share if times == 1 else 1 - (1 - share) * times
 
 
-def _neighbourhood(read: Read, boxes: Grid, tiles: Grid, *, above: float) -> int:
+def _neighbourhood(standing: NDArray[np.int64], tiles: Grid) -> int:
     """Number of voxels in tiles that have something in them, or are near one that has."""
+    voxels = _voxels(tiles)
+    near = ndimage.maximum_filter(standing > SHARE * voxels, size=2 * NEAR + 1, mode="constant")
+    return int(voxels[near].sum())
+
+
+def _standing(read: Read, boxes: Grid, tiles: Grid, *, above: float) -> NDArray[np.int64]:
+    """Number of voxels in each tile that are brighter than this."""
     standing = np.zeros(tiles.counts, dtype=np.int64)
     for box in boxes:
         count: NDArray[Any] = read(box) > above
@@ -190,9 +208,11 @@ def _neighbourhood(read: Read, boxes: Grid, tiles: Grid, *, above: float) -> int
             first = np.flatnonzero(np.diff(rows[axis], prepend=-1))
             count = np.add.reduceat(count, first, axis=axis, dtype=np.int64)
         standing[np.ix_(*map(np.unique, rows))] += count
-    voxels = np.array([core.size for core in tiles]).reshape(tiles.counts)
-    near = ndimage.maximum_filter(standing > SHARE * voxels, size=2 * NEAR + 1, mode="constant")
-    return int(voxels[near].sum())
+    return standing
+
+
+def _voxels(tiles: Grid) -> NDArray[np.int64]:
+    return np.array([core.size for core in tiles]).reshape(tiles.counts)
 
 
 def _tile_of(box: Box, tiles: Grid) -> tuple[NDArray[np.int64], ...]:

@@ -31,6 +31,8 @@ KNEE = 5.0
 class FrameStatistics:
     """Grey values that become 0 (`low`) and 1 (`high`): a frame's median and 99.9th percentile, or its extremes.
 
+    Where padding or saturation hides these, what they would be without (`tlseg.predict.brightness`).
+
     The mapping is linear, except for "asinh": there intensities far above `high` grow as their logarithm (ten
     times `high` is 2), and dim ones, near `low`, are spread about twice as wide as on the line.
 
@@ -45,7 +47,7 @@ class FrameStatistics:
     imaged: float = -math.inf
 
     def normalise(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Return intensities scaled so that `low` is 0 and `high` is 1; none is clipped."""
+        """Return intensities scaled so that `low` is 0 and `high` is 1; bright ones are not clipped."""
         steepness = KNEE if self.scaling == "asinh" else 1.0
         scale = np.float32(steepness / (self.high - self.low))
         result: NDArray[np.float32] = (values.astype(np.float32) - np.float32(self.low)) * scale

@@ -10,7 +10,7 @@ from tlseg.label.seeds import Candidates
 from tlseg.store.working.names import Table
 from tlseg.store.working.scratch import Scratch
 
-FORMAT = 4
+FORMAT = 5
 """Version of these tables: a run that began with another one is another run."""
 
 

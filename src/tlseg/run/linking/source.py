@@ -19,7 +19,7 @@ from tlseg.store.fs.location import is_url, resolve
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import ImageBeneath, image_of
-from tlseg.store.labels.label_movie import LabelMovie, open_label_movie
+from tlseg.store.labels.label_movie import LabelMovie, open_label_movie, takes_axes
 from tlseg.store.labels.values import as_uint32
 
 
@@ -239,9 +239,9 @@ def _spacing(base: MovieSource, given: Sequence[float] | None, *, where: str) ->
             )
         return base.spacing_um
     planes = base.frame_shape[0]
-    if len(given) == 2 and planes > 1:
+    if np.shape(given) == (2,) and planes > 1 and takes_axes(where):
         raise LabelError(
             f"Spacing {tuple(given)} was given for {where}, which is read as stacks of {planes} planes. Expected Z,Y,X in "
-            "micrometres. If these planes are frames of a 2D movie, add --axes TYX."
+            "micrometres. If these planes are frames of a 2D movie, use --axes TYX."
         )
     return as_spacing(given, is_2d=base.is_2d, error=LabelError)

@@ -130,6 +130,18 @@ def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str | None) -> T
         )
 
 
+def page_axes(path: Path) -> tuple[int, ...]:
+    """Lengths of the axes of a TIFF before y and x, whether it names them or not.
+
+    Raises
+    ------
+    MovieError
+        If it is not a TIFF.
+    """
+    with _listening(), _open(path) as tif:
+        return tuple(int(n) for n in _only_series(tif, path).shape[:-2])
+
+
 class TiffReader:
     """Reads boxes of one TIFF; a context manager that holds the file open."""
 

@@ -22,7 +22,7 @@ from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.fs.location import one_line, text_of
 from tlseg.store.image.file_numbers import FileNumbers, numbers_of
 from tlseg.store.image.inputs import is_zarr
-from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, is_tiff, tiffs_in
+from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, is_tiff, page_axes, tiffs_in
 from tlseg.store.labels.record import made_by_model, read_record, recorded_frames, skipped_frames
 
 Labels = npt.NDArray[np.generic]
@@ -144,7 +144,7 @@ def open_label_movie(
     prefer : sequence of str
         If no name is given: the first of these that exists, or else the only label image.
     axes : str, optional
-        Axes of a plain TIFF or a zarr array, slowest first, such as "tyx"; by default those it names, or else the last
+        Axes of a single TIFF or a zarr array, slowest first, such as "tyx"; by default those it names, or else the last
         of t, z, y, x.
 
     Raises
@@ -156,6 +156,7 @@ def open_label_movie(
     """
     text = text_of(path)
     place = Path(text)
+    axes = None if axes is None else as_axes(axes)
     if not text:
         raise LabelError("An empty path was given for labels. Give a TIFF, a folder of TIFFs, or an OME-Zarr.")
     if is_zarr(text) or place.suffix == ".zarr":
@@ -173,14 +174,22 @@ def open_label_movie(
     return _open_tiff(place, axes)
 
 
+def as_axes(axes: str) -> str:
+    """Return letters of axes in lower case, after checking that they can be those of labels."""
+    letters = axes.lower() if isinstance(axes, str) else ""
+    if not {"y", "x"} <= set(letters) <= set("tczyx") or len(set(letters)) != len(letters):
+        raise LabelError(f"Axes {axes!r} were given. Expected y and x, and any of t, c and z before them, such as tyx.")
+    return letters
+
+
 def takes_axes(path: str | Path) -> bool:
-    """Whether labels may have axes that have to be given: those of a single file or a zarr array."""
+    """Whether axes can be given for labels: those of a single file, or of a zarr array that does not name them."""
     text = text_of(path)
     if is_zarr(text) or Path(text).suffix == ".zarr":
-        from tlseg.store.labels.label_movie_zarr import is_array
+        from tlseg.store.labels.label_movie_zarr import is_bare_array
 
-        return is_array(text)
-    return Path(text).is_file()
+        return is_bare_array(text)
+    return not Path(text).is_dir()
 
 
 def movie_of_array(
@@ -189,7 +198,7 @@ def movie_of_array(
     """Wrap an array of labels (y, x), (z, y, x) or (t, z, y, x), or with the axes given; lazy arrays are read box by box."""
     ndim = len(array.shape)
     if axes is not None:
-        return movie_of_axes(array, axes.lower(), source=source, spacing_um=spacing_um)
+        return movie_of_axes(array, as_axes(axes), source=source, spacing_um=spacing_um)
     if ndim not in (2, 3, 4):
         raise LabelError(f"{source} has {ndim} axes; expected (y, x), (z, y, x) or (t, z, y, x).")
     return movie_of_axes(array, "tzyx"[4 - ndim :], source=source, spacing_um=spacing_um)
@@ -222,7 +231,7 @@ def movie_of_axes(
         Number of the first frame.
     """
     if len(axes) != len(array.shape):
-        raise LabelError(f"Axes {axes} were given, but {source} has {len(array.shape)}: its shape is {array.shape}.")
+        raise LabelError(f"{source} has the shape {array.shape}, which does not fit axes {', '.join(axes)}.")
     sizes = dict(zip(axes, (int(n) for n in array.shape), strict=True))
     if not {"y", "x"} <= set(axes) <= set("tczyx") or len(sizes) != len(axes):
         raise LabelError(f"{source} has axes {', '.join(axes)}; expected y and x, and any of t, c and z.")
@@ -324,6 +333,12 @@ def _describe(path: Path, axes: str | None = None) -> TiffInfo:
     """Describe a TIFF; pages that are not named are z, and where they have two axes, t and z."""
     if axes is not None:
         try:
+            pages = page_axes(path)
+            if len(pages) != len(axes) - 2:
+                raise LabelError(
+                    f"{path} has pages of shape {pages}, which do not fit axes {', '.join(axes)}. Give one letter for each "
+                    "axis, then y and x."
+                )
             return describe_tiff(path, layout=Layout(axes=axes.upper()), unknown_pages=None)
         except MovieError as error:
             raise LabelError(str(error)) from error

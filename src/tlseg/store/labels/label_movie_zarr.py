@@ -72,9 +72,10 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str], axes
     return _movie_of_multiscale(node, path, _geff(root, own_name), root=open_group(root))
 
 
-def is_array(path: str) -> bool:
-    """Whether there is a zarr array, and not a group, at this path or URL."""
-    return isinstance(_open(resolve(path)), zarr.Array)
+def is_bare_array(path: str) -> bool:
+    """Whether there is a zarr array, and not a group, at this path or URL, and it does not name its axes."""
+    node = _open(resolve(path))
+    return isinstance(node, zarr.Array) and not _named_axes(node)
 
 
 def is_label_image(path: str) -> bool:
@@ -222,16 +223,18 @@ def _image_beside(root: zarr.Group | None) -> ImageMetadata | None:
 
 
 def _movie_of_array(array: zarr.Array[Any], source: str, axes: str | None) -> LabelMovie:
-    named = getattr(array.metadata, "dimension_names", None)
-    if axes is not None:
-        axes = axes.lower()
-    elif named and all(n in ("t", "c", "z", "y", "x") for n in named):
-        axes = "".join(str(n) for n in named)
-    elif 2 <= array.ndim <= 4:
-        axes = "tzyx"[4 - array.ndim :]
-    else:
+    named = _named_axes(array)
+    if axes is not None and named:
+        raise LabelError(f"Axes {axes} were given, but {source} names its own, {named}. Omit them.")
+    if not 2 <= array.ndim <= 4 and not (axes or named):
         raise LabelError(f"{source} has {array.ndim} axes; expected (y, x), (z, y, x) or (t, z, y, x).")
+    axes = axes or named or "tzyx"[4 - array.ndim :]
     return movie_of_axes(array, axes, source=source, chunk=array.shards or array.chunks)
+
+
+def _named_axes(array: zarr.Array[Any]) -> str | None:
+    named = getattr(array.metadata, "dimension_names", None)
+    return "".join(named) if named and all(n in ("t", "c", "z", "y", "x") for n in named) else None
 
 
 def _geff(root: str, name: str) -> str | None:
