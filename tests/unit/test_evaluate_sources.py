@@ -591,6 +591,15 @@ def test_a_track_file_that_is_no_text_is_one_clear_error(tmp_path: Path) -> None
         read_track_file(path)
 
 
+@pytest.mark.parametrize("text", ['{"node_type": "array"}', '{"node_type": "array", "zarr_format": 3, "shape": [2]}'])
+def test_damaged_metadata_of_an_array_are_one_clear_error(text: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.zarr").mkdir()
+    (tmp_path / "labels.zarr" / "zarr.json").write_text(text)
+    for axes in (None, "tyx"):
+        with pytest.raises(LabelError, match="not a readable zarr array"):
+            evaluate(tmp_path / "labels.zarr", tmp_path / "labels.zarr", axes=axes)
+
+
 def test_a_damaged_chunk_is_one_clear_error(tmp_path: Path) -> None:
     path = write_image(tmp_path / "movie.zarr", {"nuclei": MOVIE})
     (path / "labels" / "nuclei" / "0" / "c" / "1" / "2" / "0" / "0").write_bytes(b"damaged")

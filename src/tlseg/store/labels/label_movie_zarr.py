@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, MovieError
-from tlseg.store.fs.location import child_of, is_url, open_group, open_store, resolve
+from tlseg.store.fs.location import child_of, is_url, one_line, open_group, open_store, resolve
 from tlseg.store.fs.place import Place
 from tlseg.store.image.arrays import read_json
 from tlseg.store.image.metadata import ImageMetadata, ome_of, parse_image
@@ -144,7 +144,12 @@ def _are_labels(values: NDArray[Any]) -> bool:
 
 def _open(path: str) -> zarr.Group | zarr.Array[Any]:
     if not is_url(path) and _is_array(Path(path)):
-        return zarr.open_array(open_store(path), mode="r")
+        try:
+            return zarr.open_array(open_store(path), mode="r")
+        except Exception as error:  # whatever is wrong in its metadata
+            raise LabelError(
+                f"{path} is not a readable zarr array ({one_line(error)}). Copy or make it again."
+            ) from error
     return open_group(path)
 
 
