@@ -144,7 +144,8 @@ def test_zeros_around_a_frame_do_not_darken_it(dtype: str, wide: int) -> None:
     padded = measured(np.pad(image, [(0, 0), (wide, wide), (wide, wide)]))
     assert found.low == padded.low
     assert padded.high == pytest.approx(found.high, rel=0.05)
-    assert padded.normalise(np.array([padded.low, 0], dtype)).tolist() == [0, 0]
+    imaged, outside = padded.normalise(np.array([padded.low, 0], dtype))
+    assert (imaged, outside) == (0, pytest.approx(0, abs=0.05))
 
 
 @pytest.mark.parametrize("width", [30, 60, 90])
@@ -160,6 +161,15 @@ def test_dim_frames_that_were_sheared_are_padded(width: int) -> None:
     found = measured(sheared, GRID)
     assert found.low == pytest.approx(100, abs=2)
     assert 80 < found.imaged < 100
+
+
+@pytest.mark.parametrize("bright", [1, 2, 30])
+def test_what_is_equally_bright_is_no_image_beside_padding(bright: int) -> None:
+    image = np.zeros((3, 4, 5), np.uint16)
+    image.ravel()[:bright] = 7
+    found = frame_statistics(image)
+    assert (found.low, found.imaged) == (0, -np.inf)
+    assert found.high >= 7
 
 
 def test_black_is_dark_where_it_is_background() -> None:

@@ -109,7 +109,7 @@ def measure_brightness(
     imaged = -math.inf
     if scaling != "extremes" and LEAST_PADDING < values.share(least) < 1:
         first, median = _of_the_rest(values, least)
-        if first > least and _is_padded(_standing(read, boxes, tiles, above=least), tiles):
+        if least < first and median < most and _is_padded(_standing(read, boxes, tiles, above=least), tiles):
             imaged, low = first, median
     if counted < voxels:
         near = _neighbourhood(_standing(read, boxes, tiles, above=low + STANDS_OUT * (high - low)), tiles)

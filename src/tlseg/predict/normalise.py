@@ -37,7 +37,7 @@ class FrameStatistics:
     times `high` is 2), and dim ones, near `low`, are spread about twice as wide as on the line.
 
     `saturated` is the share of voxels with the greatest value if there are so many that `high` is extrapolated, else 0.
-    In a frame with padding, values below `imaged` belong to it and count as `low`.
+    In a frame with padding, values below `imaged` belong to it and count as that, the darkest of what was imaged.
     """
 
     low: float
@@ -50,9 +50,8 @@ class FrameStatistics:
         """Return intensities scaled so that `low` is 0 and `high` is 1; bright ones are not clipped."""
         steepness = KNEE if self.scaling == "asinh" else 1.0
         scale = np.float32(steepness / (self.high - self.low))
-        result: NDArray[np.float32] = (values.astype(np.float32) - np.float32(self.low)) * scale
-        if self.imaged > -math.inf:
-            result[values < self.imaged] = 0
+        raised = np.maximum(values.astype(np.float32), np.float32(self.imaged))
+        result: NDArray[np.float32] = (raised - np.float32(self.low)) * scale
         if self.scaling == "asinh":
             np.arcsinh(result, out=result)
             result /= np.float32(np.arcsinh(KNEE))
