@@ -38,6 +38,7 @@ PLAIN = "as it is"
 SCORES = ("iou", "seg", "mucov", "f1")
 COARSER = 1.5
 ALLOWED = 0.05
+SATURATED = 0.01
 HAZE_UM = 15.0
 
 
@@ -56,16 +57,15 @@ def main() -> None:
     """Print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_fold_options(parser)
-    parser.add_argument("--optics", action="store_true", help="blur, haze and depth instead of cameras and exports")
-    parser.add_argument("--exposure", action="store_true", help="saturation and padding instead of cameras and exports")
+    for name, what in (("optics", "blur, haze and depth"), ("exposure", "saturation and padding")):
+        text = f"{what} instead of cameras and exports"
+        parser.add_argument(f"--{name}", dest="name", action="store_const", const=name, default="robustness", help=text)
     options = parser.parse_args()
-    name, changes = ("robustness", CHANGES)
-    if options.optics or options.exposure:
-        name, changes = ("optics", OPTICS) if options.optics else ("exposure", EXPOSURE)
+    name = options.name
     rows = []
     for fold in open_folds(options):
         for stack in fold.stacks:
-            rows += score_changes(fold, stack, changes)
+            rows += score_changes(fold, stack, TABLES[name])
             print(f"\r{stack.name} ", end="", flush=True)
     print("\r", end="")
     frame = pd.DataFrame(rows)
@@ -87,7 +87,8 @@ def score_changes(fold: Fold, stack: Stack, changes: dict[str, Change]) -> list[
         labels = whole if name == PLAIN else labels_of(fold, seen, name=f"{stack.name}-{name}")
         found = scores(seen.truth, labels, seen.spacing_um)
         reference = scores(truth[crop], whole[crop], plain.spacing_um) if name == "cropped" else None
-        rows.append({"change": name, "stack": stack.name} | found)
+        brightest = int(((seen.image == seen.image.max()) & (seen.truth > 0)).sum())
+        rows.append({"change": name, "stack": stack.name, "brightest_voxels": brightest} | found)
         if reference is not None:
             rows.append({"change": f"{PLAIN}, in the crop", "stack": stack.name} | reference)
     return rows
@@ -262,6 +263,8 @@ def spread_at(smooth: np.ndarray, residual: np.ndarray, *, levels: int = 32) -> 
     return np.array(spreads)[level]
 
 
+TABLES = {"robustness": CHANGES, "optics": OPTICS, "exposure": EXPOSURE}
+
 # --- table ---------------------------------------------------------------------------------------------------------
 
 
@@ -270,6 +273,8 @@ def report(rows: pd.DataFrame) -> str:
     changes = rows.groupby("change", sort=False)
     means = changes[list(SCORES)].mean()
     volume = changes["found_voxels"].sum() / changes["truth_voxels"].sum() - 1
+    brightest = changes["brightest_voxels"].sum() / changes["truth_voxels"].sum()
+    saturated = ", ".join(f"{name} {share:.0%}" for name, share in brightest.items() if share > SATURATED)
     lines, worst = [], {}
     for name, mean in means.iterrows():
         if str(name).startswith(PLAIN):
@@ -289,6 +294,7 @@ def report(rows: pd.DataFrame) -> str:
             by(rows[rows["change"].str.startswith(PLAIN)], ["change"]),
             table(["change", "IoU", "SEG", "MUCov", "F1", "volume"], lines),
             verdict,
+            *([f"Of all voxels in true nuclei, these have the greatest value: {saturated}."] if saturated else []),
         ]
     )
 

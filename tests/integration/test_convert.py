@@ -503,6 +503,8 @@ def test_pages_of_unknown_meaning_ask_for_axes(tmp_path: Path, fails: Callable[.
     assert "15 pages" in fails(source, out, "--spacing", "1,1,1", "--planes", 4)
     assert "letters among T, C, Z" in fails(source, out, "--axes", "TQYX")
     assert "letters among T, C, Z" in fails(source, out, "--axes", "XYT")
+    stacks = imagej(tmp_path / "stacks.tif", MOVIE[:, 0], "TZYX")
+    assert "3 x 5 pages, which are not one series along T" in fails(stacks, out, "--axes", "TYX")
 
 
 def test_files_that_do_not_fit_together(tmp_path: Path, fails: Callable[..., str]) -> None:

@@ -281,9 +281,9 @@ def test_a_file_or_array_that_does_not_name_its_axes_has_those_that_are_given(tm
     ("name", "axes", "words"),
     [
         ("plain.tif", "tax", "Axes 'tax' were given"),
-        ("plain.tif", "yx", r"pages of shape \(7,\), which do not fit axes y, x"),
-        ("plain.tif", "tzyx", r"pages of shape \(7,\), which do not fit axes t, z, y, x"),
-        ("stacks.ome.tif", "tyx", r"pages of shape \(7, 4\), which do not fit axes t, y, x"),
+        ("plain.tif", "yx", "7 pages, which are not one series along no axis"),
+        ("plain.tif", "tzyx", "7 pages, which do not fill axes TZYX"),
+        ("stacks.ome.tif", "tyx", "7 x 4 pages, which are not one series along T"),
         ("named.zarr", "tyx", "names its own, zyx"),
         ("plain.tif", "cyx", "7 channels"),
         ("array.zarr", "tzyx", r"has the shape \(7, .* does not fit axes t, z, y, x"),

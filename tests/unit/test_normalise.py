@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from handmade import frame_statistics
 from tlseg.errors import MovieError
 from tlseg.geometry import Grid
+from tlseg.predict.grey_values import GreyValues
 from tlseg.predict.normalise import FrameStatistics
-from tlseg.predict.quantiles import GreyValues
 
 SHAPE = (7, 20, 31)
 

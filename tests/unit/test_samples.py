@@ -229,13 +229,6 @@ def test_few_grey_levels_are_few() -> None:
     assert len(np.unique(values)) == 25
 
 
-def test_saturated_crops_have_a_greatest_value() -> None:
-    image = np.linspace(0, 1, 16 * 64).reshape(16, 8, 8).astype(np.float32)
-    settings = replace(STILL, saturated=1.0, ceiling=(0.5, 0.5), misjudged=(1.2, 1.2))
-    values = other_microscope(image, settings, np.random.default_rng(0))
-    assert np.allclose(values, np.minimum(image, 0.5) * 1.2, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     "change",
     [

@@ -39,11 +39,11 @@ def pair(
     LabelError
         When a side cannot be read.
     """
-    axes = None if axes is None else as_axes(axes)
-    if axes is not None and not (_takes_axes(result, axes) or _takes_axes(truth, axes)):
+    given = [None if axes is None else _axes_of(side, as_axes(axes)) for side in (result, truth)]
+    if axes is not None and not any(given):
         raise EvaluationError(f"Axes {axes} were given, but neither side is a TIFF or an array that has such axes.")
-    ours = _as_movie(result, "the result", name=name, prefer=("nuclei",), axes=axes)
-    theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"), axes=axes)
+    ours = _as_movie(result, "the result", name=name, prefer=("nuclei",), axes=given[0])
+    theirs = _as_movie(truth, "the truth", name=None, prefer=("truth", name or "nuclei"), axes=given[1])
     notes = ["The result and the truth are the same labels."] if ours.source == theirs.source else []
     if theirs.by_model and not ours.by_model:
         notes.append(
@@ -55,16 +55,15 @@ def pair(
     return ours, theirs, _frames_to_compare(ours, theirs, frames, notes), notes
 
 
-def _takes_axes(source: Any, axes: str) -> bool:
+def _axes_of(source: Any, axes: str) -> str | None:
+    """Return `axes` for a side that may have them, None for one that names its own."""
     if isinstance(source, str | Path):
-        return takes_axes(source)
+        return axes if takes_axes(source) else None
     is_array = hasattr(source, "shape") and not isinstance(source, LabelMovie | Result)
-    return is_array and len(source.shape) == len(axes)
+    return axes if is_array and len(source.shape) == len(axes) else None
 
 
 def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ...], axes: str | None) -> LabelMovie:
-    if axes is not None and not _takes_axes(source, axes):
-        axes = None
     if isinstance(source, LabelMovie):
         return source
     if isinstance(source, Result):

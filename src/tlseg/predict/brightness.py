@@ -23,8 +23,8 @@ from scipy import ndimage
 from tlseg.config import Scaling
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, slab, triple
+from tlseg.predict.grey_values import GreyValues
 from tlseg.predict.normalise import QUANTILES, FrameStatistics
-from tlseg.predict.quantiles import GreyValues
 
 SMALLEST, LARGEST = 800_000, 1_100_000
 """Voxels of the network's grid in the frames that networks learned from (BBBC050)."""
@@ -109,7 +109,8 @@ def measure_brightness(
     imaged = -math.inf
     if scaling != "extremes" and LEAST_PADDING < values.share(least) < 1:
         first, median = _of_the_rest(values, least)
-        if least < first and median < most and _is_padded(_standing(read, boxes, tiles, above=least), tiles):
+        gap = first > least and median < most
+        if gap and _is_padded(_standing(read, boxes, tiles, above=least), tiles):
             imaged, low = first, median
     if counted < voxels:
         near = _neighbourhood(_standing(read, boxes, tiles, above=low + STANDS_OUT * (high - low)), tiles)
@@ -161,14 +162,14 @@ def _finite(read: Read, *, dtype: str, frame: int) -> Read:
 
 
 def _of_the_rest(values: GreyValues, least: float) -> tuple[float, float]:
-    """Where the values begin of all that is not padding, and their median; the least value, if there is no gap.
+    """Where the values begin of all that is not padding, and their median.
 
-    What was imaged has an offset and noise: above the padding is a gap wider than the darker half of the noise, but for a
-    few voxels interpolated between the two.
+    What was imaged has an offset and noise, so they begin above the padding, but for a few voxels interpolated between the
+    two: as far below their first tenth as this is below the median.
     """
     padding = values.share(least)
     tenth, median = values.at(*(padding + part * (1 - padding) for part in (0.1, 0.5)))
-    return (tenth - (median - tenth), median) if tenth - least > median - tenth else (least, least)
+    return tenth - (median - tenth), median
 
 
 def _is_padded(standing: NDArray[np.int64], tiles: Grid) -> bool:

@@ -1,9 +1,8 @@
 """How would this crop look under another microscope?
 
 The steps follow the light: optics blur it, depth and bleaching dim it, the stage takes planes that may lie further apart
-than the network's, the camera adds noise, rounds to grey levels and may be saturated. Only then are the planes
-interpolated to the network's grid, as prediction does, so noise of neighbouring planes is mixed as it will be. The truth
-stays.
+than the network's, the camera adds noise and rounds to grey levels. Only then are the planes interpolated to the
+network's grid, as prediction does, so noise of neighbouring planes is mixed as it will be. The truth stays.
 """
 
 from __future__ import annotations
@@ -75,16 +74,12 @@ def _planes(count: int, settings: SampleSettings, rng: np.random.Generator) -> N
 
 
 def _camera(values: NDArray[np.float32], settings: SampleSettings, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Shot and read noise; in some crops, few grey levels, or none above some brightness."""
+    """Shot and read noise; in some crops, few grey levels."""
     read, shot = np.float32(rng.uniform(*settings.noise)), np.float32(rng.uniform(*settings.shot_noise))
     spread = read + shot * np.sqrt(np.clip(values, 0, None))
     noisy: NDArray[np.float32] = values + spread * rng.standard_normal(values.shape, dtype=np.float32)
     quantised, levels = rng.random() < settings.quantised, np.float32(rng.uniform(*settings.grey_levels))
-    stored = np.rint(noisy * levels) / levels if quantised else noisy
-    if settings.saturated and rng.random() < settings.saturated:
-        stored = np.minimum(stored, np.float32(rng.uniform(*settings.ceiling)))
-        stored = stored * np.float32(rng.uniform(*settings.misjudged))
-    return stored
+    return np.rint(noisy * levels) / levels if quantised else noisy
 
 
 def _along_z(matrix: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:

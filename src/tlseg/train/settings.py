@@ -75,9 +75,6 @@ class SampleSettings:
         Spread of camera noise, and of noise that grows with the square root of light.
     quantised, grey_levels
         Share of crops stored in few grey levels (8-bit cameras), and how many lie between 0 and 1.
-    saturated, ceiling, misjudged
-        Share of crops from saturated frames, the greatest value in them, and a factor on all values: how bright they
-        would be without saturation is only extrapolated.
     """
 
     spacing_um: Annotated[Spacing, three(positive())] = (1.6, 0.8, 0.8)
@@ -99,9 +96,6 @@ class SampleSettings:
     shot_noise: NonNegativeRange = (0.0, 0.05)
     quantised: Share = 0.2
     grey_levels: PositiveRange = (24.0, 255.0)
-    saturated: Share = 0.0
-    ceiling: PositiveRange = (0.2, 0.8)
-    misjudged: PositiveRange = (0.8, 1.3)
 
     def __post_init__(self) -> None:
         check_fields(self, error=TrainingError)

@@ -130,18 +130,6 @@ def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str | None) -> T
         )
 
 
-def page_axes(path: Path) -> tuple[int, ...]:
-    """Lengths of the axes of a TIFF before y and x, whether it names them or not.
-
-    Raises
-    ------
-    MovieError
-        If it is not a TIFF.
-    """
-    with _listening(), _open(path) as tif:
-        return tuple(int(n) for n in _only_series(tif, path).shape[:-2])
-
-
 class TiffReader:
     """Reads boxes of one TIFF; a context manager that holds the file open."""
 
@@ -322,9 +310,15 @@ def _stated(path: Path, layout: Layout, sizes: list[int]) -> tuple[str, list[int
                 f"{path}: axes {axes} have no {axis}, but {option} {count} was given. Add {axis} to --axes, or omit "
                 f"{option}."
             )
-    if len(stated) == len(sizes) and not (layout.planes or layout.channels):
+    counted = layout.planes or layout.channels
+    if len(stated) == len(sizes) and not counted:
         return stated, sizes
     pages = math.prod(sizes)
+    if not counted and sum(n > 1 for n in sizes) > len(stated):
+        raise MovieError(
+            f"{path} has {' x '.join(map(str, sizes))} pages, which are not one series along {stated or 'no axis'}. "
+            f"Expected axes with a letter for each of these, not {axes}."
+        )
     known = {a: n for a, n in (("Z", layout.planes), ("C", layout.channels)) if n is not None and a in stated}
     open_axes = [a for a in stated if a not in known]
     rest, odd = divmod(pages, math.prod(known.values()))

@@ -6,10 +6,8 @@ frames of (z, y, x) labels that are read box by box, so that no movie has to fit
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +18,15 @@ import pandas as pd
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.store.fs.location import one_line, text_of
-from tlseg.store.image.file_numbers import FileNumbers, numbers_of
+from tlseg.store.image.file_numbers import FileNumbers
 from tlseg.store.image.inputs import is_zarr
-from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, is_tiff, page_axes, tiffs_in
+from tlseg.store.image.tiff import is_tiff
 from tlseg.store.labels.record import made_by_model, read_record, recorded_frames, skipped_frames
 
 Labels = npt.NDArray[np.generic]
 
 TRACK_FILES = ("man_track.txt", "res_track.txt")
 _MOST = 2**63 - 1
-_CTC_NAME = re.compile(r"(?:man_track|man_seg|mask)_?(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,23 +160,29 @@ def open_label_movie(
         from tlseg.store.labels.label_movie_zarr import open_zarr_labels
 
         return _as_recorded(open_zarr_labels(text, name=name, prefer=prefer, axes=axes))
+    from tlseg.store.labels.label_movie_tiff import open_folder_labels, open_tiff_labels
+
     if not place.exists():
         raise LabelError(f"There is nothing at {text}. Check the path.")
     if place.is_dir():
         if axes is not None:
             raise LabelError(f"Axes {axes} were given, but each file in {text} is one frame. Omit them.")
-        return _open_folder(place)
+        return open_folder_labels(place)
     if not is_tiff(place):
         raise LabelError(f"{text} is not a readable label file. Give a TIFF, a folder of TIFFs, or an OME-Zarr.")
-    return _open_tiff(place, axes)
+    return open_tiff_labels(place, axes=axes)
 
 
 def as_axes(axes: str) -> str:
     """Return letters of axes in lower case, after checking that they can be those of labels."""
     letters = axes.lower() if isinstance(axes, str) else ""
-    if not {"y", "x"} <= set(letters) <= set("tczyx") or len(set(letters)) != len(letters):
+    if not _are_axes(letters):
         raise LabelError(f"Axes {axes!r} were given. Expected y and x, and any of t, c and z before them, such as tyx.")
     return letters
+
+
+def _are_axes(letters: str) -> bool:
+    return {"y", "x"} <= set(letters) <= set("tczyx") and len(set(letters)) == len(letters)
 
 
 def takes_axes(path: str | Path) -> bool:
@@ -233,7 +236,7 @@ def movie_of_axes(
     if len(axes) != len(array.shape):
         raise LabelError(f"{source} has the shape {array.shape}, which does not fit axes {', '.join(axes)}.")
     sizes = dict(zip(axes, (int(n) for n in array.shape), strict=True))
-    if not {"y", "x"} <= set(axes) <= set("tczyx") or len(sizes) != len(axes):
+    if not _are_axes(axes):
         raise LabelError(f"{source} has axes {', '.join(axes)}; expected y and x, and any of t, c and z.")
     if sizes.get("c", 1) != 1:
         raise LabelError(f"{source} has {sizes['c']} channels; a label image has one. Give one channel of it.")
@@ -306,117 +309,3 @@ def _as_recorded(movie: LabelMovie) -> LabelMovie:
         return replace(movie, movie_frames=tuple(chosen), skipped=tuple(skipped_frames(record)))
     segmented = movie.frames[chosen.start : chosen.stop]
     return replace(movie, segmented=segmented, skipped=tuple(skipped_frames(record)) if segmented else ())
-
-
-def _open_tiff(path: Path, axes: str | None = None) -> LabelMovie:
-    info = _describe(path, axes)
-    if info.sizes["C"] != 1:
-        raise LabelError(f"{path} has {info.sizes['C']} channels; a label image has one. Save that channel alone.")
-    shape = (info.sizes["Z"], info.sizes["Y"], info.sizes["X"])
-    z, y, x = info.spacing_um
-
-    def read(frame: int, box: Box) -> Labels:
-        with TiffReader(info) as reader:
-            return reader.read(frame, 0, box)
-
-    return LabelMovie(
-        source=str(path),
-        frames=tuple(range(info.sizes["T"])),
-        frame_shape=lambda _frame: shape,
-        read_box=read,
-        spacing_um=None if y is None or x is None or (z is None and shape[0] > 1) else (z or 1.0, y, x),
-        files=numbers_of([path]) if info.sizes["T"] == 1 else None,
-    )
-
-
-def _describe(path: Path, axes: str | None = None) -> TiffInfo:
-    """Describe a TIFF; pages that are not named are z, and where they have two axes, t and z."""
-    if axes is not None:
-        try:
-            pages = page_axes(path)
-            if len(pages) != len(axes) - 2:
-                raise LabelError(
-                    f"{path} has pages of shape {pages}, which do not fit axes {', '.join(axes)}. Give one letter for each "
-                    "axis, then y and x."
-                )
-            return describe_tiff(path, layout=Layout(axes=axes.upper()), unknown_pages=None)
-        except MovieError as error:
-            raise LabelError(str(error)) from error
-    try:
-        return describe_tiff(path, layout=Layout(), unknown_pages="Z")
-    except MovieError as error:
-        try:
-            return describe_tiff(path, layout=Layout(axes="TZYX"), unknown_pages="Z")
-        except MovieError:
-            raise LabelError(str(error)) from error
-
-
-def _open_folder(folder: Path) -> LabelMovie:
-    files = tiffs_in(folder)
-    if not files:
-        if (folder / "TRA").is_dir() or (folder / "SEG").is_dir():
-            raise LabelError(
-                f"{folder} holds several truths. Give its TRA folder to compare tracks, or its SEG folder to compare "
-                "outlines."
-            )
-        raise LabelError(f"{folder} holds no TIFF images and is not a Zarr group. Give a folder of label images.")
-    named = [(_CTC_NAME.fullmatch(f.name), f) for f in files]
-    if any(match for match, _ in named):
-        return _open_ctc(folder, [(int(m[1]), m[2], f) for m, f in named if m])
-    numbers = numbers_of(files)
-    frames = range(len(files)) if numbers is None else numbers.frames
-    return replace(_movie_of_files(folder, dict(zip(frames, files, strict=True)), numbered=False), files=numbers)
-
-
-def _open_ctc(folder: Path, found: list[tuple[int, str | None, Path]]) -> LabelMovie:
-    track_file = next((folder / n for n in TRACK_FILES if (folder / n).is_file()), None)
-    whole = {t: f for t, z, f in found if z is None}
-    if len(whole) < sum(z is None for _, z, _ in found):
-        raise LabelError(f"{folder} holds two images of one frame. Give a folder with one kind of image.")
-    if len(whole) == len(found):
-        return _movie_of_files(folder, dict(sorted(whole.items())), numbered=True, track_file=track_file)
-    if whole:
-        raise LabelError(
-            f"{folder} mixes whole frames and single planes (`_TTT_ZZZ.tif`). Give a folder with one of them."
-        )
-    return _movie_of_planes(folder, {(t, int(z)): f for t, z, f in found if z is not None})
-
-
-def _movie_of_files(
-    folder: Path, files: dict[int, Path], *, numbered: bool, track_file: Path | None = None
-) -> LabelMovie:
-    @lru_cache(maxsize=1)
-    def movie(frame: int) -> LabelMovie:
-        opened = _open_tiff(files[frame])
-        if len(opened.frames) != 1:
-            raise LabelError(
-                f"{opened.source} has {len(opened.frames)} frames; in a folder each file is one. Give the file itself."
-            )
-        return opened
-
-    return LabelMovie(
-        source=str(folder),
-        frames=tuple(files),
-        frame_shape=lambda frame: movie(frame).shape,
-        read_box=lambda frame, box: movie(frame).read(0, box),
-        spacing_um=movie(next(iter(files))).spacing_um,
-        numbered=numbered,
-        track_file=track_file,
-    )
-
-
-def _movie_of_planes(folder: Path, files: dict[tuple[int, int], Path]) -> LabelMovie:
-    planes = {t: tuple(sorted(z for u, z in files if u == t)) for t in sorted({t for t, _ in files})}
-    depth = max(z for _, z in files) + 1
-
-    def plane(frame: int, z: int) -> LabelMovie:
-        return _open_tiff(files[frame, z])
-
-    def shape(frame: int) -> Shape:
-        return (depth, *plane(frame, planes[frame][0]).shape[1:])
-
-    def read(frame: int, box: Box) -> Labels:
-        flat = Box((0, *box.start[1:]), (1, *box.stop[1:]))
-        return np.concatenate([plane(frame, z).read(0, flat) for z in range(box.start[0], box.stop[0])])
-
-    return LabelMovie(str(folder), tuple(planes), shape, read, numbered=True, planes=planes)
