@@ -28,15 +28,18 @@ from runs import (
     small_movie,
     tree,
 )
-from tlseg.errors import LabelError, RunError
+from tlseg.errors import LabelError, ModelError, RunError
 from tlseg.label.small import median_volume
 from tlseg.link import Lineage
+from tlseg.measure.doubts import doubts_of
 from tlseg.models.bundle import Flips, load_model
+from tlseg.models.derive import rescaled, save_derived
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
+from tlseg.predict.nucleus_size import nucleus_um
 from tlseg.run import finish, publish, stages
 from tlseg.run.segment import segment
-from tlseg.run.watch.events import Event
+from tlseg.run.watch.events import Event, Notice
 from tlseg.store.image.pyramid import downsample_labels
 from tlseg.store.labels.result import Result, open_result
 from tlseg.store.labels.tables import COLUMNS
@@ -407,6 +410,60 @@ def test_a_run_may_say_otherwise_than_its_model_about_flips(
     assert {len(predictor.mirrored) for predictor in used} == {expected}
     record = json.loads((tmp_path / "out.zarr/tlseg/nuclei/run.json").read_text())
     assert record["model"]["flips"] == expected
+
+
+# --- nuclei of another size ------------------------------------------------------------------------------------------
+
+
+def test_a_model_for_nuclei_of_another_size_is_the_rescaled_one(base: Path, tmp_path: Path) -> None:
+    model = load_model(base / "model")
+    spec = rescaled(model.spec, 0.5)
+    save_derived(tmp_path / "small", model, spec)
+    whole = run(base / "movie.ome.zarr", tmp_path / "small", out=tmp_path / "a.zarr", frames="0:1", image=False)
+    asked = {"nucleus_um": nucleus_um(spec.spacing_um), "frames": "0:1", "image": False}
+    said = run(base / "movie.ome.zarr", base / "model", out=tmp_path / "b.zarr", **asked)
+    assert essence(tmp_path / "a.zarr") == essence(tmp_path / "b.zarr") != essence(base / "result.ome.zarr")
+    assert whole.nuclei == said.nuclei > 0
+    record = json.loads((tmp_path / "b.zarr/tlseg/nuclei/run.json").read_text())
+    assert record["model"]["spacing_um"] == pytest.approx([0.8, 0.4, 0.4])
+    assert record["nucleus_um"]["learned"] == pytest.approx(asked["nucleus_um"])
+    assert record["fingerprint"]["model"]["nucleus_um"] == asked["nucleus_um"]
+    assert run(base / "movie.ome.zarr", base / "model", out=tmp_path / "b.zarr", **asked).complete_already
+    with pytest.raises(LabelError, match=r"other settings: model.nucleus_um"):
+        run(base / "movie.ome.zarr", base / "model", out=tmp_path / "b.zarr", frames="0:1", image=False)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -3.0, float("nan"), float("inf"), "4", True])
+def test_widths_that_no_nucleus_has_are_refused(base: Path, tmp_path: Path, wrong: Any) -> None:
+    with pytest.raises(ModelError, match=r"nucleus_um is .*; expected a number above 0"):
+        run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", nucleus_um=wrong)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.mark.parametrize(("asked", "warned"), [(None, False), (9.0, False), (60.0, True)])
+def test_nuclei_that_look_larger_or_smaller_are_told_before_networks_run(
+    base: Path, tmp_path: Path, asked: float | None, warned: bool
+) -> None:
+    heard: list[Any] = []
+    run(
+        base / "movie.ome.zarr",
+        base / "model",
+        out=tmp_path / "out.zarr",
+        frames="1:3",
+        skip_frames="1",
+        nucleus_um=asked,
+        listener=heard.append,
+    )
+    told = [i for i, event in enumerate(heard) if isinstance(event, Notice) and "Nuclei look about" in event.text]
+    predicted = next(i for i, event in enumerate(heard) if isinstance(event, Event) and event.stage == "predict")
+    record = json.loads((tmp_path / "out.zarr/tlseg/nuclei/run.json").read_text())
+    assert record["nucleus_um"]["seen_in"] == 2
+    assert 8 < record["nucleus_um"]["seen"] < 18
+    assert len(told) == warned
+    if warned:
+        assert told[0] < predicted
+        assert "wide in frame 2, but nuclei are about 60 um wide to the model" in heard[told[0]].text
+        assert doubts_of(record)[-1].split(",")[0] == heard[told[0]].text.split(",")[0]
 
 
 # --- other programs -------------------------------------------------------------------------------------------------

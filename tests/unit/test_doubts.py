@@ -7,17 +7,31 @@ from typing import Any
 
 import pytest
 
-from tlseg.measure.doubts import doubts, doubts_of
-from tlseg.predict.brightness import nucleus_um
+from tlseg.measure.doubts import doubt_of_size, doubts, doubts_of
+from tlseg.predict.nucleus_size import nucleus_um
 
-USUAL: dict[str, Any] = {"instances": 144, "fallback": 3, "median_um": 15.8, "learned_um": 16.1, "model": "embryo"}
+USUAL: dict[str, Any] = {"instances": 144, "fallback": 3}
+SIZE: dict[str, Any] = {"median_um": 15.8, "seen_um": 14.9, "seen_in": 7, "learned_um": 16.1, "model": "embryo"}
+
+
+def test_a_usual_result_gives_no_doubt() -> None:
+    assert doubts(**USUAL) == []
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"median_um": None}, {"learned_um": None}, {"median_um": 8.5}, {"median_um": 32}]
+    "change",
+    [
+        {},
+        {"median_um": None},
+        {"learned_um": None},
+        {"median_um": 8.5},
+        {"median_um": 32},
+        {"seen_um": None},
+        {"seen_um": 8.5},
+    ],
 )
-def test_a_usual_result_gives_no_doubt(change: dict[str, Any]) -> None:
-    assert doubts(**USUAL | change) == []
+def test_nuclei_of_about_the_size_the_model_knows_give_no_doubt(change: dict[str, Any]) -> None:
+    assert doubt_of_size(**SIZE | change) is None
 
 
 def test_noise_is_said() -> None:
@@ -27,13 +41,19 @@ def test_noise_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("median_um", "word", "factor"),
-    [(4.0, " 4.0 um wide", "0.25"), (48.3, " 48 um wide", "3"), (122.0, " 122 um wide", "7.6")],
+    ("width_um", "said"), [(4.0, "4.0"), (48.3, "48"), (122.0, "122")], ids=["small", "large", "huge"]
 )
-def test_nuclei_of_another_size_are_said_with_the_factor(median_um: float, word: str, factor: str) -> None:
-    (said,) = doubts(**USUAL | {"median_um": median_um})
-    assert word in said
-    assert f"tlseg models rescale embryo --factor {factor} --out" in said
+def test_nuclei_of_another_size_are_said_with_what_to_do(width_um: float, said: str) -> None:
+    end = f"If the voxel spacing is right, segment with --nucleus-um {said}."
+    found = doubt_of_size(**SIZE | {"median_um": width_um})
+    assert (
+        found == f"The median instance is {said} um wide, but nuclei are about 16 um wide to the model 'embryo'. {end}"
+    )
+    found = doubt_of_size(**SIZE | {"seen_um": width_um})
+    assert found == (
+        f"Nuclei look about {said} um wide in frame 7, but nuclei are about 16 um wide to the model 'embryo'. {end}"
+    )
+    assert doubts(**USUAL, size=found) == [found]
 
 
 def test_saturated_frames_are_said() -> None:
@@ -48,8 +68,11 @@ def test_saturated_frames_are_said() -> None:
 def test_the_record_says_the_same() -> None:
     record = {"nuclei": 144, "fallback": 143, "nucleus_um": {"median": 4.0, "learned": 16.1}, "model": {"name": "m"}}
     assert len(doubts_of(record)) == 2
-    assert "rescale m " in doubts_of(record)[1]
-    assert "rescale folder " in doubts_of(record, model="folder")[1]
+    assert "The median instance is 4.0 um wide" in doubts_of(record)[1]
+    assert "the model 'm'." in doubts_of(record)[1]
+    assert "the model 'folder'." in doubts_of(record, model="folder")[1]
+    record["nucleus_um"] = {"median": 15.0, "learned": 16.1, "seen": 4.0, "seen_in": 3}
+    assert "Nuclei look about 4.0 um wide in frame 3" in doubts_of(record)[1]
     assert doubts_of({"nuclei": 10, "fallback": 0}) == []
 
 

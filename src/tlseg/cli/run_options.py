@@ -33,6 +33,12 @@ run_options = option_group(
         callback=_number,
         help="Mirrored copies of each window to average over. [default: from the model]",
     ),
+    click.option(
+        "--nucleus-um",
+        metavar="UM",
+        type=click.FloatRange(0, min_open=True),
+        help="Usual width of the nuclei; the model is scaled to it. [default: that of the nuclei it learned from]",
+    ),
     click.option("--channel", help="Channel by number or name. [default: the first]"),
     no_image_option,
     missing_option,
@@ -41,5 +47,5 @@ run_options = option_group(
 
 def run_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """Return these options, and `--out`, as arguments of `plan_run` and fields of `Request`."""
-    same = ("out", "model", "frames", "block", "method", "channel", "flips", "allow_missing")
+    same = ("out", "model", "frames", "block", "method", "channel", "flips", "nucleus_um", "allow_missing")
     return {"image": not options["no_image"], **{name: options[name] for name in same}}

@@ -26,16 +26,20 @@ def doubts_of(record: Mapping[str, Any], *, model: str = "") -> list[str]:
     model : str
         What the model was called when it was chosen; if not given, as the record names it.
     """
-    wide = record.get("nucleus_um") or {}
+    width = record.get("nucleus_um") or {}
     known = record.get("model") or {}
     settings = (record.get("fingerprint") or {}).get("settings") or {}
     return doubts(
         instances=int(record.get("nuclei", 0)),
         # Without looking for centres, none are found.
         fallback=0 if settings.get("method") == "components" else int(record.get("fallback", 0)),
-        median_um=wide.get("median"),
-        learned_um=wide.get("learned"),
-        model=model or str(known.get("name", "")),
+        size=doubt_of_size(
+            median_um=width.get("median"),
+            seen_um=width.get("seen"),
+            seen_in=int(width.get("seen_in", 0)),
+            learned_um=width.get("learned"),
+            model=model or str(known.get("name", "")),
+        ),
         saturated=record.get("saturated") or {},
     )
 
@@ -44,9 +48,7 @@ def doubts(
     *,
     instances: int,
     fallback: int,
-    median_um: float | None,
-    learned_um: float | None,
-    model: str,
+    size: str | None = None,
     saturated: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """What to know before trusting a result, one or two sentences each.
@@ -55,12 +57,8 @@ def doubts(
     ----------
     instances, fallback : int
         Nuclei of all frames together, and those of them without a detected centre.
-    median_um : float or None
-        Width of a ball of their median volume.
-    learned_um : float or None
-        The same of the nuclei the model learned from, None where unknown.
-    model : str
-        Its name.
+    size : str or None
+        What `doubt_of_size` says.
     saturated : mapping, optional
         How many `frames` are saturated, the `worst` of them, and the `share` of its voxels with the greatest value.
     """
@@ -70,13 +68,8 @@ def doubts(
             f"{fallback:,} of {instances:,} instances have no detected centre: most may be noise, or the channel or the "
             "model may be the wrong one. Look at the picture before using the numbers."
         )
-    if median_um and learned_um and not 1 / MOST_OFF <= median_um / learned_um <= MOST_OFF:
-        factor, width = median_um / learned_um, f"{median_um:.{1 if median_um < 10 else 0}f}"
-        found.append(
-            f"The median instance is {width} um wide, but nuclei are about {learned_um:.3g} um wide to the model "
-            f"{model!r}. If the voxel spacing is right, rescale the model: tlseg models rescale {model} --factor "
-            f"{factor:.2g} --out FOLDER, then segment with --model FOLDER."
-        )
+    if size is not None:
+        found.append(size)
     if saturated and saturated["frames"]:
         frames = f"Frame {saturated['worst']} is saturated:"
         if saturated["frames"] > 1:
@@ -86,3 +79,37 @@ def doubts(
             "measured intensities are too low. Expose less if you can."
         )
     return found
+
+
+def doubt_of_size(
+    *, median_um: float | None, seen_um: float | None, seen_in: int = 0, learned_um: float | None, model: str
+) -> str | None:
+    """Say that nuclei are of another size than those the model knows, None if they are not.
+
+    Parameters
+    ----------
+    median_um : float or None
+        Width of a ball of the median volume of all instances.
+    seen_um : float or None
+        How wide nuclei look in frame `seen_in` of the image, whatever was found there.
+    learned_um : float or None
+        Width of the nuclei the model learned from, None where unknown.
+    model : str
+        Its name.
+    """
+    if not learned_um:
+        return None
+    for width, what in (
+        (seen_um, f"Nuclei look about {{}} um wide in frame {seen_in}"),
+        (median_um, "The median instance is {} um wide"),
+    ):
+        if width and not 1 / MOST_OFF <= width / learned_um <= MOST_OFF:
+            return (
+                f"{what.format(_short(width))}, but nuclei are about {_short(learned_um)} um wide to the model {model!r}. "
+                f"If the voxel spacing is right, segment with --nucleus-um {_short(width)}."
+            )
+    return None
+
+
+def _short(width: float) -> str:
+    return f"{width:.{1 if width < 10 else 0}f}"

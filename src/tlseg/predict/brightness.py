@@ -22,9 +22,11 @@ from scipy import ndimage
 
 from tlseg.config import Scaling
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, slab, triple
+from tlseg.geometry import Box, Grid, Shape, Spacing, slab, triple
 from tlseg.predict.grey_values import GreyValues
 from tlseg.predict.normalise import QUANTILES, FrameStatistics
+from tlseg.predict.nucleus_size import nucleus_um
+from tlseg.predict.tiles import tile_sizes, tile_sums
 
 SMALLEST, LARGEST = 800_000, 1_100_000
 """Voxels of the network's grid in the frames that networks learned from (BBBC050)."""
@@ -34,8 +36,6 @@ TILE = 16
 """Side of a tile in voxels of the network's grid along x."""
 NEAR = 2
 """Tiles around one with something in it that are its neighbourhood."""
-NUCLEUS = 4096
-"""Voxels of the network's grid in a nucleus of usual size."""
 STANDS_OUT = 0.3
 """What stands out is brighter than this share of the way from the dark level to the brightest voxels of one embryo."""
 SHARE = 0.01
@@ -51,11 +51,6 @@ READ_BYTES = 64 * 2**20
 
 Read = Callable[[Box], NDArray[Any]]
 """Grey values (z, y, x) of a box of the frame."""
-
-
-def nucleus_um(grid_um: Spacing) -> float:
-    """Width, as that of a ball, of the nuclei that networks with this grid (z, y, x) know, micrometres."""
-    return 2 * float(ball_radius(NUCLEUS * math.prod(grid_um)))
 
 
 def measure_brightness(
@@ -104,16 +99,21 @@ def measure_brightness(
     if scaling != "extremes":
         counted = min(max(voxels, SMALLEST * unit), LARGEST * unit, closest * voxels)
     tiles = Grid(shape, triple(max(1, round(TILE * grid_um[2] / s)) for s in spacing_um))
+
+    def standing(above: float) -> NDArray[np.int64]:
+        """Number of voxels in each tile that are brighter than this."""
+        return tile_sums(lambda box: read(box) > above, boxes, tiles)
+
     values = GreyValues(lambda: map(checked, boxes), dtype=dtype)
     least, low, high, most = values.at(0.0, dark, _below(share, counted / voxels), 1.0)
     imaged = -math.inf
     if scaling != "extremes" and LEAST_PADDING < values.share(least) < 1:
         first, median = _of_the_rest(values, least)
         gap = first > least and median < most
-        if gap and _is_padded(_standing(read, boxes, tiles, above=least), tiles):
+        if gap and _is_padded(standing(least), tiles):
             imaged, low = first, median
     if counted < voxels:
-        near = _neighbourhood(_standing(read, boxes, tiles, above=low + STANDS_OUT * (high - low)), tiles)
+        near = _neighbourhood(standing(low + STANDS_OUT * (high - low)), tiles)
         if near > counted:
             counted = near
             (high,) = values.at(_below(share, near / voxels))
@@ -174,7 +174,7 @@ def _of_the_rest(values: GreyValues, least: float) -> tuple[float, float]:
 
 def _is_padded(standing: NDArray[np.int64], tiles: Grid) -> bool:
     """Whether voxels brighter than the least value, counted in each tile, mostly lie in tiles full of them."""
-    full = standing >= FULL * _voxels(tiles)
+    full = standing >= FULL * tile_sizes(tiles)
     return bool(standing[full].sum() > IN_FULL_TILES * standing.sum())
 
 
@@ -194,28 +194,6 @@ def _below(share: float, times: float) -> float:
 
 def _neighbourhood(standing: NDArray[np.int64], tiles: Grid) -> int:
     """Number of voxels in tiles that have something in them, or are near one that has."""
-    voxels = _voxels(tiles)
+    voxels = tile_sizes(tiles)
     near = ndimage.maximum_filter(standing > SHARE * voxels, size=2 * NEAR + 1, mode="constant")
     return int(voxels[near].sum())
-
-
-def _standing(read: Read, boxes: Grid, tiles: Grid, *, above: float) -> NDArray[np.int64]:
-    """Number of voxels in each tile that are brighter than this."""
-    standing = np.zeros(tiles.counts, dtype=np.int64)
-    for box in boxes:
-        count: NDArray[Any] = read(box) > above
-        rows = _tile_of(box, tiles)
-        for axis in (2, 1, 0):
-            first = np.flatnonzero(np.diff(rows[axis], prepend=-1))
-            count = np.add.reduceat(count, first, axis=axis, dtype=np.int64)
-        standing[np.ix_(*map(np.unique, rows))] += count
-    return standing
-
-
-def _voxels(tiles: Grid) -> NDArray[np.int64]:
-    return np.array([core.size for core in tiles]).reshape(tiles.counts)
-
-
-def _tile_of(box: Box, tiles: Grid) -> tuple[NDArray[np.int64], ...]:
-    """Grid position along each axis of the tile that every plane, row and column of a box is in."""
-    return tuple(np.arange(a, b) // side for a, b, side in zip(box.start, box.stop, tiles.block, strict=True))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlseg.errors import LabelError, MovieError, PlanError, TlsegError
-from tlseg.predict.brightness import NUCLEUS, nucleus_um
+from tlseg.predict.nucleus_size import NUCLEUS, nucleus_um
 from tlseg.store.fs.location import is_url, one_line, real
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.movie import MovieSource
@@ -112,7 +112,7 @@ def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
         f"{source.url}: with a spacing of {spacing} um ({', '.join(axes)}), {found}, which is about "
         f"{nucleus_um(spec.spacing_um):.3g} um wide to the model {spec.name!r}. The spacing may have been given in {meant}; "
         f"correct it with: tlseg convert {Path(source.url).name} OUT.ome.zarr --spacing {','.join(axes).upper()} "
-        "(micrometres). For nuclei of another size: tlseg models rescale"
+        "(micrometres). For nuclei of another size: --nucleus-um"
     )
 
 

@@ -165,6 +165,7 @@ def plan_run(
     method: Method = "qcanet",
     channel: int | str | None = None,
     flips: Flips | None = None,
+    nucleus_um: float | None = None,
     image: bool = True,
     allow_missing: bool = False,
     memory_limit: int | None = None,
@@ -175,7 +176,7 @@ def plan_run(
     ----------
     movie
         OME-Zarr movie (0.4 or 0.5), path or URL.
-    out, model, frames, block, workers, device, method, channel, flips, image, allow_missing, memory_limit
+    out, model, frames, block, workers, device, method, channel, flips, nucleus_um, image, allow_missing, memory_limit
         As for `tlseg.segment`.
 
     Raises
@@ -192,6 +193,7 @@ def plan_run(
         method=method,
         channel=channel,
         flips=flips,
+        nucleus_um=nucleus_um,
         image=image,
         allow_missing=allow_missing,
     )

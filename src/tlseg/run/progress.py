@@ -9,8 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from tlseg import __version__
+from tlseg.measure.doubts import doubt_of_size
+from tlseg.predict.nucleus_size import nucleus_um
 from tlseg.run.context import Output, RunContext
 from tlseg.run.frames import windows_per_frame
+from tlseg.run.nucleus import SeenNucleus
+from tlseg.run.planning import PlannedRun
 from tlseg.run.repair import repairs_of
 from tlseg.run.resume import Start
 from tlseg.run.tasks.flow import Pool
@@ -71,6 +75,19 @@ def say_started(start: Start, pool: Pool, counters: Counters) -> None:
         )
     if dashboard:
         counters.listener(Notice(f"Dashboard: {dashboard}"))
+
+
+def say_size(seen: SeenNucleus, planned: PlannedRun, counters: Counters) -> None:
+    """Tell the user before networks run if nuclei look larger or smaller than those the model knows."""
+    doubt = doubt_of_size(
+        median_um=None,
+        seen_um=seen.width_um,
+        seen_in=seen.frame,
+        learned_um=nucleus_um(planned.run.spec.spacing_um),
+        model=str(planned.checked.request.model),
+    )
+    if doubt is not None:
+        counters.listener(Notice(doubt))
 
 
 def say_finished(record: Mapping[str, Any], counters: Counters) -> None:

@@ -16,13 +16,13 @@ import numpy as np
 from tlseg.geometry import ball_radius, volume_um3
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
-from tlseg.predict.brightness import nucleus_um
 from tlseg.predict.normalise import FrameStatistics
+from tlseg.predict.nucleus_size import nucleus_um
 from tlseg.run import finish
 from tlseg.run.context import Output, RunContext
+from tlseg.run.nucleus import SeenNucleus
 from tlseg.run.repair import patches_of
 from tlseg.run.replaced import LINKING, forget_made_of
-from tlseg.run.resume import stored_statistics
 from tlseg.run.rows import count_motherless, write_graph, write_rows
 from tlseg.store.fs.durable import flush, flush_tree
 from tlseg.store.labels.label_writer import create_labels
@@ -57,7 +57,14 @@ def open_output(planned: PlannedRun) -> Output:
 
 
 def publish(
-    planned: PlannedRun, output: Output, lineage: Lineage, audit: Mapping[str, Any], *, seconds: float
+    planned: PlannedRun,
+    output: Output,
+    lineage: Lineage,
+    audit: Mapping[str, Any],
+    statistics: Mapping[int, FrameStatistics],
+    seen: SeenNucleus,
+    *,
+    seconds: float,
 ) -> dict[str, Any]:
     """Write tables, tracks and metadata; the record with `complete: true` comes last."""
     run, checked = planned.run, planned.checked
@@ -74,10 +81,9 @@ def publish(
         interval_s=run.source.interval_s,
         axes="tyx" if run.source.is_2d else "tzyx",
     )
-    statistics = stored_statistics(run)
-    first_seen = statistics.get(run.frames[0])
+    first_frame = statistics[run.frames[0]]
     facts = {
-        "first_frame": None if first_seen is None else [first_seen.low, first_seen.high],
+        "first_frame": [first_frame.low, first_frame.high],
         "saturated": _saturated(statistics),
         "frames": len(run.frames),
         "nuclei": len(lineage.nodes),
@@ -93,6 +99,8 @@ def publish(
         "nucleus_um": {
             "median": _width_um(rows["volume_um3"].median(), run) if len(rows) else None,
             "learned": nucleus_um(run.spec.spacing_um),
+            "seen": seen.width_um,
+            "seen_in": seen.frame,
         },
         "audit": dict(audit),
     }

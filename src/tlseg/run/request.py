@@ -12,7 +12,10 @@ from tlseg.errors import ModelError, MovieError
 from tlseg.geometry import Shape
 from tlseg.link.settings import LinkSettings
 from tlseg.models.bundle import Flips, Model, ModelSpec, load_model
+from tlseg.models.derive import rescaled
 from tlseg.plan import check_block, within_frame
+from tlseg.predict.nucleus_size import nucleus_um
+from tlseg.rules import positive
 from tlseg.run.checks import check_spacing, destination
 from tlseg.store.fs.location import check_name
 from tlseg.store.fs.place import Place
@@ -43,6 +46,7 @@ class Request:
     overwrite: bool = False
     keep_maps: bool = False
     flips: Flips | None = None
+    nucleus_um: float | None = None
     image: bool = True
     allow_missing: bool = False
     link: LinkSettings | None = None
@@ -114,6 +118,10 @@ class CheckedRequest:
         """Whether labels that their tracks contradict are mended: never in 2D, where one nucleus may lie below another."""
         return self.request.repair and self.source.frame_shape[0] > 1
 
+    def _model(self) -> dict[str, Any]:
+        found = {"name": self.spec.name, "digest": self.model.digest, "flips": self.spec.flips}
+        return found if self.request.nucleus_um is None else {**found, "nucleus_um": float(self.request.nucleus_um)}
+
     def deciding(self) -> dict[str, Any]:
         """Everything in the request that decides the content of the result."""
         return {
@@ -121,7 +129,7 @@ class CheckedRequest:
             INPUT: self.source.identity(root=self.root.url),
             FRAMES: [self.frames.start, self.frames.stop],
             SKIPPED: sorted(self.skip),
-            "model": {"name": self.spec.name, "digest": self.model.digest, "flips": self.spec.flips},
+            "model": self._model(),
             "settings": self.settings.deciding(),
             "link": asdict(self.link),
             "repair": self.repair,
@@ -149,8 +157,8 @@ def check(request: Request, *, for_planning: bool = False) -> CheckedRequest:
         raise ModelError(
             f"The model {model.spec.name!r} has no network for centres (ndn). Use --method components, or another model."
         )
-    check_spacing(source, model.spec)
-    spec = model.spec if request.flips is None else replace(model.spec, flips=request.flips)
+    spec = _as_requested(model.spec, request)
+    check_spacing(source, spec)
     settings = spec.label_settings(request.method)
     root = destination(source, request.out, for_planning=for_planning)
     block = request.block
@@ -170,6 +178,16 @@ def check(request: Request, *, for_planning: bool = False) -> CheckedRequest:
         block=block,
         working_files=scratch_folder(root, request.name, request.scratch),
     )
+
+
+def _as_requested(spec: ModelSpec, request: Request) -> ModelSpec:
+    """The model with the requested changes."""
+    if request.flips is not None:
+        spec = replace(spec, flips=request.flips)
+    if request.nucleus_um is not None:
+        positive().check("nucleus_um", request.nucleus_um)
+        spec = rescaled(spec, request.nucleus_um / nucleus_um(spec.spacing_um))
+    return spec
 
 
 def frames_of(frames: Frames | None, count: int) -> range:

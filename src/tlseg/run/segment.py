@@ -28,8 +28,9 @@ from tlseg.run.checks import check_access, check_existing, check_scratch
 from tlseg.run.complete import finished_run
 from tlseg.run.context import RunContext
 from tlseg.run.frames import FrameFlows, forget_unmeasurable
+from tlseg.run.nucleus import SeenNucleus, seen_nucleus
 from tlseg.run.planning import PlannedRun, plan_for
-from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_started
+from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_size, say_started
 from tlseg.run.publish import open_output, publish
 from tlseg.run.request import CheckedRequest, Request, check
 from tlseg.run.resume import begin, can_resume, check_settings, reopened, store_statistics, stored_statistics
@@ -98,6 +99,7 @@ def segment(
     overwrite: bool = False,
     keep_maps: bool = False,
     flips: Flips | None = None,
+    nucleus_um: float | None = None,
     image: bool = True,
     allow_missing: bool = False,
     memory_limit: int | None = None,
@@ -147,6 +149,9 @@ def segment(
         Keep the probability maps in `tlseg/<name>/maps`.
     flips
         Mirrored copies of each window to average over, 1, 4 or 8; by default as the model says.
+    nucleus_um
+        Usual width of the nuclei, micrometres, if not that of those the model learned from: the model's grid, lengths and
+        volumes are scaled to it.
     image
         With `out`, copy the image too.
     allow_missing
@@ -188,6 +193,7 @@ def segment(
         overwrite=overwrite,
         keep_maps=keep_maps,
         flips=flips,
+        nucleus_um=nucleus_um,
         image=image,
         allow_missing=allow_missing,
         link=link,
@@ -274,9 +280,11 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
                     run.scratch.remove()
                     clear(new)
                 raise
+            seen = seen_nucleus(run, statistics)
+            say_size(seen, planned, counters)
             _create_arrays(run)
             try:
-                record = _process(planned, work, statistics, began=began)
+                record = _process(planned, work, statistics, seen, began=began)
             except LostWorkError as lost:
                 run.scratch.forget(lost.frame)
                 raise
@@ -286,7 +294,7 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
 
 
 def _process(
-    planned: PlannedRun, work: Work, statistics: dict[int, FrameStatistics], *, began: float
+    planned: PlannedRun, work: Work, statistics: dict[int, FrameStatistics], seen: SeenNucleus, *, began: float
 ) -> dict[str, Any]:
     """Label, link and publish; returns the record."""
     run, checked = planned.run, planned.checked
@@ -304,7 +312,7 @@ def _process(
     output = open_output(planned)
     expect_write(run, output, work.counters)
     work.do(finish.writing(run, output))
-    return publish(planned, output, lineage, audit, seconds=time.monotonic() - began)
+    return publish(planned, output, lineage, audit, statistics, seen, seconds=time.monotonic() - began)
 
 
 def _statistics(run: RunContext, work: Work) -> dict[int, FrameStatistics]:

@@ -30,6 +30,7 @@ class Table(StrEnum):
     """Small tables of the working files, one for each region that is done; blocks' have the names of their stages."""
 
     STATISTICS = "statistics"
+    NUCLEUS = "nucleus"
     ARRAYS = "arrays"
     DETECT = "detect"
     NUMBERS = "numbers"
