@@ -47,10 +47,14 @@ def main() -> None:
         else:
             ratios.append(seen / (2 * float(ball_radius(volume))))
     found = np.array(ratios)
-    print(f"{machine()}\n\n{len(found)} stacks; in {unseen} more, nothing looked like nuclei. Seen width, true one = 1:\n")
+    print(
+        f"{machine()}\n\n{len(found)} stacks; in {unseen} more, nothing looked like nuclei. Seen width, true one = 1:\n"
+    )
     shares = [f"{v:.2f}" for v in np.quantile(found, [0, 0.05, 0.5, 0.95, 1])]
     off = int(((found > OFF) | (found < 1 / OFF)).sum())
-    print(table(["least", "5 % below", "median", "5 % above", "most", f"off by more than {OFF:g}"], [[*shares, str(off)]]))
+    print(
+        table(["least", "5 % below", "median", "5 % above", "most", f"off by more than {OFF:g}"], [[*shares, str(off)]])
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -29,13 +30,14 @@ from runs import (
     tree,
 )
 from tlseg.errors import LabelError, ModelError, RunError
+from tlseg.geometry import triple
 from tlseg.label.small import median_volume
 from tlseg.link import Lineage
 from tlseg.measure.doubts import doubts_of
 from tlseg.models.bundle import Flips, load_model
 from tlseg.models.derive import rescaled, save_derived
 from tlseg.predict.infer import load_predictor
-from tlseg.predict.maps import predict_frame
+from tlseg.predict.maps import lattice_for, predict_frame
 from tlseg.predict.nucleus_size import nucleus_um
 from tlseg.run import finish, publish, stages
 from tlseg.run.segment import segment
@@ -410,6 +412,39 @@ def test_a_run_may_say_otherwise_than_its_model_about_flips(
     assert {len(predictor.mirrored) for predictor in used} == {expected}
     record = json.loads((tmp_path / "out.zarr/tlseg/nuclei/run.json").read_text())
     assert record["model"]["flips"] == expected
+
+
+# --- dark windows -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [(32, 48, 144), (16, 16, 16)])
+def test_networks_do_not_see_the_dark_of_a_wide_field(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: tuple[int, int, int]
+) -> None:
+    field = np.random.default_rng(0).normal(100, 6, (2, *SHAPE[:2], 3 * SHAPE[2])).astype(np.uint16)
+    field[..., : SHAPE[2]] = small_movie(2)
+    movie = write_movie(tmp_path / "movie.ome.zarr", field)
+    model = save_threshold_model(tmp_path / "model", window=(16, 32, 32), dark_threshold=0.05)
+    shown = []
+
+    def loaded(*args: Any, **options: Any) -> Any:
+        predictor = load_predictor(*args, **options)
+
+        def counting(windows: Any, **more: Any) -> Any:
+            shown.append(len(windows))
+            return predictor(windows, **more)
+
+        return Mock(side_effect=counting, batch=predictor.batch)
+
+    monkeypatch.setattr(stages, "load_predictor", loaded)
+    run(movie, model.folder, out=tmp_path / "out.zarr", block=block, image=False)
+    lattice = lattice_for(model.spec, "nsn", shape=triple(field.shape[1:]), spacing_um=SPACING_UM)
+    everything = 2 * 2 * len(lattice)
+    assert 0 < sum(shown) < everything / 2
+    for frame, image in zip(labels_of(tmp_path / "out.zarr"), field, strict=True):
+        expected = reference(image, model)
+        assert expected.max() > 5
+        assert same_up_to_numbers(frame, expected)
 
 
 # --- nuclei of another size ------------------------------------------------------------------------------------------

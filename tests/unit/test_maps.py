@@ -11,7 +11,7 @@ from tlseg.geometry import Box, Grid, Shape, Spacing
 from tlseg.models.bundle import Model
 from tlseg.predict.infer import Predictor
 from tlseg.predict.lattice import Lattice
-from tlseg.predict.maps import blend, lattice_for, predict_frame, read_window
+from tlseg.predict.maps import blend, lattice_for, predict_frame, predict_windows, read_window
 
 SPACINGS: list[Spacing] = [(1.6, 0.8, 0.8), (1.75, 0.8, 0.8), (0.9, 0.5, 0.5), (3.1, 1.3, 1.3)]
 SHAPE: Shape = (21, 45, 38)
@@ -112,3 +112,40 @@ def test_nuclei_stay_where_they_are_at_other_spacings(model: Model) -> None:
         volume = found.sum() * np.prod(spacing)
         assert np.abs((mean - centre) * spacing).max() < 0.15
         assert volume == pytest.approx(4 / 3 * np.pi * 6.0**3, rel=0.12)
+
+
+def test_a_network_sees_no_dark_window_and_one_of_those_that_are_constant() -> None:
+    shape = (4, 10, 12)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.02, shape)
+    bright = noise.copy()
+    bright[1:, 3:8, 4:9] += 0.2
+    speck = noise.copy()
+    speck[2, 5, 5] = 3.0
+    windows = np.stack(
+        [noise, bright, np.full(shape, -0.1), np.full(shape, 0.5), speck, np.full(shape, 0.5), bright + 1]
+    )
+    shown: list[NDArray[np.float32]] = []
+
+    def network(seen: NDArray[np.float32]) -> NDArray[np.uint8]:
+        shown.append(seen)
+        return np.clip(100 * seen, 0, 255).astype(np.uint8)
+
+    windows = windows.astype(np.float32)
+    speck_is_dark = windows[4].mean() < 0.03
+    assert speck_is_dark
+    maps, computed = predict_windows(windows, network, dark_threshold=0.05)
+    expected = network(windows)
+    expected[[0, 2, 4]] = 0
+    np.testing.assert_array_equal(maps, expected)
+    assert computed == 3
+    np.testing.assert_array_equal(shown[0], windows[[1, 3, 6]])
+    maps, computed = predict_windows(windows, network, dark_threshold=0.0)
+    np.testing.assert_array_equal(maps, network(windows))
+    assert computed == 6
+
+
+def test_where_all_windows_are_dark_no_network_is_asked() -> None:
+    windows = np.zeros((3, 4, 5, 6), dtype=np.float32)
+    maps, computed = predict_windows(windows, lambda _: pytest.fail("asked"), dark_threshold=0.05)
+    assert (maps.shape, maps.dtype, int(maps.max()), computed) == (windows.shape, np.dtype(np.uint8), 0, 0)

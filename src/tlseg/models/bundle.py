@@ -87,6 +87,9 @@ class ModelSpec:
         What the watershed floods: "distance" to background, or NDN's "centre" map.
     minimum_volume_um3, minimum_volume_fraction
         Instances smaller than this volume, or than this fraction of the frame's median volume, are dropped.
+    dark_threshold
+        A window in which no neighbourhood (5 x 5 x 5 voxels, on average) is brighter than this, scaled, holds no nucleus: no
+        network sees it, and its maps are 0.
     flips
         Every window is seen 1, 4 (y and x) or 8 times (z too), mirrored, and the answers are averaged: that many times
         the work.
@@ -110,6 +113,7 @@ class ModelSpec:
     relief: Relief = "centre"
     minimum_volume_um3: NonNegativeFloat = 0.0
     minimum_volume_fraction: NonNegativeFloat = 0.0
+    dark_threshold: Share = 0.0
     flips: Flips = 1
     batch: PositiveInt = 8
     description: str = ""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tlseg.geometry import Box, Shape, Spacing, triple
 from tlseg.models.bundle import ModelSpec, Role
@@ -20,6 +21,11 @@ from tlseg.predict.resample import resample, resampled_shape, source_box
 
 ReadImage = Callable[[Box], NDArray[Any]]
 ReadWindow = Callable[[int, Box], NDArray[np.uint8]]
+Network = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
+"""Maps of windows (n, z, y, x)."""
+
+NEIGHBOURHOOD = 5
+"""Side, in voxels, of the boxes in which a window is averaged to see whether there is anything in it."""
 
 
 def lattice_for(spec: ModelSpec, role: Role, *, shape: Shape, spacing_um: Spacing) -> Lattice:
@@ -43,6 +49,39 @@ def read_window(
     source = source_box(box, shape=shape, spacing=spacing_um, to=to)
     values = statistics.normalise(read(source))
     return resample(values, source, box, shape=shape, spacing=spacing_um, to=to)
+
+
+def predict_windows(
+    windows: NDArray[np.float32], network: Network, *, dark_threshold: float
+) -> tuple[NDArray[np.uint8], int]:
+    """Maps of windows (n, z, y, x), and how many of them the network saw.
+
+    It sees none that is dark (see `ModelSpec.dark_threshold`): their maps are 0. Of those in which every voxel has the same
+    value it sees one, since its map is that of all of them, bit for bit.
+    """
+    maps = np.zeros(windows.shape, dtype=np.uint8)
+    rows: list[int] = []
+    of: dict[int, int] = {}
+    constant: dict[float, int] = {}
+    for i, window in enumerate(windows):
+        if _is_dark(window, dark_threshold):
+            continue
+        row = len(rows)
+        if window.min() == window.max():
+            row = constant.setdefault(float(window.flat[0]), row)
+        of[i] = row
+        if row == len(rows):
+            rows.append(i)
+    if rows:
+        found = network(windows[rows])
+        maps[list(of)] = found[list(of.values())]
+    return maps, len(rows)
+
+
+def _is_dark(window: NDArray[np.float32], threshold: float) -> bool:
+    if threshold == 0:
+        return False
+    return bool(ndimage.uniform_filter(window, NEIGHBOURHOOD, mode="nearest").max() < threshold)
 
 
 def blend(read: ReadWindow, box: Box, *, lattice: Lattice, spacing_um: Spacing, to: Spacing) -> NDArray[np.uint8]:
@@ -80,7 +119,7 @@ def predict_frame(
     *,
     spec: ModelSpec,
     role: Role,
-    network: Callable[[NDArray[np.float32]], NDArray[np.uint8]],
+    network: Network,
 ) -> NDArray[np.uint8]:
     """Map of a whole frame (z, y, x) held in memory: the reference that block-wise prediction equals bit for bit."""
     shape = triple(image.shape)
@@ -97,14 +136,11 @@ def predict_frame(
         grid_um=spec.spacing_um,
         scaling=spec.scaling,
     )
-    windows = [
-        network(
-            read_window(read, lattice.box(i), shape=shape, spacing_um=spacing_um, to=spec.spacing_um, statistics=stats)[
-                None
-            ]
-        )[0]
-        for i in range(len(lattice))
-    ]
+    windows = []
+    for box in map(lattice.box, range(len(lattice))):
+        seen = read_window(read, box, shape=shape, spacing_um=spacing_um, to=spec.spacing_um, statistics=stats)
+        maps, _ = predict_windows(seen[None], network, dark_threshold=spec.dark_threshold)
+        windows.append(maps[0])
     return blend(
         lambda i, box: windows[i][box.slices],
         Box.of_shape(shape),

@@ -7,6 +7,7 @@ numbers, never pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tlseg.measure.objects import ObjectSums, add_overlaps, add_sums, crop_to_me
 from tlseg.models.bundle import ModelSpec, Role
 from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.infer import load_predictor
-from tlseg.predict.maps import blend, lattice_for, read_window
+from tlseg.predict.maps import blend, lattice_for, predict_windows, read_window
 from tlseg.predict.normalise import FrameStatistics
 from tlseg.run.context import Output, RunContext
 from tlseg.run.repair import read_labels
@@ -55,9 +56,8 @@ def predict(
     units: tuple[tuple[int, int], ...],
     statistics: dict[int, FrameStatistics],
 ) -> int:
-    """Run one network on windows (frame, window number) and store their maps; returns how many were not computed.
+    """Run one network on windows (frame, window number) and store their maps; returns how many it did not see.
 
-    A window in which every voxel is the same has the map of every other such window, bit for bit: it is computed once.
     All maps of a skipped frame are 0.
     """
     source, spec = run.source, run.spec
@@ -81,12 +81,12 @@ def predict(
             for frame, number in seen
         ]
     )
-    distinct, of = _distinct(windows)
     predictor = load_predictor(run.model_folder, run.model_digest, role, run.device, flips=spec.flips)
-    maps = predictor(windows[distinct], threads=run.threads)
-    for (frame, number), which in zip(seen, of, strict=True):
-        _put_map(run, role, frame, number, maps[which], batch=predictor.batch or 1)
-    return len(units) - len(distinct)
+    network = partial(predictor, threads=run.threads)
+    maps, computed = predict_windows(windows, network, dark_threshold=spec.dark_threshold)
+    for (frame, number), values in zip(seen, maps, strict=True):
+        _put_map(run, role, frame, number, values, batch=predictor.batch or 1)
+    return len(units) - computed
 
 
 def detect(run: RunContext, frame: int, block: int) -> int:
@@ -281,20 +281,3 @@ def _compare_faces(run: RunContext, frame: int, block: int, claims: Mapping[str,
             compared += int((sure & ~whole).sum())
             wrong += int((sure & (claims[name] != theirs)).sum())
     return compared, wrong
-
-
-def _distinct(windows: NDArray[np.float32]) -> tuple[list[int], list[int]]:
-    """Rows that must be computed, and for each window which of those gives its map."""
-    rows: list[int] = []
-    of: list[int] = []
-    constant: dict[float, int] = {}
-    for i, window in enumerate(windows):
-        low, high = float(window.min()), float(window.max())
-        if low == high and low in constant:
-            of.append(constant[low])
-            continue
-        of.append(len(rows))
-        if low == high:
-            constant[low] = len(rows)
-        rows.append(i)
-    return rows, of
