@@ -40,6 +40,7 @@ from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import lattice_for, predict_frame
 from tlseg.predict.nucleus_size import nucleus_um
 from tlseg.run import finish, publish, stages
+from tlseg.run.frames import frames_per_group, windows_per_frame
 from tlseg.run.segment import segment
 from tlseg.run.watch.events import Event, Notice
 from tlseg.store.image.pyramid import downsample_labels
@@ -445,6 +446,21 @@ def test_networks_do_not_see_the_dark_of_a_wide_field(
         expected = reference(image, model)
         assert expected.max() > 5
         assert same_up_to_numbers(frame, expected)
+
+
+@pytest.mark.parametrize(
+    ("batch", "dark_threshold", "in_a_task"), [(8, 0.05, 32), (64, 0.05, 64), (1, 0.05, 4), (8, 0.0, 8)]
+)
+def test_a_gpu_gets_several_batches_at_once_if_some_of_their_windows_may_be_dark(
+    base: Path, batch: int, dark_threshold: float, in_a_task: int
+) -> None:
+    made = planned(base / "movie.ome.zarr", model=base / "model", device="cpu").run
+    spec = replace(made.spec, batch=batch, dark_threshold=dark_threshold)
+    on_gpu = replace(made, device="cuda", spec=spec)
+    assert on_gpu.windows_per_task == in_a_task
+    assert on_gpu.windows_together == batch
+    many = replace(on_gpu, frames=range(1000))
+    assert frames_per_group(many) == max(1, batch // windows_per_frame(many, "nsn"))
 
 
 # --- nuclei of another size ------------------------------------------------------------------------------------------

@@ -16,6 +16,10 @@ from tlseg.store.working.scratch import Scratch
 WINDOWS_PER_TASK_CPU = 4
 """Least windows in a task on a CPU."""
 
+BATCHES_PER_TASK, WINDOWS_PER_TASK_GPU = 4, 32
+"""Most batches in a task on a GPU, so that what is not dark of them fills a batch, and the windows up to which it has more
+than one."""
+
 
 def network_roles(settings: LabelSettings) -> tuple[Role, ...]:
     """Networks that a method needs."""
@@ -84,8 +88,16 @@ class RunContext:
 
     @property
     def windows_per_task(self) -> int:
-        """Windows a task computes: a GPU's batch, or on a CPU a few for each core it may use."""
-        return self.spec.batch if self.device == "cuda" else max(WINDOWS_PER_TASK_CPU, self.threads)
+        """Windows in a task: a few batches for a GPU, or on a CPU a few for each core it may use."""
+        if self.device == "cuda":
+            batches = WINDOWS_PER_TASK_GPU // self.spec.batch if self.spec.dark_threshold else 1
+            return self.spec.batch * max(1, min(BATCHES_PER_TASK, batches))
+        return max(WINDOWS_PER_TASK_CPU, self.threads)
+
+    @property
+    def windows_together(self) -> int:
+        """Windows that should be there before networks run: what fills a batch of a GPU, or all cores."""
+        return self.spec.batch if self.device == "cuda" else self.windows_per_task
 
     def row(self, frame: int) -> int:
         """Row of a frame in scratch arrays."""

@@ -130,4 +130,4 @@ def windows_per_frame(run: RunContext, role: Role) -> int:
 def frames_per_group(run: RunContext) -> int:
     """Frames that go through the networks together: as many as fill a batch."""
     most = max(windows_per_frame(run, role) for role in run.roles)
-    return max(1, run.windows_per_task // most)
+    return max(1, run.windows_together // most)
