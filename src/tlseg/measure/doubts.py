@@ -105,8 +105,8 @@ def doubt_of_size(
     ):
         if width and not 1 / MOST_OFF <= width / learned_um <= MOST_OFF:
             return (
-                f"{what.format(_short(width))}, but nuclei are about {_short(learned_um)} um wide to the model {model!r}. "
-                f"If the voxel spacing is right, segment with --nucleus-um {_short(width)}."
+                f"{what.format(_short(width))}, but the model {model!r} expects about {_short(learned_um)} um. "
+                f"If nuclei are that wide and the voxel spacing is right, segment with --nucleus-um {_short(width)}."
             )
     return None
 
