@@ -100,6 +100,12 @@ def test_small_nuclei_in_a_large_frame_are_looked_at_closely(monkeypatch: pytest
     assert 8 < found < 16
 
 
+def test_nuclei_that_flow_together_in_steps_are_not_followed() -> None:
+    """Each grid looks less than 1.6 times as wide as the one before: a late embryo in haze."""
+    seen_in_grids = [(24.3, 0.8), (36.9, 1.6), (44.9, 3.2), (51.4, 6.4)]
+    assert nucleus_size._width_in(seen_in_grids) == 36.9
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 2), (2, 2, 2), (1, 1, 30), (30, 1, 1)])
 def test_frames_of_few_voxels_have_no_width(shape: Shape) -> None:
     found = seen_nucleus_um(

@@ -29,7 +29,7 @@ LEVEL = 0.12
 RESOLVED, FINE = 10.0, 20.0
 """Least width of nuclei in steps of the grid they are measured in, and the width from which a coarser grid would do."""
 JUMP = 1.6
-"""Nuclei that look this many times as wide in the next coarser grid have flowed into one another."""
+"""Nuclei that look this many times as wide in a coarser grid as in the finest have flowed into one another."""
 OBLONG = 1.15
 """Width of nuclei of a volume relative to that of balls in which voxels lie as deep: that of nuclei of BBBC050."""
 MOST_FILLED = 0.6
@@ -88,16 +88,16 @@ def seen_nucleus_um(
 
 def _width_in(grids: Iterable[tuple[float, float]]) -> float | None:
     """Which of the widths counts, of those seen in finer and coarser grids of this step, the finest first."""
-    found = None
+    found: list[float] = []
     for width, step in grids:
         resolved = width >= RESOLVED * step
-        if found is not None and not (resolved and width <= JUMP * found):
+        if found and not (resolved and width <= JUMP * found[0]):
             break
         if resolved:
-            found = width
+            found.append(width)
             if width <= FINE * step:
                 break
-    return found
+    return found[-1] if found else None
 
 
 def _read(read: Read, box: Box, *, spacing_um: Spacing, most: float, chunk: Shape) -> _Means:
