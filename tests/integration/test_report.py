@@ -224,10 +224,10 @@ def test_micrometres_have_their_sign_on_the_page(segmented: tuple[Path, Summary]
     record = result / "tlseg" / "nuclei" / "run.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "nucleus_um": {"median": 40.0, "learned": 10.0}}))
     report = write_report(result)
-    assert "instance is 40 um wide, but nuclei are about 10 um wide" in report.facts.doubts[-1]
+    assert "instance is 40 um wide, but the model 'threshold' expects about 10 um" in report.facts.doubts[-1]
     page = report.path.read_text()
-    assert "instance is 40 µm wide, but nuclei are about 10 µm wide" in page
-    assert " um " not in page
+    assert "instance is 40 µm wide, but the model &#x27;threshold&#x27; expects about 10 µm" in page
+    assert not re.search(r" um\b", page)
 
 
 def test_text_of_the_record_cannot_become_markup(segmented: tuple[Path, Summary], tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from runs import BLOCK, essence, inputs, labels_of, planned, run, small_movie, t
 from tlseg.errors import LabelError, ResumeError, RunError, TlsegError
 from tlseg.link.settings import LinkSettings
 from tlseg.report.write import write_report
-from tlseg.run import components, finish, frames, publish, stages
+from tlseg.run import components, finish, frames, nucleus, publish, stages
 from tlseg.run import segment as segment_module
 from tlseg.run.watch.event_log import read_events
 from tlseg.run.watch.events import Notice
@@ -191,6 +191,25 @@ def test_statistics_are_not_taken_again(base: Path, tmp_path: Path) -> None:
         start(base, tmp_path / "out.zarr")
     with stopping(stages, "find_statistics", after=1):  # of the first frame, to see that it is the same movie
         start(base, tmp_path / "out.zarr")
+    assert_undisturbed(base, tmp_path / "out.zarr")
+
+
+def test_how_wide_nuclei_look_is_told_again_but_not_looked_at(base: Path, tmp_path: Path) -> None:
+    """Not even where a frame is redone; only if what was seen is damaged."""
+    with stopping(stages, "predict", after=1), pytest.raises(RunError):
+        start(base, tmp_path / "out.zarr")
+    (table,) = (tmp_path / "out.zarr").rglob("tables/nucleus/*/*.npz")
+    Scratch.at(str(tmp_path / "out.zarr/tlseg/nuclei/scratch")).forget(int(table.parent.name))
+    with (
+        stopping(stages, "predict", after=0),
+        stopping(nucleus, "seen_nucleus_um", after=0),
+        pytest.raises(RunError, match="Stage predict"),
+    ):
+        start(base, tmp_path / "out.zarr")
+    table.write_bytes(bytes(table.stat().st_size))
+    with stopping(nucleus, "seen_nucleus_um", after=1) as calls:
+        start(base, tmp_path / "out.zarr")
+    assert len(calls) == 1
     assert_undisturbed(base, tmp_path / "out.zarr")
 
 

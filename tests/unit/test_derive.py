@@ -58,8 +58,13 @@ def test_the_command_writes_a_model_and_refuses_in_one_line(tmp_path: Path) -> N
     again = CliRunner().invoke(command, call)
     assert again.exit_code == 2
     assert "already" in again.output
-    with pytest.raises(ModelError, match="positive"):
-        rescaled(model.spec, 0.0)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, 1e-320, 1e-100, 1e200, float("inf"), float("nan")])
+def test_no_model_is_for_nuclei_of_no_size(tmp_path: Path, factor: float) -> None:
+    spec = save_threshold_model(tmp_path / "model").spec
+    with pytest.raises(ModelError, match=r"cannot be .* times as wide as .*Expected from 1e-06 to 1e\+06 times"):
+        rescaled(spec, factor)
 
 
 @pytest.mark.parametrize("error", [SafetensorError("I/O error: No space left"), OSError(28, "No space left")])

@@ -44,15 +44,11 @@ def test_noise_is_said() -> None:
     ("width_um", "said"), [(4.0, "4.0"), (48.3, "48"), (122.0, "122")], ids=["small", "large", "huge"]
 )
 def test_nuclei_of_another_size_are_said_with_what_to_do(width_um: float, said: str) -> None:
-    end = f"If the voxel spacing is right, segment with --nucleus-um {said}."
+    end = f"If nuclei are {said} um wide and the voxel spacing is right, segment with --nucleus-um {said}."
     found = doubt_of_size(**SIZE | {"median_um": width_um})
-    assert (
-        found == f"The median instance is {said} um wide, but nuclei are about 16 um wide to the model 'embryo'. {end}"
-    )
+    assert found == f"The median instance is {said} um wide, but the model 'embryo' expects about 16 um. {end}"
     found = doubt_of_size(**SIZE | {"seen_um": width_um})
-    assert found == (
-        f"Nuclei look about {said} um wide in frame 7, but nuclei are about 16 um wide to the model 'embryo'. {end}"
-    )
+    assert found == (f"Nuclei look about {said} um wide in frame 7, but the model 'embryo' expects about 16 um. {end}")
     assert doubts(**USUAL, size=found) == [found]
 
 
@@ -69,8 +65,8 @@ def test_the_record_says_the_same() -> None:
     record = {"nuclei": 144, "fallback": 143, "nucleus_um": {"median": 4.0, "learned": 16.1}, "model": {"name": "m"}}
     assert len(doubts_of(record)) == 2
     assert "The median instance is 4.0 um wide" in doubts_of(record)[1]
-    assert "the model 'm'." in doubts_of(record)[1]
-    assert "the model 'folder'." in doubts_of(record, model="folder")[1]
+    assert "the model 'm' expects about 16 um." in doubts_of(record)[1]
+    assert "the model 'folder' expects" in doubts_of(record, model="folder")[1]
     record["nucleus_um"] = {"median": 15.0, "learned": 16.1, "seen": 4.0, "seen_in": 3}
     assert "Nuclei look about 4.0 um wide in frame 3" in doubts_of(record)[1]
     assert doubts_of({"nuclei": 10, "fallback": 0}) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import ndimage
 from handmade import frame_statistics
 from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius
 from tlseg.predict import nucleus_size
+from tlseg.predict.normalise import FrameStatistics
 from tlseg.predict.nucleus_size import NUCLEUS, nucleus_um, seen_nucleus_um
 from tlseg.predict.tiles import tile_sizes, tile_sums
 
@@ -98,6 +100,40 @@ def test_small_nuclei_in_a_large_frame_are_looked_at_closely(monkeypatch: pytest
     assert 8 < found < 16
 
 
+def test_nuclei_that_flow_together_in_steps_are_not_followed() -> None:
+    """Each grid looks less than 1.6 times as wide as the one before: a late embryo in haze."""
+    seen_in_grids = [(24.3, 0.8), (36.9, 1.6), (44.9, 3.2), (51.4, 6.4)]
+    assert nucleus_size._width_in(seen_in_grids) == 36.9
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 2), (2, 2, 2), (1, 1, 30), (30, 1, 1)])
+def test_frames_of_few_voxels_have_no_width(shape: Shape) -> None:
+    found = seen_nucleus_um(
+        lambda box: np.full(box.shape, 500, dtype=np.uint16),
+        shape=shape,
+        spacing_um=(1.75, 0.8, 0.8),
+        statistics=FrameStatistics(100.0, 600.0),
+    )
+    assert found is None
+
+
+def test_a_chunk_as_large_as_the_frame_takes_little_memory_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = balls(20, spacing_um=(1.75, 0.8, 0.8), shape=(64, 160, 160))
+    statistics = frame_statistics(image)
+    monkeypatch.setattr(nucleus_size, "MOST_VOXELS", 4096)
+    tracemalloc.start()
+    seen_nucleus_um(
+        lambda box: image[box.slices],
+        shape=(64, 160, 160),
+        spacing_um=(1.75, 0.8, 0.8),
+        statistics=statistics,
+        chunk=(64, 160, 160),
+    )
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < image.nbytes
+
+
 def test_real_nuclei_look_as_wide_as_people_drew_them(data: Path) -> None:
     spacing = (1.75, 0.8, 0.8)
     ratios = []
@@ -123,10 +159,12 @@ def test_sums_of_tiles_do_not_depend_on_what_is_read_at_once(read: Shape) -> Non
     shape, tile = (11, 23, 26), (4, 6, 5)
     image = np.random.default_rng(0).integers(0, 100, shape)
     tiles = Grid(shape, tile)
-    found = tile_sums(lambda box: image[box.slices], Grid(shape, read), tiles)
-    expected = [image[box.slices].sum() for box in tiles]
+    found = tile_sums(lambda box: image[box.slices], tiles, boxes=Grid(shape, read), of=lambda plane: plane > 50)
+    expected = [(image[box.slices] > 50).sum() for box in tiles]
     assert found.ravel().tolist() == expected
     assert tile_sizes(tiles).ravel().tolist() == [box.size for box in tiles]
     blurred = ndimage.uniform_filter(image.astype(float), 3)
-    means = tile_sums(lambda box: blurred[box.slices], Grid(shape, read), tiles, dtype=np.float64)
+    means = tile_sums(
+        lambda box: blurred[box.slices], tiles, boxes=Grid(shape, read), of=lambda plane: plane, dtype=np.float64
+    )
     np.testing.assert_allclose(means.ravel(), [blurred[box.slices].sum() for box in tiles])

@@ -51,7 +51,8 @@ def test_a_damaged_table_costs_its_frame(scratch: Scratch, keep: int) -> None:
     for frame in (3, 4):
         for stage in ("detect", "flood"):
             scratch.put(stage, frame, 0, x=np.arange(1000))
-    scratch.put("statistics", 3, 0)
+    for stage in ("statistics", "nucleus"):
+        scratch.put(stage, 3, 0)
     path = scratch.path / "tables/flood/000003/00000000.npz"
     path.write_bytes(path.read_bytes()[:keep] if keep < 1000 else bytes(path.stat().st_size))
     with pytest.raises(
@@ -66,6 +67,7 @@ def test_a_damaged_table_costs_its_frame(scratch: Scratch, keep: int) -> None:
     scratch.forget(again.frame)
     assert not scratch.done("flood", 3) | scratch.done("detect", 3)
     assert scratch.done("flood", 4) == scratch.done("detect", 4) == scratch.done("statistics", 3) == {0}
+    assert scratch.done("nucleus", 3) == {0}
 
 
 def test_half_written_files_are_not_done(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:

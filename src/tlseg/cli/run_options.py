@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import TripleType, device_option, missing_option, no_image_option, option_group
+from tlseg.cli.common import FiniteRange, TripleType, device_option, missing_option, no_image_option, option_group
 
 
 def _number(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
@@ -36,7 +36,7 @@ run_options = option_group(
     click.option(
         "--nucleus-um",
         metavar="UM",
-        type=click.FloatRange(0, min_open=True),
+        type=FiniteRange(0, min_open=True),
         help="Usual width of the nuclei; the model is scaled to it. [default: that of the nuclei it learned from]",
     ),
     click.option("--channel", help="Channel by number or name. [default: the first]"),

@@ -104,9 +104,10 @@ def doubt_of_size(
         (median_um, "The median instance is {} um wide"),
     ):
         if width and not 1 / MOST_OFF <= width / learned_um <= MOST_OFF:
+            found = _short(width)
             return (
-                f"{what.format(_short(width))}, but nuclei are about {_short(learned_um)} um wide to the model {model!r}. "
-                f"If the voxel spacing is right, segment with --nucleus-um {_short(width)}."
+                f"{what.format(found)}, but the model {model!r} expects about {_short(learned_um)} um. If nuclei are "
+                f"{found} um wide and the voxel spacing is right, segment with --nucleus-um {found}."
             )
     return None
 

@@ -5,13 +5,15 @@ Weights are copied byte by byte, so what a derived model answers on its grid is 
 
 from __future__ import annotations
 
-import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from tlseg.errors import ModelError
 from tlseg.models.bundle import Model, ModelSpec, load_model, writing_model
+
+MOST_TIMES = 1e6
+"""Wider or narrower by more than this, nuclei are of no size that a number in micrometres could mean."""
 
 
 def rescaled(spec: ModelSpec, factor: float) -> ModelSpec:
@@ -20,10 +22,13 @@ def rescaled(spec: ModelSpec, factor: float) -> ModelSpec:
     Raises
     ------
     ModelError
-        When the factor is not a positive number.
+        When the factor is not a positive number, or no nucleus is that large or small.
     """
-    if not 0 < factor < math.inf:
-        raise ModelError(f"Nuclei cannot be {factor} times as wide; give a positive number.")
+    if not 1 / MOST_TIMES <= factor <= MOST_TIMES:
+        raise ModelError(
+            f"Nuclei cannot be {factor:g} times as wide as those the model knows. Expected from {1 / MOST_TIMES:g} to "
+            f"{MOST_TIMES:g} times."
+        )
     z, y, x = spec.spacing_um
     return replace(
         spec,

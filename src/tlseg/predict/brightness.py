@@ -102,7 +102,7 @@ def measure_brightness(
 
     def standing(above: float) -> NDArray[np.int64]:
         """Number of voxels in each tile that are brighter than this."""
-        return tile_sums(lambda box: read(box) > above, boxes, tiles)
+        return tile_sums(read, tiles, boxes=boxes, of=lambda plane: plane > above)
 
     values = GreyValues(lambda: map(checked, boxes), dtype=dtype)
     least, low, high, most = values.at(0.0, dark, _below(share, counted / voxels), 1.0)

@@ -29,7 +29,7 @@ LEVEL = 0.12
 RESOLVED, FINE = 10.0, 20.0
 """Least width of nuclei in steps of the grid they are measured in, and the width from which a coarser grid would do."""
 JUMP = 1.6
-"""Nuclei that look this many times as wide in the next coarser grid have flowed into one another."""
+"""Nuclei that look this many times as wide in a coarser grid as in the finest have flowed into one another."""
 OBLONG = 1.15
 """Width of nuclei of a volume relative to that of balls in which voxels lie as deep: that of nuclei of BBBC050."""
 MOST_FILLED = 0.6
@@ -44,7 +44,7 @@ Read = Callable[[Box], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Grid:
+class _Means:
     """Means of grey values (z, y, x), and the voxel spacing they are at, micrometres."""
 
     values: NDArray[np.float32]
@@ -52,8 +52,8 @@ class _Grid:
 
     @property
     def step_um(self) -> float:
-        """Spacing along the finest axis of those that have more than one voxel."""
-        return min(s for s, n in zip(self.spacing_um, self.values.shape, strict=True) if n > 1)
+        """Spacing along the finest axis of those that have more than one voxel; of a single voxel none tells anything."""
+        return min((s for s, n in zip(self.spacing_um, self.values.shape, strict=True) if n > 1), default=math.inf)
 
 
 def nucleus_um(grid_um: Spacing) -> float:
@@ -88,30 +88,36 @@ def seen_nucleus_um(
 
 def _width_in(grids: Iterable[tuple[float, float]]) -> float | None:
     """Which of the widths counts, of those seen in finer and coarser grids of this step, the finest first."""
-    found = None
+    found: list[float] = []
     for width, step in grids:
         resolved = width >= RESOLVED * step
-        if found is not None and not (resolved and width <= JUMP * found):
+        if found and not (resolved and width <= JUMP * found[0]):
             break
         if resolved:
-            found = width
+            found.append(width)
             if width <= FINE * step:
                 break
-    return found
+    return found[-1] if found else None
 
 
-def _read(read: Read, box: Box, *, spacing_um: Spacing, most: float, chunk: Shape) -> _Grid:
+def _read(read: Read, box: Box, *, spacing_um: Spacing, most: float, chunk: Shape) -> _Means:
     """Part of a frame, without the brightest values, at its own spacing or the finest one that has not too many voxels."""
     side: Shape = (1, 1, 1)
     while math.prod(tiles := Grid(box.shape, side).counts) > MOST_VOXELS:
         side = triple(s * by for s, by in zip(side, _halving(_times(spacing_um, side), tiles), strict=True))
     tiled = Grid(box.shape, side)
     boxes = Grid(box.shape, slab(box.shape, unit=chunk, most=READ_BYTES // 4))
-    sums = tile_sums(lambda part: np.minimum(read(part.shift(box.start)), most), boxes, tiled, dtype=np.float64)
-    return _Grid((sums / tile_sizes(tiled)).astype(np.float32), _times(spacing_um, side))
+    sums = tile_sums(
+        lambda part: read(part.shift(box.start)),
+        tiled,
+        boxes=boxes,
+        of=lambda plane: np.minimum(plane, most),
+        dtype=np.float64,
+    )
+    return _Means((sums / tile_sizes(tiled)).astype(np.float32), _times(spacing_um, side))
 
 
-def _coarser_and_coarser(finest: _Grid) -> list[_Grid]:
+def _coarser_and_coarser(finest: _Means) -> list[_Means]:
     """The grid, and coarser ones as long as a nucleus could be told from the whole."""
     grids = [finest]
     while max((values := grids[-1].values).shape) > 2 * RESOLVED:
@@ -119,7 +125,7 @@ def _coarser_and_coarser(finest: _Grid) -> list[_Grid]:
         z, y, x = (n // f for n, f in zip(values.shape, by, strict=True))
         whole = values[: z * by[0], : y * by[1], : x * by[2]]
         means = whole.reshape(z, by[0], y, by[1], x, by[2]).mean(axis=(1, 3, 5))
-        grids.append(_Grid(means, _times(grids[-1].spacing_um, by)))
+        grids.append(_Means(means, _times(grids[-1].spacing_um, by)))
     return grids
 
 
@@ -129,7 +135,7 @@ def _halving(spacing_um: Spacing, shape: Shape) -> Shape:
     return triple(2 if n > 1 and s <= math.sqrt(2) * step else 1 for s, n in zip(spacing_um, shape, strict=True))
 
 
-def _width_um(grid: _Grid, *, level: float) -> float:
+def _width_um(grid: _Means, *, level: float) -> float:
     """Width of what is brighter than this in a grid; 0 if nothing is, or too much.
 
     In a ball (disc) of radius r the depth of voxels is on average r / 4 (r / 3), and its square r^2 / 10 (r^2 / 6). The
@@ -145,7 +151,7 @@ def _width_um(grid: _Grid, *, level: float) -> float:
     return OBLONG * (len(axes) + 2) * float((inside**2).mean() / inside.mean())
 
 
-def _smooth(grid: _Grid) -> NDArray[np.float32]:
+def _smooth(grid: _Means) -> NDArray[np.float32]:
     sigma = [grid.step_um / s if n > 1 else 0.0 for s, n in zip(grid.spacing_um, grid.values.shape, strict=True)]
     smooth: NDArray[np.float32] = ndimage.gaussian_filter(grid.values, sigma, mode="nearest")
     return smooth

@@ -12,27 +12,34 @@ from tlseg.geometry import Box, Grid
 
 
 def tile_sums(
-    read: Callable[[Box], NDArray[Any]], boxes: Grid, tiles: Grid, *, dtype: DTypeLike = np.int64
+    read: Callable[[Box], NDArray[Any]],
+    tiles: Grid,
+    *,
+    boxes: Grid,
+    of: Callable[[NDArray[Any]], NDArray[Any]],
+    dtype: DTypeLike = np.int64,
 ) -> NDArray[Any]:
-    """Sum of what `read` returns for the voxels of each tile, shaped as tiles lie.
+    """Sum of something in each tile, shaped as tiles lie.
 
     Parameters
     ----------
     read
-        Returns a value for each voxel (z, y, x) of a box.
-    boxes, tiles
-        Of the same frame: what is read at once, and what is summed.
+        Returns the grey values (z, y, x) of a box.
+    tiles, boxes
+        Of the same frame: what is summed, and what is read at once.
+    of
+        What is summed, of the grey values of a plane (y, x). Planes are taken one by one, as boxes may be large.
     dtype
         Of the sums.
     """
     sums = np.zeros(tiles.counts, dtype=dtype)
     for box in boxes:
-        part = read(box)
-        rows = _tile_of(box, tiles)
-        for axis in (2, 1, 0):
-            first = np.flatnonzero(np.diff(rows[axis], prepend=-1))
-            part = np.add.reduceat(part, first, axis=axis, dtype=dtype)
-        sums[np.ix_(*map(np.unique, rows))] += part
+        rows, *others = _tile_of(box, tiles)
+        first_y, first_x = (np.flatnonzero(np.diff(tile, prepend=-1)) for tile in others)
+        place = np.ix_(*map(np.unique, others))
+        for row, plane in zip(rows, read(box), strict=True):
+            part = np.add.reduceat(of(plane), first_x, axis=1, dtype=dtype)
+            sums[row][place] += np.add.reduceat(part, first_y, axis=0, dtype=dtype)
     return sums
 
 

@@ -6,6 +6,7 @@ The page may load nothing: its own policy forbids any request, and all text from
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -160,7 +161,7 @@ def _header(content: Content) -> Raw:
         tag("h1", f"{facts.stem}: {facts.name}"),
         tag("p", facts.path, class_="soft path"),
         # Terminals may not know the sign, and the same sentences are printed there.
-        *(tag("p", doubt.replace(" um ", " µm "), class_="doubt") for doubt in facts.doubts),
+        *(tag("p", re.sub(r" um\b", " µm", doubt), class_="doubt") for doubt in facts.doubts),
         tag("dl", *made, class_="tiles"),
     )
 

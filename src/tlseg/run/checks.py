@@ -112,7 +112,7 @@ def check_spacing(source: MovieSource, spec: ModelSpec) -> None:
         f"{source.url}: with a spacing of {spacing} um ({', '.join(axes)}), {found}, which is about "
         f"{nucleus_um(spec.spacing_um):.3g} um wide to the model {spec.name!r}. The spacing may have been given in {meant}; "
         f"correct it with: tlseg convert {Path(source.url).name} OUT.ome.zarr --spacing {','.join(axes).upper()} "
-        "(micrometres). For nuclei of another size: --nucleus-um"
+        "(micrometres). For nuclei of another width, give it with --nucleus-um."
     )
 
 

@@ -59,11 +59,11 @@ def open_output(planned: PlannedRun) -> Output:
 def publish(
     planned: PlannedRun,
     output: Output,
+    *,
     lineage: Lineage,
     audit: Mapping[str, Any],
     statistics: Mapping[int, FrameStatistics],
     seen: SeenNucleus,
-    *,
     seconds: float,
 ) -> dict[str, Any]:
     """Write tables, tracks and metadata; the record with `complete: true` comes last."""

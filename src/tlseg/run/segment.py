@@ -312,7 +312,8 @@ def _process(
     output = open_output(planned)
     expect_write(run, output, work.counters)
     work.do(finish.writing(run, output))
-    return publish(planned, output, lineage, audit, statistics, seen, seconds=time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return publish(planned, output, lineage=lineage, audit=audit, statistics=statistics, seen=seen, seconds=seconds)
 
 
 def _statistics(run: RunContext, work: Work) -> dict[int, FrameStatistics]:

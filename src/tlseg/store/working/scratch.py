@@ -38,7 +38,7 @@ LABELS = "labels"
 LEASE = re.compile(r"[0-9a-f]{12}")
 """Names of the folders of runs."""
 
-RUN_TABLES = (Table.STATISTICS, Table.ARRAYS, Table.OUTPUT)
+RUN_TABLES = (Table.STATISTICS, Table.NUCLEUS, Table.ARRAYS, Table.OUTPUT)
 """Tables that stay when a frame is redone: they describe the movie or the whole run."""
 
 
