@@ -35,10 +35,9 @@ from tlseg.label.small import median_volume
 from tlseg.link import Lineage
 from tlseg.measure.doubts import doubts_of
 from tlseg.models.bundle import Flips, load_model
-from tlseg.models.derive import rescaled, save_derived
+from tlseg.models.derive import nucleus_um, rescaled, save_derived
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import lattice_for, predict_frame
-from tlseg.predict.nucleus_size import nucleus_um
 from tlseg.run import finish, publish, stages
 from tlseg.run.frames import frames_per_group, windows_per_frame
 from tlseg.run.segment import segment

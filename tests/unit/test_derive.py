@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from tlseg.cli.models import command
 from tlseg.errors import ModelError, RunError
 from tlseg.label.frame import label_frame
 from tlseg.models.bundle import load_model, save_model
-from tlseg.models.derive import rescaled, save_derived
+from tlseg.models.derive import NUCLEUS, for_nuclei, nucleus_um, rescaled, save_derived
 from tlseg.predict.frame import predict_maps
 
 SHAPE = (16, 40, 40)
@@ -44,6 +45,31 @@ def test_there_and_back_is_the_same_description(tmp_path: Path) -> None:
     assert {**back.to_dict(), "provenance": {}} == {**spec.to_dict(), "provenance": {}}
     assert rescaled(spec, 0.5).minimum_volume_um3 == spec.minimum_volume_um3 / 8
     assert rescaled(spec, 0.5).label_settings().halo_um == spec.label_settings().halo_um / 2
+
+
+def test_networks_know_nuclei_by_their_voxels() -> None:
+    assert nucleus_um((1.0, 1.0, 1.0)) ** 3 * math.pi / 6 == pytest.approx(NUCLEUS)
+    assert nucleus_um((0.8, 0.4, 0.4)) == pytest.approx(nucleus_um((1.6, 0.8, 0.8)) / 2)
+
+
+def test_a_model_for_nuclei_of_some_width_expects_them(tmp_path: Path) -> None:
+    spec = save_threshold_model(tmp_path / "model").spec
+    small = for_nuclei(for_nuclei(spec, 90.0), 5.0)
+    assert nucleus_um(small.spacing_um) == pytest.approx(5.0)
+    assert small.provenance["rescaled"] == pytest.approx(5.0 / nucleus_um(spec.spacing_um))
+    call = ["rescale", str(tmp_path / "model"), "--out", str(tmp_path / "small")]
+    said = CliRunner().invoke(command, [*call, "--nucleus-um", "5", "--json"])
+    assert json.loads(said.stdout)["spacing_um"] == pytest.approx(list(small.spacing_um))
+    assert load_model(tmp_path / "small").spec.name == f"{spec.name}-5um"
+
+
+@pytest.mark.parametrize("given", [[], ["--factor", "2", "--nucleus-um", "5"]])
+def test_a_width_is_given_in_one_way(tmp_path: Path, given: list[str]) -> None:
+    model = save_threshold_model(tmp_path / "model").folder
+    said = CliRunner().invoke(command, ["rescale", str(model), "--out", str(tmp_path / "small"), *given])
+    assert said.exit_code == 2
+    assert "Give either --factor or --nucleus-um." in said.output
+    assert not (tmp_path / "small").exists()
 
 
 def test_the_command_writes_a_model_and_refuses_in_one_line(tmp_path: Path) -> None:

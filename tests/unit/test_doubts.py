@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tlseg.measure.doubts import doubt_of_size, doubts, doubts_of
-from tlseg.predict.nucleus_size import nucleus_um
+from tlseg.models.derive import nucleus_um
 
 USUAL: dict[str, Any] = {"instances": 144, "fallback": 3}
 SIZE: dict[str, Any] = {"median_um": 15.8, "seen_um": 14.9, "seen_in": 7, "learned_um": 16.1, "model": "embryo"}

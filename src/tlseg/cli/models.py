@@ -130,22 +130,31 @@ def pack_model(folder: Path, as_json: bool, **options: Any) -> None:
 @click.option(
     "--factor",
     type=FiniteRange(0, min_open=True),
-    required=True,
     help="Width of the nuclei relative to those the model learned from.",
+)
+@click.option(
+    "--nucleus-um", type=FiniteRange(0, min_open=True), metavar="UM", help="Usual width of the nuclei, instead."
 )
 @click.option("--out", type=LocalPath(), required=True, help="Folder of the new model.")
 @json_option
 @one_line_errors
-def rescale(name: str, factor: float, out: Path, as_json: bool) -> None:
+def rescale(name: str, factor: float | None, nucleus_um: float | None, out: Path, as_json: bool) -> None:
     """Make a copy of a model for smaller or larger nuclei, such as --factor 0.25 for nuclei a quarter as wide.
+
+    tlseg segment --nucleus-um does the same for one run; a copy can be trained further.
 
     Its grid, distances and minimum volumes are scaled so that nuclei look to the networks as wide as those they know.
     """
     from tlseg.models.bundle import load_model
-    from tlseg.models.derive import rescaled, save_derived
+    from tlseg.models.derive import for_nuclei, rescaled, save_derived
 
     model = load_model(name)
-    spec = replace(rescaled(model.spec, factor), name=f"{model.spec.name}-x{factor:g}")
+    if factor is not None and nucleus_um is None:
+        spec = replace(rescaled(model.spec, factor), name=f"{model.spec.name}-x{factor:g}")
+    elif nucleus_um is not None and factor is None:
+        spec = replace(for_nuclei(model.spec, nucleus_um), name=f"{model.spec.name}-{nucleus_um:g}um")
+    else:
+        raise click.UsageError("Give either --factor or --nucleus-um.")
     made = save_derived(out, model, spec)
     if as_json:
         print_json({"folder": str(made.folder), "digest": made.digest, "spacing_um": list(made.spec.spacing_um)})

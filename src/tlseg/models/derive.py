@@ -5,15 +5,31 @@ Weights are copied byte by byte, so what a derived model answers on its grid is 
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from tlseg.errors import ModelError
+from tlseg.geometry import Spacing, ball_radius
 from tlseg.models.bundle import Model, ModelSpec, load_model, writing_model
 
 MOST_TIMES = 1e6
 """Wider or narrower by more than this, nuclei are of no size that a number in micrometres could mean."""
+
+
+NUCLEUS = 4096
+"""Voxels of a network's grid in a nucleus of usual size."""
+
+
+def nucleus_um(grid_um: Spacing) -> float:
+    """Width, as that of a ball, of the nuclei that networks with this grid (z, y, x) know, micrometres."""
+    return 2 * float(ball_radius(NUCLEUS * math.prod(grid_um)))
+
+
+def for_nuclei(spec: ModelSpec, width_um: float) -> ModelSpec:
+    """Describe the same model for nuclei this wide, see `rescaled`."""
+    return rescaled(spec, width_um / nucleus_um(spec.spacing_um))
 
 
 def rescaled(spec: ModelSpec, factor: float) -> ModelSpec:
@@ -37,7 +53,7 @@ def rescaled(spec: ModelSpec, factor: float) -> ModelSpec:
         centre_distance_um=spec.centre_distance_um * factor,
         centre_reach_um=spec.centre_reach_um * factor,
         minimum_volume_um3=spec.minimum_volume_um3 * factor**3,
-        provenance={**spec.provenance, "rescaled": factor},
+        provenance={**spec.provenance, "rescaled": spec.provenance.get("rescaled", 1.0) * factor},
     )
 
 

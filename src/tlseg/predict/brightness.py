@@ -23,9 +23,9 @@ from scipy import ndimage
 from tlseg.config import Scaling
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Grid, Shape, Spacing, slab, triple
+from tlseg.models.derive import nucleus_um
 from tlseg.predict.grey_values import GreyValues
 from tlseg.predict.normalise import QUANTILES, FrameStatistics
-from tlseg.predict.nucleus_size import nucleus_um
 from tlseg.predict.tiles import tile_sizes, tile_sums
 
 SMALLEST, LARGEST = 800_000, 1_100_000

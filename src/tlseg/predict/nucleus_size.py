@@ -1,4 +1,4 @@
-"""How wide are nuclei: those that networks know, and those of a frame that no network has seen yet?
+"""How wide are the nuclei of a frame that no network has seen yet?
 
 The estimate needs no model. What stands out of the background is looked at in finer and coarser grids; how far its voxels
 are from the background tells how wide nuclei are, however many of them touch. Noise looks a few steps wide in any grid, so
@@ -18,12 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tlseg.geometry import Box, Grid, Shape, Spacing, ball_radius, slab, triple
+from tlseg.geometry import Box, Grid, Shape, Spacing, slab, triple
 from tlseg.predict.normalise import FrameStatistics
 from tlseg.predict.tiles import tile_sizes, tile_sums
 
-NUCLEUS = 4096
-"""Voxels of the network's grid in a nucleus of usual size."""
 LEVEL = 0.12
 """What stands out is brighter than this share of the way from a frame's low to its high value: about where people draw."""
 RESOLVED, FINE = 10.0, 20.0
@@ -54,11 +52,6 @@ class _Means:
     def step_um(self) -> float:
         """Spacing along the finest axis of those that have more than one voxel; of a single voxel none tells anything."""
         return min((s for s, n in zip(self.spacing_um, self.values.shape, strict=True) if n > 1), default=math.inf)
-
-
-def nucleus_um(grid_um: Spacing) -> float:
-    """Width, as that of a ball, of the nuclei that networks with this grid (z, y, x) know, micrometres."""
-    return 2 * float(ball_radius(NUCLEUS * math.prod(grid_um)))
 
 
 def seen_nucleus_um(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlseg.errors import LabelError, MovieError, PlanError, TlsegError
-from tlseg.predict.nucleus_size import NUCLEUS, nucleus_um
+from tlseg.models.derive import NUCLEUS, nucleus_um
 from tlseg.store.fs.location import is_url, one_line, real
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.movie import MovieSource

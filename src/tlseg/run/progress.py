@@ -10,7 +10,7 @@ from typing import Any
 
 from tlseg import __version__
 from tlseg.measure.doubts import doubt_of_size
-from tlseg.predict.nucleus_size import nucleus_um
+from tlseg.models.derive import nucleus_um
 from tlseg.run.context import Output, RunContext
 from tlseg.run.frames import windows_per_frame
 from tlseg.run.nucleus import SeenNucleus

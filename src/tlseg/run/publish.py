@@ -16,8 +16,8 @@ import numpy as np
 from tlseg.geometry import ball_radius, volume_um3
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
+from tlseg.models.derive import nucleus_um
 from tlseg.predict.normalise import FrameStatistics
-from tlseg.predict.nucleus_size import nucleus_um
 from tlseg.run import finish
 from tlseg.run.context import Output, RunContext
 from tlseg.run.nucleus import SeenNucleus

@@ -12,9 +12,8 @@ from tlseg.errors import ModelError, MovieError
 from tlseg.geometry import Shape
 from tlseg.link.settings import LinkSettings
 from tlseg.models.bundle import Flips, Model, ModelSpec, load_model
-from tlseg.models.derive import rescaled
+from tlseg.models.derive import for_nuclei
 from tlseg.plan import check_block, within_frame
-from tlseg.predict.nucleus_size import nucleus_um
 from tlseg.rules import positive
 from tlseg.run.checks import check_spacing, destination
 from tlseg.store.fs.location import check_name
@@ -186,7 +185,7 @@ def _as_requested(spec: ModelSpec, request: Request) -> ModelSpec:
         spec = replace(spec, flips=request.flips)
     if request.nucleus_um is not None:
         positive().check("nucleus_um", request.nucleus_um)
-        spec = rescaled(spec, request.nucleus_um / nucleus_um(spec.spacing_um))
+        spec = for_nuclei(spec, request.nucleus_um)
     return spec
 
 
