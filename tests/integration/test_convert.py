@@ -19,6 +19,8 @@ import pytest
 import tifffile
 import zarr
 
+from commandline import invoke
+from tlseg.cli import main
 from tlseg.cli.convert import command
 from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Box
@@ -623,7 +625,7 @@ def test_a_thickness_that_no_z_axis_keeps_is_said(tmp_path: Path, run: Run) -> N
     out = tmp_path / "a.ome.zarr"
     for given in ([plain, out, "--spacing", "3,0.5,0.5"], [ome, out, "--overwrite"]):
         said = run(*given).stdout
-        assert "spacing 1 x 0.5 x 0.5 um" in said
+        assert "spacing 0.5 x 0.5 um (y, x)" in said
         assert ("3 um along z is not used" in said) == ("--spacing" in given)
         assert open_source(out).spacing_um == (1.0, 0.5, 0.5)
     assert "along z" not in run(plain, out, "--spacing", "0.5,0.5", "--overwrite").stdout
@@ -643,6 +645,15 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, run: Run) -> None:
     assert "3 frames, 1 channel, 5 x 40 x 44 voxels, uint16" in result.stdout
     assert "2 x 0.5 x 0.25 um (z, y, x), every 30 s" in result.stdout
     assert "convert: 3/3" in result.stderr
+
+
+def test_a_2d_movie_is_told_without_the_z_it_does_not_have(tmp_path: Path, run: Run) -> None:
+    source, out = tiff(tmp_path / "a.tif", MOVIE[:, 0, 0]), tmp_path / "a.ome.zarr"
+    result = run(source, out, "--axes", "TYX", "--spacing", "0.5,0.25", "--interval", "30")
+    assert "3 frames, 1 channel, 40 x 44 pixels, uint16" in result.stdout
+    assert "spacing 0.5 x 0.25 um (y, x), every 30 s" in result.stdout
+    planned = invoke(main, "plan", out)
+    assert "3 frames of 40 x 44 pixels, 0.5 x 0.25 um (y, x)\n" in planned.stdout
 
 
 def test_json_is_all_of_standard_output(tmp_path: Path, run: Run) -> None:

@@ -10,13 +10,16 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
 from tlseg.errors import RunError, TlsegError
 from tlseg.installed import missing_extra, this_command
 from tlseg.store.fs.location import one_line
+
+if TYPE_CHECKING:
+    from tlseg.geometry import Shape, Spacing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -132,6 +135,17 @@ def _say_next(*verbs: str, words: Sequence[str]) -> None:
 def how_many(number: int, what: str) -> str:
     """`1 frame`, `2 frames`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def frame_size(shape: Shape, *, is_2d: bool) -> str:
+    """Size of a frame (z, y, x), of a 2D movie without the z it does not have: `51 x 128 x 128 voxels`."""
+    return " x ".join(map(str, shape[1:] if is_2d else shape)) + (" pixels" if is_2d else " voxels")
+
+
+def frame_spacing(spacing_um: Spacing, *, is_2d: bool) -> str:
+    """Distance of voxels (z, y, x), of a 2D movie without z: `1.75 x 0.8 x 0.8 um (z, y, x)`."""
+    told = " x ".join(f"{s:g}" for s in (spacing_um[1:] if is_2d else spacing_um))
+    return f"{told} um ({'y, x' if is_2d else 'z, y, x'})"
 
 
 def instances_in(instances: int, frames: int) -> str:

@@ -7,6 +7,8 @@ import click
 from tlseg.cli.common import (
     FiniteRange,
     SpacingType,
+    frame_size,
+    frame_spacing,
     how_many,
     json_option,
     missing_option,
@@ -77,9 +79,9 @@ def command(
         print_json(done.to_dict())
         return
     t, c, z, y, x = done.shape
-    shape = f"{how_many(t, 'frame')}, {how_many(c, 'channel')}, {z} x {y} x {x} voxels"
+    shape = f"{how_many(t, 'frame')}, {how_many(c, 'channel')}, {frame_size((z, y, x), is_2d=done.is_2d)}"
     click.echo(f"{done.path}: {shape}, {done.dtype}, {how_many(done.levels, 'level')}")
     every = "unknown interval" if done.interval_s is None else f"every {done.interval_s:g} s"
-    click.echo("spacing " + " x ".join(f"{s:g}" for s in done.spacing_um) + f" um (z, y, x), {every}")
+    click.echo(f"spacing {frame_spacing(done.spacing_um, is_2d=done.is_2d)}, {every}")
     say_notes(done.notes)
     say_next_of_movie(out)

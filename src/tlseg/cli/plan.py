@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from tlseg.cli.common import (
+    frame_size,
+    frame_spacing,
     how_many,
     json_option,
     memory_option,
@@ -43,9 +45,8 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         print_json(found.to_dict())
         return
     plan = found.plan
-    sides = " x ".join(map(str, plan.frame_shape))
-    spacing = " x ".join(f"{s:g}" for s in found.spacing_um)
-    click.echo(f"{how_many(plan.frames, 'frame')} of {sides} voxels, {spacing} um (z, y, x)")
+    size, spacing = frame_size(plan.frame_shape, is_2d=found.is_2d), frame_spacing(found.spacing_um, is_2d=found.is_2d)
+    click.echo(f"{how_many(plan.frames, 'frame')} of {size}, {spacing}")
     click.echo(f"Blocks:  {plan.blocks_per_frame} per frame, core {plan.block}, first halo {plan.halo_voxels} voxels")
     windows = ", ".join(f"{role} {n}" for role, n in plan.windows_per_frame.items())
     click.echo(f"Windows: {windows} per frame, on {found.device}")

@@ -63,6 +63,8 @@ class MoviePlan:
         Blocks, tasks, memory and bytes.
     notes : tuple of str
         Notes for the user, such as a spacing without a unit.
+    is_2d : bool
+        Whether the movie has no z axis.
     """
 
     movie: str
@@ -70,10 +72,12 @@ class MoviePlan:
     device: TorchDevice
     plan: Plan
     notes: tuple[str, ...] = ()
+    is_2d: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"movie": self.movie, "spacing_um": self.spacing_um, **self.plan.to_dict(), "notes": self.notes}
+        own = {"movie": self.movie, "spacing_um": self.spacing_um, "is_2d": self.is_2d}
+        return {**own, **self.plan.to_dict(), "notes": self.notes}
 
 
 def prepare(request: Request, compute: Compute, *, for_planning: bool = False) -> PlannedRun:
@@ -201,7 +205,7 @@ def plan_run(
     planned = prepare(request, compute, for_planning=True)
     source = planned.run.source
     notes = (source.spacing_note,) if source.spacing_note else ()
-    return MoviePlan(source.url, source.spacing_um, planned.run.device, planned.plan, notes)
+    return MoviePlan(source.url, source.spacing_um, planned.run.device, planned.plan, notes, source.is_2d)
 
 
 def most_voxels(limit_bytes: int) -> int:

@@ -58,6 +58,8 @@ class Converted:
     notes : tuple of str
         Notes for the user: which files these were, another spacing than theirs, an unknown interval or unit, a changed data
         type.
+    is_2d : bool
+        Whether the movie has no z axis.
     """
 
     path: str
@@ -68,6 +70,7 @@ class Converted:
     levels: int
     channel_names: tuple[str, ...]
     notes: tuple[str, ...]
+    is_2d: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -175,6 +178,7 @@ def convert(
             *_notes(source, dtype, spacing, interval, spacing_note=source.spacing_note if spacing_um is None else ""),
             *_lost_thickness(source, spacing_um),
         ),
+        is_2d=source.is_2d,
     )
 
 
