@@ -146,6 +146,25 @@ def test_volumes_of_one_plane_are_said_to_be_areas(embryo: Path, tmp_path: Path)
     assert "Maximum along z" in deep
 
 
+def test_what_has_no_z_axis_is_not_told_one(embryo: Path, tmp_path: Path) -> None:
+    labels = np.zeros((2, 32, 48), np.uint16)
+    labels[0, 4:12, 4:12] = labels[1, 4:12, 20:28] = labels[1, 20:23, 40:44] = 1
+    tifffile.imwrite(tmp_path / "flat.tif", labels, metadata={"axes": "TYX"})
+    link_labels(tmp_path / "flat.tif", out=tmp_path / "flat.ome.zarr", spacing_um=(0.5, 0.25))
+    flat = write_report(tmp_path / "flat.ome.zarr").path.read_text()
+    deep = write_report(embryo, name="truth", out=tmp_path / "r.html").path.read_text()
+    for said in ("<dd>32 × 48 pixels (y, x)</dd>", "<dt>Pixel spacing</dt><dd>0.5 × 0.25 µm (y, x)</dd>"):
+        assert said in flat
+    for said in (
+        "<dd>24 × 64 × 64 voxels (z, y, x)</dd>",
+        "<dt>Voxel spacing</dt><dd>3.5 × 1.6 × 1.6 µm (z, y, x)</dd>",
+    ):
+        assert said in deep
+    assert "x, y (µm)" in flat
+    assert "x, y, z (µm)" not in flat
+    assert "x, y, z (µm)" in deep
+
+
 def test_measured_channels_are_drawn_and_named(
     reporters: Path, segmented: tuple[Path, Summary], tmp_path: Path
 ) -> None:

@@ -17,12 +17,13 @@ from tlseg.cli.common import say_motherless
 from tlseg.measure import criteria, history
 from tlseg.report import charts
 from tlseg.report.attention import MOST_ROWS, listings
-from tlseg.report.facts import channel_of
+from tlseg.report.facts import channel_of, model_of
 from tlseg.report.generations import ended_caption, ended_generations, generation_sheet
 from tlseg.report.lineage_tree import MOST_LEAVES, hex_color, lineage_tree, rows_of
+from tlseg.report.marks import compass
 from tlseg.report.pictures import Layout, spread
 from tlseg.report.pixels import grey_picture, label_colors, outline_picture
-from tlseg.report.svg import Scale, path, tag, tick_text, ticks
+from tlseg.report.svg import Scale, path, size_text, tag, tick_text, ticks
 from tlseg.report.timing import clock_for
 from tlseg.run.rows import count_motherless
 
@@ -279,6 +280,16 @@ def test_generations_say_what_the_criteria_say() -> None:
     assert [float(v.split(" ")[0].replace(",", "")) for v in told["volume (µm³)"]] == pytest.approx(volumes, abs=0.51)
 
 
+def test_volumes_of_small_nuclei_keep_two_digits() -> None:
+    small = FAMILY.assign(volume_um3=np.where(FAMILY["t"] % 2, 3.2, 4.1), seed="fallback")
+    sheet = generation_sheet(small, history.track_table(small), CLOCK)
+    volumes = [row[sheet.titles.index("volume (µm³)")] for row in sheet.rows]
+    assert volumes[0] == "3.7 ± 0.5"
+    (found,) = (v for v in listings(small, None, frames=range(10)) if v.key == "fallback")
+    assert set(found.rows["volume"]) == {"3.2", "4.1"}
+    assert [size_text(v) for v in (1234.5, 40.04, 9.96, 0.524, 0.0)] == ["1,234", "40", "10.0", "0.52", "0"]
+
+
 def test_tracks_of_unknown_generation_are_left_out_and_counted() -> None:
     strange = nuclei({7: (4, 9)}).assign(generation=-1, volume_um3=900.0)
     both = pd.concat([FAMILY, strange], ignore_index=True)
@@ -528,6 +539,23 @@ def test_a_place_in_the_frame_is_the_same_place_in_both_projections() -> None:
     assert (left * 256, top * 100) == pytest.approx((100, 50))
     assert (side * 256, level * 100) == pytest.approx((200 + 6 + 25, 50))
     assert Layout(1.0, (100, 200), 0).places((0, 24.5, 99.5), (1, 50, 200)) == [(0.5, 0.5)]
+
+
+@pytest.mark.parametrize("width", [1, 21, 22, 30, 43, 44, 300])
+def test_axes_are_named_inside_their_view(width: int) -> None:
+    drawn = compass(100, "z", width=width).text
+    # The letter beyond the arrow ends at about 42.
+    scale = float(found[1]) if (found := re.search(r"scale\((.*?)\)", drawn)) else 1.0
+    assert not drawn or (42 * scale <= width and scale >= 0.5)
+    assert bool(drawn) == (width >= 22)
+
+
+@pytest.mark.parametrize(
+    ("width", "said"), [(None, "embryo (a1a1a1a1a1a1)"), (4.5, "embryo (a1a1a1a1a1a1), scaled to")]
+)
+def test_a_model_scaled_to_other_nuclei_says_so(width: float | None, said: str) -> None:
+    model = {"name": "embryo", "digest": "a1" * 32, "flips": 1} | ({} if width is None else {"nucleus_um": width})
+    assert model_of({"fingerprint": {"model": model}}) == (said if width is None else f"{said} nuclei 4.5 um wide")
 
 
 def test_outlines_lie_over_the_grey_picture() -> None:

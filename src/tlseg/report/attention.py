@@ -13,6 +13,7 @@ import pandas as pd
 
 from tlseg.measure.criteria import NEWBORN_FRAMES, division_confidence, newborn_centres
 from tlseg.measure.history import divisions, gaps, motherless, track_table
+from tlseg.report.svg import size_text
 
 MOST_ROWS = 60
 MOST_DIVISIONS = 400
@@ -144,7 +145,7 @@ def _jumps(table: pd.DataFrame, tracks: pd.DataFrame) -> Listing:
     found = rows[odd].assign(before=before["volume_um3"][odd], size=np.abs(np.log(times[odd])))
     found = found.sort_values(["size", "t", "track"], ascending=[False, True, True], ignore_index=True)
     first = _with_volume(found.head(MOST_ROWS))
-    first["was"] = [f"{v:,.0f}" for v in first["before"]]
+    first["was"] = [size_text(v) for v in first["before"]]
     return Listing("jumps", title, about, len(found), first, {"was": "before (µm³)", **_volume_column(table)})
 
 
@@ -219,4 +220,4 @@ def _volume_column(table: pd.DataFrame) -> dict[str, str]:
 def _with_volume(rows: pd.DataFrame) -> pd.DataFrame:
     if "volume_um3" not in rows.columns:
         return rows.copy()
-    return rows.assign(volume=[f"{v:,.0f}" for v in rows["volume_um3"]])
+    return rows.assign(volume=[size_text(v) for v in rows["volume_um3"]])

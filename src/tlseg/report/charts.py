@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tlseg.measure.criteria import frame_criteria
 from tlseg.report.channels import values_of
 from tlseg.report.lineage_tree import hex_color
-from tlseg.report.svg import Frame, Raw, Scale, axes, figure, path, tag, tick_text, ticks
+from tlseg.report.svg import Frame, Raw, Scale, axes, figure, path, size_text, tag, tick_text, ticks
 from tlseg.report.timing import Clock
 
 MOST_POINTS = 60_000
@@ -121,7 +121,8 @@ def volume_by_generation(table: pd.DataFrame, generations: Sequence[int]) -> Raw
     for generation, values in sorted(groups.items()):
         five, low, middle, upper, most = (x(float(q)) for q in np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)))
         at = y(generations.index(generation))
-        about = f"generation {generation}: median {np.median(values):,.0f} µm³ of {len(values)} nuclei in frames"
+        median = size_text(float(np.median(values)))
+        about = f"generation {generation}: median {median} µm³ of {len(values)} nuclei in frames"
         drawn += [
             tag("line", x1=five, x2=most, y1=at, y2=at, class_="whisker"),
             tag("rect", tag("title", about), x=low, width=max(upper - low, 1.0), y=at - 9, height=18, class_="box"),

@@ -62,6 +62,8 @@ class Facts:
         Frames, by their number in the movie, that were left empty on request.
     measured : tuple of MeasuredChannel
         Channels that `tlseg measure` added.
+    is_2d : bool
+        Whether the labels have no z axis.
     """
 
     path: str
@@ -98,6 +100,7 @@ class Facts:
     tracks_from: str = ""
     skipped: tuple[int, ...] = ()
     measured: tuple[MeasuredChannel, ...] = ()
+    is_2d: bool = False
 
     @property
     def stem(self) -> str:
@@ -182,7 +185,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         skipped=tuple(skipped),
         movie=address_of(_mapping(made_of, "input"), root=result.path),
         channel=channel_of(record),
-        model=_model(_mapping(made_of, "model")),
+        model=model_of(record),
         method=str(_mapping(made_of, "settings").get("method", "")),
         device=str(made_of.get("device", "")),
         made=str(record.get("made", "")),
@@ -195,6 +198,7 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         doubts=doubts_of(record),
         tracks_from=_tracks_from(made_of),
         measured=measured_channels(table, record, root=result.path),
+        is_2d=source.is_2d,
     )
 
 
@@ -216,6 +220,14 @@ def channel_of(record: Mapping[str, Any]) -> str:
     if not isinstance(names, list) or not number < len(names):
         return str(number)
     return f"{number} ({str(names[number])!r})" if len(names) > 1 else ""
+
+
+def model_of(record: Mapping[str, Any]) -> str:
+    """Model of a run, and the width of nuclei that it was scaled to, if it was; empty if none is recorded."""
+    model = _mapping(_mapping(record, "fingerprint"), "model")
+    name, digest, width = str(model.get("name", "")), str(model.get("digest", "")), model.get("nucleus_um")
+    named = f"{name} ({digest[:12]})" if name and digest else name
+    return f"{named}, scaled to nuclei {width:g} um wide" if isinstance(width, int | float) else named
 
 
 def segmented_frames(result: Result, source: MovieSource) -> range:
@@ -249,8 +261,3 @@ def _tracks_from(made_of: Mapping[str, Any]) -> str:
         return ""
     parents = _mapping(made_of, "adopted").get("parents")
     return f"taken from {made_of.get('labels')}; mothers {f'from {parents}' if parents else 'unknown'}"
-
-
-def _model(model: Mapping[str, Any]) -> str:
-    name, digest = str(model.get("name", "")), str(model.get("digest", ""))
-    return f"{name} ({digest[:12]})" if name and digest else name

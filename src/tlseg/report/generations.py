@@ -11,6 +11,7 @@ import pandas as pd
 
 from tlseg.measure.criteria import division_criteria, generation_criteria
 from tlseg.measure.history import of_known_generation
+from tlseg.report.svg import decimals
 from tlseg.report.timing import Clock
 
 ABOUT = (
@@ -114,7 +115,8 @@ def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) ->
     if "volume_um3" in table.columns:
         volumes = of_known_generation(table).groupby("generation")["volume_um3"]
         sisters = division_criteria(table, tracks).groupby("generation")["sister_volume_ratio"]
-        texts["volume (µm³)"] = _spread(volumes.mean(), volumes.std(), "{:,.0f}").reindex(found.index)
+        form = f"{{:,.{decimals(volumes.mean().min())}f}}"
+        texts["volume (µm³)"] = _spread(volumes.mean(), volumes.std(), form).reindex(found.index)
         texts["sister volume ratio"] = _spread(sisters.mean(), sisters.std(), "{:.2f}").reindex(found.index)
     rows = pd.DataFrame(texts).fillna("–")
     ended = tuple(ended_generations(tracks))

@@ -6,6 +6,9 @@ from tlseg.report.overlay import round_length
 from tlseg.report.pictures import Layout
 from tlseg.report.svg import Raw, tag
 
+_COMPASS = 44  # pixels that it takes, its letters included
+_LEAST_COMPASS = 0.5  # of its size, below which its letters cannot be read
+
 
 def scale_bar(layout: Layout) -> Raw:
     """Bar over the right lower corner of the upper projection."""
@@ -19,8 +22,11 @@ def scale_bar(layout: Layout) -> Raw:
     )
 
 
-def compass(left: int, across: str) -> Raw:
-    """Which axes a view shows, from its upper left corner."""
+def compass(left: int, across: str, *, width: int) -> Raw:
+    """Which axes a view `width` pixels wide shows, from its upper left corner: smaller in a narrow one, or left out."""
+    scale = min(1.0, width / _COMPASS)
+    if scale < _LEAST_COMPASS:
+        return Raw("")
     arrows = "M8 8h19m-5 -3.5l5 3.5l-5 3.5M8 8v19m-3.5 -5l3.5 5l3.5 -5"
     return tag(
         "g",
@@ -28,6 +34,6 @@ def compass(left: int, across: str) -> Raw:
         tag("path", d=arrows),
         tag("text", across, x=36, y=8, dy=".33em"),
         tag("text", "y", x=8, y=38, dy=".33em"),
-        transform=f"translate({left} 0)",
+        transform=f"translate({left} 0)" + (f" scale({scale:.3g})" if scale < 1 else ""),
         class_="compass",
     )

@@ -190,7 +190,11 @@ def _pictures(content: Content) -> Raw:
     texts = [_shot_text(shot, int(counts.get(shot.t, 0)), facts) for shot in shots]
     bar = scale_bar(strip.layout) if facts.spacing_um else Raw("")
     ratio = f"aspect-ratio: {width} / {height}"
-    compasses = [compass(0, "x")] + ([compass(width - strip.layout.side, "z")] if strip.layout.side else [])
+    deep = strip.layout.side
+    compasses = [
+        compass(0, "x", width=strip.layout.top[1]),
+        *([compass(width - deep, "z", width=deep)] if deep else []),
+    ]
     marks = tag("svg", *compasses, bar, id="marks", viewBox=f"0 0 {width} {height}", aria_hidden="true")
     stage = tag(
         "div",
@@ -305,9 +309,10 @@ def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
     summary = tag("summary", listing.title, " ", tag("span", f"· {total}{part}", class_="soft"))
     if not len(listing.rows):
         return tag("details", summary, tag("p", listing.about, class_="about"), id=listing.key)
-    micrometres = [f"{a}_um" for a in "xyz" if f"{a}_um" in listing.rows.columns]
+    axes = "xyz" if content.facts.shape[0] > 1 else "xy"
+    micrometres = [f"{a}_um" for a in axes if f"{a}_um" in listing.rows.columns]
     titles = ["", "frame", "track", *listing.shown.values()]
-    titles += ["x, y, z (µm)"] if micrometres else []
+    titles += [f"{', '.join(axes)} (µm)"] if micrometres else []
     rows = []
     for row in listing.rows.to_dict("records"):
         track = int(row["track"])
@@ -360,20 +365,24 @@ def _places(content: Content) -> str:
 
 
 def _about(facts: Facts) -> Raw:
-    z, y, x = facts.shape
-    spacing = " × ".join(f"{s:g}" for s in facts.spacing_um) + " µm" if facts.spacing_um else "unknown"
+    axes, voxels = ("yx", "pixels") if facts.is_2d else ("zyx", "voxels")
+
+    def along(values: Sequence[float], unit: str) -> str:
+        """Values (z, y, x) along the axes the labels have."""
+        return f"{' × '.join(f'{v:g}' for v in values[-len(axes) :])} {unit} ({', '.join(axes)})"
+
     rows = [
         ("Movie", facts.movie),
         ("Channel", facts.channel),
         ("Result", facts.path),
         ("Labels", facts.name),
         ("Tracks", facts.tracks_from),
-        ("Frame", f"{z} × {y} × {x} voxels (z, y, x)"),
-        ("Voxel spacing", f"{spacing} (z, y, x)" if facts.spacing_um else spacing),
+        ("Frame", along(facts.shape, voxels)),
+        (f"{voxels[:-1].capitalize()} spacing", along(facts.spacing_um, "µm") if facts.spacing_um else "unknown"),
         ("Frames left empty", ", ".join(map(str, facts.skipped))),
         ("Interval", f"{facts.interval_s:g} s" if facts.interval_s else "unknown"),
         *((f"Measured: {c.short}", c.image) for c in facts.measured[:MOST_CHANNELS]),
-        ("Model", facts.model),
+        ("Model", facts.model.replace(" um ", " µm ")),
         ("Method", facts.method),
         ("Device", facts.device),
         ("Made", facts.made),
@@ -385,8 +394,8 @@ def _about(facts: Facts) -> Raw:
         blocks, certified = facts.audit.get("blocks", 0), facts.audit.get("certified_at_first_try", 0)
         rows.append(("Blocks", f"{certified:,} of {blocks:,} certified at the first try"))
         rows.append(("Halos enlarged", f"{facts.audit.get('halos_enlarged', 0):,}"))
-        halo = " × ".join(str(n) for n in facts.audit.get("largest_halo_voxels", ()))
-        rows.append(("Largest halo", f"{halo} voxels (z, y, x)" if halo else ""))
+        halo = facts.audit.get("largest_halo_voxels", ())
+        rows.append(("Largest halo", along(halo, voxels) if halo else ""))
     cells = [cell for name, value in rows if value for cell in (tag("dt", name), tag("dd", value))]
     return tag("dl", *cells, class_="facts card")
 

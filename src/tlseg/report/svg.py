@@ -107,6 +107,16 @@ def tick_text(value: float) -> str:
     return text.replace(",", "\u202f")
 
 
+def decimals(value: float) -> int:
+    """Digits behind the point with which a size has two digits in all; none from 10 on."""
+    return 1 - math.floor(math.log10(value)) if 0 < value < 10 else 0
+
+
+def size_text(value: float) -> str:
+    """Size with thousands apart and two digits at least: the nuclei of yeast have a few cubic micrometres."""
+    return f"{value:,.{decimals(value)}f}"
+
+
 def axes(
     frame: Frame,
     *,
