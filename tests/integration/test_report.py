@@ -10,6 +10,7 @@ import re
 import shutil
 from base64 import b64decode
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,17 @@ def test_volumes_of_one_plane_are_said_to_be_areas(embryo: Path, tmp_path: Path)
     assert "Maximum along z" not in flat
     assert "One colour is one nucleus" in flat
     assert "Maximum along z" in deep
+
+
+def test_volumes_of_nuclei_that_the_edge_cuts_are_counted(embryo: Path, tmp_path: Path) -> None:
+    labels = np.zeros((2, 32, 32), np.uint16)
+    labels[:, 4:12, 4:12], labels[1, 20:28, 24:] = 1, 2
+    tifffile.imwrite(tmp_path / "flat.tif", labels, metadata={"axes": "TYX"})
+    link_labels(tmp_path / "flat.tif", out=tmp_path / "flat.ome.zarr", spacing_um=(0.5, 0.5))
+    page = write_report(tmp_path / "flat.ome.zarr").path.read_text()
+    assert "1 of 3 are too small: the frame's edge cuts the nucleus." in unescape(page)
+    assert not open_result(embryo, name="truth").table()["touches_edge"].any()
+    assert "are too small:" not in write_report(embryo, name="truth", out=tmp_path / "r.html").path.read_text()
 
 
 def test_what_has_no_z_axis_is_not_told_one(embryo: Path, tmp_path: Path) -> None:

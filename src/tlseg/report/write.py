@@ -182,11 +182,17 @@ def _beside(
         ),
         Panel(
             "Volume of nuclei over time",
-            _about_lines(len(table) <= charts.MOST_POINTS) + depth,
+            _about_lines(len(table) <= charts.MOST_POINTS) + depth + _about_cut(table),
             charts.volume_chart(table, frames=frames, clock=clock),
             "The table has no volumes.",
         ),
     ]
+
+
+def _about_cut(table: pd.DataFrame) -> str:
+    """How many of the volumes shown are of nuclei that the frame's edge cuts; empty if none."""
+    cut = int(table["touches_edge"].sum())
+    return f" {cut:,} of {len(table):,} are too small: the frame's edge cuts the nucleus." if cut else ""
 
 
 def _about_lines(lines: bool) -> str:
@@ -240,7 +246,8 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
         Panel(
             "Volume by generation",
             "Generation 0 is the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames."
-            + about_unknown(tracks),
+            + about_unknown(tracks)
+            + _about_cut(known(table)),
             charts.volume_by_generation(known(table), rows),
             "The table has no volumes of nuclei whose generation is known.",
         ),
