@@ -237,7 +237,7 @@ def test_ome_zarr_becomes_ome_zarr_with_the_same_pixels_and_place(tmp_path: Path
 def test_missing_chunks_are_not_made_into_zeros_unasked(tmp_path: Path) -> None:
     old = zarr_movie(tmp_path / "old.zarr", 3)
     (old / "0/c/1/0/0/0/0").unlink()
-    with pytest.raises(MovieError, match="1 chunks are missing, the first is 0/c/1/0/0/0/0"):
+    with pytest.raises(MovieError, match="1 chunk is missing, the first is 0/c/1/0/0/0/0"):
         convert([old], tmp_path / "new.ome.zarr")
     convert([old], tmp_path / "new.ome.zarr", allow_missing=True)
     assert pixels(tmp_path / "new.ome.zarr")[1, 0, :2].max() == 0

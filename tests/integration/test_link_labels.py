@@ -357,8 +357,8 @@ def test_frames_missing_from_any_folder_are_gaps(tmp_path: Path) -> None:
     expected = truth()
     expected[2] = 0
     assert done.notes == (
-        "6 files, embryo_t001.tif to embryo_t031.tif, every 5th number: each is one frame. 1 of 7 frames have no file, and "
-        "are taken as empty.",
+        "6 files, embryo_t001.tif to embryo_t031.tif, every 5th number: each is one frame. There is no file for 1 of 7 "
+        "frames, which are taken as empty.",
     )
     assert same_up_to_numbers(labels_of(tmp_path / "out.ome.zarr"), expected)
     (path / "embryo_t031.tif").rename(path / "embryo_t999.tif")

@@ -398,7 +398,7 @@ def test_missing_chunks_stop_a_run_unless_allowed(tmp_path: Path) -> None:
     path = write(tmp_path / "m.ome.zarr")
     chunk(path, "1/0/0/0/0").unlink()
     message = segmentable_error(path)
-    assert "1 chunks are missing" in message
+    assert "1 chunk is missing" in message
     assert "0/c/1/0/0/0/0" in message
     check_segmentable(open_source(path), range(3), allow_missing=True)
     check_segmentable(open_source(path), range(2, 3))

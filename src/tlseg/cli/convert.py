@@ -7,7 +7,6 @@ import click
 from tlseg.cli.common import (
     FiniteRange,
     SpacingType,
-    how_many,
     json_option,
     missing_option,
     one_line_errors,
@@ -16,6 +15,7 @@ from tlseg.cli.common import (
     say_notes,
     storage_option,
 )
+from tlseg.wording import how_many
 
 
 @click.command("convert")

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from tlseg.cli.common import (
-    how_many,
     json_option,
     memory_option,
     one_line_errors,
@@ -16,6 +15,7 @@ from tlseg.cli.common import (
     storage_option,
 )
 from tlseg.cli.run_options import run_arguments, run_options
+from tlseg.wording import how_many
 
 
 @click.command("plan")

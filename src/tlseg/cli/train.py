@@ -24,6 +24,7 @@ from tlseg.cli.common import (
     resumable,
 )
 from tlseg.errors import TlsegError
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,7 +215,9 @@ def _train_folds(
     watch.say_if_complete()
     for fold in folds:
         click.echo(f"{fold.group}: {session.score_name} {fold.score:.4f} at step {fold.step}, {fold.weights}")
-    click.echo(f"Mean of {len(folds)} folds: {sum(f.score for f in folds) / len(folds):.4f} ({out / 'folds.csv'})")
+    click.echo(
+        f"Mean of {how_many(len(folds), 'fold')}: {sum(f.score for f in folds) / len(folds):.4f} ({out / 'folds.csv'})"
+    )
 
 
 def request_of(network: str, options: Mapping[str, Any], further: Mapping[str, Any]) -> TrainRequest:

@@ -20,6 +20,7 @@ from tlseg.cli.common import (
     print_json,
     resumable,
 )
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     from tlseg.train.request import TrainRequest
@@ -75,7 +76,7 @@ def command(data: Path, out: Path, config: Path, trials: int, seed: int, as_json
         return
     if best is not None:
         values = ", ".join(f"{name} {value}" for name, value in best.values.items())
-        click.echo(f"Best of {len(tried)} trials: {trainings.score_name} {best.score:.4f} with {values}")
+        click.echo(f"Best of {how_many(len(tried), 'trial')}: {trainings.score_name} {best.score:.4f} with {values}")
     click.echo(f"Table and picture: {out / 'trials.csv'}, {out / 'study.png'}")
     click.echo(f"Train with it: tlseg train {network} {data} --out ... --config {out / 'best.yaml'}")
 

@@ -31,6 +31,7 @@ from tlseg.store.image.tiff import (
     natural_key,
     tiffs_in,
 )
+from tlseg.wording import how_many
 
 
 class Input(Protocol):
@@ -104,7 +105,9 @@ def open_inputs(
     if zarrs:
         movie = _ZarrMovie(open_source(zarrs[0]))
         if 0 in (movie.n_frames, *movie.frame_shape):
-            raise MovieError(f"{movie.name} is empty: {movie.n_frames} frames of {movie.frame_shape}. Expected pixels.")
+            raise MovieError(
+                f"{movie.name} is empty: {how_many(movie.n_frames, 'frame')} of {movie.frame_shape}. Expected pixels."
+            )
         if not allow_missing:
             movie.check_complete()
         return movie
