@@ -505,6 +505,35 @@ def test_pages_of_unknown_meaning_ask_for_axes(tmp_path: Path, fails: Callable[.
     assert "letters among T, C, Z" in fails(source, out, "--axes", "XYT")
     stacks = imagej(tmp_path / "stacks.tif", MOVIE[:, 0], "TZYX")
     assert "3 x 5 pages, which are not one series along T" in fails(stacks, out, "--axes", "TYX")
+    planar = tmp_path / "planar.tif"
+    tifffile.imwrite(planar, MOVIE[:, 0, 0].astype("u1"), photometric="rgb", planarconfig="separate")
+    assert "is a colour image (axes SYX, shape (3, 40, 44)). Name its axes with --axes" in fails(planar, out)
+    assert convert(planar, out, layout=Layout("CYX"), spacing_um=(1, 1)).shape == (1, 3, 1, 40, 44)
+
+
+def test_a_single_page_fills_any_axes(tmp_path: Path) -> None:
+    source = tiff(tmp_path / "a.tif", MOVIE[0, 0, 0])
+    done = convert(source, tmp_path / "a.ome.zarr", layout=Layout("TCZYX"), spacing_um=(1, 1, 1))
+    assert done.shape == (1, 1, 1, 40, 44)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--axes", "tzyx"], "--axes TZYX would say what the pages of a plain TIFF are; "),
+        (["--planes", "5"], "--planes 5 would say"),
+        (["--planes", "5", "--channels", "2"], "--planes 5 --channels 2 would say"),
+        (["--scene", "0"], "--scene is for microscopes' own files"),
+    ],
+)
+def test_options_for_other_inputs_are_refused(
+    tmp_path: Path, fails: Callable[..., str], words: list[str], said: str
+) -> None:
+    movie = zarr_movie(tmp_path / "m.zarr", 3)
+    error = fails(movie, tmp_path / "out.ome.zarr", *words)
+    assert said in error
+    assert f"; {movie} is an OME-Zarr. Omit {'them' if len(words) > 2 else 'it'}." in error
+    assert not (tmp_path / "out.ome.zarr").exists()
 
 
 def test_files_that_do_not_fit_together(tmp_path: Path, fails: Callable[..., str]) -> None:

@@ -97,6 +97,18 @@ def test_scenes_are_for_such_files(tmp_path: Path) -> None:
             convert(other, tmp_path / "out.ome.zarr", scene="0")
 
 
+def test_axes_are_for_tiffs(lif: Path, tmp_path: Path) -> None:
+    """Such a file names its axes, and no plugin takes others."""
+    out = tmp_path / "out.ome.zarr"
+    for words in (["--axes", "TYX"], ["--planes", "4"], ["--channels", "2"]):
+        done = invoke(main, "convert", lif, out, "--scene", "0", "--interval", "600", *words)
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert done.stderr.startswith(
+            f"Error: {' '.join(words)} would say what the pages of a plain TIFF are; {lif} is no"
+        )
+        assert not out.exists()
+
+
 def test_zeiss_files(tmp_path: Path) -> None:
     """Written by Zeiss's own library; the plugin that reads them is GPL and comes with no extra of tlseg."""
     czi = pytest.importorskip("pylibCZIrw.czi")

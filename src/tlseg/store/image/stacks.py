@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tlseg.errors import TrainingError
 from tlseg.geometry import Spacing
-from tlseg.store.image.tiff import Layout, describe_tiff, tiffs_in
+from tlseg.store.image.tiff import Layout, PagesError, describe_tiff, tiffs_in
 from tlseg.wording import how_many
 
 BBBC050_SPACING_UM = (1.75, 0.8, 0.8)
@@ -144,7 +144,12 @@ def _named_alike(images: Path, labels: Path, *, spacing_um: Spacing | None) -> l
 
 def _stated_spacing(path: Path) -> Spacing:
     """Spacing that a TIFF itself states."""
-    info = describe_tiff(path, layout=Layout(), unknown_pages="Z")
+    try:
+        info = describe_tiff(path, layout=Layout(), unknown_pages="Z")
+    except PagesError as error:
+        raise TrainingError(
+            f"{error} Expected one stack (z, y, x) of grey values; save each to a file of its own."
+        ) from error
     z, y, x = info.spacing_um
     z = 1.0 if info.sizes["Z"] == 1 else z  # how thick a single plane is does not matter
     if z is None or y is None or x is None:
