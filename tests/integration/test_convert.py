@@ -507,7 +507,7 @@ def test_pages_of_unknown_meaning_ask_for_axes(tmp_path: Path, fails: Callable[.
     assert "3 x 5 pages, which are not one series along T" in fails(stacks, out, "--axes", "TYX")
     planar = tmp_path / "planar.tif"
     tifffile.imwrite(planar, MOVIE[:, 0, 0].astype("u1"), photometric="rgb", planarconfig="separate")
-    assert "is a colour image (axes SYX, shape (3, 40, 44)). Name its axes with --axes" in fails(planar, out)
+    assert "marks its pages as colours (axes SYX, shape (3, 40, 44)). Name its axes with --axes" in fails(planar, out)
     assert convert(planar, out, layout=Layout("CYX"), spacing_um=(1, 1)).shape == (1, 3, 1, 40, 44)
 
 
@@ -534,6 +534,35 @@ def test_options_for_other_inputs_are_refused(
     assert said in error
     assert f"; {movie} is an OME-Zarr. Omit {'them' if len(words) > 2 else 'it'}." in error
     assert not (tmp_path / "out.ome.zarr").exists()
+
+
+def test_an_unset_variable_is_not_the_current_folder(
+    tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiff(tmp_path / "t0.tif", MOVIE[0, 0])
+    monkeypatch.chdir(tmp_path)
+    assert "An empty path was given" in fails("", "a.ome.zarr", "--spacing", "1,1,1")
+    assert "An empty path was given" in fails("t0.tif", "", "--spacing", "1,1,1")
+    assert [p.name for p in tmp_path.iterdir()] == ["t0.tif"]
+
+
+def test_a_file_is_one_time_point_once(
+    tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiff(tmp_path / "t0.tif", MOVIE[0, 0])
+    monkeypatch.chdir(tmp_path)
+    for again in (tmp_path / "t0.tif", "./t0.tif", tmp_path):
+        assert "t0.tif was given twice" in fails("t0.tif", again, "a.ome.zarr", "--spacing", "1,1,1")
+    (tmp_path / "t1.tif").symlink_to("t0.tif")
+    assert convert(tmp_path, "a.ome.zarr", spacing_um=(1, 1, 1)).shape[0] == 2, "a frame may be repeated on purpose"
+
+
+def test_names_of_channels_may_be_set_apart_by_spaces(tmp_path: Path, run: Run) -> None:
+    source = tiff(tmp_path / "a.tif", MOVIE[:, :, 0], "TCYX")
+    assert (
+        run(source, tmp_path / "a.ome.zarr", "--spacing", "1,1", "--channel-names", "membrane, nuclei").exit_code == 0
+    )
+    assert open_source(tmp_path / "a.ome.zarr", channel="nuclei").channel == 1
 
 
 def test_files_that_do_not_fit_together(tmp_path: Path, fails: Callable[..., str]) -> None:

@@ -288,8 +288,7 @@ def test_a_file_or_array_that_does_not_name_its_axes_has_those_that_are_given(tm
         ("plain.tif", "cyx", "7 channels"),
         ("array.zarr", "tzyx", r"has the shape \(7, .* does not fit axes t, z, y, x"),
         ("array.zarr", "", "Axes '' were given"),
-        ("colours.tif", None, r"colour image \(axes SYX.*save it as ImageJ TIFF or OME-TIFF.*with --axes, such as"),
-        ("stacks of colours.tif", None, r"colour image \(axes QSYX"),
+        ("colours.tif", None, r"pages as colours \(axes SYX.*save it as ImageJ TIFF or OME-TIFF.*with --axes, such as"),
         ("colours.tif", "tzyx", "3 pages, which do not fill axes TZYX of unknown lengths. .* with --axes, such as"),
         ("planes", "tyx", "each file in .* is one frame"),
         ("planes.ome.zarr", "tyx", "names its own"),
@@ -302,9 +301,7 @@ def test_axes_that_do_not_fit_are_refused(tmp_path: Path, name: str, axes: str |
     zarr.create_array(tmp_path / "named.zarr", data=movie, dimension_names=["z", "y", "x"])
     stacks = np.zeros((7, 4, 8, 8), np.uint16)
     tifffile.imwrite(tmp_path / "stacks.ome.tif", stacks, metadata={"axes": "TZYX"}, photometric="minisblack")
-    separate: dict[str, Any] = {"photometric": "rgb", "planarconfig": "separate"}
-    tifffile.imwrite(tmp_path / "colours.tif", movie[:3].astype(np.uint8), **separate)
-    tifffile.imwrite(tmp_path / "stacks of colours.tif", movie[:6].reshape(2, 3, *movie.shape[1:]), **separate)
+    tifffile.imwrite(tmp_path / "colours.tif", movie[:3], photometric="rgb", planarconfig="separate")
     link_labels(write_tiffs(tmp_path / "planes", movie), out=tmp_path / "planes.ome.zarr", spacing_um=(0.8, 0.8))
     with pytest.raises(LabelError, match=words) as caught:
         link_labels(tmp_path / name, axes=axes, out=tmp_path / "out.ome.zarr", spacing_um=(0.8, 0.8))

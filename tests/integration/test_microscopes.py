@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,6 +81,17 @@ def test_a_format_that_no_plugin_knows_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(MovieError, match=rf"{name} cannot be read.*no installed plugin.*OME-TIFF"):
             convert(tmp_path / name, tmp_path / "out.ome.zarr")
+
+
+def test_what_a_plugin_says_about_a_file_is_part_of_the_line(tmp_path: Path) -> None:
+    """BioIO only logs it, which would be a line of its own in front of the error."""
+    pytest.importorskip("bioio_lif")
+    (tmp_path / "movie.lif").write_bytes(b"nothing")
+    words = ["convert", str(tmp_path / "movie.lif"), str(tmp_path / "out.ome.zarr")]
+    done = subprocess.run([sys.executable, "-m", "tlseg", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "no installed plugin of BioIO can read it (bioio-lif does not support" in done.stderr
+    assert "Install" not in done.stderr
 
 
 def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def command(
             interval_s=interval,
             layout=Layout(axes.upper() if axes else None, planes, channels),
             scene=scene,
-            channel_names=channel_names.split(",") if channel_names else None,
+            channel_names=[name.strip() for name in channel_names.split(",")] if channel_names else None,
             overwrite=overwrite,
             allow_missing=allow_missing,
             allow_gaps=allow_gaps,

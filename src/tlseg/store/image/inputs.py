@@ -5,6 +5,7 @@ Whatever the input, it is read box by box, and gives its size, spacing and inter
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,8 @@ def open_inputs(
             movie.check_complete()
         return movie
     files = _files(inputs)
+    if twice := next((path for path, times in Counter(map(Path.absolute, files)).items() if times > 1), None):
+        raise MovieError(f"{twice} was given twice, and each file has time points of its own. Give it once.")
     others = [path for path in files if not is_tiff(path) and not has_tiff_header(path)]
     if others and len(files) > 1:
         raise MovieError(

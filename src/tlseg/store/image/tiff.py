@@ -5,11 +5,9 @@ Handles plain, ImageJ, OME and tifffile's own TIFFs. At most one plane is decode
 
 from __future__ import annotations
 
-import logging
 import math
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +20,7 @@ import tifffile
 from tlseg.errors import MovieError
 from tlseg.geometry import Box
 from tlseg.store.fs.location import one_line
+from tlseg.store.image.logged import listening
 from tlseg.store.image.metadata import Json, micrometres, seconds
 from tlseg.wording import how_many
 
@@ -126,7 +125,8 @@ def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str) -> TiffInfo
     MovieError
         If it is not a TIFF of grey values.
     """
-    with _listening() as complaints, _open(path) as tif:
+    # A file whose page list breaks off is read as a shorter one, which is only logged.
+    with listening("tifffile") as complaints, _open(path) as tif:
         series = _only_series(tif, path)
         broken = [line for line in complaints if _BROKEN.search(line)]
         if broken:
@@ -250,26 +250,6 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts]
 
 
-class _Listener(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.heard: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.heard.append(record.getMessage())
-
-
-@contextmanager
-def _listening() -> Iterator[list[str]]:
-    """Collect what tifffile only logs: it reads a file whose page list breaks off as a shorter one."""
-    logger, listener = logging.getLogger("tifffile"), _Listener()
-    logger.addHandler(listener)
-    try:
-        yield listener.heard
-    finally:
-        logger.removeHandler(listener)
-
-
 def _open(path: Path) -> tifffile.TiffFile:
     try:
         return tifffile.TiffFile(path)
@@ -309,11 +289,11 @@ def _lead(series: Any, path: Path, layout: Layout, unknown_pages: str) -> tuple[
         return _stated(path, layout, sizes)
     if set(lead) <= set("TCZ"):
         return lead, sizes
-    if "S" in lead:
-        raise PagesError(f"{path} is a colour image (axes {axes}, shape {series.shape}).")
-    if len(lead) <= len(unknown_pages):
+    # tifffile marks the planes of stacks of 3 or 4 as colours unless told otherwise; a lone S may be colours indeed.
+    if len(lead) <= len(unknown_pages) and lead != "S":
         return unknown_pages[-len(lead) :], sizes
-    raise PagesError(f"{path} does not say what its pages are (axes {axes}, shape {series.shape}).")
+    says = "marks its pages as colours" if "S" in lead else "does not say what its pages are"
+    raise PagesError(f"{path} {says} (axes {axes}, shape {series.shape}).")
 
 
 def _stated(path: Path, layout: Layout, sizes: list[int]) -> tuple[str, list[int]]:
