@@ -202,7 +202,7 @@ MOVIES: list[tuple[Callable[[Path], None], str]] = [
     (no_spacing, "--spacing Z,Y,X"),
     (nanometres, "1600, 800, 800 um .* nanometres.*--spacing Z,Y,X"),
     (metres, "far smaller than a nucleus.*--spacing Z,Y,X"),
-    (missing_chunk, "1 chunks are missing, the first is 0/c/1"),
+    (missing_chunk, "1 chunk is missing, the first is 0/c/1"),
     (corrupt_chunk, "damaged or cut short"),
     (empty_shard, "frame 1.*0/c/1/0/1/0/0 is empty.*damaged or cut short"),
     (not_a_number, "NaN"),

@@ -41,7 +41,7 @@ def calibrate(*arguments: object) -> Result:
 
 def test_a_model_gets_the_settings_that_fit_and_keeps_its_weights(data: Path, tmp_path: Path) -> None:
     before = save_threshold_model(tmp_path / "model", region_threshold=0.2)
-    options = ("--groups", "B", "--spacing", "1.6,0.8,0.8", "--device", "cpu", "--json")
+    options = ("--groups", " B", "--spacing", "1.6,0.8,0.8", "--device", "cpu", "--json")
     result = calibrate(before.folder, data, "--out", tmp_path / "better", *options)
     assert result.exit_code == 0, result.output
     after = load_model(tmp_path / "better")

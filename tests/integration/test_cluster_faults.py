@@ -101,7 +101,7 @@ def test_the_site_is_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     with workers_offering({"GPU": 1}, {"CPU": 1}) as client:
         pool = ClientPool(client)
         assert pool.site("auto").device == "cpu"
-        with pytest.raises(RunError, match=r"--device cuda.* 1 of 1 workers"):
+        with pytest.raises(RunError, match=r"--device cuda.* 1 of 1 worker that runs networks found none"):
             pool.site("cuda")
         monkeypatch.setattr("tlseg.run.tasks.workers.gpu_count", lambda: 1)
         assert pool.site("cuda").device == "cuda"
@@ -256,7 +256,7 @@ def test_a_cluster_that_adapts() -> None:
 
 def test_a_cluster_whose_workers_do_not_come() -> None:
     with (
-        pytest.raises(RunError, match=r"LocalCluster has 0 of 1 workers after 0 s.*wait_s"),
+        pytest.raises(RunError, match=r"LocalCluster has 0 of 1 worker after 0 s.*wait_s"),
         open_pool(Compute(cluster={"class": "LocalCluster", "options": IN_THIS_PROCESS, "wait_s": 0.2})),
     ):
         pass

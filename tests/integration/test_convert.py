@@ -239,7 +239,7 @@ def test_ome_zarr_becomes_ome_zarr_with_the_same_pixels_and_place(tmp_path: Path
 def test_missing_chunks_are_not_made_into_zeros_unasked(tmp_path: Path) -> None:
     old = zarr_movie(tmp_path / "old.zarr", 3)
     (old / "0/c/1/0/0/0/0").unlink()
-    with pytest.raises(MovieError, match="1 chunks are missing, the first is 0/c/1/0/0/0/0"):
+    with pytest.raises(MovieError, match="1 chunk is missing, the first is 0/c/1/0/0/0/0"):
         convert([old], tmp_path / "new.ome.zarr")
     convert([old], tmp_path / "new.ome.zarr", allow_missing=True)
     assert pixels(tmp_path / "new.ome.zarr")[1, 0, :2].max() == 0
@@ -507,6 +507,64 @@ def test_pages_of_unknown_meaning_ask_for_axes(tmp_path: Path, fails: Callable[.
     assert "letters among T, C, Z" in fails(source, out, "--axes", "XYT")
     stacks = imagej(tmp_path / "stacks.tif", MOVIE[:, 0], "TZYX")
     assert "3 x 5 pages, which are not one series along T" in fails(stacks, out, "--axes", "TYX")
+    planar = tmp_path / "planar.tif"
+    tifffile.imwrite(planar, MOVIE[:, 0, 0].astype("u1"), photometric="rgb", planarconfig="separate")
+    assert "marks its pages as colours (axes SYX, shape (3, 40, 44)). Name its axes with --axes" in fails(planar, out)
+    assert convert(planar, out, layout=Layout("CYX"), spacing_um=(1, 1)).shape == (1, 3, 1, 40, 44)
+
+
+def test_a_single_page_fills_any_axes(tmp_path: Path) -> None:
+    source = tiff(tmp_path / "a.tif", MOVIE[0, 0, 0])
+    done = convert(source, tmp_path / "a.ome.zarr", layout=Layout("TCZYX"), spacing_um=(1, 1, 1))
+    assert done.shape == (1, 1, 1, 40, 44)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--axes", "tzyx"], "--axes TZYX would say what the pages of a plain TIFF are; "),
+        (["--planes", "5"], "--planes 5 would say"),
+        (["--planes", "5", "--channels", "2"], "--planes 5 --channels 2 would say"),
+        (["--scene", "0"], "--scene is for microscopes' own files"),
+    ],
+)
+def test_options_for_other_inputs_are_refused(
+    tmp_path: Path, fails: Callable[..., str], words: list[str], said: str
+) -> None:
+    movie = zarr_movie(tmp_path / "m.zarr", 3)
+    error = fails(movie, tmp_path / "out.ome.zarr", *words)
+    assert said in error
+    assert f"; {movie} is an OME-Zarr. Omit {'them' if len(words) > 2 else 'it'}." in error
+    assert not (tmp_path / "out.ome.zarr").exists()
+
+
+def test_an_unset_variable_is_not_the_current_folder(
+    tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiff(tmp_path / "t0.tif", MOVIE[0, 0])
+    monkeypatch.chdir(tmp_path)
+    assert "An empty path was given" in fails("", "a.ome.zarr", "--spacing", "1,1,1")
+    assert "An empty path was given" in fails("t0.tif", "", "--spacing", "1,1,1")
+    assert [p.name for p in tmp_path.iterdir()] == ["t0.tif"]
+
+
+def test_a_file_is_one_time_point_once(
+    tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiff(tmp_path / "t0.tif", MOVIE[0, 0])
+    monkeypatch.chdir(tmp_path)
+    for again in (tmp_path / "t0.tif", "./t0.tif", tmp_path):
+        assert "t0.tif was given twice" in fails("t0.tif", again, "a.ome.zarr", "--spacing", "1,1,1")
+    (tmp_path / "t1.tif").symlink_to("t0.tif")
+    assert convert(tmp_path, "a.ome.zarr", spacing_um=(1, 1, 1)).shape[0] == 2, "a frame may be repeated on purpose"
+
+
+def test_names_of_channels_may_be_set_apart_by_spaces(tmp_path: Path, run: Run) -> None:
+    source = tiff(tmp_path / "a.tif", MOVIE[:, :, 0], "TCYX")
+    assert (
+        run(source, tmp_path / "a.ome.zarr", "--spacing", "1,1", "--channel-names", "membrane, nuclei").exit_code == 0
+    )
+    assert open_source(tmp_path / "a.ome.zarr", channel="nuclei").channel == 1
 
 
 def test_files_that_do_not_fit_together(tmp_path: Path, fails: Callable[..., str]) -> None:

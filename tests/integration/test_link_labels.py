@@ -288,20 +288,24 @@ def test_a_file_or_array_that_does_not_name_its_axes_has_those_that_are_given(tm
         ("plain.tif", "cyx", "7 channels"),
         ("array.zarr", "tzyx", r"has the shape \(7, .* does not fit axes t, z, y, x"),
         ("array.zarr", "", "Axes '' were given"),
+        ("colours.tif", None, r"pages as colours \(axes SYX.*save it as ImageJ TIFF or OME-TIFF.*with --axes, such as"),
+        ("colours.tif", "tzyx", "3 pages, which do not fill axes TZYX of unknown lengths. .* with --axes, such as"),
         ("planes", "tyx", "each file in .* is one frame"),
         ("planes.ome.zarr", "tyx", "names its own"),
     ],
 )
-def test_axes_that_do_not_fit_are_refused(tmp_path: Path, name: str, axes: str, words: str) -> None:
+def test_axes_that_do_not_fit_are_refused(tmp_path: Path, name: str, axes: str | None, words: str) -> None:
     movie = truth().max(axis=1).astype(np.uint16)
     tifffile.imwrite(tmp_path / "plain.tif", movie)
     zarr.save_array(tmp_path / "array.zarr", movie)
     zarr.create_array(tmp_path / "named.zarr", data=movie, dimension_names=["z", "y", "x"])
     stacks = np.zeros((7, 4, 8, 8), np.uint16)
     tifffile.imwrite(tmp_path / "stacks.ome.tif", stacks, metadata={"axes": "TZYX"}, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "colours.tif", movie[:3], photometric="rgb", planarconfig="separate")
     link_labels(write_tiffs(tmp_path / "planes", movie), out=tmp_path / "planes.ome.zarr", spacing_um=(0.8, 0.8))
-    with pytest.raises(LabelError, match=words):
+    with pytest.raises(LabelError, match=words) as caught:
         link_labels(tmp_path / name, axes=axes, out=tmp_path / "out.ome.zarr", spacing_um=(0.8, 0.8))
+    assert not {"--planes", "--channels"} & set(str(caught.value).split()), "options of another command"
     assert not (tmp_path / "out.ome.zarr").exists()
 
 
@@ -357,8 +361,8 @@ def test_frames_missing_from_any_folder_are_gaps(tmp_path: Path) -> None:
     expected = truth()
     expected[2] = 0
     assert done.notes == (
-        "6 files, embryo_t001.tif to embryo_t031.tif, every 5th number: each is one frame. 1 of 7 frames have no file, and "
-        "are taken as empty.",
+        "6 files, embryo_t001.tif to embryo_t031.tif, every 5th number: each is one frame. There is no file for 1 of 7 "
+        "frames, which are taken as empty.",
     )
     assert same_up_to_numbers(labels_of(tmp_path / "out.ome.zarr"), expected)
     (path / "embryo_t031.tif").rename(path / "embryo_t999.tif")

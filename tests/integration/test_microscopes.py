@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -82,6 +83,17 @@ def test_a_format_that_no_plugin_knows_is_named(tmp_path: Path) -> None:
             convert(tmp_path / name, tmp_path / "out.ome.zarr")
 
 
+def test_what_a_plugin_says_about_a_file_is_part_of_the_line(tmp_path: Path) -> None:
+    """BioIO only logs it, which would be a line of its own in front of the error."""
+    pytest.importorskip("bioio_lif")
+    (tmp_path / "movie.lif").write_bytes(b"nothing")
+    words = ["convert", str(tmp_path / "movie.lif"), str(tmp_path / "out.ome.zarr")]
+    done = subprocess.run([sys.executable, "-m", "tlseg", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "no installed plugin of BioIO can read it (bioio-lif does not support" in done.stderr
+    assert "Install" not in done.stderr
+
+
 def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bioio", None)
     (tmp_path / "movie.nd2").write_bytes(b"\xda\xce\xbe\x0a")
@@ -95,6 +107,18 @@ def test_scenes_are_for_such_files(tmp_path: Path) -> None:
     for other in (tmp_path / "a.tif", movie):
         with pytest.raises(MovieError, match="--scene is for"):
             convert(other, tmp_path / "out.ome.zarr", scene="0")
+
+
+def test_axes_are_for_tiffs(lif: Path, tmp_path: Path) -> None:
+    """Such a file names its axes, and no plugin takes others."""
+    out = tmp_path / "out.ome.zarr"
+    for words in (["--axes", "TYX"], ["--planes", "4"], ["--channels", "2"]):
+        done = invoke(main, "convert", lif, out, "--scene", "0", "--interval", "600", *words)
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert done.stderr.startswith(
+            f"Error: {' '.join(words)} would say what the pages of a plain TIFF are; {lif} is no"
+        )
+        assert not out.exists()
 
 
 def test_zeiss_files(tmp_path: Path) -> None:

@@ -23,8 +23,11 @@ import numpy as np
 import pytest
 import zarr
 
-from tlseg.errors import MovieError
+from handmade import write_movie
+from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box
+from tlseg.run.planning import plan_run
+from tlseg.run.segment import segment
 from tlseg.store.fs.location import open_store
 from tlseg.store.fs.place import place_of
 from tlseg.store.fs.remote import RetryingStore
@@ -398,7 +401,7 @@ def test_missing_chunks_stop_a_run_unless_allowed(tmp_path: Path) -> None:
     path = write(tmp_path / "m.ome.zarr")
     chunk(path, "1/0/0/0/0").unlink()
     message = segmentable_error(path)
-    assert "1 chunks are missing" in message
+    assert "1 chunk is missing" in message
     assert "0/c/1/0/0/0/0" in message
     check_segmentable(open_source(path), range(3), allow_missing=True)
     check_segmentable(open_source(path), range(2, 3))
@@ -540,6 +543,16 @@ def test_the_same_call_reads_over_http(tmp_path: Path, server: str, version: str
     assert (source.writable, list(source.missing_chunks(range(3)))) == (False, [])
     with pytest.raises(MovieError, match=r"cannot be opened as an OME-Zarr group|no multiscales"):
         open_source(f"{server}/nowhere")
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_plan_of_a_movie_elsewhere_says_that_a_run_needs_an_output(tmp_path: Path, server: str) -> None:
+    pytest.importorskip("aiohttp")
+    write_movie(tmp_path / "m.ome.zarr", np.ones((1, 24, 48, 48), np.uint16))
+    (note,) = plan_run(f"{server}/m.ome.zarr").notes
+    assert "because it is not on this machine: tlseg segment needs --out RESULT.ome.zarr" in note
+    with pytest.raises(LabelError, match=r"it is not on this machine\. Expected a local"):
+        segment(f"{server}/m.ome.zarr")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -217,7 +217,7 @@ def test_a_movie_too_small_for_any_voxel_of_a_nucleus_has_an_empty_truth(tmp_pat
 
 def test_what_cannot_be_simulated_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "full.ome.zarr"
-    with pytest.raises(SimulationError, match="do not fit"):
+    with pytest.raises(SimulationError, match="cannot fit"):
         simulate(out, dataclasses.replace(SMALL, start_nuclei=60, radius_um=9.0))
     assert not out.exists()
 

@@ -196,7 +196,7 @@ def test_the_device_is_the_workers(gpus: tuple[int, ...], device: Any, expected:
 def test_only_those_that_run_networks_are_asked() -> None:
     workers = Workers((worker("a", GPU=1), worker("b")))
     assert _device(workers, found(1, 0), "cuda") == _device(workers, found(1, 0), "auto") == "cuda"
-    with pytest.raises(RunError, match=r"1 of 1 workers .*a on host-a"):
+    with pytest.raises(RunError, match=r"1 of 1 worker that runs .*a on host-a"):
         _device(workers, found(0, 1), "cuda")
 
 

@@ -107,6 +107,13 @@ def test_tiffs_of_any_axes(array: Array, axes: str, compression: str | None, tmp
     assert np.array_equal(movie.read(movie.frames[-1], box), expected[-1][box.slices])
 
 
+def test_stacks_of_three_planes_are_no_colours(tmp_path: Path) -> None:
+    """Without `photometric`, tifffile marks the planes of such stacks as red, green and blue."""
+    stacks = np.arange(5 * 3 * 8 * 9, dtype=np.uint16).reshape(5, 3, 8, 9)
+    tifffile.imwrite(tmp_path / "a.tif", stacks, photometric="rgb", planarconfig="separate")
+    assert np.array_equal(whole(open_label_movie(tmp_path / "a.tif")), stacks)
+
+
 def test_frames_of_planes_are_compared_as_such_if_axes_are_given(tmp_path: Path) -> None:
     frames = np.zeros((5, 20, 20), np.uint16)
     for t in range(5):

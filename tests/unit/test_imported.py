@@ -139,9 +139,9 @@ def test_nothing_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda a: a.pop("bndc4/avg_var"), r"lacks 1 arrays, first bndc4.running_var"),
+        (lambda a: a.pop("bndc4/avg_var"), r"lacks 1 array, first bndc4.running_var"),
         (lambda a: a.update({"c6/W": a["c5/W"]}), r"in pairs"),
-        (lambda a: a.update({"extra/W": a["c5/W"]}), r"1 extra arrays, first extra.weight"),
+        (lambda a: a.update({"extra/W": a["c5/W"]}), r"1 extra array, first extra.weight"),
         (lambda a: a.update({"dc2/W": a["dc2/W"][:1]}), r"dc2.weight is \(1, 12, 3, 3, 3\)"),
         (lambda a: a.update({"c0/W": a["c0/W"][..., 0]}), r"five axes"),
         (lambda a: a.update({"c3/b": np.full_like(a["c3/b"], np.nan)}), r"c3/b holds NaN"),

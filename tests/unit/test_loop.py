@@ -435,7 +435,7 @@ def test_stacks_without_nuclei_have_no_score(monkeypatch: pytest.MonkeyPatch) ->
     network = UNet(SETTINGS.architecture)
     monkeypatch.setattr(validate, "_maps", lambda _, frames, **__: [255 * (f.labels > 0).astype("u1") for f in frames])
     assert validate.region_score(network, [full, empty], spec=spec, device="cpu") == 1
-    with pytest.raises(TrainingError, match="none of the 1 stacks held out has a nucleus"):
+    with pytest.raises(TrainingError, match="no stack of the 1 held out has a nucleus"):
         validate.validator("nsn", [empty], spec=spec, device="cpu")
 
 

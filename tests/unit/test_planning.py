@@ -8,7 +8,9 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import zarr
 from click.testing import CliRunner
 
 from commandline import invoke
@@ -101,6 +103,30 @@ def test_a_spacing_without_a_unit_is_said(tmp_path: Path) -> None:
     assert note in invoke(main, "segment", movie, "--model", model, "--frames", "5:9").stderr
     assert note in convert(movie, tmp_path / "copy.ome.zarr").notes[0]
     assert convert(movie, tmp_path / "given.ome.zarr", spacing_um=(1.6, 0.8, 0.8)).notes == ()
+
+
+def test_a_movie_that_cannot_hold_labels_is_planned_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run would do is known without write access; that the run itself needs --out is said."""
+    movie, model = inputs(tmp_path, frames=1)
+    document = json.loads((movie / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]
+    old = zarr.create_group(tmp_path / "old.ome.zarr", zarr_format=2)
+    old.attrs["multiscales"] = [document | {"version": "0.4", "datasets": document["datasets"][:1]}]
+    pixels = np.asarray(zarr.open_array(movie / "0", mode="r")[:])
+    old.create_array("0", shape=pixels.shape, chunks=pixels.shape, dtype=pixels.dtype)[:] = pixels
+
+    refused = invoke(main, "segment", tmp_path / "old.ome.zarr", "--model", model)
+    assert (refused.exit_code, "it is OME-Zarr 0.4. Expected" in refused.stderr) == (2, True)
+    words = ["plan", tmp_path / "old.ome.zarr", "--model", model]
+    note = "because it is OME-Zarr 0.4: tlseg segment needs --out RESULT.ome.zarr"
+    assert f"Note: labels cannot be added to this movie, {note}" in invoke(main, *words).stdout
+    assert note in json.loads(invoke(main, *words, "--json").stdout)["notes"][0]
+    assert json.loads(invoke(main, *words, "--out", tmp_path / "r.ome.zarr", "--json").stdout)["notes"] == []
+
+    monkeypatch.setattr("tlseg.store.image.movie.os.access", lambda *_: False)
+    (note,) = plan_run(movie, model=model).notes
+    assert "because it is read-only: tlseg segment needs --out" in note
 
 
 def test_an_address_is_no_client() -> None:

@@ -78,7 +78,7 @@ def test_a_channel_is_called_what_the_record_says() -> None:
     assert (
         "Values are of raw.zarr, column intensity_mean_raw_GFP__488_; background is not subtracted." in found[1].about
     )
-    assert "1 of 2 nuclei in frames have no value" in found[1].about
+    assert "There is no value for 1 of 2 nuclei in frames" in found[1].about
     assert "an image that the run record does not name" in found[4].about
 
 

@@ -130,7 +130,7 @@ def test_bad_settings_are_refused(bad: dict[str, object]) -> None:
 
 
 def test_too_many_nuclei_for_the_egg_are_refused() -> None:
-    with pytest.raises(SimulationError, match="do not fit"):
+    with pytest.raises(SimulationError, match="cannot fit"):
         next(simulate_frames(SimulationSettings(start_nuclei=40, shape=(10, 32, 32), radius_um=8.0)))
 
 

@@ -285,7 +285,7 @@ def test_errors_say_what_is_wrong(tmp_path: Path) -> None:
         write_tracks(tmp_path, nodes.drop(columns="z_um"), edges, **options)
     with pytest.raises(LabelError, match="edges lack kind"):
         write_tracks(tmp_path, nodes, edges.drop(columns="kind"), **options)
-    with pytest.raises(LabelError, match=r"1 edges have an end that is not a node.*label 77"):
+    with pytest.raises(LabelError, match=r"1 edge has an end that is not a node.*label 77"):
         write_tracks(tmp_path, nodes, edges.assign(label_a=[77, *edges["label_a"][1:]]), **options)
     with pytest.raises(LabelError, match="appears twice in frame"):
         write_tracks(tmp_path, pd.concat([nodes, nodes[:1]]), edges, **options)

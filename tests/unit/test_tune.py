@@ -111,7 +111,7 @@ def test_a_disk_that_is_full_ends_the_search_and_costs_no_trial(tmp_path: Path) 
 
 
 def test_a_search_without_a_score_says_why_and_keeps_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"None of 1 trainings .* no numbers"):
+    with pytest.raises(TrainingError, match=r"None of the trainings \(1\) .* no numbers"):
         search(tmp_path, Trainings(fail_at=1), trials=1)
     with pytest.raises(TrainingError, match="other settings"):
         search(tmp_path, Trainings(), trials=1, space=SPACE[:1])

@@ -37,7 +37,7 @@ def command(model: str, data: Path, as_json: bool, **options: Any) -> None:
     check_new(options["out"])
     loaded, device = load_model(model), resolve_device(options["device"])
     pairs = find_pairs(data, spacing_um=options["spacing"])
-    wanted = set(options["groups"].split(",")) if options["groups"] else {p.group for p in pairs}
+    wanted = {g.strip() for g in options["groups"].split(",")} if options["groups"] else {p.group for p in pairs}
     if missing := wanted - {p.group for p in pairs}:
         known = ", ".join(sorted({p.group for p in pairs}))
         raise TrainingError(f"{data} has no group {', '.join(sorted(missing))}; it has {known}.")

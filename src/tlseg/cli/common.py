@@ -17,6 +17,7 @@ import click
 from tlseg.errors import RunError, TlsegError
 from tlseg.installed import missing_extra, this_command
 from tlseg.store.fs.location import one_line
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     from tlseg.geometry import Shape, Spacing
@@ -103,8 +104,8 @@ def say_motherless(tracks: int, motherless: int, *, at_edge: int = 0, more: str 
         edge = f" ({at_edge} of them at the frame's edge)" if at_edge else ""
         begin = "begins" if motherless == 1 else "begin"
         click.echo(
-            f"{motherless} of {tracks} tracks {begin} mid-movie without a mother{edge}: frames may be too far apart in "
-            f"time{more}."
+            f"{motherless} of {how_many(tracks, 'track')} {begin} mid-movie without a mother{edge}: frames may be too far "
+            f"apart in time{more}."
         )
 
 
@@ -130,11 +131,6 @@ def _say_next(*verbs: str, words: Sequence[str]) -> None:
     commands = " or ".join(f"{this_command()} {verb} {shlex.join(words)}" for verb in verbs)
     same = " (with the same --storage-option)" if click.get_current_context().meta.get(STORAGE) else ""
     click.echo(f"Next: {commands}{same}")
-
-
-def how_many(number: int, what: str) -> str:
-    """`1 frame`, `2 frames`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def frame_size(shape: Shape, *, is_2d: bool) -> str:

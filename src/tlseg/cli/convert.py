@@ -9,7 +9,6 @@ from tlseg.cli.common import (
     SpacingType,
     frame_size,
     frame_spacing,
-    how_many,
     json_option,
     missing_option,
     one_line_errors,
@@ -18,6 +17,7 @@ from tlseg.cli.common import (
     say_notes,
     storage_option,
 )
+from tlseg.wording import how_many
 
 
 @click.command("convert")
@@ -69,7 +69,7 @@ def command(
             interval_s=interval,
             layout=Layout(axes.upper() if axes else None, planes, channels),
             scene=scene,
-            channel_names=channel_names.split(",") if channel_names else None,
+            channel_names=[name.strip() for name in channel_names.split(",")] if channel_names else None,
             overwrite=overwrite,
             allow_missing=allow_missing,
             allow_gaps=allow_gaps,

@@ -9,13 +9,13 @@ import click
 from tlseg.cli.common import (
     FiniteRange,
     SpacingType,
-    how_many,
     json_option,
     one_line_errors,
     print_json,
     storage_option,
 )
 from tlseg.cli.label_options import axes_option
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     from tlseg.evaluate.api import Evaluation, Tracking

@@ -6,7 +6,6 @@ import click
 
 from tlseg.cli.common import (
     RequiredChoice,
-    how_many,
     json_option,
     name_option,
     one_line_errors,
@@ -15,6 +14,7 @@ from tlseg.cli.common import (
     storage_option,
 )
 from tlseg.store.export.formats import FORMATS, Format
+from tlseg.wording import how_many
 
 _WIDTH = max(map(len, FORMATS)) + 2
 _HELP = "Write RESULT, an OME-Zarr with labels and tracks, in another format.\n\n\b\n" + "\n".join(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, SpacingType, how_many, instances_in, no_image_option, option_group
+from tlseg.cli.common import FiniteRange, SpacingType, instances_in, no_image_option, option_group
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     from tlseg.run.linking.linked import Linked

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from tlseg.cli.common import (
-    how_many,
     instances_in,
     json_option,
     missing_option,
@@ -19,6 +18,7 @@ from tlseg.cli.common import (
     storage_option,
 )
 from tlseg.cli.compute_options import compute_of, compute_options
+from tlseg.wording import how_many
 
 
 @click.command("measure")

@@ -12,6 +12,7 @@ import click
 
 from tlseg.cli.calibrate import command as calibrate
 from tlseg.cli.common import FiniteRange, LocalPath, json_option, one_line_errors, print_json
+from tlseg.wording import how_many
 
 
 @click.group("models", invoke_without_command=True)
@@ -183,5 +184,7 @@ def import_published(nsn: Path, ndn: Path | None, out: Path, name: str | None, a
         return
     for role, network in model.spec.networks.items():
         shape = network.architecture
-        click.echo(f"{role}: {shape.levels} levels, base {shape.base}, kernel {shape.kernel}, {shape.output} output")
+        click.echo(
+            f"{role}: {how_many(shape.levels, 'level')}, base {shape.base}, kernel {shape.kernel}, {shape.output} output"
+        )
     click.echo(f"{model.folder}: {model.spec.name}, sha256 {model.digest}")

@@ -9,7 +9,6 @@ import click
 from tlseg.cli.common import (
     frame_size,
     frame_spacing,
-    how_many,
     json_option,
     memory_option,
     one_line_errors,
@@ -18,6 +17,7 @@ from tlseg.cli.common import (
     storage_option,
 )
 from tlseg.cli.run_options import run_arguments, run_options
+from tlseg.wording import how_many
 
 
 @click.command("plan")

@@ -22,6 +22,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tlseg.wording import how_many
+
 if TYPE_CHECKING:
     from tlseg.run.watch.events import Event, Notice
     from tlseg.train.loop import Progress as TrainingProgress
@@ -181,7 +183,7 @@ class StepProgress:
         if progress.best is not None:
             note += f", best {progress.best:.4f}"
         if progress.skipped:
-            note += f", {progress.skipped} steps skipped"
+            note += f", {how_many(progress.skipped, 'step')} skipped"
         if progress.score is not None:
             note += f", validation {progress.score:.4f}"
         self.update(progress.step, note, speak=progress.score is not None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from tlseg.cli.common import (
-    how_many,
     instances_in,
     json_option,
     name_option,
@@ -14,6 +13,7 @@ from tlseg.cli.common import (
     say_notes,
     storage_option,
 )
+from tlseg.wording import how_many
 
 
 @click.command("report")

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from tlseg.cli.common import (
-    how_many,
     instances_in,
     json_option,
     one_line_errors,
@@ -21,6 +20,7 @@ from tlseg.cli.common import (
 from tlseg.cli.compute_options import compute_of, compute_options
 from tlseg.cli.link_options import link_options, link_settings
 from tlseg.cli.run_options import run_arguments, run_options
+from tlseg.wording import how_many
 
 
 @click.command("segment")
@@ -91,7 +91,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
             "starts over.)"
         )
     audit = summary.audit
-    blocks = f"; {audit['certified_at_first_try']} of {audit['blocks']} blocks certified at the first try"
+    blocks = f"; {audit['certified_at_first_try']} of {how_many(audit['blocks'], 'block')} certified at the first try"
     channel = channel_of(summary.record)
     took = (
         f"{'took ' if summary.complete_already else ''}{summary.seconds:.0f} s{', resumed' if summary.resumed else ''}"

@@ -11,13 +11,13 @@ from tlseg.cli.common import (
     SEED,
     FiniteRange,
     TripleType,
-    how_many,
     json_option,
     one_line_errors,
     print_json,
     say_next_of_movie,
     storage_option,
 )
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     from tlseg.simulate.api import Simulated
@@ -117,7 +117,7 @@ def _sentence(result: Simulated) -> str:
     if result.nuclei is None:
         return f"{result.path}: {how_many(result.frames, 'frame')}. Truth: labels/truth."
     first, last = result.nuclei[0], result.nuclei[-1]
-    nuclei = f"{first} to {last} nuclei" if first != last else "1 nucleus" if last == 1 else f"{last} nuclei"
+    nuclei = how_many(last, "nucleus", "nuclei") if first == last else f"{first} to {last} nuclei"
     return (
         f"{result.path}: {how_many(result.frames, 'frame')}, {nuclei}, "
         f"{how_many(result.tracks or 0, 'track')}, {how_many(result.divisions or 0, 'division')}. "

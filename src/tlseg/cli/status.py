@@ -8,6 +8,7 @@ import click
 
 from tlseg.cli.common import frame_ranges, json_option, name_option, one_line_errors, print_json, storage_option
 from tlseg.cli.progress import in_words, per_second
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     from tlseg.run.watch.status import RunStatus
@@ -41,7 +42,9 @@ def command(result: str, name: str | None, as_json: bool) -> None:
         click.echo(f"Regions redone: {status.retries}.")
     if any(status.repairs.values()):
         apart, joined = (status.repairs.get(kind, 0) for kind in ("merged", "cut"))
-        click.echo(f"Repairs: {apart} merged labels split, {joined} nuclei joined from pieces.")
+        click.echo(
+            f"Repairs: {how_many(apart, 'merged label')} split, {how_many(joined, 'nucleus', 'nuclei')} joined from pieces."
+        )
     if status.last_error and not _by_a_person(status):
         click.echo(f"Last error: {status.last_error}")
     for kind, ranges in status.viewable.items():
@@ -53,7 +56,7 @@ def command(result: str, name: str | None, as_json: bool) -> None:
 
 
 def _headline(status: RunStatus) -> str:
-    frames = f"{status.frames_done} of {status.frames_total} frames"
+    frames = f"{status.frames_done} of {how_many(status.frames_total, 'frame')}"
     silent = (
         f"last sign of life {in_words(status.silent_s)} ago" if status.silent_s is not None else "no sign of life yet"
     )

@@ -23,7 +23,8 @@ from tlseg.cli.common import (
     print_json,
     resumable,
 )
-from tlseg.errors import TlsegError
+from tlseg.errors import TlsegError, TrainingError
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tlseg.train.settings import TrainSettings
 
 EXTRA = ("accelerate", "matplotlib", "tensorboard")
-ONLY_IN_FILES = ("average", "clip", "momentum", "weight_decay")
+ONLY_IN_FILES = ("augment", "average", "clip", "momentum", "weight_decay")
 
 
 class _UnusableFile(click.ClickException):
@@ -48,21 +49,23 @@ def _configured(context: click.Context, _parameter: click.Parameter, path: Path 
     """Make the file's values the defaults of all other options."""
     if path is None:
         return None
-    from tlseg.train.config import check_keys, read_config
+    from tlseg.train.config import read_config
 
-    options = {
-        str(p.name)
-        for p in context.command.params
-        if isinstance(p, click.Option) and p.name not in ("config", "as_json")
-    }
     try:
-        values = read_config(path)
-        check_keys(values, {*options, *ONLY_IN_FILES, "augment"}, where=str(path))
+        context.default_map, context.obj = _split(read_config(path), context.command, where=str(path))
     except TlsegError as error:
         raise _UnusableFile(str(error)) from error
-    context.obj = {key: values.pop(key) for key in (*ONLY_IN_FILES, "augment") if key in values}
-    context.default_map = {key: _as_typed(value) for key, value in values.items()}
     return path
+
+
+def _split(values: Mapping[str, Any], train: click.Command, *, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split a file's values into those of options and those that only files have; raises a `TrainingError` for others."""
+    from tlseg.train.config import check_keys
+
+    options = {str(p.name) for p in train.params if isinstance(p, click.Option) and p.name not in ("config", "as_json")}
+    check_keys(values, {*options, *ONLY_IN_FILES}, where=where)
+    typed = {key: _as_typed(value) for key, value in values.items() if key in options}
+    return typed, {key: value for key, value in values.items() if key not in options}
 
 
 def _as_typed(value: Any) -> Any:
@@ -214,7 +217,25 @@ def _train_folds(
     watch.say_if_complete()
     for fold in folds:
         click.echo(f"{fold.group}: {session.score_name} {fold.score:.4f} at step {fold.step}, {fold.weights}")
-    click.echo(f"Mean of {len(folds)} folds: {sum(f.score for f in folds) / len(folds):.4f} ({out / 'folds.csv'})")
+    click.echo(
+        f"Mean of {how_many(len(folds), 'fold')}: {sum(f.score for f in folds) / len(folds):.4f} ({out / 'folds.csv'})"
+    )
+
+
+def request_of_file(network: str, data: Path, out: Path, values: Mapping[str, Any], *, where: str) -> TrainRequest:
+    """Return the request that this command makes of a file with these values.
+
+    Raises
+    ------
+    TrainingError
+        When it would refuse them; the message begins with `where` they are from.
+    """
+    defaults, further = _split(values, command, where=where)
+    try:
+        with command.make_context("train", [network, str(data), "--out", str(out)], default_map=defaults) as context:
+            return request_of(network, context.params, further)
+    except click.UsageError as error:
+        raise TrainingError(f"{where}: {error.format_message()}") from error
 
 
 def request_of(network: str, options: Mapping[str, Any], further: Mapping[str, Any]) -> TrainRequest:

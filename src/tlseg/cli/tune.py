@@ -20,6 +20,7 @@ from tlseg.cli.common import (
     print_json,
     resumable,
 )
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     from tlseg.train.request import TrainRequest
@@ -56,7 +57,7 @@ def command(data: Path, out: Path, config: Path, trials: int, seed: int, as_json
 
     fixed = read_config(config)
     network, space = str(fixed.pop("network", "nsn")), read_space(fixed.pop("search", None))
-    trainings = Trainings(_asker(network, data, fixed), data, out, _watch, training.session_of)
+    trainings = Trainings(_asker(network, data, fixed, config=config), data, out, _watch, training.session_of)
     trainings.check(space)
 
     def report(tried: list[Tried]) -> None:
@@ -75,23 +76,21 @@ def command(data: Path, out: Path, config: Path, trials: int, seed: int, as_json
         return
     if best is not None:
         values = ", ".join(f"{name} {value}" for name, value in best.values.items())
-        click.echo(f"Best of {len(tried)} trials: {trainings.score_name} {best.score:.4f} with {values}")
+        click.echo(f"Best of {how_many(len(tried), 'trial')}: {trainings.score_name} {best.score:.4f} with {values}")
     click.echo(f"Table and picture: {out / 'trials.csv'}, {out / 'study.png'}")
     click.echo(f"Train with it: tlseg train {network} {data} --out ... --config {out / 'best.yaml'}")
 
 
-def _asker(network: str, data: Path, fixed: Mapping[str, Any]) -> Ask:
-    """Ask for a training as `tlseg train` does of `folder/config.yaml`, which is written there."""
+def _asker(network: str, data: Path, fixed: Mapping[str, Any], *, config: Path) -> Ask:
+    """Ask for a training as `tlseg train` does of `folder/config.yaml`, which is kept there; `config` is the search's."""
     import yaml
 
     from tlseg.train.space import with_values
 
     def ask(values: Mapping[str, Any], folder: Path) -> TrainRequest:
-        config = folder / "config.yaml"
-        config.write_text(yaml.safe_dump(with_values(fixed, values), sort_keys=False), encoding="utf-8")
-        given = [network, str(data), "--out", str(folder), "--config", str(config)]
-        with training.command.make_context("train", given) as context:
-            return training.request_of(network, context.params, context.obj or {})
+        whole = with_values(fixed, values)
+        (folder / "config.yaml").write_text(yaml.safe_dump(whole, sort_keys=False), encoding="utf-8")
+        return training.request_of_file(network, data, folder, whole, where=str(config))
 
     return ask
 

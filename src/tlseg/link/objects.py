@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError
 from tlseg.geometry import ball_radius
+from tlseg.wording import how_many
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -110,8 +111,8 @@ def read_objects(objects: pd.DataFrame) -> tuple[Objects, Ints]:
         row = int(np.flatnonzero(bad)[0])
         values = {name: float(column[row]) for name, column in numbers.items()}
         raise LabelError(
-            f"{int(bad.sum())} of {len(objects)} objects have a value that is not finite or a volume that is not "
-            f"positive; first: {values}. Measure the labels again, or drop these rows."
+            f"In {int(bad.sum())} of {how_many(len(objects), 'object')}, a value is not finite or a volume is not positive; "
+            f"first: {values}. Measure the labels again, or drop these rows."
         )
     t, label = objects["t"].to_numpy(dtype=np.int64), objects["label"].to_numpy(dtype=np.int64)
     position = np.stack([numbers[name] for name in ("z_um", "y_um", "x_um")], axis=1)
@@ -122,8 +123,8 @@ def read_objects(objects: pd.DataFrame) -> tuple[Objects, Ints]:
     frames = int(t[-1]) - first + 1 if len(t) else 0
     if frames > len(t) + MOST_EMPTY_FRAMES:
         raise LabelError(
-            f"Frames reach from {first} to {int(t[-1])}, and there are {len(t)} objects. Expected t to be a frame number, "
-            "not a time in seconds or a clock time."
+            f"Frames reach from {first} to {int(t[-1])}, with {how_many(len(t), 'object')} in them. Expected t to be a "
+            "frame number, not a time in seconds or a clock time."
         )
     starts = np.searchsorted(t, first + np.arange(frames + 1)).astype(np.int64)
     volume, intensity = numbers["volume_um3"][order], numbers["intensity_mean"][order]
@@ -159,8 +160,8 @@ def read_overlaps(overlaps: pd.DataFrame, *, table: pd.DataFrame, objects: Objec
     if unknown.any():
         pair = summed.iloc[int(np.flatnonzero(unknown)[0])]
         raise LabelError(
-            f"{int(unknown.sum())} overlaps name objects that are not in the object table; first: label "
-            f"{int(pair['label_a'])} of frame {int(pair['t'])} with label {int(pair['label_b'])} of the next. "
+            f"{how_many(int(unknown.sum()), 'overlap names', 'overlaps name')} objects that are not in the object table; "
+            f"first: label {int(pair['label_a'])} of frame {int(pair['t'])} with label {int(pair['label_b'])} of the next. "
             f"Both tables must come from the same labels; measure them again."
         )
     voxels = table["volume_voxels"].to_numpy(dtype=np.float64)[order]

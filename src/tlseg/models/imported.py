@@ -21,6 +21,7 @@ from tlseg.geometry import Shape, Spacing
 from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, Role, save_model
 from tlseg.models.foreign import ForeignWeights, read_foreign
 from tlseg.models.unet import UNet, UNetConfig
+from tlseg.wording import how_many
 
 SPACING_UM: Spacing = (0.8, 0.8, 0.8)
 """The published code interpolates z to the spacing of x and y."""
@@ -75,8 +76,8 @@ def import_model(
         }
     if "ndn" in networks and networks["ndn"].architecture.levels < networks["nsn"].architecture.levels:
         raise ModelError(
-            f"{files['nsn']} holds a network of {networks['nsn'].architecture.levels} levels and {files['ndn']} one of "
-            f"{networks['ndn'].architecture.levels}; NDN is the deeper one. Give NSN first, then NDN."
+            f"{files['nsn']} holds a network of {how_many(networks['nsn'].architecture.levels, 'level')} and "
+            f"{files['ndn']} one of {networks['ndn'].architecture.levels}; NDN is the deeper one. Give NSN first, then NDN."
         )
     spec = ModelSpec(
         name=name,
@@ -107,8 +108,8 @@ def architecture_of(arrays: Mapping[str, NDArray[np.float32]], *, where: str) ->
     first = arrays.get("c0.weight")
     if first is None or len(downward) % 2:
         raise ModelError(
-            f"{where} holds {len(arrays)} arrays, first {sorted(arrays)[:3]}; expected a QCANet network with layers c0, c1, "
-            "... in pairs."
+            f"{where} holds {how_many(len(arrays), 'array')}, first {sorted(arrays)[:3]}; expected a QCANet network with "
+            "layers c0, c1, ... in pairs."
         )
     if first.ndim != 5:
         raise ModelError(
@@ -171,13 +172,17 @@ def _check(arrays: Mapping[str, NDArray[np.float32]], config: UNetConfig, where:
     """Check that every array is there, none is left over, all fit this architecture, and no variance is below 0."""
     shapes = {name: tuple(tensor.shape) for name, tensor in UNet(config).state_dict().items()}
     expected = {theirs: shapes[ours] for ours, theirs in _names(config)}
-    described = f"a network of {config.levels} levels, base {config.base} and kernel {config.kernel}"
+    described = f"a network of {how_many(config.levels, 'level')}, base {config.base} and kernel {config.kernel}"
     missing = sorted(expected.keys() - arrays.keys())
     if missing:
-        raise ModelError(f"{where} looks like {described} but lacks {len(missing)} arrays, first {missing[0]}.")
+        raise ModelError(
+            f"{where} looks like {described} but lacks {how_many(len(missing), 'array')}, first {missing[0]}."
+        )
     extra = sorted(arrays.keys() - expected.keys())
     if extra:
-        raise ModelError(f"{where} looks like {described} but holds {len(extra)} extra arrays, first {extra[0]}.")
+        raise ModelError(
+            f"{where} looks like {described} but holds {how_many(len(extra), 'extra array')}, first {extra[0]}."
+        )
     for name, shape in expected.items():
         if arrays[name].shape != shape:
             raise ModelError(f"{where}: {name} is {arrays[name].shape}; {described} has {shape} there.")

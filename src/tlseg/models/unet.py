@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tlseg.errors import ModelError
 from tlseg.rules import one_of, whole
+from tlseg.wording import how_many
 
 Activation = Literal["relu", "sigmoid"]
 Output = Literal["sigmoid", "softmax"]
@@ -112,8 +113,8 @@ class UNet(nn.Module):
         """Return logits (batch, outputs, z, y, x); every side must be a multiple of `config.multiple`."""
         if any(n % self.config.multiple for n in windows.shape[2:]):
             raise ModelError(
-                f"A window of {tuple(windows.shape[2:])} voxels cannot be halved {self.config.levels - 1} times; "
-                f"every side must be a multiple of {self.config.multiple}."
+                f"A window of {tuple(windows.shape[2:])} voxels cannot be halved "
+                f"{how_many(self.config.levels - 1, 'time')}; every side must be a multiple of {self.config.multiple}."
             )
         kept: list[Tensor] = []
         x = windows

@@ -14,6 +14,7 @@ import pandas as pd
 from tlseg.measure.criteria import NEWBORN_FRAMES, division_confidence, newborn_centres
 from tlseg.measure.history import divisions, gaps, motherless, track_table
 from tlseg.report.svg import size_text
+from tlseg.wording import how_many
 
 MOST_ROWS = 60
 MOST_DIVISIONS = 400
@@ -200,7 +201,7 @@ def _edge(table: pd.DataFrame) -> Listing:
     return Listing(
         "edge",
         "Tracks cut by the frame's edge",
-        f"Their volumes are too small and their shapes incomplete; {len(cut):,} instance{'' if len(cut) == 1 else 's'}. The "
+        f"Their volumes are too small and their shapes incomplete; {how_many(len(cut), 'instance')}. The "
         "first frame of each is shown.",
         len(first),
         rows,

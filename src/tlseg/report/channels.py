@@ -19,6 +19,7 @@ from pandas.api.types import is_numeric_dtype
 from tlseg.store.image.movie import address_of
 from tlseg.store.labels.record import MEASURED
 from tlseg.store.labels.tables import CHANNEL_PREFIXES
+from tlseg.wording import how_many
 
 MOST_CHANNELS = 6
 """Most measured channels that are drawn; the others are named."""
@@ -64,7 +65,11 @@ class MeasuredChannel:
         place = PurePosixPath(self.image.rstrip("/")).name or self.image
         image = place or "an image that the run record does not name"
         missing = self.rows - self.values
-        lack = f" {missing:,} of {self.rows:,} nuclei in frames have no value." if missing else ""
+        lack = (
+            f" There is no value for {missing:,} of {how_many(self.rows, 'nucleus', 'nuclei')} in frames."
+            if missing
+            else ""
+        )
         return f"Values are of {image}, column {self.column}; background is not subtracted.{lack}"
 
 

@@ -16,6 +16,7 @@ from tlseg.report.channels import values_of
 from tlseg.report.lineage_tree import hex_color
 from tlseg.report.svg import Frame, Raw, Scale, axes, figure, path, size_text, tag, tick_text, ticks
 from tlseg.report.timing import Clock
+from tlseg.wording import how_many
 
 MOST_POINTS = 60_000
 """Most nuclei (in all frames together) for which each track has its own line; more are summarised."""
@@ -52,7 +53,9 @@ def count_chart(
     back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="nuclei", x_ticks=clock.ticks(len(counts)), y_ticks=whole)
     line = tag("path", d=path(points), class_="line")
     named = zip(points, _seen(counts, seen), strict=True)
-    dots = tag("g", *(_dot(point, f"{n} nuclei, frame {clock.number(t)}") for point, (t, n) in named))
+    dots = tag(
+        "g", *(_dot(point, f"{how_many(n, 'nucleus', 'nuclei')}, frame {clock.number(t)}") for point, (t, n) in named)
+    )
     shown = (dots,) if len(points) <= 60 else ()
     marks = _division_bars(divisions, x, floor=floor, per_frame=x(clock.at(1)) - x(clock.at(0)), clock=clock)
     return figure(
@@ -122,7 +125,8 @@ def volume_by_generation(table: pd.DataFrame, generations: Sequence[int]) -> Raw
         five, low, middle, upper, most = (x(float(q)) for q in np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)))
         at = y(generations.index(generation))
         median = size_text(float(np.median(values)))
-        about = f"generation {generation}: median {median} µm³ of {len(values)} nuclei in frames"
+        seen = how_many(len(values), "nucleus", "nuclei")
+        about = f"generation {generation}: median {median} µm³ of {seen} in frames"
         drawn += [
             tag("line", x1=five, x2=most, y1=at, y2=at, class_="whisker"),
             tag("rect", tag("title", about), x=low, width=max(upper - low, 1.0), y=at - 9, height=18, class_="box"),

@@ -17,6 +17,7 @@ from tlseg.store.image.movie import MovieSource, address_of
 from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.record import recorded_frames, skipped_frames
 from tlseg.store.labels.result import Result
+from tlseg.wording import how_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class Facts:
         """What repair did, in a few words."""
         if not any(self.repairs.values()):
             return "merged or cut, corrected"
-        return f"{self.repairs.get('merged', 0):,} labels split, {self.repairs.get('cut', 0):,} joined"
+        return f"{how_many(self.repairs.get('merged', 0), 'label')} split, {self.repairs.get('cut', 0):,} joined"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -13,6 +13,7 @@ from tlseg.measure.criteria import division_criteria, generation_criteria
 from tlseg.measure.history import of_known_generation
 from tlseg.report.svg import decimals
 from tlseg.report.timing import Clock
+from tlseg.wording import how_many
 
 ABOUT = (
     "Mean ± sample standard deviation. A cycle is complete where a track begins and ends with a division; the deviation of "
@@ -27,8 +28,8 @@ def about_unknown(tracks: pd.DataFrame) -> str:
     if not left:
         return ""
     return (
-        f" {left:,} of {len(tracks):,} tracks are left out: their families begin after the first frame, so their "
-        "generation is unknown."
+        f" Left out, because their families begin after the first frame and their generation is unknown: {left:,} of "
+        f"{how_many(len(tracks), 'track')}."
     )
 
 

@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from tlseg.geometry import Spacing
 from tlseg.report.pixels import RGB, Window, grey_picture, grey_window, indexed, label_colors, outline
 from tlseg.store.fs.atomic import write_atomically
+from tlseg.wording import how_many
 
 _GAP = 6  # pixels between panels
 _PAPER = (24, 24, 28)
@@ -129,7 +130,7 @@ def overlay_movie(
         image, labels, (_, sy, sx) = _shrink(whole, whole_labels, spacing_um)
         zoom = _zoom(image.shape[1:])
         xy = overlay_slice(image.max(axis=0), _nearest(labels), zoom=zoom, aspect=sy / sx)
-        count = "" if labels is None else f"{np.count_nonzero(np.unique(labels))} nuclei"
+        count = "" if labels is None else how_many(int(np.count_nonzero(np.unique(labels))), "nucleus", "nuclei")
         text = [(time_stamp(t, interval_s=interval_s), "top"), (count, "corner")]
         pictures.append(_annotate(xy, text, um_per_pixel=None if pictures else sx / zoom))
     return _rows([pictures[i : i + columns] for i in range(0, len(pictures), columns)])

@@ -25,6 +25,7 @@ from tlseg.report.overlay import time_stamp
 from tlseg.report.pictures import STEADY, Shot, Strip
 from tlseg.report.svg import Raw, join, tag
 from tlseg.report.timing import Clock
+from tlseg.wording import how_many
 
 MOST_NUMBERS = 30_000
 """Most track numbers that can be shown over the pictures, in all frames together; with more, none are shown."""
@@ -141,7 +142,7 @@ def _header(content: Content) -> Raw:
         (
             "Nuclei",
             f"{facts.first_count:,} → {facts.last_count:,}",
-            f"first and last frame; {_plural(facts.instances, 'instance')} (one nucleus in one frame)",
+            f"first and last frame; {how_many(facts.instances, 'instance')} (one nucleus in one frame)",
         )
         if facts.frames > 1
         else ("Nuclei", f"{facts.first_count:,}", "in one frame"),
@@ -164,11 +165,6 @@ def _header(content: Content) -> Raw:
         *(tag("p", re.sub(r" um\b", " µm", doubt), class_="doubt") for doubt in facts.doubts),
         tag("dl", *made, class_="tiles"),
     )
-
-
-def _plural(number: int, what: str) -> str:
-    """`1 frame`, `2 frames`."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _motherless(facts: Facts) -> Raw | str:
@@ -264,7 +260,7 @@ def _shot_text(shot: Shot, count: int, facts: Facts) -> str:
     time = (
         "" if not facts.interval_s else f" · {time_stamp(shot.t, interval_s=facts.interval_s, start_s=facts.start_s)}"
     )
-    return f"frame {facts.first_frame + shot.t}{time} · {count:,} {'nucleus' if count == 1 else 'nuclei'}"
+    return f"frame {facts.first_frame + shot.t}{time} · {how_many(count, 'nucleus', 'nuclei')}"
 
 
 def _card(panel: Panel, *, wide: bool = False) -> Raw:

@@ -32,6 +32,7 @@ from tlseg.store.labels.image_of import ImageBeneath, image_of
 from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.result import Result, as_result
 from tlseg.store.labels.tables import read_table
+from tlseg.wording import how_many
 
 _HEAD_BYTES = 2000
 """Bytes of a report that hold its mark."""
@@ -253,8 +254,8 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
         ),
         Panel(
             "Cell-cycle length",
-            f"From division to division, of the {len(cycles):,} tracks of known generation seen from beginning to end; "
-            f"strokes are medians.{too_short}",
+            f"From division to division, of the {how_many(len(cycles), 'track')} of known generation seen from beginning to "
+            f"end; strokes are medians.{too_short}",
             charts.cycle_chart(cycles, rows, clock=clock, ended=ended),
             "No nucleus of known generation was followed from one division to the next.",
         ),

@@ -149,10 +149,18 @@ def _check_scratch_folder(scratch: str, movie: str) -> None:
         raise PlanError(f"--scratch {scratch}: {there} is a file. {SCRATCH_EXPECTED}")
 
 
+def why_not_beside(source: MovieSource) -> str:
+    """Say why labels cannot be added to the movie itself; empty if they can."""
+    if source.writable:
+        return ""
+    if is_url(source.url):
+        return "it is not on this machine"
+    return "it is read-only" if source.version == "0.5" else f"it is OME-Zarr {source.version}"
+
+
 def _not_beside(source: MovieSource) -> LabelError:
     return LabelError(
-        f"Labels cannot be added to {source.url}: it is OME-Zarr {source.version}"
-        f"{', read-only' if source.version == '0.5' else ''}. Expected a local, writable OME-Zarr 0.5 group; "
+        f"Labels cannot be added to {source.url}: {why_not_beside(source)}. Expected a local, writable OME-Zarr 0.5 group; "
         "write elsewhere with --out RESULT.ome.zarr."
     )
 

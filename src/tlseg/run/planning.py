@@ -16,7 +16,7 @@ from tlseg.models.bundle import BUNDLED, Flips, Model
 from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, choose_cut, make_plan
 from tlseg.predict.infer import Device, TorchDevice, resolve_device, window_bytes
 from tlseg.predict.maps import lattice_for
-from tlseg.run.checks import check_access
+from tlseg.run.checks import check_access, why_not_beside
 from tlseg.run.components import check_memory
 from tlseg.run.context import RunContext, network_roles
 from tlseg.run.request import CheckedRequest, Request, check
@@ -62,7 +62,7 @@ class MoviePlan:
     plan : Plan
         Blocks, tasks, memory and bytes.
     notes : tuple of str
-        Notes for the user, such as a spacing without a unit.
+        Notes for the user: a spacing without a unit, a movie that cannot be segmented without `out`.
     is_2d : bool
         Whether the movie has no z axis.
     """
@@ -204,8 +204,20 @@ def plan_run(
     compute = Compute(workers=workers, device=device, memory_limit=memory_limit)
     planned = prepare(request, compute, for_planning=True)
     source = planned.run.source
-    notes = (source.spacing_note,) if source.spacing_note else ()
-    return MoviePlan(source.url, source.spacing_um, planned.run.device, planned.plan, notes, source.is_2d)
+    notes = (source.spacing_note, _needs_out(planned.checked))
+    return MoviePlan(
+        source.url, source.spacing_um, planned.run.device, planned.plan, tuple(filter(None, notes)), source.is_2d
+    )
+
+
+def _needs_out(checked: CheckedRequest) -> str:
+    """Say that a movie can be planned, but not segmented, without `--out`; empty if it can be."""
+    if not checked.beside_movie or not (why := why_not_beside(checked.source)):
+        return ""
+    return (
+        f"labels cannot be added to this movie, because {why}: tlseg segment needs --out RESULT.ome.zarr; give it here too, "
+        "to plan for the copy of the image"
+    )
 
 
 def most_voxels(limit_bytes: int) -> int:

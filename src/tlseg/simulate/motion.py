@@ -20,6 +20,7 @@ from tlseg.simulate.lineage import Track
 from tlseg.simulate.room import Room, room_of
 from tlseg.simulate.settings import Draw, SimulationError, SimulationSettings
 from tlseg.simulate.shape import Ellipsoid, division_axis, nucleus_form
+from tlseg.wording import how_many
 
 Floats = NDArray[np.float64]
 
@@ -182,7 +183,7 @@ def _packed(
             position = room.confine(position, inset) * free
     if push.any() or not room.holds(position):
         raise SimulationError(
-            f"{len(reach)} nuclei of about {reach.mean():.1f} um do not fit without overlap into "
+            f"{how_many(len(reach), 'nucleus', 'nuclei')} of about {reach.mean():.1f} um cannot fit without overlap into "
             f"{'an egg' if settings.room == 'egg' else 'a sheet'} of "
             f"{' x '.join(f'{2 * a:.0f}' for a in settings.egg_um)} um. Ask for fewer frames or nuclei, a longer cell "
             "cycle, a smaller radius_um, or a larger shape."

@@ -22,7 +22,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises
     ------
     TrainingError
-        When it is not TOML (.toml) or YAML (.yaml, .yml), or contains no table.
+        When it is not TOML (.toml) or YAML (.yaml, .yml), or contains no table, or its `augment` is none.
     """
     if not path.exists():
         raise TrainingError(f"{path} does not exist. Check the path of the configuration.")
@@ -38,6 +38,10 @@ def read_config(path: Path) -> dict[str, Any]:
         raise TrainingError(f"{path} cannot be read as a configuration: {' '.join(str(error).split())}.") from error
     if not isinstance(values, Mapping):
         raise TrainingError(f"{path} holds a value of type {type(values).__name__}; expected names with values.")
+    if not isinstance(augment := values.get("augment"), Mapping | None):
+        raise TrainingError(
+            f"{path}: augment is {augment!r}; expected a table, such as noise = [0.0, 0.02] in [augment]."
+        )
     return {str(key).replace("-", "_"): value for key, value in values.items()}
 
 

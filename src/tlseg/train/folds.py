@@ -18,6 +18,7 @@ from tlseg.models.checkpoint import read_checkpoint
 from tlseg.train.loop import Progress
 from tlseg.train.processes import is_first
 from tlseg.train.session import Session
+from tlseg.wording import how_many
 
 Watch = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]
 
@@ -37,7 +38,9 @@ class Fold:
 def kth_group(groups: Sequence[str], k: int) -> str:
     """Name of the K-th group, counted from 1."""
     if not 1 <= k <= len(groups):
-        raise TrainingError(f"There is no fold {k}: {len(groups)} groups make folds 1 to {len(groups)}.")
+        raise TrainingError(
+            f"There is no fold {k}: {how_many(len(groups), 'group makes', 'groups make')} folds 1 to {len(groups)}."
+        )
     return groups[k - 1]
 
 

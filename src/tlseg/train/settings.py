@@ -31,6 +31,7 @@ from tlseg.rules import (
     whole,
 )
 from tlseg.train.losses import loss_of
+from tlseg.wording import how_many
 
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["cosine", "constant", "linear", "poly"]
@@ -149,12 +150,12 @@ class TrainSettings:
         crop, multiple = self.samples.crop, self.architecture.multiple
         if any(n % multiple for n in crop):
             raise TrainingError(
-                f"A crop of {crop} voxels cannot be halved {self.architecture.levels - 1} times; every side must be a "
-                f"multiple of {multiple}. Use another --crop."
+                f"A crop of {crop} voxels cannot be halved {how_many(self.architecture.levels - 1, 'time')}; every side "
+                f"must be a multiple of {multiple}. Use another --crop."
             )
         if math.prod(n // multiple for n in crop) * self.batch < 2:
             raise TrainingError(
-                f"Batches of {self.batch} crops of {crop} voxels leave less than two voxels at the coarsest of "
+                f"Batches of {how_many(self.batch, 'crop')} of {crop} voxels leave less than two voxels at the coarsest of "
                 f"{self.architecture.levels} levels, and batch norm needs two. Use a larger --crop or --batch."
             )
 

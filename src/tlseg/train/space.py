@@ -69,7 +69,7 @@ def read_space(search: Any) -> tuple[Dimension, ...]:
 def with_values(fixed: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Put searched values into a configuration; those named `augment.NAME` into its table `augment`."""
     config = {**fixed}
-    augment = dict(config.pop("augment", {}))
+    augment = dict(config.pop("augment", None) or {})
     for name, value in values.items():
         if name.startswith(AUGMENT):
             augment[name.removeprefix(AUGMENT)] = value

@@ -93,7 +93,7 @@ def tune(
             lock.beat()
     if best_of(tried) is None:
         reasons = next((t.error for t in tried if t.error), "no validation")
-        raise TrainingError(f"None of {len(tried)} trainings reached a score. The first reported: {reasons}")
+        raise TrainingError(f"None of the trainings ({len(tried)}) reached a score. The first reported: {reasons}")
     return tried
 
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from tlseg.store.fs.atomic import replacing
 from tlseg.train.space import Between, Choices, Dimension, with_values
 from tlseg.train.tune import Tried, best_of
+from tlseg.wording import how_many
 
 LOOKS = {"finished": ("o", "C0"), "given up": ("x", "0.6")}
 
@@ -32,7 +33,7 @@ def write_search(
     draw_search(tried, out / "study.png", space=space, score_name=score_name)
     best = best_of(tried)
     if best is not None:
-        written = f"# Best of {len(tried)} trials: {score_name} {best.score:.4f} in {best.folder}\n"
+        written = f"# Best of {how_many(len(tried), 'trial')}: {score_name} {best.score:.4f} in {best.folder}\n"
         written += yaml.safe_dump(with_values(fixed, best.values), sort_keys=False)
         (out / "best.yaml").write_text(written, encoding="utf-8")
 

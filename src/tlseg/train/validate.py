@@ -109,7 +109,7 @@ def validator(role: Role, frames: Sequence[Frame], *, spec: ModelSpec, device: T
         )
     if not any(frame.labels.any() for frame in frames):
         raise TrainingError(
-            f"There is nothing to validate on: none of the {len(frames)} stacks held out has a nucleus. Hold out a group "
+            f"There is nothing to validate on: no stack of the {len(frames)} held out has a nucleus. Hold out a group "
             "that has some."
         )
     score = region_score if role == "nsn" else centre_score

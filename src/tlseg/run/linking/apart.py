@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from tlseg.measure.objects import looseness
 from tlseg.run.linking.tables import FrameSums
+from tlseg.wording import how_many
 
 LOOSE = 2.5
 """Least `looseness` of a nucleus in pieces: two equal balls whose centres are 4.4 radii apart. No nucleus in the ground
@@ -24,8 +25,7 @@ def note_on_pieces(frames: Sequence[FrameSums]) -> str:
         return ""
     frame, label = found[0]
     nuclei = len({label for _, label in found})
-    many = "1 nucleus is" if nuclei == 1 else f"{nuclei} nuclei are"
     return (
-        f"{many} in several pieces that lie apart, first label {label} in frame {frame}: one number may have been given to "
-        "two nuclei."
+        f"{how_many(nuclei, 'nucleus is', 'nuclei are')} in several pieces that lie apart, first label {label} in frame "
+        f"{frame}: one number may have been given to two nuclei."
     )

@@ -12,6 +12,7 @@ from tlseg.link.adopted import Numbers
 from tlseg.link.lineage import DIVISION, Lineage
 from tlseg.link.objects import Ints
 from tlseg.store.labels.parents import Parents
+from tlseg.wording import how_many
 
 
 def mothers_to_use(told: Parents, tracks: Ints) -> pd.DataFrame:
@@ -35,7 +36,7 @@ def notes_on(told: Parents, numbers: Numbers, lineage: Lineage, *, first: int) -
         First frame of the labels: frames of a track file may be counted from there.
     """
     known = int((lineage.nodes.drop_duplicates("track")["parent"] > 0).sum())
-    said = f"{told.where} gives the mothers of {known} of {_plural(len(numbers.track), 'track')}."
+    said = f"{told.where} gives the mothers of {known} of {how_many(len(numbers.track), 'track')}."
     others = (
         _mother_gone(told, numbers.track),
         _mother_elsewhere(told, numbers, first=first),
@@ -58,7 +59,7 @@ def _mother_gone(told: Parents, tracks: Ints) -> str:
         return ""
     track, parent = gone.iloc[0]
     return (
-        f"Without a mother, because she is no longer in the labels: {_plural(len(gone), 'track')}, first {track}, whose "
+        f"Without a mother, because she is no longer in the labels: {how_many(len(gone), 'track')}, first {track}, whose "
         f"mother was {parent}."
     )
 
@@ -74,7 +75,7 @@ def _mother_elsewhere(told: Parents, numbers: Numbers, *, first: int) -> str:
         return ""
     row = wrong.iloc[0]
     return (
-        f"With a mother who ends in another frame than the graph says, but was kept: {_plural(len(wrong), 'track')}, first "
+        f"With a mother who ends in another frame than the graph says, but was kept: {how_many(len(wrong), 'track')}, first "
         f"{row['track']}, whose mother {row['parent']} ends in frame {row['last']}. If tracks were split or joined, give "
         "the mothers with --parents."
     )
@@ -84,14 +85,14 @@ def _in_no_frame(told: Parents, tracks: Ints) -> str:
     missing = told.tracks.loc[~told.tracks["track"].isin(tracks), "track"].to_numpy()
     if told.kind == "graph" or not len(missing):
         return ""
-    return f"Not in the labels: {_plural(len(missing), 'track')} of {told.where}, first {missing[0]}."
+    return f"Not in the labels: {how_many(len(missing), 'track')} of {told.where}, first {missing[0]}."
 
 
 def _not_listed(told: Parents, tracks: Ints) -> str:
     more = tracks[~np.isin(tracks, told.tracks["track"])]
     if told.kind != "track file" or not len(more):
         return ""
-    return f"Not listed in {told.where}, so without a mother: {_plural(len(more), 'track')} of the labels, first {more[0]}."
+    return f"Not listed in {told.where}, so without a mother: {how_many(len(more), 'track')} of the labels, first {more[0]}."
 
 
 def _other_frames(told: Parents, numbers: Numbers, *, first: int) -> str:
@@ -106,7 +107,7 @@ def _other_frames(told: Parents, numbers: Numbers, *, first: int) -> str:
         return ""
     row = wrong.iloc[0]
     return (
-        f"In other frames than {told.where} says: {_plural(len(wrong), 'track')}, first {row['track']}, in frames "
+        f"In other frames than {told.where} says: {how_many(len(wrong), 'track')}, first {row['track']}, in frames "
         f"{row['begin']} to {row['last']} of the labels but {row['start']} to {row['end']} according to the file. The "
         "frames of the labels were used."
     )
@@ -119,7 +120,7 @@ def _one_daughter(lineage: Lineage) -> str:
     if not len(single):
         return ""
     return (
-        f"With only one daughter, but counted as divisions: {_plural(len(single), 'mother')}, first {single[0]}. Cell "
+        f"With only one daughter, but counted as divisions: {how_many(len(single), 'mother')}, first {single[0]}. Cell "
         "Tracking Challenge files also describe a nucleus that is missing for some frames in this way; to make it one "
         "track, give both parts the same number."
     )
@@ -127,7 +128,3 @@ def _one_daughter(lineage: Lineage) -> str:
 
 def _fewest(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return min(tables, key=len)
-
-
-def _plural(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

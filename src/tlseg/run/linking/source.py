@@ -192,7 +192,9 @@ def _gaps(movie: LabelMovie) -> str:
     every = f"{files.described()}: each is one frame. " if files and files.step > 1 else ""
     frames = movie.frames[-1] + 1 - movie.frames[0]
     empty = frames - len(movie.frames)
-    return (every + (f"{empty} of {frames} frames have no file, and are taken as empty." if empty else "")).strip()
+    return (
+        every + (f"There is no file for {empty} of {frames} frames, which are taken as empty." if empty else "")
+    ).strip()
 
 
 def _own_layout(movie: LabelMovie) -> MovieSource | None:

@@ -26,6 +26,7 @@ from tlseg.store.labels.movie_time import movie_time
 from tlseg.store.labels.protect import read_claim
 from tlseg.store.labels.record import first_of_input
 from tlseg.store.labels.result import Result
+from tlseg.wording import how_many
 
 Channels = Sequence[int | str]
 
@@ -213,7 +214,7 @@ def _fitting(chosen: Chosen, labels: MovieSource) -> Chosen:
         )
     if not _covers(image, labels, first):
         raise MovieError(
-            f"{image.url} has {image.n_frames} frames, but the labels {labels.url} cover frames {first} to "
+            f"{image.url} has {how_many(image.n_frames, 'frame')}, but the labels {labels.url} cover frames {first} to "
             f"{first + labels.n_frames - 1}. Expected an image with all of them; choose another with --image."
         )
     return chosen

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tlseg.measure.channels import GreySums, means_and_sums
+from tlseg.wording import how_many
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ class RowValues:
         if self.unlisted_labels:
             yield (
                 f"Labelled instances that have no row in the table and were not measured: {self.unlisted_labels} "
-                f"({self.unlisted_voxels} voxels)."
+                f"({how_many(self.unlisted_voxels, 'voxel')})."
             )
         for column, count in zip(columns, self.unknown, strict=True):
             if count:

@@ -36,6 +36,7 @@ from tlseg.installed import missing_extra
 from tlseg.rules import positive, whole
 from tlseg.run.tasks.keeper import kept
 from tlseg.store.fs.location import one_line
+from tlseg.wording import how_many
 
 Started = TypeVar("Started")
 
@@ -324,8 +325,8 @@ def started(spec: ClusterSpec) -> Iterator[Client]:
             client.wait_for_workers(spec.least, timeout=spec.wait_s)
         except TimeoutError as error:
             raise RunError(
-                f"{spec.name} has {len(client.nthreads())} of {spec.least} workers after {spec.wait_s:.0f} s. Check the "
-                "queue or the pods, or wait longer with wait_s in the cluster file."
+                f"{spec.name} has {len(client.nthreads())} of {how_many(spec.least, 'worker')} after {spec.wait_s:.0f} s. "
+                "Check the queue or the pods, or wait longer with wait_s in the cluster file."
             ) from error
         yield client
 

@@ -28,6 +28,7 @@ from tlseg.run.tasks.storage import share_options
 from tlseg.run.tasks.workers import RESOURCE, Site, Workers, memory_per_worker, site_here, site_of
 from tlseg.store.fs.atomic import NO_SPACE
 from tlseg.store.fs.location import one_line
+from tlseg.wording import how_many
 
 TRIES = 3
 """How often a task may fail before the run does."""
@@ -252,7 +253,7 @@ class ClientPool:
         ticket, task = batch[0]
         if ticket == self.alone:
             raise TasksError(
-                f"Stage {task.stage} killed {error.allowed_failures + 1} workers on frame {task.frame}, region "
+                f"Stage {task.stage} killed {how_many(error.allowed_failures + 1, 'worker')} on frame {task.frame}, region "
                 f"{task.number}, most likely for lack of memory. Give workers more (--memory-limit) or use a smaller "
                 "--block."
             ) from error

@@ -19,6 +19,7 @@ from tlseg import __version__
 from tlseg.errors import RunError
 from tlseg.predict.infer import Device, TorchDevice, gpu_count, resolve_device
 from tlseg.run.tasks.flow import Needs
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -164,12 +165,13 @@ def _device(workers: Workers, found: Mapping[str, WorkerInfo], device: Device) -
     if device == "auto" and len(without) == len(asked):
         return "cpu"
     example = f"{without[0]} on {found[without[0]].host}" if without else "none answered"
+    those = f"{len(without)} of {how_many(len(asked), 'worker that runs', 'workers that run')} networks"
     if device == "cuda":
         raise RunError(
-            f"A GPU was requested (--device cuda), but {len(without)} of {len(asked)} workers that run networks find none "
-            f"({example}). Start those with a GPU with --resources GPU=1, or use --device cpu."
+            f"A GPU was requested (--device cuda), but {those} found none ({example}). Start those with a GPU with "
+            "--resources GPU=1, or use --device cpu."
         )
     raise RunError(
-        f"{len(without)} of {len(asked)} workers that run networks find no GPU ({example}), and results differ between "
-        "kinds of device. Start those with a GPU with --resources GPU=1, or choose --device cpu."
+        f"{those} found no GPU ({example}), and results differ between kinds of device. Start those with a GPU with "
+        "--resources GPU=1, or choose --device cpu."
     )

@@ -24,6 +24,7 @@ from tlseg.store.labels.label_movie import open_label_movie
 from tlseg.store.labels.movie_time import MovieTime, movie_time
 from tlseg.store.labels.result import Result, as_result
 from tlseg.store.labels.tables import read_table
+from tlseg.wording import how_many
 
 _TIFF_NAME = re.compile(r".+_t\d+(\.ome)?\.tif")
 _CTC_NAME = re.compile(r"mask\d+\.tif")
@@ -125,7 +126,7 @@ def _ctc_notes(pieces: int, tracks: int) -> tuple[str, ...]:
     if pieces == tracks:
         return ()
     gaps = pieces - tracks
-    became = "1 gap became a track of its own" if gaps == 1 else f"{gaps} gaps became tracks of their own"
+    became = how_many(gaps, "gap became a track of its own", "gaps became tracks of their own")
     return (f"{became} with a parent, because this format has no gaps.",)
 
 

@@ -37,9 +37,11 @@ def resolve(path: str | Path | Place) -> str:
     Raises
     ------
     MovieError
-        If it is not a path, or is a URL that holds a password, which would end up in run records and messages.
+        If it is empty or not a path, or is a URL that holds a password, which would end up in run records and messages.
     """
     text = text_of(path)
+    if not text:  # it would be the current folder, which nobody names like this on purpose
+        raise MovieError("An empty path was given. Expected a local path or a URL; is a variable of the shell unset?")
     for scheme in ("file://", "local://"):
         text = text.removeprefix(scheme)
     if not is_url(text):

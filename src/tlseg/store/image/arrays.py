@@ -23,6 +23,7 @@ from tlseg.store.fs.location import is_url, one_line, open_store, writable_group
 from tlseg.store.fs.place import Place
 from tlseg.store.image.metadata import Json
 from tlseg.store.image.pyramid import Pyramid, downsample_labels, image_levels
+from tlseg.wording import how_many
 
 Kind = Literal["image", "labels"]
 
@@ -82,7 +83,7 @@ class PyramidArrays:
             )
         if not 0 <= frame < self.n_frames:
             raise PlanError(
-                f"Frame {frame} was given for arrays of {self.n_frames} frames. Use a frame number below that."
+                f"Frame {frame} was given for arrays of {how_many(self.n_frames, 'frame')}. Use a frame number below that."
             )
         arrays = _open_arrays(self)
         for index in self.pyramid.regions.touching(box):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tlseg.store.fs.location import is_url, read_only_store
 from tlseg.store.fs.place import Place
 from tlseg.store.fs.retry import again
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     from zarr import Array
@@ -116,7 +117,7 @@ def describe_missing(missing: Iterable[str]) -> str | None:
     if not found:
         return None
     least = "at least " if len(found) == MANY else ""
-    return f"{least}{len(set(found))} chunks are missing, the first is {found[0]}"
+    return f"{least}{how_many(len(set(found)), 'chunk is', 'chunks are')} missing, the first is {found[0]}"
 
 
 def _written(path: str) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from tlseg.store.image.inputs import Input, open_inputs
 from tlseg.store.image.pyramid import plan_pyramid, slabs
 from tlseg.store.image.tiff import Layout
 from tlseg.store.locks.whole import names_in, written_whole
+from tlseg.wording import how_many
 
 MARK = "converting.json"
 """Object present in an object store's OME-Zarr while a conversion writes it, or after it was stopped."""
@@ -242,8 +243,8 @@ def _positive(value: float | None, what: str) -> float | None:
 def _channel_names(source: Input, given: Sequence[str] | None) -> tuple[str, ...]:
     if given is not None and len(given) != len(source.channel_names):
         raise MovieError(
-            f"{len(given)} channel name{'s were' if len(given) != 1 else ' was'} given, but {source.name} has "
-            f"{len(source.channel_names)} channel{'s' if len(source.channel_names) != 1 else ''}."
+            f"{how_many(len(given), 'channel name was', 'channel names were')} given, but {source.name} has "
+            f"{how_many(len(source.channel_names), 'channel')}."
         )
     return tuple(given) if given is not None else source.channel_names
 

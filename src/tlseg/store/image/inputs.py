@@ -5,6 +5,7 @@ Whatever the input, it is read box by box, and gives its size, spacing and inter
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.image.tiff import (
     Layout,
     MaybeSpacing,
+    PagesError,
     TiffInfo,
     TiffReader,
     describe_tiff,
@@ -30,6 +32,12 @@ from tlseg.store.image.tiff import (
     is_tiff,
     natural_key,
     tiffs_in,
+)
+from tlseg.wording import how_many
+
+_NAME_AXES = (
+    "Name its axes with --axes, --planes and --channels: ZYX is one stack, TYX a 2D movie, CYX one plane in "
+    "several channels, TZYX with --planes N a movie of stacks of N planes."
 )
 
 
@@ -97,27 +105,29 @@ def open_inputs(
     zarrs = [path for path in inputs if is_zarr(path)]
     if zarrs and len(inputs) > 1:
         raise MovieError(f"{zarrs[0]} is one of {len(inputs)} inputs. Expected one OME-Zarr alone, or TIFF files.")
-    if zarrs and scene is not None:
-        raise MovieError(
-            f"--scene is for microscopes' own files, which may hold several movies; {zarrs[0]} is an OME-Zarr."
-        )
     if zarrs:
+        _refuse_scene(scene, f"{zarrs[0]} is an OME-Zarr")
+        _refuse_layout(layout, f"{zarrs[0]} is an OME-Zarr")
         movie = _ZarrMovie(open_source(zarrs[0]))
         if 0 in (movie.n_frames, *movie.frame_shape):
-            raise MovieError(f"{movie.name} is empty: {movie.n_frames} frames of {movie.frame_shape}. Expected pixels.")
+            raise MovieError(
+                f"{movie.name} is empty: {how_many(movie.n_frames, 'frame')} of {movie.frame_shape}. Expected pixels."
+            )
         if not allow_missing:
             movie.check_complete()
         return movie
     files = _files(inputs)
+    if twice := next((path for path, times in Counter(map(Path.absolute, files)).items() if times > 1), None):
+        raise MovieError(f"{twice} was given twice, and each file has time points of its own. Give it once.")
     others = [path for path in files if not is_tiff(path) and not has_tiff_header(path)]
     if others and len(files) > 1:
         raise MovieError(
             f"{others[0]} is one of {len(files)} inputs and no TIFF. Expected it alone, or only TIFF files."
         )
     if others:
+        _refuse_layout(layout, f"{others[0]} is no TIFF")
         return MicroscopeMovie(others[0], scene=scene)
-    if scene is not None:
-        raise MovieError(f"--scene is for microscopes' own files, which may hold several movies; {files[0]} is a TIFF.")
+    _refuse_scene(scene, f"{files[0]} is a TIFF")
     note = _series(files, allow_gaps=allow_gaps)
     return _TiffMovie(_describe_all(files, layout), notes=(note,) if note else ())
 
@@ -195,6 +205,19 @@ def is_zarr(path: str | Path) -> bool:
     return is_url(path) or any((local / name).exists() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray"))
 
 
+def _refuse_scene(scene: str | None, but: str) -> None:
+    if scene is not None:
+        raise MovieError(f"--scene is for microscopes' own files, which may hold several movies; {but}. Omit it.")
+
+
+def _refuse_layout(layout: Layout, but: str) -> None:
+    if options := layout.options:
+        raise MovieError(
+            f"{' '.join(options)} would say what the pages of a plain TIFF are; {but}. Omit "
+            f"{'it' if len(options) == 1 else 'them'}."
+        )
+
+
 def _files(inputs: Sequence[str | Path]) -> list[Path]:
     files: list[Path] = []
     for entry in map(Path, inputs):
@@ -231,7 +254,10 @@ def _series(files: Sequence[Path], *, allow_gaps: bool) -> str:
 
 def _describe_all(files: Sequence[Path], layout: Layout) -> list[TiffInfo]:
     several = len(files) > 1
-    infos = [describe_tiff(path, layout=layout, unknown_pages="Z" if several else None) for path in files]
+    try:
+        infos = [describe_tiff(path, layout=layout, unknown_pages="Z" if several else "") for path in files]
+    except PagesError as error:
+        raise MovieError(f"{error} {_NAME_AXES}") from error
     first = infos[0]
     for info in infos:
         if info.spread and several:

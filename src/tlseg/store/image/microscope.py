@@ -16,6 +16,7 @@ from tlseg.errors import MovieError
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.installed import missing_extra
 from tlseg.store.fs.location import one_line
+from tlseg.store.image.logged import listening
 from tlseg.store.image.tiff import MaybeSpacing
 
 EXTRA = "microscopes"
@@ -95,8 +96,15 @@ def _open(path: Path) -> Any:
         what = f"{path.name} is neither a TIFF nor an OME-Zarr; reading files of microscope makers"
         raise missing_extra(what, EXTRA) from error
     try:
-        return BioImage(str(path))
+        with listening("bioio") as refusals:
+            return BioImage(str(path))
     except UnsupportedFileFormatError as error:
+        if refusals:
+            why = " ".join(refusals[0].rpartition("failed with error: ")[2].split())[:160]
+            raise MovieError(
+                f"{path} cannot be read: it is not a TIFF, and no installed plugin of BioIO can read it ({why}). Copy it "
+                "again, or export the movie as OME-TIFF."
+            ) from error
         raise MovieError(
             f"{path} cannot be read: it is not a TIFF, and no installed plugin of BioIO knows it. Install the one for this "
             "format (bioio-czi for CZI, see https://github.com/bioio-devs/bioio), or export the movie as OME-TIFF."

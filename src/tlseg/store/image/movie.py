@@ -26,6 +26,7 @@ from tlseg.geometry import Box, Shape, Spacing, triple
 from tlseg.store.fs.location import can_list, is_url, one_line, open_group, read_only_store, resolve
 from tlseg.store.image.chunks import Chunks
 from tlseg.store.image.metadata import ImageMetadata, Json, parse_image
+from tlseg.wording import how_many
 
 if TYPE_CHECKING:
     import xarray
@@ -128,7 +129,7 @@ class MovieSource:
         if not (0 <= frame < self.n_frames and Box.of_shape(self.frame_shape).contains(box)):
             raise MovieError(
                 f"{self.url}: frame {frame}, voxels {_spell(box)} were requested. Expected a place inside "
-                f"{self.n_frames} frames of {self.frame_shape}."
+                f"{how_many(self.n_frames, 'frame')} of {self.frame_shape}."
             )
         array = _open_array(self, _stamp(self))
         places: dict[str, int | slice] = {"t": frame, "c": self.channel} | dict(zip("zyx", box.slices, strict=True))
@@ -334,7 +335,7 @@ def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
             raise MovieError(f"{url}: its metadata name the array {path!r}, which is a group. Expected an array.")
         if array.ndim != len(image.axes):
             raise MovieError(
-                f"{url}: array {path!r} has {array.ndim} dimensions {array.shape}, its metadata list "
+                f"{url}: array {path!r} has {how_many(array.ndim, 'dimension')} {array.shape}, its metadata list "
                 f"{len(image.axes)} axes ({', '.join(image.axes)}). Expected one axis per "
                 "dimension; correct the metadata "
                 "or convert the movie again."

@@ -9,6 +9,7 @@ import numpy as np
 from tlseg.errors import MovieError
 from tlseg.store.image.chunks import describe_missing
 from tlseg.store.image.movie import MovieSource
+from tlseg.wording import how_many
 
 SEGMENTABLE = ("uint8", "uint16", "int16", "float32")
 
@@ -35,7 +36,7 @@ def check_segmentable(source: MovieSource, frames: range, *, allow_missing: bool
     if 0 in source.shape or not frames:
         t, z, y, x = source.shape
         raise MovieError(
-            f"{where}: nothing to segment in {len(frames)} of {t} frames of {z} x {y} x {x} voxels. "
+            f"{where}: nothing to segment in {len(frames)} of {how_many(t, 'frame')} of {z} x {y} x {x} voxels. "
             "Expected at least one of each; give other frames, or convert the movie again from its source."
         )
     if not (0 <= frames[0] < source.n_frames and 0 <= frames[-1] < source.n_frames):

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from tlseg.errors import TrainingError
 from tlseg.geometry import Spacing
-from tlseg.store.image.tiff import Layout, describe_tiff, tiffs_in
+from tlseg.store.image.tiff import Layout, PagesError, describe_tiff, tiffs_in
+from tlseg.wording import how_many
 
 BBBC050_SPACING_UM = (1.75, 0.8, 0.8)
 """Voxel spacing (z, y, x) of the BBBC050 training embryos (Tokuoka et al. 2020, Methods)."""
@@ -72,7 +73,7 @@ def read_stack(path: Path) -> NDArray[Any]:
     except (OSError, ValueError, tifffile.TiffFileError) as error:
         raise TrainingError(f"{path} cannot be read as a TIFF stack: {error}") from error
     if stack.ndim != 3:
-        raise TrainingError(f"{path} has {stack.ndim} axes; expected a stack (z, y, x).")
+        raise TrainingError(f"{path} has {how_many(stack.ndim, 'axis', 'axes')}; expected a stack (z, y, x).")
     return stack
 
 
@@ -131,7 +132,9 @@ def _named_alike(images: Path, labels: Path, *, spacing_um: Spacing | None) -> l
     found = tiffs_in(images)
     missing = [f.stem for f in found if not (labels / f.name).is_file()]
     if missing:
-        raise TrainingError(f"{len(missing)} images in {images} have no labels of the same name, first {missing[0]}.")
+        raise TrainingError(
+            f"{images}: {how_many(len(missing), 'image has', 'images have')} no labels of the same name, first {missing[0]}."
+        )
     groups = [_FRAME_MARK.sub("", f.stem).split("_")[0] or images.parent.name for f in found]
     return [
         PairPath(f.stem, group, f, labels / f.name, spacing_um or _stated_spacing(f))
@@ -141,7 +144,12 @@ def _named_alike(images: Path, labels: Path, *, spacing_um: Spacing | None) -> l
 
 def _stated_spacing(path: Path) -> Spacing:
     """Spacing that a TIFF itself states."""
-    info = describe_tiff(path, layout=Layout(), unknown_pages="Z")
+    try:
+        info = describe_tiff(path, layout=Layout(), unknown_pages="Z")
+    except PagesError as error:
+        raise TrainingError(
+            f"{error} Expected one stack (z, y, x) of grey values; save each to a file of its own."
+        ) from error
     z, y, x = info.spacing_um
     z = 1.0 if info.sizes["Z"] == 1 else z  # how thick a single plane is does not matter
     if z is None or y is None or x is None:

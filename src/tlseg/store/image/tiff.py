@@ -5,11 +5,9 @@ Handles plain, ImageJ, OME and tifffile's own TIFFs. At most one plane is decode
 
 from __future__ import annotations
 
-import logging
 import math
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,13 +20,22 @@ import tifffile
 from tlseg.errors import MovieError
 from tlseg.geometry import Box
 from tlseg.store.fs.location import one_line
+from tlseg.store.image.logged import listening
 from tlseg.store.image.metadata import Json, micrometres, seconds
+from tlseg.wording import how_many
 
 _BROKEN = re.compile(
     r"invalid (page|value) offset|corrupted|suspicious"
 )  # what tifffile logs of a file that breaks off
 
 MaybeSpacing = tuple[float | None, float | None, float | None]
+
+
+class PagesError(MovieError):
+    """What the pages of a TIFF are is unknown, or not what was said.
+
+    What can be said is for the caller to know, who adds it to the message.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,12 @@ class Layout:
         for what, count in (("planes", self.planes), ("channels", self.channels)):
             if count is not None and count < 1:
                 raise MovieError(f"{count} {what} were given. Expected at least 1.")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options of `tlseg convert` that say the same; none if nothing is said."""
+        said = {"--axes": self.axes, "--planes": self.planes, "--channels": self.channels}
+        return tuple(f"{option} {value}" for option, value in said.items() if value is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +105,7 @@ class TiffInfo:
     spread: bool
 
 
-def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str | None) -> TiffInfo:
+def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str) -> TiffInfo:
     """Read the metadata of a TIFF, but no pixels.
 
     Parameters
@@ -101,15 +114,19 @@ def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str | None) -> T
         The file.
     layout : Layout
         What the user says about its pages.
-    unknown_pages : str or None
-        Axis assumed for pages of unknown meaning; None to refuse them.
+    unknown_pages : str
+        Axes assumed for pages of unknown meaning, slowest first; as many of the last ones as the pages have. If they have
+        more, or none is assumed, they are refused.
 
     Raises
     ------
+    PagesError
+        If the meaning of its pages is unknown, or not what `layout` says.
     MovieError
-        If it is not a TIFF, or the meaning of its pages is unknown.
+        If it is not a TIFF of grey values.
     """
-    with _listening() as complaints, _open(path) as tif:
+    # A file whose page list breaks off is read as a shorter one, which is only logged.
+    with listening("tifffile") as complaints, _open(path) as tif:
         series = _only_series(tif, path)
         broken = [line for line in complaints if _BROKEN.search(line)]
         if broken:
@@ -233,26 +250,6 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts]
 
 
-class _Listener(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.heard: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.heard.append(record.getMessage())
-
-
-@contextmanager
-def _listening() -> Iterator[list[str]]:
-    """Collect what tifffile only logs: it reads a file whose page list breaks off as a shorter one."""
-    logger, listener = logging.getLogger("tifffile"), _Listener()
-    logger.addHandler(listener)
-    try:
-        yield listener.heard
-    finally:
-        logger.removeHandler(listener)
-
-
 def _open(path: Path) -> tifffile.TiffFile:
     try:
         return tifffile.TiffFile(path)
@@ -281,24 +278,22 @@ def _only_series(tif: tifffile.TiffFile, path: Path) -> Any:
     return series[0]
 
 
-def _lead(series: Any, path: Path, layout: Layout, unknown_pages: str | None) -> tuple[str, list[int]]:
+def _lead(series: Any, path: Path, layout: Layout, unknown_pages: str) -> tuple[str, list[int]]:
     axes, shape = str(series.axes), [int(n) for n in series.shape]
     if axes[-2:] != "YX":
         raise MovieError(
             f"{path} is a colour image (axes {axes}, shape {series.shape}). Expected grey values; split channels."
         )
     lead, sizes = axes[:-2], shape[:-2]
-    if layout.axes or layout.planes or layout.channels:
+    if layout.options:
         return _stated(path, layout, sizes)
     if set(lead) <= set("TCZ"):
         return lead, sizes
-    if len(lead) == 1 and unknown_pages and lead != "S":
-        return unknown_pages, sizes
-    raise MovieError(
-        f"{path} does not say what its {math.prod(sizes)} pages are (axes {axes}, shape "
-        f"{series.shape}). Specify them with --axes: "
-        "ZYX for one stack, TYX for a 2D movie, TZYX with --planes N for N planes per time point."
-    )
+    # tifffile marks the planes of stacks of 3 or 4 as colours unless told otherwise; a lone S may be colours indeed.
+    if len(lead) <= len(unknown_pages) and lead != "S":
+        return unknown_pages[-len(lead) :], sizes
+    says = "marks its pages as colours" if "S" in lead else "does not say what its pages are"
+    raise PagesError(f"{path} {says} (axes {axes}, shape {series.shape}).")
 
 
 def _stated(path: Path, layout: Layout, sizes: list[int]) -> tuple[str, list[int]]:
@@ -322,13 +317,9 @@ def _stated(path: Path, layout: Layout, sizes: list[int]) -> tuple[str, list[int
     known = {a: n for a, n in (("Z", layout.planes), ("C", layout.channels)) if n is not None and a in stated}
     open_axes = [a for a in stated if a not in known]
     rest, odd = divmod(pages, math.prod(known.values()))
-    if odd or len(open_axes) > 1 or (not open_axes and rest != 1):
-        given = ", ".join(f"{n} along {a}" for a, n in known.items()) or "no counts"
-        raise MovieError(
-            f"{path} has {pages} pages, which do not fill axes {axes} with {given}. Expected a "
-            "whole number of time points; "
-            "check --axes, --planes and --channels."
-        )
+    if odd or (rest != 1 and len(open_axes) != 1):
+        lengths = f"with {', '.join(f'{n} along {a}' for a, n in known.items())}" if known else "of unknown lengths"
+        raise PagesError(f"{path} has {how_many(pages, 'page')}, which do not fill axes {axes} {lengths}.")
     return stated, [known.get(a, rest) for a in stated]
 
 

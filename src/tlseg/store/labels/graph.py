@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError
 from tlseg.store.fs.location import is_url, one_line, open_store
 from tlseg.store.fs.place import Place
+from tlseg.wording import how_many
 
 AGAIN = "Copy the graph again, or make it again."
 
@@ -143,7 +144,9 @@ def _check_lengths(
     ):
         for name, values in props[part].items():
             if len(values) != whole:
-                raise LabelError(f"{place} has {whole} {kind}s, but their {name} has {len(values)} values. {AGAIN}")
+                raise LabelError(
+                    f"{place} has {how_many(whole, kind)}, but their {name} has {how_many(len(values), 'value')}. {AGAIN}"
+                )
 
 
 def _ends(place: Place, ids: NDArray[Any], pairs: NDArray[Any]) -> NDArray[np.int64]:

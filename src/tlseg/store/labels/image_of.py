@@ -12,6 +12,7 @@ from tlseg.store.fs.location import open_group
 from tlseg.store.image.metadata import ome_of
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.frames import frames_apart
+from tlseg.wording import how_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None
     first = frames_apart(image.start_s, labels.start_s, interval_s=interval_s)
     if not 0 <= first <= image.n_frames - labels.n_frames:
         return ImageBeneath(
-            None, note=f"The image has {image.n_frames} frames and lacks some that have labels, so it was left out."
+            None,
+            note=f"The image has {how_many(image.n_frames, 'frame')} and lacks some that have labels, so it was left out.",
         )
     return ImageBeneath(image, first)

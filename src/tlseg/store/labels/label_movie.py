@@ -22,6 +22,7 @@ from tlseg.store.image.file_numbers import FileNumbers
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.tiff import is_tiff
 from tlseg.store.labels.record import made_by_model, read_record, recorded_frames, skipped_frames
+from tlseg.wording import how_many
 
 Labels = npt.NDArray[np.generic]
 
@@ -203,7 +204,7 @@ def movie_of_array(
     if axes is not None:
         return movie_of_axes(array, as_axes(axes), source=source, spacing_um=spacing_um)
     if ndim not in (2, 3, 4):
-        raise LabelError(f"{source} has {ndim} axes; expected (y, x), (z, y, x) or (t, z, y, x).")
+        raise LabelError(f"{source} has {how_many(ndim, 'axis', 'axes')}; expected (y, x), (z, y, x) or (t, z, y, x).")
     return movie_of_axes(array, "tzyx"[4 - ndim :], source=source, spacing_um=spacing_um)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape
 from tlseg.store.image.file_numbers import numbers_of
-from tlseg.store.image.tiff import Layout, TiffInfo, TiffReader, describe_tiff, tiffs_in
+from tlseg.store.image.tiff import Layout, PagesError, TiffInfo, TiffReader, describe_tiff, tiffs_in
 from tlseg.store.labels.label_movie import TRACK_FILES, LabelMovie, Labels
 
 _CTC_NAME = re.compile(r"(?:man_track|man_seg|mask)_?(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)
@@ -44,11 +43,13 @@ def open_tiff_labels(path: Path, *, axes: str | None = None) -> LabelMovie:
 def _describe(path: Path, axes: str | None) -> TiffInfo:
     """Describe a TIFF; pages that neither it nor `axes` names are z, and where they have two axes, t and z."""
     try:
-        return describe_tiff(path, layout=Layout(axes and axes.upper()), unknown_pages="Z")
+        return describe_tiff(path, layout=Layout(axes and axes.upper()), unknown_pages="TZ")
+    except PagesError as error:
+        raise LabelError(
+            f"{error} Expected one label per voxel, along known axes: save it as ImageJ TIFF or OME-TIFF, which names them; "
+            "those of a single file may be given with --axes, such as ZYX or TYX."
+        ) from error
     except MovieError as error:
-        if axes is None:
-            with suppress(MovieError):
-                return describe_tiff(path, layout=Layout("TZYX"), unknown_pages="Z")
         raise LabelError(str(error)) from error
 
 

@@ -21,6 +21,7 @@ from tlseg.store.labels.graph import AGAIN, read_graph, read_metadata
 from tlseg.store.labels.label_movie import LabelMovie, movie_of_axes
 from tlseg.store.labels.tracks import graph_of
 from tlseg.store.labels.values import as_labels
+from tlseg.wording import how_many
 
 _LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
 
@@ -232,7 +233,9 @@ def _movie_of_array(array: zarr.Array[Any], source: str, axes: str | None) -> La
     if axes is not None and named:
         raise LabelError(f"Axes {axes} were given, but {source} names its own, {named}. Omit them.")
     if not 2 <= array.ndim <= 4 and not (axes or named):
-        raise LabelError(f"{source} has {array.ndim} axes; expected (y, x), (z, y, x) or (t, z, y, x).")
+        raise LabelError(
+            f"{source} has {how_many(array.ndim, 'axis', 'axes')}; expected (y, x), (z, y, x) or (t, z, y, x)."
+        )
     axes = axes or named or "tzyx"[4 - array.ndim :]
     return movie_of_axes(array, axes, source=source, chunk=array.shards or array.chunks)
 

@@ -16,6 +16,7 @@ from tlseg.errors import LabelError
 from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.labels.tables import FILE, create_table
+from tlseg.wording import how_many
 
 
 def set_columns(root: Place, name: str, columns: Mapping[str, NDArray[np.float64]]) -> None:
@@ -45,8 +46,8 @@ def set_columns(root: Place, name: str, columns: Mapping[str, NDArray[np.float64
     wrong = {column: len(values) for column, values in columns.items() if len(values) != rows}
     if wrong:
         raise LabelError(
-            f"Table {name!r} of {root} has {rows} rows, but {max(wrong.values())} were measured: it was replaced in the "
-            "meantime. Measure again."
+            f"Table {name!r} of {root} has {how_many(rows, 'row')}, but "
+            f"{how_many(max(wrong.values()), 'was', 'were')} measured: it was replaced in the meantime. Measure again."
         )
     try:
         with create_table(root, name, overwrite=True) as writer:

@@ -21,6 +21,7 @@ from tlseg.store.fs.place import Place, place_of
 from tlseg.store.labels.graph import both_names, read_graph, read_metadata
 from tlseg.store.locks.group_lock import turn
 from tlseg.store.locks.swap import swap
+from tlseg.wording import how_many
 
 FOLDER = "tracks.geff"
 _METADATA = (".zattrs", ".zgroup", ".zmetadata")
@@ -298,9 +299,10 @@ def _edge_ids(nodes: pd.DataFrame, edges: pd.DataFrame) -> NDArray[np.uint64]:
         [index.get_indexer(pd.MultiIndex.from_frame(edges[[f"t_{s}", f"label_{s}"]])) for s in "ab"], axis=1
     )
     if (rows < 0).any():
-        edge = edges.iloc[int(np.flatnonzero((rows < 0).any(axis=1))[0])]
+        loose = np.flatnonzero((rows < 0).any(axis=1))
+        edge = edges.iloc[int(loose[0])]
         raise LabelError(
-            f"{int((rows < 0).any(axis=1).sum())} edges have an end that is not a node; first: label "
+            f"{how_many(len(loose), 'edge has', 'edges have')} an end that is not a node; first: label "
             f"{int(edge['label_a'])} of frame {int(edge['t_a'])} to label {int(edge['label_b'])} of frame "
             f"{int(edge['t_b'])}. Edges and nodes must use the same labels."
         )
