@@ -24,10 +24,10 @@ def test_a_usual_result_gives_no_doubt() -> None:
         {},
         {"median_um": None},
         {"learned_um": None},
-        {"median_um": 8.5},
-        {"median_um": 32},
+        {"median_um": 10.5},
+        {"median_um": 25},
         {"seen_um": None},
-        {"seen_um": 8.5},
+        {"seen_um": 10.5},
     ],
 )
 def test_nuclei_of_about_the_size_the_model_knows_give_no_doubt(change: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ MOST_FALLBACK = 0.5
 LEAST_FALLBACK = 10
 """Share and number of instances without a detected centre from which there were probably no nuclei to detect."""
 
-MOST_OFF = 2.0
+MOST_OFF = 1.6
 """Times that nuclei may be wider or narrower than those the model learned from."""
 
 
