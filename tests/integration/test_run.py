@@ -491,7 +491,7 @@ def test_widths_that_no_nucleus_has_are_refused(base: Path, tmp_path: Path, wron
     assert not (tmp_path / "out.zarr").exists()
 
 
-@pytest.mark.parametrize(("asked", "warned"), [(None, False), (9.0, False), (60.0, True)])
+@pytest.mark.parametrize(("asked", "warned"), [(None, False), (12.0, False), (60.0, True)])
 def test_nuclei_that_look_larger_or_smaller_are_told_before_networks_run(
     base: Path, tmp_path: Path, asked: float | None, warned: bool
 ) -> None:
