@@ -44,7 +44,7 @@ def test_noise_is_said() -> None:
     ("width_um", "said"), [(4.0, "4.0"), (48.3, "48"), (122.0, "122")], ids=["small", "large", "huge"]
 )
 def test_nuclei_of_another_size_are_said_with_what_to_do(width_um: float, said: str) -> None:
-    end = f"If nuclei are {said} um wide and the voxel spacing is right, segment with --nucleus-um {said}."
+    end = f"If nuclei are {said} um wide and the voxel spacing is right, try --nucleus-um {said}."
     found = doubt_of_size(**SIZE | {"median_um": width_um})
     assert found == f"The median instance is {said} um wide, but the model 'embryo' expects about 16 um. {end}"
     found = doubt_of_size(**SIZE | {"seen_um": width_um})

@@ -107,7 +107,7 @@ def doubt_of_size(
             found = _short(width)
             return (
                 f"{what.format(found)}, but the model {model!r} expects about {_short(learned_um)} um. If nuclei are "
-                f"{found} um wide and the voxel spacing is right, segment with --nucleus-um {found}."
+                f"{found} um wide and the voxel spacing is right, try --nucleus-um {found}."
             )
     return None
 
