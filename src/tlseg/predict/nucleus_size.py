@@ -32,7 +32,7 @@ OBLONG = 1.15
 """Width of nuclei of a volume relative to that of balls in which voxels lie as deep: that of nuclei of BBBC050."""
 MOST_FILLED = 0.6
 """A grid in which more than this share stands out shows no background that could be told from nuclei."""
-MOST_VOXELS = 2**23
+MOST_VOXELS = 2**22
 """Voxels of the finest grid; of a larger frame, its fullest part is looked at in the end."""
 READ_BYTES = 64 * 2**20
 """Voxels read at once, unless chunks are larger."""
