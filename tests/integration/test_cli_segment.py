@@ -104,9 +104,10 @@ def test_the_same_command_from_another_folder_finds_it_complete(base: Path, monk
 def test_a_person_is_told_what_was_made_and_where(base: Path, tmp_path: Path) -> None:
     result = tlseg("segment", base, *BLOCK, "--out", tmp_path / "out.zarr", "--no-image", "--frames", "1:2")
     assert result.exit_code == 0
-    first, second, third, _next = result.stdout.splitlines()
+    first, note, second, third, _next = result.stdout.splitlines()
     nuclei = len(open_result(tmp_path / "out.zarr").table())
     assert first.startswith(f"{nuclei} instances (one nucleus in one frame) in 1 frame, ")
+    assert note.startswith("Note: Nuclei look about 12 um wide in frame 1, but the model ")
     assert "voxels disagree" in second
     assert third == f"Labels: {tmp_path / 'out.zarr/labels/nuclei'}"
 
