@@ -123,13 +123,82 @@ def test_seams_that_there_are_not_are_not_called_good(segmented: tuple[Path, Sum
     assert held == [None, None, False, True]
 
 
-def test_one_frame_is_not_shown_as_if_there_were_more(tmp_path: Path) -> None:
-    simulate(tmp_path / "one.ome.zarr", SimulationSettings(frames=1, start_nuclei=2, shape=(12, 40, 40), radius_um=4.0))
-    page = write_report(tmp_path / "one.ome.zarr", out=tmp_path / "r.html").path.read_text()
-    said = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
+OF_TIME = (
+    *("→", "last frame", "Arrow keys", "Black and white", "Through time", "over time", ">Play<", "Previous frame"),
+    *("Lineage", "Growth and divisions", "Generation", "ivision", "Gaps", "links", "track", "Interval"),
+)
+"""Words that say nothing about a single frame."""
+
+
+def words_of(page: str) -> str:
+    """What a reader of a page can see."""
+    return unescape(re.sub(r"<script.*?</script>|<style.*?</style>|<[^>]*>", "\n", page, flags=re.DOTALL))
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A result of one frame, in which the edge cuts two of three nuclei."""
+    folder = tmp_path_factory.mktemp("still")
+    labels = np.zeros((12, 32, 32), np.uint16)
+    labels[3:9, 4:12, 4:12], labels[3:9, 20:28, 24:], labels[:4, 20:26, 4:10] = 1, 2, 3
+    tifffile.imwrite(folder / "still.tif", labels, metadata={"axes": "ZYX"})
+    link_labels(folder / "still.tif", out=folder / "still.ome.zarr", spacing_um=(1.0, 0.5, 0.5))
+    return folder / "still.ome.zarr"
+
+
+def test_one_frame_is_not_shown_as_if_there_were_more(embryo: Path, still: Path, tmp_path: Path) -> None:
+    report = write_report(still)
+    said = words_of(report.path.read_text())
     assert "in one frame" in said
-    for words in ("→", "last frame", "Arrow keys", "Black and white"):
-        assert words not in said
+    assert [words for words in OF_TIME if words in said] == []
+    assert "Nuclei cut by the frame's edge" in said
+    assert "Seam audit" in said
+    movie = write_report(embryo, name="truth", out=tmp_path / "r.html")
+    said = movie.path.read_text()
+    assert [words for words in OF_TIME if words not in said] == []
+    assert set(report.attention) == set(movie.attention)
+
+
+def test_one_frame_has_a_histogram_of_volumes(still: Path) -> None:
+    page = write_report(still).path.read_text()
+    said = words_of(page)
+    assert "Volumes of nuclei" in said
+    assert "Dashed: 2 of 3 nuclei, cut by the frame's edge and therefore too small." in said
+    assert "The stroke is the median of the others." in said
+    whole = open_result(still).table().query("not touches_edge")["volume_um3"].item()
+    assert f"median {whole:,.0f} µm³" in said
+    assert page.count('class="box cut"') == 2
+
+
+def test_one_frame_of_a_longer_movie_is_one_frame(tmp_path: Path) -> None:
+    movie, model = inputs(tmp_path)
+    run(movie, model, frames=range(1, 2))
+    report = write_report(movie)
+    said = words_of(report.path.read_text())
+    assert report.pictures == 1
+    assert "frame 1 ·" in said
+    assert "Volumes of nuclei" in said
+    assert "Lineage" not in said
+
+
+def test_measured_channels_of_one_frame_have_histograms(tmp_path: Path) -> None:
+    save_threshold_model(tmp_path / "model", window=(16, 32, 32))
+    nuclei = small_movie(1).astype(np.float32)
+    channels = {"H2B": nuclei, "GFP": nuclei * 2, "lost": np.full_like(nuclei, np.nan)}
+    write_channels(tmp_path / "movie.ome.zarr", channels)
+    run(tmp_path / "movie.ome.zarr", tmp_path / "model", out=tmp_path / "result.ome.zarr")
+    measure_channels(tmp_path / "result.ome.zarr", channels=["GFP", "lost"])
+    page = write_report(tmp_path / "result.ome.zarr").path.read_text()
+    assert 'aria-label="Mean intensity of GFP"' in page
+    assert "No nucleus has a value in column intensity_mean_lost." in page
+    assert "over time" not in words_of(page)
+    assert 'id="shade"' not in page
+
+
+def test_an_empty_frame_says_so(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "none.tif", np.zeros((12, 32, 32), np.uint16), metadata={"axes": "ZYX"})
+    link_labels(tmp_path / "none.tif", out=tmp_path / "none.ome.zarr", spacing_um=(1.0, 0.5, 0.5))
+    assert "There are no nuclei." in words_of(write_report(tmp_path / "none.ome.zarr").path.read_text())
 
 
 def test_volumes_of_one_plane_are_said_to_be_areas(embryo: Path, tmp_path: Path) -> None:
@@ -466,6 +535,27 @@ def test_the_page_works_in_a_browser(embryo: Path, segmented: tuple[Path, Summar
         browser.open(doubtful.path.as_uri())
         browser.ask("[...document.querySelectorAll('.look')].at(-1).click()")
         assert browser.ask("document.querySelectorAll('#marks .ring').length") == 2
+        assert not browser.complaints
+
+
+def test_the_page_of_one_frame_works_in_a_browser(still: Path, tmp_path: Path) -> None:
+    find_browser()
+    report = write_report(still, out=tmp_path / "still.html")
+    with Browser() as browser:
+        browser.open(report.path.as_uri())
+        browser.ask("document.querySelector('#numbers').click()")
+        assert browser.ask("document.querySelectorAll('#marks .number').length") > 0
+        browser.ask("document.querySelector('#draw').click()")
+        assert browser.ask("document.querySelector('#stage').classList.contains('no-outlines')")
+        browser.ask("[...document.querySelectorAll('.look')].at(-1).click()")
+        assert browser.ask("document.querySelectorAll('#marks .ring').length") == 2
+        browser.press("ArrowRight")
+        assert browser.ask("document.querySelectorAll('#marks .ring').length") == 2
+        assert browser.ask("document.querySelector('#strip').offsetHeight") == 0
+        for width in (1280, 390):
+            browser.resize(width, 844)
+            assert browser.ask("document.documentElement.scrollWidth") <= width
+        assert browser.pdf(tmp_path / "still.pdf").stat().st_size > 10_000
         assert not browser.complaints
 
 

@@ -76,6 +76,19 @@ def test_metadata_say_what_readers_need(tmp_path: Path) -> None:
     assert zarr.open_group(tmp_path / FOLDER, mode="r").metadata.zarr_format == 2
 
 
+@pytest.mark.parametrize(("axes", "space"), [("tzyx", "zyx"), ("tyx", "yx")])
+def test_every_property_with_a_unit_says_so(tmp_path: Path, axes: Any, space: str) -> None:
+    path = written(tmp_path, axes=axes)
+    validate_structure(path)
+    props = GeffMetadata.read(path).node_props_metadata
+    units = {key: prop.unit for key, prop in props.items() if prop.unit is not None}
+    assert units == {"t": "frame", **dict.fromkeys(space, "micrometer"), "volume_um3": "cubic micrometer"}
+    assert (props["t"].dtype, props["volume_um3"].dtype, props["track"].unit) == ("int64", "float64", None)
+    graph, metadata = read(str(path), backend="networkx")
+    assert metadata.node_props_metadata["volume_um3"].unit == "cubic micrometer"
+    assert len(graph) == len(family()[0])
+
+
 def test_an_interval_may_be_a_number_of_numpy(tmp_path: Path) -> None:
     assert GeffMetadata.read(written(tmp_path, interval_s=np.float32(600))).extra["tlseg"]["interval_s"] == 600.0
 

@@ -104,6 +104,11 @@ class Facts:
     is_2d: bool = False
 
     @property
+    def has_time(self) -> bool:
+        """Whether there are frames to compare: all that a report says of time depends on it."""
+        return self.frames > 1
+
+    @property
     def stem(self) -> str:
         """Name of the movie, or of the result if the movie is unknown, without suffixes."""
         name = PurePosixPath((self.movie or self.path).rstrip("/")).name

@@ -19,8 +19,10 @@
     const shot = shots[shown], [grey, outlines] = all("img", shot);
     $("#grey").src = grey.src;
     $("#outlines").src = outlines.src;
-    slider.value = shown;
-    slider.setAttribute("aria-valuetext", shot.dataset.text);
+    if (slider) {
+      slider.value = shown;
+      slider.setAttribute("aria-valuetext", shot.dataset.text);
+    }
     $("#now").textContent = shot.dataset.text;
     shots.forEach((s, i) => s.setAttribute("aria-current", i === shown));
     const strip = $("#strip");
@@ -84,11 +86,11 @@
     $("#previous").addEventListener("click", () => { stop(); show(shown - 1); });
     $("#next").addEventListener("click", () => { stop(); show(shown + 1); });
     $("#play").addEventListener("click", play);
-    $("#draw").addEventListener("change", (e) => stage.classList.toggle("no-outlines", !e.target.checked));
-    if ($("#numbers")) $("#numbers").addEventListener("change", draw);
   }
+  if ($("#draw")) $("#draw").addEventListener("change", (e) => stage.classList.toggle("no-outlines", !e.target.checked));
+  if ($("#numbers")) $("#numbers").addEventListener("change", draw);
   document.addEventListener("keydown", (e) => {
-    if (e.altKey || e.ctrlKey || e.metaKey || e.target.matches("input")) return;
+    if (!slider || e.altKey || e.ctrlKey || e.metaKey || e.target.matches("input")) return;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
     if (step) { e.preventDefault(); stop(); show(shown + step); }
   });
@@ -109,7 +111,7 @@
       const far = ([, top, ...lefts]) => Math.min(...lefts.map((left) =>
         Math.hypot(left * size.width - e.clientX + size.left, top * size.height - e.clientY + size.top)));
       const [best, away] = here().map((p) => [p, far(p)]).reduce((a, b) => (b[1] < a[1] ? b : a), [null, size.width / 30]);
-      stage.title = best ? `track ${best[0]}` : "";
+      stage.title = best ? `${stage.dataset.named} ${best[0]}` : "";
       focus(best ? String(best[0]) : null);
     });
   for (const button of all(".look"))

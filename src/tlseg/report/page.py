@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 
-import pandas as pd
-
-from tlseg.measure.history import MANY_MOTHERLESS
 from tlseg.report.attention import Listing
 from tlseg.report.channels import MOST_CHANNELS
 from tlseg.report.facts import Facts
@@ -23,8 +20,8 @@ from tlseg.report.lineage_tree import hex_color
 from tlseg.report.marks import compass, scale_bar
 from tlseg.report.overlay import time_stamp
 from tlseg.report.pictures import STEADY, Shot, Strip
+from tlseg.report.story import Material, Panel, Story
 from tlseg.report.svg import Raw, join, tag
-from tlseg.report.timing import Clock
 from tlseg.wording import how_many
 
 MOST_NUMBERS = 30_000
@@ -41,61 +38,31 @@ _VERDICTS = {True: "good", False: "bad", None: "soft"}
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
-    """One figure with its title and what it shows; `above` it may be choices."""
-
-    title: str
-    about: str
-    drawing: Raw | None
-    instead: str = ""
-    above: Raw | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Content:
     """Everything that goes onto the page.
 
     Attributes
     ----------
-    facts : Facts
-    clock : Clock
+    material : Material
+        Facts and tables.
+    story : Story
+        Numbers, figures and lists that are made from them.
     strip : Strip
         Pictures of frames.
     pictured : bool
         Whether the image is in them.
     note : str
         What to know about them, may be empty.
-    table : DataFrame
-        The complete nucleus table.
-    beside : sequence of Panel
-        Figures beside the pictures.
-    tree : Panel
-        The lineage tree.
-    measured : sequence of Panel
-        Figures of measured channels.
     undrawn : str
-        Which of these channels have no figure, may be empty.
-    more : sequence of Panel
-        Other figures.
-    generations : Sheet
-        Figures of each generation.
-    listings : sequence of Listing
-        Where to look.
+        Which measured channels have no figure, may be empty.
     """
 
-    facts: Facts
-    clock: Clock
+    material: Material
+    story: Story
     strip: Strip
     pictured: bool
     note: str
-    table: pd.DataFrame
-    beside: Sequence[Panel]
-    tree: Panel
-    measured: Sequence[Panel]
     undrawn: str
-    more: Sequence[Panel]
-    generations: Sheet
-    listings: Sequence[Listing]
 
 
 MARK = '<meta name="generator" content="tlseg report">'
@@ -104,7 +71,7 @@ MARK = '<meta name="generator" content="tlseg report">'
 
 def build_page(content: Content) -> str:
     """HTML of the whole page."""
-    title = f"{content.facts.stem}: {content.facts.name}"
+    title = f"{content.material.facts.stem}: {content.material.facts.name}"
     head = tag(
         "head",
         Raw('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
@@ -117,16 +84,14 @@ def build_page(content: Content) -> str:
         "body",
         _header(content),
         _pictures(content),
-        tag("h2", "Lineage"),
-        _card(content.tree, wide=True),
+        _lineage(content.story.tree),
         _measured(content),
-        tag("h2", "Growth and divisions"),
-        tag("div", *(_card(panel) for panel in content.more), class_="columns two"),
-        _sheet(content.generations),
+        _growth(content.story.more),
+        _sheet(content.story.generations),
         tag("h2", "Where to look first"),
-        *(_listing(listing, content, first=i == 0) for i, listing in enumerate(content.listings)),
+        *(_listing(listing, content, first=i == 0) for i, listing in enumerate(content.story.listings)),
         tag("h2", "About this result"),
-        _about(content.facts),
+        _about(content.material.facts),
         tag("script", Raw(_places(content)), type="application/json", id="places"),
         tag("script", Raw(_asset("page.js"))),
     )
@@ -134,29 +99,11 @@ def build_page(content: Content) -> str:
 
 
 def _header(content: Content) -> Raw:
-    facts, clock = content.facts, content.clock
-    share = f"{100 * facts.fallback / facts.instances:.1f}\u00a0% of instances" if facts.instances else "no instances"
-    length = "" if facts.frames < 2 else clock.text(facts.frames - 1)
-    tiles = [
-        ("Frames", f"{facts.frames:,}", length),
-        (
-            "Nuclei",
-            f"{facts.first_count:,} → {facts.last_count:,}",
-            f"first and last frame; {how_many(facts.instances, 'instance')} (one nucleus in one frame)",
-        )
-        if facts.frames > 1
-        else ("Nuclei", f"{facts.first_count:,}", "in one frame"),
-        ("Tracks", f"{facts.tracks:,}", _motherless(facts)),
-        ("Divisions", f"{facts.divisions:,}", "forks of the tree below"),
-        *([("Repaired", f"{facts.repaired:,}", facts.repaired_how)] if facts.repaired or facts.mended else []),
-        *(
-            [("Fallback", f"{facts.fallback:,}", f"no centre detected; {share}")]
-            if facts.fallback or facts.model
-            else []
-        ),
-        ("At the edge", f"{facts.touching_edge:,}", "instances cut by the frame"),
+    facts = content.material.facts
+    made = [
+        tag("div", tag("dt", tile.title), tag("dd", tile.number, tag("small", tile.about)), class_="tile")
+        for tile in content.story.tiles
     ]
-    made = [tag("div", tag("dt", a), tag("dd", b, tag("small", c)), class_="tile") for a, b, c in tiles]
     return tag(
         "header",
         tag("h1", f"{facts.stem}: {facts.name}"),
@@ -167,21 +114,11 @@ def _header(content: Content) -> Raw:
     )
 
 
-def _motherless(facts: Facts) -> Raw | str:
-    """What to know about the tracks: how many begin without a mother, emphasised if they are many."""
-    if not facts.motherless:
-        return "a nucleus between divisions"
-    many = facts.motherless - facts.motherless_at_edge > MANY_MOTHERLESS * facts.tracks
-    edge = f" ({facts.motherless_at_edge:,} at the frame's edge)" if facts.motherless_at_edge else ""
-    text = f"{facts.motherless:,} of them begin{'s' if facts.motherless == 1 else ''} mid-movie without a mother{edge}"
-    return tag("a", text, href="#loose", class_="doubt" if many else None)
-
-
 def _pictures(content: Content) -> Raw:
-    facts, strip = content.facts, content.strip
+    facts, strip = content.material.facts, content.strip
     shots = strip.shots
     height, width = strip.layout.size
-    counts = content.table["t"].value_counts()
+    counts = content.material.table["t"].value_counts()
     printed = {round(i * (len(shots) - 1) / max(1, _PRINTED - 1)) for i in range(_PRINTED)}
     texts = [_shot_text(shot, int(counts.get(shot.t, 0)), facts) for shot in shots]
     bar = scale_bar(strip.layout) if facts.spacing_um else Raw("")
@@ -199,12 +136,10 @@ def _pictures(content: Content) -> Raw:
         marks,
         id="stage",
         style=ratio,
+        data_named=content.story.named_by["track"],
     )
     controls = [
-        tag("button", "◀", id="previous", type="button", aria_label="Previous frame"),
-        Raw(f'<input type="range" id="frame" min="0" max="{len(shots) - 1}" value="0" aria-label="Frame">'),
-        tag("button", "▶", id="next", type="button", aria_label="Next frame"),
-        tag("button", "Play", id="play", type="button"),
+        *_steps(len(shots)),
         tag("label", Raw('<input type="checkbox" id="draw" checked>'), "outlines"),
     ]
     if _numbered(content):
@@ -224,6 +159,7 @@ def _pictures(content: Content) -> Raw:
             for i, (shot, text) in enumerate(zip(shots, texts, strict=True))
         ),
         id="strip",
+        hidden=None if len(shots) > 1 else "",
     )
     left = tag(
         "figure",
@@ -234,8 +170,20 @@ def _pictures(content: Content) -> Raw:
         thumbs,
         class_="card",
     )
-    right = tag("div", *(_card(panel) for panel in content.beside), class_="stacked")
-    return join([tag("h2", "Through time"), tag("div", left, right, class_="columns stage")])
+    right = tag("div", *(_card(panel) for panel in content.story.beside), class_="stacked")
+    return join([tag("h2", content.story.heading), tag("div", left, right, class_="columns stage")])
+
+
+def _steps(count: int) -> list[Raw]:
+    """Controls that step through so many pictures."""
+    if count < 2:
+        return []
+    return [
+        tag("button", "◀", id="previous", type="button", aria_label="Previous frame"),
+        Raw(f'<input type="range" id="frame" min="0" max="{count - 1}" value="0" aria-label="Frame">'),
+        tag("button", "▶", id="next", type="button", aria_label="Next frame"),
+        tag("button", "Play", id="play", type="button"),
+    ]
 
 
 def _thumb(shot: Shot, number: int, text: str, printed: bool) -> Raw:
@@ -275,16 +223,27 @@ def _card(panel: Panel, *, wide: bool = False) -> Raw:
     )
 
 
-def _measured(content: Content) -> Raw:
-    if not content.measured:
+def _lineage(tree: Panel | None) -> Raw:
+    return Raw("") if tree is None else join([tag("h2", "Lineage"), _card(tree, wide=True)])
+
+
+def _growth(panels: Sequence[Panel]) -> Raw:
+    if not panels:
         return Raw("")
-    charts = tag("div", *(_card(panel) for panel in content.measured), class_="columns two even")
+    charts = tag("div", *(_card(panel) for panel in panels), class_="columns two")
+    return join([tag("h2", "Growth and divisions"), charts])
+
+
+def _measured(content: Content) -> Raw:
+    if not content.story.measured:
+        return Raw("")
+    charts = tag("div", *(_card(panel) for panel in content.story.measured), class_="columns two even")
     rest = [tag("p", content.undrawn, class_="about undrawn")] if content.undrawn else []
     return join([tag("h2", "Measured channels"), charts, *rest])
 
 
-def _sheet(sheet: Sheet) -> Raw:
-    if not sheet.rows:
+def _sheet(sheet: Sheet | None) -> Raw:
+    if sheet is None or not sheet.rows:
         return Raw("")
     head = tag("tr", *(tag("th", title, scope="col") for title in sheet.titles))
     names = {str(generation) for generation in sheet.ended}
@@ -305,15 +264,16 @@ def _listing(listing: Listing, content: Content, *, first: bool) -> Raw:
     summary = tag("summary", listing.title, " ", tag("span", f"· {total}{part}", class_="soft"))
     if not len(listing.rows):
         return tag("details", summary, tag("p", listing.about, class_="about"), id=listing.key)
-    axes = "xyz" if content.facts.shape[0] > 1 else "xy"
+    axes = "xyz" if content.material.facts.shape[0] > 1 else "xy"
     micrometres = [f"{a}_um" for a in axes if f"{a}_um" in listing.rows.columns]
-    titles = ["", "frame", "track", *listing.shown.values()]
+    titles = ["", *content.story.named_by.values(), *listing.shown.values()]
     titles += [f"{', '.join(axes)} (µm)"] if micrometres else []
     rows = []
     for row in listing.rows.to_dict("records"):
         track = int(row["track"])
         swatch = tag("span", class_="swatch", style=f"background: {hex_color(track)}")
-        cells = [tag("td", _look(row, content)), tag("td", content.clock.number(row["t"])), tag("td", swatch, track)]
+        names = {"t": tag("td", content.material.clock.number(row["t"])), "track": tag("td", swatch, track)}
+        cells = [tag("td", _look(row, content)), *(names[key] for key in content.story.named_by)]
         cells += [tag("td", row[key]) for key in listing.shown]
         if micrometres:
             cells.append(tag("td", ", ".join(f"{row[key]:.1f}" for key in micrometres)))
@@ -337,12 +297,12 @@ def _row_places(row: dict[object, object], content: Content) -> list[tuple[float
     if not all(isinstance(v, float) and v == v for v in centre):
         return []
     z, y, x = (float(str(v)) for v in centre)
-    return [(round(a, 4), round(b, 4)) for a, b in content.strip.layout.places((z, y, x), content.facts.shape)]
+    return [(round(a, 4), round(b, 4)) for a, b in content.strip.layout.places((z, y, x), content.material.facts.shape)]
 
 
 def _numbered(content: Content) -> bool:
-    known = all(axis in content.table.columns for axis in "zyx")
-    shown = content.table["t"].isin([shot.t for shot in content.strip.shots])
+    known = all(axis in content.material.table.columns for axis in "zyx")
+    shown = content.material.table["t"].isin([shot.t for shot in content.strip.shots])
     return known and 0 < int(shown.sum()) <= MOST_NUMBERS
 
 
@@ -350,7 +310,7 @@ def _places(content: Content) -> str:
     """Where track numbers stand, as JSON: their colours, and in each frame [track, top, left, left in the other view]."""
     if not _numbered(content):
         return '{"colors":{},"frames":{}}'
-    wanted = content.table[content.table["t"].isin([shot.t for shot in content.strip.shots])]
+    wanted = content.material.table[content.material.table["t"].isin([shot.t for shot in content.strip.shots])]
     found: dict[int, list[list[float]]] = {}
     for row in wanted[["t", "track", "z", "y", "x"]].to_dict("records"):
         if places := _row_places(row, content):
@@ -376,7 +336,7 @@ def _about(facts: Facts) -> Raw:
         ("Frame", along(facts.shape, voxels)),
         (f"{voxels[:-1].capitalize()} spacing", along(facts.spacing_um, "µm") if facts.spacing_um else "unknown"),
         ("Frames left empty", ", ".join(map(str, facts.skipped))),
-        ("Interval", f"{facts.interval_s:g} s" if facts.interval_s else "unknown"),
+        ("Interval", f"{facts.interval_s:g} s" if facts.interval_s else "unknown" if facts.has_time else ""),
         *((f"Measured: {c.short}", c.image) for c in facts.measured[:MOST_CHANNELS]),
         ("Model", facts.model.replace(" um ", " µm ")),
         ("Method", facts.method),

@@ -29,6 +29,7 @@ EDGE_KEYS = ("t_a", "label_a", "t_b", "label_b")
 _POSITION = {"z": "z_um", "y": "y_um", "x": "x_um"}
 _WHOLE = ("label", "track", "lineage", "parent", "generation")
 _NUMBERS = {"volume_um3": "cubic micrometer"}
+_UNITS = {"t": "frame", **dict.fromkeys(_POSITION, "micrometer"), **_NUMBERS}
 
 
 def write_tracks(
@@ -86,14 +87,12 @@ def write_tracks(
     _check_replaceable(place, name, overwrite=overwrite)
     rows = _sorted_nodes(nodes)
     identity, joined = np.arange(1, len(rows) + 1, dtype=np.uint64), _edge_ids(rows, edges)
+    props = _node_props(rows, spacing_um, axes)
+    metadata = _metadata(spacing_um, interval_s, name=name, axes=axes, tracks=_track_props(edges))
+    metadata.node_props_metadata = _units_of(props)
     part = _part_of(place, name)
     try:
-        _write(
-            part,
-            (identity, _node_props(rows, spacing_um, axes)),
-            (joined, _edge_props(edges)),
-            _metadata(spacing_um, interval_s, name=name, axes=axes, tracks=_track_props(edges)),
-        )
+        _write(part, (identity, props), (joined, _edge_props(edges)), metadata)
         with turn(place):
             _check_replaceable(place, name, overwrite=overwrite)
             others = _others(folder, name)
@@ -333,6 +332,17 @@ def _node_props(rows: pd.DataFrame, spacing_um: Spacing, axes: str) -> dict[str,
 def _edge_props(edges: pd.DataFrame) -> dict[str, Any]:
     kind = edges["kind"].to_numpy().astype("U8")
     return {"kind": _prop(kind), "confidence": _prop(edges["confidence"].to_numpy(dtype=np.float64))}
+
+
+def _units_of(props: dict[str, Any]) -> dict[str, Any]:
+    """Metadata of the properties that have a unit; GEFF itself writes those of the others."""
+    from geff_spec import PropMetadata
+
+    return {
+        key: PropMetadata(identifier=key, dtype=prop["values"].dtype, unit=_UNITS[key])
+        for key, prop in props.items()
+        if key in _UNITS
+    }
 
 
 def _prop(values: NDArray[Any]) -> dict[str, Any]:
