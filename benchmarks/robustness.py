@@ -170,13 +170,14 @@ def edges_off(seen: Seen) -> tuple[slice, slice, slice]:
     return (slice(4, -4) if len(seen.image) > 1 else slice(None), slice(20, -20), slice(20, -20))
 
 
-def wide_field(seen: Seen, rng: np.random.Generator) -> Seen:
-    """In a field twice as wide along y and x, of voxels drawn from the corners, where no embryo is."""
+def wide_field(seen: Seen, rng: np.random.Generator, *, times: int = 2) -> Seen:
+    """In a field so many times as wide along y and x, of voxels drawn from the corners, where no embryo is."""
     z, y, x = seen.image.shape
     corners = seen.image[:, np.r_[: y // 8, -(y // 8) : 0]][:, :, np.r_[: x // 8, -(x // 8) : 0]]
-    field = rng.choice(corners.ravel(), (z, 2 * y, 2 * x))
+    field = rng.choice(corners.ravel(), (z, times * y, times * x))
     truth = np.zeros(field.shape, dtype=seen.truth.dtype)
-    place = (slice(None), slice(y // 2, y // 2 + y), slice(x // 2, x // 2 + x))
+    top, left = (times - 1) * y // 2, (times - 1) * x // 2
+    place = (slice(None), slice(top, top + y), slice(left, left + x))
     field[place], truth[place] = seen.image, seen.truth
     return Seen(field, truth, seen.spacing_um)
 

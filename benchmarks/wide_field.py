@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from folds import DATA
 from machine import machine, table
+from robustness import Seen, wide_field
 
 from tlseg.label.frame import label_frame
 from tlseg.models.bundle import load_model
@@ -33,7 +34,8 @@ def main() -> None:
     parser.add_argument("--model", default="embryo-without-emb11")
     options = parser.parse_args()
     pair = next(pair for pair in find_pairs(options.data) if pair.name == options.stack)
-    image, truth = (in_field(stack, options.times) for stack in read_pair(pair))
+    stack = Seen(*read_pair(pair), pair.spacing_um)
+    image, truth, _ = wide_field(stack, np.random.default_rng(0), times=options.times)
     model = load_model(options.model)
     rows, labels = [], []
     for threshold in (model.spec.dark_threshold, 0.0):
@@ -56,16 +58,6 @@ def main() -> None:
     print(f"{machine()}\n\n{pair.name} in {' x '.join(map(str, image.shape))} voxels:\n")
     print(table(["dark_threshold", "windows seen", "s, one core", "nuclei", "IoU"], rows))
     print(f"\nVoxels labelled otherwise: {int((labels[0] != labels[1]).sum())}")
-
-
-def in_field(stack: np.ndarray, times: int) -> np.ndarray:
-    """A stack (z, y, x) in the middle of a wider field of voxels from its corners."""
-    z, y, x = stack.shape
-    corners = stack[:, np.r_[: y // 8, -(y // 8) : 0]][:, :, np.r_[: x // 8, -(x // 8) : 0]]
-    field = np.random.default_rng(0).choice(corners.ravel(), (z, times * y, times * x))
-    top, left = (times - 1) * y // 2, (times - 1) * x // 2
-    field[:, top : top + y, left : left + x] = stack
-    return field
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from handmade import frame_statistics
 from tlseg.geometry import Box, Grid, Shape, Spacing
-from tlseg.predict import brightness
+from tlseg.predict import brightness, tiles
 from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.normalise import FrameStatistics
 
@@ -187,7 +187,7 @@ def test_black_is_dark_where_it_is_background() -> None:
 def test_large_and_saturated_frames_are_read_seldom(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = wide(np.tile(np.minimum(embryo(), 400), (1, 2, 2)), (60, 200, 200), (3, 9, 70)).astype(dtype)
     expected = measured(image)
-    monkeypatch.setattr(brightness, "READ_BYTES", 8 * image[0].nbytes)
+    monkeypatch.setattr(tiles, "READ_BYTES", 8 * image[0].nbytes)
     times = np.zeros(len(image), dtype=int)
 
     def read(box: Box) -> NDArray[np.generic]:
@@ -205,7 +205,7 @@ def test_large_and_saturated_frames_are_read_seldom(dtype: str, monkeypatch: pyt
 def test_how_much_is_read_at_once_changes_nothing(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = (wide(embryo(), (40, 200, 200), (3, 9, 70)) / 8).astype(dtype)
     expected = measured(image)
-    monkeypatch.setattr(brightness, "READ_BYTES", 20_000)
+    monkeypatch.setattr(tiles, "READ_BYTES", 20_000)
     assert measured(image) == expected, "parts of planes"
     assert measured(image, chunk=(7, 60, 30)) == expected
     assert measured(image, chunk=(64, 500, 31)) == expected
@@ -236,14 +236,14 @@ def test_a_field_with_several_embryos_is_scaled_by_all_of_them(
     slab_planes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = wide(np.concatenate([embryo(seed=1), embryo(seed=2), embryo(seed=3)], axis=2), (30, 190, 200), (3, 9, 30))
-    monkeypatch.setattr(brightness, "READ_BYTES", slab_planes * image[0].nbytes)
+    monkeypatch.setattr(tiles, "READ_BYTES", slab_planes * image[0].nbytes)
     assert measured(image).high == brightest_near_nuclei(image)
 
 
 def test_planes_are_read_once_for_each_question_and_not_for_each_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Movies are often stored by the plane: reading any part of it decodes all of it."""
     image = wide(np.tile(embryo(), (1, 2, 2)), (60, 200, 200), (3, 9, 70))
-    monkeypatch.setattr(brightness, "READ_BYTES", 8 * image[0].nbytes)
+    monkeypatch.setattr(tiles, "READ_BYTES", 8 * image[0].nbytes)
     times = np.zeros(len(image), dtype=int)
 
     def read(box: Box) -> NDArray[np.uint16]:
@@ -260,7 +260,7 @@ def test_planes_are_read_once_for_each_question_and_not_for_each_tile(monkeypatc
 @pytest.mark.parametrize("chunk", [(60, 64, 64), (7, 200, 200), (32, 32, 200)])
 def test_no_chunk_is_decoded_twice_for_a_question(chunk: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
     image = wide(np.tile(embryo(), (1, 2, 2)), (60, 200, 200), (3, 9, 70))
-    monkeypatch.setattr(brightness, "READ_BYTES", 10 * image[0].nbytes)
+    monkeypatch.setattr(tiles, "READ_BYTES", 10 * image[0].nbytes)
     chunks = Grid((60, 200, 200), chunk)
     times = np.zeros(len(chunks), dtype=int)
 

@@ -13,7 +13,6 @@ nothing about how dark it is: they surround all that was imaged, whereas a black
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,11 @@ from scipy import ndimage
 
 from tlseg.config import Scaling
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Grid, Shape, Spacing, slab, triple
+from tlseg.geometry import Box, Grid, Shape, Spacing, triple
 from tlseg.models.derive import nucleus_um
 from tlseg.predict.grey_values import GreyValues
 from tlseg.predict.normalise import QUANTILES, FrameStatistics
-from tlseg.predict.tiles import tile_sizes, tile_sums
+from tlseg.predict.tiles import Read, boxes_to_read, tile_sizes, tile_sums
 
 SMALLEST, LARGEST = 800_000, 1_100_000
 """Voxels of the network's grid in the frames that networks learned from (BBBC050)."""
@@ -46,11 +45,6 @@ LEAST_PADDING = 0.05
 """Share of a frame that has the least value if that may be padding."""
 FULL, IN_FULL_TILES = 0.9, 0.45
 """Beside padding, this share of all other voxels lies in tiles that hold hardly any of it."""
-READ_BYTES = 64 * 2**20
-"""Voxels read at once, unless chunks are larger."""
-
-Read = Callable[[Box], NDArray[Any]]
-"""Grey values (z, y, x) of a box of the frame."""
 
 
 def measure_brightness(
@@ -88,7 +82,7 @@ def measure_brightness(
         For NaN or infinite values, dtypes that cannot be normalised, and empty or (all but) constant frames.
     """
     checked = _finite(read, dtype=dtype, frame=frame)
-    boxes = Grid(shape, slab(shape, unit=chunk, most=READ_BYTES // np.dtype(dtype).itemsize))
+    boxes = boxes_to_read(shape, chunk=chunk, itemsize=np.dtype(dtype).itemsize)
     dark, share = QUANTILES[scaling]
     closest = CLOSEST
     if shape[0] == 1:

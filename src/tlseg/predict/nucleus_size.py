@@ -10,17 +10,16 @@ fine for them and they do not flow into one another.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tlseg.geometry import Box, Grid, Shape, Spacing, slab, triple
+from tlseg.geometry import Box, Grid, Shape, Spacing, triple
 from tlseg.predict.normalise import FrameStatistics
-from tlseg.predict.tiles import tile_sizes, tile_sums
+from tlseg.predict.tiles import Read, boxes_to_read, tile_sizes, tile_sums
 
 LEVEL = 0.12
 """What stands out is brighter than this share of the way from a frame's low to its high value: about where people draw."""
@@ -34,11 +33,6 @@ MOST_FILLED = 0.6
 """A grid in which more than this share stands out shows no background that could be told from nuclei."""
 MOST_VOXELS = 2**22
 """Voxels of the finest grid; of a larger frame, its fullest part is looked at in the end."""
-READ_BYTES = 64 * 2**20
-"""Voxels read at once, unless chunks are larger."""
-
-Read = Callable[[Box], NDArray[Any]]
-"""Grey values (z, y, x) of a box of the frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +93,7 @@ def _read(read: Read, box: Box, *, spacing_um: Spacing, most: float, chunk: Shap
     while math.prod(tiles := Grid(box.shape, side).counts) > MOST_VOXELS:
         side = triple(s * by for s, by in zip(side, _halving(_times(spacing_um, side), tiles), strict=True))
     tiled = Grid(box.shape, side)
-    boxes = Grid(box.shape, slab(box.shape, unit=chunk, most=READ_BYTES // 4))
+    boxes = boxes_to_read(box.shape, chunk=chunk, itemsize=4)
     sums = tile_sums(
         lambda part: read(part.shift(box.start)),
         tiled,

@@ -1,4 +1,4 @@
-"""Sums over the tiles of a frame that is read in other boxes."""
+"""A frame is read in large boxes, and summed over the tiles of another grid."""
 
 from __future__ import annotations
 
@@ -8,11 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from tlseg.geometry import Box, Grid
+from tlseg.geometry import Box, Grid, Shape, slab
+
+READ_BYTES = 64 * 2**20
+"""Voxels read at once, unless chunks are larger."""
+
+Read = Callable[[Box], NDArray[Any]]
+"""Grey values (z, y, x) of a box of the frame."""
+
+
+def boxes_to_read(shape: Shape, *, chunk: Shape, itemsize: int) -> Grid:
+    """Boxes of whole chunks, so that none is decoded twice, of which one is read at once: `itemsize` is bytes a voxel."""
+    return Grid(shape, slab(shape, unit=chunk, most=READ_BYTES // itemsize))
 
 
 def tile_sums(
-    read: Callable[[Box], NDArray[Any]],
+    read: Read,
     tiles: Grid,
     *,
     boxes: Grid,

@@ -117,19 +117,20 @@ class CheckedRequest:
         """Whether labels that their tracks contradict are mended: never in 2D, where one nucleus may lie below another."""
         return self.request.repair and self.source.frame_shape[0] > 1
 
-    def _model(self) -> dict[str, Any]:
-        found = {"name": self.spec.name, "digest": self.model.digest, "flips": self.spec.flips}
-        return found if self.request.nucleus_um is None else {**found, "nucleus_um": float(self.request.nucleus_um)}
-
     def deciding(self) -> dict[str, Any]:
-        """Everything in the request that decides the content of the result."""
+        """Everything in the request that decides the content of the result.
+
+        Settings are those of the model before it is scaled: what follows from the width of nuclei, nobody has set.
+        """
+        width = self.request.nucleus_um
+        scaled = {} if width is None else {"nucleus_um": float(width)}
         return {
             "tlseg": __version__,
             INPUT: self.source.identity(root=self.root.url),
             FRAMES: [self.frames.start, self.frames.stop],
             SKIPPED: sorted(self.skip),
-            "model": self._model(),
-            "settings": self.settings.deciding(),
+            "model": {"name": self.spec.name, "digest": self.model.digest, "flips": self.spec.flips, **scaled},
+            "settings": self.model.spec.label_settings(self.request.method).deciding(),
             "link": asdict(self.link),
             "repair": self.repair,
             "image": self.image,

@@ -38,17 +38,6 @@ LABELS = "labels"
 LEASE = re.compile(r"[0-9a-f]{12}")
 """Names of the folders of runs."""
 
-WIDTH = "model.nucleus_um"
-"""In a fingerprint: the width of nuclei that the model is scaled to, if that was asked for."""
-
-SCALED = (
-    "settings.centre_distance_um",
-    "settings.centre_reach_um",
-    "settings.centre_smoothing_um",
-    "settings.minimum_volume_um3",
-)
-"""What follows from it, which nobody has set."""
-
 RUN_TABLES = (Table.STATISTICS, Table.NUCLEUS, Table.ARRAYS, Table.OUTPUT)
 """Tables that stay when a frame is redone: they describe the movie or the whole run."""
 
@@ -319,18 +308,12 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return stored if isinstance(stored, dict) else None
 
 
-def differences(before: Any, now: Any) -> list[str]:
-    """List what differs, as `settings.region_threshold was 128, is 100`; not what only follows from another width."""
-    found = _differences(before, now)
-    scaled = any(line.startswith(f"{WIDTH} ") for line in found)
-    return [line for line in found if not (scaled and line.split(" ", 1)[0] in SCALED)]
-
-
-def _differences(before: Any, now: Any, where: str = "") -> list[str]:
+def differences(before: Any, now: Any, where: str = "") -> list[str]:
+    """List what differs, as `settings.region_threshold was 128, is 100`."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = sorted({*before, *now})
         return [
-            line for key in keys for line in _differences(before.get(key), now.get(key), f"{where}.{key}".lstrip("."))
+            line for key in keys for line in differences(before.get(key), now.get(key), f"{where}.{key}".lstrip("."))
         ]
     return [] if before == now else [f"{where} was {_brief(before)}, is {_brief(now)}"]
 
