@@ -111,11 +111,13 @@ class ImageWriter:
         box = Box.of_shape(self.arrays.pyramid.level_shape(coarsest))
         frames = {round(f) for f in np.linspace(0, self.arrays.n_frames - 1, _SAMPLED_FRAMES)}
         sample = np.stack([self.arrays.read(f, box, channel=channel, level=coarsest) for f in sorted(frames)])
+        dtype = np.dtype(self.arrays.dtype)
+        if dtype.kind == "f":  # JSON knows no other numbers than finite ones
+            sample = sample[np.isfinite(sample)] if np.isfinite(sample).any() else np.zeros(1)
         start, end = (float(v) for v in np.percentile(sample, _SHOWN))
         end = end if end > start else start + 1
-        dtype = np.dtype(self.arrays.dtype)
         if dtype.kind == "f":
-            return min(float(sample.min()), start), max(float(sample.max()), end), start, end
+            return float(sample.min()), max(float(sample.max()), end), start, end
         limits = np.iinfo(dtype)
         return float(limits.min), float(limits.max), start, end
 
