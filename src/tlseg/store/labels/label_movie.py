@@ -22,6 +22,7 @@ from tlseg.store.image.file_numbers import FileNumbers
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.tiff import is_tiff
 from tlseg.store.labels.record import made_by_model, read_record, recorded_frames, skipped_frames
+from tlseg.store.labels.text import text_in
 from tlseg.wording import how_many
 
 Labels = npt.NDArray[np.generic]
@@ -271,13 +272,7 @@ def movie_of_axes(
 
 def read_track_file(path: Path) -> pd.DataFrame:
     """Read a Cell Tracking Challenge track file: columns track, start, end, parent (0: none), all int64."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(
-            f"{path} cannot be read as text ({one_line(error)}). Expected lines of four whole numbers: track, start, end, "
-            "parent."
-        ) from error
+    text = text_in(path, expected="Expected lines of four whole numbers: track, start, end, parent.")
     rows = []
     seen: set[int] = set()
     for number, line in enumerate(text.splitlines(), start=1):
