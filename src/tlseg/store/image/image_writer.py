@@ -247,7 +247,7 @@ def copy_image(
         channel_names=[source.channel_names[source.channel]],
         is_2d=source.is_2d,
         interval_s=source.interval_s,
-        start_s=source.start_s + frames.start * (source.interval_s or 0.0),
+        start_s=source.time_s(frames.start),
         mode=mode,
     )
     return ImageCopy(source, writer, frames.start)

@@ -78,6 +78,7 @@ class ImageMetadata:
         """Position (z, y, x) of the centre of a level's first voxel."""
         return self._space(self.translations[level], 0.0)
 
+    @property
     def start_s(self) -> float:
         """Time of the first frame in seconds; 0 where unknown."""
         return self.translations[0][self.axes.index("t")] if self.interval_s is not None else 0.0

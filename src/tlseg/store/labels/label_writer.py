@@ -162,9 +162,8 @@ def create_labels(
         dtype="uint32",
         pyramid=pyramid_beside(source, folder),
     )
-    interval = source.interval_s
-    start_s = source.start_s + frames.start * (interval or 0.0)
-    writer = LabelWriter(str(folder), name, frames.start, interval, start_s, arrays)
+    start_s = source.time_s(frames.start)
+    writer = LabelWriter(str(folder), name, frames.start, source.interval_s, start_s, arrays)
     group = Place(arrays.group)
     exists = group.exists()
     if exists and mode == "new":
