@@ -228,7 +228,7 @@ def _check_local(url: str) -> None:
 
 
 def _explain(url: str, error: Exception) -> str:
-    if "Array" in type(error).__name__ or "ContainsArray" in str(type(error)):
+    if "Array" in type(error).__name__:
         return f"{url} is a bare Zarr array. Expected the OME-Zarr group above it; give that folder."
     if is_url(url):
         return f"{url} cannot be opened as an OME-Zarr group ({one_line(error)}). Check the address and your access."

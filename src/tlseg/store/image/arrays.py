@@ -92,8 +92,8 @@ class PyramidArrays:
                 target = self.pyramid.level_box(region, level).slices
                 arrays[level][self._index(frame, channel, target)] = part if "z" in self.axes else part[0]
 
-    def flush(self, frame: int, box: Box, *, channel: int = 0) -> None:
-        """Wait until what was written of a box is on the disk; an object store keeps what it accepted."""
+    def flush(self, frame: int, box: Box) -> None:
+        """Wait until what was written of a box (first channel) is on the disk; an object store keeps what it accepted."""
         if is_url(self.group):
             return
         arrays, folder = _open_arrays(self), Path(self.group)
@@ -101,7 +101,7 @@ class PyramidArrays:
         for index in self.pyramid.regions.touching(box):
             region = self.pyramid.regions[index]
             for level, array in enumerate(arrays):
-                start = self._index(frame, channel, self.pyramid.level_box(region, level).slices)
+                start = self._index(frame, 0, self.pyramid.level_box(region, level).slices)
                 place = [at.start if isinstance(at, slice) else at for at in start]
                 shard = tuple(at // n for at, n in zip(place, self.shard_shape(level), strict=True))
                 files.append(folder / str(level) / array.metadata.encode_chunk_key(shard))

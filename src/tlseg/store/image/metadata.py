@@ -89,7 +89,9 @@ class ImageMetadata:
 
 def micrometres(unit: str | None) -> float | None:
     """Micrometres in one `unit` of length; None if the unit is not a known length."""
-    return _MICROMETRES.get(unit.strip().lower() if unit not in ("Mm",) else "megameter") if unit else None
+    if not unit:
+        return None
+    return _MICROMETRES.get("megameter" if unit == "Mm" else unit.strip().lower())
 
 
 def seconds(unit: str | None) -> float | None:

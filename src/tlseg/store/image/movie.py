@@ -340,8 +340,7 @@ def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
         if array.ndim != len(image.axes):
             raise MovieError(
                 f"{url}: array {path!r} has {how_many(array.ndim, 'dimension')} {array.shape}, its metadata list "
-                f"{len(image.axes)} axes ({', '.join(image.axes)}). Expected one axis per "
-                "dimension; correct the metadata "
+                f"{len(image.axes)} axes ({', '.join(image.axes)}). Expected one axis per dimension; correct the metadata "
                 "or convert the movie again."
             )
         named = getattr(array.metadata, "dimension_names", None) or ()

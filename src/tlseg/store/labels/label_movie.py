@@ -44,6 +44,8 @@ class LabelMovie:
         from time 0, so that a part of a movie has the movie's numbers.
     frame_shape : callable
         Voxels along (z, y, x) of a frame; 2D images have one plane. Frames of a folder may differ.
+    read_box : callable
+        What `read` calls.
     spacing_um : (z, y, x) float or None
         Micrometres per voxel, if the file gives them.
     chunk : (z, y, x) int or None
@@ -135,9 +137,9 @@ def open_label_movie(
     ----------
     path : str or Path
         A label TIFF (2D, 3D, or with time); a folder of label TIFFs, one per frame in natural order, with no frame where
-        a number is missing in their names; a Cell Tracking
-        Challenge folder (`maskTTT.tif`, `man_trackTTT.tif` or `man_segTTT.tif`, with or without its track file); an
-        OME-Zarr image with `labels/`, an OME-Zarr label image, or a zarr array; the latter three also as a URL.
+        a number is missing in their names; a Cell Tracking Challenge folder (`maskTTT.tif`, `man_trackTTT.tif` or
+        `man_segTTT.tif`, with or without its track file); an OME-Zarr image with `labels/`, an OME-Zarr label image, or a
+        zarr array; the latter three also as a URL.
     name : str, optional
         Label image inside an OME-Zarr.
     prefer : sequence of str
@@ -198,15 +200,13 @@ def takes_axes(path: str | Path) -> bool:
 
 
 def movie_of_array(
-    array: Any, *, spacing_um: Spacing | None = None, source: str = "the array", axes: str | None = None
+    array: Any, *, source: str, axes: str | None = None, chunk: Sequence[int] | None = None
 ) -> LabelMovie:
     """Wrap an array of labels (y, x), (z, y, x) or (t, z, y, x), or with the axes given; lazy arrays are read box by box."""
     ndim = len(array.shape)
-    if axes is not None:
-        return movie_of_axes(array, as_axes(axes), source=source, spacing_um=spacing_um)
-    if ndim not in (2, 3, 4):
+    if axes is None and ndim not in (2, 3, 4):
         raise LabelError(f"{source} has {how_many(ndim, 'axis', 'axes')}; expected (y, x), (z, y, x) or (t, z, y, x).")
-    return movie_of_axes(array, "tzyx"[4 - ndim :], source=source, spacing_um=spacing_um)
+    return movie_of_axes(array, "tzyx"[4 - ndim :] if axes is None else as_axes(axes), source=source, chunk=chunk)
 
 
 def movie_of_axes(

@@ -165,9 +165,8 @@ class TableWriter:
                 file.put(self._part)
                 self._part.unlink()
             else:
-                flush(
-                    [self._part], below=self._folder.path
-                )  # what it replaces is not given up for what a power cut takes
+                # What it replaces is not given up for what a power cut takes.
+                flush([self._part], below=self._folder.path)
                 self._part.replace(file.path)
             self._list()
 
