@@ -5,8 +5,6 @@ The arrays are created up front and pixels come region by region, so any number 
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -184,36 +182,6 @@ def ensure_arrays(arrays: PyramidArrays) -> None:
             fill_value=0,
             dimension_names=tuple(arrays.axes),
         )
-
-
-def refresh_consolidated(root: Place) -> None:
-    """Update a group's consolidated metadata if it has any: readers that use it would miss labels."""
-    import zarr
-
-    path = root / "zarr.json"
-    if not path.exists() or not read_json(path).get("consolidated_metadata"):
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zarr warns that consolidation is no part of the v3 specification yet
-        zarr.consolidate_metadata(open_store(root.url, access="write"))
-
-
-def replace_json(place: Place, document: Json) -> None:
-    """Write a JSON file so that a reader sees the old or the new one, never half."""
-    place.write(json.dumps(document, indent=2).encode())
-
-
-def read_json(place: Place | Path) -> Json:
-    """Read the metadata file of a Zarr node, or another JSON object."""
-    try:
-        document: Json = json.loads(place.read_bytes())
-        if not isinstance(document, dict):
-            raise ValueError("it is not a JSON object")
-    except (OSError, ValueError) as error:
-        raise LabelError(
-            f"{place} cannot be read ({type(error).__name__}): {error}. Restore it or write elsewhere with --out."
-        ) from error
-    return document
 
 
 def _check_same(arrays: PyramidArrays, level: int) -> None:

@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Grid
+from tlseg.store.fs.documents import read_json, refresh_consolidated, replace_json
 from tlseg.store.fs.location import open_group, real, writable_group
 from tlseg.store.fs.place import Place, place_of
-from tlseg.store.image.arrays import PyramidArrays, ensure_arrays, read_json, refresh_consolidated, replace_json
+from tlseg.store.image.arrays import PyramidArrays, ensure_arrays
 from tlseg.store.image.metadata import Json, image_axes, omero_channels, parse_image, write_multiscales
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.image.pyramid import Pyramid, plan_pyramid

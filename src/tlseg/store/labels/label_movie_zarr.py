@@ -12,9 +12,9 @@ import zarr
 from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, MovieError
+from tlseg.store.fs.documents import read_json
 from tlseg.store.fs.location import child_of, is_url, one_line, open_group, open_store, resolve
 from tlseg.store.fs.place import Place
-from tlseg.store.image.arrays import read_json
 from tlseg.store.image.metadata import ImageMetadata, ome_of, parse_image
 from tlseg.store.labels.frames import first_frame, frames_since_0
 from tlseg.store.labels.graph import AGAIN, read_graph, read_metadata

@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from tlseg.errors import LabelError
 from tlseg.geometry import Box, Grid
+from tlseg.store.fs.documents import read_json, refresh_consolidated, replace_json
 from tlseg.store.fs.location import check_name, one_line, real, writable_group
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.fs.refused import refusal
-from tlseg.store.image.arrays import PyramidArrays, ensure_arrays, read_json, refresh_consolidated, replace_json
+from tlseg.store.image.arrays import PyramidArrays, ensure_arrays
 from tlseg.store.image.metadata import Json, image_axes, write_multiscales
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.image.pyramid import Pyramid, plan_pyramid, pyramid_like

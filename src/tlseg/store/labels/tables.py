@@ -17,11 +17,11 @@ import pandas as pd
 
 from tlseg.config import Frames, as_frames
 from tlseg.errors import LabelError, MovieError
+from tlseg.store.fs.documents import refresh_consolidated
 from tlseg.store.fs.durable import flush
 from tlseg.store.fs.location import check_name, child_of, one_line, open_group, writable_group
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.fs.retry import again
-from tlseg.store.image.arrays import refresh_consolidated
 from tlseg.store.locks.group_lock import turn
 
 FILE = "table.parquet"
