@@ -258,6 +258,13 @@ def test_a_place_has_one_name_from_every_folder(tmp_path: Path, monkeypatch: pyt
     assert resolve(tmp_path / "link/movie.zarr") == str(tmp_path / "link/movie.zarr")
 
 
+def test_a_tilde_is_a_home_or_a_letter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert resolve("~/a.zarr") == "/home/me/a.zarr"
+    assert resolve("~nobody-has-this-name.zarr") == str(tmp_path / "~nobody-has-this-name.zarr")
+
+
 def test_working_files_of_one_output_lie_in_one_folder(tmp_path: Path) -> None:
     local, remote = place_of(tmp_path / "out.zarr"), place_of("s3://bucket/out.zarr")
     assert scratch_folder(local, "nuclei", None) == f"{local}/tlseg/nuclei/scratch"

@@ -45,7 +45,7 @@ def resolve(path: str | Path | Place) -> str:
     for scheme in ("file://", "local://"):
         text = text.removeprefix(scheme)
     if not is_url(text):
-        return str(_without_dots(Path(text).expanduser().absolute()))
+        return str(_without_dots(absolute(text)))
     host = text.split("://", 1)[1].split("/", 1)[0]
     if "@" in host and ":" in host.split("@")[0]:
         raise MovieError(
@@ -53,6 +53,11 @@ def resolve(path: str | Path | Place) -> str:
             "the environment or the configuration of fsspec."
         )
     return text.rstrip("/")
+
+
+def absolute(path: str | Path) -> Path:
+    """Absolute local path; a leading `~` is followed where it names a home, and is part of a name elsewhere."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111, which raises where it names none
 
 
 def _without_dots(path: Path) -> Path:
