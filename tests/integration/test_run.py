@@ -249,6 +249,16 @@ def test_in_place_the_pixels_stay_and_labels_are_the_same(base: Path, tmp_path: 
     assert {p.name for p in (movie / "tlseg/nuclei").iterdir()} == {"run.json", "audit.json", "events.jsonl"}
 
 
+def test_a_folder_may_have_any_name(base: Path, tmp_path: Path) -> None:
+    """Libraries that take texts for addresses read `::` as a chain of them."""
+    folder = tmp_path / "a::b #1 [c]?%20"
+    folder.mkdir()
+    movie = write_movie(folder / "movie.ome.zarr", small_movie(1))
+    run(movie, base / "model")
+    found = open_result(movie)
+    assert len(found.table()) == len(found.tracks()[0]) > 5
+
+
 def test_out_copies_the_image(base: Path, tmp_path: Path) -> None:
     copied = zarr.open_array(base / "result.ome.zarr/0", mode="r")
     np.testing.assert_array_equal(copied[:, 0], small_movie())

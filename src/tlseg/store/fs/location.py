@@ -45,7 +45,7 @@ def resolve(path: str | Path | Place) -> str:
     for scheme in ("file://", "local://"):
         text = text.removeprefix(scheme)
     if not is_url(text):
-        return str(_without_dots(Path(text).expanduser().absolute()))
+        return str(_without_dots(absolute(text)))
     host = text.split("://", 1)[1].split("/", 1)[0]
     if "@" in host and ":" in host.split("@")[0]:
         raise MovieError(
@@ -53,6 +53,11 @@ def resolve(path: str | Path | Place) -> str:
             "the environment or the configuration of fsspec."
         )
     return text.rstrip("/")
+
+
+def absolute(path: str | Path) -> Path:
+    """Absolute local path; a leading `~` is followed where it names a home, and is part of a name elsewhere."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111, which raises where it names none
 
 
 def _without_dots(path: Path) -> Path:
@@ -228,7 +233,7 @@ def _check_local(url: str) -> None:
 
 
 def _explain(url: str, error: Exception) -> str:
-    if "Array" in type(error).__name__ or "ContainsArray" in str(type(error)):
+    if "Array" in type(error).__name__:
         return f"{url} is a bare Zarr array. Expected the OME-Zarr group above it; give that folder."
     if is_url(url):
         return f"{url} cannot be opened as an OME-Zarr group ({one_line(error)}). Check the address and your access."

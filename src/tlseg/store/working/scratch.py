@@ -331,7 +331,7 @@ def _open_array(path: str) -> Any:
 
     # What is zero is written too, so that what is absent is known to be lost. `open_array` takes it from here only.
     with zarr.config.set({"array.write_empty_chunks": True}):
-        return zarr.open_array(path, mode="r+")
+        return zarr.open_array(Path(path), mode="r+")
 
 
 @lru_cache(maxsize=32)
