@@ -159,7 +159,8 @@ def _held(values: NDArray[np.float32], spacing: Spacing, held: Spacing) -> Tenso
         to = resampled_shape(shape, spacing, held)
         whole, result = Box.of_shape(shape), Box.of_shape(to)
         values = resample(values, whole, result, shape=shape, spacing=spacing, to=held)
-    return torch.from_numpy(values)[None, None].half()
+    most = torch.finfo(torch.float16).max  # more would be infinite, and 0 times that is not a number
+    return torch.from_numpy(values)[None, None].clamp(-most, most).half()
 
 
 def _choose(pairs: Sequence[Pair], settings: SampleSettings, rng: np.random.Generator) -> Pair:
