@@ -69,11 +69,7 @@ def load_pair(
     TrainingError
         When image and labels do not fit, or markers are to teach outlines.
     """
-    if path.truth == "markers" and target == "mask":
-        raise TrainingError(
-            f"{path.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but not regions. "
-            "Give outlines (a SEG folder)."
-        )
+    check_truth(path, target)
     image, labels = read_pair(path)
     wanted = target_of(target, labels, spacing_um=path.spacing_um, grid_um=grid_um)
     statistics = measure_brightness(
@@ -96,6 +92,15 @@ def load_pair(
         spacing_um=held,
         origin=origin,
     )
+
+
+def check_truth(path: PairPath, target: Target) -> None:
+    """Raise a `TrainingError` if markers are to teach outlines."""
+    if path.truth == "markers" and target == "mask":
+        raise TrainingError(
+            f"{path.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but not regions. "
+            "Give outlines (a SEG folder)."
+        )
 
 
 def check_grid(path: PairPath, grid_um: Spacing) -> None:
