@@ -131,11 +131,11 @@ def graph_of_links(frame: Ints, label: Ids, links: pd.DataFrame) -> TrackGraph:
         daughter, who may be the only one.
     """
     frame, label = _sorted(frame, label)
-    nodes = pd.Series(np.arange(len(frame)), index=pd.MultiIndex.from_arrays([frame, label]))
+    nodes = pd.MultiIndex.from_arrays([frame, label])
     ends = []
     for f, name in (("frame", "label"), ("next_frame", "next_label")):
         keys = pd.MultiIndex.from_arrays([links[f].to_numpy(np.int64), links[name].to_numpy(np.uint64)])
-        ends.append(nodes.index.get_indexer(keys))
+        ends.append(nodes.get_indexer(keys))
     edges = np.stack(ends, axis=1).astype(np.int64)
     compared = (edges >= 0).all(axis=1)
     graph = _graph(frame, label, edges[compared])
