@@ -29,9 +29,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from accuracy import STAGES, Method, by, components, distance_watershed, ours, score_all, stage_of
+from accuracy import Method, by, by_stage, components, distance_watershed, ours, score_all, stage_means, with_stage
 from folds import Fold, Stack, add_fold_options, open_folds
-from machine import machine, table
+from machine import machine
 from published import LabelledStacks, Rule, digest_of
 
 from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, load_model, save_model
@@ -216,18 +216,9 @@ def report(rows: pd.DataFrame, missing: list[str]) -> str:
     staged = with_stage(rows)
     parts = [machine(), f"Means over {rows['stack'].nunique()} stacks.", by(rows, ["method"]), *missing]
     for score, told in (("iou", "IoU"), ("seg", "SEG"), ("mucov", "MUCov")):
-        wide = staged.pivot_table(index="method", columns="stage", values=score, observed=True, sort=False)
-        lines = [
-            [str(name), *(f"{v:.3f}" for v in values)] for name, values in zip(wide.index, wide.to_numpy(), strict=True)
-        ]
-        parts += [f"{told} by number of nuclei:", table(["method", *map(str, wide.columns)], lines)]
+        parts += [f"{told} by number of nuclei:", by_stage(staged, score)]
     parts.append(ahead(staged))
     return "\n\n".join(parts)
-
-
-def with_stage(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with their stage, in the order of the stages."""
-    return rows.assign(stage=pd.Categorical([stage_of(n) for n in rows["nuclei"]], list(STAGES), ordered=True))
 
 
 def ahead(staged: pd.DataFrame) -> str:
@@ -260,11 +251,10 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
     staged = with_stage(rows)
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), sharey=True, layout="constrained")
     for axis, (score, told) in zip(axes, (("seg", "SEG"), ("mucov", "MUCov")), strict=True):
-        wide = staged.pivot_table(index="stage", columns="method", values=score, observed=True, sort=False)
-        for method in rows["method"].unique():
+        for method, means in stage_means(staged, score).iterrows():
             style: dict[str, object] = {"color": "black"} if method.startswith(OURS) else {}
             style |= {"linewidth": 2.5} if method == OURS else {"linestyle": "--"} if style else {}
-            axis.plot([str(s) for s in wide.index], wide[method], marker="o", markersize=4, label=method, **style)
+            axis.plot([str(s) for s in means.index], means, marker="o", markersize=4, label=method, **style)
         axis.set(title=told, xlabel="nuclei", ylim=(0, 1))
         axis.grid(alpha=0.3)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)

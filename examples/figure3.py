@@ -28,7 +28,7 @@ from tlseg.geometry import Spacing
 from tlseg.label.frame import label_frame
 from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, load_model
 from tlseg.models.checkpoint import read_checkpoint
-from tlseg.models.unet import UNET3D, UNet
+from tlseg.models.unet import UNet
 from tlseg.predict.frame import predict_maps
 from tlseg.predict.infer import Predictor
 from tlseg.predict.maps import predict_frame
@@ -90,13 +90,13 @@ def kept_maps(path: Path, image: np.ndarray, spacing_um: Spacing, *, model: Mode
 def unet_map(weights: Path, image: np.ndarray, spacing_um: Spacing) -> np.ndarray:
     """Region map of the 3D U-Net."""
     checkpoint = read_checkpoint(weights)
-    network = UNet(checkpoint.architecture or UNET3D)
+    network = UNet(checkpoint.architecture)
     network.load_state_dict(dict(checkpoint.weights))
     spec = ModelSpec(
         name="3D U-Net",
         networks={"nsn": NetworkSpec(network.config, "", (64, 160, 160), (16, 16, 16))},
-        spacing_um=tuple(checkpoint.facts.get("spacing_um", (1.6, 0.8, 0.8))),
-        scaling=checkpoint.facts.get("scaling", "quantiles"),
+        spacing_um=tuple(checkpoint.facts["spacing_um"]),
+        scaling=checkpoint.facts["scaling"],
     )
     predictor = Predictor(network.eval(), precision=spec.precision, device="cpu")
     return predict_frame(image, spacing_um, spec=spec, role="nsn", network=predictor)
