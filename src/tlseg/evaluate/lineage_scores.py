@@ -38,19 +38,12 @@ def complete_lineages(truth: TrackGraph, result: TrackGraph, partner: Ints) -> t
     source, target = truth.edges.T
     joined = coo_array((np.ones(len(source), dtype=np.int8), (source, target)), shape=(len(truth),) * 2)
     n, lineage = connected_components(joined, directed=False)
-    # One more row and column, so that -1 (no partner) meets no link.
-    width = len(result) + 1
-    ours = result.edges[:, 0] * width + result.edges[:, 1]
-    kinds = dict(zip(ours.tolist(), result.branching.tolist(), strict=True))
-    wanted = partner[source] * width + partner[target]
-    found = (partner[source] >= 0) & (partner[target] >= 0)
-    right = np.array(
-        [
-            there and kinds.get(edge) is kind
-            for there, edge, kind in zip(found.tolist(), wanted.tolist(), truth.branching.tolist(), strict=True)
-        ],
-        dtype=np.bool_,
-    )
+    # A link and its kind as one number; links ascend, and so do these.
+    by_number = np.array([2 * max(len(result), 1), 2])
+    ours = result.edges @ by_number + result.branching
+    wanted = partner[truth.edges] @ by_number + truth.branching
+    there = np.append(ours, -1)[np.searchsorted(ours, wanted)] == wanted
+    right = there & (partner[truth.edges] >= 0).all(axis=1)
     broken = np.zeros(n, dtype=np.bool_)
     broken[lineage[partner < 0]] = True
     broken[lineage[source[~right]]] = True
