@@ -34,15 +34,14 @@ from folds import Fold, Stack, add_fold_options, open_folds
 from machine import machine
 from published import LabelledStacks, Rule, digest_of
 
-from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, load_model, save_model
-from tlseg.models.checkpoint import read_checkpoint
+from tlseg.models.bundle import Model, load_model
+from tlseg.models.pack import pack
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
 
 OURS, NSN_ALONE = "tlseg", "NSN alone, components"
 UNET, UNET_WATERSHED = "3D U-Net, components", "3D U-Net, distance watershed"
 QCANET, QCANET_HALF = "QCANet as published", "QCANet, masks at 0.5"
-WINDOW, OVERLAP = (64, 160, 160), (16, 16, 16)
 FROM_5 = ("5-8", "9-16", "17-31", "32+")
 
 
@@ -135,15 +134,8 @@ def unet_of(folder: Path, fold: Fold, out: Path) -> Fold | None:
 def region_model(weights: Path, folder: Path) -> Model:
     """Model folder of one network for regions."""
     if (folder / "model.json").is_file():
-        return load_model(str(folder))
-    checkpoint = read_checkpoint(weights)
-    spec = ModelSpec(
-        name="3D U-Net",
-        networks={"nsn": NetworkSpec(checkpoint.architecture, "nsn.safetensors", WINDOW, OVERLAP)},
-        spacing_um=tuple(checkpoint.facts["spacing_um"]),
-        scaling=checkpoint.facts["scaling"],
-    )
-    return save_model(folder, spec, weights={"nsn": checkpoint.weights})
+        return load_model(folder)
+    return pack(folder, name="3D U-Net", nsn=weights, ndn=None, provenance={})
 
 
 def qcanet_of(folder: Path, out: Path) -> LabelledStacks | None:
