@@ -65,6 +65,15 @@ class TrackGraph:
         return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
+def track_spans(frame: Ints, track: Ints) -> tuple[Ints, Ints]:
+    """First and last frame of each track, shape (tracks,), from the frame and the track of each node, shape (n,)."""
+    tracks = int(track.max(initial=-1)) + 1
+    start, end = np.full(tracks, np.iinfo(np.int64).max), np.full(tracks, -1, dtype=np.int64)
+    np.minimum.at(start, track, frame)
+    np.maximum.at(end, track, frame)
+    return start, end
+
+
 def graph_of_labels(frame: Ints, label: Ids) -> TrackGraph:
     """Link each label to its next appearance: for movies in which one number is one object through time."""
     return _graph(frame, label, _same_label(*_sorted(frame, label)))

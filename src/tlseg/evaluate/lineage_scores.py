@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tlseg.evaluate.lineage import TrackGraph
+from tlseg.evaluate.lineage import TrackGraph, track_spans
 from tlseg.evaluate.overlap import Ints
 
 
@@ -98,12 +98,9 @@ def _cycle_lengths(graph: TrackGraph) -> Ints:
     if not len(graph):
         return np.empty(0, dtype=np.int64)
     track, divides = graph.track, graph.out_degree > 1
-    n = int(track.max()) + 1
-    ends, begins = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+    start, stop = track_spans(graph.frame, track)
+    ends, begins = np.zeros(len(start), dtype=np.bool_), np.zeros(len(start), dtype=np.bool_)
     ends[track[divides]] = True
     source, target = graph.edges.T
     begins[track[target[divides[source]]]] = True
-    start, stop = np.full(n, np.iinfo(np.int64).max), np.full(n, -1)
-    np.minimum.at(start, track, graph.frame)
-    np.maximum.at(stop, track, graph.frame)
     return np.asarray((stop - start)[begins & ends], dtype=np.int64)
