@@ -84,7 +84,7 @@ def recipe(
     architecture = replace(ARCHITECTURES[network], output=output, activation=activation, skip=skip)
     samples = SampleSettings(scaling=scaling, simulated=simulated, **_augmentation(augment or {}))
     settings = TrainSettings(
-        architecture=replace(architecture, base=base) if base else architecture,
+        architecture=architecture if base is None else replace(architecture, base=base),
         target=target,
         loss=loss or ("bce+dice" if regions else "bce"),
         precision=precision or ("bfloat16" if regions else "float32"),
