@@ -153,7 +153,7 @@ def flood(run: RunContext, frame: int, block: int) -> int:
         most_voxels=run.most_voxels,
     )
     if run.scratch.has(Table.FLOOD, frame, block):
-        # Another worker was faster, and the labels may have been mended since.
+        # Another worker was faster, and the labels may be dropped since.
         return labelled.tries
     run.scratch.write("labels", (row, *core.slices), labelled.labels)
     z, y, x = labelled.beyond
