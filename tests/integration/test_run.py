@@ -39,7 +39,7 @@ from tlseg.models.derive import nucleus_um, rescaled, save_derived
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import lattice_for, predict_frame
 from tlseg.run import finish, publish, stages
-from tlseg.run.frames import frames_per_group, windows_per_frame
+from tlseg.run.frames import frames_per_group
 from tlseg.run.segment import segment
 from tlseg.run.watch.events import Event, Notice
 from tlseg.store.image.pyramid import downsample_labels
@@ -469,7 +469,7 @@ def test_a_gpu_gets_several_batches_at_once_if_some_of_their_windows_may_be_dark
     assert on_gpu.windows_per_task == in_a_task
     assert on_gpu.windows_together == batch
     many = replace(on_gpu, frames=range(1000))
-    assert frames_per_group(many) == max(1, batch // windows_per_frame(many, "nsn"))
+    assert frames_per_group(many) == max(1, batch // len(many.lattice("nsn")))
 
 
 # --- nuclei of another size ------------------------------------------------------------------------------------------
