@@ -16,6 +16,7 @@ from tlseg.models.bundle import load_model
 from tlseg.plan import BASE_BYTES
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
+from tlseg.run import components
 from tlseg.run.components import check_memory
 from tlseg.store.labels.result import open_result
 
@@ -39,6 +40,13 @@ def test_labels_are_connected_regions(base: Path) -> None:
         assert count > 3
         assert same_up_to_numbers(labels, connected)
         assert same_up_to_numbers(labels, reference(image, model, "components"))
+
+
+def test_slabs_change_no_byte(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame too large for one go is labelled in slabs of whole planes, here of five."""
+    monkeypatch.setattr(components, "SLAB_BYTES", 5 * 48 * 48)
+    run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", method="components", keep_maps=True)
+    assert essence(tmp_path / "out.zarr") == essence(base / "result.zarr")
 
 
 def test_only_the_region_network_runs(base: Path) -> None:

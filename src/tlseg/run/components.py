@@ -1,7 +1,7 @@
-"""The comparison without centres: connected regions over all blocks of a frame, through dask-image.
+"""The comparison without centres: connected regions of a frame, through dask-image.
 
-`dask_image.ndmeasure.label` numbers components by block, so they are renumbered by their first voxel; after that the
-numbers are the same for every block shape.
+`dask_image.ndmeasure.label` takes a frame in slabs and numbers components by slab, so they are renumbered by their first
+voxel. Slabs are as large as they may be, since joining many is what takes long.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from tlseg.run.context import RunContext
 from tlseg.store.working.names import Table
 
 BYTES_PER_VOXEL = 12
-"""Of a frame, all of which one task holds: labels of every block as int32 until it is known which touch, and those of the
+"""Of a frame, all of which one task holds: labels of every slab as int32 until it is known which touch, and those of the
 whole frame; 9.8 were used."""
+
+SLAB_BYTES = 128 * 2**20
+"""Of foreground, at one byte a voxel, labelled in one go."""
 
 
 def check_memory(frame: Shape, *, limit_bytes: int) -> None:
@@ -72,7 +75,7 @@ def _connected(run: RunContext, frame: int) -> NDArray[np.uint32]:
         )
         return found
 
-    chunks = da.core.normalize_chunks(run.block, shape)  # type: ignore[no-untyped-call]
+    chunks = da.core.normalize_chunks(("auto", -1, -1), shape, limit=SLAB_BYTES, dtype=np.bool_)  # type: ignore[no-untyped-call]
     lazy, _ = label(da.map_blocks(foreground, chunks=chunks, meta=np.empty((0, 0, 0), dtype=bool)))  # type: ignore[no-untyped-call]
     labels = np.empty(shape, dtype=np.uint32)
     da.store(lazy, labels, lock=False, scheduler="synchronous")
