@@ -12,6 +12,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 
 from commandline import invoke
@@ -224,6 +225,7 @@ def test_one_of_a_thing_is_not_said_as_many(tmp_path: Path) -> None:
     movie = tmp_path / "movie.ome.zarr"
     words = ["--frames", "1", "--nuclei", "1", "--shape", "16,48,48"]
     said = [invoke(main, "simulate", movie, *words)]
+    said += [invoke(main, "simulate", tmp_path / "two.zarr", "--frames", "2", *words[2:])]
     said += [invoke(main, "evaluate", movie, movie, "--name", "truth")]
     said += [
         invoke(main, "export", movie, "--format", kind, "--out", tmp_path / kind) for kind in ("geff", "tiff", "csv")
@@ -232,3 +234,22 @@ def test_one_of_a_thing_is_not_said_as_many(tmp_path: Path) -> None:
     text = "\n".join(done.stdout for done in said)
     assert set(re.findall(r"\b1 ([a-z]+)", text)) >= {"frame", "track", "node", "row"}
     assert re.search(r"\b1 (frames|tracks|nodes|rows)\b", text) is None, text
+
+
+def test_one_frame_has_nuclei_and_no_tracks(tmp_path: Path) -> None:
+    """Nothing can be compared: every nucleus would be a track, and none could divide."""
+    movie = tmp_path / "movie.ome.zarr"
+    stack = np.zeros((8, 16, 16), np.uint16)
+    stack[2:6, 2:6, 2:6], stack[2:6, 9:14, 9:14] = 1, 2
+    tifffile.imwrite(tmp_path / "stack.tif", stack)
+    labels = [tmp_path / "stack.tif", "--spacing", "1,1,1"]
+    simulated = invoke(main, "simulate", movie, "--frames", "1", "--nuclei", "1", "--shape", "16,48,48")
+    said = {
+        "link": invoke(main, "link", *labels, "--out", tmp_path / "linked.ome.zarr"),
+        "adopt": invoke(main, "adopt", *labels, "--out", tmp_path / "adopted.ome.zarr"),
+        "report": invoke(main, "report", tmp_path / "linked.ome.zarr"),
+    }
+    assert [done.exit_code for done in said.values()] == [0, 0, 0]
+    assert all(done.stdout.splitlines()[0].startswith("2 nuclei in one frame") for done in said.values())
+    assert ": 1 frame, 1 nucleus. Truth: " in simulated.stdout
+    assert not [name for name, done in said.items() if re.search("track|division|gap", done.stdout.split("Note:")[0])]

@@ -146,7 +146,21 @@ def frame_spacing(spacing_um: Spacing, *, is_2d: bool) -> str:
 
 def instances_in(instances: int, frames: int) -> str:
     """How many instances were found, worded so that nobody takes their sum over frames for the number of nuclei."""
+    if frames == 1:
+        return f"{how_many(instances, 'nucleus', 'nuclei')} in one frame"
     return f"{how_many(instances, 'instance')} (one nucleus in one frame) in {how_many(frames, 'frame')}"
+
+
+def what_was_found(
+    instances: int, frames: int, *, tracks: int, divisions: int, gaps: int | None = None, channel: str = ""
+) -> str:
+    """How many nuclei there are and, where frames can be compared, what became of them."""
+    found = instances_in(instances, frames) + (f" of channel {channel}" if channel else "")
+    if frames == 1:
+        return found
+    through_time = [how_many(tracks, "track"), how_many(divisions, "division")]
+    through_time += [] if gaps is None else [how_many(gaps, "gap")]
+    return ", ".join([found, *through_time])
 
 
 def frame_ranges(ranges: Iterable[tuple[int, int]]) -> str:

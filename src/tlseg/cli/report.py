@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from tlseg.cli.common import (
-    instances_in,
     json_option,
     name_option,
     one_line_errors,
     print_json,
     say_notes,
     storage_option,
+    what_was_found,
 )
 from tlseg.wording import how_many
 
@@ -41,9 +41,7 @@ def command(result: str, name: str | None, out: str | None, as_json: bool) -> No
         print_json(report.to_dict())
         return
     facts = report.facts
-    click.echo(
-        f"{instances_in(facts.instances, facts.frames)}, {how_many(facts.tracks, 'track')}, "
-        f"{how_many(facts.divisions, 'division')}. Seams: {facts.seams}."
-    )
+    found = what_was_found(facts.instances, facts.frames, tracks=facts.tracks, divisions=facts.divisions)
+    click.echo(f"{found}. Seams: {facts.seams}.")
     say_notes(facts.doubts)
     click.echo(f"Report: {report.path} ({report.nbytes / 1e6:.1f} MB, {how_many(report.pictures, 'frame')} shown)")
