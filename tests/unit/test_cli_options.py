@@ -253,3 +253,82 @@ def test_one_frame_has_nuclei_and_no_tracks(tmp_path: Path) -> None:
     assert all(done.stdout.splitlines()[0].startswith("2 nuclei in one frame") for done in said.values())
     assert ": 1 frame, 1 nucleus. Truth: " in simulated.stdout
     assert not [name for name, done in said.items() if re.search("track|division|gap", done.stdout.split("Note:")[0])]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with labels as a TIFF, as a folder of them, as an OME-Zarr without an image, and a movie."""
+    folder = tmp_path_factory.mktemp("inputs")
+    labels = np.zeros((8, 16, 16), np.uint16)
+    labels[2:6, 2:6, 2:6] = 1
+    tifffile.imwrite(folder / "labels.tif", labels)
+    for part in ("images", "labels"):
+        (folder / "pairs" / part).mkdir(parents=True)
+        tifffile.imwrite(folder / "pairs" / part / "a_t1.tif", labels)
+    write_movie(folder / "movie.ome.zarr", np.ones((2, 4, 8, 8), np.uint16))
+    words = ["--spacing", "1,1,1", "--out", folder / "labels.ome.zarr"]
+    assert invoke(main, "link", folder / "labels.tif", *words).exit_code == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            "evaluate labels.tif labels.tif --name cells",
+            "Labels called 'cells' were asked for, but only those in an OME",
+        ),
+        ("evaluate pairs/labels labels.tif --name cells", "only those in an OME-Zarr have names, and"),
+        ("evaluate labels.ome.zarr/labels/nuclei labels.tif --name cells", "nuclei is one label image"),
+        ("evaluate labels.ome.zarr/labels/nuclei/0 labels.tif --name cells", "nuclei/0 is one array"),
+        (
+            "evaluate labels.tif labels.tif --no-tracking --division-tolerance 2",
+            "--division-tolerance would have no effect",
+        ),
+        ("link labels.tif --spacing 1,1,1 --out out.ome.zarr --labels cells", "Labels called 'cells' were asked for"),
+        ("link labels.tif --spacing 1,1,1 --out out.ome.zarr --channel 1", "has no image of which channel 1 could be"),
+        ("adopt labels.ome.zarr --out out.ome.zarr --channel GFP", "has no image of which channel GFP could be"),
+        (
+            "link labels.tif --no-divisions --min-cycle 5 --division-probability 0.2",
+            "--division-probability, --min-cycle",
+        ),
+        (
+            "segment movie.ome.zarr --no-divisions --min-cycle 3",
+            "--min-cycle would have no effect: with --no-divisions",
+        ),
+        ("segment movie.ome.zarr --out out.ome.zarr --tls-ca a.pem", "--tls-ca: such files are for the connection"),
+        (
+            "measure labels.ome.zarr --workers 1 --tls-ca a.pem --tls-key b.pem",
+            "--tls-ca, --tls-key: such files are for",
+        ),
+        (
+            "convert labels.tif out.ome.zarr --spacing 1,1,1 --allow-missing",
+            "--allow-missing is for the chunks of an OME-Z",
+        ),
+        ("convert movie.ome.zarr out.ome.zarr --allow-gaps", "--allow-gaps is for TIFFs with numbers in their names"),
+        ("view labels.ome.zarr --viewer napari --port 5000 --no-browser", "--port, --no-browser would have no effect"),
+        (
+            "train nsn pairs --out out --spacing 1,1,1 --labels cells",
+            "labels 'cells' would name what is inside OME-Zarr",
+        ),
+        (
+            "train nsn pairs --out out --spacing 1,1,1 --channel 1",
+            "channel '1' would name what is inside OME-Zarr movies",
+        ),
+    ],
+)
+def test_options_without_effect_are_refused_before_any_work(
+    inputs: Path, monkeypatch: pytest.MonkeyPatch, command: str, said: str
+) -> None:
+    monkeypatch.chdir(inputs)
+    done = invoke(main, *command.split())
+    assert done.exit_code == 2, done.output
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert said in line
+    assert re.search("[Oo]mit (it|them|the name)", line)
+    assert not [path.name for path in inputs.iterdir() if path.name.startswith("out")]
+
+
+def test_a_name_that_is_said_twice_is_no_contradiction(inputs: Path) -> None:
+    given = inputs / "labels.ome.zarr" / "labels" / "nuclei"
+    assert invoke(main, "evaluate", given, inputs / "labels.tif", "--name", "nuclei").exit_code == 0

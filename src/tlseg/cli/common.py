@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tlseg.errors import RunError, TlsegError
 from tlseg.installed import missing_extra, this_command
@@ -87,6 +88,17 @@ def check_installed(command: str, modules: Iterable[str], *, extra: str) -> None
 
 SEED = click.IntRange(0, 2**31 - 1)
 """Seeds that every generator of random numbers takes."""
+
+
+def refuse_given(names: Iterable[str], because: str) -> None:
+    """Raise a usage error if any of these options of the current command was given, where none would have an effect."""
+    context = click.get_current_context()
+    spelled = {str(option.name): option.opts[0] for option in context.command.params}
+    asked = [spelled[name] for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if asked:
+        it = "it" if len(asked) == 1 else "them"
+        raise click.UsageError(f"{', '.join(asked)} would have no effect: {because}. Omit {it}.")
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
