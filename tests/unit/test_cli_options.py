@@ -23,6 +23,7 @@ from tlseg.config import Frames
 from tlseg.errors import LabelError, MovieError
 from tlseg.run.request import frames_of
 from tlseg.store.export.target import publishing
+from tlseg.store.fs.place import Place
 
 
 @pytest.mark.parametrize("number", ["nan", "inf"])
@@ -332,3 +333,63 @@ def test_options_without_effect_are_refused_before_any_work(
 def test_a_name_that_is_said_twice_is_no_contradiction(inputs: Path) -> None:
     given = inputs / "labels.ome.zarr" / "labels" / "nuclei"
     assert invoke(main, "evaluate", given, inputs / "labels.tif", "--name", "nuclei").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (
+            "http://unknown.invalid/x.zarr",
+            "http://unknown.invalid/x.zarr is read-only. Expected a local path or an object store",
+        ),
+        ("ftp://unknown.invalid/x.zarr", "ftp://unknown.invalid/x.zarr cannot be reached (gaierror: "),
+        ("nosuch://there/x.zarr", "Protocol not known: nosuch. Expected a local path or a URL that starts with"),
+        ("s3://", "The URL s3:// names no place. Expected one such as s3://bucket/movie.ome.zarr."),
+        ("://", "The URL :// names no place."),
+        ("labels.tif/x.zarr", "labels.tif"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "report labels.ome.zarr --out {}",
+        "link labels.ome.zarr --out {}",
+        "adopt labels.ome.zarr --out {}",
+        "segment movie.ome.zarr --out {}",
+        "convert movie.ome.zarr {}",
+        "simulate {} --frames 1 --nuclei 1 --shape 16,32,32",
+    ],
+)
+def test_a_place_that_nothing_can_be_written_to_is_one_line(
+    inputs: Path, monkeypatch: pytest.MonkeyPatch, command: str, place: str, said: str
+) -> None:
+    monkeypatch.chdir(inputs)
+    before = sorted(path.name for path in inputs.iterdir())
+    done = invoke(main, *(word.format(place) for word in command.split()))
+    assert done.exit_code in (1, 2), done.output
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert said in line
+    assert sorted(path.name for path in inputs.iterdir()) == before
+    if "labels.tif" not in place:
+        assert done.exit_code == 2
+
+
+def test_a_store_that_answers_in_its_own_way_is_one_line(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without credentials, that of s3:// raises an error that is no `OSError`."""
+
+    def refuse(place: Place) -> None:
+        raise RuntimeError("Unable to locate credentials")
+
+    monkeypatch.setattr(Place, "file_system", refuse)
+    for command in ("report {} --out", "link {} --out", "convert movie.ome.zarr", "simulate"):
+        words = command.format(inputs / "labels.ome.zarr").replace("movie", str(inputs / "movie")).split()
+        done = invoke(main, *words, "memory://x/y.ome.zarr")
+        said = "memory://x/y.ome.zarr cannot be reached (RuntimeError: Unable to locate credentials). Check the address"
+        assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+
+
+def test_a_report_is_not_begun_where_it_cannot_be_written(inputs: Path) -> None:
+    done = invoke(main, "report", inputs / "labels.ome.zarr", "--out", inputs / "labels.tif" / "x.html")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: "), "and no progress before it"
+    assert f"{inputs / 'labels.tif'} is a file. Expected a folder; choose another --out." in done.stderr

@@ -24,7 +24,7 @@ from tlseg.report.through_time import story_through_time
 from tlseg.report.timing import clock_for
 from tlseg.store.fs.atomic import NO_SPACE
 from tlseg.store.fs.location import one_line
-from tlseg.store.fs.place import Place, place_of
+from tlseg.store.fs.place import Place, place_of, writable
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import ImageBeneath, image_of
 from tlseg.store.labels.movie_time import movie_time
@@ -111,7 +111,9 @@ def write_report(
         place_of(target).write(data)
     except OSError as error:
         failure, first = (RunError, "Free space or write") if error.errno in NO_SPACE else (LabelError, "Write")
-        raise failure(f"{target} cannot be written ({one_line(error)}). {first} elsewhere with --out FILE.") from error
+        raise failure(
+            f"{target} cannot be written ({error.strerror or one_line(error)}). {first} elsewhere with --out FILE."
+        ) from error
     attention = {listing.key: listing.total for listing in content.material.listings}
     return Report(target, len(data), len(content.strip.shots), content.material.facts, attention)
 
@@ -120,11 +122,21 @@ def _target(result: Result, out: str | Path | None) -> Path | Place:
     inside = Place(result.path) / "tlseg" / result.name / "report.html"
     chosen = inside if out is None else place_of(out)
     target = chosen if chosen.remote else chosen.path
-    if target.is_dir():
-        raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
-    if out is not None and target.exists() and not _is_report(chosen):
-        raise LabelError(f"{target} exists and is not a tlseg report, so it is not replaced. Choose another --out.")
+    with writable(chosen):
+        if target.is_dir():
+            raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
+        if out is not None and target.exists() and not _is_report(chosen):
+            raise LabelError(f"{target} exists and is not a tlseg report, so it is not replaced. Choose another --out.")
+    if not chosen.remote:
+        _check_folder(chosen.path)
     return target
+
+
+def _check_folder(target: Path) -> None:
+    """Refuse a file inside a file before any picture is drawn."""
+    there = next(part for part in target.parents if part.exists())
+    if not there.is_dir():
+        raise LabelError(f"{target} cannot be written: {there} is a file. Expected a folder; choose another --out.")
 
 
 def _is_report(file: Place) -> bool:
