@@ -63,7 +63,7 @@ def local_target(out: str | Path) -> Path:
         If it is a URL.
     """
     if is_url(out):
-        raise LabelError(f"{out} is a URL, and this can only be written locally. Write it here and copy it there.")
+        raise LabelError(f"This is written to a local folder, not to {out}. Write locally and copy the result.")
     return Path(out).expanduser().absolute()
 
 
