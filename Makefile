@@ -10,8 +10,8 @@ NEED_EXTRAS := deploy evaluate_tracking loop tune
 demo: $(VENV)/.installed          ## simulate a small embryo movie, segment and track it, score it, draw it
 	$(BIN)/tlseg demo demo
 
-test: $(VENV)/.tests              ## run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.tests              ## run the tests, each file in one of up to four processes
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 check: lint types imports test docs  ## everything CI asks for
 

@@ -199,15 +199,10 @@ def report(rows: pd.DataFrame, chosen: Mapping[str, object]) -> str:
             f"In stacks of {stage} nuclei, {small} of {all_of_them} true ones are smaller than what is dropped."
         )
     parts += ["By embryo:", by(first, ["embryo"])]
-    staged = rows.assign(stage=pd.Categorical([stage_of(n) for n in rows["nuclei"]], list(STAGES), ordered=True))
+    staged = with_stage(rows)
     parts += ["By number of nuclei:", by(staged[staged["method"] == OURS], ["stage"])]
-    for score in ("seg", "mucov"):
-        wide = staged.pivot_table(index="method", columns="stage", values=score, observed=True, sort=False)
-        lines = [
-            [str(name), *(f"{v:.3f}" for v in values)] for name, values in zip(wide.index, wide.to_numpy(), strict=True)
-        ]
-        parts += [f"{score.upper()} of every method by number of nuclei:".replace("MUCOV", "MUCov")]
-        parts += [table(["method", *map(str, wide.columns)], lines)]
+    for score, told in (("seg", "SEG"), ("mucov", "MUCov")):
+        parts += [f"{told} of every method by number of nuclei:", by_stage(staged, score)]
     parts += ["<details><summary>By stack</summary>", by(first, ["stack"]), "</details>"]
     return "\n\n".join(parts)
 
@@ -222,6 +217,26 @@ def by(rows: pd.DataFrame, keys: list[str]) -> str:
         size = [str(len(some)), str(int(some["nuclei"].sum()))]
         lines.append([*(str(part) for part in key), *size, *means, *sums, f"{bias:+.1%}"])
     return table([*keys, *HEADERS], lines)
+
+
+def with_stage(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with their stage, in the order of the stages."""
+    return rows.assign(stage=pd.Categorical([stage_of(n) for n in rows["nuclei"]], list(STAGES), ordered=True))
+
+
+def stage_means(staged: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Mean of a score, a row for each method as they come and a column for each stage in its order."""
+    wide = staged.pivot_table(index="method", columns="stage", values=score, observed=True, sort=False)
+    return wide[[stage for stage in STAGES if stage in wide]]
+
+
+def by_stage(staged: pd.DataFrame, score: str) -> str:
+    """The same as a table."""
+    wide = stage_means(staged, score)
+    lines = [
+        [str(name), *(f"{v:.3f}" for v in values)] for name, values in zip(wide.index, wide.to_numpy(), strict=True)
+    ]
+    return table(["method", *map(str, wide.columns)], lines)
 
 
 def stage_of(nuclei: int) -> str:

@@ -15,9 +15,9 @@ import argparse
 from dataclasses import replace
 
 import numpy as np
-from accuracy import STAGES, by, labelled, ours, score_all, stage_of
+from accuracy import by, by_stage, labelled, ours, score_all, with_stage
 from folds import Fold, Stack, add_fold_options, file_of, open_folds, publish
-from machine import machine, table
+from machine import machine
 from scipy import ndimage
 from skimage.segmentation import watershed
 
@@ -41,12 +41,8 @@ def main() -> None:
     }
     rows = score_all(open_folds(options), methods)
     rows.to_csv(file_of(options, "ceiling", "csv"), index=False)
-    stages = [stage_of(n) for n in rows["nuclei"]]
     parts = [machine(), f"{rows['stack'].nunique()} held-out stacks.", by(rows, ["method"]), "SEG by number of nuclei:"]
-    wide = rows.assign(stage=stages).pivot_table(index="method", columns="stage", values="seg", sort=False)
-    wide = wide[[stage for stage in STAGES if stage in wide]]
-    lines = [[str(m), *(f"{v:.3f}" for v in values)] for m, values in zip(wide.index, wide.to_numpy(), strict=True)]
-    publish(options, "ceiling", "\n\n".join([*parts, table(["method", *map(str, wide.columns)], lines)]))
+    publish(options, "ceiling", "\n\n".join([*parts, by_stage(with_stage(rows), "seg")]))
 
 
 def regions(fold: Fold, stack: Stack) -> np.ndarray:

@@ -29,20 +29,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from accuracy import STAGES, Method, by, components, distance_watershed, ours, score_all, stage_of
+from accuracy import Method, by, by_stage, components, distance_watershed, ours, score_all, stage_means, with_stage
 from folds import Fold, Stack, add_fold_options, open_folds
-from machine import machine, table
+from machine import machine
 from published import LabelledStacks, Rule, digest_of
 
-from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, load_model, save_model
-from tlseg.models.checkpoint import read_checkpoint
+from tlseg.models.bundle import Model, load_model
+from tlseg.models.pack import pack
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
 
 OURS, NSN_ALONE = "tlseg", "NSN alone, components"
 UNET, UNET_WATERSHED = "3D U-Net, components", "3D U-Net, distance watershed"
 QCANET, QCANET_HALF = "QCANet as published", "QCANet, masks at 0.5"
-WINDOW, OVERLAP = (64, 160, 160), (16, 16, 16)
 FROM_5 = ("5-8", "9-16", "17-31", "32+")
 
 
@@ -135,15 +134,8 @@ def unet_of(folder: Path, fold: Fold, out: Path) -> Fold | None:
 def region_model(weights: Path, folder: Path) -> Model:
     """Model folder of one network for regions."""
     if (folder / "model.json").is_file():
-        return load_model(str(folder))
-    checkpoint = read_checkpoint(weights)
-    spec = ModelSpec(
-        name="3D U-Net",
-        networks={"nsn": NetworkSpec(checkpoint.architecture, "nsn.safetensors", WINDOW, OVERLAP)},
-        spacing_um=tuple(checkpoint.facts["spacing_um"]),
-        scaling=checkpoint.facts["scaling"],
-    )
-    return save_model(folder, spec, weights={"nsn": checkpoint.weights})
+        return load_model(folder)
+    return pack(folder, name="3D U-Net", nsn=weights, ndn=None, provenance={})
 
 
 def qcanet_of(folder: Path, out: Path) -> LabelledStacks | None:
@@ -216,18 +208,9 @@ def report(rows: pd.DataFrame, missing: list[str]) -> str:
     staged = with_stage(rows)
     parts = [machine(), f"Means over {rows['stack'].nunique()} stacks.", by(rows, ["method"]), *missing]
     for score, told in (("iou", "IoU"), ("seg", "SEG"), ("mucov", "MUCov")):
-        wide = staged.pivot_table(index="method", columns="stage", values=score, observed=True, sort=False)
-        lines = [
-            [str(name), *(f"{v:.3f}" for v in values)] for name, values in zip(wide.index, wide.to_numpy(), strict=True)
-        ]
-        parts += [f"{told} by number of nuclei:", table(["method", *map(str, wide.columns)], lines)]
+        parts += [f"{told} by number of nuclei:", by_stage(staged, score)]
     parts.append(ahead(staged))
     return "\n\n".join(parts)
-
-
-def with_stage(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with their stage, in the order of the stages."""
-    return rows.assign(stage=pd.Categorical([stage_of(n) for n in rows["nuclei"]], list(STAGES), ordered=True))
 
 
 def ahead(staged: pd.DataFrame) -> str:
@@ -260,11 +243,10 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
     staged = with_stage(rows)
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), sharey=True, layout="constrained")
     for axis, (score, told) in zip(axes, (("seg", "SEG"), ("mucov", "MUCov")), strict=True):
-        wide = staged.pivot_table(index="stage", columns="method", values=score, observed=True, sort=False)
-        for method in rows["method"].unique():
+        for method, means in stage_means(staged, score).iterrows():
             style: dict[str, object] = {"color": "black"} if method.startswith(OURS) else {}
             style |= {"linewidth": 2.5} if method == OURS else {"linestyle": "--"} if style else {}
-            axis.plot([str(s) for s in wide.index], wide[method], marker="o", markersize=4, label=method, **style)
+            axis.plot([str(s) for s in means.index], means, marker="o", markersize=4, label=method, **style)
         axis.set(title=told, xlabel="nuclei", ylim=(0, 1))
         axis.grid(alpha=0.3)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)

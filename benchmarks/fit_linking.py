@@ -31,8 +31,8 @@ from tracking import shared_voxels as shared
 
 from tlseg.geometry import Box
 from tlseg.link.assign import ALONE, assign
-from tlseg.link.candidates import Pairs, frame_trees, link_candidates, log_ratio_squared, reach_um
-from tlseg.link.divisions import CONDENSATION, FEATURES, features
+from tlseg.link.candidates import Pairs, link_candidates, log_ratio_squared, reach_um
+from tlseg.link.divisions import FEATURES, features
 from tlseg.link.families import of_two_starts, with_child
 from tlseg.link.gaps import gap_candidates
 from tlseg.link.link import trace
@@ -41,6 +41,8 @@ from tlseg.link.settings import LinkSettings
 from tlseg.measure.objects import elongation, measure_block
 
 INTENSITY = ("unlike_intensity", "mother_bright", "daughters_bright")
+CONDENSATION = ("mother_bright", "mother_small", "daughters_bright", "daughters_small")
+"""Features that carry no information if frames are too far apart to show a mitosis."""
 VOLUME = ("unlike_volume", "volume_gained", "daughter_size", "mother_small", "daughters_small")
 RIDGE = 1.0
 CROWDED = replace(EMBRYO, frames=120, start_nuclei=16)
@@ -60,8 +62,7 @@ def cases(movie: Movie, labels: Labels, step: int) -> tuple[Floats, Floats]:
     objects, overlaps = every(step, *measure(labels, movie))
     settings = LinkSettings()
     traced = trace(objects, overlaps, settings=settings)
-    movie_objects, placed, chains = traced.objects, traced.placed, traced.chains
-    trees = frame_trees(movie_objects, placed)
+    movie_objects, placed, trees, chains = traced.objects, traced.placed, traced.trees, traced.chains
     last = movie_objects.first + movie_objects.frames - 1
     ends = np.flatnonzero((chains.following < 0) & (movie_objects.t < last))
     starts = np.flatnonzero((chains.preceding < 0) & (movie_objects.t > movie_objects.first))
@@ -150,8 +151,7 @@ def links(nuclei: pd.DataFrame, pairs: pd.DataFrame, step: int) -> Links:
     objects, overlaps = every(step, nuclei, pairs)
     settings = LinkSettings()
     traced = trace(objects, overlaps, settings=settings)
-    rows, placed = traced.objects, traced.placed
-    trees = frame_trees(rows, placed)
+    rows, placed, trees = traced.objects, traced.placed, traced.trees
     reach = reach_um(rows, placed, trees, settings=settings)
     order = read_objects(objects)[1]
     both = read_overlaps(overlaps, table=objects, objects=rows, order=order)

@@ -32,8 +32,8 @@ from tlseg.geometry import Box, Shape
 from tlseg.label.frame import label_frame
 from tlseg.measure.objects import measure_block
 from tlseg.models.bundle import load_model
-from tlseg.predict.infer import Predictor, load_predictor
-from tlseg.predict.maps import predict_frame
+from tlseg.predict.frame import predict_maps
+from tlseg.predict.infer import Predictor
 from tlseg.run import finish
 from tlseg.run import segment as segmenting
 from tlseg.run.tasks.pools import SerialPool
@@ -176,7 +176,9 @@ def print_label_speed(movie: Path, frames: range) -> None:
     """Turn maps into labels and measure them, on one core, and say how many voxels a second that is."""
     source, model = open_source(movie), load_model()
     box = Box.of_shape(source.frame_shape)
-    scenes = [(image, *maps_of(image, source.spacing_um)) for image in (source.read(t, box) for t in frames)]
+    images = [source.read(t, box) for t in frames]
+    maps = [predict_maps(image, source.spacing_um, model=model) for image in images]
+    scenes = [(image, found["nsn"], found["ndn"]) for image, found in zip(images, maps, strict=True)]
     voxels = len(scenes) * box.size / 1e6
     foreground = float(np.mean([regions >= 128 for _, regions, _ in scenes]))
     rows = []
@@ -198,22 +200,6 @@ def print_label_speed(movie: Path, frames: range) -> None:
     rows.append(["measure", f"{seconds:.3f}", f"{voxels / seconds:.1f}"])
     print(f"{len(scenes)} frames of {_times(box.shape)}, {100 * foreground:.0f} % foreground, one core.\n")
     print(table(["stage", "s", "million voxels a second"], rows))
-
-
-def maps_of(image: np.ndarray, spacing_um: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Region and centre map (z, y, x) of a frame, from the bundled model."""
-    model = load_model()
-    regions, centres = (
-        predict_frame(
-            image,
-            spacing_um,
-            spec=model.spec,
-            role=role,
-            network=load_predictor(str(model.folder), model.digest, role, "cpu"),
-        )
-        for role in ("nsn", "ndn")
-    )
-    return regions, centres
 
 
 def fastest(work: Callable[[], Any], *, rounds: int = 3) -> float:

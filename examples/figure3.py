@@ -26,12 +26,9 @@ from tlseg.evaluate.overlap import Overlap, count_overlap, overlap_of
 from tlseg.evaluate.scores import count, scores_of
 from tlseg.geometry import Spacing
 from tlseg.label.frame import label_frame
-from tlseg.models.bundle import Model, ModelSpec, NetworkSpec, load_model
-from tlseg.models.checkpoint import read_checkpoint
-from tlseg.models.unet import UNET3D, UNet
+from tlseg.models.bundle import Model, load_model
+from tlseg.models.pack import pack
 from tlseg.predict.frame import predict_maps
-from tlseg.predict.infer import Predictor
-from tlseg.predict.maps import predict_frame
 from tlseg.report.pixels import grey_picture, label_colors
 from tlseg.store.labels.pairs import find_pairs, read_pair
 
@@ -54,6 +51,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("figure3"))
     options = parser.parse_args()
     model = load_model(options.model)
+    unet = None
+    if options.unet3d:
+        unet = pack(options.out / "unet3d", name="3D U-Net", nsn=options.unet3d, ndn=None, provenance={})
     pairs = {pair.name: pair for pair in find_pairs(options.data)}
     rows = []
     for name in options.stacks.split(","):
@@ -61,10 +61,11 @@ def main() -> None:
             raise SystemExit(f"{options.data} has no stack {name}; it has {', '.join(list(pairs)[:3])} and others.")
         image, truth = read_pair(pairs[name])
         spacing = pairs[name].spacing_um
-        maps = kept_maps(options.out / f"{model.digest[:16]}" / f"{name}.npz", image, spacing, model=model)
+        maps = kept_maps(options.out, name, image, spacing, model=model)
         results = {}
-        if options.unet3d:
-            results["3D U-Net"] = components_of(unet_map(options.unet3d, image, spacing), spacing, model=model)
+        if unet:
+            regions = kept_maps(options.out, name, image, spacing, model=unet)["nsn"]
+            results["3D U-Net"] = components_of(regions, spacing, model=model)
         results["without NDN"] = components_of(maps["nsn"], spacing, model=model)
         settings = model.spec.label_settings()
         results["full"] = label_frame(maps["nsn"], maps["ndn"], spacing_um=spacing, settings=settings)
@@ -72,34 +73,22 @@ def main() -> None:
     path = options.out / "figure3.png"
     draw(rows, path)
     print(path)
-    if not options.unet3d:
+    if not unet:
         print("The 3D U-Net is left out: train one (tlseg train unet3d) and name its weights with --unet3d.")
 
 
-def kept_maps(path: Path, image: np.ndarray, spacing_um: Spacing, *, model: Model) -> Mapping[str, np.ndarray]:
-    """Maps of a model, computed once."""
+def kept_maps(
+    folder: Path, name: str, image: np.ndarray, spacing_um: Spacing, *, model: Model
+) -> Mapping[str, np.ndarray]:
+    """Maps of a model, computed once for each `name`."""
+    path = folder / model.digest[:16] / f"{name}.npz"
     if not path.is_file():
         maps = predict_maps(image, spacing_um, model=model)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".part.npz")
-        np.savez_compressed(beside, nsn=maps["nsn"], ndn=maps["ndn"])
+        np.savez_compressed(beside, **maps)
         beside.replace(path)
     return np.load(path)
-
-
-def unet_map(weights: Path, image: np.ndarray, spacing_um: Spacing) -> np.ndarray:
-    """Region map of the 3D U-Net."""
-    checkpoint = read_checkpoint(weights)
-    network = UNet(checkpoint.architecture or UNET3D)
-    network.load_state_dict(dict(checkpoint.weights))
-    spec = ModelSpec(
-        name="3D U-Net",
-        networks={"nsn": NetworkSpec(network.config, "", (64, 160, 160), (16, 16, 16))},
-        spacing_um=tuple(checkpoint.facts.get("spacing_um", (1.6, 0.8, 0.8))),
-        scaling=checkpoint.facts.get("scaling", "quantiles"),
-    )
-    predictor = Predictor(network.eval(), precision=spec.precision, device="cpu")
-    return predict_frame(image, spacing_um, spec=spec, role="nsn", network=predictor)
 
 
 def components_of(regions: np.ndarray, spacing_um: Spacing, *, model: Model) -> np.ndarray:

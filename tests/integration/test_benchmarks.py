@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tlseg.simulate.api import simulate
@@ -61,3 +63,17 @@ def test_every_region_comes_back(tmp_path: Path) -> None:
     told = bench("scheduler.py", "--regions", "700", "--workers", "1", "--out", str(tmp_path))
     assert "\n700 regions in " in told
     assert {path.name for path in tmp_path.iterdir()} == {"scheduler.csv", "scheduler.png"}
+
+
+def test_stages_stand_in_their_order_whatever_that_of_the_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    before = set(sys.modules)
+    accuracy = import_module("accuracy")
+    rows = pd.DataFrame(
+        {"method": ["b", "a"] * 3, "nuclei": [40, 40, 2, 2, 9, 9], "seg": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}
+    )
+    head, _, *lines = accuracy.by_stage(accuracy.with_stage(rows), "seg").splitlines()
+    assert head == "| method | 2 | 9-16 | 32+ |"
+    assert lines == ["| b | 0.300 | 0.500 | 0.100 |", "| a | 0.400 | 0.600 | 0.200 |"]
+    for name in {"accuracy", "folds", "machine"} - before:
+        sys.modules.pop(name, None)

@@ -27,7 +27,7 @@ from tlseg.geometry import Box
 from tlseg.store.image import convert as convert_module
 from tlseg.store.image.convert import convert
 from tlseg.store.image.movie import open_movie, open_source
-from tlseg.store.image.pyramid import downsample_image
+from tlseg.store.image.pyramid import image_levels
 from tlseg.store.image.segmentable import check_segmentable
 from tlseg.store.image.tiff import Layout, natural_key
 
@@ -265,9 +265,9 @@ def test_the_pyramid_and_the_display_window(tmp_path: Path) -> None:
     tiff(tmp_path / "a.tif", data, "ZYX")
     done = convert([tmp_path / "a.tif"], tmp_path / "a.ome.zarr", spacing_um=(2, 0.5, 0.5))
     assert done.levels == 3
-    for level, factor in enumerate([(1, 1, 1), (1, 2, 2), (1, 4, 4)]):
+    for level, expected in enumerate(image_levels(data, [(1, 1, 1), (1, 2, 2), (1, 4, 4)])):
         found = open_movie(tmp_path / "a.ome.zarr", level=level).values[0, 0]
-        np.testing.assert_array_equal(found, downsample_image(data, factor))
+        np.testing.assert_array_equal(found, expected)
     ome = json.loads((tmp_path / "a.ome.zarr/zarr.json").read_text())["attributes"]["ome"]
     window = ome["omero"]["channels"][0]["window"]
     assert (window["min"], window["max"]) == (0, 65535)

@@ -19,7 +19,7 @@ from tlseg.geometry import Box
 from tlseg.store.image import pyramid as layout
 from tlseg.store.image.image_writer import ImageWriter, copy_image, create_image
 from tlseg.store.image.movie import MovieSource, open_movie, open_source
-from tlseg.store.image.pyramid import downsample_image, downsample_labels, plan_pyramid
+from tlseg.store.image.pyramid import downsample_labels, image_levels, plan_pyramid
 from tlseg.store.image.segmentable import check_segmentable
 from tlseg.store.labels import label_writer as module
 from tlseg.store.labels.label_writer import LabelWriter, create_labels, existing_labels
@@ -82,9 +82,32 @@ def test_what_is_written_is_read_at_every_level(finished: Path) -> None:
     np.testing.assert_array_equal(labels.values, LABELS)
     coarse = open_movie(finished, channel=0, level=1).values
     factor = (SHAPE[0] // coarse.shape[1], 2, 2)
-    np.testing.assert_array_equal(coarse[0], downsample_image(IMAGE[0], factor))
+    np.testing.assert_array_equal(coarse[0], next(image_levels(IMAGE[0], [factor])))
     coarse_labels = open_movie(finished / "labels" / "nuclei", level=1).values
     np.testing.assert_array_equal(coarse_labels, np.stack([downsample_labels(f, factor) for f in LABELS]))
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_display_window_is_one_of_numbers(tmp_path: Path, kept: int) -> None:
+    """A frame of NaN may be left empty; JSON knows neither NaN nor infinity, so no viewer would open the movie."""
+    frame = np.full((1, 8, 8), np.nan, dtype="f4")
+    frame[0, 0, 0], frame[0, 1:, 0] = np.inf, np.arange(7) if kept else np.nan
+    writer = create_image(
+        tmp_path / "m.ome.zarr",
+        pyramid=plan_pyramid((1, 8, 8), spacing_um=(1.0, 1.0, 1.0)),
+        n_frames=1,
+        dtype="<f4",
+        channel_names=["nuclei"],
+        is_2d=True,
+        interval_s=None,
+    )
+    writer.write(0, Box((0, 0, 0), (1, 8, 8)), frame)
+    writer.finish()
+    text = (tmp_path / "m.ome.zarr/zarr.json").read_text()
+    (channel,) = json.loads(text, parse_constant=pytest.fail)["attributes"]["ome"]["omero"]["channels"]
+    window = channel["window"]
+    assert (window["min"], window["max"]) == ((0, 6) if kept else (0, 1))
+    assert window["start"] < window["end"]
 
 
 def test_labels_lie_on_the_image(finished: Path) -> None:

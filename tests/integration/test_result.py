@@ -157,6 +157,9 @@ def test_what_is_no_result_is_one_line(tmp_path: Path) -> None:
     (path / "tlseg" / "nuclei" / "run.json").write_text("{")
     with pytest.raises(LabelError, match=r"run\.json is not a run record"):
         open_result(path)
+    (path / "labels" / "zarr.json").write_text("{")
+    with pytest.raises(LabelError, match="labels: its Zarr metadata cannot be read"):
+        open_result(path)
 
 
 @pytest.mark.parametrize(

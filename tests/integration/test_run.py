@@ -39,7 +39,7 @@ from tlseg.models.derive import nucleus_um, rescaled, save_derived
 from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import lattice_for, predict_frame
 from tlseg.run import finish, publish, stages
-from tlseg.run.frames import frames_per_group, windows_per_frame
+from tlseg.run.frames import frames_per_group
 from tlseg.run.segment import segment
 from tlseg.run.watch.events import Event, Notice
 from tlseg.store.image.pyramid import downsample_labels
@@ -247,6 +247,16 @@ def test_in_place_the_pixels_stay_and_labels_are_the_same(base: Path, tmp_path: 
     new = {p.split("/")[0] for p in set(after) - set(before)}
     assert new == {"labels", "tables", "tracks.geff", "tlseg"}
     assert {p.name for p in (movie / "tlseg/nuclei").iterdir()} == {"run.json", "audit.json", "events.jsonl"}
+
+
+def test_a_folder_may_have_any_name(base: Path, tmp_path: Path) -> None:
+    """Libraries that take texts for addresses read `::` as a chain of them."""
+    folder = tmp_path / "a::b #1 [c]?%20"
+    folder.mkdir()
+    movie = write_movie(folder / "movie.ome.zarr", small_movie(1))
+    run(movie, base / "model")
+    found = open_result(movie)
+    assert len(found.table()) == len(found.tracks()[0]) > 5
 
 
 def test_out_copies_the_image(base: Path, tmp_path: Path) -> None:
@@ -459,7 +469,7 @@ def test_a_gpu_gets_several_batches_at_once_if_some_of_their_windows_may_be_dark
     assert on_gpu.windows_per_task == in_a_task
     assert on_gpu.windows_together == batch
     many = replace(on_gpu, frames=range(1000))
-    assert frames_per_group(many) == max(1, batch // windows_per_frame(many, "nsn"))
+    assert frames_per_group(many) == max(1, batch // len(many.lattice("nsn")))
 
 
 # --- nuclei of another size ------------------------------------------------------------------------------------------

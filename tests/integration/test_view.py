@@ -29,7 +29,7 @@ from runs import inputs, run, small_movie
 from tlseg.cli import main
 from tlseg.errors import LabelError, MissingExtraError, RunError
 from tlseg.geometry import Box
-from tlseg.report.lineage_tree import hex_color
+from tlseg.report.pixels import hex_color
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
 from tlseg.store.image.movie import open_source

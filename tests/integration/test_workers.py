@@ -7,12 +7,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
 import dask
 import psutil
 import pytest
+from dask.base import get_scheduler
 from distributed import Client, LocalCluster
 from distributed.utils import LoopRunner
 
@@ -181,6 +183,24 @@ def test_an_address_that_is_none(base: Path, tmp_path: Path, address: str) -> No
     with pytest.raises(RunError, match="No Dask scheduler answers at") as caught:
         run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", scheduler=address)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "of a cluster"])
+def test_what_else_is_computed_with_dask_stays_where_it_was(
+    base: Path, tmp_path: Path, cluster: LocalCluster, address: str
+) -> None:
+    """A notebook computes other things with Dask: on its threads before the run, while it runs, and after it."""
+    schedulers = [get_scheduler()]
+
+    def look(event: Event | Notice) -> None:
+        schedulers.append(get_scheduler())
+
+    given = {"nonsense": address}.get(address, cluster.scheduler_address)
+    with pytest.raises(RunError) if given == "nonsense" else nullcontext():
+        run(base / "movie.ome.zarr", base / "model", out=tmp_path / "out.zarr", scheduler=given, listener=look)
+    schedulers.append(get_scheduler())
+    assert len(schedulers) > 1
+    assert set(schedulers) == {None}
 
 
 def test_a_machine_that_stood_still_while_the_event_loop_began(

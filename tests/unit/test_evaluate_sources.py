@@ -585,15 +585,16 @@ def test_damaged_metadata_of_any_node_are_one_line(tmp_path: Path, node: str, te
     assert "\n" not in str(caught.value)
 
 
-def test_a_track_file_may_be_saved_by_any_editor(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_a_track_file_may_be_saved_by_any_editor(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "man_track.txt"
-    path.write_bytes("\ufeff1 0 2 0\r\n\r\n2\t3 4 1\r\n".encode())
+    path.write_bytes("\ufeff1 0 2 0\r\n\r\n2\t3 4 1\r\n".encode(encoding))
     assert read_track_file(path).to_numpy().tolist() == [[1, 0, 2, 0], [2, 3, 4, 1]]
 
 
 def test_a_track_file_that_is_no_text_is_one_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "res_track.txt"
-    path.write_bytes("1 0 2 0\n".encode("utf-16"))
+    path.write_bytes(b"1 0 2 0\n\x80")
     with pytest.raises(LabelError, match=r"res_track\.txt cannot be read as text"):
         read_track_file(path)
 

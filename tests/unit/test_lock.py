@@ -119,6 +119,18 @@ def test_stale_locks_are_taken_over(folder: Place, who: Any, age: float) -> None
     assert not folder.names()
 
 
+@pytest.mark.parametrize("content", [b"", b'{"pid": 1', b"[]", b"\xff"])
+def test_an_object_that_says_nothing_is_nobodys_lock(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SETTLE_S", 0.0)
+    store = Place(f"memory://{uuid4().hex}/tlseg")
+    (store / "run.lock").write(content)
+    with ObjectLock(store) as lock:
+        held = held_lock(store)
+        assert held is not None
+        assert held.token == lock.token
+    assert held_lock(store) is None
+
+
 def test_an_empty_lock_is_nobodys(folder: Place) -> None:
     """Its holder was killed while releasing it."""
     (folder.path / "run.lock").mkdir()

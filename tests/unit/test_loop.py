@@ -19,7 +19,7 @@ import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
 
-from tlseg.errors import RunError, TrainingError
+from tlseg.errors import ModelError, RunError, TrainingError
 from tlseg.models.bundle import ModelSpec
 from tlseg.models.checkpoint import read_checkpoint
 from tlseg.models.unet import UNet, UNetConfig
@@ -517,6 +517,11 @@ def test_settings_that_no_training_can_be_done_with(wrong: dict[str, Any]) -> No
 def test_only_ndn_learns_in_float32_unless_told_otherwise() -> None:
     assert [recipe(name).precision for name in ("nsn", "unet3d", "ndn")] == ["bfloat16", "bfloat16", "float32"]
     assert recipe("ndn", precision="bfloat16").precision == "bfloat16"
+
+
+def test_a_network_without_channels_is_not_the_published_one() -> None:
+    with pytest.raises(ModelError, match="base >= 1"):
+        recipe("nsn", base=0)
 
 
 @pytest.mark.parametrize("stop", [8, None])

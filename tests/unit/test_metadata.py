@@ -49,7 +49,7 @@ def test_units_become_micrometres_and_seconds() -> None:
     image = parse_image(GOOD, where="m")
     assert image.spacing_um() == pytest.approx((1.5, 0.5, 0.5))
     assert image.translation_um() == pytest.approx((3.0, 1.0, 1.0))
-    assert (image.interval_s, image.start_s()) == (120.0, 60.0)
+    assert (image.interval_s, image.start_s) == (120.0, 60.0)
     assert image.spacing_problem is None
 
 

@@ -63,8 +63,9 @@ def test_every_spelling_says_the_same(tmp_path: Path, name: str, text: str, enco
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_tables_saved_as_unicode_text_are_read(tmp_path: Path, encoding: str) -> None:
     mark = "" if encoding == "utf-16" else "\ufeff"
-    (tmp_path / "a.txt").write_bytes(f"{mark}Track\tParent\r\n20\t7\r\n30\t7\r\n".encode(encoding))
-    assert mothers(tmp_path / "a.txt") == MOTHERS
+    for text in ("Track\tParent\r\n20\t7\r\n30\t7\r\n", CHALLENGE):
+        (tmp_path / "a.txt").write_bytes(f"{mark}{text}".encode(encoding))
+        assert mothers(tmp_path / "a.txt") == MOTHERS
 
 
 def test_folders_and_graphs_are_found(tmp_path: Path) -> None:

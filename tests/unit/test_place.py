@@ -50,6 +50,19 @@ def test_what_is_written_is_read_listed_and_removed(place: Place) -> None:
     assert pickle.loads(pickle.dumps(file)) == file
 
 
+@pytest.mark.parametrize("name", ["a?b", "a*", "a[x]b"])
+def test_what_is_removed_is_what_is_named(place: Place, name: str) -> None:
+    """File systems of object stores take names for patterns."""
+    ours, neighbour = place / f"{name}.zarr", place / "axb.zarr"
+    for root in (ours, neighbour):
+        (root / "labels" / "0").write(b"")
+        (root / "run.lock").write(b"")
+    (ours / "labels").remove()
+    (ours / "run.lock").remove()
+    (ours / "nothing").remove()
+    assert (ours.names(), neighbour.names()) == ([], ["labels", "run.lock"])
+
+
 def test_a_child_may_have_the_name_of_its_folder(place: Place) -> None:
     """Such as the first image of a series, which is called 0."""
     for parts in ("0/0/zarr.json", "0/1/zarr.json"):
@@ -243,6 +256,13 @@ def test_a_place_has_one_name_from_every_folder(tmp_path: Path, monkeypatch: pyt
     assert resolve(tmp_path / "link/../movie.zarr") == f"{inside}/a/movie.zarr"
     assert resolve("..") == inside
     assert resolve(tmp_path / "link/movie.zarr") == str(tmp_path / "link/movie.zarr")
+
+
+def test_a_tilde_is_a_home_or_a_letter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert resolve("~/a.zarr") == "/home/me/a.zarr"
+    assert resolve("~nobody-has-this-name.zarr") == str(tmp_path / "~nobody-has-this-name.zarr")
 
 
 def test_working_files_of_one_output_lie_in_one_folder(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from tlseg.errors import PlanError
 from tlseg.geometry import Box, Grid
 from tlseg.store.image.pyramid import (
     Pyramid,
-    downsample_image,
     downsample_labels,
     image_levels,
     plan_pyramid,
@@ -23,6 +22,10 @@ SIDE = st.integers(1, 3000)
 SHAPES = st.tuples(SIDE, SIDE, SIDE)
 SPACINGS = st.tuples(*[st.floats(0.1, 5)] * 3)
 UNIT = (1.0, 1.0, 1.0)
+
+
+def downsample_image(image: np.ndarray, factor: tuple[int, int, int]) -> np.ndarray:
+    return next(image_levels(image, [factor]))
 
 
 def check_layout(pyramid: Pyramid) -> None:
@@ -122,7 +125,7 @@ def test_a_crop_on_the_lattice_downsamples_like_the_whole(image: np.ndarray, cor
 @given(IMAGES)
 @settings(max_examples=30, deadline=None)
 def test_levels_one_from_the_other_equal_levels_from_the_finest(image: np.ndarray) -> None:
-    factors = [(1, 1, 1), (1, 2, 2), (2, 4, 4), (3, 3, 3)]
+    factors = [(1, 1, 1), (1, 2, 2), (2, 4, 4), (6, 4, 12)]
     for factor, level in zip(factors, image_levels(image, factors), strict=True):
         np.testing.assert_allclose(level, downsample_image(image, factor), rtol=1e-6)
 

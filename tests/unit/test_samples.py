@@ -252,3 +252,15 @@ def test_markers_cannot_teach_outlines(tmp_path: Path) -> None:
     assert load_pair(path, target="ball", grid_um=(1.6, 0.8, 0.8)).target.sum() == 33
     with pytest.raises(TrainingError, match="not their outlines"):
         load_pair(path, target="mask", grid_um=(1.6, 0.8, 0.8))
+
+
+def test_a_hot_pixel_stays_a_number(tmp_path: Path) -> None:
+    """Scaled by what is bright elsewhere, it may be more than float16 holds; times 0, infinity is not a number."""
+    labels = ellipsoid((1.6, 0.8, 0.8), np.array([32.0, 20.0, 20.0]), radius_um=6.0)
+    path = write_pair(tmp_path, labels, (1.6, 0.8, 0.8))
+    image = labels.astype(np.float32) + np.random.default_rng(0).normal(0, 0.01, labels.shape).astype(np.float32)
+    image[20, 25, 25] = 1e6
+    tifffile.imwrite(path.image, image)
+    loaded = load_pair(path, target="mask", grid_um=(1.6, 0.8, 0.8))
+    assert bool(torch.isfinite(loaded.image).all())
+    assert bool(torch.isfinite(draw([loaded], replace(STILL, crop=(40, 48, 48)), seed=0, number=0)[0]).all())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from tlseg.errors import LabelError, ResumeError, RunError
 from tlseg.store.fs.atomic import write_atomically
@@ -108,6 +109,22 @@ def test_arrays_are_made_once(scratch: Scratch) -> None:
 def test_what_is_zero_is_there(scratch: Scratch) -> None:
     create(scratch, (1, 32, 32), 0)
     assert not scratch.read("maps", (0, slice(None), slice(5, 9)), frame=0).any()
+
+
+def test_what_is_zero_is_there_whatever_other_threads_configure(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zarr's configuration is one for all threads of a process."""
+
+    def meanwhile(*arguments: Any, **settings: Any) -> Any:
+        with zarr.config.set({"array.write_empty_chunks": False}):
+            return opened(*arguments, **settings)
+
+    opened = zarr.open_array
+    monkeypatch.setattr(zarr, "open_array", meanwhile)
+    scratch.create("labels", shape=(1, 4, 4, 4), dtype="uint32", shards=(1, 4, 4, 4), chunks=(1, 4, 4, 4))
+    scratch.write("labels", (0,), np.zeros((4, 4, 4), np.uint32))
+    assert not scratch.read("labels", (0,), frame=0).any()
 
 
 def lose(path: Path) -> None:

@@ -99,6 +99,19 @@ def test_frames_of_one_movie_are_one_group(tmp_path: Path) -> None:
     assert {p.name: p.group for p in pairs} == groups
 
 
+def test_a_damaged_stack_is_named(tmp_path: Path) -> None:
+    """What a codec raises is no error that a command line knows."""
+    write_stacks(tmp_path / "images", ["a"], compression="zlib", photometric="minisblack")
+    write_stacks(tmp_path / "labels", ["a"])
+    (pair,) = find_pairs(tmp_path, spacing_um=SPACING)
+    with tifffile.TiffFile(pair.image) as tif:
+        start, size = tif.pages[1].dataoffsets[0], tif.pages[1].databytecounts[0]
+    data = pair.image.read_bytes()
+    pair.image.write_bytes(data[:start] + bytes(size) + data[start + size :])
+    with pytest.raises(TrainingError, match=r"a\.tif cannot be read as a TIFF stack"):
+        read_pair(pair)
+
+
 def test_a_spacing_nobody_states_is_asked_for(tmp_path: Path) -> None:
     for name in ("images", "labels"):
         write_stacks(tmp_path / name, ["a_1"])

@@ -13,9 +13,9 @@ from tlseg.geometry import Box, Grid, Shape
 from tlseg.label.block import Detection, LabelledBlock
 from tlseg.label.components import BlockComponents
 from tlseg.label.seeds import Candidates
-from tlseg.run import stages
+from tlseg.run import components, stages
 from tlseg.run.tables import save_detection
-from tlseg.store.working.scratch import Scratch
+from tlseg.store.working.scratch import LostWorkError, Scratch
 
 SIDE = 16
 BLOCK: Shape = (SIDE, SIDE, SIDE)
@@ -66,6 +66,56 @@ def test_a_flood_that_comes_late_leaves_the_labels_alone(tmp_path: Path, monkeyp
     assert stages.flood(run, 0, 0) == 2
     assert (run.scratch.read("labels", (0,), frame=0) == 1).all()
     assert run.scratch.get("flood", 0, 0)["tries"] == 1
+
+
+def with_regions(folder: Path) -> Any:
+    """A run by connected regions: a voxel that is too small, a region across the two blocks, and one in the second."""
+    shape = (SIDE, SIDE, 2 * SIDE)
+    run = context(folder, shape)
+    run.source.frame_shape, run.block = shape, BLOCK
+    run.settings = SimpleNamespace(region_threshold=128, minimum_volume_um3=2.0)
+    maps = np.zeros(shape, np.uint8)
+    maps[0, 0, 0] = maps[2, 2, 10:20] = maps[4, 4, 30:] = 200
+    run.scratch.create("maps", shape=(1, 1, *shape), dtype="uint8", shards=(1, 1, *BLOCK), chunks=(1, 1, *BLOCK))
+    run.scratch.write("maps", (0, 0), maps)
+    return run
+
+
+def assert_regions(run: Any) -> None:
+    labels = run.scratch.read("labels", (0,), frame=0)
+    assert (labels[2, 2, 10:20] == 1).all()
+    assert (labels[4, 4, 30:] == 2).all()
+    assert (labels > 0).sum() == 12
+    assert run.scratch.get("components", 0, 0)["total"] == 2
+
+
+def test_connected_regions_that_come_late_ask_for_no_maps(tmp_path: Path) -> None:
+    run = with_regions(tmp_path)
+    assert components.label_components(run, 0) == 2
+    run.scratch.drop("maps", 0)
+    assert components.label_components(run, 0) == 2
+    assert_regions(run)
+
+
+def test_maps_that_are_lost_are_no_background(tmp_path: Path) -> None:
+    run = with_regions(tmp_path)
+    run.scratch.drop("maps", 0)
+    with pytest.raises(LostWorkError):
+        components.label_components(run, 0)
+    assert not run.scratch.done("components", 0)
+
+
+def test_two_workers_that_label_a_frame_at_once_write_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, volumes = with_regions(tmp_path), components.volume_um3
+
+    def slow(*arguments: Any, **settings: Any) -> Any:
+        monkeypatch.setattr(components, "volume_um3", volumes)
+        assert components.label_components(run, 0) == 2
+        return volumes(*arguments, **settings)
+
+    monkeypatch.setattr(components, "volume_um3", slow)
+    assert components.label_components(run, 0) == 2
+    assert_regions(run)
 
 
 CERTIFIED, WHOLE, UNSURE = (3, 4), (8, 9), (12, 2)

@@ -13,6 +13,7 @@ from tlseg.cli.common import (
     one_line_errors,
     print_json,
     refuse_given,
+    say_notes,
     storage_option,
 )
 from tlseg.cli.label_options import axes_option
@@ -111,8 +112,7 @@ def _print_tables(evaluation: Evaluation) -> None:
         console.print(_frames(evaluation))
     if evaluation.tracking is not None:
         console.print(_tracks(evaluation))
-    for note in evaluation.notes:
-        console.print(f"Note: {note}", soft_wrap=True)
+    say_notes(evaluation.notes)
 
 
 def _segmentation(e: Evaluation) -> Any:

@@ -34,10 +34,10 @@ SECONDS_BETWEEN_LINES = 10.0
 def live_progress(left: ProgressColumn | None = None) -> Progress:
     """Bars with counts, elapsed time and time left (from its own clock, if not given), on standard error."""
     return Progress(
-        TextColumn("[bold]{task.description}"),
+        TextColumn("{task.description}", style="bold", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         left or TimeRemainingColumn(),
         console=Console(stderr=True),
@@ -88,7 +88,8 @@ class RunProgress:
         from tlseg.run.watch.events import Notice
 
         if isinstance(event, Notice):
-            (self.live.console.print if self.live else partial(click.echo, err=True))(event.text)
+            say = partial(self.live.console.print, markup=False) if self.live else partial(click.echo, err=True)
+            say(event.text)
         else:
             self._show(event)
 

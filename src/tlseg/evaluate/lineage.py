@@ -65,6 +65,15 @@ class TrackGraph:
         return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
+def track_spans(frame: Ints, track: Ints) -> tuple[Ints, Ints]:
+    """First and last frame of each track, shape (tracks,), from the frame and the track of each node, shape (n,)."""
+    tracks = int(track.max(initial=-1)) + 1
+    start, end = np.full(tracks, np.iinfo(np.int64).max), np.full(tracks, -1, dtype=np.int64)
+    np.minimum.at(start, track, frame)
+    np.maximum.at(end, track, frame)
+    return start, end
+
+
 def graph_of_labels(frame: Ints, label: Ids) -> TrackGraph:
     """Link each label to its next appearance: for movies in which one number is one object through time."""
     return _graph(frame, label, _same_label(*_sorted(frame, label)))
@@ -131,11 +140,11 @@ def graph_of_links(frame: Ints, label: Ids, links: pd.DataFrame) -> TrackGraph:
         daughter, who may be the only one.
     """
     frame, label = _sorted(frame, label)
-    nodes = pd.Series(np.arange(len(frame)), index=pd.MultiIndex.from_arrays([frame, label]))
+    nodes = pd.MultiIndex.from_arrays([frame, label])
     ends = []
     for f, name in (("frame", "label"), ("next_frame", "next_label")):
         keys = pd.MultiIndex.from_arrays([links[f].to_numpy(np.int64), links[name].to_numpy(np.uint64)])
-        ends.append(nodes.index.get_indexer(keys))
+        ends.append(nodes.get_indexer(keys))
     edges = np.stack(ends, axis=1).astype(np.int64)
     compared = (edges >= 0).all(axis=1)
     graph = _graph(frame, label, edges[compared])

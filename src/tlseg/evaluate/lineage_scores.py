@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tlseg.evaluate.lineage import TrackGraph
+from tlseg.evaluate.lineage import TrackGraph, track_spans
 from tlseg.evaluate.overlap import Ints
 
 
@@ -38,19 +38,12 @@ def complete_lineages(truth: TrackGraph, result: TrackGraph, partner: Ints) -> t
     source, target = truth.edges.T
     joined = coo_array((np.ones(len(source), dtype=np.int8), (source, target)), shape=(len(truth),) * 2)
     n, lineage = connected_components(joined, directed=False)
-    # One more row and column, so that -1 (no partner) meets no link.
-    width = len(result) + 1
-    ours = result.edges[:, 0] * width + result.edges[:, 1]
-    kinds = dict(zip(ours.tolist(), result.branching.tolist(), strict=True))
-    wanted = partner[source] * width + partner[target]
-    found = (partner[source] >= 0) & (partner[target] >= 0)
-    right = np.array(
-        [
-            there and kinds.get(edge) is kind
-            for there, edge, kind in zip(found.tolist(), wanted.tolist(), truth.branching.tolist(), strict=True)
-        ],
-        dtype=np.bool_,
-    )
+    # A link and its kind as one number; links ascend, and so do these.
+    by_number = np.array([2 * max(len(result), 1), 2])
+    ours = result.edges @ by_number + result.branching
+    wanted = partner[truth.edges] @ by_number + truth.branching
+    there = np.append(ours, -1)[np.searchsorted(ours, wanted)] == wanted
+    right = there & (partner[truth.edges] >= 0).all(axis=1)
     broken = np.zeros(n, dtype=np.bool_)
     broken[lineage[partner < 0]] = True
     broken[lineage[source[~right]]] = True
@@ -105,12 +98,9 @@ def _cycle_lengths(graph: TrackGraph) -> Ints:
     if not len(graph):
         return np.empty(0, dtype=np.int64)
     track, divides = graph.track, graph.out_degree > 1
-    n = int(track.max()) + 1
-    ends, begins = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+    start, stop = track_spans(graph.frame, track)
+    ends, begins = np.zeros(len(start), dtype=np.bool_), np.zeros(len(start), dtype=np.bool_)
     ends[track[divides]] = True
     source, target = graph.edges.T
     begins[track[target[divides[source]]]] = True
-    start, stop = np.full(n, np.iinfo(np.int64).max), np.full(n, -1)
-    np.minimum.at(start, track, graph.frame)
-    np.maximum.at(stop, track, graph.frame)
     return np.asarray((stop - start)[begins & ends], dtype=np.int64)

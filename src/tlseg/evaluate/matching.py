@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components, maximum_bipartite_matchin
 from scipy.spatial import KDTree
 
 from tlseg.assignment import cheapest_pairs
-from tlseg.evaluate.overlap import Ints, Overlap
+from tlseg.evaluate.overlap import Floats, Ints, Overlap
 from tlseg.geometry import Spacing
 
 _DENSE = 1_000_000
@@ -56,14 +56,18 @@ def match_objects(overlap: Overlap, threshold: float) -> tuple[Ints, Ints]:
 
 def count_detections(overlap: Overlap, tolerance_um: float, spacing_um: Spacing) -> int:
     """Return the size of the largest one-to-one matching of centroids at most `tolerance_um` micrometres apart."""
-    if not len(overlap.truth) or not len(overlap.result):
-        return 0
     scale = np.asarray(spacing_um)
-    truth, result = KDTree(overlap.truth.centroids * scale), KDTree(overlap.result.centroids * scale)
-    near = truth.query_ball_tree(result, tolerance_um)
+    return count_near(overlap.truth.centroids * scale, overlap.result.centroids * scale, tolerance_um)
+
+
+def count_near(truth_um: Floats, result_um: Floats, tolerance_um: float) -> int:
+    """Return the size of the largest one-to-one matching of points (n, 3), (m, 3) at most `tolerance_um` apart."""
+    if not len(truth_um) or not len(result_um):
+        return 0
+    near = KDTree(truth_um).query_ball_tree(KDTree(result_um), tolerance_um)
     i = np.repeat(np.arange(len(near)), [len(row) for row in near])
     j = np.concatenate([np.asarray(row, dtype=np.int64) for row in near])
-    return _largest(i, j, (len(overlap.truth), len(overlap.result)))
+    return _largest(i, j, (len(truth_um), len(result_um)))
 
 
 def _largest(i: npt.NDArray[np.integer], j: npt.NDArray[np.integer], shape: tuple[int, int]) -> int:

@@ -11,9 +11,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from tlseg.evaluate.lineage import TrackGraph
+from tlseg.evaluate.lineage import TrackGraph, track_spans
 from tlseg.evaluate.lineage_scores import cell_cycle_accuracy, complete_lineages, higher_order_accuracy
 from tlseg.evaluate.overlap import Ints
 
@@ -144,7 +143,8 @@ def complete_tracks(truth: TrackGraph, result: TrackGraph, partner: Ints) -> flo
     A truth track is complete when one result track alone holds its objects and starts and ends in the same frames.
     """
     t_track, r_track = truth.track, result.track
-    n, m = _number(t_track), _number(r_track)
+    (t_start, t_end), (r_start, r_end) = track_spans(truth.frame, t_track), track_spans(result.frame, r_track)
+    n, m = len(t_start), len(r_start)
     if not n:
         return None
     theirs = np.where(partner >= 0, r_track[partner] if m else -1, -1)
@@ -152,8 +152,6 @@ def complete_tracks(truth: TrackGraph, result: TrackGraph, partner: Ints) -> flo
     np.minimum.at(low, t_track, theirs)
     np.maximum.at(high, t_track, theirs)
     one = (low == high) & (low >= 0)
-    t_start, t_end = _span(truth.frame, t_track, n)
-    r_start, r_end = _span(result.frame, r_track, m)
     other = low[one]
     complete = (t_start[one] == r_start[other]) & (t_end[one] == r_end[other])
     return 2 * int(complete.sum()) / (n + m)
@@ -161,20 +159,20 @@ def complete_tracks(truth: TrackGraph, result: TrackGraph, partner: Ints) -> flo
 
 def track_fractions(truth: TrackGraph, result: TrackGraph, partner: Ints) -> float | None:
     """Return TF, the mean over detected truth tracks of their longest unbroken share in one result track."""
-    t_track = truth.track
-    n = _number(t_track)
-    if not n:
+    if not len(truth):
         return None
+    t_track = truth.track
     theirs = np.where(partner >= 0, result.track[partner] if len(result) else -1, -1)
     order = np.lexsort((truth.frame, t_track))
     t, r = t_track[order], theirs[order]
     new = np.concatenate([[True], (t[1:] != t[:-1]) | (r[1:] != r[:-1])])
     first = np.flatnonzero(new)
     lengths = np.diff(first, append=len(t))
-    longest = np.zeros(n, dtype=np.int64)
+    tracked = np.bincount(t_track)
+    longest = np.zeros(len(tracked), dtype=np.int64)
     held = r[first] >= 0
     np.maximum.at(longest, t[first][held], lengths[held])
-    share = longest / np.bincount(t_track, minlength=n)
+    share = longest / tracked
     return math.fsum(share[share > 0]) / int((share > 0).sum()) if share.any() else 0.0
 
 
@@ -185,17 +183,6 @@ def _sole_holder(holder: Ints, n_result: int) -> Ints:
     found = holder >= 0
     sole[found] = np.where(held[holder[found]] == 1, holder[found], -1)
     return sole
-
-
-def _number(track: Ints) -> int:
-    return int(track.max()) + 1 if len(track) else 0
-
-
-def _span(frame: Ints, track: Ints, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    start, end = np.full(n, np.iinfo(np.int64).max), np.full(n, -1)
-    np.minimum.at(start, track, frame)
-    np.maximum.at(end, track, frame)
-    return start, end
 
 
 def _score(cost: float, from_nothing: float) -> float | None:

@@ -14,6 +14,8 @@ from tlseg.label.watershed import flood, flood_order, squared_distance
 
 _CORE = 0.6
 """Share of its radius around a nucleus' centre that is certainly it."""
+_MOST_CHANGE = 2.0
+"""Largest factor by which the volume of a part may differ from what it should be."""
 
 
 def take_apart(
@@ -22,7 +24,6 @@ def take_apart(
     volumes_um3: NDArray[np.float64],
     *,
     spacing_um: Spacing,
-    most_change: float = 2.0,
 ) -> NDArray[np.uint8] | None:
     """Divide a label between nuclei.
 
@@ -34,8 +35,6 @@ def take_apart(
         Where the nuclei should be, from the first voxel of `mask`, shape (k, 3), and how large, shape (k,).
     spacing_um
         Voxel size (z, y, x).
-    most_change
-        Largest factor by which the volume of a part may differ from what it should be.
 
     Returns
     -------
@@ -64,7 +63,7 @@ def take_apart(
     parts = flooded[tuple(places.T)]
     parts = np.where(parts > 0, parts, nearest + 1)  # pieces that no core lies in
     found = np.bincount(parts, minlength=len(radii) + 1)[1:] * float(np.prod(spacing_um))
-    if (np.maximum(found, volumes_um3) > most_change * np.minimum(found, volumes_um3)).any():
+    if (np.maximum(found, volumes_um3) > _MOST_CHANGE * np.minimum(found, volumes_um3)).any():
         return None
     divided = np.zeros(mask.shape, dtype=np.uint8)
     divided[tuple(places.T)] = parts

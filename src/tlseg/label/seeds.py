@@ -120,7 +120,7 @@ def candidates(
 
 
 def select_seeds(found: Candidates, *, spacing_um: Spacing, distance_um: float) -> NDArray[np.int64]:
-    """Seeds of a frame: from the highest candidate down, each that is `distance_um` away from all taken before.
+    """Seeds of a frame: from the highest candidate down, each more than `distance_um` away from all taken before.
 
     Candidates on one plateau count as one, whose first position is the seed; it is as near to others as the nearest of them.
     A candidate that shares a nucleus with a seed does not become one, nor does one on a terrace. Ties go to the first

@@ -34,8 +34,7 @@ FEATURES = (
     "mother_missed",
     "daughter_missed",
 )
-CONDENSATION = ("mother_bright", "mother_small", "daughters_bright", "daughters_small")
-"""Features that carry no information if frames are too far apart to show a mitosis."""
+"""What `features` returns, in this order."""
 
 # Squares and logarithms count up to these, so that one bad measurement alone decides nothing.
 _FARTHEST, _LEAST_CHANGE, _MOST_CHANGE = 9.0, -1.0, 0.7

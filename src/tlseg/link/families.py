@@ -44,15 +44,15 @@ def with_child(
     starts
         Rows without a link backward, ascending.
     """
-    frame = objects.t[starts] - objects.first
+    of_frame = np.searchsorted(starts, objects.starts)
     mothers, sisters = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for missing in range(settings.division_gap + 1):
         reach = _reach(objects, missing)
-        for earlier in np.unique(frame - 1 - missing).tolist():
-            tree = trees[earlier] if earlier >= 0 else None
-            if tree is None:
+        for frame in range(1 + missing, objects.frames):
+            earlier = frame - 1 - missing
+            tree, here = trees[earlier], starts[of_frame[frame] : of_frame[frame + 1]]
+            if tree is None or not len(here):
                 continue
-            here = starts[frame - 1 - missing == earlier]
             at, other = neighbours(tree, placed.position_um[here], count=settings.neighbours, reach=reach)
             mothers.append(other + int(objects.starts[earlier]))
             sisters.append(here[at])

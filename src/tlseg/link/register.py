@@ -132,7 +132,7 @@ def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -
         if rows.start == rows.stop:
             motions.append(to_first)
             continue
-        following = _cloud(objects, rows, cap)
+        following = _cloud(objects.position_um[rows], objects.volume_um3[rows], cap)
         if cloud is not None:
             adjacent = last == frame - 1
             motion = _register(
@@ -169,7 +169,7 @@ def register(
     planar
         Turn about the z axis only.
     """
-    clouds = [_make_cloud(position, volume, cap_um) for position, volume in (a, b)]
+    clouds = [_cloud(position, volume, cap_um) for position, volume in (a, b)]
     return _register(clouds[0], clouds[1], cap=cap_um, planar=planar, rotations=rotations, still=False)
 
 
@@ -295,11 +295,7 @@ def _moved(motion: Rigid, points: Floats) -> Floats:
     return np.column_stack([motion.apply(points[:, :3]), points[:, 3]])
 
 
-def _cloud(objects: Objects, rows: slice, cap: float) -> _Cloud:
-    return _make_cloud(objects.position_um[rows], objects.volume_um3[rows], cap)
-
-
-def _make_cloud(position: Floats, volume: Floats, cap: float) -> _Cloud:
+def _cloud(position: Floats, volume: Floats, cap: float) -> _Cloud:
     points = np.column_stack([position, np.log(volume) * (_DOUBLING * cap / np.log(2))])
     count = min(len(points), _SAMPLE)
     sample = np.arange(count, dtype=np.int64) * len(points) // max(count, 1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 _BITS = 24
 _LEAST = -172
-"""Power of two of the last bit of the least float32, as `_split` writes it."""
+"""Power of two of the last bit of the least float32, as `exact_sums` writes it."""
 _STEP = 8
 """Powers of two that share a sum; 2**30 voxels fit into one."""
 _SUMS = (128 - _BITS - _LEAST) // _STEP + 1

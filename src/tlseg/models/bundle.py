@@ -79,7 +79,7 @@ class ModelSpec:
     centre_smoothing_um
         Side of the box over which NDN's map is averaged before maxima are sought; 0 for none.
     centre_distance_um
-        Two centres are at least this far apart; the brighter one stays.
+        Two centres are more than this far apart; the brighter one stays.
     centre_saddle, centre_reach_um
         Two maxima of NDN's averaged map, no further apart than `centre_reach_um`, are one nucleus if the map stays above
         this share of the lower one between them; with 1 they never are.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tlseg.measure.criteria import frame_criteria
 from tlseg.report.channels import values_of
-from tlseg.report.lineage_tree import hex_color
+from tlseg.report.pixels import hex_color
 from tlseg.report.svg import Frame, Raw, Scale, axes, figure, path, size_text, tag, tick_text, ticks
 from tlseg.report.timing import Clock
 from tlseg.wording import how_many

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from tlseg.report.pixels import label_colors
+from tlseg.report.pixels import hex_color
 from tlseg.report.svg import Frame, Raw, Scale, axes, figure, number, path, tag
 from tlseg.report.timing import Clock
 
@@ -29,12 +28,6 @@ class Tree:
     shown: int
     families: int
     tracks: tuple[int, ...]
-
-
-def hex_color(track: int) -> str:
-    """Colour of a label in all pictures, as in CSS."""
-    red, green, blue = (int(v) for v in label_colors(np.array([track]))[0])
-    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 _USED = ["track", "parent", "first", "last", "divided"]

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from tlseg.geometry import Spacing
-from tlseg.report.pixels import RGB, Window, grey_picture, grey_window, indexed, label_colors, outline
+from tlseg.report.pixels import RGB, Window, front, grey_picture, grey_window, indexed, label_colors, outline
 from tlseg.store.fs.atomic import write_atomically
 from tlseg.wording import how_many
 
@@ -129,7 +129,8 @@ def overlay_movie(
     for t, whole, whole_labels in frames:
         image, labels, (_, sy, sx) = _shrink(whole, whole_labels, spacing_um)
         zoom = _zoom(image.shape[1:])
-        xy = overlay_slice(image.max(axis=0), _nearest(labels), zoom=zoom, aspect=sy / sx)
+        nearest = None if labels is None else front(labels[::-1])
+        xy = overlay_slice(image.max(axis=0), nearest, zoom=zoom, aspect=sy / sx)
         count = "" if labels is None else how_many(int(np.count_nonzero(np.unique(labels))), "nucleus", "nuclei")
         text = [(time_stamp(t, interval_s=interval_s), "top"), (count, "corner")]
         pictures.append(_annotate(xy, text, um_per_pixel=None if pictures else sx / zoom))
@@ -163,15 +164,6 @@ def maker_of(path: str | Path) -> str | None:
     except (OSError, ValueError, SyntaxError):  # a folder, another kind of file, or a damaged one
         return None
     return str(maker) if maker is not None else None
-
-
-def _nearest(labels: NDArray[np.integer] | None) -> NDArray[np.integer] | None:
-    """Label met first along z from the last plane, (y, x)."""
-    if labels is None:
-        return None
-    first = np.argmax(labels[::-1] != 0, axis=0)
-    seen: NDArray[np.integer] = np.take_along_axis(labels[::-1], first[None], axis=0)[0]
-    return seen
 
 
 def _shrink(

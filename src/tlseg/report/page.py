@@ -16,10 +16,10 @@ from tlseg.report.attention import Listing
 from tlseg.report.channels import MOST_CHANNELS
 from tlseg.report.facts import Facts
 from tlseg.report.generations import ABOUT, ABOUT_ENDED, Sheet
-from tlseg.report.lineage_tree import hex_color
 from tlseg.report.marks import compass, scale_bar
 from tlseg.report.overlay import time_stamp
-from tlseg.report.pictures import STEADY, Shot, Strip
+from tlseg.report.pictures import STEADY, Shot, Strip, spread
+from tlseg.report.pixels import hex_color
 from tlseg.report.story import Material, Panel, Story
 from tlseg.report.svg import Raw, join, tag
 from tlseg.wording import how_many
@@ -119,7 +119,7 @@ def _pictures(content: Content) -> Raw:
     shots = strip.shots
     height, width = strip.layout.size
     counts = content.material.table["t"].value_counts()
-    printed = {round(i * (len(shots) - 1) / max(1, _PRINTED - 1)) for i in range(_PRINTED)}
+    printed = set(spread(len(shots), _PRINTED))
     texts = [_shot_text(shot, int(counts.get(shot.t, 0)), facts) for shot in shots]
     bar = scale_bar(strip.layout) if facts.spacing_um else Raw("")
     ratio = f"aspect-ratio: {width} / {height}"

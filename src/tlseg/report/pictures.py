@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tlseg.geometry import Grid, Spacing
-from tlseg.report.pixels import Window, grey_picture, grey_window, outline_picture
+from tlseg.report.pixels import Window, front, grey_picture, grey_window, outline_picture
 from tlseg.store.image.movie import MovieSource, open_source
 
 LEAST_PIXELS, MOST_PIXELS = 320, 640
@@ -260,17 +260,10 @@ def _project_labels(source: MovieSource, t: int) -> tuple[NDArray[np.integer], N
     side = []
     for box in _slabs(source):
         slab = source.read(t, box).astype(np.uint32)
-        flat = _first(slab[::-1])
+        flat = front(slab[::-1])
         top = np.where(flat, flat, top)  # a later plane lies in front
-        side.append(_first(slab[..., ::-1].transpose(2, 0, 1)))
+        side.append(front(slab[..., ::-1].transpose(2, 0, 1)))
     return top, np.concatenate(side).T
-
-
-def _first(stack: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """First label along the first axis, 0 if there is none."""
-    at = np.argmax(stack != 0, axis=0)
-    seen: NDArray[np.uint32] = np.take_along_axis(stack, at[None], axis=0)[0]
-    return seen
 
 
 def _slabs(source: MovieSource) -> Grid:

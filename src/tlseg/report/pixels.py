@@ -44,6 +44,23 @@ def label_colors(labels: NDArray[np.integer]) -> RGB:
     return colors
 
 
+def css_colors(labels: NDArray[np.integer]) -> list[str]:
+    """Colour of each of some label numbers (n,), as in CSS."""
+    return [f"#{bytes(color).hex()}" for color in label_colors(labels)]
+
+
+def hex_color(label: int) -> str:
+    """Colour of one label number, as in CSS."""
+    return css_colors(np.array([label]))[0]
+
+
+def front(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """First label along the first axis of a stack (n, height, width), 0 where there is none."""
+    at = np.argmax(labels != 0, axis=0)
+    seen: NDArray[np.integer] = np.take_along_axis(labels, at[None], axis=0)[0]
+    return seen
+
+
 def grey_window(image: NDArray[np.generic]) -> Window:
     """Grey values shown black and white: the 1st and the 99.8th percentile of (a sample of) an image of any shape."""
     sample = image[tuple(slice(None, None, max(1, n // 128)) for n in image.shape)]

@@ -8,6 +8,8 @@ from tlseg.config import LabelSettings
 from tlseg.geometry import Box, Grid, Shape, Spacing
 from tlseg.models.bundle import ModelSpec, Role
 from tlseg.predict.infer import TorchDevice
+from tlseg.predict.lattice import Lattice
+from tlseg.predict.maps import lattice_for
 from tlseg.store.image.image_writer import ImageCopy
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.labels.label_writer import LabelWriter
@@ -80,6 +82,10 @@ class RunContext:
     def roles(self) -> tuple[Role, ...]:
         """Networks this run needs."""
         return network_roles(self.settings)
+
+    def lattice(self, role: Role) -> Lattice:
+        """Windows of one network over a frame."""
+        return lattice_for(self.spec, role, shape=self.source.frame_shape, spacing_um=self.spacing_um)
 
     @property
     def first_seen(self) -> int:

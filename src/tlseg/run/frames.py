@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tlseg.models.bundle import Role
-from tlseg.predict.maps import lattice_for
 from tlseg.predict.normalise import FrameStatistics
 from tlseg.run import stages
 from tlseg.run.components import label_components
@@ -28,7 +26,7 @@ class FrameFlows:
     statistics: dict[int, FrameStatistics]
     keep_maps: bool
     labelled: set[int] = field(default_factory=set)
-    measured: set[int] = field(default_factory=set)
+    unmeasured: set[int] = field(default_factory=set)
     groups: Iterator[range] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -37,10 +35,10 @@ class FrameFlows:
 
     def next_flow(self) -> Flow | None:
         """Return the most urgent flow that can start, None if none can."""
-        for frame in sorted(self.labelled - self.measured):
+        for frame in sorted(self.unmeasured):
             following = frame + 1
             if following not in self.run.frames or following in self.labelled:
-                self.measured.add(frame)
+                self.unmeasured.remove(frame)
                 return self._measure(frame)
         group = next(self.groups, None)
         return None if group is None else self._label(group)
@@ -76,6 +74,7 @@ class FrameFlows:
             for frame in group:
                 scratch.drop("maps", run.row(frame))
         self.labelled.update(group)
+        self.unmeasured.update(group)
 
     def _predict(self, group: range) -> Step:
         run = self.run
@@ -83,7 +82,7 @@ class FrameFlows:
         step: list[Task] = []
         for role in run.roles:
             done = {frame: run.scratch.done(predicted(role), frame) for frame in group}
-            windows = range(windows_per_frame(run, role))
+            windows = range(len(run.lattice(role)))
             units = [(frame, window) for frame in group for window in windows if window not in done[frame]]
             for start in range(0, len(units), size):
                 part = tuple(units[start : start + size])
@@ -122,12 +121,7 @@ def forget_unmeasurable(run: RunContext) -> None:
             run.scratch.forget(frame + 1)
 
 
-def windows_per_frame(run: RunContext, role: Role) -> int:
-    """Windows of one network over one frame."""
-    return len(lattice_for(run.spec, role, shape=run.source.frame_shape, spacing_um=run.spacing_um))
-
-
 def frames_per_group(run: RunContext) -> int:
     """Frames that go through the networks together: as many as fill a batch."""
-    most = max(windows_per_frame(run, role) for role in run.roles)
+    most = max(len(run.lattice(role)) for role in run.roles)
     return max(1, run.windows_together // most)

@@ -12,7 +12,6 @@ from tlseg import __version__
 from tlseg.measure.doubts import doubt_of_size
 from tlseg.models.derive import nucleus_um
 from tlseg.run.context import Output, RunContext
-from tlseg.run.frames import windows_per_frame
 from tlseg.run.nucleus import SeenNucleus
 from tlseg.run.planning import PlannedRun
 from tlseg.run.repair import repairs_of
@@ -26,7 +25,7 @@ from tlseg.store.working.names import Stage, Table, predicted
 def expect_label(run: RunContext, counters: Counters) -> None:
     """Announce the stages up to measured, provisional labels; all of them wait for the networks."""
     frames, blocks, voxels = len(run.frames), len(run.grid), _voxels(run)
-    windows = sum(windows_per_frame(run, role) for role in run.roles)
+    windows = sum(len(run.lattice(role)) for role in run.roles)
     computed = sum(_done(run, predicted(role)) for role in run.roles)
     counters.expect(Stage.PREDICT, frames * windows, done=computed, voxels=voxels)
     counters.expect(Stage.DETECT, frames * blocks, done=_done(run, Table.DETECT), voxels=voxels, waits=True)

@@ -95,7 +95,7 @@ def can_resume(planned: PlannedRun, first: FrameStatistics) -> bool:
     run = planned.run
     if not check_settings(planned):
         return False
-    if stored_statistics(run).get(run.frames[0], first) == first:
+    if _stored(run, run.frames[0]) in (None, first):
         return True
     if planned.checked.request.overwrite:
         return False
@@ -107,17 +107,20 @@ def can_resume(planned: PlannedRun, first: FrameStatistics) -> bool:
 
 def stored_statistics(run: RunContext) -> dict[int, FrameStatistics]:
     """Statistics of the frames that the unfinished run has read, by frame."""
-    found = {}
-    for frame in run.frames:
-        if run.scratch.done(Table.STATISTICS, frame):
-            with suppress(LostWorkError):  # what is damaged is found again
-                stored = run.scratch.get(Table.STATISTICS, frame, 0)
-                values = {name: float(stored[name]) for name in STATISTICS}
-                found[frame] = FrameStatistics(**values, scaling=run.spec.scaling)
-    return found
+    return {frame: found for frame in run.frames if (found := _stored(run, frame)) is not None}
 
 
 def store_statistics(run: RunContext, frame: int, found: FrameStatistics) -> None:
     """Keep the statistics of a frame."""
     values = {name: np.array(getattr(found, name)) for name in STATISTICS}
     run.scratch.put(Table.STATISTICS, frame, 0, **values)
+
+
+def _stored(run: RunContext, frame: int) -> FrameStatistics | None:
+    if not run.scratch.done(Table.STATISTICS, frame):
+        return None
+    with suppress(LostWorkError):  # what is damaged is found again
+        stored = run.scratch.get(Table.STATISTICS, frame, 0)
+        values = {name: float(stored[name]) for name in STATISTICS}
+        return FrameStatistics(**values, scaling=run.spec.scaling)
+    return None

@@ -19,7 +19,6 @@ from tlseg.geometry import Shape
 from tlseg.link.settings import LinkSettings
 from tlseg.models.bundle import Flips
 from tlseg.predict.infer import Device
-from tlseg.predict.maps import lattice_for
 from tlseg.predict.normalise import FrameStatistics
 from tlseg.run import finish, stages
 from tlseg.run import repair as repairs
@@ -335,7 +334,7 @@ def _create_arrays(run: RunContext) -> None:
     frames, shape = len(run.frames), run.source.frame_shape
     inner = tuple(next(c for c in (64, 48, 32, 16) if b % c == 0) for b in run.block)
     for role in run.roles:
-        lattice = lattice_for(run.spec, role, shape=shape, spacing_um=run.spacing_um)
+        lattice = run.lattice(role)
         window = (1, 1, *lattice.shape)
         run.scratch.create(
             role, shape=(frames, len(lattice), *lattice.shape), dtype="uint8", shards=window, chunks=window

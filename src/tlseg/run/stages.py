@@ -20,7 +20,7 @@ from tlseg.measure.objects import ObjectSums, add_overlaps, add_sums, crop_to_me
 from tlseg.models.bundle import ModelSpec, Role
 from tlseg.predict.brightness import measure_brightness
 from tlseg.predict.infer import load_predictor
-from tlseg.predict.maps import blend, lattice_for, predict_windows, read_window
+from tlseg.predict.maps import blend, predict_windows, read_window
 from tlseg.predict.normalise import FrameStatistics
 from tlseg.run.context import Output, RunContext
 from tlseg.run.repair import read_labels
@@ -60,8 +60,7 @@ def predict(
 
     All maps of a skipped frame are 0.
     """
-    source, spec = run.source, run.spec
-    lattice = lattice_for(spec, role, shape=source.frame_shape, spacing_um=source.spacing_um)
+    source, spec, lattice = run.source, run.spec, run.lattice(role)
     seen = [(frame, number) for frame, number in units if frame not in run.skip]
     for frame, number in units:
         if frame in run.skip:
@@ -96,8 +95,7 @@ def detect(run: RunContext, frame: int, block: int) -> int:
     """
     if run.scratch.has(Table.DETECT, frame, block):
         return len(load_detection(run.scratch, frame, block).candidates.position)
-    source, grid, everything = run.source, run.grid, run.frame_box
-    core = grid[block]
+    everything, core = run.frame_box, run.grid[block]
     row, halo = run.row(frame), detect_halo(run.settings, run.spacing_um)
     crop = core.grow(halo).intersect(everything)
     maps = []
@@ -106,8 +104,8 @@ def detect(run: RunContext, frame: int, block: int) -> int:
             blend(
                 lambda number, box, role=role: run.scratch.read(role, (row, number, *box.slices), frame=frame),  # type: ignore[misc]
                 crop,
-                lattice=lattice_for(run.spec, role, shape=source.frame_shape, spacing_um=source.spacing_um),
-                spacing_um=source.spacing_um,
+                lattice=run.lattice(role),
+                spacing_um=run.spacing_um,
                 to=run.spec.spacing_um,
             )
         )
@@ -153,7 +151,7 @@ def flood(run: RunContext, frame: int, block: int) -> int:
         most_voxels=run.most_voxels,
     )
     if run.scratch.has(Table.FLOOD, frame, block):
-        # Another worker was faster, and the labels may have been mended since.
+        # Another worker was faster, and the labels may be dropped since.
         return labelled.tries
     run.scratch.write("labels", (row, *core.slices), labelled.labels)
     z, y, x = labelled.beyond

@@ -23,8 +23,8 @@ from tlseg.simulate.motion import move_nuclei
 from tlseg.simulate.movie import simulate_frames
 from tlseg.simulate.settings import SimulationSettings
 from tlseg.simulate.truth import Row, frame_rows, truth_edges, truth_table
+from tlseg.store.fs.documents import read_json
 from tlseg.store.fs.place import Place, place_of
-from tlseg.store.image.arrays import read_json
 from tlseg.store.image.image_writer import ImageWriter, create_image
 from tlseg.store.image.pyramid import plan_pyramid
 from tlseg.store.labels.label_writer import LabelWriter, create_labels

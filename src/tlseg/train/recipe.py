@@ -85,7 +85,7 @@ def recipe(
     architecture = replace(ARCHITECTURES[network], output=output, activation=activation, skip=skip)
     samples = replace(augmented(augment or {}), scaling=scaling, simulated=simulated)
     settings = TrainSettings(
-        architecture=replace(architecture, base=base) if base else architecture,
+        architecture=architecture if base is None else replace(architecture, base=base),
         target=target,
         loss=loss or ("bce+dice" if regions else "bce"),
         precision=precision or ("bfloat16" if regions else "float32"),

@@ -69,11 +69,7 @@ def load_pair(
     TrainingError
         When image and labels do not fit, or markers are to teach outlines.
     """
-    if path.truth == "markers" and target == "mask":
-        raise TrainingError(
-            f"{path.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but not regions. "
-            "Give outlines (a SEG folder)."
-        )
+    check_truth(path, target)
     image, labels = read_pair(path)
     wanted = target_of(target, labels, spacing_um=path.spacing_um, grid_um=grid_um)
     statistics = measure_brightness(
@@ -96,6 +92,15 @@ def load_pair(
         spacing_um=held,
         origin=origin,
     )
+
+
+def check_truth(path: PairPath, target: Target) -> None:
+    """Raise a `TrainingError` if markers are to teach outlines."""
+    if path.truth == "markers" and target == "mask":
+        raise TrainingError(
+            f"{path.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but not regions. "
+            "Give outlines (a SEG folder)."
+        )
 
 
 def check_grid(path: PairPath, grid_um: Spacing) -> None:
@@ -159,7 +164,8 @@ def _held(values: NDArray[np.float32], spacing: Spacing, held: Spacing) -> Tenso
         to = resampled_shape(shape, spacing, held)
         whole, result = Box.of_shape(shape), Box.of_shape(to)
         values = resample(values, whole, result, shape=shape, spacing=spacing, to=held)
-    return torch.from_numpy(values)[None, None].half()
+    most = torch.finfo(torch.float16).max  # more would be infinite, and 0 times that is not a number
+    return torch.from_numpy(values)[None, None].clamp(-most, most).half()
 
 
 def _choose(pairs: Sequence[Pair], settings: SampleSettings, rng: np.random.Generator) -> Pair:

@@ -17,7 +17,7 @@ from tlseg.store.image.stacks import PairPath
 from tlseg.train.loop import Progress, train
 from tlseg.train.processes import is_first, join
 from tlseg.train.recipe import Network, role_of, spec_in_training
-from tlseg.train.samples import Origin, Pair, check_grid, load_pair
+from tlseg.train.samples import Origin, Pair, check_grid, check_truth, load_pair
 from tlseg.train.settings import TrainSettings
 from tlseg.train.validate import SCORE_NAMES, load_frame, validator
 
@@ -116,12 +116,7 @@ def open_session(
     check_groups(paths, always_held)
     for path in paths:
         check_grid(path, settings.samples.spacing_um)
-    if settings.target == "mask" and any(p.truth == "markers" for p in paths):
-        marked = next(p for p in paths if p.truth == "markers")
-        raise TrainingError(
-            f"{marked.labels.parent} marks where nuclei are, not their outlines; it can teach centres (ndn) but not "
-            "regions. Give outlines (a SEG folder)."
-        )
+        check_truth(path, settings.target)
 
     def load(path: PairPath, origin: Origin) -> Pair:
         samples = settings.samples

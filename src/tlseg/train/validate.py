@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist
 
 from tlseg.config import byte
 from tlseg.errors import TrainingError
+from tlseg.evaluate.matching import count_near
 from tlseg.geometry import Box, Spacing, triple
 from tlseg.label.seeds import candidates, select_seeds, smoothing_window
 from tlseg.models.bundle import ModelSpec, Role
@@ -58,24 +57,15 @@ def region_score(network: UNet, frames: Sequence[Frame], *, spec: ModelSpec, dev
     return float(np.mean(scores))
 
 
-def centre_score(
-    network: UNet,
-    frames: Sequence[Frame],
-    *,
-    spec: ModelSpec,
-    device: TorchDevice,
-    tolerance_um: float = MATCH_DISTANCE_UM,
-) -> float:
-    """Detection F1 over all frames: maxima matched one to one to nuclear centroids at most `tolerance_um` away."""
+def centre_score(network: UNet, frames: Sequence[Frame], *, spec: ModelSpec, device: TorchDevice) -> float:
+    """Detection F1 over all frames: maxima matched one to one to nuclear centroids at most `MATCH_DISTANCE_UM` away."""
     hits, wanted, found = 0, 0, 0
     for heat, frame in zip(_maps(network, frames, spec=spec, role="ndn", device=device), frames, strict=True):
         seeds = detect(heat, spec=spec, spacing_um=frame.spacing_um)
         truth = centroids(frame.labels)
         wanted, found = wanted + len(truth), found + len(seeds)
-        if len(seeds) and len(truth):
-            far = cdist(seeds * np.array(frame.spacing_um), truth * np.array(frame.spacing_um))
-            rows, columns = linear_sum_assignment(np.where(far <= tolerance_um, far, 1e6))
-            hits += int((far[rows, columns] <= tolerance_um).sum())
+        scale = np.array(frame.spacing_um)
+        hits += count_near(truth * scale, seeds * scale, MATCH_DISTANCE_UM)
     return 2 * hits / max(1, wanted + found)
 
 

@@ -16,7 +16,7 @@ from tlseg.errors import LabelError
 from tlseg.geometry import Box, Spacing
 from tlseg.report.facts import segmented_frames
 from tlseg.report.pictures import spread
-from tlseg.report.pixels import Window, grey_window, label_colors
+from tlseg.report.pixels import Window, css_colors, grey_window
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import image_of
 from tlseg.store.labels.result import Result, open_result
@@ -130,7 +130,7 @@ def open_scene(path: str | Path, *, name: str | None = None) -> Scene:
     nodes = _nodes(result)
     numbers = np.unique(nodes["label"].to_numpy(dtype=np.int64)) if len(nodes) else np.zeros(0, np.int64)
     few = numbers if len(numbers) <= MOST_COLORS else numbers[:0]
-    colors = {int(n): _css(rgb) for n, rgb in zip(few, label_colors(few), strict=True)}
+    colors = dict(zip(few.tolist(), css_colors(few), strict=True))
     return Scene(result, labels, found.image, window, trails(nodes), colors, found.first, found.note)
 
 
@@ -182,7 +182,3 @@ def _window(image: MovieSource, frames: range) -> Window:
     box = Box.of_shape(coarsest.frame_shape)
     windows = [grey_window(coarsest.read(frames[i], box)) for i in spread(len(frames), WINDOW_FRAMES)]
     return min(low for low, _ in windows), max(high for _, high in windows)
-
-
-def _css(rgb: NDArray[np.uint8]) -> str:
-    return "#" + "".join(f"{int(v):02x}" for v in rgb)

@@ -194,7 +194,7 @@ def _given(image: MovieSource, labels: MovieSource, origins: list[tuple[str, int
         return _fitting(Chosen(image, known[real(image.url)]), labels)
     first = numbered
     if _same_interval(image.interval_s, labels.interval_s):
-        first = frames_apart(image.start_s, labels.start_s, interval_s=labels.interval_s)
+        first = frames_apart(image, labels)
     if not _covers(image, labels, first) and image.n_frames == labels.n_frames:
         note = (
             f"{image.url} does not have frames {first} to {first + labels.n_frames - 1}, which were labelled. It has as "

@@ -14,6 +14,7 @@ from tlseg.errors import MovieError, PlanError
 from tlseg.geometry import Box, Grid, Shape, slab
 from tlseg.measure.channels import AT_ONCE, GreySums, add_grey, sum_grey
 from tlseg.measure.exact import most_grey
+from tlseg.plan import sized
 from tlseg.run.measuring.kept import Kept, Pixels
 from tlseg.run.tasks.flow import Flow, Task, Tasks
 from tlseg.store.image.movie import MovieSource
@@ -64,8 +65,8 @@ def block_for(labels: MovieSource, image: MovieSource, *, memory_bytes: int) -> 
     chunk = max(math.prod(labels.chunk_shape), math.prod(image.chunk_shape))
     if chunk * voxel + _SLAB_BYTES > memory_bytes:
         raise PlanError(
-            f"Measuring one chunk of {chunk} voxels takes {_mib(chunk * voxel + _SLAB_BYTES)}, but a worker may only use "
-            f"{_mib(memory_bytes)}. Give workers more (--memory-limit), or use fewer of them."
+            f"Measuring one chunk of {chunk} voxels takes {sized(chunk * voxel + _SLAB_BYTES)}, but a worker may only use "
+            f"{sized(memory_bytes)}. Give workers more (--memory-limit), or use fewer of them."
         )
     most = min(BLOCK_VOXELS, (memory_bytes - _SLAB_BYTES) // voxel)
     unit = labels.shard_shape if math.prod(labels.shard_shape) <= most else labels.chunk_shape
@@ -108,7 +109,3 @@ def _grey(channel: MovieSource, frame: int, box: Box, labels: NDArray[np.uint32]
                 f"Expected values from {-most:g} to {most:g}: replace it, or convert the image to float32."
             )
     return values
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.0f} MiB"

@@ -317,6 +317,11 @@ def _first_cause(error: BaseException) -> BaseException:
     return error if error.__cause__ is None else _first_cause(error.__cause__)
 
 
+def client_of(address: Cluster | str | None = None, **options: Any) -> Client:
+    """Connect to a cluster for tlseg alone: what else this process computes with Dask stays where it was."""
+    return Client(address, set_as_default=False, **options)  # type: ignore[no-untyped-call]
+
+
 @contextmanager
 def started(spec: ClusterSpec) -> Iterator[Client]:
     """Start a cluster from a file, wait for its first worker, and end it afterwards.
@@ -326,7 +331,7 @@ def started(spec: ClusterSpec) -> Iterator[Client]:
     RunError
         When no worker joins.
     """
-    with tended(spec.open) as cluster, _unlogged(), Client(cluster) as client:  # type: ignore[no-untyped-call]
+    with tended(spec.open) as cluster, _unlogged(), client_of(cluster) as client:
         try:
             client.wait_for_workers(spec.least, timeout=spec.wait_s)
         except TimeoutError as error:
@@ -347,9 +352,10 @@ def connected(address: str, tls: Tls) -> Iterator[Client]:
         When it does not answer.
     """
     security = tls.security()
-    to = {"scheduler_file": address} if "://" not in address and Path(address).is_file() else {"address": address}
+    file = address if "://" not in address and Path(address).is_file() else None
+    to = None if file else address
     try:
-        client = _patiently(lambda: Client(**to, timeout=CONNECT_S, security=security))  # type: ignore[no-untyped-call]
+        client = _patiently(lambda: client_of(to, scheduler_file=file, timeout=CONNECT_S, security=security))
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         advice = "Check the address"
         if address.startswith("tls://") and security is None:

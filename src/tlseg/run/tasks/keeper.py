@@ -8,7 +8,6 @@ cannot work would otherwise be restarted forever.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,21 +34,17 @@ class Keeper:
     def __init__(self, cluster: SpecCluster, *, patience_s: float) -> None:
         self.cluster, self.patience_s = cluster, patience_s
         self.present: dict[object, float] = {}
-        self.looking = asyncio.Lock()
 
     async def look(self) -> None:
         """End jobs that are gone, and start those that are wanted and missing."""
-        if self.looking.locked():
-            return
-        async with self.looking:
-            for name in self._gone():
-                del self.present[name]
-                job = self.cluster.workers.pop(name)
-                with suppress(Exception):  # it may be gone for those who are asked to end it, too
-                    await job.close()
-            if set(self.cluster.worker_spec) - set(self.cluster.workers):
-                with suppress(Exception):  # a queue that takes no job now is asked again
-                    await self.cluster
+        for name in self._gone():
+            del self.present[name]
+            job = self.cluster.workers.pop(name)
+            with suppress(Exception):  # it may be gone for those who are asked to end it, too
+                await job.close()
+        if set(self.cluster.worker_spec) - set(self.cluster.workers):
+            with suppress(Exception):  # a queue that takes no job now is asked again
+                await self.cluster
 
     def _gone(self) -> list[object]:
         """Jobs that had workers and have had none for too long."""

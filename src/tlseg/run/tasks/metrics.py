@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
 
 BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+
+_MAKING = Lock()
+"""A registry takes each metric once, but the first tasks of a worker with several threads may end together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ def count_task(stage: str, seconds: float, *, units: int, failed: bool) -> None:
     failed
         Whether it raised an error.
     """
-    metrics = _metrics()
+    with _MAKING:
+        metrics = _metrics()
     if metrics is None:
         return
     if failed:

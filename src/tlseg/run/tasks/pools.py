@@ -21,7 +21,7 @@ from distributed import Client, Future, KilledWorker
 from tlseg.errors import RunError, TlsegError
 from tlseg.predict.infer import Device, gpu_count, resolve_device
 from tlseg.run.tasks.batch import BatchSizes, Outcome, run_batch, this_worker
-from tlseg.run.tasks.cluster import ClusterSpec, Tls, connected, local_cluster, started
+from tlseg.run.tasks.cluster import ClusterSpec, Tls, client_of, connected, local_cluster, started
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Needs, Task, TasksError
 from tlseg.run.tasks.storage import share_options
@@ -310,10 +310,7 @@ def open_pool(compute: Compute) -> Iterator[SerialPool | ClientPool]:
     elif workers:
         gpus = gpu_count() if resolve_device(compute.device) == "cuda" else 0
         memory = compute.memory_limit or memory_per_worker(workers + gpus)
-        with (
-            local_cluster(workers, gpus=gpus, memory_bytes=memory) as made,
-            Client(made) as found,  # type: ignore[no-untyped-call]
-        ):
+        with local_cluster(workers, gpus=gpus, memory_bytes=memory) as made, client_of(made) as found:
             yield ClientPool(found)
     else:
         yield SerialPool()

@@ -77,7 +77,7 @@ class EventLog:
         """Write an event now."""
         now = self.clock()
         moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-        self._append([{"time": moment, "event": event, **fields}])
+        self._append({"time": moment, "event": event, **fields})
         if now - self.copied >= COPY_S:
             self._copy()
 
@@ -111,11 +111,11 @@ class EventLog:
                 slowest=found.slowest,
             )
 
-    def _append(self, events: list[Mapping[str, Any]]) -> None:
+    def _append(self, event: Mapping[str, Any]) -> None:
         if self.path is None:
             return
         with suppress(OSError), self.path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(event) + "\n" for event in events)
+            file.write(json.dumps(event) + "\n")
 
     def _copy(self) -> bool:
         """Send the event log to where the result is; returns whether it is there."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tlseg.errors import LabelError, RunError
-from tlseg.store.fs.location import is_url, real
+from tlseg.store.fs.location import absolute, is_url, real
 from tlseg.store.fs.place import Place
 from tlseg.store.locks.whole import staged
 
@@ -64,7 +64,7 @@ def local_target(out: str | Path) -> Path:
     """
     if is_url(out):
         raise LabelError(f"This is written to a local folder, not to {out}. Write locally and copy the result.")
-    return Path(out).expanduser().absolute()
+    return absolute(out)
 
 
 def only_files(folder: Path, matches: Callable[[str], bool]) -> bool:

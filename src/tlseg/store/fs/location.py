@@ -46,7 +46,7 @@ def resolve(path: str | Path | Place) -> str:
     for scheme in ("file://", "local://"):
         text = text.removeprefix(scheme)
     if not is_url(text):
-        return str(_without_dots(Path(text).expanduser().absolute()))
+        return str(_without_dots(absolute(text)))
     scheme, _, rest = text.partition("://")
     if not scheme or not rest.strip("/"):  # without its slashes it would be a local folder
         raise MovieError(f"The URL {text} names no place. Expected one such as s3://bucket/movie.ome.zarr.")
@@ -57,6 +57,11 @@ def resolve(path: str | Path | Place) -> str:
             "the environment or the configuration of fsspec."
         )
     return text.rstrip("/")
+
+
+def absolute(path: str | Path) -> Path:
+    """Absolute local path; a leading `~` is followed where it names a home, and is part of a name elsewhere."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111, which raises where it names none
 
 
 def _without_dots(path: Path) -> Path:
@@ -232,7 +237,7 @@ def _check_local(url: str) -> None:
 
 
 def _explain(url: str, error: Exception) -> str:
-    if "Array" in type(error).__name__ or "ContainsArray" in str(type(error)):
+    if "Array" in type(error).__name__:
         return f"{url} is a bare Zarr array. Expected the OME-Zarr group above it; give that folder."
     if is_url(url):
         return f"{url} cannot be opened as an OME-Zarr group ({one_line(error)}). Check the address and your access."

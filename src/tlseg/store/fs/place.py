@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -140,10 +141,12 @@ class Place:
                     self.path.unlink(missing_ok=True)
             return
         fs, path = self.file_system()
-        try:
-            again(partial(fs.rm, path, recursive=True))
-        except FileNotFoundError:
-            return
+        with suppress(FileNotFoundError):
+            if not has_magic(path):
+                again(partial(fs.rm, path, recursive=True))
+                return
+            for file in again(partial(fs.find, path)):  # `rm` would take these names for patterns of others, too
+                again(partial(fs.rm_file, file))
 
     def put(self, source: Path, *, last: tuple[str, ...] = ()) -> None:
         """Copy a local file or folder here.

@@ -5,8 +5,6 @@ The arrays are created up front and pixels come region by region, so any number 
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -92,8 +90,8 @@ class PyramidArrays:
                 target = self.pyramid.level_box(region, level).slices
                 arrays[level][self._index(frame, channel, target)] = part if "z" in self.axes else part[0]
 
-    def flush(self, frame: int, box: Box, *, channel: int = 0) -> None:
-        """Wait until what was written of a box is on the disk; an object store keeps what it accepted."""
+    def flush(self, frame: int, box: Box) -> None:
+        """Wait until what was written of a box (first channel) is on the disk; an object store keeps what it accepted."""
         if is_url(self.group):
             return
         arrays, folder = _open_arrays(self), Path(self.group)
@@ -101,7 +99,7 @@ class PyramidArrays:
         for index in self.pyramid.regions.touching(box):
             region = self.pyramid.regions[index]
             for level, array in enumerate(arrays):
-                start = self._index(frame, channel, self.pyramid.level_box(region, level).slices)
+                start = self._index(frame, 0, self.pyramid.level_box(region, level).slices)
                 place = [at.start if isinstance(at, slice) else at for at in start]
                 shard = tuple(at // n for at, n in zip(place, self.shard_shape(level), strict=True))
                 files.append(folder / str(level) / array.metadata.encode_chunk_key(shard))
@@ -184,36 +182,6 @@ def ensure_arrays(arrays: PyramidArrays) -> None:
             fill_value=0,
             dimension_names=tuple(arrays.axes),
         )
-
-
-def refresh_consolidated(root: Place) -> None:
-    """Update a group's consolidated metadata if it has any: readers that use it would miss labels."""
-    import zarr
-
-    path = root / "zarr.json"
-    if not path.exists() or not read_json(path).get("consolidated_metadata"):
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zarr warns that consolidation is no part of the v3 specification yet
-        zarr.consolidate_metadata(open_store(root.url, access="write"))
-
-
-def replace_json(place: Place, document: Json) -> None:
-    """Write a JSON file so that a reader sees the old or the new one, never half."""
-    place.write(json.dumps(document, indent=2).encode())
-
-
-def read_json(place: Place | Path) -> Json:
-    """Read the metadata file of a Zarr node, or another JSON object."""
-    try:
-        document: Json = json.loads(place.read_bytes())
-        if not isinstance(document, dict):
-            raise ValueError("it is not a JSON object")
-    except (OSError, ValueError) as error:
-        raise LabelError(
-            f"{place} cannot be read ({type(error).__name__}): {error}. Restore it or write elsewhere with --out."
-        ) from error
-    return document
 
 
 def _check_same(arrays: PyramidArrays, level: int) -> None:

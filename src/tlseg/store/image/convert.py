@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlseg.errors import MovieError
-from tlseg.geometry import Box, Spacing, as_spacing
+from tlseg.geometry import Spacing, as_spacing
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.image_writer import create_image
 from tlseg.store.image.inputs import Input, open_inputs
@@ -30,7 +31,6 @@ MARK = "converting.json"
 """Object present in an object store's OME-Zarr while a conversion writes it, or after it was stopped."""
 
 SLAB_BYTES = 256 * 2**20  # pixels held at once; a slab is never less than one region
-
 
 SQUARE = 1.2
 """Ratio of the voxel's sides along y and x above which they are doubted."""
@@ -157,9 +157,9 @@ def convert(
                 start_s=source.start_s if interval_s is None else 0.0,
             )
             most = SLAB_BYTES // max(dtype.itemsize, source.dtype.itemsize)
-            boxes = list(slabs(pyramid.regions, most_voxels=most))
+            boxes = slabs(pyramid.regions, most_voxels=most)
             total = source.n_frames * len(names) * len(boxes)
-            for done, (frame, channel, box) in enumerate(_places(source.n_frames, len(names), boxes)):
+            for done, (frame, channel, box) in enumerate(product(range(source.n_frames), range(len(names)), boxes)):
                 progress(done, total)
                 voxels = _cast(source.read(frame, channel, box), dtype, f"{source.name}, frame {frame}")
                 writer.write(frame, box, voxels, channel=channel)
@@ -249,10 +249,6 @@ def _channel_names(source: Input, given: Sequence[str] | None) -> tuple[str, ...
     return tuple(given) if given is not None else source.channel_names
 
 
-def _places(n_frames: int, n_channels: int, boxes: Sequence[Box]) -> Iterator[tuple[int, int, Box]]:
-    return ((t, c, box) for t in range(n_frames) for c in range(n_channels) for box in boxes)
-
-
 def _target_dtype(source: Input) -> np.dtype[Any]:
     changed = {"float64": "float32", "float16": "float32", "bool": "uint8", "int8": "int16"}
     name = source.dtype.name
@@ -271,8 +267,7 @@ def _cast(voxels: npt.NDArray[np.generic], dtype: np.dtype[Any], where: str) -> 
         limits = np.iinfo(dtype)
         if low < limits.min or high > limits.max:
             raise MovieError(
-                f"{where} holds {voxels.dtype} pixels from {low} to {high}. Expected {limits.min} "
-                f"to {limits.max}, which "
+                f"{where} holds {voxels.dtype} pixels from {low} to {high}. Expected {limits.min} to {limits.max}, which "
                 f"fits {dtype}; rescale them first."
             )
     with np.errstate(over="ignore"):

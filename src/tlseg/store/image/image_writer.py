@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Grid
+from tlseg.store.fs.documents import read_json, refresh_consolidated, replace_json
 from tlseg.store.fs.location import open_group, real, writable_group
 from tlseg.store.fs.place import Place, place_of
-from tlseg.store.image.arrays import PyramidArrays, ensure_arrays, read_json, refresh_consolidated, replace_json
+from tlseg.store.image.arrays import PyramidArrays, ensure_arrays
 from tlseg.store.image.metadata import Json, image_axes, omero_channels, parse_image, write_multiscales
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.image.pyramid import Pyramid, plan_pyramid
@@ -111,11 +112,13 @@ class ImageWriter:
         box = Box.of_shape(self.arrays.pyramid.level_shape(coarsest))
         frames = {round(f) for f in np.linspace(0, self.arrays.n_frames - 1, _SAMPLED_FRAMES)}
         sample = np.stack([self.arrays.read(f, box, channel=channel, level=coarsest) for f in sorted(frames)])
+        dtype = np.dtype(self.arrays.dtype)
+        if dtype.kind == "f":  # JSON knows no other numbers than finite ones
+            sample = sample[np.isfinite(sample)] if np.isfinite(sample).any() else np.zeros(1)
         start, end = (float(v) for v in np.percentile(sample, _SHOWN))
         end = end if end > start else start + 1
-        dtype = np.dtype(self.arrays.dtype)
         if dtype.kind == "f":
-            return min(float(sample.min()), start), max(float(sample.max()), end), start, end
+            return float(sample.min()), max(float(sample.max()), end), start, end
         limits = np.iinfo(dtype)
         return float(limits.min), float(limits.max), start, end
 
@@ -245,7 +248,7 @@ def copy_image(
         channel_names=[source.channel_names[source.channel]],
         is_2d=source.is_2d,
         interval_s=source.interval_s,
-        start_s=source.start_s + frames.start * (source.interval_s or 0.0),
+        start_s=source.time_s(frames.start),
         mode=mode,
     )
     return ImageCopy(source, writer, frames.start)

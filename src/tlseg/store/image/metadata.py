@@ -78,6 +78,7 @@ class ImageMetadata:
         """Position (z, y, x) of the centre of a level's first voxel."""
         return self._space(self.translations[level], 0.0)
 
+    @property
     def start_s(self) -> float:
         """Time of the first frame in seconds; 0 where unknown."""
         return self.translations[0][self.axes.index("t")] if self.interval_s is not None else 0.0
@@ -88,7 +89,9 @@ class ImageMetadata:
 
 def micrometres(unit: str | None) -> float | None:
     """Micrometres in one `unit` of length; None if the unit is not a known length."""
-    return _MICROMETRES.get(unit.strip().lower() if unit not in ("Mm",) else "megameter") if unit else None
+    if not unit:
+        return None
+    return _MICROMETRES.get("megameter" if unit == "Mm" else unit.strip().lower())
 
 
 def seconds(unit: str | None) -> float | None:

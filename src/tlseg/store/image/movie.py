@@ -118,6 +118,10 @@ class MovieSource:
         array = _open_array(self, _stamp(self))
         return _space(tuple(self.axes), array.shards or array.chunks)
 
+    def time_s(self, frame: int) -> float:
+        """Time of a frame, seconds; that of the first where the interval is unknown."""
+        return self.start_s + frame * (self.interval_s or 0.0)
+
     def read(self, frame: int, box: Box) -> npt.NDArray[np.generic]:
         """Read the voxels (z, y, x) of a box of one frame, in native byte order.
 
@@ -224,7 +228,7 @@ def open_source(path: str | Path, *, channel: int | str | None = None, level: in
         translation_um=image.translation_um(level),
         spacing_problem=image.spacing_problem,
         interval_s=image.interval_s,
-        start_s=image.start_s(),
+        start_s=image.start_s,
         channel_names=_names(image.channel_names, n_channels),
         version=image.version,
         is_2d="z" not in image.axes,
@@ -336,8 +340,7 @@ def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
         if array.ndim != len(image.axes):
             raise MovieError(
                 f"{url}: array {path!r} has {how_many(array.ndim, 'dimension')} {array.shape}, its metadata list "
-                f"{len(image.axes)} axes ({', '.join(image.axes)}). Expected one axis per "
-                "dimension; correct the metadata "
+                f"{len(image.axes)} axes ({', '.join(image.axes)}). Expected one axis per dimension; correct the metadata "
                 "or convert the movie again."
             )
         named = getattr(array.metadata, "dimension_names", None) or ()

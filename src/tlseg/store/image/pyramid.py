@@ -37,7 +37,7 @@ class Pyramid:
     translation_um : (z, y, x)
         Position of the centre of the first voxel at level 0, micrometres.
     factors : tuple of (z, y, x)
-        Downsampling of each level against level 0; the first is (1, 1, 1).
+        Downsampling of each level against level 0; the first is (1, 1, 1), and each a multiple of the one before.
     region : (z, y, x)
         Voxels of level 0 that make one shard at every level; a multiple of every factor.
     """
@@ -126,14 +126,14 @@ def pyramid_like(
     return Pyramid(shape, spacing_um, translation_um, tuple(factors), region)
 
 
-def slabs(regions: Grid, *, most_voxels: int) -> Iterator[Box]:
-    """Boxes of whole regions that tile a frame, wide before tall, of at most so many voxels unless one region has more."""
+def slabs(regions: Grid, *, most_voxels: int) -> Grid:
+    """Cut a frame into boxes of whole regions, wide before tall, of at most so many voxels unless one region has more."""
     z, y, x = regions.block
     most = max(1, most_voxels // (z * y * x))
     _, rows, columns = regions.counts
     wide = min(columns, most)
     tall = min(rows, max(1, most // wide))
-    return iter(Grid(regions.frame, (z, y * tall, x * wide)))
+    return Grid(regions.frame, (z, y * tall, x * wide))
 
 
 def downsample_labels(labels: npt.NDArray[np.generic], factor: Shape) -> npt.NDArray[np.generic]:
@@ -149,23 +149,18 @@ def downsample_labels(labels: npt.NDArray[np.generic], factor: Shape) -> npt.NDA
     return labels[np.ix_(z, y, x)]
 
 
-def downsample_image(image: npt.NDArray[np.generic], factor: Shape) -> npt.NDArray[np.generic]:
-    """Mean of blocks of `factor` voxels (z, y, x), rounded half up for integers, in the image's own data type.
-
-    A block cut short by the end of the array is the mean of the voxels it has.
-    """
-    return _mean(_block_sums(_as_sums(image), factor), image, factor)
-
-
 def image_levels(image: npt.NDArray[np.generic], factors: Sequence[Shape]) -> Iterator[npt.NDArray[np.generic]]:
-    """Yield `downsample_image(image, f)` for each of `factors`, sums carried from level to level where they nest."""
-    sums, last = _as_sums(image), (1, 1, 1)
+    """Yield the mean of blocks of each of `factors` voxels (z, y, x), each a multiple of the one before.
+
+    Means are rounded half up for integers, and in the image's own data type. A block cut short by the end of the array is
+    the mean of the voxels it has. Sums are carried from level to level.
+    """
+    sums: npt.NDArray[np.generic] = image.astype(np.float64 if image.dtype.kind == "f" else np.int64)
+    last = (1, 1, 1)
     for factor in factors:
         if factor == (1, 1, 1):
             yield image
             continue
-        if any(f % k for f, k in zip(factor, last, strict=True)):
-            sums, last = _as_sums(image), (1, 1, 1)
         sums = _block_sums(sums, triple(f // k for f, k in zip(factor, last, strict=True)))
         last = factor
         yield _mean(sums, image, factor)
@@ -190,10 +185,6 @@ def _power_of_two(n: int) -> int:
 
 def _divisor(n: int, most: int) -> int:
     return next(d for d in range(min(n, most), 0, -1) if n % d == 0)
-
-
-def _as_sums(image: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    return image.astype(np.float64 if image.dtype.kind == "f" else np.int64)
 
 
 def _block_sums(sums: npt.NDArray[np.generic], factor: Shape) -> npt.NDArray[np.generic]:

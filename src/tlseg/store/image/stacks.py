@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tlseg.errors import TrainingError
 from tlseg.geometry import Spacing
+from tlseg.store.fs.location import one_line
 from tlseg.store.image.tiff import Layout, PagesError, describe_tiff, tiffs_in
 from tlseg.wording import how_many
 
@@ -70,8 +71,8 @@ def read_stack(path: Path) -> NDArray[Any]:
     try:
         stack: NDArray[Any] = np.squeeze(tifffile.imread(path))
         stack = stack[None] if stack.ndim == 2 else stack
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise TrainingError(f"{path} cannot be read as a TIFF stack: {error}") from error
+    except Exception as error:  # every codec has errors of its own
+        raise TrainingError(f"{path} cannot be read as a TIFF stack ({one_line(error)}). Copy it again.") from error
     if stack.ndim != 3:
         raise TrainingError(f"{path} has {how_many(stack.ndim, 'axis', 'axes')}; expected a stack (z, y, x).")
     return stack

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -148,7 +147,7 @@ def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str) -> TiffInfo
 
 
 class TiffReader:
-    """Reads boxes of one TIFF; a context manager that holds the file open."""
+    """Reads boxes of one TIFF, which is open until `close`."""
 
     def __init__(self, info: TiffInfo) -> None:
         self.info = info
@@ -159,14 +158,6 @@ class TiffReader:
         except BaseException:
             self._tif.close()
             raise
-
-    def __enter__(self) -> TiffReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

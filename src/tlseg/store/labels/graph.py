@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,7 @@ def both_names() -> Iterator[None]:
 def geff_store(url: str) -> Any:
     """What the GEFF library opens for a graph: a path, or a remote store, which it wants to be writable."""
     if not is_url(url):
-        return url
+        return Path(url)  # a text with "::" in it would be taken for a chain of URLs
     from tlseg.store.fs.remote import GuardedStore
 
     return GuardedStore(open_store(url))

@@ -60,8 +60,7 @@ def image_of(labels: MovieSource, root: str, *, channel: int | str | None = None
             note=f"The image has frames of {image.frame_shape} voxels and the labels of {labels.frame_shape}, so it was "
             "left out.",
         )
-    interval_s = image.interval_s if labels.interval_s else None
-    first = frames_apart(image.start_s, labels.start_s, interval_s=interval_s)
+    first = frames_apart(image, labels)
     if not 0 <= first <= image.n_frames - labels.n_frames:
         return ImageBeneath(
             None,

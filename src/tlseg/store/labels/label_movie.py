@@ -22,6 +22,7 @@ from tlseg.store.image.file_numbers import FileNumbers
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.tiff import is_tiff
 from tlseg.store.labels.record import made_by_model, read_record, recorded_frames, skipped_frames
+from tlseg.store.labels.text import text_in
 from tlseg.wording import how_many
 
 Labels = npt.NDArray[np.generic]
@@ -43,6 +44,8 @@ class LabelMovie:
         from time 0, so that a part of a movie has the movie's numbers.
     frame_shape : callable
         Voxels along (z, y, x) of a frame; 2D images have one plane. Frames of a folder may differ.
+    read_box : callable
+        What `read` calls.
     spacing_um : (z, y, x) float or None
         Micrometres per voxel, if the file gives them.
     chunk : (z, y, x) int or None
@@ -134,9 +137,9 @@ def open_label_movie(
     ----------
     path : str or Path
         A label TIFF (2D, 3D, or with time); a folder of label TIFFs, one per frame in natural order, with no frame where
-        a number is missing in their names; a Cell Tracking
-        Challenge folder (`maskTTT.tif`, `man_trackTTT.tif` or `man_segTTT.tif`, with or without its track file); an
-        OME-Zarr image with `labels/`, an OME-Zarr label image, or a zarr array; the latter three also as a URL.
+        a number is missing in their names; a Cell Tracking Challenge folder (`maskTTT.tif`, `man_trackTTT.tif` or
+        `man_segTTT.tif`, with or without its track file); an OME-Zarr image with `labels/`, an OME-Zarr label image, or a
+        zarr array; the latter three also as a URL.
     name : str, optional
         Label image inside an OME-Zarr.
     prefer : sequence of str
@@ -203,15 +206,13 @@ def takes_axes(path: str | Path) -> bool:
 
 
 def movie_of_array(
-    array: Any, *, spacing_um: Spacing | None = None, source: str = "the array", axes: str | None = None
+    array: Any, *, source: str, axes: str | None = None, chunk: Sequence[int] | None = None
 ) -> LabelMovie:
     """Wrap an array of labels (y, x), (z, y, x) or (t, z, y, x), or with the axes given; lazy arrays are read box by box."""
     ndim = len(array.shape)
-    if axes is not None:
-        return movie_of_axes(array, as_axes(axes), source=source, spacing_um=spacing_um)
-    if ndim not in (2, 3, 4):
+    if axes is None and ndim not in (2, 3, 4):
         raise LabelError(f"{source} has {how_many(ndim, 'axis', 'axes')}; expected (y, x), (z, y, x) or (t, z, y, x).")
-    return movie_of_axes(array, "tzyx"[4 - ndim :], source=source, spacing_um=spacing_um)
+    return movie_of_axes(array, "tzyx"[4 - ndim :] if axes is None else as_axes(axes), source=source, chunk=chunk)
 
 
 def movie_of_axes(
@@ -277,13 +278,7 @@ def movie_of_axes(
 
 def read_track_file(path: Path) -> pd.DataFrame:
     """Read a Cell Tracking Challenge track file: columns track, start, end, parent (0: none), all int64."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(
-            f"{path} cannot be read as text ({one_line(error)}). Expected lines of four whole numbers: track, start, end, "
-            "parent."
-        ) from error
+    text = text_in(path, expected="Expected lines of four whole numbers: track, start, end, parent.")
     rows = []
     seen: set[int] = set()
     for number, line in enumerate(text.splitlines(), start=1):

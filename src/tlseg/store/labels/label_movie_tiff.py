@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +28,7 @@ def open_tiff_labels(path: Path, *, axes: str | None = None) -> LabelMovie:
     z, y, x = info.spacing_um
 
     def read(frame: int, box: Box) -> Labels:
-        with TiffReader(info) as reader:
+        with closing(TiffReader(info)) as reader:
             return reader.read(frame, 0, box)
 
     return LabelMovie(

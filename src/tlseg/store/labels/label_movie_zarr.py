@@ -12,16 +12,15 @@ import zarr
 from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, MovieError
+from tlseg.store.fs.documents import read_json
 from tlseg.store.fs.location import child_of, is_url, one_line, open_group, open_store, resolve
 from tlseg.store.fs.place import Place
-from tlseg.store.image.arrays import read_json
 from tlseg.store.image.metadata import ImageMetadata, ome_of, parse_image
 from tlseg.store.labels.frames import first_frame, frames_since_0
 from tlseg.store.labels.graph import AGAIN, read_graph, read_metadata
-from tlseg.store.labels.label_movie import LabelMovie, movie_of_axes
+from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, movie_of_axes
 from tlseg.store.labels.tracks import graph_of
 from tlseg.store.labels.values import as_labels
-from tlseg.wording import how_many
 
 _LABEL_PROPERTIES = ("label", "seg_id", "segmentation_id", "track", "track_id")
 
@@ -240,12 +239,10 @@ def _movie_of_array(array: zarr.Array[Any], source: str, axes: str | None) -> La
     named = _named_axes(array)
     if axes is not None and named:
         raise LabelError(f"Axes {axes} were given, but {source} names its own, {named}. Omit them.")
-    if not 2 <= array.ndim <= 4 and not (axes or named):
-        raise LabelError(
-            f"{source} has {how_many(array.ndim, 'axis', 'axes')}; expected (y, x), (z, y, x) or (t, z, y, x)."
-        )
-    axes = axes or named or "tzyx"[4 - array.ndim :]
-    return movie_of_axes(array, axes, source=source, chunk=array.shards or array.chunks)
+    chunk = array.shards or array.chunks
+    if named:
+        return movie_of_axes(array, named, source=source, chunk=chunk)
+    return movie_of_array(array, source=source, axes=axes, chunk=chunk)
 
 
 def _named_axes(array: zarr.Array[Any]) -> str | None:

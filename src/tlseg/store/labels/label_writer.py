@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from tlseg.errors import LabelError
 from tlseg.geometry import Box, Grid
+from tlseg.store.fs.documents import read_json, refresh_consolidated, replace_json
 from tlseg.store.fs.location import check_name, one_line, real, writable_group
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.fs.refused import refusal
-from tlseg.store.image.arrays import PyramidArrays, ensure_arrays, read_json, refresh_consolidated, replace_json
+from tlseg.store.image.arrays import PyramidArrays, ensure_arrays
 from tlseg.store.image.metadata import Json, image_axes, write_multiscales
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.image.pyramid import Pyramid, plan_pyramid, pyramid_like
@@ -162,9 +163,8 @@ def create_labels(
         dtype="uint32",
         pyramid=pyramid_beside(source, folder),
     )
-    interval = source.interval_s
-    start_s = source.start_s + frames.start * (interval or 0.0)
-    writer = LabelWriter(str(folder), name, frames.start, interval, start_s, arrays)
+    start_s = source.time_s(frames.start)
+    writer = LabelWriter(str(folder), name, frames.start, source.interval_s, start_s, arrays)
     group = Place(arrays.group)
     exists = group.exists()
     if exists and mode == "new":

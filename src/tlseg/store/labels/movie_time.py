@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tlseg.store.image.movie import MovieSource
-from tlseg.store.labels.frames import frames_until
+from tlseg.store.labels.frames import frames_since_0
 from tlseg.store.labels.record import recorded_frames
 from tlseg.store.labels.result import Result
 
@@ -58,5 +58,5 @@ def movie_time(labels: MovieSource, result: Result) -> MovieTime:
     elif chosen or result.image is not None:
         first = 0  # labels beside a movie hold all its frames, also where a run segmented some of them
     else:
-        first = frames_until(labels.start_s, interval_s=labels.interval_s) or 0
+        first = frames_since_0(labels) or 0
     return MovieTime(first, labels.start_s, labels.interval_s)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -24,6 +23,7 @@ from tlseg.store.fs.place import Place
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.labels.label_movie import TRACK_FILES, LabelMovie, open_label_movie, read_track_file
 from tlseg.store.labels.label_movie_zarr import read_geff_links
+from tlseg.store.labels.text import text_in
 
 COLUMNS = ("track", "parent")
 _MOST = 2**63 - 1
@@ -124,11 +124,7 @@ def _of_graph(url: str, *, source: str) -> Parents:
 
 def _of_file(path: Path) -> Parents:
     """Read a file that is a table if its name or first line says so, else a track file."""
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"{path} cannot be read as text ({one_line(error)}). {_EXPECTED}") from error
+    text = text_in(path, expected=_EXPECTED)
     if not text.strip():
         raise LabelError(f"{path} is empty. {_EXPECTED}")
     has_header = re.match(r"[^\r\n]*[^\d\s]", text.lstrip())

@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass
 
 from tlseg.errors import LabelError
+from tlseg.store.fs.documents import read_json, replace_json
 from tlseg.store.fs.place import Place
-from tlseg.store.image.arrays import read_json, replace_json
 from tlseg.store.image.image_writer import ImageCopy, copy_image, image_levels_in
 from tlseg.store.image.metadata import Json
 from tlseg.store.image.movie import MovieSource

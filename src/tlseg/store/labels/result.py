@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlseg.errors import LabelError
-from tlseg.store.fs.location import open_group, resolve
+from tlseg.store.fs.location import child_of, open_group, resolve
 from tlseg.store.fs.place import Place
 from tlseg.store.image.metadata import ome_of
 from tlseg.store.image.movie import open_movie
@@ -19,6 +19,7 @@ from tlseg.store.labels.record import read_record
 if TYPE_CHECKING:
     import pandas as pd
     import xarray
+    from zarr import Group
 
 
 DEFAULT = "nuclei"
@@ -93,7 +94,7 @@ def open_result(path: str | Path | Place, *, name: str | None = None) -> Result:
     Raises
     ------
     LabelError
-        If there are no finished labels of this name.
+        If there are no finished labels of this name, or the list of them is damaged.
     MovieError
         If the group cannot be opened, or its image or labels are damaged.
     """
@@ -136,10 +137,7 @@ def _unnamed(root: Place, finished: list[str]) -> str:
     return finished[0]
 
 
-def _finished(group: Any) -> list[str]:
-    try:
-        attributes = dict(group["labels"].attrs)
-    except Exception:  # no labels group, in the words of whichever store it is
-        return []
-    names = ome_of(attributes).get("labels", [])
+def _finished(group: Group) -> list[str]:
+    labels = child_of(group, "labels")
+    names = None if labels is None else ome_of(dict(labels.attrs)).get("labels")
     return [str(n) for n in names] if isinstance(names, list) else []

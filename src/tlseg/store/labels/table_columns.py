@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.errors import LabelError
-from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
-from tlseg.store.labels.tables import FILE, create_table
+from tlseg.store.labels.tables import FILE, create_table, unreadable
 from tlseg.wording import how_many
 
 
@@ -57,7 +56,7 @@ def set_columns(root: Place, name: str, columns: Mapping[str, NDArray[np.float64
                 writer.write_arrow(_with(part, {column: values[here] for column, values in columns.items()}))
                 start = here.stop
     except pa.ArrowException as error:
-        raise _unreadable(root, name, error) from error
+        raise unreadable(root, name, error) from error
 
 
 def _parts(file: Any) -> Iterator[Any]:
@@ -85,8 +84,4 @@ def _open(root: Place, name: str) -> Any:
     try:
         return pq.ParquetFile(io.BytesIO(place.read_bytes()) if place.remote else place.path)
     except (OSError, pa.ArrowException) as error:
-        raise _unreadable(root, name, error) from error
-
-
-def _unreadable(root: Place, name: str, error: Exception) -> LabelError:
-    return LabelError(f"Table {name!r} of {root} cannot be read ({one_line(error)}). Write it again.")
+        raise unreadable(root, name, error) from error

@@ -17,11 +17,11 @@ import pandas as pd
 
 from tlseg.config import Frames, as_frames
 from tlseg.errors import LabelError, MovieError
+from tlseg.store.fs.documents import refresh_consolidated
 from tlseg.store.fs.durable import flush
 from tlseg.store.fs.location import check_name, child_of, one_line, open_group, writable_group
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.fs.retry import again
-from tlseg.store.image.arrays import refresh_consolidated
 from tlseg.store.locks.group_lock import turn
 
 FILE = "table.parquet"
@@ -165,9 +165,8 @@ class TableWriter:
                 file.put(self._part)
                 self._part.unlink()
             else:
-                flush(
-                    [self._part], below=self._folder.path
-                )  # what it replaces is not given up for what a power cut takes
+                # What it replaces is not given up for what a power cut takes.
+                flush([self._part], below=self._folder.path)
                 self._part.replace(file.path)
             self._list()
 
@@ -272,7 +271,7 @@ def read_table(
             f"{place} has no table {name!r} of nuclei and their tracks; it has {', '.join(known) or 'none'}. Labels alone "
             "have neither: track them first, with tlseg link; or, where their numbers are tracks already, with tlseg adopt."
         )
-    fs, path = _file_system((place / "tables" / name / FILE).url)
+    fs, path = _file(place, name)
     first, stop = as_frames(frames)
     chosen = [("t", ">=", first)] if first else []
     chosen += [] if stop is None else [("t", "<", stop)]
@@ -283,7 +282,7 @@ def read_table(
             )
         )
     except (OSError, pa.ArrowException) as error:
-        raise LabelError(f"Table {name!r} of {place} cannot be read ({one_line(error)}). Write it again.") from error
+        raise unreadable(place, name, error) from error
     rows: pd.DataFrame = table.to_pandas()
     return rows
 
@@ -300,11 +299,11 @@ def column_names(root: str | Path | Place, name: str) -> tuple[str, ...]:
     import pyarrow.parquet as pq
 
     place = place_of(root)
-    fs, path = _file_system((place / "tables" / name / FILE).url)
+    fs, path = _file(place, name)
     try:
         return tuple(again(lambda: pq.read_schema(path, filesystem=fs)).names)
     except (OSError, pa.ArrowException) as error:
-        raise LabelError(f"Table {name!r} of {place} cannot be read ({one_line(error)}). Write it again.") from error
+        raise unreadable(place, name, error) from error
 
 
 def empty_table() -> pd.DataFrame:
@@ -334,10 +333,17 @@ def _listed(tables: Any) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
-def _file_system(url: str) -> tuple[Any, str]:
-    from tlseg.store.fs.remote import file_system
+def unreadable(root: Place, name: str, error: Exception) -> LabelError:
+    """Error for a table whose file cannot be read."""
+    return LabelError(f"Table {name!r} of {root} cannot be read ({one_line(error)}). Write it again.")
 
-    return file_system(url)
+
+def _file(root: Place, name: str) -> tuple[Any, str]:
+    """File system of a table's file as Arrow takes it, and the path in it."""
+    from pyarrow.fs import LocalFileSystem
+
+    file = root / "tables" / name / FILE
+    return file.file_system() if file.remote else (LocalFileSystem(), file.url)
 
 
 def _full_schema() -> Any:

@@ -233,7 +233,7 @@ def _write(
 
     with both_names():
         write_arrays(
-            str(folder),
+            folder,
             node_ids=nodes[0],
             node_props=nodes[1],
             edge_ids=edges[0],

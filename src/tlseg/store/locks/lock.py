@@ -14,6 +14,7 @@ import shutil
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -269,10 +270,19 @@ def _yield_to_living(held: Held | None, folder: Place) -> None:
 def _read_folder(lock: Path) -> Held | None:
     for file in lock.iterdir():
         with suppress(FileNotFoundError):
-            return Held(parse_owner(file.read_bytes()), file.stat().st_mtime, file.name)
+            return Held(parse_owner(_content(file.read_bytes())), file.stat().st_mtime, file.name)
     return None
 
 
 def _read_object(place: Place) -> Held:
-    document: Any = json.loads(place.read_bytes())
+    document = _content(place.read_bytes())
     return Held(parse_owner(document), float(document.get("beat", 0.0)), str(document.get("token", "")))
+
+
+def _content(data: bytes) -> Mapping[str, Any]:
+    """What a lock says; nothing if it is truncated, or not a lock."""
+    try:
+        document = json.loads(data)
+    except ValueError:
+        return {}
+    return document if isinstance(document, Mapping) else {}

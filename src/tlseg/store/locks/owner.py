@@ -6,7 +6,6 @@ for it. Of processes on other machines, only their last sign of life is known.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -83,14 +82,9 @@ def this_process() -> Owner:
     return Owner(socket.gethostname(), pid, _began(pid), _birth(pid))
 
 
-def parse_owner(document: Any) -> Owner | None:
-    """Owner in the JSON of a lock; None if it is truncated or invalid."""
-    if isinstance(document, str | bytes):
-        try:
-            document = json.loads(document)
-        except ValueError:
-            return None
-    if not isinstance(document, Mapping) or not isinstance(document.get("pid"), int):
+def parse_owner(document: Mapping[str, Any]) -> Owner | None:
+    """Owner in what a lock says; None if it names none."""
+    if not isinstance(document.get("pid"), int):
         return None
     started, birth = document.get("started"), document.get("birth")
     return Owner(

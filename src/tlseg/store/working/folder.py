@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tlseg.errors import LabelError
+from tlseg.store.fs.location import absolute
 from tlseg.store.fs.place import Place
 
 MEASURING = "measuring"
@@ -40,7 +41,7 @@ def scratch_folder(root: Place, name: str, chosen: str | Path | None, *, of: str
     """
     if chosen is None and not root.remote:
         return str(root.path / "tlseg" / name / of)
-    above = Path(chosen).expanduser().absolute() if chosen is not None else _temporary()
+    above = absolute(chosen) if chosen is not None else _temporary()
     _check_ours(above)
     mark = hashlib.sha256(f"{root.url}\n{name}".encode()).hexdigest()[:12]
     return str(above / f"{root.name}-{name}-{mark}{'' if of == 'scratch' else f'-{of}'}")

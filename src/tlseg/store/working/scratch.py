@@ -329,9 +329,8 @@ def _brief(value: Any) -> Any:
 def _open_array(path: str) -> Any:
     import zarr
 
-    # What is zero is written too, so that what is absent is known to be lost. `open_array` takes it from here only.
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        return zarr.open_array(path, mode="r+")
+    # What is zero is written too, so that what is absent is known to be lost.
+    return zarr.open_array(Path(path), mode="r+").with_config({"order": "C", "write_empty_chunks": True})
 
 
 @lru_cache(maxsize=32)

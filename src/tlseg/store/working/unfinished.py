@@ -81,7 +81,7 @@ class Unfinished:
             channel=0,
             shape=(len(self.frames), *source.frame_shape),
             dtype="<u4",
-            start_s=_start_s(source, self.frames),
+            start_s=source.time_s(self.frames.start),
             channel_names=(self.name,),
             level_shapes=tuple(pyramid.level_shape(level) for level in range(len(pyramid.factors))),
             writable=False,
@@ -210,7 +210,7 @@ def describe(scratch: Scratch, source: MovieSource, frames: range) -> None:
     plain = plan_pyramid(source.frame_shape, spacing_um=source.spacing_um, translation_um=source.translation_um)
     pyramid = replace(plain, factors=plain.factors[:1])
     arrays = _label_arrays(frames, pyramid)
-    datasets = arrays.datasets(interval_s=source.interval_s, start_s=_start_s(source, frames))
+    datasets = arrays.datasets(interval_s=source.interval_s, start_s=source.time_s(frames.start))
     document = _group(source, datasets, name="provisional labels")
     write_atomically(scratch.path / LABELS / "zarr.json", json.dumps(document, indent=2).encode())
 
@@ -236,7 +236,7 @@ def documents(run: Unfinished) -> dict[str, bytes]:
             dimension_names=tuple(AXES),
         )
     found = {key: bytes(value.to_bytes()) for key, value in stored.items() if key.endswith("zarr.json")}
-    datasets = arrays.datasets(interval_s=run.source.interval_s, start_s=_start_s(run.source, run.frames))
+    datasets = arrays.datasets(interval_s=run.source.interval_s, start_s=run.source.time_s(run.frames.start))
     group = _group(run.source, datasets, name=f"{run.name} (provisional)")
     return found | {"zarr.json": json.dumps(group).encode()}
 
@@ -264,10 +264,6 @@ def chunk_bytes(run: Unfinished, level: int) -> int:
 
 def _label_arrays(frames: range, pyramid: Pyramid) -> PyramidArrays:
     return PyramidArrays("", "labels", AXES, len(frames), 1, "uint32", pyramid)
-
-
-def _start_s(source: MovieSource, frames: range) -> float:
-    return source.start_s + frames.start * (source.interval_s or 0.0)
 
 
 def _group(source: MovieSource, datasets: list[Json], *, name: str) -> Mapping[str, Any]:
