@@ -9,7 +9,8 @@ without centres (connected components), by the classical watershed on distances,
 program made: a folder of label stacks named like the truth.
 
 Scores are means over images; splits, merges, misses and extras are sums; the volume bias is that of all foreground. Writes
-accuracy.md, accuracy.csv (a row for each method and stack) and accuracy.json into OUT, and goes on where it was stopped.
+accuracy.md, accuracy.csv (a row for each method and stack) and accuracy.json into OUT, with `--planes` accuracy-planes.md
+and so on, and goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from folds import Fold, Stack, add_fold_options, open_folds, publish
+from folds import Fold, Stack, add_fold_options, file_of, open_folds, publish
 from machine import machine, table
 from scipy import ndimage
 from skimage.feature import peak_local_max
@@ -73,9 +74,9 @@ def main() -> None:
         methods[name] = stored_in(Path(folder))
     rows = score_all(folds, methods)
     text = report(rows, chosen)
-    rows.to_csv(options.out / "accuracy.csv", index=False)
-    kept = {"machine": machine(), "chosen": chosen, "rows": json.loads(rows.to_json(orient="records"))}
-    (options.out / "accuracy.json").write_text(json.dumps(kept, indent=2) + "\n")
+    rows.to_csv(file_of(options, "accuracy", "csv"), index=False)
+    whole = {"machine": machine(), "chosen": chosen, "rows": json.loads(rows.to_json(orient="records"))}
+    file_of(options, "accuracy", "json").write_text(json.dumps(whole, indent=2) + "\n")
     publish(options, "accuracy", text)
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 from accuracy import by, by_stage, labelled, ours, score_all, with_stage
-from folds import Fold, Stack, add_fold_options, open_folds, publish
+from folds import Fold, Stack, add_fold_options, file_of, open_folds, publish
 from machine import machine
 from scipy import ndimage
 from skimage.segmentation import watershed
@@ -40,7 +40,7 @@ def main() -> None:
         "true centres and foreground": lambda fold, stack: flooded(fold, stack, stack.pixels[1] > 0),
     }
     rows = score_all(open_folds(options), methods)
-    rows.to_csv(options.out / "ceiling.csv", index=False)
+    rows.to_csv(file_of(options, "ceiling", "csv"), index=False)
     parts = [machine(), f"{rows['stack'].nunique()} held-out stacks.", by(rows, ["method"]), "SEG by number of nuclei:"]
     publish(options, "ceiling", "\n\n".join([*parts, by_stage(with_stage(rows), "seg")]))
 

@@ -13,7 +13,7 @@ import argparse
 
 import numpy as np
 from accuracy import ours, scores
-from folds import Fold, Stack, add_fold_options, open_folds
+from folds import Fold, Stack, add_fold_options, file_of, open_folds
 from matplotlib.figure import Figure
 from skimage.segmentation import find_boundaries
 
@@ -39,8 +39,9 @@ def main() -> None:
     figure = Figure(figsize=(9.6, 3.4 * len(worst)), layout="constrained")
     for panels, (_, row, fold, stack) in zip(figure.subplots(len(worst), 3, squeeze=False), worst, strict=True):
         draw(panels, fold, stack, row)
-    figure.savefig(options.out / "failures.png", dpi=80)
-    print(options.out / "failures.png")
+    picture = file_of(options, "failures", "png")
+    figure.savefig(picture, dpi=80)
+    print(picture)
 
 
 def draw(panels: np.ndarray, fold: Fold, stack: Stack, row: dict[str, float]) -> None:

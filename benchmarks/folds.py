@@ -133,10 +133,19 @@ def add_fold_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--into", type=Path, help="document whose figures are replaced, between <!-- NAME --> marks")
 
 
+def file_of(options: argparse.Namespace, name: str, ending: str) -> Path:
+    """File of a benchmark in OUT; those of planes have names of their own, so that both may lie in one folder."""
+    return options.out / f"{_named(options, name)}.{ending}"
+
+
+def _named(options: argparse.Namespace, name: str) -> str:
+    return f"{name}-planes" if options.planes else name
+
+
 def publish(options: argparse.Namespace, name: str, text: str) -> None:
     """Print a report, write it to OUT/NAME.md, and put it into the document where one is given."""
-    name = f"{name}-planes" if options.planes else name
-    (options.out / f"{name}.md").write_text(text + "\n")
+    file_of(options, name, "md").write_text(text + "\n")
+    name = _named(options, name)
     if options.into:
         document, marks = options.into.read_text(), (f"<!-- {name} -->", f"<!-- /{name} -->")
         if not all(document.count(mark) == 1 for mark in marks):

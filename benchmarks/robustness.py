@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from accuracy import by, scores
-from folds import Fold, Stack, add_fold_options, open_folds, publish
+from folds import Fold, Stack, add_fold_options, file_of, open_folds, publish
 from machine import machine, table
 from scipy import ndimage
 
@@ -69,7 +69,7 @@ def main() -> None:
             print(f"\r{stack.name} ", end="", flush=True)
     print("\r", end="")
     frame = pd.DataFrame(rows)
-    frame.to_csv(options.out / f"{name}.csv", index=False)
+    frame.to_csv(file_of(options, name, "csv"), index=False)
     publish(options, name, report(frame))
 
 

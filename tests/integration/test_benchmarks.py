@@ -12,6 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tlseg.simulate.api import simulate
+from tlseg.simulate.settings import SimulationSettings
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,6 +43,19 @@ def test_costs_of_a_run_go_into_the_model(tmp_path: Path) -> None:
     told = bench("scaling.py", "--costs", str(costs), "--frames", "5", "--out", str(out))
     assert told.count("| measured |") == 2 * len(measured), "both movies"
     assert {path.name for path in out.iterdir()} == {"scaling.csv", "scaling.png"}
+
+
+@pytest.mark.slow
+def test_scores_of_planes_do_not_replace_those_of_stacks(tmp_path: Path) -> None:
+    movie, out = tmp_path / "m.ome.zarr", tmp_path / "out"
+    simulate(movie, SimulationSettings(frames=1, start_nuclei=2, shape=(16, 48, 48)))
+    words = ["--data", str(movie), "--fold", "m=embryo", "--out", str(out), "--device", "cpu"]
+    bench("accuracy.py", *words)
+    files = {path.name: path.read_bytes() for path in out.glob("*.*")}
+    assert files.keys() == {"accuracy.csv", "accuracy.json", "accuracy.md"}
+    bench("accuracy.py", *words, "--planes")
+    assert {name: (out / name).read_bytes() for name in files} == files
+    assert {path.name for path in out.glob("*planes*")} == {f"accuracy-planes.{end}" for end in ("csv", "json", "md")}
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -106,7 +107,7 @@ def test_a_person_is_told_what_was_made_and_where(base: Path, tmp_path: Path) ->
     assert result.exit_code == 0
     first, note, second, third, _next = result.stdout.splitlines()
     nuclei = len(open_result(tmp_path / "out.zarr").table())
-    assert first.startswith(f"{nuclei} instances (one nucleus in one frame) in 1 frame, ")
+    assert re.fullmatch(rf"{nuclei} nuclei in one frame \(\d+ s\)\.", first)
     assert note.startswith("Note: The median instance is 11 um wide, but the model ")
     assert "voxels disagree" in second
     assert third == f"Labels: {tmp_path / 'out.zarr/labels/nuclei'}"

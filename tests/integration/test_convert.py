@@ -526,6 +526,7 @@ def test_a_single_page_fills_any_axes(tmp_path: Path) -> None:
         (["--planes", "5"], "--planes 5 would say"),
         (["--planes", "5", "--channels", "2"], "--planes 5 --channels 2 would say"),
         (["--scene", "0"], "--scene is for microscopes' own files"),
+        (["--allow-gaps"], "--allow-gaps is for TIFFs with numbers in their names"),
     ],
 )
 def test_options_for_other_inputs_are_refused(

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import xml.etree.ElementTree as ET
 from base64 import b64decode
 from dataclasses import replace
 from html import unescape
@@ -471,6 +472,40 @@ def test_only_reports_are_replaced(segmented: tuple[Path, Summary], tmp_path: Pa
     page.unlink()
     for _ in range(2):
         assert call("report", result, "--out", page).exit_code == 0
+
+
+def test_figures_are_files_for_papers(embryo: Path, tmp_path: Path) -> None:
+    words = ["report", embryo, "--name", "truth", "--out", tmp_path / "r.html", "--figures", tmp_path / "figures"]
+    done = call(*words, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = [Path(file) for file in json.loads(done.stdout)["figures"]]
+    assert sorted(told) == sorted((tmp_path / "figures").iterdir())
+    titles = re.findall(r"<h3>(.*?)</h3>(?=<div[^>]*><svg)", (tmp_path / "r.html").read_text())
+    drawn = [ET.parse(file).getroot() for file in told if file.suffix == ".svg"]
+    assert [root.findtext("{*}title") for root in drawn] == titles
+    assert len(drawn) >= 6
+    first = {file: file.read_bytes() for file in told}
+    again = call(*words)
+    assert f"Figures: {tmp_path / 'figures'} ({len(drawn)} SVGs; captions.md says what they show)" in again.stdout
+    assert {file: file.read_bytes() for file in told} == first
+
+
+def test_a_report_without_figures_writes_none(embryo: Path, tmp_path: Path) -> None:
+    done = call("report", embryo, "--name", "truth", "--out", tmp_path / "r.html", "--json")
+    assert json.loads(done.stdout)["figures"] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_figures_replace_nothing_of_somebody_else(segmented: tuple[Path, Summary], tmp_path: Path) -> None:
+    own = tmp_path / "nuclei-over-time.svg"
+    own.write_text("<svg/>")
+    refused = call("report", segmented[0], "--out", tmp_path / "r.html", "--figures", tmp_path)
+    assert refused.exit_code == 2
+    assert "nuclei-over-time.svg exists and is not of a tlseg report" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [own.name], "nothing is written"
+    refused = call("report", segmented[0], "--out", tmp_path / "r.html", "--figures", own)
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "nuclei-over-time.svg is a file. Expected a folder" in refused.stderr
 
 
 def test_bad_input_is_one_line(segmented: tuple[Path, Summary], tmp_path: Path) -> None:

@@ -286,7 +286,11 @@ def test_a_file_says_what_the_command_line_does_not(pairs: Path, tmp_path: Path)
         ("a.yaml", "- 1\n- 2", "holds a value of type list"),
         ("a.toml", "steps = ", "cannot be read as a configuration"),
         ("a.ini", "steps = 3", "neither .toml nor .yaml"),
-        ("a.toml", "[augment]\nzom = [1, 1]", "no augmentation 'zom'"),
+        (
+            "a.toml",
+            "[augment]\nzom = [1, 1]",
+            "a.toml has a key 'augment.zom' that is not a setting: did you mean augment.zoom?",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_one_line(pairs: Path, tmp_path: Path, name: str, text: str, said: str) -> None:

@@ -93,6 +93,8 @@ def test_a_search_from_python(pairs: Path, tmp_path: Path) -> None:
 
     space = read_space({"rate": [1e-2]})
     trainings = Trainings(ask, pairs, tmp_path / "out", lambda _name, _steps: nullcontext(lambda _progress: None))
+    with pytest.raises(TrainingError, match=r"did you mean noise\?"):
+        trainings.check(read_space({"augment": [{"nois": [0, 0.1]}]}))
     trainings.check(space)
     (tried,) = search_settings(space, trainings.run, out=tmp_path / "out", trials=1, fixed={})
     assert (tried.outcome, tried.values) == ("finished", {"rate": 1e-2})
@@ -106,6 +108,9 @@ def test_a_search_from_python(pairs: Path, tmp_path: Path) -> None:
     [
         (("[search]", "[seek]"), "[search]"),
         (("rate =", "rats ="), "space.toml has a key 'rats' that is not a setting: did you mean rate?"),
+        (("augment.noise", "augment.nois"), "key 'augment.nois' that is not a setting: did you mean augment.noise?"),
+        (("[0.0, 0.06]]", "0.06]"), "The augmentation noise is 0.06; expected two numbers."),
+        (("[0.0, 0.06]]", "[0.06, 0.0]]"), "noise is (0.06, 0.0); expected"),
         (('["bce", "bce+dice"]', "[]"), "loss"),
         (("base = 1", 'base = "wide"'), "space.toml: Invalid value for '--base'"),
         (('hold_out = "Emb11"', 'hold_out = "none"'), "hold_out"),

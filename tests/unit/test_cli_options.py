@@ -12,6 +12,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 
 from commandline import invoke
@@ -22,6 +23,7 @@ from tlseg.config import Frames
 from tlseg.errors import LabelError, MovieError
 from tlseg.run.request import frames_of
 from tlseg.store.export.target import publishing
+from tlseg.store.fs.place import Place
 
 
 @pytest.mark.parametrize("number", ["nan", "inf"])
@@ -224,6 +226,7 @@ def test_one_of_a_thing_is_not_said_as_many(tmp_path: Path) -> None:
     movie = tmp_path / "movie.ome.zarr"
     words = ["--frames", "1", "--nuclei", "1", "--shape", "16,48,48"]
     said = [invoke(main, "simulate", movie, *words)]
+    said += [invoke(main, "simulate", tmp_path / "two.zarr", "--frames", "2", *words[2:])]
     said += [invoke(main, "evaluate", movie, movie, "--name", "truth")]
     said += [
         invoke(main, "export", movie, "--format", kind, "--out", tmp_path / kind) for kind in ("geff", "tiff", "csv")
@@ -232,3 +235,161 @@ def test_one_of_a_thing_is_not_said_as_many(tmp_path: Path) -> None:
     text = "\n".join(done.stdout for done in said)
     assert set(re.findall(r"\b1 ([a-z]+)", text)) >= {"frame", "track", "node", "row"}
     assert re.search(r"\b1 (frames|tracks|nodes|rows)\b", text) is None, text
+
+
+def test_one_frame_has_nuclei_and_no_tracks(tmp_path: Path) -> None:
+    """Nothing can be compared: every nucleus would be a track, and none could divide."""
+    movie = tmp_path / "movie.ome.zarr"
+    stack = np.zeros((8, 16, 16), np.uint16)
+    stack[2:6, 2:6, 2:6], stack[2:6, 9:14, 9:14] = 1, 2
+    tifffile.imwrite(tmp_path / "stack.tif", stack)
+    labels = [tmp_path / "stack.tif", "--spacing", "1,1,1"]
+    simulated = invoke(main, "simulate", movie, "--frames", "1", "--nuclei", "1", "--shape", "16,48,48")
+    said = {
+        "link": invoke(main, "link", *labels, "--out", tmp_path / "linked.ome.zarr"),
+        "adopt": invoke(main, "adopt", *labels, "--out", tmp_path / "adopted.ome.zarr"),
+        "report": invoke(main, "report", tmp_path / "linked.ome.zarr"),
+    }
+    assert [done.exit_code for done in said.values()] == [0, 0, 0]
+    assert all(done.stdout.splitlines()[0].startswith("2 nuclei in one frame") for done in said.values())
+    assert ": 1 frame, 1 nucleus. Truth: " in simulated.stdout
+    assert not [name for name, done in said.items() if re.search("track|division|gap", done.stdout)]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with labels as a TIFF, as a folder of them, as an OME-Zarr without an image, and a movie."""
+    folder = tmp_path_factory.mktemp("inputs")
+    labels = np.zeros((8, 16, 16), np.uint16)
+    labels[2:6, 2:6, 2:6] = 1
+    tifffile.imwrite(folder / "labels.tif", labels)
+    for part in ("images", "labels"):
+        (folder / "pairs" / part).mkdir(parents=True)
+        tifffile.imwrite(folder / "pairs" / part / "a_t1.tif", labels)
+    write_movie(folder / "movie.ome.zarr", np.ones((2, 4, 8, 8), np.uint16))
+    words = ["--spacing", "1,1,1", "--out", folder / "labels.ome.zarr"]
+    assert invoke(main, "link", folder / "labels.tif", *words).exit_code == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            "evaluate labels.tif labels.tif --name cells",
+            "Labels called 'cells' were asked for, but only those in an OME",
+        ),
+        ("evaluate pairs/labels labels.tif --name cells", "only those in an OME-Zarr have names, and"),
+        ("evaluate labels.ome.zarr/labels/nuclei labels.tif --name cells", "nuclei is one label image"),
+        ("evaluate labels.ome.zarr/labels/nuclei/0 labels.tif --name cells", "nuclei/0 is one array"),
+        (
+            "evaluate labels.tif labels.tif --no-tracking --division-tolerance 2",
+            "--division-tolerance would have no effect",
+        ),
+        ("link labels.tif --spacing 1,1,1 --out out.ome.zarr --labels cells", "Labels called 'cells' were asked for"),
+        ("link labels.tif --spacing 1,1,1 --out out.ome.zarr --channel 1", "has no image of which channel 1 could be"),
+        ("adopt labels.ome.zarr --out out.ome.zarr --channel GFP", "has no image of which channel GFP could be"),
+        (
+            "link labels.tif --no-divisions --min-cycle 5 --division-probability 0.2",
+            "--division-probability, --min-cycle",
+        ),
+        (
+            "segment movie.ome.zarr --no-divisions --min-cycle 3",
+            "--min-cycle would have no effect: with --no-divisions",
+        ),
+        ("segment movie.ome.zarr --out out.ome.zarr --tls-ca a.pem", "--tls-ca: such files are for the connection"),
+        (
+            "measure labels.ome.zarr --workers 1 --tls-ca a.pem --tls-key b.pem",
+            "--tls-ca, --tls-key: such files are for",
+        ),
+        (
+            "convert labels.tif out.ome.zarr --spacing 1,1,1 --allow-missing",
+            "--allow-missing is for the chunks of an OME-Z",
+        ),
+        ("convert movie.ome.zarr out.ome.zarr --allow-gaps", "--allow-gaps is for TIFFs with numbers in their names"),
+        ("view labels.ome.zarr --viewer napari --port 5000 --no-browser", "--port, --no-browser would have no effect"),
+        (
+            "train nsn pairs --out out --spacing 1,1,1 --labels cells",
+            "labels 'cells' would name what is inside OME-Zarr",
+        ),
+        (
+            "train nsn pairs --out out --spacing 1,1,1 --channel 1",
+            "channel '1' would name what is inside OME-Zarr movies",
+        ),
+    ],
+)
+def test_options_without_effect_are_refused_before_any_work(
+    inputs: Path, monkeypatch: pytest.MonkeyPatch, command: str, said: str
+) -> None:
+    monkeypatch.chdir(inputs)
+    done = invoke(main, *command.split())
+    assert done.exit_code == 2, done.output
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert said in line
+    assert re.search("[Oo]mit (it|them|the name)", line)
+    assert not [path.name for path in inputs.iterdir() if path.name.startswith("out")]
+
+
+def test_a_name_that_is_said_twice_is_no_contradiction(inputs: Path) -> None:
+    given = inputs / "labels.ome.zarr" / "labels" / "nuclei"
+    assert invoke(main, "evaluate", given, inputs / "labels.tif", "--name", "nuclei").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (
+            "http://unknown.invalid/x.zarr",
+            "http://unknown.invalid/x.zarr is read-only. Expected a local path or an object store",
+        ),
+        ("ftp://unknown.invalid/x.zarr", "ftp://unknown.invalid/x.zarr cannot be reached (gaierror: "),
+        ("nosuch://there/x.zarr", "Protocol not known: nosuch. Expected a local path or a URL that starts with"),
+        ("s3://", "The URL s3:// names no place. Expected one such as s3://bucket/movie.ome.zarr."),
+        ("://", "The URL :// names no place."),
+        ("labels.tif/x.zarr", "labels.tif"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "report labels.ome.zarr --out {}",
+        "link labels.ome.zarr --out {}",
+        "adopt labels.ome.zarr --out {}",
+        "segment movie.ome.zarr --out {}",
+        "convert movie.ome.zarr {}",
+        "simulate {} --frames 1 --nuclei 1 --shape 16,32,32",
+    ],
+)
+def test_a_place_that_nothing_can_be_written_to_is_one_line(
+    inputs: Path, monkeypatch: pytest.MonkeyPatch, command: str, place: str, said: str
+) -> None:
+    monkeypatch.chdir(inputs)
+    before = sorted(path.name for path in inputs.iterdir())
+    done = invoke(main, *(word.format(place) for word in command.split()))
+    assert done.exit_code in (1, 2), done.output
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert said in line
+    assert sorted(path.name for path in inputs.iterdir()) == before
+    if "labels.tif" not in place:
+        assert done.exit_code == 2
+
+
+def test_a_store_that_answers_in_its_own_way_is_one_line(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without credentials, that of s3:// raises an error that is no `OSError`."""
+
+    def refuse(place: Place) -> None:
+        raise RuntimeError("Unable to locate credentials")
+
+    monkeypatch.setattr(Place, "file_system", refuse)
+    for command in ("report {} --out", "link {} --out", "convert movie.ome.zarr", "simulate"):
+        words = command.format(inputs / "labels.ome.zarr").replace("movie", str(inputs / "movie")).split()
+        done = invoke(main, *words, "memory://x/y.ome.zarr")
+        said = "memory://x/y.ome.zarr cannot be reached (RuntimeError: Unable to locate credentials). Check the address"
+        assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+
+
+def test_a_report_is_not_begun_where_it_cannot_be_written(inputs: Path) -> None:
+    done = invoke(main, "report", inputs / "labels.ome.zarr", "--out", inputs / "labels.tif" / "x.html")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: "), "and no progress before it"
+    assert f"{inputs / 'labels.tif'} is a file. Expected a folder; choose another --out." in done.stderr

@@ -33,9 +33,10 @@ def asked(**options: Any) -> LinkSettings:
         (["--min-cycle", "1.5 h"], LinkSettings(min_cycle_s=5400)),
         (["--min-cycle", "45s"], LinkSettings(min_cycle_s=45)),
         (
-            ["--max-distance", "4", "--max-gap", "1", "--division-probability", "0.2", "--no-divisions"],
-            LinkSettings(max_distance_um=4, max_gap=1, division_probability=0.2, divisions=False),
+            ["--max-distance", "4", "--max-gap", "1", "--division-probability", "0.2"],
+            LinkSettings(max_distance_um=4, max_gap=1, division_probability=0.2),
         ),
+        (["--no-divisions"], LinkSettings(divisions=False)),
     ],
 )
 def test_options_become_settings(arguments: list[str], settings: LinkSettings) -> None:

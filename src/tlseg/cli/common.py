@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tlseg.errors import RunError, TlsegError
 from tlseg.installed import missing_extra, this_command
@@ -88,6 +89,17 @@ def check_installed(command: str, modules: Iterable[str], *, extra: str) -> None
 SEED = click.IntRange(0, 2**31 - 1)
 """Seeds that every generator of random numbers takes."""
 
+
+def refuse_given(names: Iterable[str], because: str) -> None:
+    """Raise a usage error if any of these options of the current command was given, where none would have an effect."""
+    context = click.get_current_context()
+    spelled = {str(option.name): option.opts[0] for option in context.command.params}
+    asked = [spelled[name] for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if asked:
+        it = "it" if len(asked) == 1 else "them"
+        raise click.UsageError(f"{', '.join(asked)} would have no effect: {because}. Omit {it}.")
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
 
@@ -146,7 +158,21 @@ def frame_spacing(spacing_um: Spacing, *, is_2d: bool) -> str:
 
 def instances_in(instances: int, frames: int) -> str:
     """How many instances were found, worded so that nobody takes their sum over frames for the number of nuclei."""
+    if frames == 1:
+        return f"{how_many(instances, 'nucleus', 'nuclei')} in one frame"
     return f"{how_many(instances, 'instance')} (one nucleus in one frame) in {how_many(frames, 'frame')}"
+
+
+def what_was_found(
+    instances: int, frames: int, *, tracks: int, divisions: int, gaps: int | None = None, channel: str = ""
+) -> str:
+    """How many nuclei there are and, where frames can be compared, what became of them."""
+    found = instances_in(instances, frames) + (f" of channel {channel}" if channel else "")
+    if frames == 1:
+        return found
+    through_time = [how_many(tracks, "track"), how_many(divisions, "division")]
+    through_time += [] if gaps is None else [how_many(gaps, "gap")]
+    return ", ".join([found, *through_time])
 
 
 def frame_ranges(ranges: Iterable[tuple[int, int]]) -> str:

@@ -79,9 +79,11 @@ def command(folder: Path, frames: int, nuclei: int, seed: int, as_json: bool) ->
     tracking, tlseg = scores["tracking"], this_command()
     click.echo(f"Nuclei per frame, truth:  {' '.join(map(str, made.nuclei or ()))}")
     click.echo(f"Nuclei per frame, result: {' '.join(str(f['n_result']) for f in scores['frames'])}")
-    click.echo(f"Tracks: {summary.tracks} (truth {made.tracks}), divisions: {summary.divisions} ({made.divisions})")
+    if frames > 1:
+        click.echo(f"Tracks: {summary.tracks} (truth {made.tracks}), divisions: {summary.divisions} ({made.divisions})")
     click.echo(f"IoU {scores['iou']:.3f}  SEG {scores['seg']:.3f}  MUCov {scores['mucov']:.3f}  F1 {scores['f1']:.3f}")
-    click.echo(f"DET {tracking['det']:.3f}  TRA {tracking['tra']:.3f}")
+    if frames > 1:
+        click.echo(f"DET {tracking['det']:.3f}  TRA {tracking['tra']:.3f}")
     click.echo(
         f"Seams: {seam_verdict(summary.audit)}. Done in {seconds:.0f} s.\n\n"
         f"Picture: {picture}\n"

@@ -12,6 +12,7 @@ from tlseg.cli.common import (
     json_option,
     one_line_errors,
     print_json,
+    refuse_given,
     say_notes,
     storage_option,
 )
@@ -78,6 +79,8 @@ def command(
     from tlseg.cli.progress import counted
     from tlseg.evaluate.api import evaluate
 
+    if tracking is False:
+        refuse_given(("division_tolerance",), "with --no-tracking, divisions are not scored")
     wanted: Tracking = "auto" if tracking is None else "always" if tracking else "never"
     with counted("evaluate") as progress:
         evaluation = evaluate(

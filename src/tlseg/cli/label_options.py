@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, SpacingType, instances_in, no_image_option, option_group
-from tlseg.wording import how_many
+from tlseg.cli.common import FiniteRange, SpacingType, no_image_option, option_group, what_was_found
 
 if TYPE_CHECKING:
     from tlseg.run.linking.linked import Linked
@@ -54,7 +53,5 @@ def label_arguments(options: dict[str, Any]) -> dict[str, Any]:
 
 def say_found(done: Linked) -> None:
     """Print how many nuclei and tracks there are."""
-    click.echo(
-        f"{instances_in(done.nuclei, done.frames)}, {how_many(done.tracks, 'track')}, "
-        f"{how_many(done.divisions, 'division')}, {how_many(done.gaps, 'gap')} ({done.seconds:.0f} s)."
-    )
+    found = what_was_found(done.nuclei, done.frames, tracks=done.tracks, divisions=done.divisions, gaps=done.gaps)
+    click.echo(f"{found} ({done.seconds:.0f} s).")

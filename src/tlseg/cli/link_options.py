@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, option_group
+from tlseg.cli.common import FiniteRange, option_group, refuse_given
 
 if TYPE_CHECKING:
     from tlseg.link.settings import LinkSettings
@@ -75,6 +75,8 @@ def link_settings(options: dict[str, Any]) -> LinkSettings:
     """Settings that the options ask for."""
     from tlseg.link.settings import LinkSettings
 
+    if options["no_divisions"]:
+        refuse_given(("division_probability", "min_cycle"), "with --no-divisions, none are looked for")
     frames, seconds = options["min_cycle"]
     chosen = LinkSettings(
         max_distance_um=options["max_distance"],

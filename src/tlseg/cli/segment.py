@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from tlseg.cli.common import (
-    instances_in,
     json_option,
     one_line_errors,
     print_json,
@@ -16,6 +15,7 @@ from tlseg.cli.common import (
     say_next_of_result,
     say_notes,
     storage_option,
+    what_was_found,
 )
 from tlseg.cli.compute_options import compute_of, compute_options
 from tlseg.cli.link_options import link_options, link_settings
@@ -92,15 +92,17 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
         )
     audit = summary.audit
     blocks = f"; {audit['certified_at_first_try']} of {how_many(audit['blocks'], 'block')} certified at the first try"
-    channel = channel_of(summary.record)
+    found = what_was_found(
+        summary.nuclei,
+        summary.frames,
+        tracks=summary.tracks,
+        divisions=summary.divisions,
+        channel=channel_of(summary.record),
+    )
     took = (
         f"{'took ' if summary.complete_already else ''}{summary.seconds:.0f} s{', resumed' if summary.resumed else ''}"
     )
-    click.echo(
-        f"{instances_in(summary.nuclei, summary.frames)}"
-        f"{f' of channel {channel}' if channel else ''}, {how_many(summary.tracks, 'track')}, "
-        f"{how_many(summary.divisions, 'division')} ({took})."
-    )
+    click.echo(f"{found} ({took}).")
     say_motherless(summary.tracks, summary.motherless, at_edge=summary.motherless_at_edge, more=", see the report")
     say_notes(doubts_of(summary.record, model=options["model"]))
     click.echo(f"Seams: {seam_verdict(audit)}{blocks if audit['blocks'] else ''}.")

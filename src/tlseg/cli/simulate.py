@@ -117,9 +117,10 @@ def _sentence(result: Simulated) -> str:
     if result.nuclei is None:
         return f"{result.path}: {how_many(result.frames, 'frame')}. Truth: labels/truth."
     first, last = result.nuclei[0], result.nuclei[-1]
-    nuclei = how_many(last, "nucleus", "nuclei") if first == last else f"{first} to {last} nuclei"
+    found = [how_many(last, "nucleus", "nuclei") if first == last else f"{first} to {last} nuclei"]
+    if result.frames > 1:
+        found += [how_many(result.tracks or 0, "track"), how_many(result.divisions or 0, "division")]
     return (
-        f"{result.path}: {how_many(result.frames, 'frame')}, {nuclei}, "
-        f"{how_many(result.tracks or 0, 'track')}, {how_many(result.divisions or 0, 'division')}. "
+        f"{result.path}: {how_many(result.frames, 'frame')}, {', '.join(found)}. "
         "Truth: labels/truth, tables/truth, tracks.geff."
     )

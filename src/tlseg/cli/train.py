@@ -60,10 +60,13 @@ def _configured(context: click.Context, _parameter: click.Parameter, path: Path 
 
 def _split(values: Mapping[str, Any], train: click.Command, *, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split a file's values into those of options and those that only files have; raises a `TrainingError` for others."""
-    from tlseg.train.config import check_keys
+    from tlseg.train.config import AUGMENT, check_keys
+    from tlseg.train.recipe import AUGMENTATIONS
 
     options = {str(p.name) for p in train.params if isinstance(p, click.Option) and p.name not in ("config", "as_json")}
     check_keys(values, {*options, *ONLY_IN_FILES}, where=where)
+    named = (f"{AUGMENT}{name}" for name in values.get("augment") or {})
+    check_keys(list(named), [f"{AUGMENT}{name}" for name in AUGMENTATIONS], where=where)
     typed = {key: _as_typed(value) for key, value in values.items() if key in options}
     return typed, {key: value for key, value in values.items() if key not in options}
 

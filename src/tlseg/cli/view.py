@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import frame_ranges, json_option, name_option, one_line_errors, print_json, storage_option
+from tlseg.cli.common import (
+    frame_ranges,
+    json_option,
+    name_option,
+    one_line_errors,
+    print_json,
+    refuse_given,
+    storage_option,
+)
 
 if TYPE_CHECKING:
     from tlseg.view.scene import Scene
@@ -32,6 +40,7 @@ def command(result: str, name: str | None, viewer: str, port: int, no_browser: b
     run of RESULT is going on, the frames labelled so far are shown: their numbers are provisional, and there are no tracks.
     """
     if viewer == "napari":
+        refuse_given(("port", "no_browser"), "napari opens a window of its own, not a page in a browser")
         from tlseg.view import napari
 
         napari.load()

@@ -70,8 +70,8 @@ def evaluate(
         file names carry frame numbers and that has no track file may have fewer frames than the result: the others are
         left out.
     name : str, optional
-        Label image of the result inside an OME-Zarr; by default `nuclei`, or the only one. Of the truth it is `truth`,
-        or else this name, or the only one; give the path of a label image to choose another.
+        Label image of the result, which must be an OME-Zarr; by default `nuclei`, or the only one. Of the truth it is
+        `truth`, or else this name, or the only one; give the path of a label image to choose another.
     iou : float
         Smallest IoU, 0 to 1, at which two objects match, for precision, recall, F1 and divisions.
     tolerance_um : float

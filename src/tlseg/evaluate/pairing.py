@@ -64,6 +64,8 @@ def _axes_of(source: Any, axes: str) -> str | None:
 
 
 def _as_movie(source: Any, side: str, *, name: str | None, prefer: tuple[str, ...], axes: str | None) -> LabelMovie:
+    if name is not None and not isinstance(source, str | Path | Result):
+        raise EvaluationError(f"Labels called {name!r} were asked for, but {side} is labels already. Omit the name.")
     if isinstance(source, LabelMovie):
         return source
     if isinstance(source, Result):

@@ -26,6 +26,7 @@ MOST_DOTS = 1_500
 
 _LANE = 30.0  # pixels below zero, for the divisions
 _ROW = 44.0  # pixels of a generation
+_DOT = 4.0  # radius of a dot
 _LEAST_RANGE = 0.05  # of its values, that an axis spans: less than that is shown as flat
 
 
@@ -128,7 +129,8 @@ def volume_by_generation(table: pd.DataFrame, generations: Sequence[int]) -> Raw
         seen = how_many(len(values), "nucleus", "nuclei")
         about = f"generation {generation}: median {median} µm³ of {seen} in frames"
         drawn += [
-            tag("line", x1=five, x2=most, y1=at, y2=at, class_="whisker"),
+            tag("line", x1=five, x2=low, y1=at, y2=at, class_="whisker"),
+            tag("line", x1=upper, x2=most, y1=at, y2=at, class_="whisker"),
             tag("rect", tag("title", about), x=low, width=max(upper - low, 1.0), y=at - 9, height=18, class_="box"),
             tag("line", x1=middle, x2=middle, y1=at - 9, y2=at + 9, class_="median"),
         ]
@@ -195,7 +197,7 @@ def _strips(
     frames: int | None = None,
     ended: Sequence[int] = (),
 ) -> Raw:
-    """A row of dots for each generation, its median as a stroke; equal values are stacked."""
+    """A row of dots for each generation, its median as a stroke; dots that would cover each other are stacked."""
     frame, y, names = _rows(generations)
     across = Scale(*x, *frame.x)
     step = max(1, -(-len(rows) // MOST_DOTS))
@@ -205,19 +207,33 @@ def _strips(
         grey = " ended" if int(str(generation)) in ended else ""
         middle = across(float(part["value"].median()))
         part = part.iloc[::step]
-        rank = part.groupby("value").cumcount().to_numpy()
-        spread = min(6.0, 30.0 / (int(rank.max(initial=0)) + 1))
-        equal = part.groupby("value")["value"].transform("size").to_numpy()
-        for (track, value), i, n in zip(part[["track", "value"]].itertuples(index=False), rank, equal, strict=True):
+        places = [across(float(value)) for value in part["value"]]
+        lanes = _lanes(places)
+        spread = min(2 * _DOT, 30.0 / (max(lanes, default=0) + 1))
+        for (track, value), x_dot, lane in zip(
+            part[["track", "value"]].itertuples(index=False), places, lanes, strict=True
+        ):
             about = f"track {track}: {value:.3g} {unit}".rstrip()
-            at = (across(float(value)), level + (i - (n - 1) / 2) * spread)
-            dot = tag("circle", tag("title", about), cx=at[0], cy=at[1], r=4.0, fill=hex_color(int(track)))
+            aside = (lane + 1) // 2 * (1 if lane % 2 else -1)
+            at = (x_dot, level + aside * spread)
+            dot = tag("circle", tag("title", about), cx=at[0], cy=at[1], r=_DOT, fill=hex_color(int(track)))
             drawn.append(tag("g", dot, data_track=int(track), class_=grey.strip() or None))
         drawn.append(tag("line", x1=middle, x2=middle, y1=level - 17, y2=level + 17, class_=f"median{grey}"))
     marks = ticks(*x, whole=unit == "frame")
     back = axes(frame, x=across, y=y, x_label=label, y_label="generation", x_ticks=marks, y_ticks=names)
     time = None if frames is None else Scale(0, frames - 1, *frame.x)
     return figure(frame, back, tag("g", *drawn, class_="labelled dots"), title=title, time=time)
+
+
+def _lanes(places: Sequence[float]) -> list[int]:
+    """For each dot, from left to right, the first lane in which it covers no other."""
+    ends: list[float] = []
+    lanes = []
+    for x in places:
+        lane = next((i for i, end in enumerate(ends) if x >= end), len(ends))
+        ends[lane : lane + 1] = [x + 2 * _DOT]
+        lanes.append(lane)
+    return lanes
 
 
 def _division_bars(divisions: pd.DataFrame, x: Scale, *, floor: float, per_frame: float, clock: Clock) -> list[Raw]:

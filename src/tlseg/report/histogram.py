@@ -102,7 +102,7 @@ def histogram(spread: Spread, *, label: str, unit: str, title: str) -> Raw:
             _bar((x(a), x(b)), (y(0), y(whole)), about + how_many(whole, "nucleus", "nuclei"), "box"),
             _bar((x(a), x(b)), (y(whole), y(whole + cut)), about + f"{cut:,} cut by the frame's edge", "box cut"),
         ]
-    marks = [] if spread.median is None else _median(spread.median, f"{size_text(spread.median)} {unit}", frame, x)
+    marks = [] if spread.median is None else _median(spread.median, f"{_apart(spread.median)} {unit}", frame, x)
     return figure(frame, back, *(bar for bar in drawn if bar), *marks, title=title)
 
 
@@ -110,6 +110,11 @@ def _bar(across: Sequence[float], up: Sequence[float], about: str, kind: str) ->
     high = up[0] - up[1]
     size = {"x": across[0] + 0.5, "width": across[1] - across[0] - 1.0, "y": up[1], "height": high}
     return tag("rect", tag("title", about), **size, class_=kind) if high else None
+
+
+def _apart(value: float) -> str:
+    """Size as the axis writes it."""
+    return size_text(value).replace(",", "\u202f")
 
 
 def _median(value: float, text: str, frame: Frame, x: Scale) -> list[Raw]:

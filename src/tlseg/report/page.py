@@ -218,7 +218,7 @@ def _card(panel: Panel, *, wide: bool = False) -> Raw:
         tag("h3", panel.title),
         *([panel.above] if panel.above else []),
         tag("div", drawing, class_="wide-scroll" if wide else "plot"),
-        *([tag("figcaption", panel.about)] if panel.drawing else []),
+        *([tag("figcaption", f"{panel.about} {panel.hint}".strip())] if panel.drawing else []),
         class_="card",
     )
 

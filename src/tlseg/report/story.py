@@ -57,12 +57,13 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One figure with its title and what it shows; `above` it may be choices."""
+    """One figure with its title and what it shows; a `hint` says what a page can do with it, `above` it may be choices."""
 
     title: str
     about: str
     drawing: Raw | None
     instead: str = ""
+    hint: str = ""
     above: Raw | None = None
 
 

@@ -74,7 +74,7 @@ class Frame:
     width: float = 480
     height: float = 290
     left: float = 74
-    right: float = 14
+    right: float = 24
     top: float = 14
     bottom: float = 50
 

@@ -41,16 +41,31 @@ def _beside(
     return [
         Panel(
             "Nuclei over time",
-            f"{'Bars are divisions. ' if len(divided) else ''}Click to go to a frame.",
+            _about_bars(divided),
             charts.count_chart(history.counts(table, frames), divided, clock, seen=seen),
+            hint="Click to go to a frame.",
         ),
         Panel(
             "Volume of nuclei over time",
             _about_lines(len(table) <= charts.MOST_POINTS) + depth + _about_cut(table),
             charts.volume_chart(table, frames=frames, clock=clock),
             "The table has no volumes.",
+            hint=_POINT if len(table) <= charts.MOST_POINTS else "",
         ),
     ]
+
+
+def _about_bars(divided: pd.DataFrame) -> str:
+    """What the bars below the counts are, and how many the tallest counts: they have no axis."""
+    return f"Bars are divisions, at most {divided.groupby('t').size().max():,} in a frame." if len(divided) else ""
+
+
+def _how_many_each(rows: pd.DataFrame) -> str:
+    """Size of each generation's sample, such as ` n = 4, 8 (gen 0, 1).`; empty without any."""
+    sizes = rows.groupby("generation").size()
+    if not len(sizes):
+        return ""
+    return f" n = {', '.join(f'{n:,}' for n in sizes)} (gen {', '.join(map(str, sizes.index))})."
 
 
 def _about_cut(table: pd.DataFrame) -> str:
@@ -62,7 +77,10 @@ def _about_cut(table: pd.DataFrame) -> str:
 def _about_lines(lines: bool) -> str:
     """What a figure over time shows, with lines of tracks or without."""
     mean = "Thick: mean of each frame ± standard deviation."
-    return f"{mean} Thin: tracks; point at one to find it in the tree." if lines else mean
+    return f"{mean} Thin: tracks." if lines else mean
+
+
+_POINT = "Point at a track to find it in the tree."
 
 
 def _measured(table: pd.DataFrame, channels: Sequence[MeasuredChannel], frames: int, clock: Clock) -> list[Panel]:
@@ -74,6 +92,7 @@ def _measured(table: pd.DataFrame, channels: Sequence[MeasuredChannel], frames: 
             f"{_about_lines(lines)} {channel.about}",
             charts.intensity_chart(table, channel.column, frames=frames, clock=clock, title=title, lines=lines),
             f"No nucleus has a value in column {channel.column}.",
+            hint=_POINT if lines else "",
         )
         for title, channel in zip(titles, channels, strict=True)
     ]
@@ -94,14 +113,16 @@ def _tree(
         f"Each line is a track in the colour of its outlines, each fork a division; dashed where not seen{rings}.{part}"
     )
     shades = tree_shades(table, tree.tracks, channels)
-    about += " Colour can show a measured channel instead." if shades else ""
-    return Panel("Tracks and divisions", about, tree.drawing, above=shades)
+    hint = "Colour can show a measured channel instead." if shades else ""
+    return Panel("Tracks and divisions", about, tree.drawing, hint=hint, above=shades)
 
 
 def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock) -> list[Panel]:
     known = history.of_known_generation
     cycles, divided = known(history.cycles(tracks)), known(divided)
     sisters = known(criteria.division_criteria(table, tracks))
+    ratio = "sister_volume_ratio"
+    drawn = sisters.dropna(subset=[ratio]) if ratio in sisters.columns else sisters.iloc[:0]
     rows = [int(g) for g in sorted(known(tracks)["generation"].unique())]
     ended = ended_generations(tracks)
     too_short = ended_caption(cycles, tracks, looks="shorter than it is", done="complete")
@@ -109,29 +130,29 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
     return [
         Panel(
             "Volume by generation",
-            "Generation 0 is the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames."
-            + about_unknown(tracks)
-            + _about_cut(known(table)),
+            "Generation 0 is the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames; "
+            f"tracks:{_how_many_each(known(tracks))}" + about_unknown(tracks) + _about_cut(known(table)),
             charts.volume_by_generation(known(table), rows),
             "The table has no volumes of nuclei whose generation is known.",
         ),
         Panel(
             "Cell-cycle length",
             f"From division to division, of the {how_many(len(cycles), 'track')} of known generation seen from beginning to "
-            f"end; strokes are medians.{too_short}",
+            f"end; strokes are medians.{_how_many_each(cycles)}{too_short}",
             charts.cycle_chart(cycles, rows, clock=clock, ended=ended),
             "No nucleus of known generation was followed from one division to the next.",
         ),
         Panel(
             "Division synchrony",
-            f"When the nuclei of each generation divided: the narrower, the more in step. Strokes are medians.{too_narrow}",
+            "When the nuclei of each generation divided: the narrower, the more in step. Strokes are medians."
+            f"{_how_many_each(divided)}{too_narrow}",
             charts.synchrony_chart(divided, rows, frames=frames, clock=clock, ended=ended),
             "There are no divisions of nuclei whose generation is known.",
         ),
         Panel(
             "Sister size ratio",
             f"Volume of the smaller daughter over the larger in their first {criteria.NEWBORN_FRAMES} frames; 1 is equal. "
-            "Rows are the mothers' generations, strokes medians.",
+            f"Rows are the mothers' generations, strokes medians.{_how_many_each(drawn)}",
             charts.sister_chart(sisters, rows),
             "No division with two daughters was seen.",
         ),

@@ -16,6 +16,7 @@ from tlseg.measure import history
 from tlseg.report.attention import listings
 from tlseg.report.channels import about_undrawn
 from tlseg.report.facts import Facts, gather_facts, links_of, seen_frames, segmented_frames
+from tlseg.report.figures import check_figures, figure_files
 from tlseg.report.one_frame import story_of_one_frame
 from tlseg.report.page import MARK, Content, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
@@ -24,7 +25,7 @@ from tlseg.report.through_time import story_through_time
 from tlseg.report.timing import clock_for
 from tlseg.store.fs.atomic import NO_SPACE
 from tlseg.store.fs.location import one_line
-from tlseg.store.fs.place import Place, place_of
+from tlseg.store.fs.place import Place, place_of, writable
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import ImageBeneath, image_of
 from tlseg.store.labels.movie_time import movie_time
@@ -49,6 +50,8 @@ class Report:
     facts : Facts
     attention : dict of str to int
         How many things of each kind are worth a look.
+    figures : tuple of str
+        Files of single figures, if they were asked for.
     """
 
     path: Path | Place
@@ -56,6 +59,7 @@ class Report:
     pictures: int
     facts: Facts
     attention: dict[str, int]
+    figures: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -65,6 +69,7 @@ class Report:
             "pictures": self.pictures,
             "facts": self.facts.to_dict(),
             "attention": self.attention,
+            "figures": self.figures,
         }
 
 
@@ -73,6 +78,7 @@ def write_report(
     *,
     name: str | None = None,
     out: str | Path | None = None,
+    figures: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Write the report of a result.
@@ -85,6 +91,8 @@ def write_report(
         Name of the labels; by default those that were opened, "nuclei", or the only ones.
     out : str or Path, optional
         File to write; by default `tlseg/<name>/report.html` inside the result.
+    figures : str or Path, optional
+        Folder for each figure as a file of its own (SVG), and a file with what they show.
     progress : callable, optional
         Called with (pictures done, pictures) after each.
 
@@ -95,7 +103,7 @@ def write_report(
     Raises
     ------
     LabelError
-        If there are no finished labels or no table of this name, or the file cannot be written there.
+        If there are no finished labels or no table of this name, or a file cannot be written there.
     RunError
         If the disk is full.
     MovieError
@@ -103,28 +111,73 @@ def write_report(
     """
     result = as_result(path, name=name)
     target = _target(result, out)
+    folder = None if figures is None else _folder(figures)
     source = open_source(f"{result.path}/labels/{result.name}")
     table = history.complete(read_table(result.path, result.name))
     content = _content(result, source, table, progress=progress)
     data = build_page(content).encode()
+    singles = {} if folder is None else _singles(folder, content)
+    _write(place_of(target), data, elsewhere="--out FILE")
+    for place, drawing in singles.items():
+        _write(place, drawing, elsewhere="--figures FOLDER")
+    attention = {listing.key: listing.total for listing in content.material.listings}
+    return Report(
+        target,
+        len(data),
+        len(content.strip.shots),
+        content.material.facts,
+        attention,
+        tuple(map(str, singles)),
+    )
+
+
+def _write(place: Place, data: bytes, *, elsewhere: str) -> None:
     try:
-        place_of(target).write(data)
+        place.write(data)
     except OSError as error:
         failure, first = (RunError, "Free space or write") if error.errno in NO_SPACE else (LabelError, "Write")
-        raise failure(f"{target} cannot be written ({one_line(error)}). {first} elsewhere with --out FILE.") from error
-    attention = {listing.key: listing.total for listing in content.material.listings}
-    return Report(target, len(data), len(content.strip.shots), content.material.facts, attention)
+        raise failure(
+            f"{place} cannot be written ({error.strerror or one_line(error)}). {first} elsewhere with {elsewhere}."
+        ) from error
 
 
 def _target(result: Result, out: str | Path | None) -> Path | Place:
     inside = Place(result.path) / "tlseg" / result.name / "report.html"
     chosen = inside if out is None else place_of(out)
     target = chosen if chosen.remote else chosen.path
-    if target.is_dir():
-        raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
-    if out is not None and target.exists() and not _is_report(chosen):
-        raise LabelError(f"{target} exists and is not a tlseg report, so it is not replaced. Choose another --out.")
+    with writable(chosen):
+        if target.is_dir():
+            raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
+        if out is not None and target.exists() and not _is_report(chosen):
+            raise LabelError(f"{target} exists and is not a tlseg report, so it is not replaced. Choose another --out.")
+    if not chosen.remote:
+        _check_folder(chosen.path)
     return target
+
+
+def _folder(figures: str | Path) -> Place:
+    folder = place_of(figures)
+    with writable(folder):
+        found = folder.exists() and not folder.is_dir()
+    if found:
+        raise LabelError(f"{folder} is a file. Expected a folder for figures, such as figures/.")
+    if not folder.remote:
+        _check_folder(folder.path)
+    return folder
+
+
+def _singles(folder: Place, content: Content) -> dict[Place, bytes]:
+    facts = content.material.facts
+    files = figure_files(content.story, title=f"{facts.stem}: {facts.name}")
+    check_figures(folder, files)
+    return {folder / name: data for name, data in files.items()}
+
+
+def _check_folder(target: Path) -> None:
+    """Refuse a file inside a file before any picture is drawn."""
+    there = next(part for part in target.parents if part.exists())
+    if not there.is_dir():
+        raise LabelError(f"{target} cannot be written: {there} is a file. Expected a folder; choose another --out.")
 
 
 def _is_report(file: Place) -> bool:

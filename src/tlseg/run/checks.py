@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tlseg.errors import LabelError, MovieError, PlanError, TlsegError
+from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.models.derive import NUCLEUS, nucleus_um
-from tlseg.store.fs.location import is_url, one_line, real
-from tlseg.store.fs.place import Place, place_of
+from tlseg.store.fs.location import is_url, real
+from tlseg.store.fs.place import Place, place_of, writable
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.labels.label_writer import check_root
 from tlseg.store.labels.protect import check_unused
@@ -178,16 +178,7 @@ def _instead(root: Place) -> str:
 
 def _check_group(root: Place) -> None:
     """Raise unless `root` is an OME-Zarr 0.5 group, or nothing is there."""
-    if root.remote:
-        try:
-            check_root(root)
-        except TlsegError:
-            raise
-        except Exception as error:  # every store has errors of its own
-            raise LabelError(
-                f"{root} cannot be reached ({one_line(error)}). Check the address and your access."
-            ) from error
-        return
-    if root.exists() and not root.is_dir():
+    if not root.remote and root.exists() and not root.is_dir():
         raise LabelError(f"{root} is a file. Expected an OME-Zarr 0.5 group or a new path.")
-    check_root(root)
+    with writable(root):
+        check_root(root)

@@ -15,6 +15,9 @@ import yaml
 
 from tlseg.errors import TrainingError
 
+AUGMENT = "augment."
+"""Prefix of settings of the augmentation, a table of its own in a configuration."""
+
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read a configuration file; keys may be written with hyphens or underscores, underscores are returned.

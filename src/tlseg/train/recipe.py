@@ -14,6 +14,7 @@ from tlseg.errors import TrainingError
 from tlseg.geometry import Shape, Spacing
 from tlseg.models.bundle import ModelSpec, NetworkSpec, Role
 from tlseg.models.unet import NDN, NSN, UNET3D, Activation, Output, UNetConfig
+from tlseg.train.config import check_keys
 from tlseg.train.settings import Precision, SampleSettings, Target, TrainSettings
 
 Network = Literal["nsn", "ndn", "unet3d"]
@@ -82,7 +83,7 @@ def recipe(
         wanted = "the mask" if regions else "a heat map of centres or balls (centre, ball)"
         raise TrainingError(f"{network} learns {wanted}; the target {target} is for another network.")
     architecture = replace(ARCHITECTURES[network], output=output, activation=activation, skip=skip)
-    samples = SampleSettings(scaling=scaling, simulated=simulated, **_augmentation(augment or {}))
+    samples = replace(augmented(augment or {}), scaling=scaling, simulated=simulated)
     settings = TrainSettings(
         architecture=architecture if base is None else replace(architecture, base=base),
         target=target,
@@ -112,20 +113,25 @@ def spec_in_training(network: Network, settings: TrainSettings) -> ModelSpec:
     return replace(spec, centre_smoothing_um=2.0) if settings.target == "ball" else spec
 
 
-def _augmentation(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers and pairs of numbers, however a file wrote them."""
+def augmented(given: Mapping[str, Any]) -> SampleSettings:
+    """Settings of samples with these augmentations, numbers and pairs of numbers however a file wrote them.
+
+    Raises
+    ------
+    TrainingError
+        When there is none of such a name, or it does not take such a value.
+    """
+    check_keys(given, AUGMENTATIONS, where="The table augment")
     defaults = SampleSettings()
     values: dict[str, Any] = {}
     for name, value in given.items():
-        if name not in AUGMENTATIONS:
-            raise TrainingError(f"There is no augmentation {name!r}; there are {', '.join(AUGMENTATIONS)}.")
         pair = isinstance(getattr(defaults, name), tuple)
         try:
             values[name] = _pair(value) if pair else float(value)
         except (TypeError, ValueError) as error:
             wanted = "two numbers" if pair else "a number"
             raise TrainingError(f"The augmentation {name} is {value!r}; expected {wanted}.") from error
-    return values
+    return SampleSettings(**values)
 
 
 def _pair(value: Any) -> tuple[float, float]:

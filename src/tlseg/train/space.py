@@ -14,9 +14,7 @@ from typing import Any
 import optuna
 
 from tlseg.errors import TrainingError
-
-AUGMENT = "augment."
-"""Prefix of settings of the augmentation, a table of its own in a configuration."""
+from tlseg.train.config import AUGMENT
 
 
 @dataclass(frozen=True, slots=True)

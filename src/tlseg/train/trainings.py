@@ -14,6 +14,7 @@ import torch
 from tlseg.errors import FailedTrainingError, TrainingError
 from tlseg.models.checkpoint import read_checkpoint
 from tlseg.store.image.stacks import PairPath
+from tlseg.train.recipe import augmented
 from tlseg.train.request import TrainRequest
 from tlseg.train.session import Session, check_groups, groups_of
 from tlseg.train.settings import TrainSettings
@@ -71,10 +72,10 @@ class Trainings:
         ends = {d.name: (d.low, d.high) if isinstance(d, Between) else d.values for d in space}
         first = {name: values[0] for name, values in ends.items()}
         with TemporaryDirectory() as folder:
-            request = self.ask(first, Path(folder))
+            request = self._asked(first, Path(folder))
             for name, values in ends.items():
                 for value in values[1:]:
-                    self.ask({**first, name: value}, Path(folder))
+                    self._asked({**first, name: value}, Path(folder))
         if request.fold is not None or request.folds is not None or request.hold_out == ():
             raise TrainingError("Trainings of a search are judged by the groups in hold_out; leave out fold and folds.")
         self.paths = request.pairs(self.data)
@@ -102,6 +103,12 @@ class Trainings:
 
             best = session.run(held, out=folder, report=both)
         return float(read_checkpoint(best).facts["score"])
+
+    def _asked(self, values: Mapping[str, Any], folder: Path) -> TrainRequest:
+        """Request of a training; an augmentation that no training takes, whatever else is chosen, is an error."""
+        request = self.ask(values, folder)
+        augmented(request.choices.get("augment") or {})
+        return request
 
     def _held(self, request: TrainRequest) -> list[str]:
         """Groups that trainings are validated on; a search over one group says so when it reads it."""

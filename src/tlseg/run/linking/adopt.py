@@ -114,7 +114,8 @@ def _adopt(frames: list[FrameSums], *, told: Parents | None, first: int) -> Trac
     pieces = tuple(filter(None, (note_on_pieces(frames),)))
     if told is None:
         none = np.zeros(0, np.int64)
-        return Tracked(frames, adopt(numbers, daughter=none, mother=none, where=""), notes=(NO_MOTHERS, *pieces))
+        unknown = (NO_MOTHERS,) if len(frames) > 1 else ()
+        return Tracked(frames, adopt(numbers, daughter=none, mother=none, where=""), notes=(*unknown, *pieces))
     mothers = mothers_to_use(told, numbers.track)
     daughter, mother = (mothers[name].to_numpy() for name in ("track", "parent"))
     lineage = adopt(numbers, daughter=daughter, mother=mother, where=told.where)

@@ -19,8 +19,8 @@ from tlseg.run.linking.source import LabelInput
 from tlseg.run.linking.tables import FrameSums, table_of
 from tlseg.run.replaced import LINKING
 from tlseg.run.rows import count_motherless, write_graph, write_rows
-from tlseg.store.fs.location import can_list, check_name, real
-from tlseg.store.fs.place import Place, place_of
+from tlseg.store.fs.location import check_name, real
+from tlseg.store.fs.place import Place, place_of, writable
 from tlseg.store.image.image_writer import ImageCopy
 from tlseg.store.image.pyramid import slabs
 from tlseg.store.labels.label_writer import LabelWriter
@@ -96,8 +96,6 @@ def destination(
             "there. Write elsewhere with --out RESULT.ome.zarr."
         )
     root = place_of(out if out is not None else str(source.home))
-    if not can_list(root.url):
-        raise LabelError(f"{root} is read-only. Expected a local path or an object store, such as s3://.")
     if source.home is not None and real(root) == real(source.home):
         if overridden:
             raise LabelError(f"{root} has its own spacing and interval. To change them, write elsewhere with --out.")
@@ -119,11 +117,13 @@ def check_target(source: LabelInput, target: LinkOutput, *, overwrite: bool) -> 
         raise LabelError(
             f"--out {root} is the movie itself. Pixels in an object store are not touched; write beside it."
         )
-    if (target.folder / "scratch").exists():
+    with writable(root):
+        begun, unfinished = (target.folder / "scratch").exists(), target.unfinished.exists()
+    if begun:
         raise LabelError(
             f"{target.folder} holds an unfinished run of tlseg segment. Let it finish, or choose another --name."
         )
-    may_replace = overwrite or target.unfinished.exists()
+    may_replace = overwrite or unfinished
     if target.image:
         CopiedImage(root, source.base, source.frames).check(may_replace=may_replace, name=name)
     if not may_replace:

@@ -137,7 +137,8 @@ def open_labels(
     Raises
     ------
     LabelError, MovieError
-        If the labels do not exist, frames differ in shape, or the spacing is unknown.
+        If the labels do not exist, frames differ in shape, the spacing is unknown, or a channel is given and there is no
+        image.
     """
     movie = open_label_movie(labels, name=name, prefer=prefer, axes=axes)
     _check_frames(movie)
@@ -145,6 +146,10 @@ def open_labels(
     layout = _own_layout(movie) if is_zarr(movie.source) else None
     found = image_of(layout, root, channel=channel) if below and layout is not None else ImageBeneath(None)
     image = found.image
+    if channel is not None and image is None:
+        raise LabelError(
+            f"{movie.source} has no image of which channel {channel} could be measured. {found.note or 'Omit it.'}"
+        )
     if layout is not None:
         movie = movie.numbered_as(range(found.first, found.first + layout.n_frames))
     base = image or layout or _made_up(movie)

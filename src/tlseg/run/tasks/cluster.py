@@ -85,6 +85,12 @@ class Tls:
     cert: Path | None = None
     key: Path | None = None
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Options for the files that were given."""
+        files = {"--tls-ca": self.ca, "--tls-cert": self.cert, "--tls-key": self.key}
+        return tuple(option for option, path in files.items() if path is not None)
+
     def security(self) -> Security | None:
         """Return the security settings for a Dask client, None for Dask's configuration.
 

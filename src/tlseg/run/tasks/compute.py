@@ -58,6 +58,11 @@ class Compute:
         here = self.workers > 0 and self.cluster is None
         if sum([here, self.scheduler is not None, self.client is not None, self.cluster is not None]) > 1:
             raise PlanError("Give only one of --workers, --scheduler, --cluster or a client.")
+        if self.scheduler is None and self.tls is not None and self.tls.given:
+            raise PlanError(
+                f"{', '.join(self.tls.given)}: such files are for the connection to a --scheduler, and none was given. Give "
+                "its address, or omit them; a cluster file has options of its own."
+            )
 
     @property
     def elsewhere(self) -> bool:

@@ -63,7 +63,7 @@ def local_target(out: str | Path) -> Path:
         If it is a URL.
     """
     if is_url(out):
-        raise LabelError(f"Exports are written to a local folder, not to {out}. Write locally and copy the result.")
+        raise LabelError(f"This is written to a local folder, not to {out}. Write locally and copy the result.")
     return absolute(out)
 
 

@@ -37,7 +37,8 @@ def resolve(path: str | Path | Place) -> str:
     Raises
     ------
     MovieError
-        If it is empty or not a path, or is a URL that holds a password, which would end up in run records and messages.
+        If it is empty or not a path, or is a URL that names no place or holds a password, which would end up in run records
+        and messages.
     """
     text = text_of(path)
     if not text:  # it would be the current folder, which nobody names like this on purpose
@@ -46,7 +47,10 @@ def resolve(path: str | Path | Place) -> str:
         text = text.removeprefix(scheme)
     if not is_url(text):
         return str(_without_dots(absolute(text)))
-    host = text.split("://", 1)[1].split("/", 1)[0]
+    scheme, _, rest = text.partition("://")
+    if not scheme or not rest.strip("/"):  # without its slashes it would be a local folder
+        raise MovieError(f"The URL {text} names no place. Expected one such as s3://bucket/movie.ome.zarr.")
+    host = rest.split("/", 1)[0]
     if "@" in host and ":" in host.split("@")[0]:
         raise MovieError(
             f"The URL of {host.rsplit('@', 1)[1]} holds a password, which would be written to records. Give it through "

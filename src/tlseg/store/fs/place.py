@@ -7,15 +7,17 @@ store. The value travels to workers and into records, so it never holds a creden
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from glob import has_magic
 from pathlib import Path
 from typing import Any
 
+from tlseg.errors import LabelError, TlsegError
 from tlseg.store.fs.atomic import write_atomically
-from tlseg.store.fs.location import is_url, resolve
+from tlseg.store.fs.location import can_list, is_url, one_line, resolve
 from tlseg.store.fs.retry import again
 
 
@@ -213,6 +215,27 @@ class Place:
             return
         fs, path = self.file_system()
         again(partial(fs.put_file, str(source), path))
+
+
+@contextmanager
+def writable(place: Place, *, kind: type[TlsegError] = LabelError) -> Iterator[None]:
+    """Make the first requests of a place that is to be written to; one that is remote may not answer.
+
+    Raises
+    ------
+    TlsegError
+        Of this kind, if nothing can ever be written there, or it does not answer.
+    """
+    if not can_list(place.url):
+        raise kind(f"{place} is read-only. Expected a local path or an object store, such as s3://.")
+    try:
+        yield
+    except TlsegError:
+        raise
+    except Exception as error:  # every store has errors of its own
+        if not place.remote:
+            raise
+        raise kind(f"{place} cannot be reached ({one_line(error)}). Check the address and your access.") from error
 
 
 def place_of(location: str | Path | Place) -> Place:

@@ -108,6 +108,7 @@ def open_inputs(
     if zarrs:
         _refuse_scene(scene, f"{zarrs[0]} is an OME-Zarr")
         _refuse_layout(layout, f"{zarrs[0]} is an OME-Zarr")
+        _refuse_gaps(allow_gaps, f"{zarrs[0]} is an OME-Zarr")
         movie = _ZarrMovie(open_source(zarrs[0]))
         if 0 in (movie.n_frames, *movie.frame_shape):
             raise MovieError(
@@ -117,6 +118,8 @@ def open_inputs(
             movie.check_complete()
         return movie
     files = _files(inputs)
+    if allow_missing:
+        raise MovieError(f"--allow-missing is for the chunks of an OME-Zarr; {files[0]} is none. Omit it.")
     if twice := next((path for path, times in Counter(map(Path.absolute, files)).items() if times > 1), None):
         raise MovieError(f"{twice} was given twice, and each file has time points of its own. Give it once.")
     others = [path for path in files if not is_tiff(path) and not has_tiff_header(path)]
@@ -126,6 +129,7 @@ def open_inputs(
         )
     if others:
         _refuse_layout(layout, f"{others[0]} is no TIFF")
+        _refuse_gaps(allow_gaps, f"{others[0]} is no TIFF")
         return MicroscopeMovie(others[0], scene=scene)
     _refuse_scene(scene, f"{files[0]} is a TIFF")
     note = _series(files, allow_gaps=allow_gaps)
@@ -215,6 +219,13 @@ def _refuse_layout(layout: Layout, but: str) -> None:
         raise MovieError(
             f"{' '.join(options)} would say what the pages of a plain TIFF are; {but}. Omit "
             f"{'it' if len(options) == 1 else 'them'}."
+        )
+
+
+def _refuse_gaps(allow_gaps: bool, but: str) -> None:
+    if allow_gaps:
+        raise MovieError(
+            f"--allow-gaps is for TIFFs with numbers in their names, one for each time point; {but}. Omit it."
         )
 
 

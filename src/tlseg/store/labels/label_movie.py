@@ -151,7 +151,8 @@ def open_label_movie(
     Raises
     ------
     LabelError
-        When there is nothing there, or nothing that holds labels, or `axes` do not fit or are given for anything else.
+        When there is nothing there, or nothing that holds labels, or `name` or `axes` do not fit or are given for anything
+        else.
     MovieError
         When `path` is not a path or URL.
     """
@@ -168,6 +169,11 @@ def open_label_movie(
 
     if not place.exists():
         raise LabelError(f"There is nothing at {text}. Check the path.")
+    if name is not None:
+        raise LabelError(
+            f"Labels called {name!r} were asked for, but only those in an OME-Zarr have names, and {text} is "
+            "none. Omit the name."
+        )
     if place.is_dir():
         if axes is not None:
             raise LabelError(f"Axes {axes} were given, but each file in {text} is one frame. Omit them.")

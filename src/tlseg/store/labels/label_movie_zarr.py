@@ -42,6 +42,7 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str], axes
     path = resolve(path)
     node = _open(path)
     if isinstance(node, zarr.Array):
+        _refuse_name(name, f"{path} is one array")
         return _movie_of_array(node, path, axes)
     if axes is not None:
         raise LabelError(f"Axes {axes} were given, but {path} is a Zarr group, which names its own. Omit them.")
@@ -67,9 +68,16 @@ def open_zarr_labels(path: str, *, name: str | None, prefer: Sequence[str], axes
             f"{path} is an image without labels: no `labels/`, and no `image-label` in its metadata. Segment it first, or "
             f"give a group that holds labels. If its pixel values are labels, give the array: {path}/{level}."
         )
+    if name != own_name or not below:
+        _refuse_name(name, f"{path} is one label image")
     if not below:
         return _movie_of_multiscale(node, path, None, root=None)
     return _movie_of_multiscale(node, path, _geff(root, own_name), root=open_group(root))
+
+
+def _refuse_name(name: str | None, but: str) -> None:
+    if name is not None:
+        raise LabelError(f"Labels called {name!r} were asked for, but {but}. Omit the name.")
 
 
 def is_bare_array(path: str) -> bool:

@@ -47,7 +47,7 @@ def find_pairs(
     Raises
     ------
     TrainingError
-        When there are no pairs, or a spacing is not known.
+        When there are no pairs, a spacing is not known, or `labels` or `channel` are given for anything but OME-Zarr.
     """
     place = Path(folder)
     if not place.exists():
@@ -57,6 +57,7 @@ def find_pairs(
     for layout in (bbbc050_pairs, folder_pairs, ctc_pairs):
         found = layout(place, spacing_um=spacing_um)
         if found:
+            _refuse_names(place, labels=labels, channel=channel)
             return found
     movies = sorted(p for p in place.iterdir() if is_zarr(p)) if place.is_dir() else []
     if movies:
@@ -66,6 +67,14 @@ def find_pairs(
         "with labels or a folder of them, a Cell Tracking Challenge data set (01/, 01_GT/), or BBBC050's "
         "Images/train/Images with GroundTruth/train/GroundTruth_QCANet."
     )
+
+
+def _refuse_names(folder: Path, **given: object) -> None:
+    if asked := [f"{name} {value!r}" for name, value in given.items() if value is not None]:
+        raise TrainingError(
+            f"{' and '.join(asked)} would name what is inside OME-Zarr movies; {folder} holds TIFFs. Omit "
+            f"{'it' if len(asked) == 1 else 'them'}."
+        )
 
 
 def read_pair(pair: PairPath) -> tuple[NDArray[Any], NDArray[Any]]:

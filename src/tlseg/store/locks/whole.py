@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from tlseg.errors import MovieError, RunError
-from tlseg.store.fs.location import can_list, one_line
-from tlseg.store.fs.place import Place
+from tlseg.store.fs.location import one_line
+from tlseg.store.fs.place import Place, writable
 from tlseg.store.fs.refused import refusal
 from tlseg.store.locks.lock import LOCK, lock_of
 from tlseg.store.locks.swap import swap
@@ -101,14 +101,8 @@ def names_in(target: Place) -> list[str] | None:
     """
     if not target.remote:
         return target.names() if os.path.lexists(target.url) else None
-    if not can_list(target.url):
-        raise MovieError(f"{target} is read-only. Expected a local path or an object store, such as s3://.")
-    try:
+    with writable(target, kind=MovieError):
         return [name for name in target.names() if name != LOCK] or None
-    except OSError as error:
-        raise MovieError(
-            f"{target} cannot be reached ({one_line(error)}). Check the address and your access."
-        ) from error
 
 
 @contextmanager

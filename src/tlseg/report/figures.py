@@ -1,0 +1,158 @@
+"""The figures of a report as files for papers: each an SVG as wide as a column or two, whose text stays text.
+
+Programs that edit drawings know little of CSS, so every element has its own style, and nothing is left that only a page
+uses. A file that no report made is never replaced.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlseg.errors import LabelError
+from tlseg.report.story import Panel, Story
+from tlseg.store.fs.place import Place
+
+MARK = "<!-- tlseg report -->"
+"""Text near the beginning of every file, which tells it from one that may not be replaced."""
+
+CAPTIONS = "captions.md"
+MM = 85 / 480
+"""Millimetres of a pixel: charts are as wide as a column (85 mm) and the tree as two, with letters of 6 points."""
+
+_FONT = "Arial, Helvetica, sans-serif"
+_SIZE = 12.0
+_INK, _SOFT, _GRID, _PAPER, _ACCENT, _MARK = "#000000", "#444444", "#e4e4e4", "#ffffff", "#0b7a75", "#c2410c"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Style of elements of a kind, of a class, inside one of a class; empty is any."""
+
+    style: Mapping[str, str]
+    name: str = ""
+    own: str = ""
+    inside: str = ""
+
+    def holds(self, name: str, own: frozenset[str], inside: frozenset[str]) -> bool:
+        return self.name in ("", name) and self.own in ("", *own) and self.inside in ("", *inside)
+
+
+_LINE = {"fill": "none", "stroke-linejoin": "round"}
+_RULES = (
+    _Rule({"font-size": f"{_SIZE:g}", "fill": _SOFT}, "text"),
+    _Rule({"fill": _INK}, own="axis-label"),
+    _Rule({"font-size": "10"}, own="name"),
+    _Rule({"stroke": _GRID}, own="grid"),
+    _Rule({"stroke": _SOFT}, own="axis"),
+    _Rule({**_LINE, "stroke": _ACCENT, "stroke-width": "2.2"}, own="line"),
+    _Rule({"fill": _ACCENT, "fill-opacity": "0.13"}, own="area"),
+    _Rule({"fill": _ACCENT}, own="point"),
+    _Rule({"fill": _MARK}, own="division"),
+    _Rule({**_LINE, "stroke-width": "3", "stroke-linecap": "round"}, "path", inside="tracks"),
+    _Rule({"stroke-width": "1.2", "opacity": "0.6"}, "path", inside="thin"),
+    _Rule({"stroke-width": "1.2", "stroke-dasharray": "2.5 2.5", "stroke-linecap": "butt"}, own="unseen"),
+    _Rule({**_LINE, "stroke": _INK, "stroke-width": "2.4"}, own="mean"),
+    _Rule({"fill": _PAPER}, "circle", "mean"),
+    _Rule({"fill": _PAPER, "stroke": _INK, "stroke-width": "1.6"}, own="repaired"),
+    _Rule({"fill": "#dfeeee", "stroke": _ACCENT}, own="box"),
+    _Rule({"fill": "none", "stroke-dasharray": "3 3"}, own="cut"),
+    _Rule({"stroke": _ACCENT, "stroke-width": "1.5"}, own="whisker"),
+    _Rule({"stroke": _INK, "stroke-width": "2"}, own="median"),
+    _Rule({"stroke": _SOFT, "stroke-width": "1.3"}, own="fork"),
+    _Rule({"stroke": _PAPER, "stroke-width": "0.8"}, "circle", inside="dots"),
+    _Rule({"fill": _SOFT, "opacity": "0.6"}, "circle", inside="ended"),
+    _Rule({"stroke": _SOFT}, "line", "ended"),
+)
+"""The style sheet of the page as it is printed; later rules go first."""
+
+
+def figure_files(story: Story, *, title: str) -> dict[str, bytes]:
+    """Names and contents of the files: a drawing for each figure that the story has, and what each of them shows.
+
+    Parameters
+    ----------
+    story : Story
+    title : str
+        Of the captions: which result this is.
+    """
+    files: dict[str, bytes] = {}
+    told = [MARK, f"# Figures of {title}"]
+    for panel in _panels(story):
+        name = _unused(re.sub(r"[^A-Za-z0-9_]+", "-", panel.title).strip("-").lower(), files)
+        files[name] = standalone(panel)
+        told.append(f"**{name}**: {panel.title}. {panel.about}".rstrip())
+    return {**files, CAPTIONS: ("\n\n".join(told) + "\n").encode()}
+
+
+def check_figures(folder: Place, files: Mapping[str, bytes]) -> None:
+    """Raise `LabelError` if one of these files exists in the folder and was not made by a report."""
+    for name in files:
+        place = folder / name
+        if place.exists() and (place.is_dir() or MARK.encode() not in place.read_bytes()):
+            raise LabelError(
+                f"{place} exists and is not of a tlseg report, so it is not replaced. Choose another folder for --figures."
+            )
+
+
+def standalone(panel: Panel) -> bytes:
+    """The drawing of a panel as a file of its own."""
+    drawn = ET.fromstring(str(panel.drawing))  # noqa: S314 - made here
+    _, _, width, height = map(float, drawn.attrib["viewBox"].split())
+    size = {"width": f"{width * MM:.2f}mm", "height": f"{height * MM:.2f}mm", "viewBox": drawn.attrib["viewBox"]}
+    root = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, "font-family": _FONT})
+    ET.SubElement(root, "title").text = panel.title
+    ET.SubElement(root, "desc").text = panel.about
+    names: set[str] = set()
+    root.extend(part for child in drawn for part in _styled(child, frozenset(), names))
+    text = ET.tostring(root, encoding="unicode").replace("\u202f", "\u00a0")  # which every font has
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{MARK}\n{text}\n'.encode()
+
+
+def _panels(story: Story) -> list[Panel]:
+    tree = [] if story.tree is None else [story.tree]
+    return [panel for panel in (*story.beside, *tree, *story.measured, *story.more) if panel.drawing is not None]
+
+
+def _unused(stem: str, files: Mapping[str, bytes]) -> str:
+    """Name of a file that no other figure has; titles may differ only in letters that file names should not have."""
+    number, name = 1, f"{stem}.svg"
+    while name in files:
+        number += 1
+        name = f"{stem}-{number}.svg"
+    return name
+
+
+def _styled(element: ET.Element, inside: frozenset[str], names: set[str]) -> Iterator[ET.Element]:
+    """The element with its style, and without what only a page uses; nothing if a page alone uses it."""
+    own = frozenset(element.get("class", "").split())
+    if element.tag == "title" or "cursor" in own:
+        return
+    kept = {key: value for key, value in element.attrib.items() if key != "class" and not key.startswith("data-")}
+    for key in {"fill", "stroke"} & kept.keys():
+        kept[key] = on_paper(kept[key])
+    for rule in _RULES:
+        if rule.holds(element.tag, own, inside):
+            kept |= rule.style
+    if "dy" in kept:  # programs differ in what an em is
+        kept["dy"] = f"{float(kept['dy'].removesuffix('em')) * float(kept['font-size']):g}"
+    name = f"track-{element.attrib['data-track']}" if "data-track" in element.attrib else ""
+    if name and name not in names:
+        names.add(name)
+        kept["id"] = name
+    made = ET.Element(element.tag, kept)
+    made.text = element.text
+    made.extend(part for child in element for part in _styled(child, inside | own, names))
+    yield made
+
+
+def on_paper(color: str) -> str:
+    """A colour of a nucleus as the page shows it on white: brightness 0.76, saturation 1.25 (filter effects of CSS)."""
+    light = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) * 0.76
+    grey = light @ (0.213, 0.715, 0.072)
+    red, green, blue = np.clip(grey + 1.25 * (light - grey), 0, 255).round().astype(int)
+    return f"#{red:02x}{green:02x}{blue:02x}"
