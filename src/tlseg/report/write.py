@@ -151,7 +151,7 @@ def _target(result: Result, out: str | Path | None) -> Path | Place:
         if out is not None and target.exists() and not _is_report(chosen):
             raise LabelError(f"{target} exists and is not a tlseg report, so it is not replaced. Choose another --out.")
     if not chosen.remote:
-        _check_folder(chosen.path)
+        _check_folder(chosen.path, "--out")
     return target
 
 
@@ -162,7 +162,7 @@ def _folder(figures: str | Path) -> Place:
     if found:
         raise LabelError(f"{folder} is a file. Expected a folder for figures, such as figures/.")
     if not folder.remote:
-        _check_folder(folder.path)
+        _check_folder(folder.path, "--figures")
     return folder
 
 
@@ -173,11 +173,11 @@ def _singles(folder: Place, content: Content) -> dict[Place, bytes]:
     return {folder / name: data for name, data in files.items()}
 
 
-def _check_folder(target: Path) -> None:
+def _check_folder(target: Path, option: str) -> None:
     """Refuse a file inside a file before any picture is drawn."""
     there = next(part for part in target.parents if part.exists())
     if not there.is_dir():
-        raise LabelError(f"{target} cannot be written: {there} is a file. Expected a folder; choose another --out.")
+        raise LabelError(f"{target} cannot be written: {there} is a file. Expected a folder; choose another {option}.")
 
 
 def _is_report(file: Place) -> bool:
