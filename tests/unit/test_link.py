@@ -18,8 +18,9 @@ from tlseg.link import Lineage, LinkSettings, link_objects
 from tlseg.link.candidates import frame_trees, link_candidates, reach_um
 from tlseg.link.gaps import gap_candidates
 from tlseg.link.objects import Objects, Overlaps, read_objects
-from tlseg.link.register import Stabilised, register
+from tlseg.link.register import register
 from tlseg.link.rotations import rotation_grid
+from tlseg.link.stabilise import Stabilised
 
 NO_OVERLAPS = pd.DataFrame({"t": [], "label_a": [], "label_b": [], "voxels": []}, dtype=np.int64)
 Edge = tuple[int, int, int, int]
@@ -137,9 +138,10 @@ def test_shared_voxels_count_only_where_the_embryo_lay_still(moved_um: float, co
             {"t": [0, 1], "label": 1, "z_um": 0.0, "y_um": 0.0, "x_um": [0.0, 4.0], "volume_um3": 500.0}
         ).assign(intensity_mean=1.0)
     )
-    placed = Stabilised(objects.position_um, np.array([moved_um, 0.0]))
+    placed = Stabilised(objects.position_um, objects.position_um, np.array([moved_um, 0.0]))
+    trees = frame_trees(objects, placed.position_um)
     shared = Overlaps(np.array([0]), np.array([1]), np.array([0.4]))
-    pairs = link_candidates(objects, placed, frame_trees(objects, placed), shared, reach=8.0, settings=LinkSettings())
+    pairs = link_candidates(objects, placed, trees, shared, reach=8.0, settings=LinkSettings())
     assert pairs.cost.item() == pytest.approx(0.25 - (0.5 * 0.4 if counted else 0))
 
 
@@ -219,7 +221,7 @@ def still(t: list[int], x_um: list[float]) -> tuple[Objects, Stabilised]:
     """Identical nuclei on a line, in an embryo that does not move."""
     table = pd.DataFrame({"t": t, "label": np.arange(1, len(t) + 1), "z_um": 0.0, "y_um": 0.0, "x_um": x_um})
     objects, _ = read_objects(table.assign(volume_um3=500.0, intensity_mean=1.0))
-    return objects, Stabilised(objects.position_um, np.zeros(len(objects)))
+    return objects, Stabilised(objects.position_um, objects.position_um, np.zeros(len(objects)))
 
 
 def test_of_two_gaps_to_the_same_place_the_shorter_is_cheaper() -> None:
@@ -236,7 +238,7 @@ def test_the_reach_is_three_motions_within_bounds_that_go_with_the_nuclei(motion
     """In radii: a few nuclei that move far do not make all nuclei neighbours of one another."""
     radius = float(ball_radius(500.0))
     objects, placed = still([0, 1], [0.0, motion * radius])
-    found = reach_um(objects, placed, frame_trees(objects, placed), settings=LinkSettings())
+    found = reach_um(objects, placed, frame_trees(objects, placed.position_um), settings=LinkSettings())
     assert found == pytest.approx(reach * radius)
 
 
@@ -366,7 +368,7 @@ def test_registration_finds_a_turn_of_many_nuclei() -> None:
     truth = turn(generator, (100, 140))
     b = a @ truth.T + [40, 0, -30] + generator.normal(0, 0.5, a.shape)
     found = register((a, volume), (b[::-1], volume[::-1]), cap_um=15.0, rotations=4000)
-    np.testing.assert_allclose(found.rotation, truth, atol=0.02)
+    np.testing.assert_allclose(found.rigid.rotation, truth, atol=0.02)
 
 
 @pytest.mark.parametrize("wander", [0.5, 2.0, 3.0], ids=["a tenth", "0.4", "0.6"])
@@ -380,7 +382,7 @@ def test_nuclei_that_wander_are_registered_without_trying_every_turn(
     b = a @ truth.T + generator.normal(0, wander / np.sqrt(3), a.shape)
     monkeypatch.setattr("tlseg.link.register._search", None)
     found = register((a, volume), (b, volume), cap_um=15.0, rotations=4000)
-    np.testing.assert_allclose(found.rotation, truth, atol=0.02)
+    np.testing.assert_allclose(found.rigid.rotation, truth, atol=0.02)
 
 
 @pytest.mark.parametrize(("apart_um", "divides"), [(3.9, False), (8.0, True)], ids=["two halves", "two nuclei"])

@@ -24,7 +24,7 @@ UNLIKE = np.array([1.0, 1.5, 0.7, 1.2, 0.5, 0.9])
 def found(a: np.ndarray, b: np.ndarray, *, volume: np.ndarray | None = None, rotations: int = 600) -> Rigid:
     """Motion from `a` to `b` of nuclei of the same volume, or of those given for both."""
     sizes = [np.full(len(p), VOLUME_UM3) if volume is None else VOLUME_UM3 * volume for p in (a, b)]
-    return register((a, sizes[0]), (b, sizes[1]), cap_um=3 * RADIUS_UM, rotations=rotations)
+    return register((a, sizes[0]), (b, sizes[1]), cap_um=3 * RADIUS_UM, rotations=rotations).rigid
 
 
 def turned(points: np.ndarray, degrees: float) -> np.ndarray:

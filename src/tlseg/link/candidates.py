@@ -11,8 +11,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from tlseg.link.objects import Floats, Ints, Objects, Overlaps
-from tlseg.link.register import Stabilised
 from tlseg.link.settings import LinkSettings
+from tlseg.link.stabilise import Stabilised
 
 # Squared log ratios count up to a ratio of e^2, so that one bad measurement alone does not forbid a link.
 _RATIO_LIMIT = 4.0
@@ -40,10 +40,10 @@ class Pairs:
         return len(self.a)
 
 
-def frame_trees(objects: Objects, placed: Stabilised) -> list[cKDTree | None]:
-    """One tree of stabilised positions per frame; None if the frame is empty."""
+def frame_trees(objects: Objects, position_um: Floats) -> list[cKDTree | None]:
+    """One tree of positions (n, 3) per frame; None if the frame is empty."""
     slices = [objects.rows(frame) for frame in range(objects.frames)]
-    return [cKDTree(placed.position_um[rows]) if rows.stop > rows.start else None for rows in slices]
+    return [cKDTree(position_um[rows]) if rows.stop > rows.start else None for rows in slices]
 
 
 def reach_um(objects: Objects, placed: Stabilised, trees: list[cKDTree | None], *, settings: LinkSettings) -> float:
@@ -56,7 +56,7 @@ def reach_um(objects: Objects, placed: Stabilised, trees: list[cKDTree | None], 
         return settings.max_distance_um
     nearest = [np.empty(0)]
     for frame, tree in enumerate(trees[1:]):
-        here = placed.position_um[objects.rows(frame)]
+        here = placed.expected_um[objects.rows(frame)]
         if tree is not None and len(here):
             nearest.append(np.asarray(tree.query(here)[0]))
     motions = np.concatenate(nearest)
@@ -76,14 +76,14 @@ def link_candidates(
 ) -> Pairs:
     """Pairs of nuclei in consecutive frames that are near after registration, or share voxels.
 
-    Voxels shared by chance while the embryo turned say nothing: an overlap counts only where the rigid motion moved
+    Voxels shared by chance while the embryo turned say nothing: an overlap counts only where the motion of the embryo moved
     the nucleus by no more than its radius.
     """
     near_a, near_b = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for frame, tree in enumerate(trees[1:]):
         rows = objects.rows(frame)
         if tree is not None and rows.stop > rows.start:
-            a, b = neighbours(tree, placed.position_um[rows], count=settings.neighbours, reach=reach)
+            a, b = neighbours(tree, placed.expected_um[rows], count=settings.neighbours, reach=reach)
             near_a.append(a + rows.start)
             near_b.append(b + int(objects.starts[frame + 1]))
     still = placed.moved_um[overlaps.a] <= objects.radius_um[overlaps.a]
@@ -106,7 +106,7 @@ def link_cost(
     `(distance / reach)^2 + volume_weight * ln(Vb / Va)^2 + intensity_weight * ln(Ib / Ia)^2`, the squared logarithms
     at most 4.
     """
-    gap = placed.position_um[b] - placed.position_um[a]
+    gap = placed.position_um[b] - placed.expected_um[a]
     squared = np.einsum("ij,ij->i", gap, gap) / (reach * reach)
     volume = log_ratio_squared(objects.volume_um3[a], objects.volume_um3[b])
     intensity = log_ratio_squared(objects.intensity[a], objects.intensity[b])
@@ -142,7 +142,7 @@ def pairs_across(
         here, there = ends[of_end[frame] : of_end[frame + 1]], starts[of_start[after] : of_start[after + 1]]
         if len(here) and len(there):
             tree = cKDTree(placed.position_um[there])
-            a, b = neighbours(tree, placed.position_um[here], count=count, reach=reach)
+            a, b = neighbours(tree, placed.expected_um[here], count=count, reach=reach)
             found_a.append(here[a])
             found_b.append(there[b])
     return np.concatenate(found_a), np.concatenate(found_b)

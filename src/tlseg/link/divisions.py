@@ -16,7 +16,7 @@ from tlseg.geometry import ball_radius
 from tlseg.link.candidates import log_ratio_squared
 from tlseg.link.chains import Chains
 from tlseg.link.objects import Floats, Ints, Objects
-from tlseg.link.register import Stabilised
+from tlseg.link.stabilise import Stabilised
 
 FEATURES = (
     "midpoint",
@@ -127,7 +127,8 @@ def features(
     t = objects.t
     rest = chains.at_rest(v, mother)
     radius = ball_radius(rest)
-    to_one, to_two = p[one] - p[mother], p[two] - p[mother]
+    expected = placed.expected_um[mother]
+    to_one, to_two = p[one] - expected, p[two] - expected
     middle = (v[one, None] * to_one + v[two, None] * to_two) / (v[one] + v[two])[:, None]
     length = np.linalg.norm(to_one, axis=1) * np.linalg.norm(to_two, axis=1)
     cosine = np.divide(np.einsum("ij,ij->i", to_one, to_two), length, out=np.zeros_like(length), where=length > 0)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from tlseg.geometry import ball_radius
-from tlseg.link.candidates import neighbours, pairs_across
+from tlseg.link.candidates import frame_trees, neighbours, pairs_across
 from tlseg.link.chains import Chains
 from tlseg.link.objects import Ints, Objects
-from tlseg.link.register import Stabilised
 from tlseg.link.settings import LinkSettings
+from tlseg.link.stabilise import Stabilised
 
 # Daughters are sought this far from their mother, in her radii at rest.
 _REACH_RADII = 3.0
@@ -27,7 +26,6 @@ Triples = tuple[Ints, Ints, Ints]
 def with_child(
     objects: Objects,
     placed: Stabilised,
-    trees: list[cKDTree | None],
     chains: Chains,
     starts: Ints,
     *,
@@ -37,14 +35,15 @@ def with_child(
 
     Parameters
     ----------
-    objects, placed, trees
-        Nuclei, their stabilised positions, and a tree of these per frame.
+    objects, placed
+        Nuclei and their stabilised positions.
     chains
         Links between them.
     starts
         Rows without a link backward, ascending.
     """
     of_frame = np.searchsorted(starts, objects.starts)
+    trees = frame_trees(objects, placed.expected_um)
     mothers, sisters = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for missing in range(settings.division_gap + 1):
         reach = _reach(objects, missing)
@@ -95,7 +94,7 @@ def _reach(objects: Objects, missing: int) -> float:
 def _near(objects: Objects, placed: Stabilised, chains: Chains, mother: Ints, daughter: Ints) -> NDArray[np.bool_]:
     radius = ball_radius(chains.at_rest(objects.volume_um3, mother))
     passed = objects.t[daughter] - objects.t[mother]
-    distance = np.linalg.norm(placed.position_um[daughter] - placed.position_um[mother], axis=1)
+    distance = np.linalg.norm(placed.position_um[daughter] - placed.expected_um[mother], axis=1)
     return np.asarray(distance <= _REACH_RADII * radius * np.sqrt(passed))
 
 

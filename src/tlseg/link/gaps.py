@@ -6,8 +6,8 @@ import numpy as np
 
 from tlseg.link.candidates import Pairs, link_cost, pairs_across
 from tlseg.link.objects import Ints, Objects
-from tlseg.link.register import Stabilised
 from tlseg.link.settings import LinkSettings
+from tlseg.link.stabilise import Stabilised
 
 # What each missing frame adds to the cost: a nucleus that was never missed is the better explanation.
 _PER_FRAME = 0.1

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from tlseg.link.assign import ALONE, assign, best_other, preference
 from tlseg.link.candidates import Pairs
@@ -20,8 +19,8 @@ from tlseg.link.families import Triples, of_two_starts, with_child
 from tlseg.link.fitted import division_odds
 from tlseg.link.gaps import gap_candidates
 from tlseg.link.objects import Floats, Ints, Objects
-from tlseg.link.register import Stabilised
 from tlseg.link.settings import LinkSettings
+from tlseg.link.stabilise import Stabilised
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,6 @@ class Explained:
 def explain_ends(
     objects: Objects,
     placed: Stabilised,
-    trees: list[cKDTree | None],
     chains: Chains,
     *,
     reach: float,
@@ -55,8 +53,8 @@ def explain_ends(
 
     Parameters
     ----------
-    objects, placed, trees
-        Nuclei, their stabilised positions, and a tree of these per frame.
+    objects, placed
+        Nuclei and their stabilised positions.
     chains
         Links from frame to frame.
     reach
@@ -68,7 +66,7 @@ def explain_ends(
     gaps = gap_candidates(objects, placed, ends, starts, reach=reach, settings=settings)
     if not settings.divisions:
         return _assign(gaps, Families.none(), Families.none())
-    kept_one = with_child(objects, placed, trees, chains, starts, settings=settings)
+    kept_one = with_child(objects, placed, chains, starts, settings=settings)
     kept_none = of_two_starts(objects, placed, chains, ends, starts, settings=settings)
     revived = np.zeros(len(objects), dtype=bool)
     revived[gaps.a[gaps.cost < ALONE]] = True

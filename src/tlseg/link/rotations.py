@@ -1,4 +1,4 @@
-"""Rigid motions: the best one between matched points, and a fixed, even grid of rotations to start from.
+"""Motions of a whole embryo: the best rigid one between matched points, and a fixed, even grid of rotations to start from.
 
 The grid is a formula, not a random draw, so registration repeats bit for bit.
 """
@@ -47,6 +47,39 @@ class Rigid:
     def after(self, earlier: Rigid) -> Rigid:
         """One motion that does `earlier` and then this one."""
         return Rigid(self.rotation @ earlier.rotation, self.rotation @ earlier.shift + self.shift)
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A change of size, `p -> centre + factor (p - centre)` of points (z, y, x)."""
+
+    factor: float
+    centre: Floats
+
+    @classmethod
+    def none(cls) -> Growth:
+        """No change."""
+        return cls(1.0, np.zeros(3))
+
+    def apply(self, points: Floats) -> Floats:
+        """Move points of shape (n, 3)."""
+        return points if self.factor == 1.0 else self.centre + self.factor * (points - self.centre)
+
+    def times(self, factor: float) -> Growth:
+        """Change further, about the same centre."""
+        return Growth(self.factor * factor, self.centre)
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How an embryo changes from one frame to the next: it swells or shrinks, then moves rigidly."""
+
+    rigid: Rigid
+    growth: Growth
+
+    def apply(self, points: Floats) -> Floats:
+        """Move points of shape (n, 3)."""
+        return self.rigid.apply(self.growth.apply(points))
 
 
 def kabsch(a: Floats, b: Floats, *, planar: bool) -> Rigid:

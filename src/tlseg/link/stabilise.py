@@ -1,0 +1,108 @@
+"""Take the embryo's own motion out of a whole movie, so that what is left is how nuclei move within it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlseg.link.clouds import cloud_of
+from tlseg.link.objects import Floats, Objects, Overlaps
+from tlseg.link.register import find_motion
+from tlseg.link.rotations import Rigid
+from tlseg.link.settings import LinkSettings
+
+# Distance beyond which two nuclei do not match, in median radii; also the unit of the score.
+_CAP_RADII = 3.0
+# Overlaps of this IoU in three quarters of the nuclei say that nothing moved far.
+_OVERLAP_IOU, _OVERLAP_SHARE = 0.3, 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Stabilised:
+    """Positions with the embryo's own motion taken out.
+
+    Parameters
+    ----------
+    position_um
+        Centroids in the coordinates of the first frame, shape (n, 3).
+    expected_um
+        Where a nucleus at rest within the embryo is in the next frame, shape (n, 3): the same place, unless the embryo
+        swells or shrinks between the two.
+    moved_um
+        How far the motion to the next frame moves each nucleus, shape (n,); 0 in the last frame.
+    to_first
+        Motion from each frame, counted from `Objects.first`, to the first; empty where none was taken out.
+    """
+
+    position_um: Floats
+    expected_um: Floats
+    moved_um: Floats
+    to_first: tuple[Rigid, ...] = ()
+
+    def in_frame(self, frame: int, points: Floats) -> Floats:
+        """Stabilised points (n, 3) where they lie in a frame, counted from `Objects.first`."""
+        return self.to_first[frame].inverse().apply(points) if self.to_first else points
+
+
+def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -> Stabilised:
+    """Take the motion of the whole embryo between frames out of all positions.
+
+    Parameters
+    ----------
+    objects
+        Nuclei of the movie.
+    overlaps
+        Where most nuclei overlap themselves in the next frame, no wide search is made.
+    settings
+        `register` and `rotations` are used.
+
+    Returns
+    -------
+    Stabilised
+        Positions that a nucleus at rest within the embryo keeps from frame to frame. They keep their scale: an embryo that
+        shrinks is smaller afterwards.
+    """
+    position, expected, moved = objects.position_um.copy(), objects.position_um.copy(), np.zeros(len(objects))
+    if not settings.register or objects.frames < 2:
+        return Stabilised(position, expected, moved)
+    cap = _CAP_RADII * float(np.median(objects.radius_um))
+    planar = bool(np.ptp(objects.position_um[:, 0]) == 0)
+    overlapping = _overlapping_share(objects, overlaps)
+    to_first = Rigid.identity()
+    motions = []
+    last, cloud = -1, None
+    for frame in range(objects.frames):
+        rows = objects.rows(frame)
+        if rows.start == rows.stop:
+            motions.append(to_first)
+            continue
+        following = cloud_of(objects.position_um[rows], objects.volume_um3[rows], cap)
+        if cloud is not None:
+            adjacent = last == frame - 1
+            motion = find_motion(
+                cloud,
+                following,
+                cap=cap,
+                planar=planar,
+                rotations=settings.rotations,
+                still=adjacent and bool(overlapping[last] >= _OVERLAP_SHARE),
+            )
+            before = objects.rows(last)
+            here = objects.position_um[before]
+            expected[before] = to_first.apply(motion.growth.apply(here))
+            moved[before] = np.linalg.norm(motion.apply(here) - here, axis=1)
+            to_first = to_first.after(motion.rigid.inverse())
+        position[rows] = expected[rows] = to_first.apply(objects.position_um[rows])
+        motions.append(to_first)
+        last, cloud = frame, following
+    return Stabilised(position, expected, moved, tuple(motions))
+
+
+def _overlapping_share(objects: Objects, overlaps: Overlaps) -> Floats:
+    """Share of nuclei of each frame, or of the next if those are fewer, that overlap one of the next; (frames,)."""
+    rows = np.unique(overlaps.a[overlaps.iou >= _OVERLAP_IOU])
+    found = np.bincount(objects.t[rows] - objects.first, minlength=objects.frames)
+    counts = np.diff(objects.starts)
+    fewest = np.minimum(counts, np.append(counts[1:], 0))
+    return np.asarray(found / np.maximum(fewest, 1), dtype=np.float64)
