@@ -4,7 +4,9 @@
 
 An embryo grows from 2 to about 100 nuclei in 500 frames (`tlseg.simulate`); in a tenth of the frames it turns as a whole
 by up to 40 degrees. *Spoilt* labels lose 5 % of their nuclei, and 2 % are merged with a near neighbour and 2 % cut in
-two, at random. *Turning* is 15 frames of 8 nuclei that turn by 30 to 180 degrees in every frame.
+two, at random. *Turning* is 15 frames of 8 nuclei that turn by 30 to 180 degrees in every frame. *Collapsing* is 60 frames of
+40 to 70 nuclei, and in a fifth of the frames the embryo shrinks to three quarters of its width, as a blastocyst that loses
+its cavity's fluid does, turns by up to 40 degrees, and swells again in the ten frames after.
 
 A nucleus counts as seen where one label covers it with an IoU above 0.5. The truth is the same with and without repair:
 all nuclei but the lost ones, which nobody can find, joined to where the same nucleus, or its daughters, are next there.
@@ -51,6 +53,10 @@ EMBRYO = SimulationSettings(
     drift_um=0.2,
 )
 TURNING = replace(EMBRYO, frames=15, start_nuclei=8, cycle_frames=500, rotation_deg=0.0, drift_um=0.0)
+COLLAPSING = replace(EMBRYO, frames=60, shape=(72, 72, 72), start_nuclei=40)
+COLLAPSED, SWELLING = 0.75, 10
+"""Width after a collapse, as a share of that before, and frames until it is reached again."""
+
 LOST, MERGED, CUT = 0.05, 0.02, 0.02
 """Shares of all nuclei that are lost, merged with a neighbour, or cut in two."""
 
@@ -79,21 +85,27 @@ class Scores:
     most: float
 
 
-def simulate(settings: SimulationSettings, turns: tuple[float, float], share: float) -> Movie:
-    """Simulate; in a `share` of the frames the embryo turns about its middle by an angle within `turns` degrees."""
+def simulate(settings: SimulationSettings, turns: tuple[float, float], share: float, collapsed: float = 1.0) -> Movie:
+    """Simulate; in a `share` of the frames the embryo turns about its middle by an angle within `turns` degrees.
+
+    With `collapsed` below 1 it is swollen to the inverse of that, and collapses whenever it turns.
+    """
     tracks = grow_lineage(settings)
     rng = np.random.default_rng([settings.seed, 99])
     middle = (np.array(settings.shape) - 1) / 2 * np.array(settings.spacing_um)
-    turn = np.eye(3)
+    turn, width = np.eye(3), 1 / collapsed
     movie = np.zeros((settings.frames, *settings.shape), np.uint32)
     glow = {}
     for t, placed in enumerate(move_nuclei(tracks, settings=settings)):
+        width = min(1 / collapsed, width + (1 / collapsed - 1) / SWELLING)
         if t and rng.random() < share:
             axis = rng.normal(size=3)
             angle = np.deg2rad(rng.uniform(*turns))
             turn = Rotation.from_rotvec(axis / np.linalg.norm(axis) * angle).as_matrix() @ turn
+            width = 1.0
         for nucleus in placed:
             centre, form = _turned(nucleus, turn, middle)
+            centre = middle + width * (centre - middle)
             number = nucleus.track.number
             fill_label(movie[t], form, centre, number=number, spacing_um=settings.spacing_um)
             glow[t, number] = nucleus.glow * float(np.exp(rng.normal(0, 0.05)))
@@ -334,6 +346,8 @@ def main() -> None:
         rows += rows_of(f"spoilt, seed {seed}", movie, *spoil(movie, seed))
         turning = simulate(replace(TURNING, seed=seed), (30, 180), 1.0)
         rows += rows_of(f"turning, seed {seed}", turning, turning.labels, set())[:1]
+        collapsing = simulate(replace(COLLAPSING, seed=seed), (0, 40), 0.2, COLLAPSED)
+        rows += rows_of(f"collapsing, seed {seed}", collapsing, collapsing.labels, set())[:1]
     print(table(headers, rows))
 
 

@@ -138,8 +138,8 @@ def test_shared_voxels_count_only_where_the_embryo_lay_still(moved_um: float, co
             {"t": [0, 1], "label": 1, "z_um": 0.0, "y_um": 0.0, "x_um": [0.0, 4.0], "volume_um3": 500.0}
         ).assign(intensity_mean=1.0)
     )
-    placed = Stabilised(objects.position_um, objects.position_um, np.array([moved_um, 0.0]))
-    trees = frame_trees(objects, placed.position_um)
+    placed = Stabilised(objects.position_um, np.array([moved_um, 0.0]))
+    trees = frame_trees(objects, placed)
     shared = Overlaps(np.array([0]), np.array([1]), np.array([0.4]))
     pairs = link_candidates(objects, placed, trees, shared, reach=8.0, settings=LinkSettings())
     assert pairs.cost.item() == pytest.approx(0.25 - (0.5 * 0.4 if counted else 0))
@@ -221,7 +221,7 @@ def still(t: list[int], x_um: list[float]) -> tuple[Objects, Stabilised]:
     """Identical nuclei on a line, in an embryo that does not move."""
     table = pd.DataFrame({"t": t, "label": np.arange(1, len(t) + 1), "z_um": 0.0, "y_um": 0.0, "x_um": x_um})
     objects, _ = read_objects(table.assign(volume_um3=500.0, intensity_mean=1.0))
-    return objects, Stabilised(objects.position_um, objects.position_um, np.zeros(len(objects)))
+    return objects, Stabilised(objects.position_um, np.zeros(len(objects)))
 
 
 def test_of_two_gaps_to_the_same_place_the_shorter_is_cheaper() -> None:
@@ -238,7 +238,7 @@ def test_the_reach_is_three_motions_within_bounds_that_go_with_the_nuclei(motion
     """In radii: a few nuclei that move far do not make all nuclei neighbours of one another."""
     radius = float(ball_radius(500.0))
     objects, placed = still([0, 1], [0.0, motion * radius])
-    found = reach_um(objects, placed, frame_trees(objects, placed.position_um), settings=LinkSettings())
+    found = reach_um(objects, placed, frame_trees(objects, placed), settings=LinkSettings())
     assert found == pytest.approx(reach * radius)
 
 
@@ -479,3 +479,31 @@ def test_radii_are_worked_out_once() -> None:
     objects, _ = read_objects(table.assign(volume_um3=[100.0, 800.0], intensity_mean=1.0))
     assert objects.radius_um is objects.radius_um
     assert objects.radius_um[1] == pytest.approx(2 * objects.radius_um[0])
+
+
+@pytest.mark.parametrize("missed", [None, 2, 3])
+def test_tracks_and_divisions_go_on_through_a_collapse(missed: int | None) -> None:
+    """40 nuclei, two of which divide in the very frame in which the embryo shrinks by a third."""
+    generator = np.random.default_rng(2)
+    points = np.array(spread_points(generator, 40, 40, 11))
+    rows = []
+    for t in range(6):
+        collapsed = t >= 3
+        at = (0.67 if collapsed else 1.0) * points + generator.normal(0, 0.4, points.shape)
+        volume = np.full(len(at), 520.0)
+        if collapsed:
+            apart = np.array([4.4, 0, 0])
+            at = np.concatenate([at[:2] + apart, at[2:], at[:2] - apart])
+            volume = np.concatenate([np.full(2, 260.0), volume[2:], np.full(2, 260.0)])
+        label = np.arange(1, len(at) + 1)
+        kept = label != 30 if t == missed else label > 0
+        part = {"t": t, "label": label, "volume_um3": volume, "intensity_mean": 100.0, "volume_voxels": volume}
+        part |= dict(zip(("z_um", "y_um", "x_um"), at.T, strict=True))
+        rows.append(pd.DataFrame(part)[kept])
+    lineage = link_objects(pd.concat(rows, ignore_index=True), NO_OVERLAPS)
+    edges = {(e.label_a, e.label_b, e.kind) for e in lineage.edges.itertuples() if e.t_a <= 2 < e.t_b}
+    assert edges == {
+        *((n, n, "gap" if missed and n == 30 else "link") for n in range(3, 41)),
+        *((n, n, "division") for n in (1, 2)),
+        *((n, n + 40, "division") for n in (1, 2)),
+    }

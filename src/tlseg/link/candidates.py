@@ -40,10 +40,10 @@ class Pairs:
         return len(self.a)
 
 
-def frame_trees(objects: Objects, position_um: Floats) -> list[cKDTree | None]:
-    """One tree of positions (n, 3) per frame; None if the frame is empty."""
+def frame_trees(objects: Objects, placed: Stabilised) -> list[cKDTree | None]:
+    """One tree of stabilised positions per frame; None if the frame is empty."""
     slices = [objects.rows(frame) for frame in range(objects.frames)]
-    return [cKDTree(position_um[rows]) if rows.stop > rows.start else None for rows in slices]
+    return [cKDTree(placed.position_um[rows]) if rows.stop > rows.start else None for rows in slices]
 
 
 def reach_um(objects: Objects, placed: Stabilised, trees: list[cKDTree | None], *, settings: LinkSettings) -> float:
@@ -56,7 +56,7 @@ def reach_um(objects: Objects, placed: Stabilised, trees: list[cKDTree | None], 
         return settings.max_distance_um
     nearest = [np.empty(0)]
     for frame, tree in enumerate(trees[1:]):
-        here = placed.expected_um[objects.rows(frame)]
+        here = placed.later(placed.position_um[objects.rows(frame)], frame, frame + 1)
         if tree is not None and len(here):
             nearest.append(np.asarray(tree.query(here)[0]))
     motions = np.concatenate(nearest)
@@ -83,7 +83,8 @@ def link_candidates(
     for frame, tree in enumerate(trees[1:]):
         rows = objects.rows(frame)
         if tree is not None and rows.stop > rows.start:
-            a, b = neighbours(tree, placed.expected_um[rows], count=settings.neighbours, reach=reach)
+            here = placed.later(placed.position_um[rows], frame, frame + 1)
+            a, b = neighbours(tree, here, count=settings.neighbours, reach=reach)
             near_a.append(a + rows.start)
             near_b.append(b + int(objects.starts[frame + 1]))
     still = placed.moved_um[overlaps.a] <= objects.radius_um[overlaps.a]
@@ -106,11 +107,17 @@ def link_cost(
     `(distance / reach)^2 + volume_weight * ln(Vb / Va)^2 + intensity_weight * ln(Ib / Ia)^2`, the squared logarithms
     at most 4.
     """
-    gap = placed.position_um[b] - placed.expected_um[a]
+    gap = path_um(objects, placed, a, b)
     squared = np.einsum("ij,ij->i", gap, gap) / (reach * reach)
     volume = log_ratio_squared(objects.volume_um3[a], objects.volume_um3[b])
     intensity = log_ratio_squared(objects.intensity[a], objects.intensity[b])
     return np.asarray(squared + settings.volume_weight * volume + settings.intensity_weight * intensity)
+
+
+def path_um(objects: Objects, placed: Stabilised, a: Ints, b: Ints) -> Floats:
+    """From where rows `a` should lie in the frames of rows `b`, which are later, to where those lie; shape (m, 3)."""
+    since, until = objects.t[a] - objects.first, objects.t[b] - objects.first
+    return np.asarray(placed.position_um[b] - placed.later(placed.position_um[a], since, until))
 
 
 def log_ratio_squared(a: Floats, b: Floats) -> Floats:
@@ -142,7 +149,7 @@ def pairs_across(
         here, there = ends[of_end[frame] : of_end[frame + 1]], starts[of_start[after] : of_start[after + 1]]
         if len(here) and len(there):
             tree = cKDTree(placed.position_um[there])
-            a, b = neighbours(tree, placed.expected_um[here], count=count, reach=reach)
+            a, b = neighbours(tree, placed.later(placed.position_um[here], frame, after), count=count, reach=reach)
             found_a.append(here[a])
             found_b.append(there[b])
     return np.concatenate(found_a), np.concatenate(found_b)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.geometry import ball_radius
-from tlseg.link.candidates import log_ratio_squared
+from tlseg.link.candidates import log_ratio_squared, path_um
 from tlseg.link.chains import Chains
 from tlseg.link.objects import Floats, Ints, Objects
 from tlseg.link.stabilise import Stabilised
@@ -123,12 +123,11 @@ def features(
     - `mother_missed`, `daughter_missed`: frames before the first daughter in which neither is seen, and frames between
       the two
     """
-    p, v, i = placed.position_um, objects.volume_um3, objects.intensity
+    v, i = objects.volume_um3, objects.intensity
     t = objects.t
     rest = chains.at_rest(v, mother)
     radius = ball_radius(rest)
-    expected = placed.expected_um[mother]
-    to_one, to_two = p[one] - expected, p[two] - expected
+    to_one, to_two = path_um(objects, placed, mother, one), path_um(objects, placed, mother, two)
     middle = (v[one, None] * to_one + v[two, None] * to_two) / (v[one] + v[two])[:, None]
     length = np.linalg.norm(to_one, axis=1) * np.linalg.norm(to_two, axis=1)
     cosine = np.divide(np.einsum("ij,ij->i", to_one, to_two), length, out=np.zeros_like(length), where=length > 0)

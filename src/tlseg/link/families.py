@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from tlseg.geometry import ball_radius
-from tlseg.link.candidates import frame_trees, neighbours, pairs_across
+from tlseg.link.candidates import neighbours, pairs_across, path_um
 from tlseg.link.chains import Chains
 from tlseg.link.objects import Ints, Objects
 from tlseg.link.settings import LinkSettings
@@ -26,6 +27,7 @@ Triples = tuple[Ints, Ints, Ints]
 def with_child(
     objects: Objects,
     placed: Stabilised,
+    trees: list[cKDTree | None],
     chains: Chains,
     starts: Ints,
     *,
@@ -35,15 +37,14 @@ def with_child(
 
     Parameters
     ----------
-    objects, placed
-        Nuclei and their stabilised positions.
+    objects, placed, trees
+        Nuclei, their stabilised positions, and a tree of these per frame.
     chains
         Links between them.
     starts
         Rows without a link backward, ascending.
     """
     of_frame = np.searchsorted(starts, objects.starts)
-    trees = frame_trees(objects, placed.expected_um)
     mothers, sisters = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for missing in range(settings.division_gap + 1):
         reach = _reach(objects, missing)
@@ -52,6 +53,8 @@ def with_child(
             tree, here = trees[earlier], starts[of_frame[frame] : of_frame[frame + 1]]
             if tree is None or not len(here):
                 continue
+            if any(earlier <= t < frame for t in placed.growth):
+                tree = cKDTree(placed.later(placed.position_um[objects.rows(earlier)], earlier, frame))
             at, other = neighbours(tree, placed.position_um[here], count=settings.neighbours, reach=reach)
             mothers.append(other + int(objects.starts[earlier]))
             sisters.append(here[at])
@@ -94,7 +97,7 @@ def _reach(objects: Objects, missing: int) -> float:
 def _near(objects: Objects, placed: Stabilised, chains: Chains, mother: Ints, daughter: Ints) -> NDArray[np.bool_]:
     radius = ball_radius(chains.at_rest(objects.volume_um3, mother))
     passed = objects.t[daughter] - objects.t[mother]
-    distance = np.linalg.norm(placed.position_um[daughter] - placed.expected_um[mother], axis=1)
+    distance = np.linalg.norm(path_um(objects, placed, mother, daughter), axis=1)
     return np.asarray(distance <= _REACH_RADII * radius * np.sqrt(passed))
 
 

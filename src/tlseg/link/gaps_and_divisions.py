@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from tlseg.link.assign import ALONE, assign, best_other, preference
 from tlseg.link.candidates import Pairs
@@ -44,6 +45,7 @@ class Explained:
 def explain_ends(
     objects: Objects,
     placed: Stabilised,
+    trees: list[cKDTree | None],
     chains: Chains,
     *,
     reach: float,
@@ -53,8 +55,8 @@ def explain_ends(
 
     Parameters
     ----------
-    objects, placed
-        Nuclei and their stabilised positions.
+    objects, placed, trees
+        Nuclei, their stabilised positions, and a tree of these per frame.
     chains
         Links from frame to frame.
     reach
@@ -66,7 +68,7 @@ def explain_ends(
     gaps = gap_candidates(objects, placed, ends, starts, reach=reach, settings=settings)
     if not settings.divisions:
         return _assign(gaps, Families.none(), Families.none())
-    kept_one = with_child(objects, placed, chains, starts, settings=settings)
+    kept_one = with_child(objects, placed, trees, chains, starts, settings=settings)
     kept_none = of_two_starts(objects, placed, chains, ends, starts, settings=settings)
     revived = np.zeros(len(objects), dtype=bool)
     revived[gaps.a[gaps.cost < ALONE]] = True

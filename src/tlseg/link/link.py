@@ -92,18 +92,18 @@ def trace(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettin
     if not len(movie):
         none = np.empty(0, np.int64)
         nothing = Edges(none, none, np.empty(0, "U8"), np.empty(0))
-        placed = Stabilised(movie.position_um, movie.position_um, np.empty(0))
+        placed = Stabilised(movie.position_um, np.empty(0))
         return Traced(movie, placed, [], Chains(none, none), Pairs(none, none, np.empty(0)), Families.none(), nothing)
     chosen = chosen.within(movie.frames)
     placed = stabilise(movie, shared, settings=chosen)
-    trees = frame_trees(movie, placed.position_um)
+    trees = frame_trees(movie, placed)
     reach = reach_um(movie, placed, trees, settings=chosen)
     pairs = link_candidates(movie, placed, trees, shared, reach=reach, settings=chosen)
     linked = assign(pairs.a, pairs.b, pairs.cost)
     sure = confidence(pairs.a, pairs.b, pairs.cost, linked)
     a, b = pairs.a[linked], pairs.b[linked]
     chains = Chains.of(len(movie), a, b)
-    found = explain_ends(movie, placed, chains, reach=reach, settings=chosen)
+    found = explain_ends(movie, placed, trees, chains, reach=reach, settings=chosen)
     grown = keep_grown_mothers(
         movie,
         np.concatenate([a, found.gaps.a]),

@@ -65,6 +65,10 @@ class Growth:
         """Move points of shape (n, 3)."""
         return points if self.factor == 1.0 else self.centre + self.factor * (points - self.centre)
 
+    def seen_after(self, motion: Rigid) -> Growth:
+        """The same change in the coordinates that a rigid motion leads to."""
+        return Growth(self.factor, motion.apply(self.centre[None])[0])
+
     def times(self, factor: float) -> Growth:
         """Change further, about the same centre."""
         return Growth(self.factor * factor, self.centre)

@@ -57,7 +57,7 @@ class LinkSettings:
     volume_weight: NonNegativeFloat = 0.25
     intensity_weight: NonNegativeFloat = 0.1
     divisions: bool = True
-    division_probability: Annotated[float, inside(0, 1)] = 0.5
+    division_probability: Annotated[float, inside(0, 1)] = 0.4
     division_gap: NonNegativeInt = 2
     min_cycle_frames: PositiveInt = 3
     min_cycle_s: PositiveFloat | None = None

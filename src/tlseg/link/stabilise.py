@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from tlseg.link.clouds import cloud_of
-from tlseg.link.objects import Floats, Objects, Overlaps
+from tlseg.link.objects import Floats, Ints, Objects, Overlaps
 from tlseg.link.register import find_motion
-from tlseg.link.rotations import Rigid
+from tlseg.link.rotations import Growth, Rigid
 from tlseg.link.settings import LinkSettings
 
 # Distance beyond which two nuclei do not match, in median radii; also the unit of the score.
@@ -26,23 +27,37 @@ class Stabilised:
     ----------
     position_um
         Centroids in the coordinates of the first frame, shape (n, 3).
-    expected_um
-        Where a nucleus at rest within the embryo is in the next frame, shape (n, 3): the same place, unless the embryo
-        swells or shrinks between the two.
     moved_um
         How far the motion to the next frame moves each nucleus, shape (n,); 0 in the last frame.
     to_first
         Motion from each frame, counted from `Objects.first`, to the first; empty where none was taken out.
+    growth
+        Frames, counted likewise, after which the embryo swells or shrinks, and how, in the coordinates of the first frame.
     """
 
     position_um: Floats
-    expected_um: Floats
     moved_um: Floats
     to_first: tuple[Rigid, ...] = ()
+    growth: Mapping[int, Growth] = field(default_factory=dict)
 
     def in_frame(self, frame: int, points: Floats) -> Floats:
         """Stabilised points (n, 3) where they lie in a frame, counted from `Objects.first`."""
         return self.to_first[frame].inverse().apply(points) if self.to_first else points
+
+    def later(self, points: Floats, since: int | Ints, until: int | Ints) -> Floats:
+        """Where what is at rest within the embryo comes to lie: the same place, unless the embryo swells or shrinks.
+
+        Parameters
+        ----------
+        points
+            Stabilised places, shape (n, 3).
+        since, until
+            Frames they are of, and later ones, counted from `Objects.first`; one for all points or shape (n,).
+        """
+        for frame in sorted(self.growth):
+            passed = (since <= np.int64(frame)) & (np.int64(frame) < until)
+            points = np.where(np.reshape(passed, (-1, 1)), self.growth[frame].apply(points), points)
+        return points
 
 
 def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -> Stabilised:
@@ -63,14 +78,14 @@ def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -
         Positions that a nucleus at rest within the embryo keeps from frame to frame. They keep their scale: an embryo that
         shrinks is smaller afterwards.
     """
-    position, expected, moved = objects.position_um.copy(), objects.position_um.copy(), np.zeros(len(objects))
+    position, moved = objects.position_um.copy(), np.zeros(len(objects))
     if not settings.register or objects.frames < 2:
-        return Stabilised(position, expected, moved)
+        return Stabilised(position, moved)
     cap = _CAP_RADII * float(np.median(objects.radius_um))
     planar = bool(np.ptp(objects.position_um[:, 0]) == 0)
     overlapping = _overlapping_share(objects, overlaps)
     to_first = Rigid.identity()
-    motions = []
+    motions, growth = [], {}
     last, cloud = -1, None
     for frame in range(objects.frames):
         rows = objects.rows(frame)
@@ -90,13 +105,14 @@ def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -
             )
             before = objects.rows(last)
             here = objects.position_um[before]
-            expected[before] = to_first.apply(motion.growth.apply(here))
+            if motion.growth.factor != 1:
+                growth[last] = motion.growth.seen_after(to_first)
             moved[before] = np.linalg.norm(motion.apply(here) - here, axis=1)
             to_first = to_first.after(motion.rigid.inverse())
-        position[rows] = expected[rows] = to_first.apply(objects.position_um[rows])
+        position[rows] = to_first.apply(objects.position_um[rows])
         motions.append(to_first)
         last, cloud = frame, following
-    return Stabilised(position, expected, moved, tuple(motions))
+    return Stabilised(position, moved, tuple(motions), growth)
 
 
 def _overlapping_share(objects: Objects, overlaps: Overlaps) -> Floats:
