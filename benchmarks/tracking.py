@@ -4,9 +4,9 @@
 
 An embryo grows from 2 to about 100 nuclei in 500 frames (`tlseg.simulate`); in a tenth of the frames it turns as a whole
 by up to 40 degrees. *Spoilt* labels lose 5 % of their nuclei, and 2 % are merged with a near neighbour and 2 % cut in
-two, at random. *Turning* is 15 frames of 8 nuclei that turn by 30 to 180 degrees in every frame. *Collapsing* is 60 frames of
-40 to 70 nuclei, and in a fifth of the frames the embryo shrinks to three quarters of its width, as a blastocyst that loses
-its cavity's fluid does, turns by up to 40 degrees, and swells again in the ten frames after.
+two, at random. *Turning* is 15 frames of 8 nuclei that turn by 30 to 180 degrees in every frame. *Collapsing* is 60
+frames of 40 to 70 nuclei, and in a fifth of them the embryo shrinks to three quarters of its width, as a blastocyst that
+loses its cavity's fluid does, turns by up to 40 degrees, and swells again in the ten frames after.
 
 A nucleus counts as seen where one label covers it with an IoU above 0.5. The truth is the same with and without repair:
 all nuclei but the lost ones, which nobody can find, joined to where the same nucleus, or its daughters, are next there.

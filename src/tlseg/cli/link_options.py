@@ -55,7 +55,7 @@ link_options = option_group(
     click.option(
         "--division-probability",
         type=FiniteRange(0, 1, min_open=True, max_open=True),
-        default=0.5,
+        default=0.4,
         show_default=True,
         help="Minimum probability of a division; lower values find more divisions, and more false ones.",
     ),
