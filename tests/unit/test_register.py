@@ -162,8 +162,13 @@ def test_few_nuclei_have_not_collapsed() -> None:
     assert motion.growth.factor == 1
 
 
-def test_points_in_one_place_have_no_size() -> None:
+@pytest.mark.parametrize("far", [0.0, 60.0])
+def test_points_in_one_place_have_no_size(far: float) -> None:
+    """All of them, or all but one, in the first frame, the second, or both."""
     here = np.zeros((9, 3))
-    motion = change(here, CUBE)
-    assert motion.growth.factor == 1
-    assert_rigid(motion.rigid)
+    here[8] = far
+    for a, b in ((here, CUBE), (CUBE, here), (here, 1.2 * here)):
+        motion = change(a, b)
+        assert_rigid(motion.rigid)
+        assert np.isfinite(motion.growth.factor)
+        assert motion.growth.factor > 0

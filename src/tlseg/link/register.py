@@ -106,16 +106,16 @@ def _growth(a: Cloud, b: Cloud) -> Growth | None:
     """Change of size that the spread of the nuclei tells; None if there are too few, or it is small or impossible."""
     if min(len(a.points), len(b.points)) < _FEWEST_RESIZED:
         return None
-    before, after = _spread(a.points), _spread(b.points)
-    factor = after / before if before > 0 and after > 0 else 1.0
+    factor = _widening(a.points, b.points)
     if not _LEAST_GROWTH <= max(factor, 1 / factor) <= _MOST_GROWTH:
         return None
     return Growth(factor, a.points[:, :3].mean(axis=0))
 
 
-def _spread(points: Floats) -> float:
-    """Root mean square distance of places from their centroid."""
-    return float(np.sqrt(points[:, :3].var(axis=0).sum()))
+def _widening(a: Floats, b: Floats) -> float:
+    """How much further the places `b` spread from their centroid than `a` from theirs; 1 if either are all the same."""
+    before, after = (float(np.sqrt(points[:, :3].var(axis=0).sum())) for points in (a, b))
+    return after / before if before > 0 and after > 0 else 1.0
 
 
 def _resize(
@@ -130,7 +130,7 @@ def _resize(
         found = match(resized, b, fit.motion, cap)
         if len(found.a) < _FEWEST_RESIZED:
             break
-        growth = growth.times(_spread(b.points[found.b]) / _spread(resized.points[found.a]))
+        growth = growth.times(_widening(resized.points[found.a], b.points[found.b]))
         resized = a.resized(growth)
         fit = refine(resized, b, fit.motion, cap=cap, planar=planar)
         if fit.score < best[0].score:
