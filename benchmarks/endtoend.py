@@ -1,6 +1,6 @@
 """How good is a whole run, from pixels to lineages, on movies the bundled weights never saw, and what does repair add?
 
-    python benchmarks/endtoend.py [--frames N] [--movies NAME,...] [--keep FOLDER]
+    python benchmarks/endtoend.py [--frames N] [--movies NAME,...] [--keep FOLDER] [--division-probability P]
 
 The weights learned from real embryos and from single frames of simulated ones; these movies are others of the simulator,
 so every nucleus, link and division is known. *embryo* is 8 nuclei that divide once, *crowd* 36 that touch, *tight* 60 in
@@ -27,6 +27,7 @@ from machine import machine, table
 from numpy.typing import NDArray
 
 from tlseg.evaluate.api import Evaluation, evaluate
+from tlseg.link import LinkSettings
 from tlseg.predict.infer import Predictor
 from tlseg.run import stages
 from tlseg.run.segment import Summary, segment
@@ -90,7 +91,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--movies", default="embryo,crowd,tight,blastocyst,hard")
     parser.add_argument("--keep", type=Path, help="folder in which movies, results and answers of networks stay")
+    parser.add_argument("--division-probability", type=float, default=LinkSettings().division_probability)
     chosen = parser.parse_args()
+    link = LinkSettings(division_probability=chosen.division_probability)
     print(machine(), "\n")
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.keep or Path(temporary)
@@ -98,19 +101,19 @@ def main() -> None:
         rows = [
             row
             for name in chosen.movies.split(",")
-            for row in compare(name, movies(chosen.frames)[name], folder=folder)
+            for row in compare(name, movies(chosen.frames)[name], link=link, folder=folder)
         ]
     print("\n" + table(HEADERS, rows))
 
 
-def compare(name: str, settings: SimulationSettings, *, folder: Path) -> list[list[str]]:
+def compare(name: str, settings: SimulationSettings, *, link: LinkSettings, folder: Path) -> list[list[str]]:
     """Simulate a movie, segment it without and with repair, and return a row for each."""
     movie = folder / f"{name}.ome.zarr"
     nuclei = simulate(movie, settings, overwrite=True).nuclei or ()
     scored: list[tuple[Summary, Evaluation]] = []
     for repair in (False, True):
         out, began = folder / f"{name}-{'with' if repair else 'without'}.ome.zarr", time.monotonic()
-        made = segment(movie, out=out, overwrite=True, device="cpu", repair=repair)
+        made = segment(movie, out=out, overwrite=True, device="cpu", link=link, repair=repair)
         scored.append((made, evaluate(out, movie, name=made.name)))
         print(f"{name}, repair {repair}: {time.monotonic() - began:.0f} s", flush=True)
     plain, mended = (np.array([row["seg"] for row in found.to_dict()["frames"]]) for _, found in scored)

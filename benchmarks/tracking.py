@@ -1,6 +1,6 @@
 """How well are nuclei followed through time, with perfect labels and with spoilt ones, with repair and without?
 
-    python benchmarks/tracking.py [--frames N] [--seeds A,B,...]
+    python benchmarks/tracking.py [--frames N] [--seeds A,B,...] [--division-probability P]
 
 An embryo grows from 2 to about 100 nuclei in 500 frames (`tlseg.simulate`); in a tenth of the frames it turns as a whole
 by up to 40 degrees. *Spoilt* labels lose 5 % of their nuclei, and 2 % are merged with a near neighbour and 2 % cut in
@@ -30,9 +30,9 @@ from scipy.spatial.transform import Rotation
 from tlseg.evaluate.divisions import score_divisions
 from tlseg.evaluate.lineage import TrackGraph, graph_of_links
 from tlseg.evaluate.scores import precision_recall
-from tlseg.geometry import Box
+from tlseg.geometry import Box, triple
 from tlseg.label.patches import lay_over, make_patch
-from tlseg.link import Lineage, link_objects
+from tlseg.link import Lineage, LinkSettings, link_objects
 from tlseg.link.repair import find_repairs
 from tlseg.measure.objects import overlaps as shared_voxels
 from tlseg.simulate.lineage import grow_lineage
@@ -278,10 +278,10 @@ def _daughters(movie: Movie, truth: TrackGraph) -> dict[int, list[int]]:
     return daughters
 
 
-def mend(labels: Labels, objects: pd.DataFrame, overlaps: pd.DataFrame) -> tuple[Labels, int]:
+def mend(labels: Labels, objects: pd.DataFrame, overlaps: pd.DataFrame, link: LinkSettings) -> tuple[Labels, int]:
     """Labels repaired as `tlseg segment` repairs them, and how many repairs there were."""
     mended, count = labels.copy(), 0
-    for repair in find_repairs(objects, overlaps):
+    for repair in find_repairs(objects, overlaps, settings=link):
         frame = mended[repair.frame]
         places = np.argwhere(np.isin(frame, repair.labels))
         box = Box(tuple(places.min(axis=0).tolist()), tuple((places.max(axis=0) + 1).tolist()))
@@ -297,7 +297,7 @@ def mend(labels: Labels, objects: pd.DataFrame, overlaps: pd.DataFrame) -> tuple
             spacing_um=EMBRYO.spacing_um,
         )
         if patch is not None:
-            lay_over(frame, Box.of_shape(EMBRYO.shape), [patch])
+            lay_over(frame, Box.of_shape(triple(frame.shape)), [patch])
             count += 1
     return mended, count
 
@@ -316,15 +316,17 @@ def _pairs(truth: Labels, labels: Labels, true: TrackGraph, result: TrackGraph) 
     return tuple(np.array(part, dtype=np.int64) for part in zip(*both, strict=True))  # type: ignore[return-value]
 
 
-def rows_of(name: str, movie: Movie, labels: Labels, lost: set[tuple[int, int]]) -> list[list[str]]:
+def rows_of(
+    name: str, movie: Movie, labels: Labels, lost: set[tuple[int, int]], *, link: LinkSettings
+) -> list[list[str]]:
     """Rows of the table, without repair and with it."""
     rows, repairs = [], 0
     for step in ("without", "with"):
         tables = measure(labels, movie)
         if step == "with":
-            labels, repairs = mend(labels, *tables)
+            labels, repairs = mend(labels, *tables, link)
             tables = measure(labels, movie) if repairs else tables
-        scores = score(movie, labels, lost, link_objects(*tables))
+        scores = score(movie, labels, lost, link_objects(*tables, settings=link))
         divisions = (scores.exact, scores.most, scores.family) if any(movie.parent.values()) else ()
         figures = [f"{value:.4f}" for value in (scores.link, *divisions)] + ["-"] * (3 - len(divisions))
         rows.append([name, step, str(len(tables[0])), str(repairs), *figures])
@@ -336,18 +338,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=EMBRYO.frames)
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--division-probability", type=float, default=LinkSettings().division_probability)
     options = parser.parse_args()
+    link = LinkSettings(division_probability=options.division_probability)
     print(machine(), "\n")
     headers = ["labels", "repair", "nuclei", "repairs", "links", "divisions to the frame", "at most", "by family"]
     rows = []
     for seed in (int(seed) for seed in options.seeds.split(",")):
         movie = simulate(replace(EMBRYO, frames=options.frames, seed=seed), (0, 40), 0.1)
-        rows += rows_of(f"true, seed {seed}", movie, movie.labels, set())
-        rows += rows_of(f"spoilt, seed {seed}", movie, *spoil(movie, seed))
+        rows += rows_of(f"true, seed {seed}", movie, movie.labels, set(), link=link)
+        rows += rows_of(f"spoilt, seed {seed}", movie, *spoil(movie, seed), link=link)
         turning = simulate(replace(TURNING, seed=seed), (30, 180), 1.0)
-        rows += rows_of(f"turning, seed {seed}", turning, turning.labels, set())[:1]
+        rows += rows_of(f"turning, seed {seed}", turning, turning.labels, set(), link=link)[:1]
         collapsing = simulate(replace(COLLAPSING, seed=seed), (0, 40), 0.2, COLLAPSED)
-        rows += rows_of(f"collapsing, seed {seed}", collapsing, collapsing.labels, set())[:1]
+        rows += rows_of(f"collapsing, seed {seed}", collapsing, collapsing.labels, set(), link=link)[:1]
     print(table(headers, rows))
 
 

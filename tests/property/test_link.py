@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from tlseg.link import Lineage, LinkSettings, link_objects, relabelled, with_tracks
 from tlseg.link.assign import ALONE, assign, confidence
 from tlseg.link.chains import Chains
-from tlseg.link.rotations import Rigid, kabsch, planar_grid, rotation_grid
+from tlseg.link.motions import Rigid, kabsch, planar_grid, rotation_grid
 
 NO_OVERLAPS = pd.DataFrame({"t": [], "label_a": [], "label_b": [], "voxels": []}, dtype=np.int64)
 QUICK = LinkSettings(rotations=50, min_cycle_frames=2)

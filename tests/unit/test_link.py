@@ -17,9 +17,9 @@ from tlseg.geometry import ball_radius
 from tlseg.link import Lineage, LinkSettings, link_objects
 from tlseg.link.candidates import frame_trees, link_candidates, reach_um
 from tlseg.link.gaps import gap_candidates
+from tlseg.link.motions import rotation_grid
 from tlseg.link.objects import Objects, Overlaps, read_objects
 from tlseg.link.register import register
-from tlseg.link.rotations import rotation_grid
 from tlseg.link.stabilise import Stabilised
 
 NO_OVERLAPS = pd.DataFrame({"t": [], "label_a": [], "label_b": [], "voxels": []}, dtype=np.int64)
@@ -139,9 +139,8 @@ def test_shared_voxels_count_only_where_the_embryo_lay_still(moved_um: float, co
         ).assign(intensity_mean=1.0)
     )
     placed = Stabilised(objects.position_um, np.array([moved_um, 0.0]))
-    trees = frame_trees(objects, placed)
     shared = Overlaps(np.array([0]), np.array([1]), np.array([0.4]))
-    pairs = link_candidates(objects, placed, trees, shared, reach=8.0, settings=LinkSettings())
+    pairs = link_candidates(objects, placed, frame_trees(objects, placed), shared, reach=8.0, settings=LinkSettings())
     assert pairs.cost.item() == pytest.approx(0.25 - (0.5 * 0.4 if counted else 0))
 
 

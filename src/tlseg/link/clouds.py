@@ -13,8 +13,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from tlseg.link.motions import Growth, Rigid, kabsch
 from tlseg.link.objects import Floats, Ints
-from tlseg.link.rotations import Growth, Rigid, kabsch
 
 # A doubled volume counts as this share of the cap; four times the volume as twice of it.
 _DOUBLING = 0.35

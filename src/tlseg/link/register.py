@@ -13,8 +13,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from tlseg.link.clouds import Cloud, Fit, cloud_of, match, refine
+from tlseg.link.motions import Growth, Motion, Rigid, planar_grid, rotation_grid
 from tlseg.link.objects import Floats
-from tlseg.link.rotations import Growth, Motion, Rigid, planar_grid, rotation_grid
 
 # A motion explains a pair of frames when the better three quarters of the nuclei (others divide or are missed) have
 # a mean squared residual of at most this share of the cap squared: a root mean square of 0.4 radii. Few nuclei fit a

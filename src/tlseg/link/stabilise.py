@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tlseg.link.clouds import cloud_of
+from tlseg.link.motions import Growth, Rigid
 from tlseg.link.objects import Floats, Ints, Objects, Overlaps
 from tlseg.link.register import find_motion
-from tlseg.link.rotations import Growth, Rigid
 from tlseg.link.settings import LinkSettings
 
 # Distance beyond which two nuclei do not match, in median radii; also the unit of the score.
@@ -54,10 +54,14 @@ class Stabilised:
         since, until
             Frames they are of, and later ones, counted from `Objects.first`; one for all points or shape (n,).
         """
+        if not self.growth:
+            return points
+        moved = points.copy()
+        since, until = (np.broadcast_to(frames, len(points)) for frames in (since, until))
         for frame in sorted(self.growth):
-            passed = (since <= np.int64(frame)) & (np.int64(frame) < until)
-            points = np.where(np.reshape(passed, (-1, 1)), self.growth[frame].apply(points), points)
-        return points
+            passed = np.flatnonzero((since <= frame) & (frame < until))
+            moved[passed] = self.growth[frame].apply(moved[passed])
+        return moved
 
 
 def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -> Stabilised:
