@@ -29,9 +29,9 @@ from machine import machine, table
 from tlseg.run.context import RunContext
 from tlseg.run.planning import prepare
 from tlseg.run.request import Request
+from tlseg.run.tasks.client_pool import ClientPool
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Flow, Task, drive
-from tlseg.run.tasks.pools import ClientPool
 from tlseg.run.tasks.work import OPEN_FLOWS
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings

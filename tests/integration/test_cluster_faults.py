@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -16,12 +17,14 @@ from distributed import Client, Scheduler, SpecCluster, Worker, get_worker
 from distributed.security import Security
 
 from runs import essence, inputs, run
-from tlseg.errors import MovieError, RunError
-from tlseg.run.tasks import pools
+from tlseg.errors import MovieError, PlanError, RunError
+from tlseg.run.tasks import client_pool
+from tlseg.run.tasks.client_pool import ClientPool
 from tlseg.run.tasks.cluster import Tls, connected, local_cluster
 from tlseg.run.tasks.compute import Compute
+from tlseg.run.tasks.failures import TRIES
 from tlseg.run.tasks.flow import Finished, Flow, Needs, Task, TasksError, drive
-from tlseg.run.tasks.pools import ClientPool, open_pool
+from tlseg.run.tasks.pools import open_pool
 from workers import cluster_here
 
 SCHEDULER = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "port": 0}}
@@ -162,7 +165,45 @@ def test_a_region_that_always_fails_is_named(tmp_path: Path) -> None:
         all_of(ClientPool(client), tasks_of(poisoned, 20))
     assert str(caught.value).startswith("Stage flood failed 3 times on frame 3, region 7: ZeroDivisionError: no")
     assert "\n" not in str(caught.value)
-    assert len(list(tmp_path.iterdir())) == pools.TRIES
+    assert len(list(tmp_path.iterdir())) == TRIES
+
+
+def test_an_error_that_cannot_be_sent_is_one_like_any_other(tmp_path: Path) -> None:
+    def unsendable(number: int, folder: str = str(tmp_path)) -> int:
+        class Local(Exception):
+            pass
+
+        open(f"{folder}/{time.monotonic_ns()}", "w").close()  # noqa: PTH123
+        raise Local("no way")
+
+    with workers_offering({}) as client, pytest.raises(TasksError, match=r"failed 3 times .*region 0: .*Local: no way"):
+        all_of(ClientPool(client), tasks_of(unsendable, 1))
+    assert len(list(tmp_path.iterdir())) == TRIES
+
+
+class Unreadable:
+    """An argument that workers cannot load, as when a package is missing there."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return __import__, ("no_such_package",)
+
+
+def test_a_batch_that_workers_cannot_load_is_no_lost_cluster() -> None:
+    with (
+        workers_offering({}) as client,
+        pytest.raises(TasksError, match=r"frame 3, region 0 \(ModuleNotFoundError") as caught,
+    ):
+        all_of(ClientPool(client), [Task("flood", 3, 0, abs, (Unreadable(),))])
+    assert "lost" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["closed", "asynchronous"])
+def test_a_client_that_is_of_no_use(kind: str) -> None:
+    with workers_offering({}) as client:
+        pass
+    given = client if kind == "closed" else SimpleNamespace(submit=abs, status="running", asynchronous=True)
+    with pytest.raises(PlanError, match=r"Expected a connected, synchronous dask\.distributed\.Client"):
+        Compute(client=given)
 
 
 def test_what_is_certain_is_not_tried_again(tmp_path: Path) -> None:
@@ -206,8 +247,8 @@ def test_workers_that_die_by_themselves_cost_nothing(processes: Client, tmp_path
 
 
 def test_a_cluster_without_workers_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "LOOK_S", 0.1)
-    monkeypatch.setattr(pools, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(client_pool, "LOOK_S", 0.1)
+    monkeypatch.setattr(client_pool, "PATIENCE_S", 0.5)
     with workers_offering({"GPU": 1}, {"CPU": 1}) as client:
         pool = ClientPool(client)
         client.cluster.scale(0)  # those of this process leave at once
@@ -245,13 +286,16 @@ def test_a_cluster_from_its_file_ends_with_the_run() -> None:
 
 
 def test_a_cluster_that_adapts() -> None:
+    """It grows to what it may have, although the scheduler sees only the few tasks that are in flight."""
     spec = {
         "class": "LocalCluster",
         "options": IN_THIS_PROCESS,
         "adapt": {"minimum": 1, "maximum": 3, "interval": "100ms"},
     }
     with open_pool(Compute(cluster=spec)) as pool:
-        assert len(all_of(pool, tasks_of(lambda number: time.sleep(0.05), 40))) == 40
+        done = all_of(pool, tasks_of(lambda number: time.sleep(0.2) or get_worker().name, 40))
+    assert len(done) == 40
+    assert len({end.result for _, end in done}) == 3
 
 
 def test_a_cluster_whose_workers_do_not_come() -> None:

@@ -18,7 +18,8 @@ from distributed.security import Security
 from tlseg import __version__
 from tlseg.errors import MissingExtraError, PlanError, RunError
 from tlseg.run.tasks import cluster
-from tlseg.run.tasks.cluster import KNOWN, ClusterSpec, Tls, local_cluster
+from tlseg.run.tasks.cluster import Tls, local_cluster
+from tlseg.run.tasks.cluster_file import KNOWN, ClusterSpec
 from tlseg.run.tasks.workers import Worker, WorkerInfo, Workers, _device, site_of
 
 HERE = Path(__file__).parents[2]
@@ -233,6 +234,24 @@ def test_processes_that_do_not_start_are_one_error_with_its_first_cause(monkeypa
         local_cluster(1, gpus=0, memory_bytes=1),
     ):
         pass
+
+
+def test_an_event_loop_that_was_late_once_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is a local cluster's, and that of a cluster from a file."""
+    begun: list[int] = []
+
+    def late(**_: Any) -> None:
+        begun.append(1)
+        if len(begun) % 2:
+            raise AssertionError
+        raise OSError("the second time")
+
+    monkeypatch.setattr(cluster, "SpecCluster", late)
+    with pytest.raises(RunError, match="the second time"), local_cluster(1, gpus=0, memory_bytes=1):
+        pass
+    monkeypatch.setattr(ClusterSpec, "_class", lambda spec: late)
+    with pytest.raises(RunError, match="the second time"):
+        ClusterSpec("LocalCluster").open()
 
 
 def test_memory_is_that_of_the_thread_with_the_least() -> None:

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tlseg.cli import main
-from tlseg.run.tasks.cluster import ClusterSpec
+from tlseg.run.tasks.cluster_file import ClusterSpec
 from tlseg.run.tasks.workers import RESOURCE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

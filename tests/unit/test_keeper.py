@@ -14,7 +14,8 @@ import pytest
 
 from tlseg.run.tasks import cluster as clusters
 from tlseg.run.tasks import keeper as keepers
-from tlseg.run.tasks.cluster import ClusterSpec, started
+from tlseg.run.tasks.cluster import started
+from tlseg.run.tasks.cluster_file import ClusterSpec
 from tlseg.run.tasks.keeper import Keeper
 
 SBATCH = """#!/bin/bash

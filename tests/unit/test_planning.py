@@ -39,6 +39,23 @@ def test_as_many_windows_at_once_as_cores_and_memory_allow(tmp_path: Path) -> No
     assert short.plan.memory_per_worker_bytes <= BASE_BYTES + 3 * window + 1
 
 
+def test_a_run_that_starts_over_chooses_its_blocks_anew(tmp_path: Path) -> None:
+    """Those of the run it discards may need memory that is no longer there."""
+    movie, model = inputs(tmp_path, frames=1)
+    request = Request(movie=movie, model=model)
+
+    def block(**more: bool) -> tuple[int, ...]:
+        return plan_for(check(replace(request, **more)), Site("cpu", 1, 2**36)).run.block
+
+    usual = block()
+    begun = plan_for(check(replace(request, block=(16, 48, 48))), Site("cpu", 1, 2**36))
+    begun.run.scratch.begin(begun.fingerprint())
+    assert block() == (16, 48, 48)
+    assert block(overwrite=True) == usual != (16, 48, 48)
+    begun.run.scratch.begin(begun.fingerprint(), overwrite=True)
+    assert block(overwrite=True) == (16, 48, 48), "it goes on with what an earlier start with overwrite began"
+
+
 def test_every_argument_says_what_is_wanted_or_where_it_is_done() -> None:
     """The defaults are the same however a run is started."""
     given = {name: p.default for name, p in inspect.signature(segment).parameters.items() if p.default is not p.empty}

@@ -13,11 +13,13 @@ import pytest
 from distributed import KilledWorker
 
 from tlseg.errors import MovieError, PlanError, RunError
-from tlseg.run.tasks import pools
+from tlseg.run.tasks import client_pool
 from tlseg.run.tasks.batch import run_batch
+from tlseg.run.tasks.client_pool import LOOK_S, PATIENCE_S, ClientPool
 from tlseg.run.tasks.compute import Compute
+from tlseg.run.tasks.failures import TRIES, explained
 from tlseg.run.tasks.flow import Finished, Needs, Task, TasksError
-from tlseg.run.tasks.pools import LOOK_S, PATIENCE_S, TRIES, ClientPool, SerialPool, explained, open_pool
+from tlseg.run.tasks.pools import SerialPool, open_pool
 from tlseg.run.tasks.workers import Worker, Workers, cores, memory_per_worker
 
 
@@ -130,9 +132,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
             made.now += 0.0 if self else timeout + 0.1
             return self.get_nowait()
 
-    monkeypatch.setattr(pools, "queue", SimpleNamespace(SimpleQueue=Arrivals, Empty=queue.Empty))
-    monkeypatch.setattr(pools, "time", SimpleNamespace(monotonic=lambda: made.now))
-    monkeypatch.setattr(pools, "share_options", lambda client: None)
+    monkeypatch.setattr(client_pool, "queue", SimpleNamespace(SimpleQueue=Arrivals, Empty=queue.Empty))
+    monkeypatch.setattr(client_pool, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr(client_pool, "share_options", lambda client: None)
     monkeypatch.setattr(Workers, "of", lambda client: Workers(tuple(client.workers.values())))
     return made
 

@@ -231,6 +231,12 @@ def _with_halo_divided(settings: LabelSettings, divisor: int) -> LabelSettings:
 
 def _block_of_unfinished(checked: CheckedRequest) -> Shape | None:
     """Block of a run of this movie that was stopped here: free memory may have changed, but it continues as begun."""
-    begun = Begun.of(Scratch.at(checked.working_files).fingerprint())
+    scratch = Scratch.at(checked.working_files)
+    fingerprint = scratch.fingerprint()
+    begun = Begun.of(fingerprint)
     movie = json.loads(json.dumps(checked.source.identity(root=checked.root.url)))
-    return begun.block if begun is not None and begun.movie == movie else None
+    if fingerprint is None or begun is None or begun.movie != movie:
+        return None
+    # With overwrite, only what another start with overwrite began goes on.
+    goes_on = not checked.request.overwrite or scratch.continues(fingerprint, overwrite=True)
+    return begun.block if goes_on else None

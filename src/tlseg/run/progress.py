@@ -51,7 +51,7 @@ def expect_write(run: RunContext, output: Output, counters: Counters) -> None:
 
 def say_started(start: Start, pool: Pool, counters: Counters) -> None:
     """Write who does what into the event log, and tell the user where to look."""
-    run, dashboard = start.planned.run, str(getattr(pool, "dashboard", ""))
+    run = start.planned.run
     counters.log.say(
         "run_started",
         tlseg=__version__,
@@ -62,7 +62,7 @@ def say_started(start: Start, pool: Pool, counters: Counters) -> None:
         device=run.device,
         block=list(run.block),
         slots={"network": pool.slots("network"), "core": pool.slots("core")},
-        dashboard=dashboard or None,
+        dashboard=pool.dashboard or None,
         working_files=run.scratch.folder,
     )
     if start.changed:
@@ -72,8 +72,8 @@ def say_started(start: Start, pool: Pool, counters: Counters) -> None:
                 "and tracks are redone."
             )
         )
-    if dashboard:
-        counters.listener(Notice(f"Dashboard: {dashboard}"))
+    if pool.dashboard:
+        counters.listener(Notice(f"Dashboard: {pool.dashboard}"))
 
 
 def say_size(seen: SeenNucleus, planned: PlannedRun, counters: Counters) -> None:

@@ -35,8 +35,9 @@ from tlseg.run.request import CheckedRequest, Request, check
 from tlseg.run.resume import begin, can_resume, check_settings, reopened, store_statistics, stored_statistics
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
+from tlseg.run.tasks.failures import told
 from tlseg.run.tasks.flow import Flow, Pool, Task
-from tlseg.run.tasks.pools import open_pool, told
+from tlseg.run.tasks.pools import open_pool
 from tlseg.run.tasks.work import Work
 from tlseg.run.watch.event_log import log_of
 from tlseg.run.watch.events import Counters, Listener, silent
@@ -133,7 +134,7 @@ def segment(
     scheduler, client
         A Dask cluster instead: its address or scheduler file, or a connected client.
     cluster
-        A Dask cluster that is started for the run: a cluster file or its content, see `tlseg.run.tasks.cluster`.
+        A Dask cluster that is started for the run: a cluster file or its content, see `tlseg.run.tasks.cluster_file`.
     tls
         Files for a scheduler with TLS, if Dask's own configuration does not name them.
     device

@@ -27,7 +27,8 @@ from tlseg.run.measuring.rows import RowValues
 from tlseg.run.measuring.target import check_columns, check_measurable, folder_of, locked, remember
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.pools import open_pool, told
+from tlseg.run.tasks.failures import told
+from tlseg.run.tasks.pools import open_pool
 from tlseg.run.tasks.work import Work
 from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.fs.location import one_line

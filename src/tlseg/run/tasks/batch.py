@@ -10,10 +10,9 @@ import os
 import pickle
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from tlseg.errors import RunError
 from tlseg.run.tasks.flow import Task
 from tlseg.run.tasks.metrics import count_task
 from tlseg.store.fs.location import one_line
@@ -40,7 +39,22 @@ class Outcome:
 
 def run_batch(tasks: tuple[Task, ...]) -> tuple[Outcome, ...]:
     """Run tasks one after another on this worker, each regardless of those before."""
-    return tuple(_run(task) for task in tasks)
+    outcomes = []
+    for task in tasks:
+        outcome = run_task(task)
+        count_task(task.stage, outcome.seconds, units=task.weight, failed=outcome.error is not None)
+        outcomes.append(outcome if outcome.error is None else replace(outcome, error=_portable(outcome.error)))
+    return tuple(outcomes)
+
+
+def run_task(task: Task) -> Outcome:
+    """Run one task in this process."""
+    began = time.perf_counter()
+    try:
+        result, error = task.function(*task.arguments), None
+    except Exception as raised:
+        result, error = None, raised
+    return Outcome(result, error, time.perf_counter() - began, f"{socket.gethostname()}:{os.getpid()}")
 
 
 class BatchSizes:
@@ -64,26 +78,13 @@ class BatchSizes:
         return max(map(self.of, self.slowest), default=1)
 
 
-def _run(task: Task) -> Outcome:
-    began = time.perf_counter()
-    try:
-        result, error = task.function(*task.arguments), None
-    except Exception as raised:
-        result, error = None, _portable(raised)
-    seconds = time.perf_counter() - began
-    count_task(task.stage, seconds, units=task.weight, failed=error is not None)
-    return Outcome(result, error, seconds, this_worker())
-
-
-def this_worker() -> str:
-    """Name of this process among all machines."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 def _portable(error: Exception) -> Exception:
-    """Return an error that can be sent to the client: some cannot be rebuilt from their arguments."""
+    """Return an error that can be sent to the client: some cannot be rebuilt from their arguments.
+
+    What stands for another error may be tried again, as that one may.
+    """
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     except Exception:
-        return RunError(one_line(error))
+        return RuntimeError(one_line(error))
     return error

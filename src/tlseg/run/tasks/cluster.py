@@ -1,13 +1,6 @@
 """Which cluster does the work: one on this machine, one that a file describes, or an existing one.
 
 A cluster started here ends with the run, also when the run fails; an existing one is left as it was.
-
-A cluster file is YAML with the name of a class, its options, and how many workers::
-
-    class: SLURMCluster            # LocalCluster, LocalCUDACluster, SLURMCluster, KubeCluster, or package.module.Class
-    options: {queue: gpu, cores: 1, memory: 32GB, worker_extra_args: ["--resources", "GPU=1"]}
-    workers: 4                     # or: adapt: {minimum: 1, maximum: 32}
-    wait_s: 3600                   # how long the first worker may take; 600 if not given
 """
 
 from __future__ import annotations
@@ -16,15 +9,14 @@ import logging
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from importlib import import_module
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import dask
-import yaml
 from dask.utils import parse_timedelta
 from distributed import Client, Nanny, Scheduler, SpecCluster
 from distributed.core import Status
@@ -32,27 +24,13 @@ from distributed.deploy.cluster import Cluster
 from distributed.security import Security
 
 from tlseg.errors import PlanError, RunError
-from tlseg.installed import missing_extra
-from tlseg.rules import positive, whole
+from tlseg.run.tasks.cluster_file import ClusterSpec, first_cause, patiently
 from tlseg.run.tasks.keeper import kept
 from tlseg.store.fs.location import one_line
 from tlseg.wording import how_many
 
-Started = TypeVar("Started")
-
 CONNECT_S = 20.0
 """How long a scheduler may take to answer."""
-
-WAIT_S = 600.0
-"""How long the first worker of a cluster from a file may take: queues and images have their own pace."""
-
-KNOWN: Mapping[str, tuple[str, str]] = {
-    "LocalCluster": ("distributed", ""),
-    "LocalCUDACluster": ("dask_cuda", "cuda"),
-    "SLURMCluster": ("dask_jobqueue", "slurm"),
-    "KubeCluster": ("dask_kubernetes.operator", "kubernetes"),
-}
-"""Module of each class that may be given by name alone, and the extra that installs it."""
 
 NO_SPILLING = {f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")}
 """Tasks return a few numbers, so there is nothing to spill; a worker that pauses because a network needs much would
@@ -62,6 +40,11 @@ GIVEN_UP = "distributed.deploy.lost-worker-timeout"
 BACK_S = 120.0
 """How long a worker that was lost may take to come back before its nanny, or its job, is ended and another begun. Dask's
 15 s are shorter than a worker takes to start on a busy machine; a run itself waits for 300 s where no worker is left."""
+
+TARGET = "distributed.adaptive.target-duration"
+TARGET_S = 0.1
+"""How long the tasks in flight may take before a cluster that adapts grows. Dask's 5 s are for a scheduler that knows all of
+the work; it sees only a few short tasks for each worker here, and would never ask for a second one."""
 
 BEFORE_SPAWN = "distributed.nanny.pre-spawn-environ"
 TRIM = "MALLOC_TRIM_THRESHOLD_"
@@ -86,10 +69,10 @@ class Tls:
     key: Path | None = None
 
     @property
-    def given(self) -> tuple[str, ...]:
-        """Options for the files that were given."""
+    def given(self) -> dict[str, Path]:
+        """The files that were given, by their options."""
         files = {"--tls-ca": self.ca, "--tls-cert": self.cert, "--tls-key": self.key}
-        return tuple(option for option, path in files.items() if path is not None)
+        return {option: path for option, path in files.items() if path is not None}
 
     def security(self) -> Security | None:
         """Return the security settings for a Dask client, None for Dask's configuration.
@@ -99,16 +82,15 @@ class Tls:
         PlanError
             When only some of the files are given, or one cannot be read.
         """
-        files = {"--tls-ca": self.ca, "--tls-cert": self.cert, "--tls-key": self.key}
-        if not any(files.values()):
+        if not self.given:
             return None
-        missing = [option for option, path in files.items() if path is None]
+        missing = [option for option in ("--tls-ca", "--tls-cert", "--tls-key") if option not in self.given]
         if missing:
             raise PlanError(
                 f"TLS needs --tls-ca, --tls-cert and --tls-key together; {' and '.join(missing)} is missing."
             )
-        for option, path in files.items():
-            if not os.access(str(path), os.R_OK):
+        for option, path in self.given.items():
+            if not os.access(path, os.R_OK):
                 raise PlanError(f"{option} {path} cannot be read. Expected a file in PEM format.")
         return Security(  # type: ignore[no-untyped-call]
             tls_ca_file=str(self.ca),
@@ -118,139 +100,24 @@ class Tls:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterSpec:
-    """A cluster that a file describes."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    workers: int | None = None
-    adapt: Mapping[str, Any] | None = None
-    wait_s: float = WAIT_S
-
-    @classmethod
-    def read(cls, path: str | Path) -> ClusterSpec:
-        """Read a cluster file.
-
-        Raises
-        ------
-        PlanError
-            When it is not a valid cluster file.
-        """
-        try:
-            values = yaml.safe_load(Path(path).read_bytes())
-        except OSError as error:
-            raise PlanError(f"The cluster file {path} cannot be read ({error.strerror}).") from error
-        except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
-            raise PlanError(f"The cluster file {path} is not YAML ({one_line(error)}).") from error
-        return cls.parse(values, where=str(path))
-
-    @classmethod
-    def parse(cls, values: Any, *, where: str) -> ClusterSpec:
-        """Check the content of a cluster file; `where` names it in errors."""
-        known = {"class", "options", "workers", "adapt", "wait_s"}
-        if not isinstance(values, Mapping) or not isinstance(values.get("class"), str):
-            raise PlanError(f"{where}: expected a mapping with the name of a class, such as `class: SLURMCluster`.")
-        if unknown := sorted(set(map(str, values)) - known):
-            raise PlanError(f"{where}: {', '.join(unknown)} is unknown. Expected {', '.join(sorted(known))}.")
-        options, adapt, workers = values.get("options") or {}, values.get("adapt"), values.get("workers")
-        wait_s = values.get("wait_s", WAIT_S)
-        if not isinstance(options, Mapping) or not isinstance(adapt, Mapping | None):
-            raise PlanError(f"{where}: options and adapt are mappings, such as `adapt: {{minimum: 1, maximum: 8}}`.")
-        if workers is not None and not whole(1).holds(workers):
-            raise PlanError(f"{where}: workers is {workers!r}. Expected a whole number from 1.")
-        if workers is not None and adapt is not None:
-            raise PlanError(f"{where}: give either workers or adapt, not both.")
-        if not positive().holds(wait_s):
-            raise PlanError(f"{where}: wait_s is {wait_s!r}. Expected seconds, such as `wait_s: 3600`.")
-        if adapt is not None and not whole(1).holds(_minimum(adapt)):
-            raise PlanError(
-                f"{where}: adapt needs a minimum, a whole number from 1: the first worker shows what workers have."
-            )
-        return cls(values["class"], dict(options), workers, adapt, float(wait_s))
-
-    @property
-    def least(self) -> int:
-        """Workers that must have joined before the run starts."""
-        return 1 if self.adapt is None else int(_minimum(self.adapt))
-
-    def open(self) -> Cluster:
-        """Start the cluster with its workers, or with scaling that adapts.
-
-        Raises
-        ------
-        MissingExtraError
-            When the package of the class is not installed.
-        RunError
-            When the cluster does not start.
-        """
-        made = self._class()
-        try:
-            with ExitStack() as undo:
-                cluster = made(**self.options)
-                undo.callback(cluster.close)
-                if self.adapt is not None:
-                    cluster.adapt(**self.adapt)
-                elif self.workers is not None:
-                    cluster.scale(self.workers)
-                undo.pop_all()
-        except Exception as error:  # every kind of cluster has errors of its own
-            raise RunError(
-                f"{self.name} does not start ({one_line(_first_cause(error))}). Check the options in the cluster file."
-            ) from error
-        return cluster
-
-    def _class(self) -> type[Cluster]:
-        module, _, name = self.name.rpartition(".")
-        known = KNOWN.get(self.name)
-        try:
-            found = getattr(import_module(known[0] if known else module or "distributed"), name, None)
-        except Exception as error:  # what is imported may fail in its own way
-            if known and known[1] and isinstance(error, ImportError):
-                raise missing_extra(f"A cluster of class {self.name}", known[1]) from error
-            raise PlanError(
-                f"The class {self.name} cannot be imported ({one_line(error)}). Install its package."
-            ) from error
-        if not (isinstance(found, type) and issubclass(found, Cluster)):
-            raise PlanError(
-                f"{self.name} is not a Dask cluster class. Expected {', '.join(KNOWN)}, or package.module.Class."
-            )
-        return found
-
-
-def _minimum(adapt: Mapping[str, Any]) -> Any:
-    """Fewest workers, which dask-jobqueue also takes as jobs."""
-    return adapt.get("minimum", adapt.get("minimum_jobs"))
-
-
 @contextmanager
 def tended(start: Callable[[], Cluster]) -> Iterator[Cluster]:
     """Start a cluster that waits for workers it lost and then replaces them; end it once none is being started again.
 
     How long to wait is configured for the process, and read when a worker is lost; a longer time that somebody chose holds,
-    and so does what somebody chose for the allocator.
+    and so does what somebody chose for the allocator, or with `adapt: {target_duration: ...}` in a cluster file.
     """
     patience_s = max(parse_timedelta(dask.config.get(GIVEN_UP)), BACK_S)
     environment = dict(dask.config.get(BEFORE_SPAWN))
     if environment.get(TRIM) == DASKS_TRIM:
         environment = KEPT | environment | {TRIM: KEPT[TRIM]}
-    with dask.config.set({GIVEN_UP: f"{patience_s}s", BEFORE_SPAWN: environment}), _patiently(start) as cluster:
+    settings = {GIVEN_UP: f"{patience_s}s", TARGET: f"{TARGET_S}s", BEFORE_SPAWN: environment}
+    with dask.config.set(settings), start() as cluster:
         try:
             with kept(cluster, patience_s=patience_s):
                 yield cluster
         finally:
             _settle(cluster)
-
-
-def _patiently(start: Callable[[], Started]) -> Started:
-    """Start a client or a cluster, and try once more if the event loop was late.
-
-    Distributed waits 10 s for the thread of its loop and then asserts that it is there; a busy machine may take longer.
-    """
-    try:
-        return start()
-    except AssertionError:
-        return start()
 
 
 def _settle(cluster: Cluster) -> None:
@@ -302,19 +169,14 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
 
     def start() -> Cluster:
         try:
-            return SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50)  # type: ignore[no-untyped-call]
+            return patiently(partial(SpecCluster, workers=spec, scheduler=scheduler, silence_logs=50))
         except Exception as error:  # whatever a process may end with before it is a worker
             raise RunError(
-                f"Processes on this machine cannot be started ({one_line(_first_cause(error))}). {GUARD}"
+                f"Processes on this machine cannot be started ({one_line(first_cause(error))}). {GUARD}"
             ) from error
 
     with tended(start) as made:
         yield made
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    """The original error: Dask wraps it in several that say that something failed to start."""
-    return error if error.__cause__ is None else _first_cause(error.__cause__)
 
 
 def client_of(address: Cluster | str | None = None, **options: Any) -> Client:
@@ -355,7 +217,7 @@ def connected(address: str, tls: Tls) -> Iterator[Client]:
     file = address if "://" not in address and Path(address).is_file() else None
     to = None if file else address
     try:
-        client = _patiently(lambda: client_of(to, scheduler_file=file, timeout=CONNECT_S, security=security))
+        client = patiently(lambda: client_of(to, scheduler_file=file, timeout=CONNECT_S, security=security))
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         advice = "Check the address"
         if address.startswith("tls://") and security is None:

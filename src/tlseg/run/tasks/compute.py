@@ -50,10 +50,10 @@ class Compute:
             raise PlanError(
                 f"The memory limit is {self.memory_limit!r}. Expected a whole number of bytes, such as 8 * 2**30."
             )
-        if self.client is not None and not hasattr(self.client, "submit"):  # Dask is loaded by who has one
+        if self.client is not None and not _is_usable(self.client):
             raise PlanError(
-                f"client is {self.client!r:.100}. Expected a connected dask.distributed.Client; give the address of a "
-                "scheduler, or its file, as scheduler=."
+                f"client is {self.client!r:.100}. Expected a connected, synchronous dask.distributed.Client; give the "
+                "address of a scheduler, or its file, as scheduler=."
             )
         here = self.workers > 0 and self.cluster is None
         if sum([here, self.scheduler is not None, self.client is not None, self.cluster is not None]) > 1:
@@ -72,3 +72,8 @@ class Compute:
     def limited(self, site: Site) -> Site:
         """Return a site with the requested memory, if any was requested."""
         return site if self.memory_limit is None else replace(site, memory_bytes=self.memory_limit)
+
+
+def _is_usable(client: Any) -> bool:
+    """Whether tasks can be submitted; Dask is not loaded to find out."""
+    return hasattr(client, "submit") and client.status != "closed" and not client.asynchronous

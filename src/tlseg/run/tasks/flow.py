@@ -9,13 +9,13 @@ step only the next task is made, so that it does not grow with the regions of a 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from tlseg.errors import RunError
 
-Step = Collection["Task"]
+Step: TypeAlias = "Sequence[Task] | Tasks"
 Flow = Generator[Step, list[Any], None]
 Needs = Literal["network", "core"]
 
@@ -40,6 +40,11 @@ class Task:
     weight: int = 1
     needs: Needs = "core"
 
+    @property
+    def place(self) -> str:
+        """Frame and region in words."""
+        return f"frame {self.frame}, region {self.number}"
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -58,6 +63,10 @@ class Finished:
 
 class Pool(Protocol):
     """Where tasks run."""
+
+    @property
+    def dashboard(self) -> str:
+        """Address of Dask's dashboard; empty if there is none."""
 
     @property
     def capacity(self) -> int:
@@ -91,9 +100,6 @@ class Tasks:
 
     def __iter__(self) -> Iterator[Task]:
         return map(self.make, self.numbers)
-
-    def __contains__(self, task: object) -> bool:
-        return any(task == made for made in self)
 
 
 @dataclass(slots=True)
