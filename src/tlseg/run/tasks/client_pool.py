@@ -232,6 +232,6 @@ def _gone(error: Exception) -> RunError:
 
 def _unreadable(task: Task, error: Exception) -> RunError:
     return TasksError(
-        f"Workers could not begin stage {task.stage} on {task.place} ({one_line(first_cause(error))}). Install the same packages on "
-        "every machine."
+        f"Workers could not begin stage {task.stage} on {task.place} ({one_line(first_cause(error))}). Install the same "
+        "packages on every machine."
     )
