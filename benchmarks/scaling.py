@@ -45,7 +45,7 @@ from scipy import ndimage
 from tlseg.geometry import Shape
 from tlseg.run.segment import segment
 from tlseg.run.tasks.batch import MOST, WORTH_SENDING_S
-from tlseg.run.tasks.cluster import BEFORE_SPAWN, DASKS_TRIM, KEPT, TRIM
+from tlseg.run.tasks.cluster import ALLOCATOR, BEFORE_SPAWN, DASK_TRIM, TRIM
 from tlseg.run.watch.events import Event
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
@@ -272,7 +272,7 @@ ON_CORES = ("detect", "flood", "measure", "write")
 CASES: dict[str, tuple[int, dict[str, int]]] = {
     "1 worker": (1, {}),
     "2 workers": (2, {}),
-    "2 workers, Dask's allocator": (2, {TRIM: DASKS_TRIM - 1}),  # one less: that somebody chose
+    "2 workers, Dask's allocator": (2, {TRIM: DASK_TRIM - 1}),  # one less: that somebody chose
 }
 
 
@@ -292,7 +292,7 @@ def print_measured(shape: Shape, block: Shape) -> None:
                 shutil.copytree(predicted, out)
                 environment = dask.config.get(BEFORE_SPAWN) | chosen
                 with mock.patch.dict(os.environ), dask.config.set({BEFORE_SPAWN: environment}):
-                    for name in KEPT:  # what is set there would hold in every case
+                    for name in ALLOCATOR:  # what is set there would hold in every case
                         os.environ.pop(name, None)
                     run(out=out, workers=workers, listener=watch)
                 shutil.rmtree(out)

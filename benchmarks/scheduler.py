@@ -160,14 +160,14 @@ class Memory:
 
     def __enter__(self) -> Memory:
         self.began = time.monotonic()
-        self._look()
+        self._check_workers()
         self.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
         self.thread.join()
-        self._look()
+        self._check_workers()
 
     def cpu_seconds(self) -> dict[str, float]:
         """Processor time of each so far."""
@@ -175,9 +175,9 @@ class Memory:
 
     def _watch(self) -> None:
         while not self.stop.wait(0.5):
-            self._look()
+            self._check_workers()
 
-    def _look(self) -> None:
+    def _check_workers(self) -> None:
         sizes = (p.memory_info().rss / MIB for p in self.processes.values())
         self.rows.append((time.monotonic() - self.began, self.done, *sizes))
 

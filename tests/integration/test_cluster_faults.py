@@ -127,7 +127,7 @@ def test_thousands_of_short_tasks_go_in_batches_with_few_in_flight() -> None:
         def watched(*args: Any) -> None:
             nonlocal most
             submit(*args)
-            most = max(most, len(pool.flying))
+            most = max(most, len(pool.in_flight))
 
         pool._submit = watched  # type: ignore[method-assign]
         done = all_of(pool, tasks_of(abs, 3000))
@@ -135,7 +135,7 @@ def test_thousands_of_short_tasks_go_in_batches_with_few_in_flight() -> None:
         assert [end.result for _, end in sorted(done, key=lambda pair: pair[0].number)] == list(range(3000))
         assert most <= 2 * 2 + 2
         assert pool.sent < 600
-        assert not pool.flying
+        assert not pool.in_flight
         end = time.monotonic() + 10
         while client.who_has() and time.monotonic() < end:
             time.sleep(0.05)
@@ -247,7 +247,7 @@ def test_workers_that_die_by_themselves_cost_nothing(processes: Client, tmp_path
 
 
 def test_a_cluster_without_workers_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_pool, "LOOK_S", 0.1)
+    monkeypatch.setattr(client_pool, "CHECK_S", 0.1)
     monkeypatch.setattr(client_pool, "PATIENCE_S", 0.5)
     with workers_offering({"GPU": 1}, {"CPU": 1}) as client:
         pool = ClientPool(client)

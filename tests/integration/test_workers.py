@@ -138,7 +138,7 @@ def test_an_error_of_a_worker_is_one_line(base: Path, tmp_path: Path, cluster: L
 def test_a_worker_that_takes_long_to_come_back_is_waited_for() -> None:
     """By clusters that the run starts; Dask's own would give the worker up here for good."""
     with (
-        dask.config.set({clusters.GIVEN_UP: "1ms"}),
+        dask.config.set({clusters.LOST_WORKER_TIMEOUT: "1ms"}),
         clusters.local_cluster(1, gpus=0, memory_bytes=2**30) as made,
         Client(made) as client,
     ):
@@ -152,9 +152,9 @@ def test_a_worker_that_takes_long_to_come_back_is_waited_for() -> None:
 def test_workers_keep_the_memory_of_one_array_for_the_next(chosen: dict[str, int]) -> None:
     """Unless the user chose otherwise."""
     given = dask.config.get(clusters.BEFORE_SPAWN) | chosen
-    expected = clusters.KEPT | chosen if clusters.TRIM not in chosen else chosen
+    expected = clusters.ALLOCATOR | chosen if clusters.TRIM not in chosen else chosen
     with mock.patch.dict(os.environ):
-        for name in clusters.KEPT:  # nannies leave theirs in this process
+        for name in clusters.ALLOCATOR:  # nannies leave theirs in this process
             os.environ.pop(name, None)
         with (
             dask.config.set({clusters.BEFORE_SPAWN: given}),

@@ -15,7 +15,7 @@ from distributed import KilledWorker
 from tlseg.errors import MovieError, PlanError, RunError
 from tlseg.run.tasks import client_pool
 from tlseg.run.tasks.batch import run_batch
-from tlseg.run.tasks.client_pool import LOOK_S, PATIENCE_S, ClientPool
+from tlseg.run.tasks.client_pool import CHECK_S, PATIENCE_S, ClientPool
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.failures import TRIES, explained
 from tlseg.run.tasks.flow import Finished, Needs, Task, TasksError
@@ -200,7 +200,7 @@ def test_patience_begins_when_nobody_is_seen(cluster: FakeCluster, busy_s: float
     began = cluster.now
     with pytest.raises(RunError, match=f"For {PATIENCE_S:.0f} s the Dask cluster had no worker"):
         all_of(pool, [task(1)])
-    assert PATIENCE_S <= cluster.now - began <= PATIENCE_S + 3 * LOOK_S
+    assert PATIENCE_S <= cluster.now - began <= PATIENCE_S + 3 * CHECK_S
 
 
 def test_workers_that_come_back_are_waited_for(cluster: FakeCluster) -> None:
@@ -215,7 +215,7 @@ def test_workers_that_come_back_are_waited_for(cluster: FakeCluster) -> None:
         cluster.workers = workers
         cluster.sent[-1].add_done_callback(pool.arrived.put)
         assert pool.finished()[0].result == 7
-        cluster.now += LOOK_S
+        cluster.now += CHECK_S
         assert pool.capacity
 
 
@@ -266,7 +266,7 @@ def test_of_those_in_flight_the_one_that_kills_workers_is_named(cluster: FakeClu
     with pytest.raises(RunError, match=r"Stage s killed 4 workers on frame 0, region 2, .*--memory-limit"):
         all_of(pool, [task(n) for n in range(4)])
     pool.cancel()
-    assert not pool.flying
+    assert not pool.in_flight
 
 
 def test_a_scheduler_that_is_gone_is_said(cluster: FakeCluster) -> None:

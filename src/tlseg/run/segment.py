@@ -35,7 +35,7 @@ from tlseg.run.request import CheckedRequest, Request, check
 from tlseg.run.resume import begin, can_resume, check_settings, reopened, store_statistics, stored_statistics
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.failures import told
+from tlseg.run.tasks.failures import describe_error
 from tlseg.run.tasks.flow import Flow, Pool, Task
 from tlseg.run.tasks.pools import open_pool
 from tlseg.run.tasks.work import Work
@@ -227,7 +227,7 @@ def do_request(request: Request, compute: Compute, *, listener: Listener = silen
             planned = plan_for(checked, compute.limited(pool.site(compute.device)))
             return _run(planned, pool, Counters(listener), device=compute.device, began=began)
     except OSError as error:
-        raise RunError(f"The run stopped: {told(error)} {GOES_ON}") from error
+        raise RunError(f"The run stopped: {describe_error(error)} {GOES_ON}") from error
 
 
 def _summary(
@@ -257,7 +257,7 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
     checked = planned.checked
     check_free(checked.folder)
     planned = reopened(planned)
-    check_settings(planned)  # other settings are told before pixels are read
+    check_settings(planned)  # other settings are reported before pixels are read
     first = stages.find_statistics(planned.run, planned.run.frames[0])
     can_resume(reopened(planned), first)
     new = absent(checked.root, checked.folder)

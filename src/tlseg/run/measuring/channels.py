@@ -27,7 +27,7 @@ from tlseg.run.measuring.rows import RowValues
 from tlseg.run.measuring.target import check_columns, check_measurable, folder_of, locked, remember
 from tlseg.run.tasks.cluster import Tls
 from tlseg.run.tasks.compute import Compute
-from tlseg.run.tasks.failures import told
+from tlseg.run.tasks.failures import describe_error
 from tlseg.run.tasks.pools import open_pool
 from tlseg.run.tasks.work import Work
 from tlseg.run.watch.events import Counters, Listener, silent
@@ -230,7 +230,7 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
                 values, before = _measure(job, kept, asked.rows, Work(pool, Counters(listener), lock, GOES_ON))
                 _replace(result, asked, values, kept, lock)
     except OSError as error:
-        raise RunError(f"The measurement stopped: {told(error)} {GOES_ON}") from error
+        raise RunError(f"The measurement stopped: {describe_error(error)} {GOES_ON}") from error
     return _summary(result, asked, values, kept_frames=before, seconds=time.monotonic() - began)
 
 

@@ -26,7 +26,7 @@ from tlseg.run.tasks.workers import RESOURCE, Site, Workers, site_of
 from tlseg.store.fs.location import one_line
 from tlseg.wording import how_many
 
-LOOK_S = 2.0
+CHECK_S = 2.0
 """How often the workers are counted."""
 
 PATIENCE_S = 300.0
@@ -41,7 +41,7 @@ class ClientPool:
         self.token = uuid4().hex[:8]
         self.sizes = BatchSizes()
         self.arrived: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-        self.flying: dict[Future[Any], tuple[Needs, list[tuple[int, Task]]]] = {}
+        self.in_flight: dict[Future[Any], tuple[Needs, list[tuple[int, Task]]]] = {}
         self.open: dict[Needs, list[tuple[int, Task]]] = {"network": [], "core": []}
         self.retries = Retries()
         self.suspects: deque[tuple[int, Task]] = deque()
@@ -53,7 +53,7 @@ class ClientPool:
             raise RunError("The Dask scheduler has no workers. Start some and try again.")
         # Roles that were there stay: networks do not move to CPU workers while GPU workers are started again.
         self.roles = self.workers.roles()
-        self.looked = time.monotonic()
+        self.checked = time.monotonic()
         self.absent_since: float | None = None
 
     def site(self, device: Device) -> Site:
@@ -72,7 +72,7 @@ class ClientPool:
     @property
     def capacity(self) -> int:
         """Enough tasks to fill every role's batches."""
-        self._look()
+        self._check_workers()
         return sum(map(self._most_batches, self._serving())) * self.sizes.largest
 
     def room(self, task: Task) -> bool:
@@ -83,7 +83,7 @@ class ClientPool:
         batch = self.open[role]
         if batch and batch[0][1].stage == task.stage:
             return True
-        flying = sum(role == other for other, _ in self.flying.values())
+        flying = sum(role == other for other, _ in self.in_flight.values())
         return flying + bool(batch) < self._most_batches(role)
 
     def submit(self, ticket: int, task: Task) -> None:
@@ -101,7 +101,7 @@ class ClientPool:
         while not done:
             for role in self._serving():
                 self._send(role)
-            if self.suspects and not self.flying:
+            if self.suspects and not self.in_flight:
                 ticket, task = self.suspects.popleft()
                 self.alone = ticket
                 self._submit(self._role(task.needs), [(ticket, task)])
@@ -111,8 +111,8 @@ class ClientPool:
 
     def cancel(self) -> None:
         """Forget all tasks."""
-        futures = list(self.flying)
-        self.flying.clear()
+        futures = list(self.in_flight)
+        self.in_flight.clear()
         self.suspects.clear()
         for batch in self.open.values():
             batch.clear()
@@ -148,7 +148,7 @@ class ClientPool:
                 priority=-first.frame,
                 resources={RESOURCE[role]: 1} if role in self.roles else None,
             )
-            self.flying[future] = (role, batch)
+            self.in_flight[future] = (role, batch)
             future.add_done_callback(self.arrived.put)  # type: ignore[no-untyped-call]
         except Exception as error:
             raise _gone(error) from error
@@ -156,30 +156,30 @@ class ClientPool:
     def _arrivals(self) -> list[Future[Any]]:
         """Futures that are done, at least one, unless the wait was long enough to check the workers."""
         try:
-            found = [self.arrived.get(timeout=LOOK_S)]
+            found = [self.arrived.get(timeout=CHECK_S)]
         except queue.Empty:
-            self._look()
+            self._check_workers()
             return []
         with suppress(queue.Empty):
             while True:
                 found.append(self.arrived.get_nowait())
-        return [future for future in found if future in self.flying]
+        return [future for future in found if future in self.in_flight]
 
     def _collect(self, future: Future[Any]) -> list[Finished]:
-        role, batch = self.flying[future]
+        role, batch = self.in_flight[future]
         try:
-            outcomes: tuple[Outcome, ...] = future.result(timeout=LOOK_S)
+            outcomes: tuple[Outcome, ...] = future.result(timeout=CHECK_S)
         except TimeoutError:
             # Its worker died with the result, and the batch is being done again.
             future.add_done_callback(self.arrived.put)  # type: ignore[no-untyped-call]
             return []
         except KilledWorker as error:
-            del self.flying[future]
+            del self.in_flight[future]
             self._suspect(batch, error)
             return []
         except Exception as error:
             raise _unreadable(batch[0][1], error) if future.status == "error" else _gone(error) from error
-        del self.flying[future]
+        del self.in_flight[future]
         self.alone = None
         done = []
         for (ticket, task), outcome in zip(batch, outcomes, strict=True):
@@ -201,12 +201,12 @@ class ClientPool:
             ) from error
         self.suspects.extend(batch)
 
-    def _look(self) -> None:
+    def _check_workers(self) -> None:
         """Check which workers are there; raise if there were none for too long."""
         now = time.monotonic()
-        if now - self.looked < LOOK_S:
+        if now - self.checked < CHECK_S:
             return
-        self.looked = now
+        self.checked = now
         if self.client.status == "closed":
             raise _gone(RunError("its scheduler closed the connection"))
         try:
@@ -215,7 +215,7 @@ class ClientPool:
             # While the client connects again; a client that gives up says so by its status.
             return
         self.roles |= self.workers.roles()
-        waiting = {role for role, _ in self.flying.values()}  # GPUs may be given back when no network is left to run
+        waiting = {role for role, _ in self.in_flight.values()}  # GPUs may be given back when no network is left to run
         absent = [role for role in self._serving() if role in waiting and not self.slots(role)]
         if not absent:
             self.absent_since = None

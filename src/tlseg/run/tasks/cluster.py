@@ -25,7 +25,7 @@ from distributed.security import Security
 
 from tlseg.errors import PlanError, RunError
 from tlseg.run.tasks.cluster_file import ClusterSpec, first_cause, patiently
-from tlseg.run.tasks.keeper import kept
+from tlseg.run.tasks.lost_jobs import replacing_lost_jobs
 from tlseg.store.fs.location import one_line
 from tlseg.wording import how_many
 
@@ -36,25 +36,27 @@ NO_SPILLING = {f"distributed.worker.memory.{what}": False for what in ("target",
 """Tasks return a few numbers, so there is nothing to spill; a worker that pauses because a network needs much would
 never continue. What is left is the nanny, which ends a worker near its limit before the machine runs out."""
 
-GIVEN_UP = "distributed.deploy.lost-worker-timeout"
-BACK_S = 120.0
+LOST_WORKER_TIMEOUT = "distributed.deploy.lost-worker-timeout"
+LOST_WORKER_S = 120.0
 """How long a worker that was lost may take to come back before its nanny, or its job, is ended and another begun. Dask's
 15 s are shorter than a worker takes to start on a busy machine; a run itself waits for 300 s where no worker is left."""
 
-TARGET = "distributed.adaptive.target-duration"
-TARGET_S = 0.1
+ADAPTIVE_TARGET = "distributed.adaptive.target-duration"
+ADAPTIVE_TARGET_S = 0.1
 """How long the tasks in flight may take before a cluster that adapts grows. Dask's 5 s are for a scheduler that knows all of
 the work; it sees only a few short tasks for each worker here, and would never ask for a second one."""
 
 BEFORE_SPAWN = "distributed.nanny.pre-spawn-environ"
 TRIM = "MALLOC_TRIM_THRESHOLD_"
-DASKS_TRIM = 65536
-KEPT = {TRIM: 32 << 20, "MALLOC_MMAP_THRESHOLD_": 16 << 20, "MALLOC_ARENA_MAX": 1}
+DASK_TRIM = 65536
+ALLOCATOR = {TRIM: 32 << 20, "MALLOC_MMAP_THRESHOLD_": 16 << 20, "MALLOC_ARENA_MAX": 1}
 """What a worker's allocator (glibc) keeps for the next array, in bytes, and in how many places. Dask has it give back all
 but 64 KiB, so that each array is fetched from the system page by page, and cleared, which makes all stages but the networks
 take 1.6 times as long (`benchmarks/scaling.py --measure`). Keeping more is hardly faster, and leaves gaps that add up."""
 
-GUARD = 'A script that starts processes must do its work under `if __name__ == "__main__":`: each imports it first.'
+MAIN_GUARD = (
+    'A script that starts processes must do its work under `if __name__ == "__main__":`: each imports it first.'
+)
 
 SETTLE_S = 60.0
 """How long the end of a cluster waits for processes that are being started."""
@@ -101,26 +103,30 @@ class Tls:
 
 
 @contextmanager
-def tended(start: Callable[[], Cluster]) -> Iterator[Cluster]:
+def supervised(start: Callable[[], Cluster]) -> Iterator[Cluster]:
     """Start a cluster that waits for workers it lost and then replaces them; end it once none is being started again.
 
     How long to wait is configured for the process, and read when a worker is lost; a longer time that somebody chose holds,
     and so does what somebody chose for the allocator, or with `adapt: {target_duration: ...}` in a cluster file.
     """
-    patience_s = max(parse_timedelta(dask.config.get(GIVEN_UP)), BACK_S)
+    patience_s = max(parse_timedelta(dask.config.get(LOST_WORKER_TIMEOUT)), LOST_WORKER_S)
     environment = dict(dask.config.get(BEFORE_SPAWN))
-    if environment.get(TRIM) == DASKS_TRIM:
-        environment = KEPT | environment | {TRIM: KEPT[TRIM]}
-    settings = {GIVEN_UP: f"{patience_s}s", TARGET: f"{TARGET_S}s", BEFORE_SPAWN: environment}
+    if environment.get(TRIM) == DASK_TRIM:
+        environment = ALLOCATOR | environment | {TRIM: ALLOCATOR[TRIM]}
+    settings = {
+        LOST_WORKER_TIMEOUT: f"{patience_s}s",
+        ADAPTIVE_TARGET: f"{ADAPTIVE_TARGET_S}s",
+        BEFORE_SPAWN: environment,
+    }
     with dask.config.set(settings), start() as cluster:
         try:
-            with kept(cluster, patience_s=patience_s):
+            with replacing_lost_jobs(cluster, patience_s=patience_s):
                 yield cluster
         finally:
-            _settle(cluster)
+            _await_started(cluster)
 
 
-def _settle(cluster: Cluster) -> None:
+def _await_started(cluster: Cluster) -> None:
     """Wait until no process is being started: a nanny that is closed meanwhile fails, and hides why the run ended."""
     nannies = [worker for worker in getattr(cluster, "workers", {}).values() if isinstance(worker, Nanny)]
     end = time.monotonic() + SETTLE_S
@@ -144,7 +150,9 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
     """
     # What multiprocessing asks itself: it is set in a process from its start until the script is imported.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise RunError(f"A process started by this script runs the script again and would start processes too. {GUARD}")
+        raise RunError(
+            f"A process started by this script runs the script again and would start processes too. {MAIN_GUARD}"
+        )
     common = {
         "nthreads": 1,
         "memory_limit": memory_bytes,
@@ -172,10 +180,10 @@ def local_cluster(workers: int, *, gpus: int, memory_bytes: int) -> Iterator[Clu
             return patiently(partial(SpecCluster, workers=spec, scheduler=scheduler, silence_logs=50))
         except Exception as error:  # whatever a process may end with before it is a worker
             raise RunError(
-                f"Processes on this machine cannot be started ({one_line(first_cause(error))}). {GUARD}"
+                f"Processes on this machine cannot be started ({one_line(first_cause(error))}). {MAIN_GUARD}"
             ) from error
 
-    with tended(start) as made:
+    with supervised(start) as made:
         yield made
 
 
@@ -193,7 +201,7 @@ def started(spec: ClusterSpec) -> Iterator[Client]:
     RunError
         When no worker joins.
     """
-    with tended(spec.open) as cluster, _unlogged(), client_of(cluster) as client:
+    with supervised(spec.open) as cluster, _unlogged(), client_of(cluster) as client:
         try:
             client.wait_for_workers(spec.least, timeout=spec.wait_s)
         except TimeoutError as error:

@@ -51,10 +51,10 @@ def explained(error: Exception, task: Task, *, tries: int = 1) -> TlsegError:
     if isinstance(error, TlsegError):
         return error
     often = f" {tries} times" if tries > 1 else ""
-    return TasksError(f"Stage {task.stage} failed{often} on {task.place}: {told(error)}")
+    return TasksError(f"Stage {task.stage} failed{often} on {task.place}: {describe_error(error)}")
 
 
-def told(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """An error in one line, with what to do about it where a disk refused to write."""
     advice = ""
     if isinstance(error, OSError) and error.errno in NO_SPACE:

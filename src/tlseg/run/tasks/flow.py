@@ -103,7 +103,7 @@ class Tasks:
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenFlow:
     flow: Flow
     tasks: Iterator[Task] = field(default_factory=lambda: iter(()))
     results: list[Any] = field(default_factory=list)
@@ -146,17 +146,17 @@ class _Driver:
     ) -> None:
         self.next_flow, self.pool, self.open_flows, self.on_done = next_flow, pool, open_flows, on_done
         # Of each open step the next task; it stands for those behind it.
-        self.waiting: dict[Needs, list[tuple[int, int, _Open, Task]]] = {"network": [], "core": []}
-        self.flying: dict[int, tuple[_Open, int, Task]] = {}
+        self.waiting: dict[Needs, list[tuple[int, int, _OpenFlow, Task]]] = {"network": [], "core": []}
+        self.in_flight: dict[int, tuple[_OpenFlow, int, Task]] = {}
         self.running = self.tickets = self.steps = self.ready = 0
 
     def run(self) -> None:
         while True:
             self._fill()
-            if not self.flying:
+            if not self.in_flight:
                 return
             for finished in self.pool.finished():
-                state, index, task = self.flying.pop(finished.ticket)
+                state, index, task = self.in_flight.pop(finished.ticket)
                 self.on_done(task, finished)
                 state.results[index] = finished.result
                 state.left -= 1
@@ -173,26 +173,26 @@ class _Driver:
             if flow is None:
                 return
             self.running += 1
-            self._advance(_Open(flow), None)
+            self._advance(_OpenFlow(flow), None)
 
     def _hand_over(self) -> None:
         for queue in self.waiting.values():
             while queue and self.pool.room(queue[0][-1]):
                 _, step, state, task = heapq.heappop(queue)
                 self._wait(step, state)
-                self.flying[self.tickets] = (state, len(state.results), task)
+                self.in_flight[self.tickets] = (state, len(state.results), task)
                 state.results.append(None)
                 self.ready -= 1
                 self.tickets += 1
                 self.pool.submit(self.tickets - 1, task)
 
-    def _wait(self, step: int, state: _Open) -> None:
+    def _wait(self, step: int, state: _OpenFlow) -> None:
         """Put the next task of a step into its queue."""
         task = next(state.tasks, None)
         if task is not None:
             heapq.heappush(self.waiting[task.needs], (task.frame, step, state, task))
 
-    def _advance(self, state: _Open, results: list[Any] | None) -> None:
+    def _advance(self, state: _OpenFlow, results: list[Any] | None) -> None:
         """Move a flow to its next step that has tasks, or past its end."""
         try:
             step = next(state.flow) if results is None else state.flow.send(results)

@@ -43,7 +43,7 @@ class Worker:
     address: str
     threads: int
     memory_bytes: int
-    offers: Mapping[str, float]
+    resources: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +65,17 @@ class Workers:
 
     def roles(self) -> frozenset[Needs]:
         """Needs for which there are dedicated workers."""
-        return frozenset(needs for needs, name in RESOURCE.items() if any(w.offers.get(name) for w in self.all))
+        return frozenset(needs for needs, name in RESOURCE.items() if any(w.resources.get(name) for w in self.all))
 
     def slots(self, needs: Needs, roles: frozenset[Needs]) -> int:
         """Tasks that can run at once, given which roles there are."""
         if needs in roles:
-            return int(sum(w.offers.get(RESOURCE[needs], 0) for w in self.all))
+            return int(sum(w.resources.get(RESOURCE[needs], 0) for w in self.all))
         return sum(w.threads for w in self.all)
 
     def serving(self, needs: Needs) -> tuple[Worker, ...]:
         """Workers that would be given such a task."""
-        named = tuple(w for w in self.all if w.offers.get(RESOURCE[needs]))
+        named = tuple(w for w in self.all if w.resources.get(RESOURCE[needs]))
         return named or self.all
 
 

@@ -16,11 +16,11 @@ from distributed import SpecCluster
 from distributed.deploy.cluster import Cluster
 from tornado.ioloop import PeriodicCallback
 
-LOOK_S = 5.0
+CHECK_S = 5.0
 """How often the jobs are checked."""
 
 
-class Keeper:
+class JobReplacer:
     """Looks after the jobs of one cluster, in the cluster's event loop.
 
     Parameters
@@ -35,7 +35,7 @@ class Keeper:
         self.cluster, self.patience_s = cluster, patience_s
         self.present: dict[object, float] = {}
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """End jobs that are gone, and start those that are wanted and missing."""
         for name in self._gone():
             del self.present[name]
@@ -62,13 +62,13 @@ class Keeper:
 
 
 @contextmanager
-def kept(cluster: Cluster, *, patience_s: float) -> Iterator[None]:
+def replacing_lost_jobs(cluster: Cluster, *, patience_s: float) -> Iterator[None]:
     """Replace jobs that are gone while inside; clusters managed by an operator are left to it."""
     loop = cluster.loop
     if not isinstance(cluster, SpecCluster) or loop is None:
         yield
         return
-    regularly = PeriodicCallback(Keeper(cluster, patience_s=patience_s).look, 1000 * LOOK_S)
+    regularly = PeriodicCallback(JobReplacer(cluster, patience_s=patience_s).check, 1000 * CHECK_S)
     loop.add_callback(regularly.start)
     try:
         yield

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tlseg.run.tasks import cluster as clusters
-from tlseg.run.tasks import keeper as keepers
+from tlseg.run.tasks import lost_jobs
 from tlseg.run.tasks.cluster import started
 from tlseg.run.tasks.cluster_file import ClusterSpec
-from tlseg.run.tasks.keeper import Keeper
+from tlseg.run.tasks.lost_jobs import JobReplacer
 
 SBATCH = """#!/bin/bash
 # Begins a job of its own at once, as a node would, and says its number.
@@ -46,7 +46,7 @@ class Job:
 
 
 class Jobs:
-    """What a keeper sees of a cluster; waiting for it starts the wanted workers, as in Dask."""
+    """What a replacer sees of a cluster; waiting for it starts the wanted workers, as in Dask."""
 
     def __init__(self, **wanted: dict[str, Any]) -> None:
         self.worker_spec, self.workers = wanted, {name: Job() for name in wanted}
@@ -64,8 +64,8 @@ class Jobs:
         yield from asyncio.sleep(0).__await__()
 
 
-def look(keeper: Keeper) -> None:
-    asyncio.run(keeper.look())
+def look(replacer: JobReplacer) -> None:
+    asyncio.run(replacer.check())
 
 
 @pytest.mark.parametrize("group", [None, ["-0", "-1"]])
@@ -73,37 +73,37 @@ def test_a_job_that_is_gone_is_begun_again(group: list[str] | None, monkeypatch:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     jobs = Jobs(a={"group": group} if group else {})
-    keeper, members = Keeper(jobs, patience_s=100.0), {f"a{suffix}" for suffix in group or [""]}  # type: ignore[arg-type]
+    replacer, members = JobReplacer(jobs, patience_s=100.0), {f"a{suffix}" for suffix in group or [""]}  # type: ignore[arg-type]
     first = jobs.workers["a"]
     now = 1000.0
-    look(keeper)
+    look(replacer)
     assert jobs.begun == 0, "it waits in a queue"
     jobs.here = set(members)
-    look(keeper)
+    look(replacer)
     if group:
         jobs.here = {"a-1"}
         now += 1000.0
-        look(keeper)
+        look(replacer)
         assert jobs.begun == 0, "a part of it is there"
     jobs.here = set()
     now += 99.0
-    look(keeper)
+    look(replacer)
     jobs.here = set(members)
-    look(keeper)
+    look(replacer)
     assert jobs.begun == 0, "it came back in time"
     jobs.here = set()
     now += 101.0
-    look(keeper)
+    look(replacer)
     assert (jobs.begun, first.closed, jobs.workers["a"] is first) == (1, True, False)
     now += 1000.0
-    look(keeper)
+    look(replacer)
     assert jobs.begun == 1, "the new one waits in a queue"
     jobs.here = set(members)
-    look(keeper)
+    look(replacer)
     jobs.here = set()
     now += 101.0
     jobs.workers["a"].stubborn = True
-    look(keeper)
+    look(replacer)
     assert jobs.begun == 2
 
 
@@ -111,12 +111,12 @@ def test_only_what_is_wanted_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     jobs = Jobs(a={}, b={})
-    keeper = Keeper(jobs, patience_s=10.0)  # type: ignore[arg-type]
+    replacer = JobReplacer(jobs, patience_s=10.0)  # type: ignore[arg-type]
     jobs.here = {"a", "b"}
-    look(keeper)
+    look(replacer)
     del jobs.worker_spec["b"], jobs.workers["b"]  # scaled down
     jobs.here, now = {"a"}, 100.0
-    look(keeper)
+    look(replacer)
     assert (jobs.begun, set(jobs.workers)) == (0, {"a"})
 
 
@@ -131,9 +131,9 @@ def test_a_slurm_job_that_reached_its_walltime_is_submitted_again(
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("JOBS", str(tmp_path))
-    monkeypatch.setattr(clusters, "BACK_S", 1.0)
-    monkeypatch.setattr(clusters, "GIVEN_UP", "distributed.tlseg-test")
-    monkeypatch.setattr(keepers, "LOOK_S", 0.5)
+    monkeypatch.setattr(clusters, "LOST_WORKER_S", 1.0)
+    monkeypatch.setattr(clusters, "LOST_WORKER_TIMEOUT", "distributed.tlseg-test")
+    monkeypatch.setattr(lost_jobs, "CHECK_S", 0.5)
     options = {
         "cores": 2,
         "processes": 2,
@@ -149,7 +149,7 @@ def test_a_slurm_job_that_reached_its_walltime_is_submitted_again(
     ):
         client.wait_for_workers(2, timeout=120)
         first = client.run(os.getpid)
-        time.sleep(4 * keepers.LOOK_S)  # it must have been seen to be missed
+        time.sleep(4 * lost_jobs.CHECK_S)  # it must have been seen to be missed
         os.killpg(int((tmp_path / "1.pid").read_text()), signal.SIGKILL)
         end = time.monotonic() + 120
         while time.monotonic() < end:
