@@ -25,9 +25,8 @@ from tlseg.geometry import Box
 from tlseg.measure.objects import looseness, measure_block
 from tlseg.report.export import export
 from tlseg.report.write import write_report
-from tlseg.run.linking import given as module
-from tlseg.run.linking.adopt import adopt_labels
-from tlseg.run.linking.apart import LOOSE
+from tlseg.run.linking import tracking as module
+from tlseg.run.linking.adopt import LOOSE, adopt_labels
 from tlseg.run.linking.labels import link_labels
 from tlseg.run.watch.status import run_status
 from tlseg.store.image.movie import open_source

@@ -23,7 +23,7 @@ from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.evaluate.api import evaluate
 from tlseg.link.settings import LinkSettings
 from tlseg.report.write import write_report
-from tlseg.run.linking import given as module
+from tlseg.run.linking import tracking as module
 from tlseg.run.linking.labels import link_labels
 from tlseg.run.watch.status import run_status
 from tlseg.store.image.movie import open_source

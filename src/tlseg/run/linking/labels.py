@@ -13,11 +13,11 @@ from pathlib import Path
 from tlseg.geometry import Shape
 from tlseg.link.link import link_objects
 from tlseg.link.settings import LinkSettings
-from tlseg.run.linking.given import Given, Method, Tracked, write_tracked
 from tlseg.run.linking.linked import Linked
 from tlseg.run.linking.repair import Patches, check_repairable, repair_given
 from tlseg.run.linking.source import LabelInput
 from tlseg.run.linking.tables import FrameSums, measure_frame, tables_to_link
+from tlseg.run.linking.tracking import LinkRequest, Tracked, Tracker, track_labels
 from tlseg.run.watch.events import Listener, silent
 
 
@@ -80,7 +80,7 @@ def link_labels(
     RunError
         When the result cannot be written to disk.
     """
-    given = Given(
+    request = LinkRequest(
         labels,
         out=out,
         name=name,
@@ -95,10 +95,10 @@ def link_labels(
         block=block,
         listener=listener,
     )
-    return write_tracked(given, partial(_linking, settings=settings or LinkSettings(), repair=repair))
+    return track_labels(request, partial(_tracker, settings=settings or LinkSettings(), repair=repair))
 
 
-def _linking(source: LabelInput, *, settings: LinkSettings, repair: bool) -> Method:
+def _tracker(source: LabelInput, *, settings: LinkSettings, repair: bool) -> Tracker:
     chosen = settings.with_interval(source.base.interval_s)
     if repair:
         check_repairable(source)
@@ -109,4 +109,4 @@ def _linking(source: LabelInput, *, settings: LinkSettings, repair: bool) -> Met
             frames, patches = repair_given(source, frames, settings=chosen)
         return Tracked(frames, link_objects(*tables_to_link(source, frames), settings=chosen), patches)
 
-    return Method("link", {"link": asdict(chosen), "repair": repair}, measure_frame, track)
+    return Tracker("link", {"link": asdict(chosen), "repair": repair}, measure_frame, track)

@@ -60,7 +60,7 @@ def _patch(source: LabelInput, sums: FrameSums, repair: Repair, done: list[Patch
     rows = np.isin(objects.label, replaced)
     box = box_around(objects.low[rows], objects.high[rows])
     used = np.concatenate([objects.label, *(patch.labels for patch in done)])
-    # Given numbers may be the largest there are, so new ones are the smallest that are free.
+    # LinkRequest numbers may be the largest there are, so new ones are the smallest that are free.
     free = np.setdiff1d(np.arange(1, len(used) + len(repair.volume_um3) + 1), used)[: len(repair.volume_um3) - 1]
     return make_patch(
         source.labels(sums.frame, box),

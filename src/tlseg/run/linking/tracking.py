@@ -1,6 +1,6 @@
 """Write a label movie from any source, with its tracks, as a result of its own.
 
-A `Method` determines the tracks; everything else is the same for every method. The given labels are only read. After an
+A `Tracker` makes the tracks; everything else is the same whatever makes them. The given labels are only read. After an
 interruption, the next run starts over.
 """
 
@@ -32,9 +32,15 @@ from tlseg.store.labels.label_writer import absent, create_labels, prepare_root,
 from tlseg.store.labels.record import FRAMES, INPUT_FRAMES, SKIPPED, new_record, provenance, write_record
 from tlseg.store.locks.lock import lock_of
 
+SCATTERED = 0.05
+"""Share of its bounding box that a label fills at least if it is one nucleus; true ones fill a fifth or more."""
+
+LEAST_VOXELS = 8
+"""Voxels of a label that is judged by this."""
+
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class LinkRequest:
     """A label movie to track, and where the result goes.
 
     Attributes
@@ -58,12 +64,6 @@ class Given:
     overwrite: bool
     block: Shape | None
     listener: Listener
-
-
-SCATTERED = 0.05
-"""Share of its bounding box that a label fills at least if it is one nucleus; true ones fill a fifth or more."""
-LEAST_VOXELS = 8
-"""Voxels of a label that is judged by this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +96,15 @@ class Measure(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class Tracker:
     """How a label movie gets its tracks.
 
     Attributes
     ----------
     stage : str
         Its name in progress events.
-    made_of : mapping
-        Its settings, which go into the fingerprint of the run record.
+    settings : mapping
+        What it was told, which goes into the fingerprint of the run record.
     measure : Measure
         Measures what it needs from each frame.
     track : callable
@@ -112,20 +112,20 @@ class Method:
     """
 
     stage: str
-    made_of: Mapping[str, Any]
+    settings: Mapping[str, Any]
     measure: Measure
     track: Callable[[list[FrameSums]], Tracked]
 
 
-def write_tracked(given: Given, method_for: Callable[[LabelInput], Method]) -> Linked:
+def track_labels(request: LinkRequest, tracker_for: Callable[[LabelInput], Tracker]) -> Linked:
     """Track a label movie and write the result.
 
     Parameters
     ----------
-    given
+    request
         The labels, and where the result goes.
-    method_for
-        Makes the method for the opened labels; raises if it cannot be used for them.
+    tracker_for
+        Makes the tracker for the opened labels; raises if it cannot be used for them.
 
     Raises
     ------
@@ -137,30 +137,30 @@ def write_tracked(given: Given, method_for: Callable[[LabelInput], Method]) -> L
         If the result cannot be written to disk.
     """
     began = time.monotonic()
-    block = None if given.block is None else as_block(given.block)
+    block = None if request.block is None else as_block(request.block)
     source = open_labels(
-        given.labels,
-        name=given.labels_name,
-        prefer=tuple(n for n in (given.name, "nuclei") if n),
-        axes=given.axes,
-        spacing_um=given.spacing_um,
-        interval_s=given.interval_s,
-        channel=given.channel,
+        request.labels,
+        name=request.labels_name,
+        prefer=tuple(n for n in (request.name, "nuclei") if n),
+        axes=request.axes,
+        spacing_um=request.spacing_um,
+        interval_s=request.interval_s,
+        channel=request.channel,
     )
-    method = method_for(source)
+    tracker = tracker_for(source)
     target = destination(
         source,
-        given.out,
-        name=given.name,
-        beside=given.beside,
-        image=given.image,
-        overridden=given.spacing_um is not None or given.interval_s is not None,
+        request.out,
+        name=request.name,
+        beside=request.beside,
+        image=request.image,
+        overridden=request.spacing_um is not None or request.interval_s is not None,
     )
-    check_target(source, target, overwrite=given.overwrite)
+    check_target(source, target, overwrite=request.overwrite)
     new = absent(target.root, target.folder)
     try:
         found, notes = _run(
-            source, target, method, block, Counters(given.listener), overwrite=given.overwrite, began=began
+            source, target, tracker, block, Counters(request.listener), overwrite=request.overwrite, began=began
         )
     except OSError as error:
         raise RunError(
@@ -182,7 +182,7 @@ def write_tracked(given: Given, method_for: Callable[[LabelInput], Method]) -> L
 def _run(
     source: LabelInput,
     target: LinkOutput,
-    method: Method,
+    tracker: Tracker,
     block: Shape | None,
     counters: Counters,
     *,
@@ -196,12 +196,12 @@ def _run(
         counters.expect("measure", len(source.movie.frames))
         frames = []
         for frame in source.movie.frames:
-            frames.append(method.measure(source, frame, block=block))
+            frames.append(tracker.measure(source, frame, block=block))
             counters.add("measure")
             lock.beat()
-        counters.expect(method.stage, 1)
-        tracked = method.track(frames)
-        counters.add(method.stage)
+        counters.expect(tracker.stage, 1)
+        tracked = tracker.track(frames)
+        counters.add(tracker.stage)
 
         again = overwrite or target.unfinished.exists()
         target.unfinished.write(b"{}\n")
@@ -229,7 +229,7 @@ def _run(
         if copy is not None:
             copy.finish()
         notes = (*source.notes, *_doubts(frames), *tracked.notes)
-        record = _record(source, found, method, tracked, notes=notes, seconds=time.monotonic() - began)
+        record = _record(source, found, tracker, tracked, notes=notes, seconds=time.monotonic() - began)
         writer.finish(
             provenance(record),
             source="../../" if target.beside or target.image else None,
@@ -256,7 +256,7 @@ def _doubts(frames: list[FrameSums]) -> tuple[str, ...]:
 def _record(
     source: LabelInput,
     found: dict[str, int],
-    method: Method,
+    tracker: Tracker,
     tracked: Tracked,
     *,
     notes: Sequence[str],
@@ -271,7 +271,7 @@ def _record(
         INPUT_FRAMES: [source.frames.start, source.frames.stop],
         SKIPPED: list(source.movie.skipped),
         "spacing_um": list(source.base.spacing_um),
-        **method.made_of,
+        **tracker.settings,
     }
     facts = {
         "frames": len(source.frames),
