@@ -440,7 +440,7 @@ def test_a_place_that_cannot_be_written_is_left_as_it_was(given: Path, tmp_path:
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    for name in ("create_labels", "forget_made_of"):
+    for name in ("create_labels", "remove_derived"):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, refuse)
             with pytest.raises(RunError, match=r"\(Permission denied\). Free space, check its permissions, or write"):

@@ -97,7 +97,7 @@ def final_lineage(lineage: Lineage, *, first: int) -> tuple[pd.DataFrame, pd.Dat
     return nodes, edges
 
 
-def writing(run: RunContext, output: Output) -> Iterator[Flow]:
+def write_flows(run: RunContext, output: Output) -> Iterator[Flow]:
     """Flows that write final labels, one per frame; a frame's provisional labels are dropped when it is written."""
 
     def write_frame(frame: int) -> Flow:

@@ -20,9 +20,9 @@ from tlseg.models.derive import nucleus_um
 from tlseg.predict.normalise import FrameStatistics
 from tlseg.run import finish
 from tlseg.run.context import Output, RunContext
+from tlseg.run.derived import LINKING, remove_derived
 from tlseg.run.nucleus import SeenNucleus
 from tlseg.run.repair import patches_of
-from tlseg.run.replaced import LINKING, forget_made_of
 from tlseg.run.rows import count_motherless, write_graph, write_rows
 from tlseg.store.fs.durable import flush, flush_tree
 from tlseg.store.labels.label_writer import create_labels
@@ -43,7 +43,7 @@ def open_output(planned: PlannedRun) -> Output:
     created = CREATED in run.scratch.done(Table.OUTPUT, 0)
     run.scratch.put(Table.OUTPUT, 0, BEGUN)
     if not created:
-        forget_made_of(checked.folder, LINKING)  # the audit is this run's own
+        remove_derived(checked.folder, LINKING)  # the audit is this run's own
     image = checked.copied_image.open() if checked.image else None
     labels = create_labels(
         checked.root,
@@ -113,7 +113,6 @@ def publish(
     )
     if checked.request.keep_maps:
         _keep_maps(planned)
-    write_record(checked.folder / "audit.json", audit)
     _flush(planned, output)
     write_record(checked.folder / "run.json", record)
     if not checked.root.remote:

@@ -54,7 +54,7 @@ def store_repairs(run: RunContext, repairs: list[Repair], totals: dict[int, int]
         )
 
 
-def patching(run: RunContext) -> Iterator[Flow]:
+def patch_flows(run: RunContext) -> Iterator[Flow]:
     """Flows that work out the patches of all frames that have repairs, one per frame."""
 
     def patch_frame(frame: int) -> Flow:
@@ -68,7 +68,7 @@ def patching(run: RunContext) -> Iterator[Flow]:
     return (patch_frame(frame) for frame in run.frames if repairs_of(run, frame))
 
 
-def measuring(run: RunContext) -> Iterator[Flow]:
+def remeasure_flows(run: RunContext) -> Iterator[Flow]:
     """Flows that measure the new nuclei; all patches must be there, since overlaps are counted between frames."""
 
     def measure_frame(frame: int) -> Flow:

@@ -311,7 +311,7 @@ def _process(
     work.counters.add(Stage.LINK)
     output = open_output(planned)
     expect_write(run, output, work.counters)
-    work.do(finish.writing(run, output))
+    work.do(finish.write_flows(run, output))
     seconds = time.monotonic() - began
     return publish(planned, output, lineage=lineage, audit=audit, statistics=statistics, seen=seen, seconds=seconds)
 
@@ -355,5 +355,5 @@ def _repair(run: RunContext, work: Work, *, settings: LinkSettings) -> None:
     """Repair what tracks contradict, in one pass; linking is then done again with the result."""
     finish.decide_repairs(run, settings=settings)
     expect_repair(run, work.counters)
-    work.do(repairs.patching(run))
-    work.do(repairs.measuring(run))
+    work.do(repairs.patch_flows(run))
+    work.do(repairs.remeasure_flows(run))

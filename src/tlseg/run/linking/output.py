@@ -14,10 +14,10 @@ import pandas as pd
 
 from tlseg.errors import LabelError, RunError
 from tlseg.link.lineage import Lineage, relabelled
+from tlseg.run.derived import LINKING
 from tlseg.run.linking.repair import Patches, read_mended
 from tlseg.run.linking.source import LabelInput
 from tlseg.run.linking.tables import FrameSums, table_of
-from tlseg.run.replaced import LINKING
 from tlseg.run.rows import count_motherless, write_graph, write_rows
 from tlseg.store.fs.location import check_name, real
 from tlseg.store.fs.place import Place, place_of, writable

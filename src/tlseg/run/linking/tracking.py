@@ -19,12 +19,12 @@ from tlseg.errors import LabelError, RunError
 from tlseg.geometry import Shape, as_block
 from tlseg.label.patches import repairs_by_kind
 from tlseg.link.lineage import Lineage
+from tlseg.run.derived import remove_derived
 from tlseg.run.linking.linked import Linked, count
 from tlseg.run.linking.output import LinkOutput, check_target, destination, open_copy, write_pixels, write_tables
 from tlseg.run.linking.repair import Patches
 from tlseg.run.linking.source import LabelInput, open_labels
 from tlseg.run.linking.tables import FrameSums
-from tlseg.run.replaced import forget_made_of
 from tlseg.run.watch.event_log import FILE as EVENTS
 from tlseg.run.watch.events import Counters, Listener
 from tlseg.store.fs.location import one_line
@@ -205,7 +205,7 @@ def _run(
 
         again = overwrite or target.unfinished.exists()
         target.unfinished.write(b"{}\n")
-        forget_made_of(target.folder, "audit.json", EVENTS)
+        remove_derived(target.folder, "audit.json", EVENTS)
         try:
             writer = create_labels(
                 target.root,

@@ -20,9 +20,9 @@ from tlseg.errors import RunError
 from tlseg.geometry import Shape, as_block
 from tlseg.run.checks import check_scratch, check_scratch_access
 from tlseg.run.measuring.image import Channels, check_chunks, choose_image
-from tlseg.run.measuring.kept import Kept, Pixels, columns_begun, folder_for, keeping
+from tlseg.run.measuring.kept_sums import KeptSums, MeasureInput, columns_begun, folder_for, kept_sums
 from tlseg.run.measuring.names import channel_keys, columns_of
-from tlseg.run.measuring.regions import Measuring, block_for, measuring
+from tlseg.run.measuring.regions import MeasureJob, block_for, measure_flows
 from tlseg.run.measuring.rows import RowValues
 from tlseg.run.measuring.target import check_columns, check_measurable, folder_of, locked, remember
 from tlseg.run.tasks.cluster import Tls
@@ -225,8 +225,8 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
             block = request.block or block_for(
                 pixels.labels, pixels.channels[0], memory_bytes=compute.limited(pool.site("cpu")).memory_bytes
             )
-            with keeping(asked.working_files, pixels, root=result.path) as kept:
-                job = Measuring(pixels, as_block(block))
+            with kept_sums(asked.working_files, pixels, root=result.path) as kept:
+                job = MeasureJob(pixels, as_block(block))
                 values, before = _measure(job, kept, asked.rows, Work(pool, Counters(listener), lock, GOES_ON))
                 _replace(result, asked, values, kept, lock)
     except OSError as error:
@@ -235,10 +235,10 @@ def measure_request(request: MeasureRequest, compute: Compute, *, listener: List
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class _CheckedRequest:
     """A request that was checked: matching pixels, rows of the table and its new columns, and a folder for working files."""
 
-    pixels: Pixels
+    pixels: MeasureInput
     rows: pd.DataFrame
     columns: tuple[tuple[str, str], ...]
     working_files: str
@@ -251,7 +251,7 @@ class _Asked:
         return [of.first + int(t) for t in self.rows["t"].unique() if 0 <= t < of.labels.n_frames]
 
 
-def _check(result: Result, request: MeasureRequest) -> _Asked:
+def _check(result: Result, request: MeasureRequest) -> _CheckedRequest:
     """Check that result, image and channels match, without reading pixels."""
     check_measurable(result)
     if request.block is not None:
@@ -263,16 +263,16 @@ def _check(result: Result, request: MeasureRequest) -> _Asked:
     channels = chosen.channels(wanted)
     keys = channel_keys(chosen.image.channel_names, where=chosen.image.url)
     columns = tuple(columns_of(keys[channel.channel], request.prefix) for channel in channels)
-    pixels = Pixels(labels, channels, chosen.first)
+    pixels = MeasureInput(labels, channels, chosen.first)
     check_scratch(Place(result.path), request.scratch, movie=chosen.image.url, elsewhere=False)
     check_scratch_access(request.scratch)
     folder = folder_for(result, request.scratch)
     if not request.overwrite:
         check_columns(result, columns, chosen.image, begun=columns_begun(folder, pixels, root=result.path))
-    return _Asked(pixels, rows, columns, folder, chosen.note)
+    return _CheckedRequest(pixels, rows, columns, folder, chosen.note)
 
 
-def _measure(job: Measuring, kept: Kept, rows: pd.DataFrame, work: Work) -> tuple[RowValues, int]:
+def _measure(job: MeasureJob, kept: KeptSums, rows: pd.DataFrame, work: Work) -> tuple[RowValues, int]:
     """Measure the frames that are not kept; returns the values of all, and how many frames were kept."""
     labels = job.pixels.labels
     values = RowValues.of(rows, channels=len(job.pixels.channels))
@@ -284,11 +284,11 @@ def _measure(job: Measuring, kept: Kept, rows: pd.DataFrame, work: Work) -> tupl
     work.counters.expect(
         Stage.MEASURE, labels.n_frames * regions, done=before * regions, voxels=math.prod(labels.shape)
     )
-    work.do(measuring(job, kept, sorted(left), values.put))
+    work.do(measure_flows(job, kept, sorted(left), values.put))
     return values, before
 
 
-def _replace(result: Result, asked: _Asked, values: RowValues, kept: Kept, lock: Lock) -> None:
+def _replace(result: Result, asked: _CheckedRequest, values: RowValues, kept: KeptSums, lock: Lock) -> None:
     """Replace the table, and add to the run record what its columns are."""
     columns = [column for pair in asked.columns for column in pair]
     both = np.stack([values.mean, values.sum], axis=1).reshape(len(columns), -1)
@@ -305,7 +305,9 @@ def _replace(result: Result, asked: _Asked, values: RowValues, kept: Kept, lock:
     remember(result, asked.pixels.channels, asked.columns, range(first, first + asked.pixels.labels.n_frames))
 
 
-def _summary(result: Result, asked: _Asked, values: RowValues, *, kept_frames: int, seconds: float) -> Measured:
+def _summary(
+    result: Result, asked: _CheckedRequest, values: RowValues, *, kept_frames: int, seconds: float
+) -> Measured:
     channels, means = asked.pixels.channels, [mean for mean, _ in asked.columns]
     return Measured(
         path=result.path,

@@ -35,7 +35,7 @@ _SAME_INTERVAL = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenImage:
     """An image of the same voxels as the labels.
 
     Attributes
@@ -73,7 +73,9 @@ class Chosen:
         return tuple({source.channel: source for source in found}.values())
 
 
-def choose_image(result: Result, labels: MovieSource, *, image: str | Path | None, wanted: Channels | None) -> Chosen:
+def choose_image(
+    result: Result, labels: MovieSource, *, image: str | Path | None, wanted: Channels | None
+) -> ChosenImage:
     """Find the image to measure.
 
     Parameters
@@ -117,7 +119,7 @@ def choose_image(result: Result, labels: MovieSource, *, image: str | Path | Non
             f"These labels were made from {url}, which can no longer be opened: {error} If the movie has moved, give its "
             "place with --image MOVIE."
         ) from error
-    return _fitting(Chosen(movie, first), labels)
+    return _fitting(ChosenImage(movie, first), labels)
 
 
 def check_chunks(channels: Sequence[MovieSource], frames: Sequence[int]) -> None:
@@ -133,7 +135,7 @@ def check_chunks(channels: Sequence[MovieSource], frames: Sequence[int]) -> None
 
 def _own(
     result: Result, labels: MovieSource, origins: list[tuple[str, int]], wanted: Channels | None
-) -> tuple[Chosen | None, str]:
+) -> tuple[ChosenImage | None, str]:
     """Return the image of the result itself, or None and why it cannot be used."""
     if result.image is None:
         return None, ""
@@ -143,9 +145,9 @@ def _own(
         if not _has_all(copy, wanted, whole=_is_whole(result, claim)):
             return None, " with all these channels"
         if origins and claim["input"].get("url") == origins[0][0]:
-            return _fitting(Chosen(copy, origins[0][1] - int(claim["frames"][0])), labels), ""
+            return _fitting(ChosenImage(copy, origins[0][1] - int(claim["frames"][0])), labels), ""
     found = image_of(labels, result.path)
-    return (None, f" ({found.note})") if found.image is None else (Chosen(found.image, found.first), "")
+    return (None, f" ({found.note})") if found.image is None else (ChosenImage(found.image, found.first), "")
 
 
 def _is_whole(result: Result, claim: Json) -> bool:
@@ -187,11 +189,11 @@ def _copied(url: str, first: int) -> Iterator[tuple[str, int]]:
         url, first = str(claim["input"].get("url", "")), first + int(claim["frames"][0])
 
 
-def _given(image: MovieSource, labels: MovieSource, origins: list[tuple[str, int]], *, numbered: int) -> Chosen:
+def _given(image: MovieSource, labels: MovieSource, origins: list[tuple[str, int]], *, numbered: int) -> ChosenImage:
     """Match the frames of a given image: by what the record says about it, else by time, else by frame number."""
     known = {real(url): first for url, first in origins}
     if real(image.url) in known:
-        return _fitting(Chosen(image, known[real(image.url)]), labels)
+        return _fitting(ChosenImage(image, known[real(image.url)]), labels)
     first = numbered
     if _same_interval(image.interval_s, labels.interval_s):
         first = frames_apart(image, labels)
@@ -200,11 +202,11 @@ def _given(image: MovieSource, labels: MovieSource, origins: list[tuple[str, int
             f"{image.url} does not have frames {first} to {first + labels.n_frames - 1}, which were labelled. It has as "
             "many frames as the labels, so they were assumed to be the same ones."
         )
-        return _fitting(Chosen(image, 0, note), labels)
-    return _fitting(Chosen(image, first), labels)
+        return _fitting(ChosenImage(image, 0, note), labels)
+    return _fitting(ChosenImage(image, first), labels)
 
 
-def _fitting(chosen: Chosen, labels: MovieSource) -> Chosen:
+def _fitting(chosen: ChosenImage, labels: MovieSource) -> ChosenImage:
     """Return the image, or raise `MovieError` if it differs from the labels in shape or lacks frames."""
     image, first = chosen.image, chosen.first
     if image.frame_shape != labels.frame_shape:

@@ -15,7 +15,7 @@ from tlseg.geometry import Box, Grid, Shape, slab
 from tlseg.measure.channels import AT_ONCE, GreySums, add_grey, sum_grey
 from tlseg.measure.exact import most_grey
 from tlseg.plan import sized
-from tlseg.run.measuring.kept import Kept, Pixels
+from tlseg.run.measuring.kept_sums import KeptSums, MeasureInput
 from tlseg.run.tasks.flow import Flow, Task, Tasks
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.labels.values import as_uint32
@@ -31,18 +31,18 @@ _SLAB_BYTES = 150 * AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
-class Measuring:
+class MeasureJob:
     """What to measure; a small value that is sent to workers.
 
     Attributes
     ----------
-    pixels : Pixels
+    pixels : MeasureInput
         The label movie, and the channels.
     block : (z, y, x)
         Voxels of a region. Affects memory and speed, never values.
     """
 
-    pixels: Pixels
+    pixels: MeasureInput
     block: Shape
 
     @property
@@ -73,14 +73,14 @@ def block_for(labels: MovieSource, image: MovieSource, *, memory_bytes: int) -> 
     return slab(labels.frame_shape, unit=unit, most=most)
 
 
-def measure_region(job: Measuring, frame: int, region: int) -> GreySums | None:
+def measure_region(job: MeasureJob, frame: int, region: int) -> GreySums | None:
     """Task: sums over one region of a frame; None if it has no labels."""
     box, of = job.grid[region], job.pixels
     labels = as_uint32(of.labels.read(frame, box), where=f"{of.labels.url}, frame {frame}")
     return sum_grey(labels, (_grey(channel, of.first + frame, box, labels) for channel in of.channels))
 
 
-def measuring(job: Measuring, kept: Kept, frames: Iterable[int], done: Done) -> Iterator[Flow]:
+def measure_flows(job: MeasureJob, kept: KeptSums, frames: Iterable[int], done: Done) -> Iterator[Flow]:
     """Yield one flow per frame; the sums of each, None if it is empty, are kept, and `done` is called with them."""
 
     def measure_frame(frame: int) -> Flow:

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from tlseg.errors import LabelError
+from tlseg.run.derived import LINKING
 from tlseg.run.measuring.image import movie_of
-from tlseg.run.replaced import LINKING
 from tlseg.store.fs.location import can_list, one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource, address_of

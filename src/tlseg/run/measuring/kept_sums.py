@@ -27,7 +27,7 @@ _MARK, _COLUMNS = "mark", "columns"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pixels:
+class MeasureInput:
     """What is measured.
 
     Attributes
@@ -60,11 +60,11 @@ class Pixels:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptSums:
     """The working files of a measurement."""
 
     scratch: Scratch
-    pixels: Pixels
+    pixels: MeasureInput
 
     def put(self, frame: int, sums: GreySums | None, *, mark: str) -> None:
         """Keep the sums of a frame, None if it has no labels; `mark` is from before they were read."""
@@ -96,7 +96,7 @@ def folder_for(result: Result, chosen: str | Path | None) -> str:
     return scratch_folder(Place(result.path), result.name, chosen, of=MEASURING)
 
 
-def columns_begun(folder: str, pixels: Pixels, *, root: str) -> set[str]:
+def columns_begun(folder: str, pixels: MeasureInput, *, root: str) -> set[str]:
     """Columns that a stopped measurement of these pixels was about to write: they may be its own."""
     scratch = Scratch.at(folder)
     if scratch.continues(pixels.fingerprint(root), overwrite=True) and scratch.has(Table.OUTPUT, 0, 0):
@@ -106,7 +106,7 @@ def columns_begun(folder: str, pixels: Pixels, *, root: str) -> set[str]:
 
 
 @contextmanager
-def keeping(folder: str, pixels: Pixels, *, root: str) -> Iterator[Kept]:
+def kept_sums(folder: str, pixels: MeasureInput, *, root: str) -> Iterator[KeptSums]:
     """Continue a stopped measurement of these pixels, or start over; what is kept is removed at the end.
 
     If the block fails, it remains for the next start. Only the holder of the lock may do this.
@@ -126,7 +126,7 @@ def keeping(folder: str, pixels: Pixels, *, root: str) -> Iterator[Kept]:
     scratch, fingerprint = Scratch.at(folder), pixels.fingerprint(root)
     if not scratch.continues(fingerprint, overwrite=True):
         scratch = scratch.begin(fingerprint, overwrite=True)
-    kept = Kept(scratch, pixels)
+    kept = KeptSums(scratch, pixels)
     try:
         yield kept
     except BaseException:

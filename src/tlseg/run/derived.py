@@ -9,7 +9,7 @@ LINKING = "linking.json"
 """Mark of a run of `tlseg link` or `tlseg adopt` that has begun to write and has not come to its end."""
 
 
-def forget_made_of(folder: Place, *others: str) -> None:
+def remove_derived(folder: Place, *others: str) -> None:
     """Remove record, report, maps and unfinished measurements of labels that are about to be replaced.
 
     Parameters
