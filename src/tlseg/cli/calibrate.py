@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import LocalPath, TripleType, device_option, json_option, one_line_errors, print_json
+from tlseg.cli.common import device_option, json_option, one_line_errors, print_json
+from tlseg.cli.param_types import LocalPath, TripleType
 
 
 @click.command("calibrate", short_help="Choose the settings of a model on true labels.")

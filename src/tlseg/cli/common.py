@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from tlseg.cli.param_types import FiniteRange
 from tlseg.errors import RunError, TlsegError
 from tlseg.installed import missing_extra, this_command
 from tlseg.store.fs.location import one_line
@@ -84,10 +83,6 @@ def check_installed(command: str, modules: Iterable[str], *, extra: str) -> None
     """Raise `MissingExtraError` unless the modules of an extra that a command needs are installed."""
     if any(find_spec(name) is None for name in modules):
         raise missing_extra(command, extra)
-
-
-SEED = click.IntRange(0, 2**31 - 1)
-"""Seeds that every generator of random numbers takes."""
 
 
 def refuse_given(names: Iterable[str], because: str) -> None:
@@ -204,17 +199,6 @@ storage_option = click.option(
 )
 
 
-class FiniteRange(click.FloatRange):
-    """A number in a range; NaN and infinity, which click lets pass, are refused."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Parse the text."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number", param, ctx)
-        return number
-
-
 def _bytes(context: click.Context, parameter: click.Parameter, gib: float | None) -> int | None:
     return None if gib is None else int(gib * 2**30)
 
@@ -226,70 +210,6 @@ memory_option = click.option(
     callback=_bytes,
     help="Memory of one worker.",
 )
-
-
-class LocalPath(click.Path):
-    """A path of this machine; a URL, of which pathlib would make a folder, is refused."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse the text."""
-        if "://" in str(value):
-            self.fail(f"{value!r} is a URL; give a local path", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class RequiredChoice(click.Choice):
-    """One of several words that must be given; if it is not, the words are listed in the line that says so."""
-
-    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return what to choose from."""
-        return f"Choose from: {', '.join(map(str, self.choices))}."
-
-
-class TripleType(click.ParamType):
-    """`Z,Y,X`: three positive numbers, all integers or all floats."""
-
-    name = "Z,Y,X"
-
-    def __init__(self, kind: type[int] | type[float]) -> None:
-        self.kind = kind
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float, float]:
-        """Parse the text; a value that is already a tuple passes."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            z, y, x = (self.kind(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not three numbers Z,Y,X separated by commas", param, ctx)
-        if not all(0 < v < float("inf") for v in (z, y, x)):
-            self.fail(f"{value!r}: all three numbers must be positive and finite", param, ctx)
-        return (z, y, x)
-
-
-class SpacingType(click.ParamType):
-    """`Z,Y,X` or, for 2D movies, `Y,X`: positive numbers."""
-
-    name = "Z,Y,X"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """Parse the text; a value that is already a tuple passes."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) not in (2, 3) or not all(0 < v < float("inf") for v in numbers):
-            self.fail(
-                f"{value!r} is not Z,Y,X (or Y,X for a 2D movie): positive micrometres separated by commas", param, ctx
-            )
-        return numbers
 
 
 missing_option = click.option("--allow-missing", is_flag=True, help="Read missing chunks as the fill value.")

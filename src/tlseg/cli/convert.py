@@ -5,8 +5,6 @@ from __future__ import annotations
 import click
 
 from tlseg.cli.common import (
-    FiniteRange,
-    SpacingType,
     frame_size,
     frame_spacing,
     json_option,
@@ -17,6 +15,7 @@ from tlseg.cli.common import (
     say_notes,
     storage_option,
 )
+from tlseg.cli.param_types import FiniteRange, SpacingType
 from tlseg.wording import how_many
 
 

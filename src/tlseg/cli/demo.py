@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import SEED, LocalPath, json_option, one_line_errors, print_json, resumable
+from tlseg.cli.common import json_option, one_line_errors, print_json, resumable
+from tlseg.cli.param_types import SEED, LocalPath
 from tlseg.wording import how_many
 
 MADE_BY = "tlseg demo"

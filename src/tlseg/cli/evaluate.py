@@ -6,17 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import (
-    FiniteRange,
-    SpacingType,
-    json_option,
-    one_line_errors,
-    print_json,
-    refuse_given,
-    say_notes,
-    storage_option,
-)
+from tlseg.cli.common import json_option, one_line_errors, print_json, refuse_given, say_notes, storage_option
 from tlseg.cli.label_options import axes_option
+from tlseg.cli.param_types import FiniteRange, SpacingType
 from tlseg.wording import how_many
 
 if TYPE_CHECKING:

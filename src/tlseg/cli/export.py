@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import click
 
-from tlseg.cli.common import (
-    RequiredChoice,
-    json_option,
-    name_option,
-    one_line_errors,
-    print_json,
-    say_notes,
-    storage_option,
-)
+from tlseg.cli.common import json_option, name_option, one_line_errors, print_json, say_notes, storage_option
+from tlseg.cli.param_types import RequiredChoice
 from tlseg.store.export.formats import FORMATS, Format
 from tlseg.wording import how_many
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, SpacingType, no_image_option, option_group, what_was_found
+from tlseg.cli.common import no_image_option, option_group, what_was_found
+from tlseg.cli.param_types import FiniteRange, SpacingType
 
 if TYPE_CHECKING:
     from tlseg.run.linking.linked import Linked

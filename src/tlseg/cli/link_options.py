@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, option_group, refuse_given
+from tlseg.cli.common import option_group, refuse_given
+from tlseg.cli.param_types import FiniteRange
 
 if TYPE_CHECKING:
     from tlseg.link.settings import LinkSettings

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from tlseg.cli.calibrate import command as calibrate
-from tlseg.cli.common import FiniteRange, LocalPath, json_option, one_line_errors, print_json
+from tlseg.cli.common import json_option, one_line_errors, print_json
+from tlseg.cli.param_types import FiniteRange, LocalPath
 from tlseg.wording import how_many
 
 

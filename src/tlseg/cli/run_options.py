@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import FiniteRange, TripleType, device_option, missing_option, no_image_option, option_group
+from tlseg.cli.common import device_option, missing_option, no_image_option, option_group
+from tlseg.cli.param_types import FiniteRange, TripleType
 
 
 def _number(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:

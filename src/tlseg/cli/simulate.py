@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import (
-    SEED,
-    FiniteRange,
-    TripleType,
-    json_option,
-    one_line_errors,
-    print_json,
-    say_next_of_movie,
-    storage_option,
-)
+from tlseg.cli.common import json_option, one_line_errors, print_json, say_next_of_movie, storage_option
+from tlseg.cli.param_types import SEED, FiniteRange, TripleType
 from tlseg.wording import how_many
 
 if TYPE_CHECKING:

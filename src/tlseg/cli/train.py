@@ -10,19 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import (
-    SEED,
-    FiniteRange,
-    LocalPath,
-    RequiredChoice,
-    TripleType,
-    check_installed,
-    device_option,
-    json_option,
-    one_line_errors,
-    print_json,
-    resumable,
-)
+from tlseg.cli.common import check_installed, device_option, json_option, one_line_errors, print_json, resumable
+from tlseg.cli.param_types import SEED, FiniteRange, LocalPath, RequiredChoice, TripleType
 from tlseg.errors import TlsegError, TrainingError
 from tlseg.wording import how_many
 

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlseg.cli import train as training
-from tlseg.cli.common import (
-    SEED,
-    LocalPath,
-    check_installed,
-    json_option,
-    one_line_errors,
-    print_json,
-    resumable,
-)
+from tlseg.cli.common import check_installed, json_option, one_line_errors, print_json, resumable
+from tlseg.cli.param_types import SEED, LocalPath
 from tlseg.wording import how_many
 
 if TYPE_CHECKING:
