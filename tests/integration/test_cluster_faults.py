@@ -100,6 +100,17 @@ def test_work_goes_to_its_role(offers: list[dict[str, float]], networks: set[str
     assert offers != [{"GPU": 1}, {"CPU": 1}] or {end.result for _, end in done} == {"0", "1"}
 
 
+def test_networks_run_anywhere_where_only_the_rest_has_workers_of_its_own() -> None:
+    def slowly(number: int) -> str:
+        time.sleep(0.05)
+        return where(number)
+
+    with workers_offering({"CPU": 1}, {}) as client:
+        done = all_of(ClientPool(client), tasks_of(slowly, 20, "network", "predict") + tasks_of(slowly, 20))
+    assert {end.result for task, end in done if task.needs == "network"} == {"0", "1"}
+    assert {end.result for task, end in done if task.needs == "core"} == {"0"}
+
+
 def test_the_site_is_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     with workers_offering({"GPU": 1}, {"CPU": 1}) as client:
         pool = ClientPool(client)

@@ -121,11 +121,11 @@ class ClientPool:
                 self.client.cancel(futures, force=True)  # type: ignore[no-untyped-call]
 
     def _role(self, needs: Needs) -> Needs:
-        """Role of the workers that serve a need: one for both if none is there only for networks."""
-        return needs if "network" in self.roles else "core"
+        """Role of the workers that serve a need: one for both if no worker is there for one of them."""
+        return needs if self.roles else "core"
 
     def _serving(self) -> tuple[Needs, ...]:
-        return ("network", "core") if "network" in self.roles else ("core",)
+        return ("network", "core") if self.roles else ("core",)
 
     def _most_batches(self, role: Needs) -> int:
         """Batches in flight: one runs and one waits for each slot, so that none waits for the client."""
