@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tlseg import __version__
 from tlseg.errors import LabelError, RunError
@@ -78,6 +79,10 @@ class Tracked:
         Lineage of the labels in `frames`.
     patches : mapping of int to lists of Patch
         By frame, voxels that replace those of the given labels.
+    patched : {"repaired", "corrected"}
+        What the column `seed` says of their nuclei: whether tlseg or a person changed them.
+    removed : mapping of int to arrays of int64
+        By frame, labels that become background; the lineage has no rows for them.
     notes : tuple of str
         Notes on the tracks.
     """
@@ -85,6 +90,8 @@ class Tracked:
     frames: list[FrameSums]
     lineage: Lineage
     patches: Patches = field(default_factory=dict)
+    patched: Literal["repaired", "corrected"] = "repaired"
+    removed: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -221,10 +228,19 @@ def _run(
         copy = open_copy(source, target)
         counters.expect("write", len(source.frames))
         for frame in source.frames:
-            write_pixels(source, writer, copy, frame, tracked.lineage, tracked.patches)
+            gone = tracked.removed.get(frame, np.zeros(0, np.int64))
+            write_pixels(source, writer, copy, frame, tracked.lineage, tracked.patches, removed=gone)
             counters.add("write")
             lock.beat()
-        begun = write_tables(source, target, tracked.frames, tracked.lineage, tracked.patches, first=writer.first_frame)
+        begun = write_tables(
+            source,
+            target,
+            tracked.frames,
+            tracked.lineage,
+            tracked.patches,
+            patched=tracked.patched,
+            first=writer.first_frame,
+        )
         found = {**count(tracked.lineage), **begun}
         if copy is not None:
             copy.finish()
@@ -262,7 +278,7 @@ def _record(
     notes: Sequence[str],
     seconds: float,
 ) -> dict[str, Any]:
-    patches = [patch for made in tracked.patches.values() for patch in made]
+    patches = [patch for made in tracked.patches.values() for patch in made if tracked.patched == "repaired"]
     fingerprint = {
         "tlseg": __version__,
         "labels": source.movie.source,

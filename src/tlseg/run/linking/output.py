@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, RunError
 from tlseg.link.lineage import Lineage, relabelled
@@ -137,12 +138,22 @@ def open_copy(source: LabelInput, target: LinkOutput) -> ImageCopy | None:
 
 
 def write_pixels(
-    source: LabelInput, writer: LabelWriter, copy: ImageCopy | None, frame: int, lineage: Lineage, patches: Patches
+    source: LabelInput,
+    writer: LabelWriter,
+    copy: ImageCopy | None,
+    frame: int,
+    lineage: Lineage,
+    patches: Patches,
+    *,
+    removed: NDArray[np.int64],
 ) -> None:
-    """Write a frame of labels at every level, numbered by track, and the frame of the image copy."""
+    """Write a frame of labels at every level, numbered by track and without those `removed`; and of the image copy."""
     nodes = lineage.nodes
     here = nodes.iloc[slice(*np.searchsorted(nodes["t"].to_numpy(), [frame, frame + 1]))]
-    old, new = here["label"].to_numpy(dtype=np.int64), here["track"].to_numpy(dtype=np.uint32)
+    old = np.concatenate([here["label"].to_numpy(dtype=np.int64), removed])
+    new = np.concatenate([here["track"].to_numpy(dtype=np.uint32), np.zeros(len(removed), np.uint32)])
+    order = np.argsort(old)
+    old, new = old[order], new[order]
     for box in slabs(writer.regions, most_voxels=SLAB_VOXELS):
         if len(old):
             writer.write(
@@ -153,13 +164,21 @@ def write_pixels(
 
 
 def write_tables(
-    source: LabelInput, target: LinkOutput, frames: list[FrameSums], lineage: Lineage, patches: Patches, *, first: int
+    source: LabelInput,
+    target: LinkOutput,
+    frames: list[FrameSums],
+    lineage: Lineage,
+    patches: Patches,
+    *,
+    patched: str,
+    first: int,
 ) -> dict[str, int]:
     """Write table and graph with final labels; `t` counts from the first frame of the result.
 
     Returns how many tracks begin without a mother, and how many of these at the frame's edge.
     """
-    rows = write_rows(target.root, target.name, _final_rows(source, frames, lineage, patches, first=first))
+    final_rows = _final_rows(source, frames, lineage, patches, patched=patched, first=first)
+    rows = write_rows(target.root, target.name, final_rows)
     final = relabelled(lineage)
     write_graph(
         target.root,
@@ -175,7 +194,7 @@ def write_tables(
 
 
 def _final_rows(
-    source: LabelInput, frames: list[FrameSums], lineage: Lineage, patches: Patches, *, first: int
+    source: LabelInput, frames: list[FrameSums], lineage: Lineage, patches: Patches, *, patched: str, first: int
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows of the final table, frame by frame."""
     by_frame = dict(tuple(lineage.nodes.groupby("t")))
@@ -184,7 +203,7 @@ def _final_rows(
             continue
         table = table_of(source, sums)
         for patch in patches.get(sums.frame, []):
-            table.loc[table["label"].isin(patch.labels), "seed"] = "repaired"
+            table.loc[table["label"].isin(patch.labels), "seed"] = patched
         table = table.merge(by_frame[sums.frame].drop(columns="t"), on="label", validate="one_to_one")
         table["label"], table["t"] = table["track"], table["t"] - first
         yield table.sort_values("label", ignore_index=True)
