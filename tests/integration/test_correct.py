@@ -158,7 +158,7 @@ def test_mothers_of_the_result_that_is_corrected_are_kept(folder: Path, tmp_path
 
 
 def test_frames_are_those_of_the_movie_that_was_filmed(tmp_path: Path) -> None:
-    """Labels of part of a movie count from its first frame, as the report and the CSV export do."""
+    """Also where labels of part of a movie are stored alone, and count from 0; beside the movie they count as it does."""
     movie, _ = spoilt()
     (tmp_path / "part").mkdir()
     part = write(tmp_path / "part", movie[2:], HEADER)
@@ -172,6 +172,15 @@ def test_frames_are_those_of_the_movie_that_was_filmed(tmp_path: Path) -> None:
     expected = movie[2:].copy()
     expected[3][expected[3] == 6] = 0
     np.testing.assert_array_equal(labels_of(tmp_path / "out.ome.zarr", "nuclei-corrected"), expected)
+    (tmp_path / "whole").mkdir()
+    root = write(tmp_path / "whole", np.where(np.arange(6)[:, None, None, None] < 2, 0, movie), HEADER)
+    adopt_labels(root)
+    record = root / "tlseg" / "nuclei-adopted" / "run.json"
+    content["fingerprint"]["input_frames"] = [2, 6]
+    record.write_text(json.dumps(content))
+    done = correct_labels(root, tmp_path / "c.csv", labels_name="nuclei-adopted")
+    assert "6 removed in frame 5" in done.notes[0]
+    np.testing.assert_array_equal(labels_of(root, "nuclei-adopted-corrected")[2:], expected)
 
 
 def test_planes_are_corrected_too(tmp_path: Path) -> None:

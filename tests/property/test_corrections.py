@@ -32,7 +32,7 @@ def halves(correction: Correction, frame: int, labels: np.ndarray) -> np.ndarray
 
 def apply(*corrections: Correction, shift: int = 0) -> Corrected:
     t, label = rows_of(FAMILY)
-    return apply_corrections(t + shift, label, corrections, take_apart=halves, shift=shift)
+    return apply_corrections(t + shift, label, corrections, take_apart=halves, offset=-shift)
 
 
 def tracks_of(found: Corrected) -> dict[int, tuple[int, ...]]:

@@ -90,7 +90,7 @@ class Corrected:
 
 
 def apply_corrections(
-    t: Ints, label: Ints, corrections: Iterable[Correction], *, take_apart: TakeApart, shift: int = 0
+    t: Ints, label: Ints, corrections: Iterable[Correction], *, take_apart: TakeApart, offset: int = 0
 ) -> Corrected:
     """Apply corrections in their order.
 
@@ -102,15 +102,15 @@ def apply_corrections(
         What to correct.
     take_apart
         Divides one nucleus in the pixels.
-    shift
-        Frame of `t` less the same frame in corrections: `t` may count from the first frame of a part of a movie.
+    offset
+        Number of a frame in corrections, less the same in `t`, which may count from the first frame of part of a movie.
 
     Raises
     ------
     LabelError
         If there is no such nucleus, or a number is missing, in use, or out of range.
     """
-    work = _Work(t.copy(), label.copy(), label.copy(), label.copy(), take_apart, shift)
+    work = _Work(t.copy(), label.copy(), label.copy(), label.copy(), take_apart, offset)
     said = tuple(f"{c.where}: {_ACTIONS[c.action](work, c)}" for c in corrections)
     return Corrected(work.t, work.label, work.number, work.origin, work.mothers, said)
 
@@ -173,7 +173,7 @@ class _Work:
     number: Ints
     origin: Ints
     take_apart: TakeApart
-    shift: int
+    offset: int
     mothers: dict[int, int] = field(default_factory=dict)
 
     def all_rows(self, c: Correction, track: int) -> NDArray[np.bool_]:
@@ -188,7 +188,7 @@ class _Work:
     def rows(self, c: Correction, track: int) -> Ints:
         """Rows of a track in the frames of a correction."""
         inside = self.all_rows(c, track)
-        frame = self.t - self.shift
+        frame = self.t + self.offset
         low, high = int(frame[inside].min()), int(frame[inside].max())
         inside &= (frame >= (low if c.first is None else c.first)) & (frame <= (high if c.last is None else c.last))
         if not inside.any():
@@ -216,7 +216,7 @@ class _Work:
 
     def frames(self, rows: Ints) -> str:
         """Frames of rows, in words."""
-        low, high = (int(f) - self.shift for f in (self.t[rows].min(), self.t[rows].max()))
+        low, high = (int(f) + self.offset for f in (self.t[rows].min(), self.t[rows].max()))
         return f"in frame {low}" if low == high else f"in frames {low} to {high}"
 
 
@@ -280,7 +280,7 @@ def _numbers_of_parts(work: _Work, c: Correction, frame: int) -> Ints:
 def _divide(work: _Work, c: Correction) -> str:
     other = _another(work, c)
     mine = work.all_rows(c, c.track)
-    later = mine & (work.t - work.shift >= (c.first or 0))
+    later = mine & (work.t + work.offset >= (c.first or 0))
     if not later.any() or later.sum() == mine.sum():
         raise LabelError(f"{c.where}: give the first frame of the daughters, in which the label is still {c.track}.")
     new = int(work.new()[0])

@@ -120,8 +120,7 @@ def _correct(
     pixels = _Pixels(source, {sums.frame: sums for sums in frames})
     t = np.concatenate([np.zeros(0, np.int64), *(np.full(len(s.objects.label), s.frame) for s in frames)])
     label = np.concatenate([np.zeros(0, np.int64), *(sums.objects.label for sums in frames)])
-    shift = source.frames.start - source.numbers.start
-    found = apply_corrections(t, label, corrections, take_apart=pixels.take_apart, shift=shift)
+    found = apply_corrections(t, label, corrections, take_apart=pixels.take_apart, offset=source.offset)
     known, lost = follow_mothers(found, daughter=mothers[:, 0], mother=mothers[:, 1])
     pairs = np.array(list(known.items()), np.int64).reshape(-1, 2)
     left = _join_fragments(pixels, found)
