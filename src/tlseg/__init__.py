@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tlseg.report.export import export as export
     from tlseg.report.write import write_report as write_report
     from tlseg.run.linking.adopt import adopt_labels as adopt_labels
+    from tlseg.run.linking.correct import correct_labels as correct_labels
     from tlseg.run.linking.labels import link_labels as link_labels
     from tlseg.run.linking.points import link_points as link_points
     from tlseg.run.measuring.channels import measure_channels as measure_channels
@@ -30,6 +31,7 @@ _PUBLIC = {
     "Layout": "tlseg.store.image.tiff",
     "adopt_labels": "tlseg.run.linking.adopt",
     "convert": "tlseg.store.image.convert",
+    "correct_labels": "tlseg.run.linking.correct",
     "evaluate": "tlseg.evaluate.api",
     "export": "tlseg.report.export",
     "link_labels": "tlseg.run.linking.labels",

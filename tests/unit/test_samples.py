@@ -97,6 +97,15 @@ def test_past_the_edge_of_a_stack_its_target_continues_like_its_image() -> None:
     assert float(image.std()) > 0.02
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_a_crop_that_is_larger_than_the_stack_has_it_in_its_middle(number: int) -> None:
+    depth = np.abs(np.arange(9) - 4.0)[:, None, None] + np.zeros((9, 12, 12))
+    both = torch.from_numpy(depth)[None, None].half()
+    settings = replace(STILL, crop=(20, 20, 20), zoom=(0.9, 0.9), spacing_um=(1.6, 0.8, 0.8))
+    image, _ = draw([Pair("a", "g", both, both, np.zeros((0, 3)), (1.6, 0.8, 0.8))], settings, seed=0, number=number)
+    np.testing.assert_allclose(image, image.flip(0), atol=2e-3)
+
+
 def test_most_crops_hold_a_nucleus() -> None:
     image = torch.zeros(1, 1, 30, 60, 60).half()
     target = image.clone()

@@ -18,6 +18,7 @@ COMMANDS = {
     "status": "Show the state of a run: running, died, stopped, complete.",
     "link": "Track the nuclei of labels that any program made.",
     "adopt": "Use the numbers of labels as tracks.",
+    "correct": "Apply a table of corrections to tracked labels.",
     "measure": "Add intensities of the movie's channels to the table.",
     "evaluate": "Compare the labels of a result with true ones.",
     "report": "Write one HTML page about a result.",

@@ -6,15 +6,8 @@ from typing import Any
 
 import click
 
-from tlseg.cli.common import (
-    json_option,
-    one_line_errors,
-    print_json,
-    say_next_of_result,
-    say_notes,
-    storage_option,
-)
-from tlseg.cli.label_options import image_options, label_arguments, name_options, say_found
+from tlseg.cli.common import json_option, one_line_errors, storage_option
+from tlseg.cli.label_options import image_options, label_arguments, name_options, print_adopted
 
 
 @click.command("adopt")
@@ -42,12 +35,4 @@ def command(labels: str, as_json: bool, **options: Any) -> None:
 
     with RunProgress() as progress:
         done = adopt_labels(labels, parents=options["parents"], **label_arguments(options), listener=progress)
-    if as_json:
-        print_json(done.to_dict())
-        return
-    say_found(done)
-    if done.motherless:
-        click.echo(f"Tracks that begin mid-movie without a mother: {done.motherless} of {done.tracks}.")
-    say_notes(done.notes)
-    click.echo(f"Labels {done.name!r}: {done.path}")
-    say_next_of_result(options["out"] or done.path, name=done.name)
+    print_adopted(done, out=options["out"], as_json=as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlseg.cli.common import no_image_option, option_group, what_was_found
+from tlseg.cli.common import no_image_option, option_group, print_json, say_next_of_result, say_notes, what_was_found
 from tlseg.cli.param_types import FiniteRange, SpacingType
 
 if TYPE_CHECKING:
@@ -56,3 +56,16 @@ def say_found(done: Linked) -> None:
     """Print how many nuclei and tracks there are."""
     found = what_was_found(done.nuclei, done.frames, tracks=done.tracks, divisions=done.divisions, gaps=done.gaps)
     click.echo(f"{found} ({done.seconds:.0f} s).")
+
+
+def print_adopted(done: Linked, *, out: str | None, as_json: bool) -> None:
+    """Print what came of labels whose numbers are tracks; `out` is the result as it was given."""
+    if as_json:
+        print_json(done.to_dict())
+        return
+    say_found(done)
+    if done.motherless:
+        click.echo(f"Tracks that begin mid-movie without a mother: {done.motherless} of {done.tracks}.")
+    say_notes(done.notes)
+    click.echo(f"Labels {done.name!r}: {done.path}")
+    say_next_of_result(out or done.path, name=done.name)

@@ -46,7 +46,7 @@ def make_patch(
     replaced: NDArray[np.int64],
     numbers: NDArray[np.int64],
     centres_um: NDArray[np.float64],
-    volumes_um3: NDArray[np.float64],
+    volumes_um3: NDArray[np.float64] | None,
     spacing_um: Spacing,
 ) -> Patch | None:
     """Join labels to one, or take one apart.
@@ -58,7 +58,7 @@ def make_patch(
     replaced, numbers
         Numbers to be replaced, and those of the nuclei that are there instead.
     centres_um, volumes_um3
-        Where these should be, from voxel 0 of the frame, shape (k, 3), and how large, shape (k,).
+        Where these should be, from voxel 0 of the frame, shape (k, 3), and how large, shape (k,), or None if unknown.
 
     Returns
     -------

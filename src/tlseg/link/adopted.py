@@ -1,4 +1,4 @@
-"""Make a lineage from labels whose numbers are already tracks: each number is one nucleus, and its mother is given.
+"""Make a lineage from nuclei whose tracks are known: each number is one nucleus, and its mother is given.
 
 No number changes and no link is guessed, so every join has a confidence of 1. The given mothers must not contradict the
 labels: a mother must end before her daughters begin.
@@ -22,7 +22,7 @@ class Numbers:
     Attributes
     ----------
     t, label : (n,) int64
-        Frame and number of each nucleus in each frame, sorted by (label, t).
+        Frame and label of each nucleus in each frame, sorted by (number, t).
     track : (m,) int64
         The distinct numbers in ascending order.
     first, last : (m,) int64
@@ -36,10 +36,11 @@ class Numbers:
     last: Ints
 
     @classmethod
-    def of(cls, t: Ints, label: Ints) -> Numbers:
-        """Sort nuclei, shape (n,); each pair of frame and number occurs once."""
-        order = np.lexsort((t, label))
-        track, first, count = np.unique(label[order], return_index=True, return_counts=True)
+    def of(cls, t: Ints, label: Ints, number: Ints | None = None) -> Numbers:
+        """Sort nuclei, shape (n,), by their number, or label if not given; each pair of frame and number occurs once."""
+        number = label if number is None else number
+        order = np.lexsort((t, number))
+        track, first, count = np.unique(number[order], return_index=True, return_counts=True)
         return cls(t[order], label[order], track, first, first + count - 1)
 
     @property
@@ -68,7 +69,7 @@ def adopt(numbers: Numbers, *, daughter: Ints, mother: Ints, where: str) -> Line
     """
     parent_of = _parents(numbers, daughter, mother, where=where)
     born = np.flatnonzero(parent_of)
-    same = np.flatnonzero(numbers.label[1:] == numbers.label[:-1])
+    same = np.flatnonzero(numbers.rank[1:] == numbers.rank[:-1])
     near = numbers.t[same + 1] == numbers.t[same] + 1
     edges = Edges(
         np.concatenate([same, numbers.last[parent_of[born] - 1]]),

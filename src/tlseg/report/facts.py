@@ -199,7 +199,8 @@ def gather_facts(result: Result, source: MovieSource, table: pd.DataFrame, *, di
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         audit=audit if isinstance(audit, Mapping) else None,
         repairs={kind: int(n) for kind, n in _mapping(record, "repairs").items() if isinstance(n, int)},
-        given=bool(table["seed"].isin(["given", "repaired"]).all()) and bool((table["seed"] == "given").any()),
+        given=bool(table["seed"].isin(["given", "repaired", "corrected"]).all())
+        and bool((table["seed"] == "given").any()),
         mended=bool(made_of.get("repair")),
         doubts=doubts_of(record),
         tracks_from=_tracks_from(made_of),
@@ -265,5 +266,7 @@ def _mapping(owner: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def _tracks_from(made_of: Mapping[str, Any]) -> str:
     if "adopted" not in made_of:
         return ""
-    parents = _mapping(made_of, "adopted").get("parents")
-    return f"taken from {made_of.get('labels')}; mothers {f'from {parents}' if parents else 'unknown'}"
+    adopted = _mapping(made_of, "adopted")
+    parents, corrections = adopted.get("parents"), adopted.get("corrections")
+    corrected = f" with {how_many(len(corrections), 'correction')}" if isinstance(corrections, list) else ""
+    return f"taken from {made_of.get('labels')}{corrected}; mothers {f'from {parents}' if parents else 'unknown'}"

@@ -193,9 +193,10 @@ def _grid(pair: Pair, settings: SampleSettings, rng: np.random.Generator) -> tup
         jitter = rng.uniform(-0.35, 0.35, size=3) * crop * step
         middle = pair.centres[int(rng.integers(len(pair.centres)))] + jitter
     else:
-        middle = rng.uniform(0, shape)
+        middle = rng.uniform(0, shape) - 0.5
     half = crop * step / 2
-    middle = np.where(2 * half < shape, np.clip(middle, half, shape - half), shape / 2)
+    # A voxel's position is its middle: the stack reaches from -0.5 to shape - 0.5.
+    middle = np.where(2 * half < shape, np.clip(middle, half - 0.5, shape - half - 0.5), shape / 2 - 0.5)
 
     cos, sin = np.cos(angle), np.sin(angle)
     # Turned by an oblong voxel's own micrometres: y and x may have different spacings.

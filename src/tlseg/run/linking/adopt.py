@@ -17,10 +17,11 @@ from tlseg.geometry import Shape
 from tlseg.link.adopted import Numbers, adopt
 from tlseg.measure.objects import looseness
 from tlseg.run.linking.linked import Linked
+from tlseg.run.linking.output import Tracked
 from tlseg.run.linking.parent_notes import mothers_to_use, notes_on
 from tlseg.run.linking.source import LabelInput
 from tlseg.run.linking.tables import FrameSums, measure_alone
-from tlseg.run.linking.tracking import LinkRequest, Tracked, Tracker, track_labels
+from tlseg.run.linking.tracking import LinkRequest, Tracker, track_labels
 from tlseg.run.watch.events import Listener, silent
 from tlseg.store.labels.parents import Parents, parents_of, read_parents
 from tlseg.store.labels.points import is_points
@@ -108,8 +109,8 @@ def adopt_labels(
 def _tracker(source: LabelInput, *, parents: str | Path | None) -> Tracker:
     prefer = tuple(n for n in (source.own_name, "nuclei") if n)
     told = parents_of(source.movie) if parents is None else read_parents(parents, prefer=prefer)
-    made_of = {"adopted": {"parents": None if told is None else told.source}}
-    return Tracker("adopt", made_of, measure_alone, partial(_adopt, told=told, first=source.frames.start))
+    settings = {"adopted": {"parents": None if told is None else told.source}}
+    return Tracker("adopt", settings, measure_alone, partial(_adopt, told=told, first=source.frames.start))
 
 
 def _adopt(frames: list[FrameSums], *, told: Parents | None, first: int) -> Tracked:

@@ -14,10 +14,11 @@ from tlseg.geometry import Shape
 from tlseg.link.link import link_objects
 from tlseg.link.settings import LinkSettings
 from tlseg.run.linking.linked import Linked
+from tlseg.run.linking.output import Tracked
 from tlseg.run.linking.repair import Patches, check_repairable, repair_given
 from tlseg.run.linking.source import LabelInput
 from tlseg.run.linking.tables import FrameSums, measure_frame, tables_to_link
-from tlseg.run.linking.tracking import LinkRequest, Tracked, Tracker, track_labels
+from tlseg.run.linking.tracking import LinkRequest, Tracker, track_labels
 from tlseg.run.watch.events import Listener, silent
 
 

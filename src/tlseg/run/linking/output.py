@@ -5,12 +5,14 @@ Existing results are replaced only on request, and the given labels never; only 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tlseg.errors import LabelError, RunError
 from tlseg.link.lineage import Lineage, relabelled
@@ -66,6 +68,34 @@ class LinkOutput:
     def unfinished(self) -> Place:
         """File that marks a run that began to write and has not finished."""
         return self.folder / LINKING
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """Tracks of a label movie.
+
+    Attributes
+    ----------
+    frames : list of FrameSums
+        Measurements of each frame, with patches applied.
+    lineage : Lineage
+        Lineage of the labels in `frames`.
+    patches : mapping of int to lists of Patch
+        By frame, voxels that replace those of the given labels.
+    patched : {"repaired", "corrected"}
+        What the column `seed` says of their nuclei: whether tlseg or a person changed them.
+    removed : mapping of int to arrays of int64
+        By frame, labels that become background; the lineage has no rows for them.
+    notes : tuple of str
+        Notes on the tracks.
+    """
+
+    frames: list[FrameSums]
+    lineage: Lineage
+    patches: Patches = field(default_factory=dict)
+    patched: Literal["repaired", "corrected"] = "repaired"
+    removed: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def destination(
@@ -136,31 +166,33 @@ def open_copy(source: LabelInput, target: LinkOutput) -> ImageCopy | None:
     return None if not target.image or copied.is_whole() else copied.open()
 
 
-def write_pixels(
-    source: LabelInput, writer: LabelWriter, copy: ImageCopy | None, frame: int, lineage: Lineage, patches: Patches
-) -> None:
+def write_pixels(source: LabelInput, writer: LabelWriter, copy: ImageCopy | None, frame: int, tracked: Tracked) -> None:
     """Write a frame of labels at every level, numbered by track, and the frame of the image copy."""
-    nodes = lineage.nodes
+    nodes = tracked.lineage.nodes
     here = nodes.iloc[slice(*np.searchsorted(nodes["t"].to_numpy(), [frame, frame + 1]))]
-    old, new = here["label"].to_numpy(dtype=np.int64), here["track"].to_numpy(dtype=np.uint32)
+    removed = tracked.removed.get(frame, np.zeros(0, np.int64))
+    old = np.concatenate([here["label"].to_numpy(dtype=np.int64), removed])
+    new = np.concatenate([here["track"].to_numpy(dtype=np.uint32), np.zeros(len(removed), np.uint32)])
+    order = np.argsort(old)
+    old, new = old[order], new[order]
     for box in slabs(writer.regions, most_voxels=SLAB_VOXELS):
         if len(old):
             writer.write(
-                frame, box, renumber(read_mended(source, frame, box, patches), old=old, new=new, unknown=_changed)
+                frame,
+                box,
+                renumber(read_mended(source, frame, box, tracked.patches), old=old, new=new, unknown=_changed),
             )
         if copy is not None:
             copy.write(frame, box)
 
 
-def write_tables(
-    source: LabelInput, target: LinkOutput, frames: list[FrameSums], lineage: Lineage, patches: Patches, *, first: int
-) -> dict[str, int]:
+def write_tables(source: LabelInput, target: LinkOutput, tracked: Tracked, *, first: int) -> dict[str, int]:
     """Write table and graph with final labels; `t` counts from the first frame of the result.
 
     Returns how many tracks begin without a mother, and how many of these at the frame's edge.
     """
-    rows = write_rows(target.root, target.name, _final_rows(source, frames, lineage, patches, first=first))
-    final = relabelled(lineage)
+    rows = write_rows(target.root, target.name, _final_rows(source, tracked, first=first))
+    final = relabelled(tracked.lineage)
     write_graph(
         target.root,
         target.name,
@@ -174,17 +206,15 @@ def write_tables(
     return count_motherless(rows, first=int(rows["t"].min()) if len(rows) else 0)
 
 
-def _final_rows(
-    source: LabelInput, frames: list[FrameSums], lineage: Lineage, patches: Patches, *, first: int
-) -> Iterator[pd.DataFrame]:
+def _final_rows(source: LabelInput, tracked: Tracked, *, first: int) -> Iterator[pd.DataFrame]:
     """Yield the rows of the final table, frame by frame."""
-    by_frame = dict(tuple(lineage.nodes.groupby("t")))
-    for sums in frames:
+    by_frame = dict(tuple(tracked.lineage.nodes.groupby("t")))
+    for sums in tracked.frames:
         if sums.frame not in by_frame:
             continue
         table = table_of(source, sums)
-        for patch in patches.get(sums.frame, []):
-            table.loc[table["label"].isin(patch.labels), "seed"] = "repaired"
+        for patch in tracked.patches.get(sums.frame, []):
+            table.loc[table["label"].isin(patch.labels), "seed"] = tracked.patched
         table = table.merge(by_frame[sums.frame].drop(columns="t"), on="label", validate="one_to_one")
         table["label"], table["t"] = table["track"], table["t"] - first
         yield table.sort_values("label", ignore_index=True)

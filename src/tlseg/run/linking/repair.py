@@ -42,8 +42,13 @@ def repair_given(
         patch = _patch(source, sums[repair.frame], repair, done)
         if patch is not None:
             patches[repair.frame] = [*done, patch]
+    return mended_sums(source, frames, patches), patches
+
+
+def mended_sums(source: LabelInput, frames: list[FrameSums], patches: Patches) -> list[FrameSums]:
+    """Sums of all frames with patches laid over their labels."""
     found = {frame: [_measured(source, frame, patch, patches) for patch in made] for frame, made in patches.items()}
-    return [_mended(part, found) for part in frames], patches
+    return [_mended(part, found) for part in frames]
 
 
 def read_mended(source: LabelInput, frame: int, box: Box, patches: Patches) -> NDArray[np.uint32]:
@@ -54,14 +59,18 @@ def read_mended(source: LabelInput, frame: int, box: Box, patches: Patches) -> N
     return labels
 
 
+def free_labels(sums: FrameSums, done: list[Patch], *, count: int) -> NDArray[np.int64]:
+    """Labels that a frame and its patches do not have; the smallest, since given ones may be the largest there are."""
+    used = np.concatenate([sums.objects.label, *(patch.labels for patch in done)])
+    return np.setdiff1d(np.arange(1, len(used) + count + 1), used)[:count]
+
+
 def _patch(source: LabelInput, sums: FrameSums, repair: Repair, done: list[Patch]) -> Patch | None:
     objects = sums.objects
     replaced = np.array(repair.labels, dtype=np.int64)
     rows = np.isin(objects.label, replaced)
     box = box_around(objects.low[rows], objects.high[rows])
-    used = np.concatenate([objects.label, *(patch.labels for patch in done)])
-    # LinkRequest numbers may be the largest there are, so new ones are the smallest that are free.
-    free = np.setdiff1d(np.arange(1, len(used) + len(repair.volume_um3) + 1), used)[: len(repair.volume_um3) - 1]
+    free = free_labels(sums, done, count=len(repair.volume_um3) - 1)
     return make_patch(
         source.labels(sums.frame, box),
         box=box,

@@ -66,6 +66,12 @@ class LabelInput:
         return range(known[0], known[-1] + 1) if known else self.frames
 
     @property
+    def offset(self) -> int:
+        """Number of a frame in the movie that was filmed, less its number here: 0 but for copies of part of a movie."""
+        known = self.movie.movie_frames
+        return known[0] - self.frames.start if known else 0
+
+    @property
     def image(self) -> MovieSource | None:
         """The image of the same voxels, None if there is none."""
         return self.base if self.has_image else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,11 +18,17 @@ from tlseg import __version__
 from tlseg.errors import LabelError, RunError
 from tlseg.geometry import Shape, as_block
 from tlseg.label.patches import repairs_by_kind
-from tlseg.link.lineage import Lineage
 from tlseg.run.derived import remove_derived
 from tlseg.run.linking.linked import Linked, count
-from tlseg.run.linking.output import LinkOutput, check_target, destination, open_copy, write_pixels, write_tables
-from tlseg.run.linking.repair import Patches
+from tlseg.run.linking.output import (
+    LinkOutput,
+    Tracked,
+    check_target,
+    destination,
+    open_copy,
+    write_pixels,
+    write_tables,
+)
 from tlseg.run.linking.source import LabelInput, open_labels
 from tlseg.run.linking.tables import FrameSums
 from tlseg.run.watch.event_log import FILE as EVENTS
@@ -64,28 +70,6 @@ class LinkRequest:
     overwrite: bool
     block: Shape | None
     listener: Listener
-
-
-@dataclass(frozen=True, slots=True)
-class Tracked:
-    """Tracks of a label movie.
-
-    Attributes
-    ----------
-    frames : list of FrameSums
-        Measurements of each frame, with patches applied.
-    lineage : Lineage
-        Lineage of the labels in `frames`.
-    patches : mapping of int to lists of Patch
-        By frame, voxels that replace those of the given labels.
-    notes : tuple of str
-        Notes on the tracks.
-    """
-
-    frames: list[FrameSums]
-    lineage: Lineage
-    patches: Patches = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 class Measure(Protocol):
@@ -221,10 +205,10 @@ def _run(
         copy = open_copy(source, target)
         counters.expect("write", len(source.frames))
         for frame in source.frames:
-            write_pixels(source, writer, copy, frame, tracked.lineage, tracked.patches)
+            write_pixels(source, writer, copy, frame, tracked)
             counters.add("write")
             lock.beat()
-        begun = write_tables(source, target, tracked.frames, tracked.lineage, tracked.patches, first=writer.first_frame)
+        begun = write_tables(source, target, tracked, first=writer.first_frame)
         found = {**count(tracked.lineage), **begun}
         if copy is not None:
             copy.finish()
@@ -262,7 +246,7 @@ def _record(
     notes: Sequence[str],
     seconds: float,
 ) -> dict[str, Any]:
-    patches = [patch for made in tracked.patches.values() for patch in made]
+    patches = [patch for made in tracked.patches.values() for patch in made if tracked.patched == "repaired"]
     fingerprint = {
         "tlseg": __version__,
         "labels": source.movie.source,

@@ -6,11 +6,9 @@ checked once they have been read.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Literal
 
@@ -18,16 +16,14 @@ import numpy as np
 import pandas as pd
 
 from tlseg.errors import LabelError
-from tlseg.store.fs.location import is_url, one_line, resolve, text_of
+from tlseg.store.fs.location import is_url, resolve, text_of
 from tlseg.store.fs.place import Place
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.labels.label_movie import TRACK_FILES, LabelMovie, open_label_movie, read_track_file
 from tlseg.store.labels.label_movie_zarr import read_geff_links
-from tlseg.store.labels.text import text_in
+from tlseg.store.labels.text import cells_in, text_in, whole_number
 
 COLUMNS = ("track", "parent")
-_MOST = 2**63 - 1
-_DELIMITERS = ",;\t"
 _EXPECTED = (
     "Expected a table with a header and the columns track and parent (0: none), a Cell Tracking Challenge track file, "
     "a GEFF graph, or a tlseg result."
@@ -132,7 +128,7 @@ def _of_file(path: Path) -> Parents:
 
 
 def _of_table(path: Path, text: str) -> Parents:
-    lines = _cells(path, text)
+    lines = cells_in(path, text, expected=_EXPECTED)
     header = [name.strip() for name in lines[0][1]] if lines else []
     names = [name.lower() for name in header]
     if any(names.count(name) != 1 for name in COLUMNS):
@@ -140,7 +136,7 @@ def _of_table(path: Path, text: str) -> Parents:
     at = [names.index(name) for name in COLUMNS]
     mothers: dict[int, int] = {}
     for number, row in lines[1:]:
-        track, parent = (_whole(row[i]) if i < len(row) else None for i in at)
+        track, parent = (whole_number(row[i]) if i < len(row) else None for i in at)
         if len(row) != len(header) or not row[at[0]].strip() or track is None or parent is None:
             raise LabelError(
                 f"{path}, line {number}: found {','.join(row)!r}, expected {len(header)} values, of which track and parent "
@@ -155,26 +151,6 @@ def _of_table(path: Path, text: str) -> Parents:
     tracks = pd.DataFrame(pairs, columns=list(COLUMNS))
     _check_numbers(path, tracks)
     return Parents(resolve(path), "table", tracks)
-
-
-def _cells(path: Path, text: str) -> list[tuple[int, list[str]]]:
-    """Split a table into numbered rows, header first, without blank ones and the line by which Excel names a delimiter."""
-    first = text.lstrip().splitlines()[0]
-    told = re.fullmatch(r"sep=(.)", first, re.IGNORECASE)
-    delimiter = told[1] if told else max(_DELIMITERS, key=first.count)
-    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise LabelError(f"{path} cannot be read as a table ({one_line(error)}). {_EXPECTED}") from error
-    return rows[1:] if told else rows
-
-
-def _whole(cell: str) -> int | None:
-    """Parse a whole number from 0, or 0 from an empty cell; return None for anything else."""
-    text = re.sub(r"\.0*$", "", cell.strip()) or "0"
-    plain = text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST))
-    return int(text) if plain and int(text) <= _MOST else None
 
 
 def _check_numbers(path: Path, tracks: pd.DataFrame) -> None:
