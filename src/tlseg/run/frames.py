@@ -16,6 +16,7 @@ from tlseg.run.components import label_components
 from tlseg.run.context import RunContext
 from tlseg.run.tasks.flow import Flow, Step, Task, Tasks
 from tlseg.store.working.names import Stage, Table, predicted
+from tlseg.store.working.unfinished import describe
 
 
 @dataclass(slots=True)
@@ -107,6 +108,29 @@ class FrameFlows:
         done = {i * blocks + block for i, frame in enumerate(group) for block in run.scratch.done(Table(stage), frame)}
         places = range(len(group) * blocks)
         return Tasks([place for place in places if place not in done] if done else places, make)
+
+
+def create_arrays(run: RunContext) -> None:
+    """Make the working arrays, once; each is written in whole shards by one task."""
+    if run.scratch.done(Table.ARRAYS, 0):
+        return
+    frames, shape = len(run.frames), run.source.frame_shape
+    inner = tuple(next(c for c in (64, 48, 32, 16) if b % c == 0) for b in run.block)
+    for role in run.roles:
+        lattice = run.lattice(role)
+        window = (1, 1, *lattice.shape)
+        run.scratch.create(
+            role, shape=(frames, len(lattice), *lattice.shape), dtype="uint8", shards=window, chunks=window
+        )
+    n = len(run.roles)
+    run.scratch.create(
+        "maps", shape=(frames, n, *shape), dtype="uint8", shards=(1, n, *run.block), chunks=(1, 1, *inner)
+    )
+    run.scratch.create(
+        "labels", shape=(frames, *shape), dtype="uint32", shards=(1, *run.block), chunks=(1, *inner), axes="tzyx"
+    )
+    describe(run.scratch, run.source, run.frames)
+    run.scratch.put(Table.ARRAYS, 0, 0)
 
 
 def forget_unmeasurable(run: RunContext) -> None:

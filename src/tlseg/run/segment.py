@@ -26,7 +26,7 @@ from tlseg.run.audit import check_audit, seam_audit
 from tlseg.run.checks import check_access, check_existing, check_scratch
 from tlseg.run.complete import finished_run
 from tlseg.run.context import RunContext
-from tlseg.run.frames import FrameFlows, forget_unmeasurable
+from tlseg.run.frames import FrameFlows, create_arrays, forget_unmeasurable
 from tlseg.run.nucleus import SeenNucleus, seen_nucleus
 from tlseg.run.planning import PlannedRun, plan_for
 from tlseg.run.progress import expect_label, expect_repair, expect_write, say_finished, say_size, say_started
@@ -44,9 +44,8 @@ from tlseg.run.watch.events import Counters, Listener, silent
 from tlseg.store.labels.label_writer import absent, clear, prepare_root
 from tlseg.store.labels.record import write_record
 from tlseg.store.locks.lock import check_free, lock_of
-from tlseg.store.working.names import Stage, Table
+from tlseg.store.working.names import Stage
 from tlseg.store.working.scratch import LostWorkError
-from tlseg.store.working.unfinished import describe
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -282,7 +281,7 @@ def _run(planned: PlannedRun, pool: Pool, counters: Counters, *, device: Device,
                 raise
             seen = seen_nucleus(run, statistics)
             say_size(seen, planned, counters)
-            _create_arrays(run)
+            create_arrays(run)
             try:
                 record = _process(planned, work, statistics, seen, began=began)
             except LostWorkError as lost:
@@ -326,29 +325,6 @@ def _statistics(run: RunContext, work: Work) -> dict[int, FrameStatistics]:
 
     work.do(flow(frame) for frame in run.frames if frame not in found)
     return found
-
-
-def _create_arrays(run: RunContext) -> None:
-    """Make the working arrays, once; each is written in whole shards by one task."""
-    if run.scratch.done(Table.ARRAYS, 0):
-        return
-    frames, shape = len(run.frames), run.source.frame_shape
-    inner = tuple(next(c for c in (64, 48, 32, 16) if b % c == 0) for b in run.block)
-    for role in run.roles:
-        lattice = run.lattice(role)
-        window = (1, 1, *lattice.shape)
-        run.scratch.create(
-            role, shape=(frames, len(lattice), *lattice.shape), dtype="uint8", shards=window, chunks=window
-        )
-    n = len(run.roles)
-    run.scratch.create(
-        "maps", shape=(frames, n, *shape), dtype="uint8", shards=(1, n, *run.block), chunks=(1, 1, *inner)
-    )
-    run.scratch.create(
-        "labels", shape=(frames, *shape), dtype="uint32", shards=(1, *run.block), chunks=(1, *inner), axes="tzyx"
-    )
-    describe(run.scratch, run.source, run.frames)
-    run.scratch.put(Table.ARRAYS, 0, 0)
 
 
 def _repair(run: RunContext, work: Work, *, settings: LinkSettings) -> None:

@@ -18,12 +18,12 @@ from tlseg.link.adopted import Numbers, adopt
 from tlseg.measure.objects import looseness
 from tlseg.run.linking.linked import Linked
 from tlseg.run.linking.output import Tracked
-from tlseg.run.linking.parent_notes import mothers_to_use, notes_on
+from tlseg.run.linking.parent_notes import mothers_to_use, notes_on, parents_for
 from tlseg.run.linking.source import LabelInput
-from tlseg.run.linking.tables import FrameSums, measure_alone
+from tlseg.run.linking.tables import FrameSums, frames_and_labels, measure_alone
 from tlseg.run.linking.tracking import LinkRequest, Tracker, track_labels
 from tlseg.run.watch.events import Listener, silent
-from tlseg.store.labels.parents import Parents, parents_of, read_parents
+from tlseg.store.labels.parents import Parents
 from tlseg.store.labels.points import is_points
 from tlseg.wording import how_many
 
@@ -107,16 +107,13 @@ def adopt_labels(
 
 
 def _tracker(source: LabelInput, *, parents: str | Path | None) -> Tracker:
-    prefer = tuple(n for n in (source.own_name, "nuclei") if n)
-    told = parents_of(source.movie) if parents is None else read_parents(parents, prefer=prefer)
+    told = parents_for(source, parents)
     settings = {"adopted": {"parents": None if told is None else told.source}}
     return Tracker("adopt", settings, measure_alone, partial(_adopt, told=told, first=source.frames.start))
 
 
 def _adopt(frames: list[FrameSums], *, told: Parents | None, first: int) -> Tracked:
-    t = np.repeat([sums.frame for sums in frames], [len(sums.objects.label) for sums in frames])
-    label = np.concatenate([np.zeros(0, np.int64), *(sums.objects.label for sums in frames)])
-    numbers = Numbers.of(t.astype(np.int64), label.astype(np.int64))
+    numbers = Numbers.of(*frames_and_labels(frames))
     pieces = tuple(filter(None, (_note_on_pieces(frames),)))
     if told is None:
         none = np.zeros(0, np.int64)

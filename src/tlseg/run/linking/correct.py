@@ -25,14 +25,14 @@ from tlseg.link.objects import Floats, Ints
 from tlseg.run.linking.correction_file import read_corrections
 from tlseg.run.linking.linked import Linked
 from tlseg.run.linking.output import Tracked
+from tlseg.run.linking.parent_notes import parents_for
 from tlseg.run.linking.repair import free_labels, mended_sums, read_mended
 from tlseg.run.linking.source import LabelInput
-from tlseg.run.linking.tables import FrameSums, measure_alone
+from tlseg.run.linking.tables import FrameSums, frames_and_labels, measure_alone
 from tlseg.run.linking.tracking import LinkRequest, Tracker, track_labels
 from tlseg.run.remeasure import box_around
 from tlseg.run.watch.events import Listener, silent
 from tlseg.store.image.movie import MovieSource
-from tlseg.store.labels.parents import parents_of, read_parents
 from tlseg.wording import how_many
 
 
@@ -99,8 +99,7 @@ def correct_labels(
 
 def _tracker(source: LabelInput, *, table: Path, parents: str | Path | None) -> Tracker:
     corrections = read_corrections(table)
-    prefer = tuple(n for n in (source.own_name, "nuclei") if n)
-    told = parents_of(source.movie) if parents is None else read_parents(parents, prefer=prefer)
+    told = parents_for(source, parents)
     mothers = np.zeros((0, 2), np.int64)
     if told is not None:
         mothers = told.tracks.loc[told.tracks["parent"] > 0, ["track", "parent"]].to_numpy(np.int64)
@@ -119,8 +118,7 @@ def _correct(
     source: LabelInput, frames: list[FrameSums], *, corrections: tuple[Correction, ...], mothers: NDArray[np.int64]
 ) -> Tracked:
     pixels = _Pixels(source, {sums.frame: sums for sums in frames})
-    t = np.concatenate([np.zeros(0, np.int64), *(np.full(len(s.objects.label), s.frame) for s in frames)])
-    label = np.concatenate([np.zeros(0, np.int64), *(sums.objects.label for sums in frames)])
+    t, label = frames_and_labels(frames)
     found = apply_corrections(t, label, corrections, take_apart=pixels.take_apart, offset=source.offset)
     known, lost = follow_mothers(found, daughter=mothers[:, 0], mother=mothers[:, 1])
     pairs = np.array(list(known.items()), np.int64).reshape(-1, 2)

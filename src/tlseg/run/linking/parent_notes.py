@@ -1,9 +1,11 @@
-"""Where do the given mothers and the labels differ, without contradicting each other?
+"""Which mothers are given, and where do they and the labels differ without contradicting each other?
 
 The labels take precedence; a note reports everything about the mothers that was not used.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +13,16 @@ import pandas as pd
 from tlseg.link.adopted import Numbers
 from tlseg.link.lineage import DIVISION, Lineage
 from tlseg.link.objects import Ints
-from tlseg.store.labels.parents import Parents
+from tlseg.run.linking.source import LabelInput
+from tlseg.store.labels.parents import Parents, parents_of, read_parents
 from tlseg.wording import how_many
+
+
+def parents_for(source: LabelInput, parents: str | Path | None) -> Parents | None:
+    """Read the mothers that were given, or those stored with the labels; None if nothing says who they are."""
+    if parents is None:
+        return parents_of(source.movie)
+    return read_parents(parents, prefer=tuple(n for n in (source.own_name, "nuclei") if n))
 
 
 def mothers_to_use(told: Parents, tracks: Ints) -> pd.DataFrame:

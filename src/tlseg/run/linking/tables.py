@@ -5,6 +5,7 @@ A nucleus may be cut into any number of blocks: sums are integers, so its row is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,3 +105,10 @@ def tables_to_link(source: LabelInput, frames: list[FrameSums]) -> tuple[pd.Data
     )
     shared = [pd.DataFrame(sums.shared, columns=list(OVERLAP_COLUMNS[1:])).assign(t=sums.frame) for sums in frames]
     return objects, pd.concat(shared, ignore_index=True)
+
+
+def frames_and_labels(frames: Sequence[FrameSums]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Frame (n,) and label (n,) of every nucleus."""
+    counts = [len(sums.objects.label) for sums in frames]
+    label = np.concatenate([np.zeros(0, np.int64), *(sums.objects.label for sums in frames)])
+    return np.repeat(np.array([sums.frame for sums in frames], np.int64), counts), label
