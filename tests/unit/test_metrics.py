@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import cache, partial
-from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
 
-from tlseg.run.tasks import metrics
 from tlseg.run.tasks.compute import Compute
 from tlseg.run.tasks.flow import Finished, Task, drive
 from tlseg.run.tasks.pools import open_pool
 
 pytest.importorskip("prometheus_client")
-
-from prometheus_client import CollectorRegistry, Counter, Histogram
 
 
 def double(number: int) -> int:
@@ -63,21 +56,3 @@ def test_scheduler_and_workers_serve_metrics(tmp_path_factory: pytest.TempPathFa
     assert 'tlseg_task_failures_total{stage="detect"} 1.0' in ours
     assert {finished.worker for finished in seen} == {seen[0].worker}
     assert [(f.failures, f.error) for f in seen] == [(0, "")] * 5 + [(1, "ConnectionError: once")]
-
-
-def test_threads_that_count_first_make_the_metrics_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, together = CollectorRegistry(), Barrier(2)
-
-    class Slow(Histogram):
-        def __init__(self, *names: Any, **settings: Any) -> None:
-            with suppress(BrokenBarrierError):  # the other thread waits for its turn
-                together.wait(0.3)
-            super().__init__(*names, registry=registry, **settings)
-
-    monkeypatch.setattr("prometheus_client.Histogram", Slow)
-    monkeypatch.setattr("prometheus_client.Counter", partial(Counter, registry=registry))
-    monkeypatch.setattr(metrics, "_metrics", cache(metrics._metrics.__wrapped__))
-    with ThreadPoolExecutor(2) as threads:
-        for counted in [threads.submit(metrics.count_task, "flood", 1.0, units=1, failed=False) for _ in range(2)]:
-            counted.result()
-    assert registry.get_sample_value("tlseg_units_total", {"stage": "flood"}) == 2.0

@@ -43,12 +43,12 @@ class FrameSums:
     shared: NDArray[np.int64]
 
 
-def measure_frame(source: LabelInput, frame: int, *, block: Shape | None = None) -> FrameSums:
+def measure_frame(source: LabelInput, frame: int, block: Shape | None = None) -> FrameSums:
     """Measure a frame and what it shares with the next; `block` (z, y, x) decides memory and speed, never a number."""
     return _measure(source, frame, following=frame + 1 if frame + 1 in source.movie.frames else None, block=block)
 
 
-def measure_alone(source: LabelInput, frame: int, *, block: Shape | None = None) -> FrameSums:
+def measure_alone(source: LabelInput, frame: int, block: Shape | None = None) -> FrameSums:
     """Measure a frame as `measure_frame` does, where nobody asks what it shares with the next."""
     return _measure(source, frame, following=None, block=block)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -72,13 +72,6 @@ class LinkRequest:
     listener: Listener
 
 
-class Measure(Protocol):
-    """A function that measures one frame."""
-
-    def __call__(self, source: LabelInput, frame: int, *, block: Shape | None) -> FrameSums:
-        """Measure a frame; `block` (z, y, x) affects memory and speed, never values."""
-
-
 @dataclass(frozen=True, slots=True)
 class Tracker:
     """How a label movie gets its tracks.
@@ -89,15 +82,15 @@ class Tracker:
         Its name in progress events.
     settings : mapping
         What it was told, which goes into the fingerprint of the run record.
-    measure : Measure
-        Measures what it needs from each frame.
+    measure : callable
+        Measures what it needs from a frame, in blocks of (z, y, x) voxels: they affect memory and speed, never values.
     track : callable
         Makes tracks from the measured frames.
     """
 
     stage: str
     settings: Mapping[str, Any]
-    measure: Measure
+    measure: Callable[[LabelInput, int, Shape | None], FrameSums]
     track: Callable[[list[FrameSums]], Tracked]
 
 
@@ -180,7 +173,7 @@ def _run(
         counters.expect("measure", len(source.movie.frames))
         frames = []
         for frame in source.movie.frames:
-            frames.append(tracker.measure(source, frame, block=block))
+            frames.append(tracker.measure(source, frame, block))
             counters.add("measure")
             lock.beat()
         counters.expect(tracker.stage, 1)

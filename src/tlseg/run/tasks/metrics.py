@@ -6,25 +6,20 @@ counting there is all there is to do; without it nothing is counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from threading import Lock
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
+try:
     from prometheus_client import Counter, Histogram
-
-BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-
-_MAKING = Lock()
-"""A registry takes each metric once, but the first tasks of a worker with several threads may end together."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Metrics:
-    seconds: Histogram
-    units: Counter
-    failures: Counter
+except ImportError:
+    INSTALLED = False
+else:
+    INSTALLED = True
+    SECONDS = Histogram(
+        "tlseg_task_seconds",
+        "Seconds that a task took.",
+        ["stage"],
+        buckets=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
+    )
+    UNITS = Counter("tlseg_units", "Windows, blocks, regions or frames that were done.", ["stage"])
+    FAILURES = Counter("tlseg_task_failures", "Tasks that raised an error.", ["stage"])
 
 
 def count_task(stage: str, seconds: float, *, units: int, failed: bool) -> None:
@@ -41,25 +36,10 @@ def count_task(stage: str, seconds: float, *, units: int, failed: bool) -> None:
     failed
         Whether it raised an error.
     """
-    with _MAKING:
-        metrics = _metrics()
-    if metrics is None:
+    if not INSTALLED:
         return
     if failed:
-        metrics.failures.labels(stage).inc()
+        FAILURES.labels(stage).inc()
         return
-    metrics.seconds.labels(stage).observe(seconds)
-    metrics.units.labels(stage).inc(units)
-
-
-@cache
-def _metrics() -> _Metrics | None:
-    try:
-        from prometheus_client import Counter, Histogram
-    except ImportError:
-        return None
-    return _Metrics(
-        Histogram("tlseg_task_seconds", "Seconds that a task took.", ["stage"], buckets=BUCKETS_S),
-        Counter("tlseg_units", "Windows, blocks, regions or frames that were done.", ["stage"]),
-        Counter("tlseg_task_failures", "Tasks that raised an error.", ["stage"]),
-    )
+    SECONDS.labels(stage).observe(seconds)
+    UNITS.labels(stage).inc(units)
