@@ -60,7 +60,7 @@ def test_segment_passes_them_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         given["link"] = request.link
         raise Reached
 
-    monkeypatch.setattr("tlseg.run.segment.do_request", stop)
+    monkeypatch.setattr("tlseg.run.segment.segment_request", stop)
     movie = write_movie(tmp_path / "movie.ome.zarr", moving_balls(1, (8, 16, 16), count=1))
     done = CliRunner().invoke(
         segment, [str(movie), "--channel", "0", "--min-cycle", "2h", "--division-probability", "0.3"]

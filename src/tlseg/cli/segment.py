@@ -60,7 +60,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     from tlseg.measure.doubts import doubts_of
     from tlseg.report.facts import channel_of, seam_verdict
     from tlseg.run.request import Request
-    from tlseg.run.segment import do_request
+    from tlseg.run.segment import segment_request
     from tlseg.store.image.movie import open_source
 
     source = open_source(movie)
@@ -81,7 +81,7 @@ def command(movie: str, as_json: bool, **options: Any) -> None:
     )
     compute = compute_of(options, device=options["device"])
     with RunProgress() as progress:
-        summary = do_request(request, compute, listener=progress)
+        summary = segment_request(request, compute, listener=progress)
     if as_json:
         print_json(summary.to_dict())
         return

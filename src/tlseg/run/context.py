@@ -36,6 +36,8 @@ class RunContext:
     ----------
     source, frames, skip
         The movie, which of its frames, and which of these hold nothing: no network sees them.
+    scratch
+        Working files: arrays and tables that tasks read and write.
     model_folder, model_digest, spec
         Weights, their digest, and the model's description.
     settings

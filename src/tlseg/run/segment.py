@@ -208,10 +208,10 @@ def segment(
         device=device,
         memory_limit=memory_limit,
     )
-    return do_request(request, compute, listener=listener)
+    return segment_request(request, compute, listener=listener)
 
 
-def do_request(request: Request, compute: Compute, *, listener: Listener = silent) -> Summary:
+def segment_request(request: Request, compute: Compute, *, listener: Listener = silent) -> Summary:
     """Carry out a request at a site; see `segment` for what is returned and raised."""
     began = time.monotonic()
     checked = check(request)

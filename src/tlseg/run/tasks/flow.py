@@ -9,6 +9,7 @@ step only the next task is made, so that it does not grow with the regions of a 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
@@ -148,7 +149,8 @@ class _Driver:
         # Of each open step the next task; it stands for those behind it.
         self.waiting: dict[Needs, list[tuple[int, int, _OpenFlow, Task]]] = {"network": [], "core": []}
         self.in_flight: dict[int, tuple[_OpenFlow, int, Task]] = {}
-        self.running = self.tickets = self.steps = self.ready = 0
+        self.running = self.steps = self.ready = 0
+        self.tickets = itertools.count()
 
     def run(self) -> None:
         while True:
@@ -180,11 +182,11 @@ class _Driver:
             while queue and self.pool.room(queue[0][-1]):
                 _, step, state, task = heapq.heappop(queue)
                 self._wait(step, state)
-                self.in_flight[self.tickets] = (state, len(state.results), task)
+                ticket = next(self.tickets)
+                self.in_flight[ticket] = (state, len(state.results), task)
                 state.results.append(None)
                 self.ready -= 1
-                self.tickets += 1
-                self.pool.submit(self.tickets - 1, task)
+                self.pool.submit(ticket, task)
 
     def _wait(self, step: int, state: _OpenFlow) -> None:
         """Put the next task of a step into its queue."""
