@@ -13,7 +13,7 @@ from tlseg.geometry import Box, Spacing, ball_radius, spacing_nm, triple
 from tlseg.label.watershed import flood, flood_order, squared_distance
 
 _CORE = 0.6
-"""Share of its radius around a nucleus' centre that is certainly it."""
+"""Share of its radius around a nucleus's centre that certainly belongs to it."""
 _MOST_CHANGE = 2.0
 """Largest factor by which the volume of a part may differ from what it should be."""
 
@@ -42,10 +42,9 @@ def take_apart(
         1 to k inside the mask, 0 outside; None where the label cannot be so divided.
     """
     places = np.argwhere(mask)
-    if len(places) < len(centres_um):
-        return None
     radii = ball_radius(volumes_um3)
     at_um = places * np.array(spacing_um)
+    # Distances of a power diagram (Aurenhammer 1987), in which balls that overlap are divided where their surfaces meet.
     power = ((at_um[:, None] - centres_um[None]) ** 2).sum(axis=2) - radii**2
     nearest = np.argmin(power, axis=1)
     own = power[np.arange(len(places)), nearest] + radii[nearest] ** 2  # squared distance from the centre
