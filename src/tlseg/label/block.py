@@ -37,12 +37,10 @@ class Detection:
 
     Parameters
     ----------
-    candidates
-        Candidates (n,) for seeds in its core.
-    component
-        Component of the core, from 1, that each lies in, shape (n,).
+    candidates, component
+        Candidates for seeds in its core, and the component of it, from 1, that each lies in, shape (n,).
     components
-        The components of the core.
+        Components of the core.
     """
 
     candidates: Candidates
@@ -59,8 +57,8 @@ class BlockNumbers:
     seeds, labels
         Positions (m, 3) of the seeds of the frame, and the numbers of their instances (m,).
     fallback, seedless
-        For each component of the block's core: its number if it is a fallback instance, else 0, and whether it has no seed
-        anywhere in the frame.
+        For each component of the block's core: its number if it is a fallback instance, 0 if it has a seed or is too small
+        to keep; and whether it has no seed anywhere in the frame.
     """
 
     seeds: NDArray[np.int64]
@@ -79,10 +77,8 @@ class FrameNumbers:
     ----------
     seeds, labels
         Seed positions (m, 3) in the frame and the numbers of their instances.
-    fallback
-        Per block: number for each component of its core, 0 where the component has a seed or is too small to keep.
-    seedless
-        Per block: whether each component of its core has no seed anywhere in the frame.
+    fallback, seedless
+        Of each block, see `BlockNumbers`.
     total
         Number of instances, n.
     fallback_labels
