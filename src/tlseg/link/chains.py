@@ -31,9 +31,8 @@ class Chains:
     @classmethod
     def of(cls, n: int, a: Ints, b: Ints) -> Chains:
         """Chains of `n` rows of which `a` are joined to `b`."""
-        following, preceding = np.full(n, -1, dtype=np.int64), np.full(n, -1, dtype=np.int64)
-        following[a], preceding[b] = b, a
-        return cls(following, preceding)
+        nothing = np.full(n, -1, dtype=np.int64)
+        return cls(nothing, nothing).joined(a, b)
 
     def joined(self, a: Ints, b: Ints) -> Chains:
         """Add joins from ends `a` to starts `b`."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.geometry import ball_radius
-from tlseg.link.candidates import log_ratio_squared, path_um
+from tlseg.link.candidates import log_ratio, log_ratio_squared, path_um
 from tlseg.link.chains import Chains
 from tlseg.link.objects import Floats, Ints, Objects
 from tlseg.link.stabilise import Stabilised
@@ -109,10 +109,11 @@ def features(
 
     Notes
     -----
-    With V and R the mother's volume and radius at rest, V1 and V2 those of the daughters, all logarithms clipped:
+    With V and R the mother's volume and radius at rest, V1 and V2 the volumes of the daughters, `ln` from -1 to 0.7, and
+    squared log ratios up to 4:
 
-    - `midpoint`: `|m|^2 / R^2` over one more than the missing frames, m the midpoint of the daughters from the mother,
-      weighted by volume; `same_side`: `(1 + cos) / 2` of the angle between them, seen from her
+    - `midpoint`: `|m|^2 / R^2` over one more than the missing frames, up to 9, m the midpoint of the daughters from the
+      mother, weighted by volume; `same_side`: `(1 + cos) / 2` of the angle between them, seen from her
     - `unlike_volume`, `unlike_intensity`: squared log ratios of the daughters, at first or later, whichever is less
     - `volume_gained`: square of `ln((V1 + V2) / V)` where that is above 0
     - `daughter_size`: `ln` of the larger daughter's later volume over V: a nucleus beside which another appears keeps its
@@ -134,22 +135,22 @@ def features(
     late_one, late_two = t[one] - t[mother] - 1, t[two] - t[mother] - 1
     mother_missed, daughter_missed = np.minimum(late_one, late_two), np.abs(late_one - late_two)
     far = np.einsum("ij,ij->i", middle, middle) / radius**2 / (1 + mother_missed + daughter_missed)
-    kept = _log(v[one] + v[two], rest)
+    kept = _change(rest, v[one] + v[two])
     last = objects.first + objects.frames - 1
     short = [(t[row] < last) & ~revived[row] & (chains.left(row, most=_LASTING) + 1 < _LASTING) for row in (one, two)]
     grown = [chains.later(v, row) for row in (one, two)]
     light = [chains.later(i, row) for row in (one, two)]
-    bright = [_log(i[row], later) for row, later in zip((one, two), light, strict=True)]
-    small = [_log(v[row], later) for row, later in zip((one, two), grown, strict=True)]
+    bright = [_change(later, i[row]) for row, later in zip((one, two), light, strict=True)]
+    small = [_change(later, v[row]) for row, later in zip((one, two), grown, strict=True)]
     columns = (
         np.minimum(far, _FARTHEST),
         (1 + cosine) / 2,
         np.minimum(log_ratio_squared(v[one], v[two]), log_ratio_squared(*grown)),
         np.maximum(kept, 0) ** 2,
-        _log(np.maximum(*grown), rest),
+        _change(rest, np.maximum(*grown)),
         np.minimum(log_ratio_squared(i[one], i[two]), log_ratio_squared(*light)),
-        _log(i[mother], chains.at_rest(i, mother)),
-        _log(v[mother], rest),
+        _change(chains.at_rest(i, mother), i[mother]),
+        _change(rest, v[mother]),
         bright[0] + bright[1],
         small[0] + small[1],
         short[0] | short[1],
@@ -165,7 +166,7 @@ def separate(objects: Objects, placed: Stabilised, one: Ints, two: Ints) -> NDAr
 
     Pairs of different frames always are; so are all pairs without volumes or a third dimension.
     """
-    if len(objects) == 0 or np.ptp(objects.volume_um3) == 0 or np.ptp(objects.position_um[:, 0]) == 0:
+    if objects.is_planar or not objects.have_volumes:
         return np.ones(len(one), dtype=bool)
     radius = ball_radius(objects.volume_um3[one] + objects.volume_um3[two])
     distance = np.linalg.norm(placed.position_um[one] - placed.position_um[two], axis=1)
@@ -209,8 +210,6 @@ def keep_grown_mothers(objects: Objects, same_a: Ints, same_b: Ints, found: Fami
     return np.sort(np.array(kept, dtype=np.int64))
 
 
-def _log(a: Floats, b: Floats) -> Floats:
-    """`ln(a / b)` within bounds; 0 if either is not positive, because then there is no ratio."""
-    known = (a > 0) & (b > 0)
-    ratio = np.divide(a, b, out=np.ones_like(a, dtype=np.float64), where=known)
-    return np.asarray(np.clip(np.log(ratio), _LEAST_CHANGE, _MOST_CHANGE), dtype=np.float64)
+def _change(before: Floats, after: Floats) -> Floats:
+    """`ln(after / before)` within bounds; 0 if there is no ratio."""
+    return np.clip(log_ratio(before, after), _LEAST_CHANGE, _MOST_CHANGE)
