@@ -1,7 +1,7 @@
 """Choose among candidate pairs: each row takes one column or stays alone, at the least total cost.
 
-This is the linear assignment problem, on a sparse graph of pairs. The result is an optimum of the whole problem; how far each
-pair is from its next best alternative is its confidence.
+This is the linear assignment problem, on a sparse graph of pairs. The result is an optimum of the whole problem; how far
+each pair is from its next best alternative is its confidence.
 """
 
 from __future__ import annotations
