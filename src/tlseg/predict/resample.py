@@ -10,6 +10,7 @@ voxel is skipped. Both keep sums of intensity (up to the frame's edge), hence vo
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -71,7 +72,8 @@ def resample(
 
     Returns
     -------
-    Array of `box.shape`, float32.
+    ndarray of float32 (z, y, x)
+        Voxels of `box`.
     """
     result = values
     for axis in range(3):
@@ -81,12 +83,11 @@ def resample(
             continue
         along = [1, 1, 1]
         along[axis] = -1
-        total: NDArray[np.float32] | None = None
-        for index, weight in zip(taps.index, taps.weight, strict=True):
-            part = np.take(result, index - source.start[axis], axis=axis) * weight.reshape(along)
-            total = part if total is None else total + part
-        if total is not None:
-            result = total
+        parts = (
+            np.take(result, index - source.start[axis], axis=axis) * weight.reshape(along)
+            for index, weight in zip(taps.index, taps.weight, strict=True)
+        )
+        result = functools.reduce(np.add, parts)
     return result
 
 
