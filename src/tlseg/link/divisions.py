@@ -38,8 +38,6 @@ FEATURES = (
 
 # Squares and logarithms count up to these, so that one bad measurement alone decides nothing.
 _FARTHEST, _LEAST_CHANGE, _MOST_CHANGE = 9.0, -1.0, 0.7
-# Frames a daughter must be seen in before she counts as lasting.
-_LASTING = 2
 # Two halves of a nucleus lie nearer to each other than this many radii of both together, two that are separate do not:
 # halves of a ball lie 0.75 apart, balls that touch 1.59. In simulated embryos cut nuclei 0.62 to 0.99, sisters 1.85 or more.
 _SEPARATE = 1.05
@@ -136,8 +134,7 @@ def features(
     mother_missed, daughter_missed = np.minimum(late_one, late_two), np.abs(late_one - late_two)
     far = np.einsum("ij,ij->i", middle, middle) / radius**2 / (1 + mother_missed + daughter_missed)
     kept = _change(rest, v[one] + v[two])
-    last = objects.first + objects.frames - 1
-    short = [(t[row] < last) & ~revived[row] & (chains.left(row, most=_LASTING) + 1 < _LASTING) for row in (one, two)]
+    short = [(t[row] < objects.last) & ~revived[row] & (chains.following[row] < 0) for row in (one, two)]
     grown = [chains.later(v, row) for row in (one, two)]
     light = [chains.later(i, row) for row in (one, two)]
     bright = [_change(later, i[row]) for row, later in zip((one, two), light, strict=True)]
@@ -154,7 +151,7 @@ def features(
         bright[0] + bright[1],
         small[0] + small[1],
         short[0] | short[1],
-        (t[mother] > objects.first) & (chains.seen(mother, most=1) == 0),
+        (t[mother] > objects.first) & (chains.preceding[mother] < 0),
         mother_missed,
         daughter_missed,
     )
@@ -182,21 +179,19 @@ def part_ways(objects: Objects, placed: Stabilised, chains: Chains, one: Ints, t
     return apart
 
 
-def keep_grown_mothers(objects: Objects, same_a: Ints, same_b: Ints, found: Families, *, frames: int) -> Ints:
+def keep_grown_mothers(objects: Objects, chains: Chains, found: Families, *, frames: int) -> Ints:
     """Of divisions that follow each other too soon keep the likelier one; indices of those that stay, ascending.
 
     Parameters
     ----------
-    objects
-        Nuclei of the movie.
-    same_a, same_b
-        Rows joined as one nucleus: links and gaps, mother to child included.
+    objects, chains
+        Nuclei of the movie, and all rows joined as one nucleus: links and gaps, mother to child included.
     found
         Divisions to choose from, each nucleus in one at most as mother and in one at most as daughter.
     frames
         Fewest frames from a nucleus's birth by division to its own division; nuclei whose birth was not seen pass.
     """
-    chain = Chains.of(len(objects), same_a, same_b).heads()
+    chain = chains.heads()
     divided: dict[int, list[int]] = {}
     kept = []
     for index in np.lexsort((found.sister, found.mother, found.cost)).tolist():

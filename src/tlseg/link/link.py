@@ -100,13 +100,7 @@ def trace(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettin
     chains = Chains.of(len(movie), a, b)
     found = explain_ends(movie, placed, trees, chains, reach=reach, settings=chosen)
     gaps = found.gaps
-    grown = keep_grown_mothers(
-        movie,
-        np.concatenate([a, gaps.a]),
-        np.concatenate([b, gaps.b]),
-        found.families,
-        frames=chosen.min_cycle_frames,
-    )
+    grown = keep_grown_mothers(movie, chains.joined(gaps.a, gaps.b), found.families, frames=chosen.min_cycle_frames)
     families, family_sure = found.families.take(grown), found.family_sure[grown]
     kept = ~np.isin(b, families.child)  # a mother's link to the daughter that she continued as is part of the division
     edges = Edges.of(

@@ -62,6 +62,11 @@ class Objects:
         return len(self.starts) - 1
 
     @property
+    def last(self) -> int:
+        """Number of the last frame with an object."""
+        return self.first + self.frames - 1
+
+    @property
     def is_planar(self) -> bool:
         """Whether all lie in one plane z, as in 2D movies."""
         return not _differ(self.position_um[:, 0])
