@@ -4,8 +4,9 @@ Both grids start at the same corner of the frame: voxel `i` of spacing `s` cover
 is a weighted sum of input voxels whose weights come from global positions alone, taken in a fixed order with elementwise
 arithmetic, so a voxel has the same bits in whatever crop it is computed.
 
-Going finer, the weights are linear interpolation; going coarser, a triangle as wide as the coarser voxel, so that no
-voxel is skipped. Both keep sums of intensity (up to the frame's edge), hence volumes after a threshold at one half.
+Going finer, the weights are linear interpolation; going coarser, a triangle that reaches one coarser voxel to either side,
+so that no voxel is skipped. Both are symmetric about the voxel's centre, so a surface stays where it is at one half of its
+height, and volumes are kept by a threshold there.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def axis_taps(start: int, stop: int, *, size: int, spacing: float, to: float) ->
     taps = math.ceil(2 * reach)
     index = first[None, :] + np.arange(taps, dtype=np.int64)[:, None]
     weight = np.clip(1.0 - np.abs(index - centre[None, :]) / reach, 0.0, None)
-    weight /= weight.sum(axis=0, keepdims=True)
+    weight /= functools.reduce(np.add, weight)  # in order: for a single voxel `sum` would add in another one
     return AxisTaps(np.clip(index, 0, size - 1), weight.astype(np.float32))
 
 
