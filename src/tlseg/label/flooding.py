@@ -43,7 +43,15 @@ def flood_by_rank(order: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
     _flood(order.ravel(), labels.ravel(), np.array(order.shape, dtype=np.int64), n, bits, offsets, _POSITION)
 
 
-@njit(nogil=True, cache=True)
+def _compiled(function: Any) -> Any:
+    """Compile a function once for all processes, or for this one if no folder can be written that would keep the result."""
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        return njit(nogil=True)(function)
+
+
+@_compiled
 def _flood(order: Any, labels: Any, shape: Any, n: int, bits: Any, offsets: Any, position: Any) -> None:
     levels = len(offsets) - 1
     voxel_of = np.empty(n, dtype=np.int64)
@@ -80,7 +88,7 @@ def _flood(order: Any, labels: Any, shape: Any, n: int, bits: Any, offsets: Any,
                 _add(bits, offsets, levels, order[neighbour] - 1)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _add(bits: Any, offsets: Any, levels: int, rank: int) -> None:
     """Set the bit of a rank, and those above it that were not set."""
     at = np.int64(rank)
@@ -93,7 +101,7 @@ def _add(bits: Any, offsets: Any, levels: int, rank: int) -> None:
         at >>= 6
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _take_lowest(bits: Any, offsets: Any, levels: int, position: Any) -> Any:
     """Lowest rank in the set, which it leaves."""
     at = np.int64(0)
