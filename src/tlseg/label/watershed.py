@@ -1,8 +1,8 @@
 """A seeded watershed that gives every voxel the same label in whatever crop it is computed, or says that it cannot.
 
-*No ties.* Foreground voxels are flooded in the order of (relief, position in C order). All heights differ, so the result is
-unique: the minimum spanning forest rooted in the seeds (Cousty et al. 2009). Positions of a crop have the same order as in
-the frame, so ranks within the crop compare as ranks within the frame would.
+*No ties.* Meyer's flooding (1994) takes foreground voxels in the order of their heights, here (relief, position in C order).
+All heights differ, so no queue decides anything. Positions of a crop have the same order as in the frame, so ranks within
+the crop compare as ranks within the frame would.
 
 *A certificate.* Every path of foreground voxels from a marker to a voxel has a highest rank; the least of these, over all
 paths, is the voxel's level. A flood takes voxels in the order of their levels. Those of one level are all reached through
