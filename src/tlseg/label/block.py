@@ -166,10 +166,11 @@ def number_frame(
         spacing_um=spacing_um,
         distance_um=settings.centre_distance_um,
     )
-    places = _flat(seeds, grid.frame)
+    places = np.ravel_multi_index(tuple(seeds.T), grid.frame)
     has_seed = np.zeros(len(joined.voxels), dtype=bool)
     for detection, of in zip(detections, joined.of, strict=True):
-        chosen = np.isin(_flat(detection.candidates.position, grid.frame), places)
+        here = np.ravel_multi_index(tuple(detection.candidates.position.T), grid.frame)
+        chosen = np.isin(here, places)
         has_seed[of[detection.component[chosen] - 1]] = True
     volumes = volume_um3(joined.voxels, frame=grid.frame, spacing_um=spacing_um)
     kept = ~has_seed & (volumes >= settings.minimum_volume_um3)
@@ -343,9 +344,3 @@ def _beyond(
         nothing = np.zeros((0, 0), dtype=np.uint32)
         planes.append(np.where(plane == UNKNOWN, 0, plane).astype(np.uint32).squeeze(axis) if plane.size else nothing)
     return triple(planes)
-
-
-def _flat(positions: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
-    """Flat index in C order of positions (n, 3) in a frame."""
-    flat: NDArray[np.int64] = np.ravel_multi_index(tuple(positions.T), shape).astype(np.int64)
-    return flat
