@@ -219,7 +219,7 @@ def load_model(name: str | Path = DEFAULT) -> Model:
             f"({', '.join(bundled_models())}). See: tlseg models list"
         )
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{path} is not JSON: {error}.") from error
     spec = ModelSpec.from_dict(values, where=str(path))
