@@ -1,7 +1,8 @@
 """Take a label apart at the nuclei it is known to hold, by the same watershed that made it.
 
 What is flooded is the distance to all that is not this label, and every voxel of it gets a nucleus: none is lost, and
-no other label is touched.
+no other label is touched. Which voxels are certainly whose is told by a power diagram (Aurenhammer 1987), in which balls that
+overlap are divided where their surfaces meet.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ def take_apart(
         1 to k inside the mask, 0 outside; None where the label cannot be so divided.
     """
     places = np.argwhere(mask)
+    if len(places) < len(centres_um):
+        return None
     radii = ball_radius(volumes_um3)
     at_um = places * np.array(spacing_um)
-    # Distances of a power diagram (Aurenhammer 1987), in which balls that overlap are divided where their surfaces meet.
     power = ((at_um[:, None] - centres_um[None]) ** 2).sum(axis=2) - radii**2
     nearest = np.argmin(power, axis=1)
     own = power[np.arange(len(places)), nearest] + radii[nearest] ** 2  # squared distance from the centre
