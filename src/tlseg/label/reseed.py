@@ -1,8 +1,8 @@
 """Take a label apart at the nuclei it is known to hold, by the same watershed that made it.
 
 What is flooded is the distance to all that is not this label, and every voxel of it gets a nucleus: none is lost, and
-no other label is touched. Which voxels are certainly whose is told by a power diagram (Aurenhammer 1987), in which balls that
-overlap are divided where their surfaces meet.
+no other label is touched. Which voxels are certainly whose is told by a power diagram (Aurenhammer 1987), in which balls
+that overlap are divided where their surfaces meet.
 """
 
 from __future__ import annotations
