@@ -79,6 +79,13 @@ def test_every_setting_is_tried_in_the_size_of_the_nuclei() -> None:
     assert all(hasattr(START, name) for name in values_to_try([small]))
 
 
+@pytest.mark.parametrize("factor", [0.01, 0.1, 1.0, 10.0])
+def test_values_differ_for_nuclei_of_any_size(factor: float) -> None:
+    values = values_to_try([replace(example(), spacing_um=tuple(factor * s for s in SPACING))])
+    for name in ("centre_smoothing_um", "centre_distance_um", "minimum_volume_um3"):
+        assert len(set(values[name])) == len(values[name]), name
+
+
 def test_volume_bias_costs_only_beyond_what_is_allowed() -> None:
     plain = Quality(0.8, 0.8, 0.8, 0.0)
     assert replace(plain, volume_bias=-0.03).score == plain.score

@@ -35,7 +35,7 @@ def test_joined_components_are_those_of_the_whole_frame(share: float, block: Sha
     for index, core in enumerate(grid):
         local = core_components(foreground[core.slices])
         inside = local > 0
-        painted[core.slices][inside] = joined.number(index, local[inside]) + 1
+        painted[core.slices][inside] = joined.of[index][local[inside] - 1] + 1
     pairs = np.unique(np.stack([painted[foreground], truth[foreground]]), axis=1)
     assert pairs.shape[1] == number
     assert len(np.unique(pairs[0])) == number

@@ -104,7 +104,7 @@ def test_a_model_that_the_disk_does_not_take_leaves_nothing(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("safetensors.torch.save_file", full)
+        patch.setattr("tlseg.models.bundle.save_file", full)
         patch.setattr("shutil.copyfile", full)
         for save in (
             lambda: save_model(tmp_path / "new", model.spec, weights={"nsn": {}}),

@@ -190,6 +190,28 @@ def test_chainers_hdf5_files_are_read(snapshots: dict[Role, Arrays], model: Mode
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.parametrize("at", [500, 900, 4100])
+def test_damaged_hdf5_files_are_refused_in_one_line(at: int, snapshots: dict[Role, Arrays], tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "learned_nsn.model"
+    with h5py.File(path, "w") as file:
+        for name, array in snapshots["nsn"].items():
+            file[name] = array
+    content = bytearray(path.read_bytes())
+    content[at : at + 400] = bytes(400)
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="cannot be read as HDF5: ") as caught:
+        import_model(tmp_path / "model", nsn=path)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_in_bfloat16_are_read(snapshots: dict[Role, Arrays], tmp_path: Path) -> None:
+    state = {name: torch.tensor(array).bfloat16() for name, array in torch_names(snapshots["nsn"]).items()}
+    torch.save(state, tmp_path / "nsn.pt")
+    network = import_model(tmp_path / "model", nsn=tmp_path / "nsn.pt").network("nsn")
+    assert torch.equal(network.state_dict()["encoder.0.0.weight"], state["c0.weight"].float())
+
+
 def test_hdf5_without_its_reader_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "learned_nsn.model").write_bytes(b"\x89HDF\r\n\x1a\nwhatever")
     monkeypatch.setitem(sys.modules, "h5py", None)

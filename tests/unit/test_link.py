@@ -16,6 +16,7 @@ from tlseg.errors import LabelError
 from tlseg.geometry import ball_radius
 from tlseg.link import Lineage, LinkSettings, link_objects
 from tlseg.link.candidates import frame_trees, link_candidates, reach_um
+from tlseg.link.clouds import cloud_of
 from tlseg.link.gaps import gap_candidates
 from tlseg.link.motions import rotation_grid
 from tlseg.link.objects import Objects, Overlaps, read_objects
@@ -366,7 +367,8 @@ def test_registration_finds_a_turn_of_many_nuclei() -> None:
     volume = 500 * np.exp(0.2 * generator.normal(size=len(a)))
     truth = turn(generator, (100, 140))
     b = a @ truth.T + [40, 0, -30] + generator.normal(0, 0.5, a.shape)
-    found = register((a, volume), (b[::-1], volume[::-1]), cap_um=15.0, rotations=4000)
+    clouds = cloud_of(a, volume, 15.0), cloud_of(b[::-1], volume[::-1], 15.0)
+    found = register(*clouds, cap=15.0, planar=False, rotations=4000)
     np.testing.assert_allclose(found.rigid.rotation, truth, atol=0.02)
 
 
@@ -380,7 +382,8 @@ def test_nuclei_that_wander_are_registered_without_trying_every_turn(
     truth = turn(generator, (3, 5))
     b = a @ truth.T + generator.normal(0, wander / np.sqrt(3), a.shape)
     monkeypatch.setattr("tlseg.link.register._search", None)
-    found = register((a, volume), (b, volume), cap_um=15.0, rotations=4000)
+    clouds = cloud_of(a, volume, 15.0), cloud_of(b, volume, 15.0)
+    found = register(*clouds, cap=15.0, planar=False, rotations=4000)
     np.testing.assert_allclose(found.rigid.rotation, truth, atol=0.02)
 
 
@@ -428,6 +431,9 @@ def test_rotations_are_proper_distinct_and_even() -> None:
     [
         (lambda o: o.drop(columns="volume_um3"), "lacks volume_um3"),
         (lambda o: o.assign(x_um=np.nan), "not finite"),
+        (lambda o: o.assign(x_um="far"), "not numbers"),
+        (lambda o: o.assign(t=o["t"] * 0.5), "not a whole number"),
+        (lambda o: o.assign(label=o["label"] + 0.5), "not a whole number"),
         (lambda o: o.assign(volume_um3=0.0), "not positive"),
         (lambda o: o.assign(label=1), "more than once in frame 0"),
         (lambda o: o.assign(t=o["t"] * 10**12), "Expected t to be a frame number"),

@@ -427,10 +427,7 @@ def test_a_pass_without_numbers_spoils_no_statistics(
 def test_stacks_without_nuclei_have_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.zeros((4, 8, 8), np.uint16)
     labels[1:3, 2:6, 2:6] = 1
-    full, empty = (
-        validate.Frame(name, name, labels, truth, (1.0, 1.0, 1.0))
-        for name, truth in (("full", labels), ("empty", np.zeros_like(labels)))
-    )
+    full, empty = (validate.Frame(labels, truth, (1.0, 1.0, 1.0)) for truth in (labels, np.zeros_like(labels)))
     spec = ModelSpec("any", {}, (1.0, 1.0, 1.0))
     network = UNet(SETTINGS.architecture)
     monkeypatch.setattr(validate, "_maps", lambda _, frames, **__: [255 * (f.labels > 0).astype("u1") for f in frames])

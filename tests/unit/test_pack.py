@@ -164,6 +164,15 @@ def test_a_checkpoint_of_something_else_is_one_line(tmp_path: Path, state: objec
         read_checkpoint(tmp_path / "a.pt")
 
 
+def test_no_memory_does_not_make_a_checkpoint_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(MemoryError):
+        read_checkpoint(tmp_path / "a.pt")
+
+
 def test_a_checkpoint_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"a\.pt cannot be read: No such file"):
         read_checkpoint(tmp_path / "a.pt")

@@ -10,6 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from tlseg.link import LinkSettings, link_objects
+from tlseg.link.clouds import cloud_of
 from tlseg.link.motions import Motion, Rigid
 from tlseg.link.register import register
 
@@ -24,7 +25,13 @@ UNLIKE = np.array([1.0, 1.5, 0.7, 1.2, 0.5, 0.9])
 def found(a: np.ndarray, b: np.ndarray, *, volume: np.ndarray | None = None, rotations: int = 600) -> Rigid:
     """Motion from `a` to `b` of nuclei of the same volume, or of those given for both."""
     sizes = [np.full(len(p), VOLUME_UM3) if volume is None else VOLUME_UM3 * volume for p in (a, b)]
-    return register((a, sizes[0]), (b, sizes[1]), cap_um=3 * RADIUS_UM, rotations=rotations).rigid
+    return between((a, sizes[0]), (b, sizes[1]), rotations=rotations).rigid
+
+
+def between(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray], *, rotations: int) -> Motion:
+    """Motion from places and volumes `a` to `b`."""
+    clouds = [cloud_of(*nuclei, 3 * RADIUS_UM) for nuclei in (a, b)]
+    return register(*clouds, cap=3 * RADIUS_UM, planar=False, rotations=rotations)
 
 
 def turned(points: np.ndarray, degrees: float) -> np.ndarray:
@@ -128,7 +135,7 @@ CROWD = np.random.default_rng(5).uniform(-30, 30, (40, 3))
 def change(a: np.ndarray, b: np.ndarray) -> Motion:
     """As `found`, with the change of size."""
     volume = [np.full(len(p), VOLUME_UM3) for p in (a, b)]
-    return register((a, volume[0]), (b, volume[1]), cap_um=3 * RADIUS_UM, rotations=600)
+    return between((a, volume[0]), (b, volume[1]), rotations=600)
 
 
 @pytest.mark.parametrize("factor", [0.6, 0.75, 0.85, 1.3])

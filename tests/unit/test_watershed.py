@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numba.core import caching
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from tlseg.geometry import Box, Shape
+from tlseg.label import flooding
 from tlseg.label.watershed import UNKNOWN, flood, flood_order, open_faces, squared_distance
 
 FRAME = Box.of_shape((12, 14, 13))
@@ -115,3 +117,15 @@ def test_what_nothing_reaches_stays_without_a_label() -> None:
     nothing = np.zeros((5, 5, 5), dtype=np.int32)
     order = flood_order(np.zeros((5, 5, 5), dtype=np.int64), foreground)
     assert not flood(order, foreground, markers=nothing, crop=box, frame=box).any()
+
+
+def test_without_a_folder_to_keep_compiled_code_a_flood_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caching.FunctionCache._impl_class, "_locator_classes", [])
+    again = flooding._compiled(flooding._flood.py_func)
+    assert not again.stats.cache_path
+    monkeypatch.setattr(flooding, "_flood", again)
+    order = np.arange(1, 28, dtype=np.int32).reshape(3, 3, 3)
+    labels = np.zeros_like(order)
+    labels[1, 1, 1] = 7
+    flooding.flood_by_rank(order, labels)
+    assert (labels == 7).all()

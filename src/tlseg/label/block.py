@@ -1,8 +1,8 @@
 """The two passes of a block, and the one step of a frame between them.
 
 `detect` finds candidates and components in the core. `number_frame` decides, once per frame, which candidates are seeds,
-which components have none, and what each instance is called. `label_block` floods the core, with a larger halo until the
-flood is certified. Each pass needs only what a block can read by itself.
+which components have none, and what number each instance gets. `label_block` floods the core, with a larger and larger halo
+until the flood is certified (`tlseg.label.watershed`). Each pass needs only what a block can read by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy import ndimage
 from tlseg.config import LabelSettings
 from tlseg.errors import RunError
 from tlseg.geometry import Box, Grid, Shape, Spacing, spacing_nm, triple, volume_um3, voxels_for
-from tlseg.label.components import BlockComponents, FrameComponents, core_components, describe, join
+from tlseg.label.components import BlockComponents, core_components, describe, join
 from tlseg.label.saddles import SaddleRule
 from tlseg.label.seeds import Candidates, candidate_halo, candidates, select_seeds, smoothing_window
 from tlseg.label.watershed import UNKNOWN, flood, flood_order, squared_distance
@@ -33,7 +33,15 @@ ReadMaps = Callable[[Box], tuple[Map, Map]]
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What one block found: candidates, the component of its core each lies in, and those components."""
+    """What one block found.
+
+    Parameters
+    ----------
+    candidates, component
+        Candidates for seeds in its core, and the component of it, from 1, that each lies in, shape (n,).
+    components
+        Components of the core.
+    """
 
     candidates: Candidates
     component: NDArray[np.int64]
@@ -42,15 +50,15 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class BlockNumbers:
-    """Names of a frame's instances, as one of its blocks needs them to flood.
+    """Numbers of a frame's instances, as one of its blocks needs them to flood.
 
     Parameters
     ----------
     seeds, labels
-        Positions (m, 3) of the seeds of the frame, or at least of those that any halo may reach, and the numbers of their
-        instances.
+        Positions (m, 3) of the seeds of the frame, and the numbers of their instances (m,).
     fallback, seedless
-        For each component of the block's core: its number if it is a fallback instance, and whether it has no seed at all.
+        For each component of the block's core: its number if it is a fallback instance, 0 if it has a seed or is too small
+        to keep; and whether it has no seed anywhere in the frame.
     """
 
     seeds: NDArray[np.int64]
@@ -61,7 +69,7 @@ class BlockNumbers:
 
 @dataclass(frozen=True, slots=True)
 class FrameNumbers:
-    """Names of all instances of one frame.
+    """Numbers of all instances of one frame.
 
     Numbers 1..n go by position in C order: of the seed for detected instances, of the first voxel for fallbacks.
 
@@ -69,14 +77,12 @@ class FrameNumbers:
     ----------
     seeds, labels
         Seed positions (m, 3) in the frame and the numbers of their instances.
-    fallback
-        Per block: number for each component of its core, 0 where the component has a seed or is too small to keep.
-    seedless
-        Per block: whether each component of its core has no seed, in all of the frame.
+    fallback, seedless
+        Of each block, see `BlockNumbers`.
     total
         Number of instances, n.
     fallback_labels
-        Numbers that came from components without a seed.
+        Numbers of the fallbacks, ascending.
     """
 
     seeds: NDArray[np.int64]
@@ -160,23 +166,26 @@ def number_frame(
         spacing_um=spacing_um,
         distance_um=settings.centre_distance_um,
     )
-    has_seed = _seeded(detections, joined, seeds, grid.frame)
+    places = np.ravel_multi_index(tuple(seeds.T), grid.frame)
+    has_seed = np.zeros(len(joined.voxels), dtype=bool)
+    for detection, of in zip(detections, joined.of, strict=True):
+        here = np.ravel_multi_index(tuple(detection.candidates.position.T), grid.frame)
+        chosen = np.isin(here, places)
+        has_seed[of[detection.component[chosen] - 1]] = True
     volumes = volume_um3(joined.voxels, frame=grid.frame, spacing_um=spacing_um)
     kept = ~has_seed & (volumes >= settings.minimum_volume_um3)
 
-    names = np.concatenate([_flat(seeds, grid.frame), joined.first[kept]])
-    number = np.empty(len(names), dtype=np.int64)
-    number[np.argsort(names, kind="stable")] = np.arange(1, len(names) + 1)
-    of_component = np.zeros(len(joined.voxels), dtype=np.int64)
-    of_component[kept] = number[len(seeds) :]
-    own = [np.arange(1, len(d.components.voxels) + 1) for d in detections]
-    rows = [joined.number(block, numbers) for block, numbers in enumerate(own)]
+    order = np.argsort(np.concatenate([places, joined.first[kept]]))
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = np.arange(1, len(order) + 1)
+    fallback = np.zeros(len(joined.voxels), dtype=np.int64)
+    fallback[kept] = number[len(seeds) :]
     return FrameNumbers(
         seeds=seeds,
         labels=number[: len(seeds)],
-        fallback=[of_component[r] for r in rows],
-        seedless=[~has_seed[r] for r in rows],
-        total=len(names),
+        fallback=[fallback[of] for of in joined.of],
+        seedless=[~has_seed[of] for of in joined.of],
+        total=len(order),
         fallback_labels=np.sort(number[len(seeds) :]),
     )
 
@@ -195,8 +204,12 @@ def label_block(
 
     Parameters
     ----------
+    read
+        Reads both maps of a box of the frame.
     numbers
-        Names of the instances.
+        Numbers of the instances.
+    core, frame
+        What the block owns, and the whole frame.
     most_voxels
         Largest crop to read, including halo and margin; beyond it the block fails.
 
@@ -204,12 +217,18 @@ def label_block(
     ------
     RunError
         When the core cannot be certified within `most_voxels`.
+
+    Notes
+    -----
+    Each voxel is certified by itself: those known after one flood are final, and only patches with unknown ones are flooded
+    again. A component without a seed stays unknown in any crop that cuts it; that it has none, and its number, was decided
+    for the whole frame. In all others no voxel is unknown once the crop holds the component.
     """
     read = read if most_voxels is None else _at_most(most_voxels, read, core=core)
-    flood_outer = partial(_flood_outer, read, numbers, frame=frame, spacing_um=spacing_um, settings=settings)
+    flood_within = partial(_flood_within, read, numbers, frame=frame, spacing_um=spacing_um, settings=settings)
     halo = triple(max(1, n) for n in voxels_for(settings.halo_um, spacing_um))
     outer = core.grow(halo).intersect(frame)
-    flooded, foreground = flood_outer(outer=outer)
+    flooded, foreground = flood_within(outer)
     # The core, and the first plane after it along each axis: what the neighbour will be compared with.
     wanted = Box(core.start, core.grow((1, 1, 1)).intersect(frame).stop)
     owned = core.inside(wanted).slices
@@ -220,13 +239,12 @@ def label_block(
     del flooded, foreground
     tries = 1
     while (known[owned] == UNKNOWN).any():
-        # Only what is unknown is flooded again, each patch of it with a larger halo of its own.
         tries += 1
         halo = triple(2 * n for n in halo)
         for patch in _patches(known[owned] == UNKNOWN):
             box = patch.shift(core.start).grow((1, 1, 1)).intersect(wanted)
             outer = box.grow(halo).intersect(frame)
-            wider = flood_outer(outer=outer)[0][box.inside(outer).slices]
+            wider = flood_within(outer)[0][box.inside(outer).slices]
             here = known[box.inside(wanted).slices]
             here[here == UNKNOWN] = wider[here == UNKNOWN]
     result = np.where(without, np.concatenate([[0], numbers.fallback])[components], known[owned])
@@ -253,46 +271,46 @@ def _at_most(voxels: int, read: ReadMaps, *, core: Box) -> ReadMaps:
     return checked
 
 
-def _flood_outer(
-    read: ReadMaps, numbers: BlockNumbers, *, outer: Box, frame: Box, spacing_um: Spacing, settings: LabelSettings
+def _flood_within(
+    read: ReadMaps, numbers: BlockNumbers, box: Box, *, frame: Box, spacing_um: Spacing, settings: LabelSettings
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Flood core and halo; returns the flood and the foreground of `outer`."""
-    relief, foreground = _relief(read, outer=outer, frame=frame, spacing_um=spacing_um, settings=settings)
-    markers = np.zeros(outer.shape, dtype=np.int32)
-    local = numbers.seeds - np.array(outer.start)
-    here = ((local >= 0) & (local < np.array(outer.shape))).all(axis=1)
+    """Flood a box from the seeds in it; returns the flood and the foreground."""
+    relief, foreground = _relief(read, box, frame=frame, spacing_um=spacing_um, settings=settings)
+    markers = np.zeros(box.shape, dtype=np.int32)
+    local = numbers.seeds - np.array(box.start)
+    here = ((local >= 0) & (local < np.array(box.shape))).all(axis=1)
     markers[tuple(local[here].T)] = numbers.labels[here]
-    order = flood_order(relief, foreground)
-    return flood(order, foreground, markers=markers, crop=outer, frame=frame), foreground
+    return flood(flood_order(relief, foreground), foreground, markers=markers, crop=box, frame=frame), foreground
 
 
 def _relief(
-    read: ReadMaps, *, outer: Box, frame: Box, spacing_um: Spacing, settings: LabelSettings
+    read: ReadMaps, box: Box, *, frame: Box, spacing_um: Spacing, settings: LabelSettings
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Relief (lowest floods first) and foreground of `outer`, exact whatever the crop."""
+    """Relief of a box, which is flooded from its lowest voxels up, and its foreground; as in the whole frame."""
     if settings.relief == "centre":
-        regions, centres = read(outer)
+        regions, centres = read(box)
         return -centres.astype(np.int64), regions >= settings.region_threshold
     nm = spacing_nm(spacing_um)
     margin = triple(max(1, n) for n in voxels_for(settings.margin_um, spacing_um))
     while True:
-        crop = outer.grow(margin).intersect(frame)
+        crop = box.grow(margin).intersect(frame)
         foreground = read(crop)[0] >= settings.region_threshold
-        inner = outer.inside(crop).slices
+        inner = box.inside(crop).slices
         squared = squared_distance(foreground, nm)[inner]
         reach = _seen(margin, nm=nm, crop=crop, frame=frame)
         farthest = int(squared.max(initial=0))
         if reach is None or farthest <= reach * reach:
             return -squared, foreground[inner]
-        # Where distances are true but long, cover them; where no background was seen at all, double.
+        # The true distances are not longer, so a margin of that length is enough; where no background was seen, double it.
         wanted = min(farthest**0.5, 2.0 * reach) / 1000.0
         margin = voxels_for(max(wanted, reach / 1000.0 * 1.25), spacing_um)
 
 
 def _seen(margin: Shape, *, nm: Shape, crop: Box, frame: Box) -> int | None:
-    """Longest distance (nm) that `margin` voxels around a block prove exact; None where the whole frame was seen.
+    """Longest distance (nm) that `margin` voxels around a box prove exact; None where the whole frame was seen.
 
-    A distance is exact when all voxels that near were seen. It is never too small, so one step usually suffices.
+    Distances in a crop are to background of the frame, so none is too short; and one is exact if all voxels that near were
+    seen.
     """
     return min(
         (m * n for m, n, a, b in zip(margin, nm, crop.shape, frame.shape, strict=True) if a < b),
@@ -301,7 +319,7 @@ def _seen(margin: Shape, *, nm: Shape, crop: Box, frame: Box) -> int | None:
 
 
 def _patches(unknown: NDArray[np.bool_]) -> list[Box]:
-    """Few boxes that hold all unknown voxels of a core: bounding boxes of connected groups on a grid of tiles."""
+    """Few boxes that hold all unknown voxels (z, y, x) of a core: bounding boxes of groups of tiles that touch."""
     tiles = unknown
     for axis in range(3):
         tiles = np.logical_or.reduceat(tiles, np.arange(0, tiles.shape[axis], TILE), axis=axis)
@@ -317,31 +335,12 @@ def _patches(unknown: NDArray[np.bool_]) -> list[Box]:
 def _beyond(
     known: NDArray[np.int32], *, owned: Box
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
+    """First planes after a core: see `LabelledBlock.beyond`."""
     planes = []
     for axis in range(3):
         after = list(owned.slices)
         after[axis] = slice(owned.stop[axis], owned.stop[axis] + 1)
         plane = known[tuple(after)]
-        planes.append(np.where(plane == UNKNOWN, 0, plane).astype(np.uint32).squeeze(axis) if plane.size else _NONE)
+        nothing = np.zeros((0, 0), dtype=np.uint32)
+        planes.append(np.where(plane == UNKNOWN, 0, plane).astype(np.uint32).squeeze(axis) if plane.size else nothing)
     return triple(planes)
-
-
-_NONE = np.zeros((0, 0), dtype=np.uint32)
-
-
-def _flat(positions: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
-    """Flat C-order index of positions (n, 3) in a frame."""
-    flat: NDArray[np.int64] = np.ravel_multi_index(tuple(positions.T), shape).astype(np.int64)
-    return flat
-
-
-def _seeded(
-    detections: list[Detection], joined: FrameComponents, seeds: NDArray[np.int64], shape: Shape
-) -> NDArray[np.bool_]:
-    """Which of the frame's components hold a seed."""
-    names = _flat(seeds, shape)
-    has_seed = np.zeros(len(joined.voxels), dtype=bool)
-    for block, detection in enumerate(detections):
-        chosen = np.isin(_flat(detection.candidates.position, shape), names)
-        has_seed[joined.number(block, detection.component[chosen])] = True
-    return has_seed

@@ -1,8 +1,9 @@
-"""Which foreground is connected, across all blocks, and which of it has no seed?
+"""Which foreground is connected, across all blocks?
 
 A block labels the connected components (faces of voxels, 6-connectivity) of its core. Two blocks join theirs without
-exchanging pixels: both see the neighbour's outermost plane, label it in two dimensions in the same order, and name the
-same pieces of it. A frame's pieces are then joined once, in a table.
+exchanging pixels: both see the first plane of the later one, label the same voxels of it in two dimensions, and so number
+its pieces alike. Voxels of one piece are connected within the later block, so a piece belongs to one component there. All
+components of a frame are then joined once, in a table.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class BlockComponents:
 
 
 def core_components(foreground: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Components of a core (z, y, x), numbered from 1 in C order of their first voxels; 0 is background."""
+    """Components of a core (z, y, x), numbered from 1; 0 is background."""
     components: NDArray[np.int32] = ndimage.label(foreground)[0].astype(np.int32, copy=False)
     return components
 
@@ -69,50 +70,49 @@ def describe(foreground: NDArray[np.bool_], *, crop: Box, core: Box, frame: Box)
 
 @dataclass(frozen=True, slots=True)
 class FrameComponents:
-    """Components of a whole frame; component `c` of block `b` is row `offsets[b] + c - 1`.
+    """Components 0..n-1 of a whole frame.
 
-    `of` (rows,) numbers the frame's components from 0; `voxels` and `first` belong to those.
+    Parameters
+    ----------
+    of
+        For each block, the frame's component that each of its own belongs to.
+    voxels, first
+        Voxels of each component, and flat index of its first voxel in C order, shape (n,).
     """
 
-    offsets: NDArray[np.int64]
-    of: NDArray[np.int64]
+    of: list[NDArray[np.int64]]
     voxels: NDArray[np.int64]
     first: NDArray[np.int64]
 
-    def number(self, block: int, component: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Frame components that these components (from 1) of a block belong to."""
-        numbers: NDArray[np.int64] = self.of[self.offsets[block] + component - 1]
-        return numbers
-
 
 def join(blocks: list[BlockComponents], grid: Grid) -> FrameComponents:
-    """Union of components that touch across faces; independent of the order in which blocks finished."""
-    counts = np.array([len(b.voxels) for b in blocks], dtype=np.int64)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    total = int(offsets[-1])
-    left, right = [], []
+    """Join components of blocks, in the grid's order, that touch across faces."""
+    counts = [len(b.voxels) for b in blocks]
+    offsets = np.cumsum([0, *counts])
+    pairs = [np.zeros((0, 2), np.int64)]
     for number, block in enumerate(blocks):
-        position = grid.position(number)
         for axis in range(3):
             if not len(block.high[axis]):
                 continue
-            after = list(position)
+            after = list(grid.position(number))
             after[axis] += 1
             neighbour = grid.index(triple(after))
-            piece_of = dict(blocks[neighbour].low[axis].tolist())
+            component_of = dict(blocks[neighbour].low[axis].tolist())
             pieces, components = block.high[axis].T
-            left.append(offsets[number] + components - 1)
-            right.append(offsets[neighbour] + np.array([piece_of[p] for p in pieces.tolist()], dtype=np.int64) - 1)
-    rows = np.concatenate([np.zeros(0, np.int64), *left])
-    columns = np.concatenate([np.zeros(0, np.int64), *right])
-    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(total, total))
-    n, of = connected_components(graph, directed=False) if total else (0, np.zeros(0, np.int64))
-    voxels = np.zeros(n, dtype=np.int64)
-    first = np.full(n, np.iinfo(np.int64).max)
-    if total:
-        np.add.at(voxels, of, np.concatenate([b.voxels for b in blocks]))
-        np.minimum.at(first, of, np.concatenate([b.first for b in blocks]))
-    return FrameComponents(offsets=offsets[:-1], of=of.astype(np.int64), voxels=voxels, first=first)
+            theirs = np.array([component_of[piece] for piece in pieces.tolist()], dtype=np.int64)
+            pairs.append(np.stack([offsets[number] + components - 1, offsets[neighbour] + theirs - 1], axis=1))
+    n, of = groups_of(int(offsets[-1]), np.concatenate(pairs))
+    voxels, first = np.zeros(n, dtype=np.int64), np.full(n, np.iinfo(np.int64).max)
+    np.add.at(voxels, of, np.concatenate([b.voxels for b in blocks]))
+    np.minimum.at(first, of, np.concatenate([b.first for b in blocks]))
+    return FrameComponents(np.split(of, offsets[1:-1]), voxels, first)
+
+
+def groups_of(count: int, pairs: NDArray[np.int64]) -> tuple[int, NDArray[np.int64]]:
+    """Join the numbers below `count` in pairs (k, 2); returns how many groups there are, and the group of each."""
+    graph = coo_array((np.ones(len(pairs), dtype=bool), tuple(pairs.T)), shape=(count, count))
+    groups, of = connected_components(graph, directed=False)
+    return groups, of.astype(np.int64)
 
 
 def _first_voxels(components: NDArray[np.int32], *, core: Box, frame: Box) -> NDArray[np.int64]:
@@ -120,10 +120,9 @@ def _first_voxels(components: NDArray[np.int32], *, core: Box, frame: Box) -> ND
     flat = components.ravel()
     at = np.flatnonzero(flat)
     _, where = np.unique(flat[at], return_index=True)
-    inside = np.unravel_index(at[where], components.shape)
-    return np.ravel_multi_index(tuple(i + s for i, s in zip(inside, core.start, strict=True)), frame.shape).astype(
-        np.int64
-    )
+    inside = np.stack(np.unravel_index(at[where], components.shape)) + np.array(core.start)[:, None]
+    first: NDArray[np.int64] = np.ravel_multi_index(tuple(inside), frame.shape)
+    return first
 
 
 def _low_face(components: NDArray[np.int32], axis: int) -> NDArray[np.int64]:

@@ -1,11 +1,11 @@
-"""Flood in the order of unique ranks: the queue of a watershed without a heap.
+"""Flood in the order of unique ranks: a priority flood without a heap.
 
-Every voxel has its own rank from 1 to n, so a queue of voxels is a set of ranks. It is kept as a tree of bits, 64 to a
-word: adding a rank sets a bit on each level that was empty, and the lowest rank is found by following the lowest set
-bits down. For 2^30 voxels that is five words, where a binary heap compares and swaps thirty entries.
+The result is that of Meyer's watershed (1994; `skimage.segmentation.watershed` with the ranks as image): the voxel of least
+rank is taken from a queue again and again, and those of its neighbours that have no label get its label and join the queue.
 
-The result is that of a priority flood (Meyer 1994; `skimage.segmentation.watershed` with the ranks as image): a voxel
-belongs to whoever's neighbour of it is taken from the queue first.
+Every voxel has its own rank from 1 to n, so the queue is a set of ranks. It is kept as a tree of bits, 64 to a word: adding
+a rank sets a bit on each level that was empty, and the least rank is found by following the lowest set bits down. For 2^30
+voxels that is five words, where a binary heap compares and swaps thirty entries.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+# The upper six bits of this number times 2^k differ for all k from 0 to 63, and so tell which bit of a word is the only one
+# that is set (Leiserson, Prokop & Randall 1998).
 _DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
-_POSITION = np.zeros(64, dtype=np.int64)
-for _bit in range(64):
-    _POSITION[((int(_DE_BRUIJN) << _bit) & 0xFFFFFFFFFFFFFFFF) >> 58] = _bit
+_POSITION = np.argsort(_DE_BRUIJN << np.arange(64, dtype=np.uint64) >> np.uint64(58))
 
 
 def flood_by_rank(order: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
@@ -43,7 +43,15 @@ def flood_by_rank(order: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
     _flood(order.ravel(), labels.ravel(), np.array(order.shape, dtype=np.int64), n, bits, offsets, _POSITION)
 
 
-@njit(nogil=True, cache=True)
+def _compiled(function: Any) -> Any:
+    """Compile a function once for all processes, or for this one if no folder can be written that would keep the result."""
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        return njit(nogil=True)(function)
+
+
+@_compiled
 def _flood(order: Any, labels: Any, shape: Any, n: int, bits: Any, offsets: Any, position: Any) -> None:
     levels = len(offsets) - 1
     voxel_of = np.empty(n, dtype=np.int64)
@@ -80,7 +88,7 @@ def _flood(order: Any, labels: Any, shape: Any, n: int, bits: Any, offsets: Any,
                 _add(bits, offsets, levels, order[neighbour] - 1)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _add(bits: Any, offsets: Any, levels: int, rank: int) -> None:
     """Set the bit of a rank, and those above it that were not set."""
     at = np.int64(rank)
@@ -93,7 +101,7 @@ def _add(bits: Any, offsets: Any, levels: int, rank: int) -> None:
         at >>= 6
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _take_lowest(bits: Any, offsets: Any, levels: int, position: Any) -> Any:
     """Lowest rank in the set, which it leaves."""
     at = np.int64(0)

@@ -1,7 +1,7 @@
 """Which voxels are near each other?
 
-Squared distances are whole square nanometres, so no rounding decides, and every block that asks gets one answer. A tree of
-points proposes, with a margin for its own rounding; integers decide.
+Squared distances are whole square nanometres, so no rounding decides, and every block that asks gets the same answer. A k-d
+tree proposes pairs, with a margin for its own rounding; integers decide.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Which maxima lie on one plateau, whatever its shape and however it was cut?
 
-A saturated map is flat inside a nucleus and has many first voxels: one at each corner of a round surface. A block joins
-connected voxels in its core and one voxel around it. Where a plateau continues into a neighbour, both name the same voxel:
-the first of each piece of the two planes (at an edge or a corner of blocks, the few voxels) that both see.
+A regional maximum of a saturated map is a plateau with many first voxels, one at each corner of a round surface. A block
+joins connected voxels in its core and one voxel around it. Where a plateau continues in a neighbour, both name the same
+voxel: the first of each piece of what both see, the two planes (at an edge or a corner of blocks, the few voxels) on either
+side of what divides them. Voxels of two blocks that touch lie there, so no connection is missed.
 
-A terrace is flat too but not a maximum: somewhere at its rim the map continues upwards. Those of its voxels that no
-neighbour exceeds touch an equally high one that some neighbour exceeds. The block that owns such a voxel reports it, and the
-whole plateau is then not a maximum.
+A terrace is flat too but not a maximum: somewhere at its rim the map continues upwards. It is connected, so if it has voxels
+that no neighbour exceeds, each piece of them touches an equally high voxel that some neighbour exceeds. The block that owns
+the one that touches reports it, and the whole plateau is then not a maximum.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from tlseg.geometry import Box, triple
+from tlseg.label.components import groups_of
 
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
 _DIRECTIONS = [d for d in product((-1, 0, 1), repeat=3) if any(d)]
@@ -102,12 +102,10 @@ def join_plateaus(
     points = np.concatenate([position, terraces, links.reshape(-1, 3)])
     names, which = np.unique(points, axis=0, return_inverse=True)
     which = which.ravel()
-    one, other = which[n + m :].reshape(-1, 2).T
-    graph = coo_array((np.ones(len(one), dtype=bool), (one, other)), shape=(len(names), len(names)))
-    count, numbers = connected_components(graph, directed=False)
+    count, numbers = groups_of(len(names), which[n + m :].reshape(-1, 2))
     up = np.zeros(count, dtype=bool)
     up[numbers[which[n : n + m]]] = True
-    return numbers[which[:n]].astype(np.int64), up
+    return numbers[which[:n]], up
 
 
 def _zones(core: Box, seen: Box) -> list[Box]:

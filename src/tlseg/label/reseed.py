@@ -1,7 +1,8 @@
 """Take a label apart at the nuclei it is known to hold, by the same watershed that made it.
 
 What is flooded is the distance to all that is not this label, and every voxel of it gets a nucleus: none is lost, and
-no other label is touched.
+no other label is touched. Which voxels are certainly whose is told by a power diagram (Aurenhammer 1987), in which balls
+that overlap are divided where their surfaces meet.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from tlseg.geometry import Box, Spacing, ball_radius, spacing_nm, triple
 from tlseg.label.watershed import flood, flood_order, squared_distance
 
 _CORE = 0.6
-"""Share of its radius around a nucleus' centre that is certainly it."""
+"""Share of its radius around a nucleus's centre that certainly belongs to it."""
 _MOST_CHANGE = 2.0
 """Largest factor by which the volume of a part may differ from what it should be."""
 

@@ -2,7 +2,8 @@
 
 The centre map of a large nucleus may have several maxima, and of small nuclei that touch it has one each: what tells them
 apart is whether the map dips in between. The dip is looked for on the straight line between two maxima, by the one block
-that owns the middle of it, so half the length of a line is all a block needs to see around it.
+that owns the middle of it, so half the length of a line is all a block needs to see around it. (The usual measure of a
+maximum, its dynamics (Grimaud 1992), is about the best of all paths to a higher one, for which no halo suffices.)
 """
 
 from __future__ import annotations
@@ -57,29 +58,22 @@ def join_over_saddles(
     ndarray of int64 (k, 2, 3)
         Positions of both, the first in C order first.
     """
-    nothing = np.zeros((0, 2, 3), dtype=np.int64)
-    if len(position) < 2:
-        return nothing
     first, last = Places.of(position, spacing_um).pairs_within(rule.reach_um).T
     middle = (position[first] + position[last]) // 2
     own = ((middle >= core.start) & (middle < core.stop)).all(axis=1)
     first, last = first[own], last[own]
-    if not len(first):
-        return nothing
     least = _lowest_between(sums, position[first] - np.array(crop.start), position[last] - np.array(crop.start))
     lower = np.minimum(height[first], height[last])
     one = least * _PARTS >= lower * round(rule.share * _PARTS)
-    pairs = np.stack([position[first[one]], position[last[one]]], axis=1)
-    order = np.lexsort(pairs.reshape(-1, 6).T[::-1])
-    result: NDArray[np.int64] = pairs[order]
-    return result
+    pairs: NDArray[np.int64] = np.stack([position[first[one]], position[last[one]]], axis=1)
+    return pairs
 
 
 def _lowest_between(sums: NDArray[np.int32], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
     """Lowest sum on the lines from start to stop (k, 3), two steps for each voxel of the longest axis, in integers."""
     way = stop - start
     steps = 2 * np.abs(way).max(axis=1)
-    step = np.minimum(np.arange(int(steps.max()) + 1)[None], steps[:, None])
+    step = np.minimum(np.arange(int(steps.max(initial=0)) + 1)[None], steps[:, None])
     on = start[:, None] + (2 * step[..., None] * way[:, None] + steps[:, None, None]) // (2 * steps[:, None, None])
     least: NDArray[np.int64] = sums[on[..., 0], on[..., 1], on[..., 2]].min(axis=1).astype(np.int64)
     return least

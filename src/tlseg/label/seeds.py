@@ -1,14 +1,15 @@
 """Where are the centres?
 
-A candidate is a local maximum of the smoothed centre map, which needs only a few voxels of halo; which candidates become
-seeds is decided once per frame, on points. A plateau has a candidate at each of its corners, and becomes one seed; a
-terrace, from which the map continues upwards, becomes none. So every block that sees a seed agrees on it, and its name is a
-global voxel position. All arithmetic is in integers.
+Seeds are regional maxima of the smoothed centre map, thinned by greedy non-maximum suppression. Whether a voxel is a local
+maximum shows in a few voxels around it, so each block lists candidates in its core; which of them become seeds is decided
+once per frame, on points. A plateau has a candidate at each of its corners, and becomes one seed; a terrace, from which the
+map continues upwards, becomes none. So every block that sees a seed agrees on it, and its name is a global voxel position.
+All arithmetic is in integers: sums in 32 bits, which hold those of any smoothing box of up to 8 million voxels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import product
 from typing import Any
 
@@ -24,7 +25,7 @@ from tlseg.label.saddles import SaddleRule, join_over_saddles
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Local maxima of the smoothed centre map.
+    """Local maxima of the smoothed centre map, of a block or of a frame.
 
     Parameters
     ----------
@@ -49,14 +50,12 @@ class Candidates:
     @classmethod
     def of_blocks(cls, parts: list[Candidates]) -> Candidates:
         """Candidates of a whole frame, in C order of position, whatever the order of the blocks."""
-        position = np.concatenate([np.zeros((0, 3), np.int64), *(p.position for p in parts)])
-        height = np.concatenate([np.zeros(0, np.int64), *(p.height for p in parts)])
-        order = np.lexsort(position.T[::-1])
-        joined = np.concatenate([np.zeros((0, 2, 3), np.int64), *(p.joined for p in parts)])
-        level = np.concatenate([np.zeros((0, 2, 3), np.int64), *(p.level for p in parts)])
-        terraces = np.concatenate([np.zeros((0, 3), np.int64), *(p.terraces for p in parts)])
-        joined = joined[np.lexsort(joined.reshape(-1, 6).T[::-1])]
-        return cls(position[order], height[order], joined, level, terraces)
+        whole = [cls(np.zeros((0, 3), np.int64), np.zeros(0, np.int64)), *parts]
+        position, height, joined, level, terraces = (
+            np.concatenate([getattr(part, column.name) for part in whole]) for column in fields(cls)
+        )
+        order, pairs = np.lexsort(position.T[::-1]), np.lexsort(joined.reshape(-1, 6).T[::-1])
+        return cls(position[order], height[order], joined[pairs], level, terraces)
 
 
 def smoothing_window(side_um: float, spacing_um: Spacing) -> Shape:

@@ -1,12 +1,23 @@
-"""A watershed that gives every voxel the same label in whatever crop it is computed, and knows when it does not.
+"""A seeded watershed that gives every voxel the same label in whatever crop it is computed, or says that it cannot.
 
-*No ties.* Foreground voxels are flooded in the order of (relief, global position). The order of positions within a crop
-is the order within the frame, so a rank within the crop stands for both, and no queue decides anything.
+*No ties.* Meyer's flooding (1994) takes foreground voxels in the order of their heights, here (relief, position in C order).
+All heights differ, so no queue decides anything. Positions of a crop have the same order as in the frame, so ranks within
+the crop compare as ranks within the frame would.
 
-*A certificate.* What lies outside the crop can only flow in through foreground on its open faces (those that are not
-the frame's edge). Every such voxel starts as a marker *unknown*, at its own height, which is at most the height at
-which anything from outside could arrive. So a voxel that a seed wins against *unknown* cannot be won from outside, and
-a block whose core holds no *unknown* voxel has the labels of the flood over the whole frame.
+*A certificate.* Every path of foreground voxels from a marker to a voxel has a highest rank; the least of these, over all
+paths, is the voxel's level. A flood takes voxels in the order of their levels. Those of one level are all reached through
+the voxel whose rank it is, and share its label. So a voxel that is not a marker gets the label of its lowest neighbour.
+
+What lies outside a crop can flow in only through its open faces, those that are not the frame's edge. Each foreground voxel
+on them that is not a seed becomes a marker *unknown*. Then:
+
+1. No voxel has a higher level in the crop than in the frame: a path from a seed outside enters the crop through an open
+   face, and the rest of it begins at a marker of the crop.
+2. A voxel that a seed wins in the crop has the same level and label in the frame, if all voxels do that the seeds won before
+   it. A seed does. Any other such voxel lies on no open face, so the crop holds all its neighbours. The lowest of them was
+   won by the same seed, hence is as low in the frame, where by (1) no other neighbour is lower.
+
+Hence a block whose core holds no *unknown* voxel has the labels of a flood over the whole frame.
 """
 
 from __future__ import annotations
@@ -20,16 +31,23 @@ from scipy import ndimage
 from tlseg.geometry import Box, Shape
 
 UNKNOWN = -1
+"""Label of voxels that something from outside the crop may win."""
 
 
 def squared_distance(foreground: NDArray[np.bool_], nm: Shape) -> NDArray[np.int64]:
     """Squared distance (nm^2) of foreground voxels (z, y, x) to the nearest background voxel; 0 in the background.
 
-    Exact integers, from the positions of nearest voxels and the spacing `nm` in whole nanometres. A component that fills
-    the array, so that no background is seen, gets the largest int64. Outside the array is not background.
+    Outside the array is not background. If there is none at all, distances are the largest int64.
 
-    The nearest voxel outside a connected component touches it, so each component needs only its bounding box and one
-    voxel around it.
+    Notes
+    -----
+    Distances are whole numbers, from the positions of nearest voxels and the spacing `nm` in whole nanometres. SciPy finds
+    these voxels in float64 (Maurer et al. 2003). It compares whole numbers, which either are equal or differ by the side of
+    a voxel times a squared nanometre at least, and rounding errors are smaller up to a solid millimetre of foreground.
+
+    Each component needs only its bounding box and one voxel around it, because the voxel outside a component that is
+    nearest to one inside shares a face with it: a step from the former towards the latter leads nearer, so into the
+    component. For the same reason it is background and not part of another component.
     """
     result = np.zeros(foreground.shape, dtype=np.int64)
     components, _ = ndimage.label(foreground)
@@ -49,7 +67,7 @@ def squared_distance(foreground: NDArray[np.bool_], nm: Shape) -> NDArray[np.int
 
 
 def flood_order(relief: NDArray[np.int64], foreground: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Rank from 1 of every foreground voxel by (relief, position in C order); 0 elsewhere.
+    """Rank of every foreground voxel (z, y, x), from 1, by (relief, position in C order); 0 in the background.
 
     Two crops of one frame rank the voxels they share in the same order.
     """
@@ -79,10 +97,11 @@ def flood(
 
     Returns
     -------
-    Marker numbers; `UNKNOWN` where something from outside may win; 0 in the background and in components that no
-    marker and no open face touches.
+    ndarray of int32 (z, y, x)
+        Marker numbers; `UNKNOWN` where something from outside may win; 0 in the background and in components that no
+        marker and no open face touches.
     """
-    from tlseg.label.flooding import flood_by_rank
+    from tlseg.label.flooding import flood_by_rank  # numba is slow to import, and planning a run needs none
 
     entrance = open_faces(crop, frame) & foreground & (markers == 0)
     flooded = np.where(entrance, np.int32(UNKNOWN), markers).astype(np.int32)

@@ -71,12 +71,12 @@ def adopt(numbers: Numbers, *, daughter: Ints, mother: Ints, where: str) -> Line
     born = np.flatnonzero(parent_of)
     same = np.flatnonzero(numbers.rank[1:] == numbers.rank[:-1])
     near = numbers.t[same + 1] == numbers.t[same] + 1
-    edges = Edges(
-        np.concatenate([same, numbers.last[parent_of[born] - 1]]),
-        np.concatenate([same + 1, numbers.first[born - 1]]),
-        np.concatenate([np.where(near, LINK, GAP), np.full(len(born), DIVISION)]),
-        np.ones(len(same) + len(born)),
+    joins = (
+        (LINK, same[near], same[near] + 1),
+        (GAP, same[~near], same[~near] + 1),
+        (DIVISION, numbers.last[parent_of[born] - 1], numbers.first[born - 1]),
     )
+    edges = Edges.of(*((kind, a, b, np.ones(len(a))) for kind, a, b in joins))
     number = np.append(0, numbers.track)
     return assemble(numbers.t, numbers.label, edges, track=numbers.rank, parent_of=parent_of, number=number)
 

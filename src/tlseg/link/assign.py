@@ -1,6 +1,7 @@
 """Choose among candidate pairs: each row takes one column or stays alone, at the least total cost.
 
-The result is one optimum of the whole problem; how far each pair is from its next best alternative is its confidence.
+This is the linear assignment problem, on a sparse graph of pairs. The result is an optimum of the whole problem; how far
+each pair is from its next best alternative is its confidence.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ def assign(row: Ints, column: Ints, cost: Floats) -> Ints:
 def _certain(row: Ints, column: Ints, cost: Floats) -> Ints:
     """Pairs that every optimum takes, most of them where nuclei move less than they lie apart.
 
-    Whatever a solution without the pair does, taking it must be cheaper: it frees its row of the next best choice r, and its
-    column of the next best o, whose row is then left alone. So `cost < r` and `cost + ALONE < r + o`.
+    Taking the pair must make any solution without it cheaper. In such a solution its row costs at least r, its next best
+    choice or being alone. If its column is free, only that is replaced: `cost < r`. If not, its column costs at least o, the
+    next best there, whose row is then left alone: `cost + ALONE < r + o`.
     """
     in_row = np.minimum(best_other(row, cost), ALONE)
     in_column = best_other(column, cost)
@@ -72,7 +74,7 @@ def _whole_components(row: Ints, column: Ints) -> list[Ints]:
 
 
 def confidence(row: Ints, column: Ints, cost: Floats, chosen: Ints) -> Floats:
-    """How sure each chosen pair is, in (0, 1).
+    """How sure each chosen pair is, in (0, 1].
 
     `1 / (1 + exp((c - a) / 0.25))` with c the pair's cost and a the cost of its next best alternative: the cheapest
     other candidate of either end, or staying alone. A pair with no rival and no difference has 0.98, one that ties

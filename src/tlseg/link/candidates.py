@@ -90,8 +90,7 @@ def link_candidates(
     still = placed.moved_um[overlaps.a] <= objects.radius_um[overlaps.a]
     shared_a, shared_b = overlaps.a[still], overlaps.b[still]
     size = max(len(objects), 1)
-    keys = np.sort(np.concatenate([*near_a, shared_a]) * size + np.concatenate([*near_b, shared_b]), kind="stable")
-    keys = keys[np.append(True, np.diff(keys) > 0)] if len(keys) else keys
+    keys = np.unique(np.concatenate([*near_a, shared_a]) * size + np.concatenate([*near_b, shared_b]))
     a, b = keys // size, keys % size
     iou = np.zeros(len(keys))
     iou[np.searchsorted(keys, shared_a * size + shared_b)] = overlaps.iou[still]
@@ -120,11 +119,15 @@ def path_um(objects: Objects, placed: Stabilised, a: Ints, b: Ints) -> Floats:
     return np.asarray(placed.position_um[b] - placed.later(placed.position_um[a], since, until))
 
 
-def log_ratio_squared(a: Floats, b: Floats) -> Floats:
-    """`ln(b / a)^2`, at most 4; 0 if either is not positive, because then there is no ratio."""
+def log_ratio(a: Floats, b: Floats) -> Floats:
+    """`ln(b / a)`; 0 if either is not positive, because then there is no ratio."""
     known = (a > 0) & (b > 0)
-    ratio = np.divide(b, a, out=np.ones_like(a, dtype=np.float64), where=known)
-    return np.asarray(np.minimum(np.log(ratio) ** 2, _RATIO_LIMIT))
+    return np.asarray(np.log(np.divide(b, a, out=np.ones_like(a, dtype=np.float64), where=known)))
+
+
+def log_ratio_squared(a: Floats, b: Floats) -> Floats:
+    """`ln(b / a)^2`, at most 4; 0 if there is no ratio."""
+    return np.asarray(np.minimum(log_ratio(a, b) ** 2, _RATIO_LIMIT))
 
 
 def neighbours(tree: cKDTree, points: Floats, *, count: int, reach: float) -> tuple[Ints, Ints]:

@@ -31,9 +31,8 @@ class Chains:
     @classmethod
     def of(cls, n: int, a: Ints, b: Ints) -> Chains:
         """Chains of `n` rows of which `a` are joined to `b`."""
-        following, preceding = np.full(n, -1, dtype=np.int64), np.full(n, -1, dtype=np.int64)
-        following[a], preceding[b] = b, a
-        return cls(following, preceding)
+        nothing = np.full(n, -1, dtype=np.int64)
+        return cls(nothing, nothing).joined(a, b)
 
     def joined(self, a: Ints, b: Ints) -> Chains:
         """Add joins from ends `a` to starts `b`."""
@@ -56,14 +55,6 @@ class Chains:
         """Median of what a nucleus is after it has relaxed; its own value where it has no future, shape (m,)."""
         return _median(values, rows, self.following)
 
-    def left(self, rows: Ints, *, most: int) -> Ints:
-        """Frames, `most` at most, in which a nucleus is still seen after each row, shape (m,)."""
-        return _steps(rows, self.following, most)
-
-    def seen(self, rows: Ints, *, most: int) -> Ints:
-        """Frames, `most` at most, in which a nucleus was seen before each row, shape (m,)."""
-        return _steps(rows, self.preceding, most)
-
 
 def _median(values: Floats, rows: Ints, step: Ints) -> Floats:
     """Lower median over the rows of a window some steps away, as many of them as there are."""
@@ -75,11 +66,3 @@ def _median(values: Floats, rows: Ints, step: Ints) -> Floats:
     count = np.isfinite(window).sum(axis=1)
     median = window[np.arange(len(rows)), np.maximum(count - 1, 0) // 2]
     return np.where(count > 0, median, np.where(np.isfinite(near), near, values[rows]))
-
-
-def _steps(rows: Ints, step: Ints, most: int) -> Ints:
-    at, count = rows, np.zeros(len(rows), dtype=np.int64)
-    for _ in range(most):
-        at = np.where(at >= 0, step[at], -1)
-        count += at >= 0
-    return count

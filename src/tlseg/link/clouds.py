@@ -1,6 +1,8 @@
 """How well do the nuclei of one frame lie on those of another, and which motion lays them best?
 
-A frame is a cloud of points: places, and volumes as a fourth coordinate, so that nuclei of like volume match first.
+A frame is a cloud of points: places, and volumes as a fourth coordinate, so that nuclei of like volume match first. Matching
+and fitting in turn is the iterative closest point algorithm (Besl & McKay 1992), judged by its better matches, because some
+nuclei have no partner (as in the trimmed one of Chetverikov et al. 2002).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from tlseg.link.objects import Floats, Ints
 # A doubled volume counts as this share of the cap; four times the volume as twice of it.
 _DOUBLING = 0.35
 # Share of the nuclei that must fit: others divide or are missed.
-_CORE = 0.75
+_TRIMMED = 0.75
 # Up to this many pairs matching is an exact assignment, above it mutual nearest neighbours of at most _SAMPLE nuclei.
 _EXACT_PAIRS, _SAMPLE = 10_000, 400
 # Steps of matching and fitting.
@@ -42,11 +44,11 @@ class Cloud:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A motion, its mean squared residual over the cap squared, and the same of the better three quarters."""
+    """A motion, its mean squared residual over the cap squared, and the same of the better three quarters (`trimmed`)."""
 
     motion: Rigid
     score: float
-    core: float
+    trimmed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Matches:
     a: Ints
     b: Ints
     score: float
-    core: float
+    trimmed: float
 
 
 def refine(a: Cloud, b: Cloud, motion: Rigid, *, cap: float, planar: bool, steps: int = _STEPS) -> Fit:
@@ -66,7 +68,7 @@ def refine(a: Cloud, b: Cloud, motion: Rigid, *, cap: float, planar: bool, steps
     for step in range(steps):
         found = match(a, b, motion, cap if step else 3 * cap)
         if before is not None and np.array_equal(found.a, before.a) and np.array_equal(found.b, before.b) and step > 1:
-            return Fit(motion, found.score, found.core)
+            return Fit(motion, found.score, found.trimmed)
         if not len(found.a):
             break
         before = found
@@ -76,7 +78,7 @@ def refine(a: Cloud, b: Cloud, motion: Rigid, *, cap: float, planar: bool, steps
         else:
             motion = Rigid(motion.rotation, (to_b - from_a @ motion.rotation.T).mean(axis=0))
     final = match(a, b, motion, cap)
-    return Fit(motion, final.score, final.core)
+    return Fit(motion, final.score, final.trimmed)
 
 
 def match(a: Cloud, b: Cloud, motion: Rigid, cap: float) -> Matches:
@@ -100,8 +102,8 @@ def match(a: Cloud, b: Cloud, motion: Rigid, cap: float) -> Matches:
     shares = np.ones(expected)
     inside = np.sort(residual[near])[:expected] / (cap * cap)
     shares[: len(inside)] = inside
-    core = shares[: max(1, math.ceil(_CORE * expected))]
-    return Matches(rows_a[near], rows_b[near], float(shares.mean()), float(core.mean()))
+    better = shares[: max(1, math.ceil(_TRIMMED * expected))]
+    return Matches(rows_a[near], rows_b[near], float(shares.mean()), float(better.mean()))
 
 
 def _moved(motion: Rigid, points: Floats) -> Floats:

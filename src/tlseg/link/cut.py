@@ -107,8 +107,8 @@ def _lasting(traced: Traced, chains: Chains, mothers: frozenset[int], piece: int
     same = objects.volume_um3[after] / objects.volume_um3[before]
     if not 1 / _SAME <= same <= _SAME:
         return []
-    repairs = [_join(traced, pair, before, after) for pair in halves]
-    return [] if None in repairs else [repair for repair in repairs if repair is not None]
+    repairs = [repair for pair in halves if (repair := _join(traced, pair, before, after)) is not None]
+    return repairs if len(repairs) == len(halves) else []
 
 
 def _join(traced: Traced, halves: tuple[int, int], before: int, after: int) -> Repair | None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlseg.geometry import ball_radius
-from tlseg.link.candidates import log_ratio_squared, path_um
+from tlseg.link.candidates import log_ratio, log_ratio_squared, path_um
 from tlseg.link.chains import Chains
 from tlseg.link.objects import Floats, Ints, Objects
 from tlseg.link.stabilise import Stabilised
@@ -38,8 +38,6 @@ FEATURES = (
 
 # Squares and logarithms count up to these, so that one bad measurement alone decides nothing.
 _FARTHEST, _LEAST_CHANGE, _MOST_CHANGE = 9.0, -1.0, 0.7
-# Frames a daughter must be seen in before she counts as lasting.
-_LASTING = 2
 # Two halves of a nucleus lie nearer to each other than this many radii of both together, two that are separate do not:
 # halves of a ball lie 0.75 apart, balls that touch 1.59. In simulated embryos cut nuclei 0.62 to 0.99, sisters 1.85 or more.
 _SEPARATE = 1.05
@@ -109,10 +107,11 @@ def features(
 
     Notes
     -----
-    With V and R the mother's volume and radius at rest, V1 and V2 those of the daughters, all logarithms clipped:
+    With V and R the mother's volume and radius at rest, V1 and V2 the volumes of the daughters, `ln` from -1 to 0.7, and
+    squared log ratios up to 4:
 
-    - `midpoint`: `|m|^2 / R^2` over one more than the missing frames, m the midpoint of the daughters from the mother,
-      weighted by volume; `same_side`: `(1 + cos) / 2` of the angle between them, seen from her
+    - `midpoint`: `|m|^2 / R^2` over one more than the missing frames, up to 9, m the midpoint of the daughters from the
+      mother, weighted by volume; `same_side`: `(1 + cos) / 2` of the angle between them, seen from her
     - `unlike_volume`, `unlike_intensity`: squared log ratios of the daughters, at first or later, whichever is less
     - `volume_gained`: square of `ln((V1 + V2) / V)` where that is above 0
     - `daughter_size`: `ln` of the larger daughter's later volume over V: a nucleus beside which another appears keeps its
@@ -134,26 +133,25 @@ def features(
     late_one, late_two = t[one] - t[mother] - 1, t[two] - t[mother] - 1
     mother_missed, daughter_missed = np.minimum(late_one, late_two), np.abs(late_one - late_two)
     far = np.einsum("ij,ij->i", middle, middle) / radius**2 / (1 + mother_missed + daughter_missed)
-    kept = _log(v[one] + v[two], rest)
-    last = objects.first + objects.frames - 1
-    short = [(t[row] < last) & ~revived[row] & (chains.left(row, most=_LASTING) + 1 < _LASTING) for row in (one, two)]
+    kept = _change(rest, v[one] + v[two])
+    short = [(t[row] < objects.last) & ~revived[row] & (chains.following[row] < 0) for row in (one, two)]
     grown = [chains.later(v, row) for row in (one, two)]
     light = [chains.later(i, row) for row in (one, two)]
-    bright = [_log(i[row], later) for row, later in zip((one, two), light, strict=True)]
-    small = [_log(v[row], later) for row, later in zip((one, two), grown, strict=True)]
+    bright = [_change(later, i[row]) for row, later in zip((one, two), light, strict=True)]
+    small = [_change(later, v[row]) for row, later in zip((one, two), grown, strict=True)]
     columns = (
         np.minimum(far, _FARTHEST),
         (1 + cosine) / 2,
         np.minimum(log_ratio_squared(v[one], v[two]), log_ratio_squared(*grown)),
         np.maximum(kept, 0) ** 2,
-        _log(np.maximum(*grown), rest),
+        _change(rest, np.maximum(*grown)),
         np.minimum(log_ratio_squared(i[one], i[two]), log_ratio_squared(*light)),
-        _log(i[mother], chains.at_rest(i, mother)),
-        _log(v[mother], rest),
+        _change(chains.at_rest(i, mother), i[mother]),
+        _change(rest, v[mother]),
         bright[0] + bright[1],
         small[0] + small[1],
         short[0] | short[1],
-        (t[mother] > objects.first) & (chains.seen(mother, most=1) == 0),
+        (t[mother] > objects.first) & (chains.preceding[mother] < 0),
         mother_missed,
         daughter_missed,
     )
@@ -165,7 +163,7 @@ def separate(objects: Objects, placed: Stabilised, one: Ints, two: Ints) -> NDAr
 
     Pairs of different frames always are; so are all pairs without volumes or a third dimension.
     """
-    if len(objects) == 0 or np.ptp(objects.volume_um3) == 0 or np.ptp(objects.position_um[:, 0]) == 0:
+    if objects.is_planar or not objects.have_volumes:
         return np.ones(len(one), dtype=bool)
     radius = ball_radius(objects.volume_um3[one] + objects.volume_um3[two])
     distance = np.linalg.norm(placed.position_um[one] - placed.position_um[two], axis=1)
@@ -181,21 +179,19 @@ def part_ways(objects: Objects, placed: Stabilised, chains: Chains, one: Ints, t
     return apart
 
 
-def keep_grown_mothers(objects: Objects, same_a: Ints, same_b: Ints, found: Families, *, frames: int) -> Ints:
+def keep_grown_mothers(objects: Objects, chains: Chains, found: Families, *, frames: int) -> Ints:
     """Of divisions that follow each other too soon keep the likelier one; indices of those that stay, ascending.
 
     Parameters
     ----------
-    objects
-        Nuclei of the movie.
-    same_a, same_b
-        Rows joined as one nucleus: links and gaps, mother to child included.
+    objects, chains
+        Nuclei of the movie, and all rows joined as one nucleus: links and gaps, mother to child included.
     found
         Divisions to choose from, each nucleus in one at most as mother and in one at most as daughter.
     frames
         Fewest frames from a nucleus's birth by division to its own division; nuclei whose birth was not seen pass.
     """
-    chain = Chains.of(len(objects), same_a, same_b).heads()
+    chain = chains.heads()
     divided: dict[int, list[int]] = {}
     kept = []
     for index in np.lexsort((found.sister, found.mother, found.cost)).tolist():
@@ -209,8 +205,6 @@ def keep_grown_mothers(objects: Objects, same_a: Ints, same_b: Ints, found: Fami
     return np.sort(np.array(kept, dtype=np.int64))
 
 
-def _log(a: Floats, b: Floats) -> Floats:
-    """`ln(a / b)` within bounds; 0 if either is not positive, because then there is no ratio."""
-    known = (a > 0) & (b > 0)
-    ratio = np.divide(a, b, out=np.ones_like(a, dtype=np.float64), where=known)
-    return np.asarray(np.clip(np.log(ratio), _LEAST_CHANGE, _MOST_CHANGE), dtype=np.float64)
+def _change(before: Floats, after: Floats) -> Floats:
+    """`ln(after / before)` within bounds; 0 if there is no ratio."""
+    return np.clip(log_ratio(before, after), _LEAST_CHANGE, _MOST_CHANGE)

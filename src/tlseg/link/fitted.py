@@ -41,6 +41,6 @@ _PLACES_ONLY = Odds(0.43, (-2.40, -4.99, 0, 0, 0, 0, 0, 0, 0, 0, -0.57, -0.88, -
 
 def division_odds(objects: Objects) -> Odds:
     """Weights of `divisions.features` for what is known of these nuclei."""
-    if np.ptp(objects.volume_um3) == 0:
+    if not objects.have_volumes:
         return _PLACES_ONLY
-    return _WHOLE if np.ptp(objects.intensity) > 0 else _WITHOUT_INTENSITY
+    return _WHOLE if objects.have_intensities else _WITHOUT_INTENSITY

@@ -62,9 +62,8 @@ def explain_ends(
     reach
         Farthest motion between two frames in micrometres.
     """
-    last = objects.first + objects.frames - 1
-    ends = np.flatnonzero((chains.following < 0) & (objects.t < last)).astype(np.int64)
-    starts = np.flatnonzero((chains.preceding < 0) & (objects.t > objects.first)).astype(np.int64)
+    ends = np.flatnonzero((chains.following < 0) & (objects.t < objects.last))
+    starts = np.flatnonzero((chains.preceding < 0) & (objects.t > objects.first))
     gaps = gap_candidates(objects, placed, ends, starts, reach=reach, settings=settings)
     if not settings.divisions:
         return _assign(gaps, Families.none(), Families.none())

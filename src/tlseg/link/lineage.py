@@ -31,6 +31,13 @@ class Edges:
     kind: NDArray[np.str_]
     confidence: Floats
 
+    @classmethod
+    def of(cls, *parts: tuple[str, Ints, Ints, Floats]) -> Edges:
+        """Edges in parts of one kind each: kind, `a`, `b` and confidence."""
+        kinds, a, b, confidence = zip(*parts, strict=True)
+        kind = np.repeat(kinds, [len(rows) for rows in a])
+        return cls(np.concatenate(a), np.concatenate(b), kind, np.concatenate(confidence))
+
 
 @dataclass(frozen=True, slots=True)
 class Lineage:

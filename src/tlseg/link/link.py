@@ -1,8 +1,8 @@
 """Join the nuclei of all frames into tracks and lineages.
 
-Registration takes the embryo's own motion out, one assignment per pair of frames joins what stays the same, and a
-second one over what is left closes gaps and finds divisions. The answer depends on the nuclei alone: neither on the
-order of the rows nor on their provisional labels.
+Registration takes the embryo's own motion out. Then there are two steps, as in Jaqaman et al. 2008: one assignment per pair
+of frames joins what stays the same, and another one over what is left closes gaps and finds divisions. The answer depends on
+the nuclei alone: neither on the order of the rows nor on their provisional labels.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def link_objects(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: Lin
     Raises
     ------
     LabelError
-        If a table lacks a column, holds values that are not finite, or the two do not fit together.
+        If a table lacks a column or holds invalid values (see `read_objects`), or the two do not fit together.
     """
     traced = trace(objects, overlaps, settings=settings)
     return build_lineage(traced.objects.t, traced.objects.label, traced.edges)
@@ -89,11 +89,6 @@ def trace(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettin
     chosen = (settings or LinkSettings()).with_interval(None)
     movie, order = read_objects(objects)
     shared = read_overlaps(overlaps, table=objects, objects=movie, order=order)
-    if not len(movie):
-        none = np.empty(0, np.int64)
-        nothing = Edges(none, none, np.empty(0, "U8"), np.empty(0))
-        placed = Stabilised(movie.position_um, np.empty(0))
-        return Traced(movie, placed, [], Chains(none, none), Pairs(none, none, np.empty(0)), Families.none(), nothing)
     chosen = chosen.within(movie.frames)
     placed = stabilise(movie, shared, settings=chosen)
     trees = frame_trees(movie, placed)
@@ -104,33 +99,14 @@ def trace(objects: pd.DataFrame, overlaps: pd.DataFrame, *, settings: LinkSettin
     a, b = pairs.a[linked], pairs.b[linked]
     chains = Chains.of(len(movie), a, b)
     found = explain_ends(movie, placed, trees, chains, reach=reach, settings=chosen)
-    grown = keep_grown_mothers(
-        movie,
-        np.concatenate([a, found.gaps.a]),
-        np.concatenate([b, found.gaps.b]),
-        found.families,
-        frames=chosen.min_cycle_frames,
+    gaps = found.gaps
+    grown = keep_grown_mothers(movie, chains.joined(gaps.a, gaps.b), found.families, frames=chosen.min_cycle_frames)
+    families, family_sure = found.families.take(grown), found.family_sure[grown]
+    kept = ~np.isin(b, families.child)  # a mother's link to the daughter that she continued as is part of the division
+    edges = Edges.of(
+        (LINK, a[kept], b[kept], sure[kept]),
+        (GAP, gaps.a, gaps.b, found.gap_sure),
+        (DIVISION, families.mother, families.child, family_sure),
+        (DIVISION, families.mother, families.sister, family_sure),
     )
-    families = found.families.take(grown)
-    edges = _edges((a, b, sure), (found.gaps.a, found.gaps.b, found.gap_sure), families, found.family_sure[grown])
-    return Traced(movie, placed, trees, chains, found.gaps, families, edges)
-
-
-def _edges(
-    links: tuple[Ints, Ints, Floats], gaps: tuple[Ints, Ints, Floats], families: Families, family_sure: Floats
-) -> Edges:
-    """All joins; a link from a mother to the daughter it had continued as becomes a division."""
-    to_children = ~np.isin(links[1], families.child)
-    kept = tuple(values[to_children] for values in links)
-    parts = (
-        (kept[0], kept[1], kept[2], LINK),
-        (*gaps, GAP),
-        (families.mother, families.child, family_sure, DIVISION),
-        (families.mother, families.sister, family_sure, DIVISION),
-    )
-    return Edges(
-        np.concatenate([a for a, _, _, _ in parts]),
-        np.concatenate([b for _, b, _, _ in parts]),
-        np.concatenate([np.full(len(a), kind, dtype="U8") for a, _, _, kind in parts]),
-        np.concatenate([sure for _, _, sure, _ in parts]),
-    )
+    return Traced(movie, placed, trees, chains, gaps, families, edges)

@@ -116,7 +116,7 @@ def _reborn(traced: Traced) -> list[tuple[int, int]]:
     A label that holds two nuclei and then lets them go looks like a mother.
     """
     objects, position = traced.objects, traced.placed.position_um
-    open_end = (traced.chains.following < 0) & (objects.t < objects.first + objects.frames - 1)
+    open_end = (traced.chains.following < 0) & (objects.t < objects.last)
     open_end[traced.gaps.a] = open_end[traced.families.mother] = False
     ended = np.flatnonzero(open_end)
     parts = np.searchsorted(ended, objects.starts)

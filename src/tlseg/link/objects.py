@@ -61,6 +61,26 @@ class Objects:
         """Frames from the first with an object to the last, empty ones included."""
         return len(self.starts) - 1
 
+    @property
+    def last(self) -> int:
+        """Number of the last frame with an object."""
+        return self.first + self.frames - 1
+
+    @property
+    def is_planar(self) -> bool:
+        """Whether all lie in one plane z, as in 2D movies."""
+        return not _differ(self.position_um[:, 0])
+
+    @property
+    def have_volumes(self) -> bool:
+        """Whether volumes say anything: where none were measured, all are the same."""
+        return _differ(self.volume_um3)
+
+    @property
+    def have_intensities(self) -> bool:
+        """Whether intensities say anything, likewise."""
+        return _differ(self.intensity)
+
     def rows(self, frame: int) -> slice:
         """Rows of a frame, counted from `first`."""
         return slice(int(self.starts[frame]), int(self.starts[frame + 1]))
@@ -101,18 +121,24 @@ def read_objects(objects: pd.DataFrame) -> tuple[Objects, Ints]:
     Raises
     ------
     LabelError
-        If a column is missing, a value is not finite, a volume is not positive, a label occurs twice in a frame, or the
-        numbers of frames cannot be those of a movie.
+        If a column is missing, a value is not a finite number, a volume is not positive, a frame or label is not a whole
+        number, a label occurs twice in a frame, or the numbers of frames cannot be those of a movie.
     """
     _require(objects, REQUIRED, "object table")
-    numbers = {name: objects[name].to_numpy(dtype=np.float64) for name in REQUIRED}
+    try:
+        numbers = {name: objects[name].to_numpy(dtype=np.float64) for name in REQUIRED}
+    except (TypeError, ValueError) as error:
+        raise LabelError(
+            f"The object table has values that are not numbers: {error}. Measure the labels again."
+        ) from error
     bad = ~np.logical_and.reduce([np.isfinite(column) for column in numbers.values()]) | (numbers["volume_um3"] <= 0)
+    bad |= np.logical_or.reduce([numbers[name] != np.floor(numbers[name]) for name in ("t", "label")])
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         values = {name: float(column[row]) for name, column in numbers.items()}
         raise LabelError(
-            f"In {int(bad.sum())} of {how_many(len(objects), 'object')}, a value is not finite or a volume is not positive; "
-            f"first: {values}. Measure the labels again, or drop these rows."
+            f"In {int(bad.sum())} of {how_many(len(objects), 'object')}, a value is not finite, a volume is not positive, "
+            f"or t or label is not a whole number; first: {values}. Measure the labels again, or drop these rows."
         )
     t, label = objects["t"].to_numpy(dtype=np.int64), objects["label"].to_numpy(dtype=np.int64)
     position = np.stack([numbers[name] for name in ("z_um", "y_um", "x_um")], axis=1)
@@ -169,6 +195,10 @@ def read_overlaps(overlaps: pd.DataFrame, *, table: pd.DataFrame, objects: Objec
     iou = shared / np.maximum(voxels[rows_a] + voxels[rows_b] - shared, 1.0)
     by_row = np.lexsort((rows_b, rows_a))
     return Overlaps(rows_a[by_row].astype(np.int64), rows_b[by_row].astype(np.int64), np.clip(iou[by_row], 0.0, 1.0))
+
+
+def _differ(values: Floats) -> bool:
+    return bool((values != values[:1]).any())
 
 
 def _require(table: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:

@@ -2,7 +2,8 @@
 
 Starts are tried from the likeliest to the widest - no motion, the shift of the centroid, the shift most pairs agree
 on, the same after a change of size, every rotation of a fixed grid - and the first that explains the pair ends the search,
-so the costly ones run only where small motion fails: where it fits no better than turns that are certainly wrong.
+so the costly ones run only where small motion fails: where it fits no better than turns that are certainly wrong. Each
+start is refined by iterative closest points (`tlseg.link.clouds`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial import cKDTree
 
-from tlseg.link.clouds import Cloud, Fit, cloud_of, match, refine
+from tlseg.link.clouds import Cloud, Fit, match, refine
 from tlseg.link.motions import Growth, Motion, Rigid, planar_grid, rotation_grid
 from tlseg.link.objects import Floats
 
@@ -41,28 +42,22 @@ _ROUGH_STEPS, _LEADING = 3, 32
 _PLANAR_TURNS = 360
 
 
-def register(
-    a: tuple[Floats, Floats], b: tuple[Floats, Floats], *, cap_um: float, rotations: int, planar: bool = False
-) -> Motion:
-    """Motion that brings the nuclei of frame `a` onto those of frame `b`.
+def register(a: Cloud, b: Cloud, *, cap: float, planar: bool, rotations: int, still: bool = False) -> Motion:
+    """Motion that brings the nuclei of one frame onto those of another.
 
     Parameters
     ----------
     a, b
-        Positions (n, 3) in micrometres and volumes (n,) in cubic micrometres.
-    cap_um
-        Distance beyond which nuclei do not match.
-    rotations
-        Rotations tried where small motion fails.
+        Nuclei of the earlier and the later frame.
+    cap
+        Distance in micrometres beyond which nuclei do not match.
     planar
         Turn about the z axis only.
+    rotations
+        Rotations tried where small motion fails.
+    still
+        Nothing moved far: try small motion only.
     """
-    clouds = [cloud_of(position, volume, cap_um) for position, volume in (a, b)]
-    return find_motion(clouds[0], clouds[1], cap=cap_um, planar=planar, rotations=rotations, still=False)
-
-
-def find_motion(a: Cloud, b: Cloud, *, cap: float, planar: bool, rotations: int, still: bool) -> Motion:
-    """Motion that brings one cloud onto another, as in `register`; the smallest only, if nothing moved far (`still`)."""
     fewest = min(len(a.points), len(b.points))
     same_size = Growth.none()
     if fewest < 2:  # one nucleus cannot tell its own motion from the embryo's
@@ -76,30 +71,30 @@ def find_motion(a: Cloud, b: Cloud, *, cap: float, planar: bool, rotations: int,
         fit = refine(a, b, start, cap=cap, planar=planar)
         if fit.score < best.score and fit.score <= needed:
             best = fit
-        if still or best.core <= explained or fewest < 4:
+        if still or best.trimmed <= explained or fewest < 4:
             return Motion(best.motion, same_size)
     growth = _growth(a, b)
     if growth is not None:
         fit, grown = _resize(a, b, growth, cap=cap, planar=planar)
-        if fit.core <= explained and _clearly_better(fit, best, free):
+        if fit.trimmed <= explained and _clearly_better(fit, best, free):
             return Motion(fit.motion, grown)
-    if fewest >= _MANY and best.core <= _OF_CHANCE * _chance(a, b, cap=cap, planar=planar):
+    if fewest >= _MANY and best.trimmed <= _OF_CHANCE * _chance(a, b, cap=cap, planar=planar):
         return Motion(best.motion, same_size)
     wide = _search(a, b, cap=cap, planar=planar, rotations=rotations)
-    better = wide.score <= _TWICE * free * best.score or wide.core <= _TWICE**2 * free * best.core
-    if wide.core <= _BELIEVED and better:
+    better = wide.score <= _TWICE * free * best.score or wide.trimmed <= _TWICE**2 * free * best.trimmed
+    if wide.trimmed <= _BELIEVED and better:
         best = wide
-    if growth is not None and best.core > explained:
+    if growth is not None and best.trimmed > explained:
         turned = _search(a.resized(growth), b, cap=cap, planar=planar, rotations=rotations)
         fit, grown = _resize(a, b, growth, cap=cap, planar=planar, start=turned.motion)
-        if fit.core <= _BELIEVED and _clearly_better(fit, best, free):
+        if fit.trimmed <= _BELIEVED and _clearly_better(fit, best, free):
             return Motion(fit.motion, grown)
     return Motion(best.motion, same_size)
 
 
 def _clearly_better(fit: Fit, than: Fit, free: float) -> bool:
     """Whether a fit with a change of size is so much better than one without that it must have changed."""
-    return fit.score <= _TWICE * free * than.score and fit.core <= _TWICE**2 * free * than.core
+    return fit.score <= _TWICE * free * than.score and fit.trimmed <= _TWICE**2 * free * than.trimmed
 
 
 def _growth(a: Cloud, b: Cloud) -> Growth | None:
@@ -140,7 +135,7 @@ def _resize(
 
 def _at_rest(a: Cloud, b: Cloud, cap: float) -> Fit:
     found = match(a, b, Rigid.identity(), cap)
-    return Fit(Rigid.identity(), found.score, found.core)
+    return Fit(Rigid.identity(), found.score, found.trimmed)
 
 
 def _small_motions(a: Cloud, b: Cloud, cap: float) -> Iterator[Rigid]:
@@ -162,10 +157,10 @@ def _agreed_shift(a: Cloud, b: Cloud, cap: float) -> Floats:
 
 
 def _chance(a: Cloud, b: Cloud, *, cap: float, planar: bool) -> float:
-    """How well turns fit that have nothing to do with the motion: the median of `Fit.core`."""
+    """How well turns fit that have nothing to do with the motion: the median of `Fit.trimmed`."""
     starts = _turned_starts(a, b, planar_grid(_CHANCES) if planar else rotation_grid(_CHANCES))
     fits = [refine(a, b, start, cap=cap, planar=planar, steps=_CHANCE_STEPS) for start in starts]
-    return float(np.median([fit.core for fit in fits]))
+    return float(np.median([fit.trimmed for fit in fits]))
 
 
 def _turned_starts(a: Cloud, b: Cloud, turns: Floats) -> list[Rigid]:

@@ -10,7 +10,7 @@ import numpy as np
 from tlseg.link.clouds import cloud_of
 from tlseg.link.motions import Growth, Rigid
 from tlseg.link.objects import Floats, Ints, Objects, Overlaps
-from tlseg.link.register import find_motion
+from tlseg.link.register import register
 from tlseg.link.settings import LinkSettings
 
 # Distance beyond which two nuclei do not match, in median radii; also the unit of the score.
@@ -86,7 +86,6 @@ def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -
     if not settings.register or objects.frames < 2:
         return Stabilised(position, moved)
     cap = _CAP_RADII * float(np.median(objects.radius_um))
-    planar = bool(np.ptp(objects.position_um[:, 0]) == 0)
     overlapping = _overlapping_share(objects, overlaps)
     to_first = Rigid.identity()
     motions, growth = [], {}
@@ -99,11 +98,11 @@ def stabilise(objects: Objects, overlaps: Overlaps, *, settings: LinkSettings) -
         following = cloud_of(objects.position_um[rows], objects.volume_um3[rows], cap)
         if cloud is not None:
             adjacent = last == frame - 1
-            motion = find_motion(
+            motion = register(
                 cloud,
                 following,
                 cap=cap,
-                planar=planar,
+                planar=objects.is_planar,
                 rotations=settings.rotations,
                 still=adjacent and bool(overlapping[last] >= _OVERLAP_SHARE),
             )

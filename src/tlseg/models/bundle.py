@@ -12,9 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
+import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from tlseg.config import LabelSettings, Method, Relief, Scaling, byte
 from tlseg.errors import ModelError, RunError
@@ -33,9 +36,6 @@ from tlseg.rules import (
     whole,
 )
 from tlseg.store.fs.refused import refusal
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 FORMAT = 1
 BUNDLED = Path(__file__).parent / "weights"
@@ -183,8 +183,6 @@ class Model:
 
     def network(self, role: Role) -> UNet:
         """Load one network with its weights, in float32 and evaluation mode."""
-        from safetensors.torch import load_file
-
         spec = self.spec.networks[role]
         path = self.folder / spec.file
         try:
@@ -221,7 +219,7 @@ def load_model(name: str | Path = DEFAULT) -> Model:
             f"({', '.join(bundled_models())}). See: tlseg models list"
         )
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{path} is not JSON: {error}.") from error
     spec = ModelSpec.from_dict(values, where=str(path))
@@ -256,9 +254,6 @@ def save_model(
     RunError
         When it cannot be written to disk.
     """
-    import torch
-    from safetensors.torch import save_file
-
     dtype = torch.float16 if storage == "float16" else torch.float32
     with writing_model(Path(folder), spec) as part:
         for role, state in weights.items():

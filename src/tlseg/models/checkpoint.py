@@ -44,6 +44,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or 'the system gives no reason'}.") from error
+    except MemoryError:
+        raise
     # Other bytes make the reader fail in any way it has, and its advice is to let files run code.
     except Exception as error:
         raise _refusal(path, "it is empty, damaged or another kind of file") from error

@@ -17,7 +17,6 @@ from tlseg.models.bundle import Model, ModelSpec, load_model, writing_model
 MOST_TIMES = 1e6
 """Wider or narrower by more than this, nuclei are of no size that a number in micrometres could mean."""
 
-
 NUCLEUS = 4096
 """Voxels of a network's grid in a nucleus of usual size."""
 

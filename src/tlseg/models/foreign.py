@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tlseg.errors import ModelError
+from tlseg.errors import ModelError, TlsegError
 from tlseg.installed import missing_extra
 
 Origin = Literal["chainer", "pytorch"]
@@ -66,23 +66,35 @@ def read_foreign(path: str | Path) -> ForeignWeights:
         When the file is not one of these, is damaged, or holds anything but finite numbers.
     """
     path = Path(path)
+    members: list[str] = []
     try:
         with path.open("rb") as file:
             signature = file.read(len(_HDF5_SIGNATURE))
-        members = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                members = archive.namelist()
     except (OSError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"{path} cannot be read ({reason}). Check the path; expected a file of weights.") from error
+    origin: Origin = "chainer"
     if signature == _HDF5_SIGNATURE:
-        return _weights(_read_hdf5(path), "chainer", path)
-    if members and all(name.endswith(".npy") for name in members):
-        return _weights(_read_npz(path), "chainer", path)
-    if any(name.endswith("data.pkl") for name in members) or signature.startswith(b"\x80"):
-        return _weights(_read_torch(path), "pytorch", path)
-    raise ModelError(
-        f"{path} is neither a Chainer snapshot (.npz or HDF5) nor a PyTorch file. Give the weights as saved by the "
-        "published code."
-    )
+        kind, read = "HDF5", _read_hdf5
+    elif members and all(name.endswith(".npy") for name in members):
+        kind, read = "a NumPy archive", _read_npz
+    elif any(name.endswith("data.pkl") for name in members) or signature.startswith(b"\x80"):
+        kind, read, origin = "PyTorch weights", _read_torch, "pytorch"
+    else:
+        raise ModelError(
+            f"{path} is neither a Chainer snapshot (.npz or HDF5) nor a PyTorch file. Give the weights as saved by the "
+            "published code."
+        )
+    try:
+        found = read(path)
+    except (TlsegError, MemoryError):
+        raise
+    except Exception as error:  # damaged files, and other objects, make readers fail in any way they have
+        raise ModelError(f"{path} cannot be read as {kind}: {_first_line(error)}") from error
+    return _weights(found, origin, path)
 
 
 def _weights(found: Mapping[str, Any], origin: Origin, path: Path) -> ForeignWeights:
@@ -102,11 +114,8 @@ def _weights(found: Mapping[str, Any], origin: Origin, path: Path) -> ForeignWei
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path} cannot be read as a NumPy archive: {error}.") from error
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
 
 
 def _read_hdf5(path: Path) -> dict[str, Any]:
@@ -120,11 +129,8 @@ def _read_hdf5(path: Path) -> dict[str, Any]:
         if isinstance(node, h5py.Dataset):
             found[name] = node[()]
 
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(keep)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read as HDF5: {error}.") from error
+    with h5py.File(path, "r") as file:
+        file.visititems(keep)
     return found
 
 
@@ -141,24 +147,20 @@ _SHELLED = re.compile(r"torch\.nn\.modules\.\w+\.\w+|(\w+\.)*Model_L[234]")
 
 def _read_torch(path: Path) -> dict[str, Any]:
     """Arrays of a state dict, or of a pickled module, of which no class is ever imported."""
-    try:
-        named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        refused = [name for name in named if not _SHELLED.fullmatch(name)]
-        if refused:
-            raise ModelError(
-                f"{path} names {refused[0]}, which is not part of a network; it was not opened, because that could run "
-                "code. Save only the network's state_dict() and import that."
-            )
-        with torch.serialization.safe_globals([(_Shell, name) for name in named]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        named_arrays = dict(_attributes(content)) if isinstance(content, _Shell) else content
-    except (ModelError, MemoryError):
-        raise
-    except Exception as error:  # other bytes, and other objects, make the reader fail in any way it has
-        raise ModelError(f"{path} cannot be read as PyTorch weights: {_first_line(error)}") from error
-    if not isinstance(named_arrays, Mapping) or not all(isinstance(v, torch.Tensor) for v in named_arrays.values()):
+    named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    refused = [name for name in named if not _SHELLED.fullmatch(name)]
+    if refused:
+        raise ModelError(
+            f"{path} names {refused[0]}, which is not part of a network; it was not opened, because that could run "
+            "code. Save only the network's state_dict() and import that."
+        )
+    with torch.serialization.safe_globals([(_Shell, name) for name in named]):
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    tensors = dict(_attributes(content)) if isinstance(content, _Shell) else content
+    if not isinstance(tensors, Mapping) or not all(isinstance(v, torch.Tensor) for v in tensors.values()):
         raise ModelError(f"{path} holds {type(content).__name__}; expected a network or its state_dict().")
-    return {name: tensor.detach().numpy() for name, tensor in named_arrays.items()}
+    # NumPy has no bfloat16.
+    return {name: (t.detach().float() if t.is_floating_point() else t).numpy() for name, t in tensors.items()}
 
 
 def _attributes(module: _Shell, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:

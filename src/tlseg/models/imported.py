@@ -134,20 +134,12 @@ def state_of(foreign: ForeignWeights, config: UNetConfig) -> dict[str, torch.Ten
 
     A difference between the batch norms' epsilons goes into the running variance, which is exact: only their sum counts.
     """
-    wanted = UNet(config).state_dict()
-    shift = foreign.epsilon - _our_epsilon(config)
-    state = {}
+    shift = foreign.epsilon - torch.nn.BatchNorm3d(1).eps
+    state = UNet(config).state_dict()
     for ours, theirs in _names(config):
         array = foreign.arrays[theirs].astype(np.float64) + (shift if ours.endswith("running_var") else 0.0)
         state[ours] = torch.from_numpy(array.astype(np.float32))
-    for name in wanted.keys() - state.keys():
-        state[name] = wanted[name]
-    return state
-
-
-def _our_epsilon(config: UNetConfig) -> float:
-    norms = [m for m in UNet(config).modules() if isinstance(m, torch.nn.BatchNorm3d)]
-    return norms[0].eps
+    return dict(state)
 
 
 def _names(config: UNetConfig) -> Iterable[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 from tlseg.errors import ModelError
 from tlseg.rules import one_of, whole
@@ -146,20 +147,11 @@ def fold_batch_norm(network: UNet) -> UNet:
     folded = UNet(network.config)
     folded.load_state_dict(network.state_dict())
     folded.eval()
-    for block in [*folded.encoder, *folded.decoder]:
-        modules = list(block.children())
-        kept: list[nn.Module] = []
-        for module in modules:
-            if isinstance(module, nn.BatchNorm3d):
-                convolution = kept[-1]
-                if not isinstance(convolution, nn.Conv3d):
-                    raise ModelError("A batch norm must follow a convolution to be folded into it.")
-                kept[-1] = nn.utils.fuse_conv_bn_eval(convolution, module)
-            else:
-                kept.append(module)
-        block._modules.clear()
-        for i, module in enumerate(kept):
-            block.add_module(str(i), module)
+    for blocks in (folded.encoder, folded.decoder):
+        for i, block in enumerate(blocks):
+            layers: list[Any] = list(block.children())  # convolution, batch norm and activation, twice
+            first, second = fuse_conv_bn_eval(*layers[0:2]), fuse_conv_bn_eval(*layers[3:5])
+            blocks[i] = nn.Sequential(first, layers[2], second, layers[5])
     return folded
 
 

@@ -103,8 +103,7 @@ def measure_brightness(
     imaged = -math.inf
     if scaling != "extremes" and LEAST_PADDING < values.share(least) < 1:
         first, median = _of_the_rest(values, least)
-        gap = first > least and median < most
-        if gap and _is_padded(standing(least), tiles):
+        if first > least and median < most and _is_padded(standing(least), tiles):
             imaged, low = first, median
     if counted < voxels:
         near = _neighbourhood(standing(low + STANDS_OUT * (high - low)), tiles)
@@ -117,7 +116,14 @@ def measure_brightness(
         (half,) = values.at(max(0.0, 1 - 2 * saturated))
         high = _unsaturated(saturated / ((1 - share) * counted / voxels), low=low, half=half, most=most)
     # A frame in which few voxels are bright still has contrast.
-    high = high if high > low else most
+    found = FrameStatistics(low, high if high > low else most, scaling, saturated, imaged)
+    _check_contrast(found, least=least, most=most, frame=frame)
+    return found
+
+
+def _check_contrast(found: FrameStatistics, *, least: float, most: float, frame: int) -> None:
+    """Raise a `MovieError` for a frame that cannot be normalised; `least` and `most` are its extremes."""
+    low, high = found.low, found.high
     if not high > low:
         flat = f"constant: every voxel is {low:g}"
         if least < most:
@@ -126,7 +132,6 @@ def measure_brightness(
             f"Frame {frame} is {flat}. A frame needs contrast to be normalised; check the export of the movie, or leave the "
             f"frame empty with --skip-frames {frame}."
         )
-    found = FrameStatistics(low, high, scaling, saturated, imaged)
     with np.errstate(all="ignore"):
         scaled = found.normalise(np.array([low, most]))
     if not np.isfinite(scaled).all():
@@ -134,7 +139,6 @@ def measure_brightness(
             f"Frame {frame} is almost constant: from {low:g} to {high:g} there is too little contrast for 32-bit numbers. "
             f"Scale up its grey values, or leave the frame empty with --skip-frames {frame}."
         )
-    return found
 
 
 def _finite(read: Read, *, dtype: str, frame: int) -> Read:

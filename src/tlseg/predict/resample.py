@@ -4,12 +4,14 @@ Both grids start at the same corner of the frame: voxel `i` of spacing `s` cover
 is a weighted sum of input voxels whose weights come from global positions alone, taken in a fixed order with elementwise
 arithmetic, so a voxel has the same bits in whatever crop it is computed.
 
-Going finer, the weights are linear interpolation; going coarser, a triangle as wide as the coarser voxel, so that no
-voxel is skipped. Both keep sums of intensity (up to the frame's edge), hence volumes after a threshold at one half.
+Going finer, the weights are linear interpolation; going coarser, a triangle that reaches one coarser voxel to either side,
+so that no voxel is skipped. Both are symmetric about the voxel's centre, so a surface stays where it is at one half of its
+height, and volumes are kept by a threshold there.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -42,7 +44,7 @@ def axis_taps(start: int, stop: int, *, size: int, spacing: float, to: float) ->
     taps = math.ceil(2 * reach)
     index = first[None, :] + np.arange(taps, dtype=np.int64)[:, None]
     weight = np.clip(1.0 - np.abs(index - centre[None, :]) / reach, 0.0, None)
-    weight /= weight.sum(axis=0, keepdims=True)
+    weight /= functools.reduce(np.add, weight)  # in order: for a single voxel `sum` would add in another one
     return AxisTaps(np.clip(index, 0, size - 1), weight.astype(np.float32))
 
 
@@ -71,7 +73,8 @@ def resample(
 
     Returns
     -------
-    Array of `box.shape`, float32.
+    ndarray of float32 (z, y, x)
+        Voxels of `box`.
     """
     result = values
     for axis in range(3):
@@ -81,12 +84,11 @@ def resample(
             continue
         along = [1, 1, 1]
         along[axis] = -1
-        total: NDArray[np.float32] | None = None
-        for index, weight in zip(taps.index, taps.weight, strict=True):
-            part = np.take(result, index - source.start[axis], axis=axis) * weight.reshape(along)
-            total = part if total is None else total + part
-        if total is not None:
-            result = total
+        parts = (
+            np.take(result, index - source.start[axis], axis=axis) * weight.reshape(along)
+            for index, weight in zip(taps.index, taps.weight, strict=True)
+        )
+        result = functools.reduce(np.add, parts)
     return result
 
 

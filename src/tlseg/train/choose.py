@@ -7,6 +7,7 @@ so the same maps give the same settings everywhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -78,14 +79,16 @@ def values_to_try(examples: Sequence[Example]) -> Table:
     """
     volume = _median_volume_um3(examples)
     diameter = 2 * float(ball_radius(volume))
+    # Three digits of either; of nuclei as large as those of embryos tenths of a micrometre and whole cubic ones.
+    places, cubic = max(1, 2 - math.floor(math.log10(diameter))), max(0, 3 - math.floor(math.log10(volume)))
     return {
         "region_threshold": tuple(round(0.3 + 0.05 * i, 2) for i in range(10)),
         "centre_threshold": tuple(round(0.2 + 0.1 * i, 1) for i in range(7)),
-        "centre_smoothing_um": tuple(round(f * diameter, 1) for f in (0.0, 0.1, 0.2, 0.3, 0.4)),
-        "centre_distance_um": tuple(round(f * diameter, 1) for f in (0.2, 0.3, 0.4, 0.5, 0.6)),
+        "centre_smoothing_um": tuple(round(f * diameter, places) for f in (0.0, 0.1, 0.2, 0.3, 0.4)),
+        "centre_distance_um": tuple(round(f * diameter, places) for f in (0.2, 0.3, 0.4, 0.5, 0.6)),
         "centre_saddle": (1.0, 0.9, 0.8, 0.7),
         "relief": ("distance", "centre"),
-        "minimum_volume_um3": tuple(float(round(f * volume)) for f in (0.0, 0.02, 0.05, 0.1)),
+        "minimum_volume_um3": tuple(round(f * volume, cubic) for f in (0.0, 0.02, 0.05, 0.1)),
         "minimum_volume_fraction": (0.0, 0.1, 0.15, 0.2, 0.25),
     }
 

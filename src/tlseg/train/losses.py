@@ -24,7 +24,7 @@ def ce(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def dice(logits: Tensor, target: Tensor) -> Tensor:
-    """Soft Dice loss over the whole batch (Milletari et al. 2016), smoothed by one voxel."""
+    """Soft Dice loss over the whole batch (Drozdzal et al. 2016: sums, not squares, below), smoothed by one voxel."""
     probability = torch.sigmoid(_foreground(logits))
     overlap = (probability * target).sum()
     return 1 - (2 * overlap + 1) / (probability.sum() + target.sum() + 1)
@@ -36,7 +36,10 @@ def mse(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def focal(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy weighted by the squared error, so that easy voxels count little (Lin et al. 2017, gamma 2)."""
+    """Cross-entropy weighted by the squared error, so that easy voxels count little.
+
+    Focal loss (Lin et al. 2017) with gamma 2, for soft targets as in Li et al. 2020 ("quality focal loss").
+    """
     z = _foreground(logits)
     each = functional.binary_cross_entropy_with_logits(z, target, reduction="none")
     return ((torch.sigmoid(z) - target).abs() ** 2 * each).mean()

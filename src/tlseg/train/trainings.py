@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -27,21 +27,8 @@ Ask = Callable[[Mapping[str, Any], Path], TrainRequest]
 Watch = Callable[[str, int], AbstractContextManager[Report]]
 """For the name and the steps of a training, a context that yields the function to report its steps to."""
 
-
-class OpenSession(Protocol):
-    """Reads what a training learns from, see `TrainRequest.session`."""
-
-    def __call__(
-        self,
-        request: TrainRequest,
-        settings: TrainSettings,
-        paths: Sequence[PairPath],
-        /,
-        *,
-        out: Path,
-        held: Sequence[str],
-    ) -> Session:
-        """Read it."""
+OpenSession = Callable[..., Session]
+"""Reads what a training learns from: takes the arguments of `TrainRequest.session`, but for `report`."""
 
 
 @dataclass(slots=True)

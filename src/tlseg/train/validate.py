@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,6 @@ MATCH_DISTANCE_UM = 4.0
 class Frame:
     """One held-out stack: image and instance labels (z, y, x), as stored."""
 
-    name: str
-    group: str
     image: NDArray[Any]
     labels: NDArray[Any]
     spacing_um: Spacing
@@ -43,8 +42,7 @@ class Frame:
 
 def load_frame(path: PairPath) -> Frame:
     """Read a pair for validation."""
-    image, labels = read_pair(path)
-    return Frame(path.name, path.group, image, labels, path.spacing_um)
+    return Frame(*read_pair(path), path.spacing_um)
 
 
 def region_score(network: UNet, frames: Sequence[Frame], *, spec: ModelSpec, device: TorchDevice) -> float:
@@ -103,11 +101,7 @@ def validator(role: Role, frames: Sequence[Frame], *, spec: ModelSpec, device: T
             "that has some."
         )
     score = region_score if role == "nsn" else centre_score
-
-    def run(network: UNet) -> float:
-        return score(network, frames, spec=spec, device=device)
-
-    return run
+    return partial(score, frames=frames, spec=spec, device=device)
 
 
 def _maps(
