@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlseg.run.tasks.flow import Finished, Flow, Step, Task, Tasks, drive
+from tlseg.run.tasks.flow import Finished, Flow, Needs, Step, Task, Tasks, drive
 
 
 class Shuffled:
     """A pool that finishes tasks in any order, and records how many it holds."""
+
+    specialised, dashboard = False, ""
 
     def __init__(self, capacity: int, choose: Any) -> None:
         self.capacity, self.choose = capacity, choose
@@ -164,3 +167,67 @@ def test_a_task_is_made_when_there_is_room_for_it() -> None:
     drive(lambda: next(flows, None), pool, open_flows=4, on_done=lambda _, done: ahead.append(made - done.result[2]))
     assert made == 1000
     assert max(ahead) <= 3 + 2
+
+
+class Clocked:
+    """A pool with one GPU and eight cores, where a task takes the seconds that are its argument."""
+
+    specialised, dashboard, capacity = True, "", 22
+    count: ClassVar[dict[Needs, int]] = {"network": 1, "core": 8}
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.waiting: dict[Needs, list[tuple[int, int, Task]]] = {"network": [], "core": []}
+        self.running: list[tuple[float, int, Task]] = []
+
+    def slots(self, needs: Needs) -> int:
+        return self.count[needs] - sum(task.needs == needs for *_, task in self.running)
+
+    def room(self, task: Task) -> bool:
+        return len(self.waiting[task.needs]) < self.count[task.needs] + 2
+
+    def submit(self, ticket: int, task: Task) -> None:
+        heapq.heappush(self.waiting[task.needs], (task.frame, ticket, task))
+        self.begin(task.needs)
+
+    def begin(self, needs: Needs) -> None:
+        while self.waiting[needs] and self.slots(needs):
+            _, ticket, task = heapq.heappop(self.waiting[needs])
+            heapq.heappush(self.running, (self.now + task.arguments[0], ticket, task))
+
+    def finished(self) -> list[Finished]:
+        self.now, ticket, task = heapq.heappop(self.running)
+        self.begin(task.needs)
+        return [Finished(ticket, None)]
+
+    def cancel(self) -> None:
+        self.waiting.clear()
+
+
+@pytest.mark.parametrize("size", [1, 10, 100])
+def test_gpus_and_cores_work_at_the_same_time_however_large_frames_are(size: int) -> None:
+    """Networks of one frame run while cores label the one before, and measure the one before that."""
+    pool, frames, labelled = Clocked(), 12, list[int]()
+    groups, unmeasured = iter(range(frames)), list[int]()
+
+    def step(frame: int, count: int, seconds: float, needs: Needs = "core") -> Step:
+        return Tasks(range(count), lambda number: Task("s", frame, number, abs, (seconds,), needs=needs))
+
+    def label(frame: int) -> Flow:
+        yield step(frame, 4 * size, 1.0, "network")
+        yield step(frame, 16 * size, 1.0)
+        labelled.append(frame)
+        unmeasured.append(frame)
+
+    def measure(frame: int) -> Flow:
+        yield step(frame, 16 * size, 1.0)
+
+    def next_flow() -> Flow | None:
+        if unmeasured and (unmeasured[0] + 1 == frames or unmeasured[0] + 1 in labelled):
+            return measure(unmeasured.pop(0))
+        frame = next(groups, None)
+        return None if frame is None else label(frame)
+
+    drive(next_flow, pool, open_flows=4, on_done=lambda *_: None)
+    busy = frames * 4 * size
+    assert pool.now <= 1.2 * busy, "seconds, of which GPU and cores are busy all the time"

@@ -70,6 +70,11 @@ class ClientPool:
         return str(self.client.dashboard_link)
 
     @property
+    def specialised(self) -> bool:
+        """Whether there are workers only for networks, or only for everything else."""
+        return bool(self.roles)
+
+    @property
     def capacity(self) -> int:
         """Enough tasks to fill every role's batches."""
         self._check_workers()
@@ -122,10 +127,10 @@ class ClientPool:
 
     def _role(self, needs: Needs) -> Needs:
         """Role of the workers that serve a need: one for both if no worker is there for one of them."""
-        return needs if self.roles else "core"
+        return needs if self.specialised else "core"
 
     def _serving(self) -> tuple[Needs, ...]:
-        return ("network", "core") if self.roles else ("core",)
+        return ("network", "core") if self.specialised else ("core",)
 
     def _most_batches(self, role: Needs) -> int:
         """Batches in flight: one runs and one waits for each slot, so that none waits for the client."""

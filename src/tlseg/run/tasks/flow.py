@@ -70,6 +70,10 @@ class Pool(Protocol):
         """Address of Dask's dashboard; empty if there is none."""
 
     @property
+    def specialised(self) -> bool:
+        """Whether some workers run only networks, or only everything else: those wait if the rest has much to do."""
+
+    @property
     def capacity(self) -> int:
         """Tasks worth having ready at once; grows and shrinks with the workers."""
 
@@ -109,6 +113,8 @@ class _OpenFlow:
     tasks: Iterator[Task] = field(default_factory=lambda: iter(()))
     results: list[Any] = field(default_factory=list)
     left: int = 0
+    needs: Needs = "core"
+    """Of the first task of the step, which stands for the others."""
 
 
 def drive(
@@ -149,7 +155,8 @@ class _Driver:
         # Of each open step the next task; it stands for those behind it.
         self.waiting: dict[Needs, list[tuple[int, int, _OpenFlow, Task]]] = {"network": [], "core": []}
         self.in_flight: dict[int, tuple[_OpenFlow, int, Task]] = {}
-        self.running = self.steps = self.ready = 0
+        self.running = self.steps = 0
+        self.ready: dict[Needs, int] = {"network": 0, "core": 0}
         self.tickets = itertools.count()
 
     def run(self) -> None:
@@ -169,7 +176,7 @@ class _Driver:
         """Hand over waiting tasks; if the pool still has room, open flows until it has none or enough are open."""
         while True:
             self._hand_over()
-            if self.ready >= self.pool.capacity or self.running >= self.open_flows + self.pool.capacity:
+            if not self._wants_more():
                 return
             flow = self.next_flow()
             if flow is None:
@@ -177,22 +184,28 @@ class _Driver:
             self.running += 1
             self._advance(_OpenFlow(flow), None)
 
+    def _wants_more(self) -> bool:
+        """Whether to open another flow: a few are open wherever workers may wait for tasks, more of small flows only."""
+        ready, capacity = self.ready.values(), self.pool.capacity
+        if self.running < self.open_flows:
+            return (min(ready) if self.pool.specialised else sum(ready)) < capacity
+        return sum(ready) < capacity and self.running < self.open_flows + capacity
+
     def _hand_over(self) -> None:
         for queue in self.waiting.values():
             while queue and self.pool.room(queue[0][-1]):
                 _, step, state, task = heapq.heappop(queue)
-                self._wait(step, state)
+                if (following := next(state.tasks, None)) is not None:
+                    self._wait(following, step, state)
                 ticket = next(self.tickets)
                 self.in_flight[ticket] = (state, len(state.results), task)
                 state.results.append(None)
-                self.ready -= 1
+                self.ready[state.needs] -= 1
                 self.pool.submit(ticket, task)
 
-    def _wait(self, step: int, state: _OpenFlow) -> None:
+    def _wait(self, task: Task, step: int, state: _OpenFlow) -> None:
         """Put the next task of a step into its queue."""
-        task = next(state.tasks, None)
-        if task is not None:
-            heapq.heappush(self.waiting[task.needs], (task.frame, step, state, task))
+        heapq.heappush(self.waiting[task.needs], (task.frame, step, state, task))
 
     def _advance(self, state: _OpenFlow, results: list[Any] | None) -> None:
         """Move a flow to its next step that has tasks, or past its end."""
@@ -204,6 +217,8 @@ class _Driver:
             self.running -= 1
             return
         state.tasks, state.results, state.left = iter(step), [], len(step)
-        self.ready += len(step)
+        first = next(state.tasks)
+        state.needs = first.needs
+        self.ready[first.needs] += len(step)
         self.steps += 1
-        self._wait(self.steps, state)
+        self._wait(first, self.steps, state)

@@ -22,6 +22,7 @@ class SerialPool:
     """Tasks one after another in this process; networks still use all cores, a window each."""
 
     capacity = 1
+    specialised = False
     dashboard = ""
 
     def __init__(self) -> None:
