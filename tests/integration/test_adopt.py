@@ -413,7 +413,7 @@ def test_finished_work_is_replaced_only_when_asked(given: Path, tmp_path: Path) 
     assert mothers_of(out, "cells") == {40: 30, 50: 30}
 
 
-@pytest.mark.parametrize("step", ["create_labels", "write_pixels", "write_tables", "_record"])
+@pytest.mark.parametrize("step", ["create_labels", "writing", "write_tables", "_record"])
 def test_a_stopped_run_is_started_again(
     given: Path, adopted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from tlseg.report.write import write_report
 from tlseg.run.linking.adopt import adopt_labels
 from tlseg.run.linking.correct import correct_labels
 from tlseg.run.linking.correction_file import read_corrections
+from tlseg.run.linking.labels import link_labels
 from tlseg.run.watch.status import run_status
 from tlseg.store.image.movie import open_source
 from tlseg.store.labels.label_writer import create_labels
@@ -275,3 +277,22 @@ def test_a_table_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
     assert (correction.action, correction.track, correction.first, correction.other) == ("join", 17, 3, 23)
     with pytest.raises(LabelError, match="is not a file"):
         read_corrections(tmp_path)
+
+
+def test_any_workers_make_the_same_result(folder: Path, tmp_path: Path) -> None:
+    """Also from a folder of files, which cannot travel while they are open."""
+    (tmp_path / "stacks").mkdir()
+    for t, frame in enumerate(spoilt()[0]):
+        tifffile.imwrite(tmp_path / "stacks" / f"t{t}.tif", frame)
+    table = folder / "corrections.csv"
+    spacing: dict[str, Any] = {"spacing_um": SPACING}
+    for given, options in ((folder / "movie.ome.zarr", {}), (tmp_path / "stacks", spacing)):
+        outs = [tmp_path / f"{given.name}-{workers}.ome.zarr" for workers in (0, 2)]
+        for out, workers in zip(outs, (0, 2), strict=True):
+            correct_labels(given, table, out=out, workers=workers, block=(8, 24, 24), **options)
+        assert essence(outs[0]) == essence(outs[1])
+        np.testing.assert_array_equal(labels_of(outs[1]), truth())
+        linked = [tmp_path / f"{given.name}-linked-{workers}.ome.zarr" for workers in (0, 2)]
+        for out, workers in zip(linked, (0, 2), strict=True):
+            link_labels(given, out=out, workers=workers, repair=True, **options)
+        assert essence(linked[0]) == essence(linked[1])

@@ -124,7 +124,7 @@ def test_the_result_is_the_same_for_any_block(given: Path, linked: Path, tmp_pat
 def test_regions_of_many_shards_make_no_difference(
     given: Path, linked: Path, tmp_path: Path, small_regions: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tlseg.run.linking.output.SLAB_VOXELS", 1)
+    monkeypatch.setattr("tlseg.run.linking.tasks.SLAB_VOXELS", 1)
     link_labels(given, out=tmp_path / "out.ome.zarr")
     np.testing.assert_array_equal(labels_of(tmp_path / "out.ome.zarr", "cells"), labels_of(linked, "cells"))
     np.testing.assert_array_equal(
@@ -482,7 +482,7 @@ def test_a_result_that_came_before_the_lock_stays(
     assert tree(out) == made
 
 
-@pytest.mark.parametrize("step", ["create_labels", "open_copy", "write_pixels", "write_tables", "_record"])
+@pytest.mark.parametrize("step", ["create_labels", "open_copy", "writing", "write_tables", "_record"])
 def test_a_stopped_run_is_started_again(
     given: Path, linked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

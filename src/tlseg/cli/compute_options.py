@@ -38,14 +38,19 @@ compute_options = option_group(
 
 def compute_of(options: dict[str, Any], *, device: Device) -> Compute:
     """Return the `Compute` that the options describe."""
-    from tlseg.run.tasks.cluster import Tls
     from tlseg.run.tasks.compute import Compute
 
-    return Compute(
-        workers=options["workers"],
-        scheduler=options["scheduler"],
-        cluster=options["cluster"],
-        tls=Tls(options["tls_ca"], options["tls_cert"], options["tls_key"]),
-        device=device,
-        memory_limit=options["memory_limit"],
-    )
+    return Compute(device=device, **compute_arguments(options))
+
+
+def compute_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options as arguments of functions that say where the work is done."""
+    from tlseg.run.tasks.cluster import Tls
+
+    return {
+        "workers": options["workers"],
+        "scheduler": options["scheduler"],
+        "cluster": options["cluster"],
+        "tls": Tls(options["tls_ca"], options["tls_cert"], options["tls_key"]),
+        "memory_limit": options["memory_limit"],
+    }

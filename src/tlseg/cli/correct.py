@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tlseg.cli.common import json_option, one_line_errors, storage_option
+from tlseg.cli.compute_options import compute_options
 from tlseg.cli.label_options import image_options, label_arguments, name_options, print_adopted
 
 
@@ -21,6 +22,7 @@ from tlseg.cli.label_options import image_options, label_arguments, name_options
 @click.option("--out", help="Result: an OME-Zarr. [default: beside the labels in their OME-Zarr]")
 @name_options("corrected")
 @image_options
+@compute_options
 @storage_option
 @json_option
 @one_line_errors

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlseg.cli.common import no_image_option, option_group, print_json, say_next_of_result, say_notes, what_was_found
+from tlseg.cli.compute_options import compute_arguments
 from tlseg.cli.param_types import FiniteRange, SpacingType
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def name_options(beside: str) -> Callable[[Any], Any]:
 
 
 def label_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    """Return these options, and `--out`, as arguments of `link_labels` and `adopt_labels`."""
+    """Return these options, and where the work is done, as arguments of `link_labels`, `adopt_labels`, `correct_labels`."""
     return {
         "out": options["out"],
         "name": options["name"],
@@ -49,6 +50,7 @@ def label_arguments(options: dict[str, Any]) -> dict[str, Any]:
         "channel": options["channel"],
         "image": not options["no_image"],
         "overwrite": options["overwrite"],
+        **compute_arguments(options),
     }
 
 

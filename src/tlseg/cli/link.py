@@ -15,6 +15,7 @@ from tlseg.cli.common import (
     say_notes,
     storage_option,
 )
+from tlseg.cli.compute_options import compute_options
 from tlseg.cli.label_options import image_options, label_arguments, name_options, say_found
 from tlseg.cli.link_options import link_options, link_settings
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     help="Repair nuclei merged or cut in single frames, as tlseg segment does.",
 )
 @image_options
+@compute_options
 @storage_option
 @json_option
 @one_line_errors
@@ -94,4 +96,7 @@ def _points(points: str, settings: Any, options: dict[str, Any]) -> Linked:
         )
 
 
-_FOR_LABELS = ("name", "labels_name", "axes", "spacing", "channel", "no_image", "repair")
+_FOR_LABELS = (
+    *("name", "labels_name", "axes", "spacing", "channel", "no_image", "repair"),
+    *("workers", "scheduler", "cluster", "tls_ca", "tls_cert", "tls_key", "memory_limit"),
+)

@@ -6,9 +6,10 @@ has the value it has in the labels given.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +21,17 @@ from tlseg.run.linking.linked import Linked
 from tlseg.run.linking.output import Tracked
 from tlseg.run.linking.parent_notes import mothers_to_use, notes_on, parents_for
 from tlseg.run.linking.source import LabelInput
-from tlseg.run.linking.tables import FrameSums, frames_and_labels, measure_alone
+from tlseg.run.linking.tables import FrameSums, frames_and_labels
 from tlseg.run.linking.tracking import LinkRequest, Tracker, track_labels
+from tlseg.run.tasks.cluster import Tls
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.watch.events import Listener, silent
 from tlseg.store.labels.parents import Parents
 from tlseg.store.labels.points import is_points
 from tlseg.wording import how_many
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 LOOSE = 2.5
 """Least `looseness` of a nucleus in pieces: two equal balls whose centres are 4.4 radii apart. No nucleus in the ground
@@ -51,6 +57,12 @@ def adopt_labels(
     image: bool = True,
     overwrite: bool = False,
     block: Shape | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    client: Client | None = None,
+    cluster: str | Path | Mapping[str, Any] | None = None,
+    tls: Tls | None = None,
+    memory_limit: int | None = None,
     listener: Listener = silent,
 ) -> Linked:
     """Use the numbers of a label movie as tracks; every nucleus keeps its number.
@@ -70,7 +82,8 @@ def adopt_labels(
         writable OME-Zarr 0.5 image.
     name
         Name of the labels in the result: by default that of the given ones, or "nuclei"; beside them it ends in "-adopted".
-    labels_name, axes, spacing_um, interval_s, channel, image, overwrite, block, listener
+    labels_name, axes, spacing_um, interval_s, channel, image, overwrite, block, workers, scheduler, client, cluster,
+    tls, memory_limit, listener
         See `link_labels`.
 
     Raises
@@ -101,6 +114,15 @@ def adopt_labels(
         image=image,
         overwrite=overwrite,
         block=block,
+        compute=Compute(
+            workers=workers,
+            scheduler=scheduler,
+            client=client,
+            cluster=cluster,
+            tls=tls,
+            device="cpu",
+            memory_limit=memory_limit,
+        ),
         listener=listener,
     )
     return track_labels(request, partial(_tracker, parents=parents))
@@ -109,7 +131,7 @@ def adopt_labels(
 def _tracker(source: LabelInput, *, parents: str | Path | None) -> Tracker:
     told = parents_for(source, parents)
     settings = {"adopted": {"parents": None if told is None else told.source}}
-    return Tracker("adopt", settings, measure_alone, partial(_adopt, told=told, first=source.frames.start))
+    return Tracker("adopt", settings, partial(_adopt, told=told, first=source.frames.start))
 
 
 def _adopt(frames: list[FrameSums], *, told: Parents | None, first: int) -> Tracked:

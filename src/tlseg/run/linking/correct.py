@@ -7,10 +7,11 @@ correction names keep their voxels and their numbers.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -28,12 +29,17 @@ from tlseg.run.linking.output import Tracked
 from tlseg.run.linking.parent_notes import parents_for
 from tlseg.run.linking.repair import free_labels, mended_sums, read_mended
 from tlseg.run.linking.source import LabelInput
-from tlseg.run.linking.tables import FrameSums, frames_and_labels, measure_alone
+from tlseg.run.linking.tables import FrameSums, frames_and_labels
 from tlseg.run.linking.tracking import LinkRequest, Tracker, track_labels
 from tlseg.run.remeasure import box_around
+from tlseg.run.tasks.cluster import Tls
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.watch.events import Listener, silent
 from tlseg.store.image.movie import MovieSource
 from tlseg.wording import how_many
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def correct_labels(
@@ -51,6 +57,12 @@ def correct_labels(
     image: bool = True,
     overwrite: bool = False,
     block: Shape | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    client: Client | None = None,
+    cluster: str | Path | Mapping[str, Any] | None = None,
+    tls: Tls | None = None,
+    memory_limit: int | None = None,
     listener: Listener = silent,
 ) -> Linked:
     """Apply a table of corrections to labels whose numbers are tracks.
@@ -66,7 +78,8 @@ def correct_labels(
     name
         Name of the labels in the result: by default that of the given ones, or "nuclei"; beside them it ends in
         "-corrected".
-    out, labels_name, axes, spacing_um, interval_s, channel, image, overwrite, block, listener
+    out, labels_name, axes, spacing_um, interval_s, channel, image, overwrite, block, workers, scheduler, client, cluster,
+    tls, memory_limit, listener
         See `link_labels`.
 
     Raises
@@ -92,6 +105,15 @@ def correct_labels(
         image=image,
         overwrite=overwrite,
         block=block,
+        compute=Compute(
+            workers=workers,
+            scheduler=scheduler,
+            client=client,
+            cluster=cluster,
+            tls=tls,
+            device="cpu",
+            memory_limit=memory_limit,
+        ),
         listener=listener,
     )
     return track_labels(request, partial(_tracker, table=Path(corrections), parents=parents))
@@ -109,9 +131,7 @@ def _tracker(source: LabelInput, *, table: Path, parents: str | Path | None) -> 
             "corrections": [asdict(correction) for correction in corrections],
         }
     }
-    return Tracker(
-        "correct", settings, measure_alone, partial(_correct, source, corrections=corrections, mothers=mothers)
-    )
+    return Tracker("correct", settings, partial(_correct, source, corrections=corrections, mothers=mothers))
 
 
 def _correct(

@@ -5,10 +5,11 @@ Numbers are those within a frame: what they say through time does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tlseg.geometry import Shape
 from tlseg.link.link import link_objects
@@ -17,9 +18,14 @@ from tlseg.run.linking.linked import Linked
 from tlseg.run.linking.output import Tracked
 from tlseg.run.linking.repair import Patches, check_repairable, repair_given
 from tlseg.run.linking.source import LabelInput
-from tlseg.run.linking.tables import FrameSums, measure_frame, tables_to_link
+from tlseg.run.linking.tables import FrameSums, tables_to_link
 from tlseg.run.linking.tracking import LinkRequest, Tracker, track_labels
+from tlseg.run.tasks.cluster import Tls
+from tlseg.run.tasks.compute import Compute
 from tlseg.run.watch.events import Listener, silent
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def link_labels(
@@ -37,6 +43,12 @@ def link_labels(
     repair: bool = False,
     overwrite: bool = False,
     block: Shape | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    client: Client | None = None,
+    cluster: str | Path | Mapping[str, Any] | None = None,
+    tls: Tls | None = None,
+    memory_limit: int | None = None,
     listener: Listener = silent,
 ) -> Linked:
     """Track nuclei through a label movie; every nucleus gets the number of its track.
@@ -69,6 +81,8 @@ def link_labels(
         Replace labels, tables and tracks of this name.
     block
         Voxels (z, y, x) measured at once. Affects memory and speed, never labels.
+    workers, scheduler, client, cluster, tls, memory_limit
+        Where labels are measured and written, as for `tlseg.segment`.
     listener
         Called with each progress event.
 
@@ -94,6 +108,15 @@ def link_labels(
         image=image,
         overwrite=overwrite,
         block=block,
+        compute=Compute(
+            workers=workers,
+            scheduler=scheduler,
+            client=client,
+            cluster=cluster,
+            tls=tls,
+            device="cpu",
+            memory_limit=memory_limit,
+        ),
         listener=listener,
     )
     return track_labels(request, partial(_tracker, settings=settings or LinkSettings(), repair=repair))
@@ -110,4 +133,4 @@ def _tracker(source: LabelInput, *, settings: LinkSettings, repair: bool) -> Tra
             frames, patches = repair_given(source, frames, settings=chosen)
         return Tracked(frames, link_objects(*tables_to_link(source, frames), settings=chosen), patches)
 
-    return Tracker("link", {"link": asdict(chosen), "repair": repair}, measure_frame, track)
+    return Tracker("link", {"link": asdict(chosen), "repair": repair}, track, with_overlaps=True)

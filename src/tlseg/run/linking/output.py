@@ -14,23 +14,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tlseg.errors import LabelError, RunError
+from tlseg.errors import LabelError
 from tlseg.link.lineage import Lineage, relabelled
 from tlseg.run.derived import LINKING
-from tlseg.run.linking.repair import Patches, read_mended
+from tlseg.run.linking.repair import Patches
 from tlseg.run.linking.source import LabelInput
 from tlseg.run.linking.tables import FrameSums, table_of
 from tlseg.run.rows import count_motherless, write_graph, write_rows
 from tlseg.store.fs.location import check_name, real
 from tlseg.store.fs.place import Place, place_of, writable
 from tlseg.store.image.image_writer import ImageCopy
-from tlseg.store.image.pyramid import slabs
-from tlseg.store.labels.label_writer import LabelWriter
 from tlseg.store.labels.protect import CopiedImage, check_unused
-from tlseg.store.labels.values import renumber
-
-SLAB_VOXELS = 2**25
-"""Most voxels of labels in memory while they are written, unless one region has more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +90,16 @@ class Tracked:
     patched: Literal["repaired", "corrected"] = "repaired"
     removed: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def numbers(self, frame: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """Labels of a frame with its patches, ascending, and the number each gets: its track, 0 where it is removed."""
+        nodes = self.lineage.nodes
+        here = nodes.iloc[slice(*np.searchsorted(nodes["t"].to_numpy(), [frame, frame + 1]))]
+        removed = self.removed.get(frame, np.zeros(0, np.int64))
+        old = np.concatenate([here["label"].to_numpy(dtype=np.int64), removed])
+        new = np.concatenate([here["track"].to_numpy(dtype=np.uint32), np.zeros(len(removed), np.uint32)])
+        order = np.argsort(old)
+        return old[order], new[order]
 
 
 def destination(
@@ -166,26 +170,6 @@ def open_copy(source: LabelInput, target: LinkOutput) -> ImageCopy | None:
     return None if not target.image or copied.is_whole() else copied.open()
 
 
-def write_pixels(source: LabelInput, writer: LabelWriter, copy: ImageCopy | None, frame: int, tracked: Tracked) -> None:
-    """Write a frame of labels at every level, numbered by track, and the frame of the image copy."""
-    nodes = tracked.lineage.nodes
-    here = nodes.iloc[slice(*np.searchsorted(nodes["t"].to_numpy(), [frame, frame + 1]))]
-    removed = tracked.removed.get(frame, np.zeros(0, np.int64))
-    old = np.concatenate([here["label"].to_numpy(dtype=np.int64), removed])
-    new = np.concatenate([here["track"].to_numpy(dtype=np.uint32), np.zeros(len(removed), np.uint32)])
-    order = np.argsort(old)
-    old, new = old[order], new[order]
-    for box in slabs(writer.regions, most_voxels=SLAB_VOXELS):
-        if len(old):
-            writer.write(
-                frame,
-                box,
-                renumber(read_mended(source, frame, box, tracked.patches), old=old, new=new, unknown=_changed),
-            )
-        if copy is not None:
-            copy.write(frame, box)
-
-
 def write_tables(source: LabelInput, target: LinkOutput, tracked: Tracked, *, first: int) -> dict[str, int]:
     """Write table and graph with final labels; `t` counts from the first frame of the result.
 
@@ -218,7 +202,3 @@ def _final_rows(source: LabelInput, tracked: Tracked, *, first: int) -> Iterator
         table = table.merge(by_frame[sums.frame].drop(columns="t"), on="label", validate="one_to_one")
         table["label"], table["t"] = table["track"], table["t"] - first
         yield table.sort_values("label", ignore_index=True)
-
-
-def _changed(_: int) -> RunError:
-    return RunError("The labels changed while they were being read. Start again when nothing writes to them.")

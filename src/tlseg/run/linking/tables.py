@@ -16,8 +16,6 @@ from tlseg.geometry import Box, Grid, Shape, slab, volume_um3
 from tlseg.link.objects import OVERLAP_COLUMNS
 from tlseg.measure.objects import (
     ObjectSums,
-    add_overlaps,
-    add_sums,
     crop_to_measure,
     measure_block,
     object_table,
@@ -26,7 +24,10 @@ from tlseg.measure.objects import (
 from tlseg.run.linking.source import LabelInput
 
 BLOCK_VOXELS = 2**22
-"""Most voxels measured at once (about 150 bytes each), unless one plane or chunk has more."""
+"""Most voxels measured at once, unless one plane or chunk has more."""
+
+VOXEL_BYTES = 150
+"""Memory for a voxel that is measured."""
 
 GIVEN = "given"
 """The value of `seed` in the table for nuclei from other software."""
@@ -43,38 +44,31 @@ class FrameSums:
     shared: NDArray[np.int64]
 
 
-def measure_frame(source: LabelInput, frame: int, block: Shape | None = None) -> FrameSums:
-    """Measure a frame and what it shares with the next; `block` (z, y, x) decides memory and speed, never a number."""
-    return _measure(source, frame, following=frame + 1 if frame + 1 in source.movie.frames else None, block=block)
-
-
-def measure_alone(source: LabelInput, frame: int, block: Shape | None = None) -> FrameSums:
-    """Measure a frame as `measure_frame` does, where nobody asks what it shares with the next."""
-    return _measure(source, frame, following=None, block=block)
-
-
-def _measure(source: LabelInput, frame: int, *, following: int | None, block: Shape | None) -> FrameSums:
+def blocks_of(source: LabelInput, block: Shape | None, *, memory_bytes: int) -> Grid:
+    """Blocks of a frame in which it is measured; `block` (z, y, x) decides memory and speed, never a number."""
     shape = source.base.frame_shape
-    everything = Box.of_shape(shape)
-    sums, shared = [], []
     unit = source.movie.chunk or (1, shape[1], shape[2])
-    for core in Grid(shape, block or slab(shape, unit=unit, most=BLOCK_VOXELS)):
-        crop = crop_to_measure(core, everything)
-        labels = source.labels(frame, crop)
-        owned = labels[core.inside(crop).slices]
-        sums.append(
-            measure_block(
-                labels,
-                source.grey(frame, core, labels=owned),
-                crop=crop,
-                core=core,
-                frame=everything,
-                spacing_um=source.base.spacing_um,
-            )
-        )
-        if following is not None:
-            shared.append(overlaps(owned, source.labels(following, core)))
-    return FrameSums(frame, add_sums(sums), add_overlaps(shared))
+    return Grid(shape, block or slab(shape, unit=unit, most=min(BLOCK_VOXELS, memory_bytes // VOXEL_BYTES)))
+
+
+def measure_core(
+    source: LabelInput, frame: int, core: Box, *, following: int | None
+) -> tuple[ObjectSums, NDArray[np.int64]]:
+    """Sums of what lies in a block, and the voxels it shares with the frame `following`, if that is asked for."""
+    everything = Box.of_shape(source.base.frame_shape)
+    crop = crop_to_measure(core, everything)
+    labels = source.labels(frame, crop)
+    owned = labels[core.inside(crop).slices]
+    sums = measure_block(
+        labels,
+        source.grey(frame, core, labels=owned),
+        crop=crop,
+        core=core,
+        frame=everything,
+        spacing_um=source.base.spacing_um,
+    )
+    none = np.zeros((0, 3), np.int64)
+    return sums, none if following is None else overlaps(owned, source.labels(following, core))
 
 
 def table_of(source: LabelInput, sums: FrameSums) -> pd.DataFrame:

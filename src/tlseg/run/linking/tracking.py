@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -26,18 +27,24 @@ from tlseg.run.linking.output import (
     check_target,
     destination,
     open_copy,
-    write_pixels,
     write_tables,
 )
-from tlseg.run.linking.source import LabelInput, open_labels
-from tlseg.run.linking.tables import FrameSums
+from tlseg.run.linking.source import LabelInput
+from tlseg.run.linking.tables import FrameSums, blocks_of
+from tlseg.run.linking.tasks import LabelAddress, boxes_to_write, close_labels, measuring, writing
+from tlseg.run.tasks.client_pool import ClientPool
+from tlseg.run.tasks.compute import Compute
+from tlseg.run.tasks.pools import SerialPool, open_pool
+from tlseg.run.tasks.work import Work
 from tlseg.run.watch.event_log import FILE as EVENTS
 from tlseg.run.watch.events import Counters, Listener
-from tlseg.store.fs.location import one_line
+from tlseg.store.fs.location import one_line, resolve
 from tlseg.store.labels.label_writer import absent, create_labels, prepare_root, remove_empty
 from tlseg.store.labels.record import FRAMES, INPUT_FRAMES, SKIPPED, new_record, provenance, write_record
 from tlseg.store.locks.lock import lock_of
+from tlseg.store.working.names import Stage
 
+STARTS_OVER = "Nothing was finished; the same command starts over."
 SCATTERED = 0.05
 """Share of its bounding box that a label fills at least if it is one nucleus; true ones fill a fifth or more."""
 
@@ -53,6 +60,8 @@ class LinkRequest:
     ----------
     labels, out, name, labels_name, axes, spacing_um, interval_s, channel, image, overwrite, block, listener
         See `link_labels`.
+    compute : Compute
+        Where the work is done.
     beside : str
         Suffix of the result's name if it is written beside the given labels.
     """
@@ -69,7 +78,21 @@ class LinkRequest:
     image: bool
     overwrite: bool
     block: Shape | None
+    compute: Compute
     listener: Listener
+
+    def address(self) -> LabelAddress:
+        """How to open the labels, from wherever a worker runs."""
+        return LabelAddress(
+            run=uuid4().hex,
+            labels=resolve(self.labels),
+            name=self.labels_name,
+            prefer=tuple(n for n in (self.name, "nuclei") if n),
+            axes=self.axes,
+            spacing_um=None if self.spacing_um is None else tuple(self.spacing_um),
+            interval_s=self.interval_s,
+            channel=self.channel,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +105,16 @@ class Tracker:
         Its name in progress events.
     settings : mapping
         What it was told, which goes into the fingerprint of the run record.
-    measure : callable
-        Measures what it needs from a frame, in blocks of (z, y, x) voxels: they affect memory and speed, never values.
     track : callable
         Makes tracks from the measured frames.
+    with_overlaps : bool
+        Whether it asks for the voxels that labels of consecutive frames share.
     """
 
     stage: str
     settings: Mapping[str, Any]
-    measure: Callable[[LabelInput, int, Shape | None], FrameSums]
     track: Callable[[list[FrameSums]], Tracked]
+    with_overlaps: bool = False
 
 
 def track_labels(request: LinkRequest, tracker_for: Callable[[LabelInput], Tracker]) -> Linked:
@@ -115,15 +138,8 @@ def track_labels(request: LinkRequest, tracker_for: Callable[[LabelInput], Track
     """
     began = time.monotonic()
     block = None if request.block is None else as_block(request.block)
-    source = open_labels(
-        request.labels,
-        name=request.labels_name,
-        prefer=tuple(n for n in (request.name, "nuclei") if n),
-        axes=request.axes,
-        spacing_um=request.spacing_um,
-        interval_s=request.interval_s,
-        channel=request.channel,
-    )
+    address = request.address()
+    source = address.open()
     tracker = tracker_for(source)
     target = destination(
         source,
@@ -136,9 +152,8 @@ def track_labels(request: LinkRequest, tracker_for: Callable[[LabelInput], Track
     check_target(source, target, overwrite=request.overwrite)
     new = absent(target.root, target.folder)
     try:
-        found, notes = _run(
-            source, target, tracker, block, Counters(request.listener), overwrite=request.overwrite, began=began
-        )
+        with open_pool(request.compute) as pool:
+            found, notes = _run(request, address, source, target, tracker, block, pool, began=began)
     except OSError as error:
         raise RunError(
             f"The result in {target.root} cannot be written ({error.strerror or one_line(error)}). Free space, check "
@@ -146,6 +161,7 @@ def track_labels(request: LinkRequest, tracker_for: Callable[[LabelInput], Track
         ) from error
     finally:
         remove_empty(new)
+        close_labels()
     return Linked(
         path=str(target.root),
         name=target.name,
@@ -157,25 +173,28 @@ def track_labels(request: LinkRequest, tracker_for: Callable[[LabelInput], Track
 
 
 def _run(
+    request: LinkRequest,
+    address: LabelAddress,
     source: LabelInput,
     target: LinkOutput,
     tracker: Tracker,
     block: Shape | None,
-    counters: Counters,
+    pool: SerialPool | ClientPool,
     *,
-    overwrite: bool,
     began: float,
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Measure, track and write; the run record comes last. Returns counts and notes."""
     prepare_root(target.root)
+    counters, overwrite = Counters(request.listener), request.overwrite
     with lock_of(target.folder) as lock:
         check_target(source, target, overwrite=overwrite)  # another run may have finished since the first check
-        counters.expect("measure", len(source.movie.frames))
-        frames = []
-        for frame in source.movie.frames:
-            frames.append(tracker.measure(source, frame, block))
-            counters.add("measure")
-            lock.beat()
+        work = Work(pool, counters, lock, STARTS_OVER)
+        memory = request.compute.limited(pool.site("cpu")).memory_bytes
+        blocks, measured = blocks_of(source, block, memory_bytes=memory), dict[int, FrameSums]()
+        counters.expect(Stage.MEASURE, len(source.movie.frames) * len(blocks))
+        labelled = source.movie.frames
+        work.do(measuring(address, labelled, blocks, with_overlaps=tracker.with_overlaps, found=measured))
+        frames = [measured[frame] for frame in labelled]
         counters.expect(tracker.stage, 1)
         tracked = tracker.track(frames)
         counters.add(tracker.stage)
@@ -196,11 +215,8 @@ def _run(
                 target.unfinished.remove()  # nothing was written, so there is nothing to finish
             raise
         copy = open_copy(source, target)
-        counters.expect("write", len(source.frames))
-        for frame in source.frames:
-            write_pixels(source, writer, copy, frame, tracked)
-            counters.add("write")
-            lock.beat()
+        counters.expect(Stage.WRITE, len(source.frames) * len(boxes_to_write(writer)))
+        work.do(writing(address, writer, copy, source.frames, tracked))
         begun = write_tables(source, target, tracked, first=writer.first_frame)
         found = {**count(tracked.lineage), **begun}
         if copy is not None:
