@@ -93,10 +93,23 @@ def check_figures(folder: Place, files: Mapping[str, bytes]) -> None:
     """Raise `LabelError` if one of these files exists in the folder and was not made by a report."""
     for name in files:
         place = folder / name
-        if place.exists() and (place.is_dir() or MARK.encode() not in place.read_bytes()):
+        if place.exists() and not _is_ours(place):
             raise LabelError(
                 f"{place} exists and is not of a tlseg report, so it is not replaced. Choose another folder for --figures."
             )
+
+
+def outdated_figures(folder: Place, files: Mapping[str, bytes]) -> list[Place]:
+    """Figures of an earlier report in a checked folder that these files do not replace.
+
+    Only files that its captions name are found: a figure that somebody copied to another name bears the mark, too.
+    """
+    captions = folder / CAPTIONS
+    if not captions.exists():
+        return []
+    named = re.findall(r"^\*\*([\w-]+\.svg)\*\*: ", captions.read_bytes().decode(errors="replace"), flags=re.MULTILINE)
+    places = [folder / name for name in named if name not in files]
+    return [place for place in places if place.exists() and _is_ours(place)]
 
 
 def standalone(panel: Panel) -> bytes:
@@ -111,6 +124,11 @@ def standalone(panel: Panel) -> bytes:
     root.extend(part for child in drawn for part in _styled(child, frozenset(), names))
     text = ET.tostring(root, encoding="unicode").replace("\u202f", "\u00a0")  # which every font has
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{MARK}\n{text}\n'.encode()
+
+
+def _is_ours(place: Place) -> bool:
+    """Whether what is there was made by a report."""
+    return not place.is_dir() and MARK.encode() in place.read_bytes()
 
 
 def _panels(story: Story) -> list[Panel]:

@@ -5,6 +5,8 @@ Only the table is held whole; pictures are made frame by frame. A reader sees th
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from tlseg.measure import history
 from tlseg.report.attention import listings
 from tlseg.report.channels import about_undrawn
 from tlseg.report.facts import Facts, gather_facts, links_of, seen_frames, segmented_frames
-from tlseg.report.figures import check_figures, figure_files
+from tlseg.report.figures import check_figures, figure_files, outdated_figures
 from tlseg.report.one_frame import story_of_one_frame
 from tlseg.report.page import MARK, Content, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
@@ -116,24 +118,40 @@ def write_report(
     table = history.complete(read_table(result.path, result.name))
     content = _content(result, source, table, progress=progress)
     data = build_page(content).encode()
-    singles = {} if folder is None else _singles(folder, content)
-    _write(place_of(target), data, elsewhere="--out FILE")
-    for place, drawing in singles.items():
-        _write(place, drawing, elsewhere="--figures FOLDER")
+    facts = content.material.facts
+    drawings = {} if folder is None else figure_files(content.story, title=f"{facts.stem}: {facts.name}")
+    if folder is not None:
+        check_figures(folder, drawings)
+    with _writing(place_of(target), elsewhere="--out FILE") as place:
+        place.write(data)
+    if folder is not None:
+        _write_figures(folder, drawings)
     attention = {listing.key: listing.total for listing in content.material.listings}
     return Report(
         target,
         len(data),
         len(content.strip.shots),
-        content.material.facts,
+        facts,
         attention,
-        tuple(map(str, singles)),
+        tuple(str(folder / name) for name in drawings),
     )
 
 
-def _write(place: Place, data: bytes, *, elsewhere: str) -> None:
+def _write_figures(folder: Place, drawings: Mapping[str, bytes]) -> None:
+    """Write them in place of all of an earlier report; captions, which name the others, come last."""
+    for outdated in outdated_figures(folder, drawings):
+        with _writing(outdated, elsewhere="--figures FOLDER") as place:
+            place.remove()
+    for name, drawing in drawings.items():
+        with _writing(folder / name, elsewhere="--figures FOLDER") as place:
+            place.write(drawing)
+
+
+@contextmanager
+def _writing(place: Place, *, elsewhere: str) -> Iterator[Place]:
+    """Say where else to write if a file cannot be written."""
     try:
-        place.write(data)
+        yield place
     except OSError as error:
         failure, first = (RunError, "Free space or write") if error.errno in NO_SPACE else (LabelError, "Write")
         raise failure(
@@ -164,13 +182,6 @@ def _folder(figures: str | Path) -> Place:
     if not folder.remote:
         _check_folder(folder.path, "--figures")
     return folder
-
-
-def _singles(folder: Place, content: Content) -> dict[Place, bytes]:
-    facts = content.material.facts
-    files = figure_files(content.story, title=f"{facts.stem}: {facts.name}")
-    check_figures(folder, files)
-    return {folder / name: data for name, data in files.items()}
 
 
 def _check_folder(target: Path, option: str) -> None:

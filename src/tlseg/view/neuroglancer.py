@@ -244,9 +244,9 @@ def _load() -> Any:
 
 
 def _check_free(port: int) -> None:
-    if port == 0:
-        return
     with socket.socket() as probe:
+        # As the viewer's server does: connections of an earlier one that has stopped linger for a minute.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:
