@@ -12,6 +12,7 @@ from handmade import save_threshold_model, write_movie
 from runs import BLOCK, essence, labels_of, run, small_movie
 from tlseg.config import as_skipped
 from tlseg.errors import LabelError, MovieError
+from tlseg.report.criteria_files import write_criteria
 from tlseg.report.write import write_report
 from tlseg.store.labels.result import open_result
 
@@ -52,6 +53,21 @@ def test_nothing_begins_in_mid_movie_for_a_frame_that_was_skipped(spoilt: tuple[
     assert (report.facts.skipped, report.facts.motherless) == ((0, 2), 0)
     assert report.facts.first_count > 0
     assert "Frames left empty</dt><dd>0, 2</dd>" in Path(report.path).read_text()
+
+
+def test_nothing_is_told_of_a_frame_that_was_skipped(spoilt: tuple[Path, Path], tmp_path: Path) -> None:
+    """It has no nuclei because nobody looked, and no track was missed in it."""
+    out = tmp_path / "out.ome.zarr"
+    run(*spoilt, out=out, skip_frames="0,2")
+    report = write_report(out)
+    assert report.attention["gaps"] == 0
+    page = Path(report.path).read_text()
+    assert "0 nuclei, frame" not in page
+    assert [f"nuclei, frame {t}<" in page for t in range(FRAMES)] == [False, True, False, True, True]
+    write_criteria(out, out=tmp_path / "criteria")
+    frames = pd.read_csv(tmp_path / "criteria" / "frames.csv")
+    assert list(frames["t"]) == [1, 3, 4]
+    assert (frames["count"] > 0).all()
 
 
 def test_other_frames_are_as_they_would_be(spoilt: tuple[Path, Path], tmp_path: Path) -> None:

@@ -76,6 +76,12 @@ def test_bright_light_saturates_instead_of_wrapping() -> None:
     assert (grey == 65535).all()
 
 
+@pytest.mark.parametrize("bleach", [-0.1, 1.1])
+def test_more_light_than_there_is_cannot_be_lost(bleach: float) -> None:
+    with pytest.raises(SimulationError, match=r"bleach is .* expected a number from 0 to 1\."):
+        SimulationSettings(bleach=bleach)
+
+
 def test_depth_dims_and_time_bleaches() -> None:
     chosen = SimulationSettings(frames=2, shape=(40, 64, 64), start_nuclei=12, radius_um=7, cycle_frames=60)
     clear = dataclasses.replace(chosen, attenuation_um=1e6, bleach=0.0)

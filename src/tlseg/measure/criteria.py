@@ -6,6 +6,7 @@ table is. Times are frames, and seconds too where the interval between frames is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,7 @@ class Criteria:
 def measure_criteria(
     table: pd.DataFrame,
     *,
-    frames: int | range,
+    frames: int | Sequence[int],
     interval_s: float | None = None,
     zero_s: float = 0.0,
     edges: pd.DataFrame | None = None,
@@ -74,8 +75,8 @@ def measure_criteria(
     ----------
     table : DataFrame
         A nucleus table: at least `t` and `label`; without tracks, each label is a track without a mother.
-    frames : int or range
-        Frames of the movie, or those of them that were segmented: of the others nothing is known, not even that they
+    frames : int or sequence of int
+        Number of frames of the movie, or those of them that were segmented: of the others nothing is known, not even that they
         are empty.
     interval_s : float, optional
         Seconds from frame to frame; with it, columns in seconds stand beside those in frames.
@@ -94,9 +95,9 @@ def measure_criteria(
     )
 
 
-def frame_criteria(table: pd.DataFrame, *, frames: int | range) -> pd.DataFrame:
+def frame_criteria(table: pd.DataFrame, *, frames: int | Sequence[int]) -> pd.DataFrame:
     """Count, and sum, mean and standard deviation of every quantity, frame by frame; see `Criteria.frames`."""
-    every = pd.RangeIndex(frames if isinstance(frames, range) else range(frames), name="t")
+    every = pd.Index(frames if isinstance(frames, Sequence) else range(frames), dtype=np.int64, name="t")
     groups = table.groupby("t")
     columns: dict[str, pd.Series] = {"count": groups.size().reindex(every, fill_value=0).astype(np.int64)}
     for name in _known(table):

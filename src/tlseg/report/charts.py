@@ -24,6 +24,9 @@ MOST_POINTS = 60_000
 MOST_DOTS = 1_500
 """Most dots in one figure; of more, every n-th by value is drawn."""
 
+MOST_COUNTS = 60
+"""Most frames whose counts have dots of their own."""
+
 _LANE = 30.0  # pixels below zero, for the divisions
 _ROW = 44.0  # pixels of a generation
 _DOT = 4.0  # radius of a dot
@@ -31,7 +34,7 @@ _LEAST_RANGE = 0.05  # of its values, that an axis spans: less than that is show
 
 
 def count_chart(
-    counts: NDArray[np.integer], divisions: pd.DataFrame, clock: Clock, *, seen: range | None = None
+    counts: NDArray[np.integer], divisions: pd.DataFrame, clock: Clock, *, seen: Sequence[int] | None = None
 ) -> Raw:
     """Nuclei in each frame, and below them a bar for the divisions of each.
 
@@ -41,27 +44,26 @@ def count_chart(
     divisions : DataFrame
         See `history.divisions`.
     clock : Clock
-    seen : range, optional
-        Frames that were segmented; all if not given.
+    seen : sequence of int, optional
+        Frames that were segmented, ascending; all if not given.
     """
     frame = Frame()
     x, time = _time_scales(frame, len(counts), clock)
     floor = frame.y[0]
     y = Scale(0, max(int(counts.max(initial=1)), 1) * 1.08, floor - _LANE, frame.y[1])
-    points = [(x(clock.at(t)), y(int(n))) for t, n in _seen(counts, seen)]
+    frames = range(len(counts)) if seen is None else seen
+    points = [(x(clock.at(t)), y(int(counts[t]))) for t in frames]
     area = path([(points[0][0], y(0)), *points, (points[-1][0], y(0))]) + "Z"
     whole = [(v, tick_text(v)) for v in ticks(y.low, y.high, wanted=5, whole=True)]
     back = axes(frame, x=x, y=y, x_label=clock.axis, y_label="nuclei", x_ticks=clock.ticks(len(counts)), y_ticks=whole)
     line = tag("path", d=path(points), class_="line")
-    named = zip(points, _seen(counts, seen), strict=True)
-    dots = tag(
-        "g", *(_dot(point, f"{how_many(n, 'nucleus', 'nuclei')}, frame {clock.number(t)}") for point, (t, n) in named)
-    )
-    shown = (dots,) if len(points) <= 60 else ()
+    dots = []
+    for t, (left, top) in zip(frames, points, strict=True) if len(points) <= MOST_COUNTS else ():
+        about = f"{how_many(int(counts[t]), 'nucleus', 'nuclei')}, frame {clock.number(t)}"
+        dots.append(tag("circle", tag("title", about), cx=left, cy=top, r=2.6, class_="point"))
     marks = _division_bars(divisions, x, floor=floor, per_frame=x(clock.at(1)) - x(clock.at(0)), clock=clock)
-    return figure(
-        frame, back, tag("path", d=area, class_="area"), line, *shown, *marks, title="Nuclei over time", time=time
-    )
+    drawn = [tag("path", d=area, class_="area"), line, tag("g", *dots), *marks]
+    return figure(frame, back, *drawn, title="Nuclei over time", time=time)
 
 
 def volume_chart(table: pd.DataFrame, *, frames: int, clock: Clock) -> Raw | None:
@@ -350,10 +352,3 @@ def _rows(generations: Sequence[int]) -> tuple[Frame, Scale, list[tuple[float, s
     rows = Scale(0.0, float(max(count - 1, 1)), high + half, low - half if count > 1 else high + half)
     return frame, rows, [(float(i), f"gen {g}") for i, g in enumerate(generations)]
 
-
-def _seen(counts: NDArray[np.integer], seen: range | None) -> list[tuple[int, int]]:
-    return [(t, int(counts[t])) for t in (range(len(counts)) if seen is None else seen)]
-
-
-def _dot(at: tuple[float, float], about: str) -> Raw:
-    return tag("circle", tag("title", about), cx=at[0], cy=at[1], r=2.6, class_="point")

@@ -31,7 +31,7 @@ class Material:
     clock : Clock
     frames : int
         Frames of the labels.
-    seen : range
+    seen : sequence of int
         Those that were segmented.
     listings : sequence of Listing
         Everything worth checking.
@@ -45,7 +45,7 @@ class Material:
     divided: pd.DataFrame
     clock: Clock
     frames: int
-    seen: range
+    seen: Sequence[int]
     listings: Sequence[Listing]
     depth: str
 

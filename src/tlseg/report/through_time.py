@@ -36,7 +36,7 @@ def story_through_time(material: Material) -> Story:
 
 
 def _beside(
-    table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: range, clock: Clock, *, depth: str
+    table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: Sequence[int], clock: Clock, *, depth: str
 ) -> list[Panel]:
     return [
         Panel(

@@ -201,7 +201,7 @@ def _is_report(file: Place) -> bool:
 
 
 def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progress: Progress | None) -> Content:
-    frames, seen = source.n_frames, segmented_frames(result, source)
+    frames, seen = source.n_frames, seen_frames(result, source)
     beneath = image_of(source, result.path, channel=result.image_channel)
     tracks = history.track_table(table)
     divided = history.divisions(tracks)
@@ -216,7 +216,7 @@ def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progre
         clock=clock,
         frames=frames,
         seen=seen,
-        listings=listings(table, links_of(result), frames=seen_frames(result, source), first_frame=time.first),
+        listings=listings(table, links_of(result), frames=seen, first_frame=time.first),
         depth=_depth(source),
     )
     return Content(
