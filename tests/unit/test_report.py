@@ -20,11 +20,11 @@ from tlseg.report.attention import MOST_ROWS, listings
 from tlseg.report.facts import channel_of, model_of
 from tlseg.report.generations import ended_caption, ended_generations, generation_sheet
 from tlseg.report.lineage_tree import MOST_LEAVES, lineage_tree, rows_of
-from tlseg.report.marks import compass
 from tlseg.report.pictures import Layout, spread
 from tlseg.report.pixels import grey_picture, hex_color, label_colors, outline_picture
 from tlseg.report.svg import Scale, path, size_text, tag, tick_text, ticks
 from tlseg.report.timing import clock_for
+from tlseg.report.viewer import compass
 from tlseg.run.rows import count_motherless
 
 CLOCK = clock_for(10, 600.0)

@@ -76,8 +76,8 @@ def measure_criteria(
     table : DataFrame
         A nucleus table: at least `t` and `label`; without tracks, each label is a track without a mother.
     frames : int or sequence of int
-        Number of frames of the movie, or those of them that were segmented: of the others nothing is known, not even that they
-        are empty.
+        Number of frames of the movie, or those of them that were segmented: of the others nothing is known, not even
+        that they are empty.
     interval_s : float, optional
         Seconds from frame to frame; with it, columns in seconds stand beside those in frames.
     zero_s : float

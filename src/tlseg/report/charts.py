@@ -351,4 +351,3 @@ def _rows(generations: Sequence[int]) -> tuple[Frame, Scale, list[tuple[float, s
     half = (low - high) / count / 2
     rows = Scale(0.0, float(max(count - 1, 1)), high + half, low - half if count > 1 else high + half)
     return frame, rows, [(float(i), f"gen {g}") for i, g in enumerate(generations)]
-

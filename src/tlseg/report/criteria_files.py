@@ -106,7 +106,9 @@ def write_criteria(
             progress(done, len(found))
             write_rows(rows, part / f"{kind}.csv")
         progress(len(found), len(found))
-    return WrittenCriteria(str(target), len(segmented_frames(result, source)), {kind: len(rows) for kind, rows in found.items()})
+    return WrittenCriteria(
+        str(target), len(segmented_frames(result, source)), {kind: len(rows) for kind, rows in found.items()}
+    )
 
 
 def _is_ours(folder: Path, tables: Mapping[str, pd.DataFrame]) -> bool:

@@ -109,10 +109,10 @@ class Facts:
         return self.frames > 1
 
     @property
-    def stem(self) -> str:
-        """Name of the movie, or of the result if the movie is unknown, without suffixes."""
-        name = PurePosixPath((self.movie or self.path).rstrip("/")).name
-        return name.removesuffix(".zarr").removesuffix(".ome") or "movie"
+    def title(self) -> str:
+        """Name of the movie, or of the result if the movie is unknown, without suffixes; and of the labels."""
+        file = PurePosixPath((self.movie or self.path).rstrip("/")).name
+        return f"{file.removesuffix('.zarr').removesuffix('.ome') or 'movie'}: {self.name}"
 
     @property
     def seams(self) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlseg.errors import LabelError
-from tlseg.report.story import Panel, Story
+from tlseg.report.sections import Panel, Sections
 from tlseg.store.fs.place import Place
 
 MARK = "<!-- tlseg report -->"
@@ -71,18 +71,18 @@ _RULES = (
 """The style sheet of the page as it is printed; later rules go first."""
 
 
-def figure_files(story: Story, *, title: str) -> dict[str, bytes]:
-    """Names and contents of the files: a drawing for each figure that the story has, and what each of them shows.
+def figure_files(sections: Sections, *, title: str) -> dict[str, bytes]:
+    """Names and contents of the files: a drawing for each figure of the sections, and what each of them shows.
 
     Parameters
     ----------
-    story : Story
+    sections : Sections
     title : str
         Of the captions: which result this is.
     """
     files: dict[str, bytes] = {}
     told = [MARK, f"# Figures of {title}"]
-    for panel in _panels(story):
+    for panel in sections.figures:
         name = _unused(re.sub(r"[^A-Za-z0-9_]+", "-", panel.title).strip("-").lower(), files)
         files[name] = standalone(panel)
         told.append(f"**{name}**: {panel.title}. {panel.about}".rstrip())
@@ -129,11 +129,6 @@ def standalone(panel: Panel) -> bytes:
 def _is_ours(place: Place) -> bool:
     """Whether what is there was made by a report."""
     return not place.is_dir() and MARK.encode() in place.read_bytes()
-
-
-def _panels(story: Story) -> list[Panel]:
-    tree = [] if story.tree is None else [story.tree]
-    return [panel for panel in (*story.beside, *tree, *story.measured, *story.more) if panel.drawing is not None]
 
 
 def _unused(stem: str, files: Mapping[str, bytes]) -> str:

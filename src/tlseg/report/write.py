@@ -16,14 +16,13 @@ import pandas as pd
 from tlseg.errors import LabelError, RunError
 from tlseg.measure import history
 from tlseg.report.attention import listings
-from tlseg.report.channels import about_undrawn
 from tlseg.report.facts import Facts, gather_facts, links_of, seen_frames, segmented_frames
 from tlseg.report.figures import check_figures, figure_files, outdated_figures
-from tlseg.report.one_frame import story_of_one_frame
-from tlseg.report.page import MARK, Content, build_page
+from tlseg.report.one_frame import sections_of_one_frame
+from tlseg.report.page import MARK, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
-from tlseg.report.story import Material
-from tlseg.report.through_time import story_through_time
+from tlseg.report.sections import ReportData
+from tlseg.report.through_time import sections_through_time
 from tlseg.report.timing import clock_for
 from tlseg.store.fs.atomic import NO_SPACE
 from tlseg.store.fs.location import one_line
@@ -116,24 +115,24 @@ def write_report(
     folder = None if figures is None else _folder(figures)
     source = open_source(f"{result.path}/labels/{result.name}")
     table = history.complete(read_table(result.path, result.name))
-    content = _content(result, source, table, progress=progress)
-    data = build_page(content).encode()
-    facts = content.material.facts
-    drawings = {} if folder is None else figure_files(content.story, title=f"{facts.stem}: {facts.name}")
+    data = _report_data(result, source, table, progress=progress)
+    facts = data.facts
+    sections = sections_through_time(data) if facts.has_time else sections_of_one_frame(data)
+    page = build_page(data, sections).encode()
+    drawings = {} if folder is None else figure_files(sections, title=facts.title)
     if folder is not None:
         check_figures(folder, drawings)
     with _writing(place_of(target), elsewhere="--out FILE") as place:
-        place.write(data)
+        place.write(page)
     if folder is not None:
         _write_figures(folder, drawings)
-    attention = {listing.key: listing.total for listing in content.material.listings}
     return Report(
-        target,
-        len(data),
-        len(content.strip.shots),
-        facts,
-        attention,
-        tuple(str(folder / name) for name in drawings),
+        path=target,
+        nbytes=len(page),
+        pictures=len(data.strip.shots),
+        facts=facts,
+        attention={listing.key: listing.total for listing in data.listings},
+        figures=tuple(str(folder / name) for name in drawings) if folder is not None else (),
     )
 
 
@@ -200,32 +199,24 @@ def _is_report(file: Place) -> bool:
     return MARK.encode() in head
 
 
-def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progress: Progress | None) -> Content:
-    frames, seen = source.n_frames, seen_frames(result, source)
+def _report_data(result: Result, source: MovieSource, table: pd.DataFrame, *, progress: Progress | None) -> ReportData:
     beneath = image_of(source, result.path, channel=result.image_channel)
     tracks = history.track_table(table)
     divided = history.divisions(tracks)
-    time = movie_time(source, result)
-    clock = clock_for(frames, time.interval_s, start_s=time.start_s, first=time.first)
-    facts = gather_facts(result, source, table, divisions=len(divided))
-    material = Material(
-        facts=facts,
+    time, seen = movie_time(source, result), seen_frames(result, source)
+    return ReportData(
+        facts=gather_facts(result, source, table, divisions=len(divided)),
         table=table,
         tracks=tracks,
         divided=divided,
-        clock=clock,
-        frames=frames,
+        clock=clock_for(source.n_frames, time.interval_s, start_s=time.start_s, first=time.first),
+        frames=source.n_frames,
         seen=seen,
         listings=listings(table, links_of(result), frames=seen, first_frame=time.first),
         depth=_depth(source),
-    )
-    return Content(
-        material=material,
-        story=story_through_time(material) if facts.has_time else story_of_one_frame(material),
         strip=take_strip(footage_of(result, source, beneath), progress=progress),
         pictured=beneath.image is not None,
         note=beneath.note,
-        undrawn=about_undrawn(facts.measured),
     )
 
 
