@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from tlseg.errors import LabelError
-from tlseg.report.charts import count_chart, sister_chart, volume_chart
+from tlseg.report.charts import count_chart, volume_chart
 from tlseg.report.figures import CAPTIONS, check_figures, figure_files, on_paper, standalone
+from tlseg.report.generation_charts import sister_chart
 from tlseg.report.lineage_tree import hex_color
 from tlseg.report.sections import Panel, Sections
 from tlseg.report.timing import clock_for

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tlseg.cli.common import say_motherless
 from tlseg.measure import criteria, history
-from tlseg.report import charts
+from tlseg.report import charts, generation_charts
 from tlseg.report.attention import MOST_ROWS, listings
 from tlseg.report.facts import channel_of, model_of
 from tlseg.report.generations import ended_caption, ended_generations, generation_sheet
@@ -204,7 +204,7 @@ def test_figures_of_short_movies_hold(frames: int) -> None:
     for drawing in (
         charts.count_chart(history.counts(table, frames), history.divisions(tracks), clock),
         charts.volume_chart(table, frames=frames, clock=clock),
-        charts.volume_by_generation(table, [0]),
+        generation_charts.volume_by_generation(table, [0]),
         lineage_tree(tracks, history.gaps(table), frames=frames, clock=clock).drawing,
     ):
         assert drawing is not None
@@ -231,10 +231,10 @@ def test_a_figure_that_would_say_nothing_is_none() -> None:
     table = nuclei({1: (0, 3)}).drop(columns="volume_um3")
     tracks = history.track_table(table)
     assert charts.volume_chart(table, frames=4, clock=CLOCK) is None
-    assert charts.volume_by_generation(table, [0]) is None
-    assert charts.cycle_chart(history.cycles(tracks), [0], clock=CLOCK) is None
-    assert charts.synchrony_chart(history.divisions(tracks), [0], frames=4, clock=CLOCK) is None
-    assert charts.sister_chart(criteria.division_criteria(table, tracks), [0]) is None
+    assert generation_charts.volume_by_generation(table, [0]) is None
+    assert generation_charts.cycle_chart(history.cycles(tracks), [0], clock=CLOCK) is None
+    assert generation_charts.synchrony_chart(history.divisions(tracks), [0], frames=4, clock=CLOCK) is None
+    assert generation_charts.sister_chart(criteria.division_criteria(table, tracks), [0]) is None
 
 
 def test_divisions_are_bars_as_high_as_there_are() -> None:
@@ -313,7 +313,7 @@ def test_generations_that_the_movie_ends_within_are_grey_and_said() -> None:
         caption
         == " Grey: the movie ends within the generation, which looks shorter than it is (gen 1: 1 of 2 complete)."
     )
-    chart = charts.cycle_chart(cycles, GENERATIONS, clock=CLOCK, ended=ended)
+    chart = generation_charts.cycle_chart(cycles, GENERATIONS, clock=CLOCK, ended=ended)
     assert chart is not None
     greys = [e.get("data-track") for e in ElementTree.fromstring(chart.text).iter("g") if e.get("class") == "ended"]
     assert greys == ["2"]
@@ -345,15 +345,15 @@ def test_figures_of_very_many_nuclei_stay_small() -> None:
     tracks = history.track_table(table)
     rows = sorted(tracks["generation"].unique())
     divided = history.divisions(tracks)
-    assert len(divided) > 2 * charts.MOST_DOTS
+    assert len(divided) > 2 * generation_charts.MOST_DOTS
     for drawing in (
-        charts.cycle_chart(history.cycles(tracks), rows, clock=CLOCK),
-        charts.synchrony_chart(divided, rows, frames=30, clock=CLOCK),
-        charts.sister_chart(criteria.division_criteria(table, tracks), rows),
+        generation_charts.cycle_chart(history.cycles(tracks), rows, clock=CLOCK),
+        generation_charts.synchrony_chart(divided, rows, frames=30, clock=CLOCK),
+        generation_charts.sister_chart(criteria.division_criteria(table, tracks), rows),
         lineage_tree(tracks, history.gaps(table), frames=30, clock=CLOCK).drawing,
     ):
         assert drawing is not None
-        assert drawing.text.count("<circle") <= charts.MOST_DOTS + len(rows)
+        assert drawing.text.count("<circle") <= generation_charts.MOST_DOTS + len(rows)
         assert len(drawing.text) < 500_000
 
 
@@ -371,8 +371,8 @@ def test_every_axis_says_what_it_shows() -> None:
     drawings = {
         "nuclei": charts.count_chart(history.counts(FAMILY, 10), history.divisions(tracks), CLOCK),
         "volume (µm³)": charts.volume_chart(FAMILY, frames=10, clock=CLOCK),
-        "cell-cycle length (min)": charts.cycle_chart(history.cycles(tracks), GENERATIONS, clock=CLOCK),
-        "time (min)": charts.synchrony_chart(history.divisions(tracks), GENERATIONS, frames=10, clock=CLOCK),
+        "cell-cycle length (min)": generation_charts.cycle_chart(history.cycles(tracks), GENERATIONS, clock=CLOCK),
+        "time (min)": generation_charts.synchrony_chart(history.divisions(tracks), GENERATIONS, frames=10, clock=CLOCK),
     }
     for label, drawing in drawings.items():
         assert drawing is not None

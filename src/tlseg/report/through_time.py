@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from tlseg.measure import criteria, history
-from tlseg.report import charts
+from tlseg.report import charts, generation_charts
 from tlseg.report.generations import about_unknown, ended_caption, ended_generations, generation_sheet
 from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.sections import Panel, ReportData, Sections
@@ -124,28 +124,28 @@ def _more(data: ReportData) -> list[Panel]:
             "Volume by generation",
             "Generation 0 is the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames; "
             f"tracks:{_how_many_each(known(tracks))}" + about_unknown(tracks) + _about_cut(known(table)),
-            charts.volume_by_generation(known(table), rows),
+            generation_charts.volume_by_generation(known(table), rows),
             "The table has no volumes of nuclei whose generation is known.",
         ),
         Panel(
             "Cell-cycle length",
             f"From division to division, of the {how_many(len(cycles), 'track')} of known generation seen from beginning to "
             f"end; strokes are medians.{_how_many_each(cycles)}{too_short}",
-            charts.cycle_chart(cycles, rows, clock=clock, ended=ended),
+            generation_charts.cycle_chart(cycles, rows, clock=clock, ended=ended),
             "No nucleus of known generation was followed from one division to the next.",
         ),
         Panel(
             "Division synchrony",
             "When the nuclei of each generation divided: the narrower, the more in step. Strokes are medians."
             f"{_how_many_each(divided)}{too_narrow}",
-            charts.synchrony_chart(divided, rows, frames=data.frames, clock=clock, ended=ended),
+            generation_charts.synchrony_chart(divided, rows, frames=data.frames, clock=clock, ended=ended),
             "There are no divisions of nuclei whose generation is known.",
         ),
         Panel(
             "Sister size ratio",
             f"Volume of the smaller daughter over the larger in their first {criteria.NEWBORN_FRAMES} frames; 1 is equal. "
             f"Rows are the mothers' generations, strokes medians.{_how_many_each(drawn)}",
-            charts.sister_chart(sisters, rows),
+            generation_charts.sister_chart(sisters, rows),
             "No division with two daughters was seen.",
         ),
     ]
