@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from handmade import save_threshold_model, write_movie
 from runs import BLOCK, essence, labels_of, run, small_movie
 from tlseg.config import as_skipped
 from tlseg.errors import LabelError, MovieError
 from tlseg.report.criteria_files import write_criteria
+from tlseg.report.pictures import open_footage, take_strip
 from tlseg.report.write import write_report
 from tlseg.store.labels.result import open_result
+from tlseg.view.scene import open_scene
 
 FRAMES = 5
 
@@ -68,6 +73,19 @@ def test_nothing_is_told_of_a_frame_that_was_skipped(spoilt: tuple[Path, Path], 
     frames = pd.read_csv(tmp_path / "criteria" / "frames.csv")
     assert list(frames["t"]) == [1, 3, 4]
     assert (frames["count"] > 0).all()
+
+
+def test_pictures_beside_a_damaged_frame_are_as_bright_as_elsewhere(tmp_path: Path) -> None:
+    values = np.where(np.arange(FRAMES)[:, None, None, None] == 2, np.nan, small_movie(FRAMES)).astype(np.float32)
+    values[2, :4] = 7
+    save_threshold_model(tmp_path / "model", window=(16, 32, 32))
+    movie = write_movie(tmp_path / "movie.ome.zarr", values)
+    out = tmp_path / "out.ome.zarr"
+    run(movie, tmp_path / "model", out=out, skip_frames="2")
+    shots = take_strip(open_footage(f"{out}/labels/nuclei", str(out))).shots
+    pictures = [Image.open(BytesIO(b64decode(shot.grey.split(",")[1]))) for shot in shots]
+    assert [np.asarray(picture).max() > 200 for picture in pictures] == [True, True, False, True, True]
+    assert np.isfinite(open_scene(out).window).all()
 
 
 def test_other_frames_are_as_they_would_be(spoilt: tuple[Path, Path], tmp_path: Path) -> None:

@@ -243,14 +243,14 @@ def _project_grey(footage: Footage, t: int) -> _Grey:
 
 
 def _project_image(source: MovieSource, t: int) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    """Brightest value along z, (y, x), and along x, (y, z)."""
+    """Brightest value along z, (y, x), and along x, (y, z); NaN only where there is nothing else."""
     top: NDArray[np.generic] | None = None
     side = []
     for box in _slabs(source):
         slab = source.read(t, box)
-        flat = slab.max(axis=0)
-        top = flat if top is None else np.maximum(top, flat)
-        side.append(slab.max(axis=2))
+        flat = np.fmax.reduce(slab, axis=0)
+        top = flat if top is None else np.fmax(top, flat)
+        side.append(np.fmax.reduce(slab, axis=2))
     return (np.zeros((1, 1)) if top is None else top), np.concatenate(side).T
 
 
