@@ -189,14 +189,13 @@ def test_a_taken_port_is_said(result: Path) -> None:
             ng.serve(open_scene(result), port=taken.getsockname()[1])
 
 
-def test_a_port_is_free_again_once_its_viewer_has_stopped(result: Path) -> None:
+def test_a_port_is_free_again_once_its_viewer_has_stopped() -> None:
     """The system remembers its last connections for a minute."""
     with socket.create_server(("127.0.0.1", 0)) as before:
         port = before.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
             before.accept()[0].close()
-    with ng.serve(open_scene(result), port=port) as served:
-        assert f":{port}/" in served.url
+    ng._check_free(port)
 
 
 @pytest.mark.parametrize(("viewer", "extra"), [("neuroglancer", "[view]'"), ("napari", "[napari]'")])

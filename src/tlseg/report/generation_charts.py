@@ -57,7 +57,7 @@ def cycle_chart(
         return None
     lengths = cycles.assign(value=cycles["length"].astype(float).map(clock.lasting))
     x = (0.0, float(lengths["value"].max()) * 1.1)
-    label = f"cell-cycle length ({'frames' if clock.unit == 'frame' else clock.unit})"
+    label = f"cell-cycle length ({clock.units})"
     title = "Cell-cycle length by generation"
     return _strips(lengths, generations, x=x, label=label, title=title, unit=clock.unit, ended=ended)
 

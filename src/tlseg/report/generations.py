@@ -103,15 +103,18 @@ def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) ->
         Unit of times.
     """
     found = generation_criteria(tracks).set_index("generation")
-    unit = "frames" if clock.unit == "frame" else clock.unit
+    unit, lasting = clock.units, clock.lasting
+    cycle = {what: found[f"cycle_frames_{what}"].map(lasting) for what in ("mean", "std", "min", "max")}
     texts = {
         "generation": found.index.astype(str).to_series(index=found.index),
         "tracks": found["tracks"].map("{:,}".format),
         "complete cycles": found["cycles"].map("{:,}".format),
-        f"cycle length ({unit})": _spans(found["cycle_frames_mean"], found["cycle_frames_std"], clock),
-        f"shortest to longest ({unit})": _ranges(found["cycle_frames_min"], found["cycle_frames_max"], clock),
+        f"cycle length ({unit})": _spread(cycle["mean"], cycle["std"], "{:.2f}"),
+        f"shortest to longest ({unit})": _ranges(cycle["min"], cycle["max"]),
         "divisions": found["divisions"].map("{:,}".format),
-        f"time of division ({unit})": _times(found["division_t_mean"], found["division_t_std"], clock),
+        f"time of division ({unit})": _spread(
+            found["division_t_mean"].map(clock.at), found["division_t_std"].map(lasting), "{:.2f}"
+        ),
     }
     if "volume_um3" in table.columns:
         volumes = of_known_generation(table).groupby("generation")["volume_um3"]
@@ -124,18 +127,8 @@ def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) ->
     return Sheet(tuple(rows.columns), tuple(rows.itertuples(index=False, name=None)), ended, about_unknown(tracks))
 
 
-def _times(mean: pd.Series, deviation: pd.Series, clock: Clock) -> pd.Series:
-    return _spread(mean.map(clock.at), deviation.map(clock.lasting), "{:.2f}")
-
-
-def _spans(mean: pd.Series, deviation: pd.Series, clock: Clock) -> pd.Series:
-    return _spread(mean.map(clock.lasting), deviation.map(clock.lasting), "{:.2f}")
-
-
-def _ranges(low: pd.Series, high: pd.Series, clock: Clock) -> pd.Series:
-    told = [
-        f"{clock.lasting(a):.2f} to {clock.lasting(b):.2f}" if a == a else "–" for a, b in zip(low, high, strict=True)
-    ]
+def _ranges(low: pd.Series, high: pd.Series) -> pd.Series:
+    told = [f"{a:.2f} to {b:.2f}" if a == a else "–" for a, b in zip(low, high, strict=True)]
     return pd.Series(told, index=low.index, dtype=object)
 
 

@@ -158,12 +158,11 @@ def trails(nodes: pd.DataFrame) -> list[Trail]:
         nodes = nodes.assign(z_um=0.0)
     if not len(nodes) or not set(columns) <= set(nodes.columns):
         return []
-    groups = {int(str(track)): rows.sort_values("t") for track, rows in nodes.groupby("track")}
+    groups = {int(str(track)): rows for track, rows in nodes.sort_values("t").groupby("track")}
     found = []
     for track, rows in groups.items():
         parent = int(rows["parent"].iloc[0]) if "parent" in rows.columns else 0
-        parts = [rows] if parent not in groups else [groups[parent].tail(1), rows]
-        path = pd.concat(parts) if len(parts) > 1 else rows
+        path = pd.concat([groups[parent].tail(1), rows]) if parent in groups else rows
         found.append(Trail(track, parent, path["t"].to_numpy(np.int64), path[columns].to_numpy(np.float64)))
     return sorted(found, key=lambda trail: (-len(trail.frames), trail.track))
 
