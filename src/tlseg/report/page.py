@@ -23,7 +23,6 @@ from tlseg.report.viewer import picture_viewer, places_of, track_numbers
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _VERDICTS = {True: "good", False: "bad", None: "soft"}
 
-
 MARK = '<meta name="generator" content="tlseg report">'
 """Text near the beginning of every report, which tells it from a page that may not be replaced."""
 

@@ -122,12 +122,12 @@ def write_report(
     drawings = {} if folder is None else figure_files(sections, title=facts.title)
     if folder is not None:
         check_figures(folder, drawings)
-    with _writing(place_of(target), elsewhere="--out FILE") as place:
-        place.write(page)
+    with _writing(target, elsewhere="--out FILE"):
+        target.write(page)
     if folder is not None:
         _write_figures(folder, drawings)
     return Report(
-        path=target,
+        path=target if target.remote else target.path,
         nbytes=len(page),
         pictures=len(data.strip.shots),
         facts=facts,
@@ -138,19 +138,19 @@ def write_report(
 
 def _write_figures(folder: Place, drawings: Mapping[str, bytes]) -> None:
     """Write them in place of all of an earlier report; captions, which name the others, come last."""
-    for outdated in outdated_figures(folder, drawings):
-        with _writing(outdated, elsewhere="--figures FOLDER") as place:
+    for place in outdated_figures(folder, drawings):
+        with _writing(place, elsewhere="--figures FOLDER"):
             place.remove()
     for name, drawing in drawings.items():
-        with _writing(folder / name, elsewhere="--figures FOLDER") as place:
-            place.write(drawing)
+        with _writing(folder / name, elsewhere="--figures FOLDER"):
+            (folder / name).write(drawing)
 
 
 @contextmanager
-def _writing(place: Place, *, elsewhere: str) -> Iterator[Place]:
+def _writing(place: Place, *, elsewhere: str) -> Iterator[None]:
     """Say where else to write if a file cannot be written."""
     try:
-        yield place
+        yield
     except OSError as error:
         failure, first = (RunError, "Free space or write") if error.errno in NO_SPACE else (LabelError, "Write")
         raise failure(
@@ -158,34 +158,31 @@ def _writing(place: Place, *, elsewhere: str) -> Iterator[Place]:
         ) from error
 
 
-def _target(result: Result, out: str | Path | None) -> Path | Place:
-    inside = Place(result.path) / "tlseg" / result.name / "report.html"
-    chosen = inside if out is None else place_of(out)
-    target = chosen if chosen.remote else chosen.path
-    with writable(chosen):
+def _target(result: Result, out: str | Path | None) -> Place:
+    target = place_of(out) if out is not None else Place(result.path) / "tlseg" / result.name / "report.html"
+    with writable(target):
         if target.is_dir():
             raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
-        if out is not None and target.exists() and not _is_report(chosen):
+        if out is not None and target.exists() and not _is_report(target):
             raise LabelError(f"{target} exists and is not a tlseg report, so it is not replaced. Choose another --out.")
-    if not chosen.remote:
-        _check_folder(chosen.path, "--out")
+    _check_parents(target, "--out")
     return target
 
 
 def _folder(figures: str | Path) -> Place:
     folder = place_of(figures)
     with writable(folder):
-        found = folder.exists() and not folder.is_dir()
-    if found:
-        raise LabelError(f"{folder} is a file. Expected a folder for figures, such as figures/.")
-    if not folder.remote:
-        _check_folder(folder.path, "--figures")
+        if folder.exists() and not folder.is_dir():
+            raise LabelError(f"{folder} is a file. Expected a folder for figures, such as figures/.")
+    _check_parents(folder, "--figures")
     return folder
 
 
-def _check_folder(target: Path, option: str) -> None:
-    """Refuse a file inside a file before any picture is drawn."""
-    there = next(part for part in target.parents if part.exists())
+def _check_parents(target: Place, option: str) -> None:
+    """Refuse a local file inside a file before any picture is drawn."""
+    if target.remote:
+        return
+    there = next(part for part in target.path.parents if part.exists())
     if not there.is_dir():
         raise LabelError(f"{target} cannot be written: {there} is a file. Expected a folder; choose another {option}.")
 
