@@ -10,6 +10,8 @@ import base64
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,10 +94,9 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class _Grey:
-    """Projections of a frame of the image, None without one, and the grey values it alone would show as black and white."""
+    """Both projections of a frame of the image, None without one, and the grey values it alone shows black and white."""
 
-    top: NDArray[np.generic] | None
-    side: NDArray[np.generic] | None
+    planes: tuple[NDArray[np.generic], NDArray[np.generic]] | None
     window: Window
 
 
@@ -215,31 +216,39 @@ def take_shots(footage: Footage, frames: Sequence[int], layout: Layout) -> Itera
 
 
 def _shot(footage: Footage, t: int, layout: Layout, grey: _Grey, *, window: Window) -> Shot:
-    top, side = _project_labels(footage.labels, t)
     # Labels without an image are filled: there is nothing beneath to hide.
     fill = 0.0 if footage.image is not None else 0.55
     line = 2 if max(layout.top) >= 3 * max(footage.labels.frame_shape[1:]) else 1
-    parts = [outline_picture(top, layout.top, line=line, fill=fill)]
-    if layout.side:
-        parts.append(outline_picture(side, (layout.top[0], layout.side), line=line, fill=fill))
-    outlines = _side_by_side(parts, np.zeros(4, np.uint8))
-    return Shot(t, _jpeg(_grey(grey, layout, window=window)), _png(outlines))
+    drawn = partial(outline_picture, line=line, fill=fill)
+    outlines = _both(layout, _project_labels(footage.labels, t), drawn, paper=np.zeros(4, np.uint8))
+    picture = np.full(layout.size, _PAPER, np.uint8)
+    if grey.planes is not None:
+        picture = _both(layout, grey.planes, partial(grey_picture, window=window), paper=np.uint8(_PAPER))
+    return Shot(t, _jpeg(picture), _png(outlines))
 
 
-def _grey(grey: _Grey, layout: Layout, *, window: Window) -> NDArray[np.uint8]:
-    if grey.top is None or grey.side is None:
-        return np.full(layout.size, _PAPER, np.uint8)
-    parts = [grey_picture(grey.top, layout.top, window=window)]
-    if layout.side:
-        parts.append(grey_picture(grey.side, (layout.top[0], layout.side), window=window))
-    return _side_by_side(parts, np.uint8(_PAPER))
+def _both(
+    layout: Layout,
+    planes: tuple[NDArray[Any], NDArray[Any]],
+    draw: Callable[[NDArray[Any], tuple[int, int]], NDArray[np.uint8]],
+    *,
+    paper: NDArray[np.uint8] | np.uint8,
+) -> NDArray[np.uint8]:
+    """Draw the projections beside each other with a gap between; of flat frames, that along z alone."""
+    top, side = planes
+    left = draw(top, layout.top)
+    if not layout.side:
+        return left
+    height = layout.top[0]
+    gap = np.broadcast_to(paper, (height, _GAP, *left.shape[2:]))
+    return np.concatenate([left, gap, draw(side, (height, layout.side))], axis=1)
 
 
 def _project_grey(footage: Footage, t: int) -> _Grey:
     if footage.image is None:
-        return _Grey(None, None, (0.0, 1.0))
-    top, side = _project_image(footage.image, footage.first + t)
-    return _Grey(top, side, grey_window(top))
+        return _Grey(None, (0.0, 1.0))
+    planes = _project_image(footage.image, footage.first + t)
+    return _Grey(planes, grey_window(planes[0]))
 
 
 def _project_image(source: MovieSource, t: int) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
@@ -274,14 +283,6 @@ def _fit_level(path: str, *, channel: int = 0) -> MovieSource:
     finest = open_source(path, channel=channel)
     fits = [i for i, shape in enumerate(finest.level_shapes) if max(shape[1:]) >= LEAST_PIXELS]
     return open_source(path, channel=channel, level=fits[-1]) if fits and fits[-1] else finest
-
-
-def _side_by_side(parts: list[NDArray[np.uint8]], paper: NDArray[np.uint8] | np.uint8) -> NDArray[np.uint8]:
-    """Parts beside each other with a gap between."""
-    if len(parts) == 1:
-        return parts[0]
-    gap = np.broadcast_to(paper, (parts[0].shape[0], _GAP, *parts[0].shape[2:]))
-    return np.concatenate([parts[0], gap, *parts[1:]], axis=1)
 
 
 def _jpeg(grey: NDArray[np.uint8]) -> str:
