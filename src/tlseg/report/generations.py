@@ -43,7 +43,7 @@ STILL_TO_DIVIDE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class GenerationTable:
     """A small table, ready to be shown.
 
     Attributes
@@ -90,7 +90,7 @@ def ended_caption(seen: pd.DataFrame, tracks: pd.DataFrame, *, looks: str, done:
     return f" Grey: the movie ends within the generation, which looks {looks} ({', '.join(parts)})." if parts else ""
 
 
-def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) -> Sheet:
+def generation_table(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) -> GenerationTable:
     """One row per generation.
 
     Parameters
@@ -124,7 +124,9 @@ def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) ->
         texts["sister volume ratio"] = _spread(sisters.mean(), sisters.std(), "{:.2f}").reindex(found.index)
     rows = pd.DataFrame(texts).fillna("–")
     ended = tuple(ended_generations(tracks))
-    return Sheet(tuple(rows.columns), tuple(rows.itertuples(index=False, name=None)), ended, about_unknown(tracks))
+    return GenerationTable(
+        tuple(rows.columns), tuple(rows.itertuples(index=False, name=None)), ended, about_unknown(tracks)
+    )
 
 
 def _ranges(low: pd.Series, high: pd.Series) -> pd.Series:

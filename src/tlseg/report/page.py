@@ -13,7 +13,7 @@ from importlib.resources import files
 from tlseg.report.attention import Listing
 from tlseg.report.channels import MOST_CHANNELS, about_undrawn
 from tlseg.report.facts import Facts
-from tlseg.report.generations import ABOUT, ABOUT_ENDED, Sheet
+from tlseg.report.generations import ABOUT, ABOUT_ENDED, GenerationTable
 from tlseg.report.pixels import hex_color
 from tlseg.report.sections import Panel, ReportData, Sections
 from tlseg.report.svg import Raw, join, tag
@@ -48,7 +48,7 @@ def build_page(data: ReportData, sections: Sections) -> str:
         _lineage(sections.tree),
         _measured(sections.measured, data.facts),
         _growth(sections.more),
-        _sheet(sections.generations),
+        _generations(sections.generations),
         tag("h2", "Where to look first"),
         *(_listing(listing, data, sections.named_by, first=i == 0) for i, listing in enumerate(sections.listings)),
         tag("h2", "About this result"),
@@ -106,18 +106,18 @@ def _measured(panels: Sequence[Panel], facts: Facts) -> Raw:
     return join([tag("h2", "Measured channels"), charts, *rest])
 
 
-def _sheet(sheet: Sheet | None) -> Raw:
-    if sheet is None or not sheet.rows:
+def _generations(found: GenerationTable | None) -> Raw:
+    if found is None or not found.rows:
         return Raw("")
-    head = tag("tr", *(tag("th", title, scope="col") for title in sheet.titles))
-    names = {str(generation) for generation in sheet.ended}
-    rows = [tag("tr", *(tag("td", x) for x in row), class_="ended" if row[0] in names else None) for row in sheet.rows]
+    head = tag("tr", *(tag("th", title, scope="col") for title in found.titles))
+    names = {str(generation) for generation in found.ended}
+    rows = [tag("tr", *(tag("td", x) for x in row), class_="ended" if row[0] in names else None) for row in found.rows]
     table = tag("table", tag("thead", head), tag("tbody", *rows))
     return tag(
         "figure",
         tag("h3", "Generations"),
         tag("div", table, class_="scroll"),
-        tag("figcaption", ABOUT, ABOUT_ENDED if names else "", sheet.unknown),
+        tag("figcaption", ABOUT, ABOUT_ENDED if names else "", found.unknown),
         class_="card generations",
     )
 

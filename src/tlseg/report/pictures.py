@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ _GAP = 6  # pixels between the two projections
 _PAPER = 24
 
 Progress = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,28 +162,24 @@ def take_strip(footage: Footage, *, progress: Progress | None = None) -> Strip:
         Called with (pictures done, pictures) after each.
     """
     layout, frames = layout_of(footage.labels), footage.frames
-    samples = _some(frames, 3)
+    samples = thinned(frames, 3)
     largest = max(shot.nbytes for shot in take_shots(footage, samples, layout))
-    chosen = _some(frames, max(len(samples), min(MOST_SHOTS, MOST_BYTES // largest)))
+    chosen = thinned(frames, max(len(samples), min(MOST_SHOTS, MOST_BYTES // largest)))
     shots = []
     for done, shot in enumerate(take_shots(footage, chosen, layout), start=1):
         shots.append(shot)
         if progress is not None:
             progress(done, len(chosen))
     while (nbytes := sum(shot.nbytes for shot in shots)) > MOST_BYTES and len(shots) > 1:
-        shots = [shots[i] for i in spread(len(shots), len(shots) * 7 // 8)]
+        shots = thinned(shots, len(shots) * 7 // 8)
     return Strip(layout, shots, nbytes)
 
 
-def spread(count: int, most: int) -> list[int]:
-    """At most `most` of the numbers below `count`, evenly, the first and the last among them."""
-    if count <= most:
-        return list(range(count))
-    return sorted({round(i * (count - 1) / max(1, most - 1)) for i in range(max(1, most))})
-
-
-def _some(frames: range, most: int) -> list[int]:
-    return [frames[i] for i in spread(len(frames), most)]
+def thinned(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` of the items, 1 or more, evenly, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / max(1, most - 1))] for i in range(most)]
 
 
 def layout_of(source: MovieSource) -> Layout:

@@ -13,7 +13,7 @@ import pandas as pd
 from tlseg.report.attention import Listing
 from tlseg.report.channels import MeasuredChannel
 from tlseg.report.facts import Facts
-from tlseg.report.generations import Sheet
+from tlseg.report.generations import GenerationTable
 from tlseg.report.pictures import Strip
 from tlseg.report.svg import Raw
 from tlseg.report.tiles import Tile
@@ -95,7 +95,7 @@ class Sections:
         Figures of measured channels.
     more : sequence of Panel
         Other figures.
-    generations : Sheet or None
+    generations : GenerationTable or None
         Figures of each generation.
     listings : sequence of Listing
         Where to look.
@@ -109,7 +109,7 @@ class Sections:
     tree: Panel | None
     measured: Sequence[Panel]
     more: Sequence[Panel]
-    generations: Sheet | None
+    generations: GenerationTable | None
     listings: Sequence[Listing]
     named_by: Mapping[str, str]
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from tlseg.measure import criteria, history
 from tlseg.report import charts, generation_charts
-from tlseg.report.generations import about_unknown, ended_caption, ended_generations, generation_sheet
+from tlseg.report.generations import about_unknown, ended_caption, ended_generations, generation_table
 from tlseg.report.lineage_tree import lineage_tree
 from tlseg.report.sections import Panel, ReportData, Sections
 from tlseg.report.shades import tree_shades
@@ -23,7 +23,7 @@ def sections_through_time(data: ReportData) -> Sections:
         tree=_tree(data),
         measured=_measured(data),
         more=_more(data),
-        generations=generation_sheet(data.table, data.tracks, data.clock),
+        generations=generation_table(data.table, data.tracks, data.clock),
         listings=data.listings,
         named_by={"t": "frame", "track": "track"},
     )

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tlseg.report.facts import Facts
 from tlseg.report.overlay import round_length, time_stamp
-from tlseg.report.pictures import STEADY, Layout, Shot, Strip, spread
+from tlseg.report.pictures import STEADY, Layout, Shot, Strip, thinned
 from tlseg.report.pixels import hex_color
 from tlseg.report.sections import ReportData
 from tlseg.report.svg import Raw, tag
@@ -148,7 +148,7 @@ def _about_shot(shot: Shot, count: int, facts: Facts) -> str:
 
 
 def _thumbnails(shots: Sequence[Shot], texts: Sequence[str], *, first_frame: int) -> Raw:
-    printed = set(spread(len(shots), _PRINTED))
+    printed = set(thinned(range(len(shots)), _PRINTED))
     buttons = [
         tag(
             "button",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError
 from tlseg.geometry import Box, Spacing
 from tlseg.report.facts import segmented_frames
-from tlseg.report.pictures import spread
+from tlseg.report.pictures import thinned
 from tlseg.report.pixels import Window, css_colors, grey_window
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import image_of
@@ -179,5 +179,5 @@ def _window(image: MovieSource, frames: range) -> Window:
     """Grey values of the coarsest level of a few frames from the first to the last, so that none of them is flat white."""
     coarsest = open_source(image.url, channel=image.channel, level=len(image.level_shapes) - 1)
     box = Box.of_shape(coarsest.frame_shape)
-    windows = [grey_window(coarsest.read(frames[i], box)) for i in spread(len(frames), WINDOW_FRAMES)]
+    windows = [grey_window(coarsest.read(frame, box)) for frame in thinned(frames, WINDOW_FRAMES)]
     return min(low for low, _ in windows), max(high for _, high in windows)
