@@ -490,6 +490,19 @@ def test_figures_are_files_for_papers(embryo: Path, tmp_path: Path) -> None:
     assert {file: file.read_bytes() for file in told} == first
 
 
+def test_figures_of_an_earlier_report_do_not_stay(embryo: Path, still: Path, tmp_path: Path) -> None:
+    """One frame has other figures than a movie; captions name those of one report only."""
+    folder = tmp_path / "figures"
+    write_report(embryo, name="truth", out=tmp_path / "r.html", figures=folder)
+    copied = folder / "figure-1.svg"
+    shutil.copyfile(folder / "nuclei-over-time.svg", copied)
+    mine = folder / "tracks-and-divisions.svg"
+    mine.write_text("<svg/>")
+    report = write_report(still, out=tmp_path / "r.html", figures=folder)
+    assert {Path(file) for file in report.figures} == set(folder.iterdir()) - {copied, mine}
+    assert mine.read_text() == "<svg/>"
+
+
 def test_a_report_without_figures_writes_none(embryo: Path, tmp_path: Path) -> None:
     done = call("report", embryo, "--name", "truth", "--out", tmp_path / "r.html", "--json")
     assert json.loads(done.stdout)["figures"] == []

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from handmade import save_threshold_model, write_movie
 from runs import BLOCK, essence, labels_of, run, small_movie
 from tlseg.config import as_skipped
 from tlseg.errors import LabelError, MovieError
+from tlseg.report.criteria_files import write_criteria
+from tlseg.report.pictures import open_footage, take_strip
 from tlseg.report.write import write_report
 from tlseg.store.labels.result import open_result
+from tlseg.view.scene import open_scene
 
 FRAMES = 5
 
@@ -52,6 +58,34 @@ def test_nothing_begins_in_mid_movie_for_a_frame_that_was_skipped(spoilt: tuple[
     assert (report.facts.skipped, report.facts.motherless) == ((0, 2), 0)
     assert report.facts.first_count > 0
     assert "Frames left empty</dt><dd>0, 2</dd>" in Path(report.path).read_text()
+
+
+def test_nothing_is_told_of_a_frame_that_was_skipped(spoilt: tuple[Path, Path], tmp_path: Path) -> None:
+    """It has no nuclei because nobody looked, and no track was missed in it."""
+    out = tmp_path / "out.ome.zarr"
+    run(*spoilt, out=out, skip_frames="0,2")
+    report = write_report(out)
+    assert report.attention["gaps"] == 0
+    page = Path(report.path).read_text()
+    assert "0 nuclei, frame" not in page
+    assert [f"nuclei, frame {t}<" in page for t in range(FRAMES)] == [False, True, False, True, True]
+    write_criteria(out, out=tmp_path / "criteria")
+    frames = pd.read_csv(tmp_path / "criteria" / "frames.csv")
+    assert list(frames["t"]) == [1, 3, 4]
+    assert (frames["count"] > 0).all()
+
+
+def test_pictures_beside_a_damaged_frame_are_as_bright_as_elsewhere(tmp_path: Path) -> None:
+    values = np.where(np.arange(FRAMES)[:, None, None, None] == 2, np.nan, small_movie(FRAMES)).astype(np.float32)
+    values[2, :4] = 7
+    save_threshold_model(tmp_path / "model", window=(16, 32, 32))
+    movie = write_movie(tmp_path / "movie.ome.zarr", values)
+    out = tmp_path / "out.ome.zarr"
+    run(movie, tmp_path / "model", out=out, skip_frames="2")
+    shots = take_strip(open_footage(f"{out}/labels/nuclei", str(out))).shots
+    pictures = [Image.open(BytesIO(b64decode(shot.grey.split(",")[1]))) for shot in shots]
+    assert [np.asarray(picture).max() > 200 for picture in pictures] == [True, True, False, True, True]
+    assert np.isfinite(open_scene(out).window).all()
 
 
 def test_other_frames_are_as_they_would_be(spoilt: tuple[Path, Path], tmp_path: Path) -> None:

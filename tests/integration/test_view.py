@@ -189,6 +189,15 @@ def test_a_taken_port_is_said(result: Path) -> None:
             ng.serve(open_scene(result), port=taken.getsockname()[1])
 
 
+def test_a_port_is_free_again_once_its_viewer_has_stopped() -> None:
+    """The system remembers its last connections for a minute."""
+    with socket.create_server(("127.0.0.1", 0)) as before:
+        port = before.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            before.accept()[0].close()
+    ng._check_free(port)
+
+
 @pytest.mark.parametrize(("viewer", "extra"), [("neuroglancer", "[view]'"), ("napari", "[napari]'")])
 def test_a_missing_viewer_is_named(result: Path, monkeypatch: pytest.MonkeyPatch, viewer: str, extra: str) -> None:
     monkeypatch.setitem(sys.modules, viewer, None)

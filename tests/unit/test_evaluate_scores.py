@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from tlseg.errors import EvaluationError, LabelError, PlanError
-from tlseg.evaluate import matching
 from tlseg.evaluate.api import evaluate
 from tlseg.evaluate.matching import count_detections, count_matches, match_objects
 from tlseg.evaluate.overlap import Overlap, count_overlap, overlap_of
@@ -94,12 +93,8 @@ def test_curve_is_the_size_of_the_best_matching_and_never_rises(seed: int) -> No
     assert sizes == sorted(sizes, reverse=True)
 
 
-@pytest.mark.parametrize("dense", [True, False], ids=["dense", "sparse"])
 @pytest.mark.parametrize("seed", range(5))
-def test_matching_has_the_largest_total_iou_among_the_largest(
-    seed: int, dense: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(matching, "_DENSE", 10**6 if dense else 0)
+def test_matching_has_the_largest_total_iou_among_the_largest(seed: int) -> None:
     truth, result = noisy_pair(seed)
     matrix, pair = iou_matrix(truth, result), overlap(truth, result)
     value = np.where(matrix >= 0.05, matrix + 100, 0)

@@ -13,7 +13,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from tlseg.errors import LabelError, TlsegError
+from tlseg.errors import EvaluationError, LabelError, TlsegError
 from tlseg.evaluate.api import evaluate
 from tlseg.geometry import Box
 from tlseg.store.labels.label_movie import LabelMovie, movie_of_axes, open_label_movie, read_track_file
@@ -619,3 +619,9 @@ def test_a_damaged_chunk_is_one_clear_error(tmp_path: Path) -> None:
 def test_axes_that_are_no_labels_are_refused(axes: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(LabelError, match="array has"):
         movie_of_axes(np.zeros(shape, dtype=int), axes, source="the array")
+
+
+def test_frames_without_voxels_are_refused() -> None:
+    nothing = np.zeros((2, 0, 4), int)
+    with pytest.raises(EvaluationError, match=r"Frame 0 of the truth has shape \(1, 0, 4\)"):
+        evaluate(nothing, nothing, axes="tyx")

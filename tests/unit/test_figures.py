@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from tlseg.errors import LabelError
-from tlseg.report.charts import count_chart, sister_chart, volume_chart
+from tlseg.report.charts import count_chart, volume_chart
 from tlseg.report.figures import CAPTIONS, check_figures, figure_files, on_paper, standalone
+from tlseg.report.generation_charts import sister_chart
 from tlseg.report.lineage_tree import hex_color
-from tlseg.report.story import Panel, Story
+from tlseg.report.sections import Panel, Sections
 from tlseg.report.timing import clock_for
 from tlseg.store.fs.place import place_of
 
@@ -28,8 +29,8 @@ def counts() -> Panel:
     )
 
 
-def story(*panels: Panel) -> Story:
-    return Story([], "", panels, None, [], [], None, [], {})
+def sections(*panels: Panel) -> Sections:
+    return Sections([], "", panels, None, [], [], None, [], {})
 
 
 def drawn(panel: Panel) -> ET.Element:
@@ -98,7 +99,7 @@ def test_no_dot_covers_another() -> None:
 
 def test_captions_say_what_each_file_shows_and_no_more() -> None:
     same = [Panel("Mean intensity of µ 1", "", counts().drawing), Panel("Mean intensity of é 1", "", counts().drawing)]
-    files = figure_files(story(counts(), Panel("Nothing", "", None, "no"), *same), title="embryo: nuclei")
+    files = figure_files(sections(counts(), Panel("Nothing", "", None, "no"), *same), title="embryo: nuclei")
     assert list(files) == ["nuclei-over-time.svg", "mean-intensity-of-1.svg", "mean-intensity-of-1-2.svg", CAPTIONS]
     told = files[CAPTIONS].decode()
     assert "# Figures of embryo: nuclei" in told
@@ -107,7 +108,7 @@ def test_captions_say_what_each_file_shows_and_no_more() -> None:
 
 
 def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
-    files = figure_files(story(counts()), title="embryo: nuclei")
+    files = figure_files(sections(counts()), title="embryo: nuclei")
     check_figures(place_of(tmp_path), files)
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)

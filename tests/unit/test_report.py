@@ -15,16 +15,16 @@ from PIL import Image
 
 from tlseg.cli.common import say_motherless
 from tlseg.measure import criteria, history
-from tlseg.report import charts
+from tlseg.report import charts, generation_charts
 from tlseg.report.attention import MOST_ROWS, listings
 from tlseg.report.facts import channel_of, model_of
-from tlseg.report.generations import ended_caption, ended_generations, generation_sheet
+from tlseg.report.generations import ended_caption, ended_generations, generation_table
 from tlseg.report.lineage_tree import MOST_LEAVES, lineage_tree, rows_of
-from tlseg.report.marks import compass
-from tlseg.report.pictures import Layout, spread
+from tlseg.report.pictures import Layout, thinned
 from tlseg.report.pixels import grey_picture, hex_color, label_colors, outline_picture
 from tlseg.report.svg import Scale, path, size_text, tag, tick_text, ticks
 from tlseg.report.timing import clock_for
+from tlseg.report.viewer import compass
 from tlseg.run.rows import count_motherless
 
 CLOCK = clock_for(10, 600.0)
@@ -204,7 +204,7 @@ def test_figures_of_short_movies_hold(frames: int) -> None:
     for drawing in (
         charts.count_chart(history.counts(table, frames), history.divisions(tracks), clock),
         charts.volume_chart(table, frames=frames, clock=clock),
-        charts.volume_by_generation(table, [0]),
+        generation_charts.volume_by_generation(table, [0]),
         lineage_tree(tracks, history.gaps(table), frames=frames, clock=clock).drawing,
     ):
         assert drawing is not None
@@ -231,10 +231,10 @@ def test_a_figure_that_would_say_nothing_is_none() -> None:
     table = nuclei({1: (0, 3)}).drop(columns="volume_um3")
     tracks = history.track_table(table)
     assert charts.volume_chart(table, frames=4, clock=CLOCK) is None
-    assert charts.volume_by_generation(table, [0]) is None
-    assert charts.cycle_chart(history.cycles(tracks), [0], clock=CLOCK) is None
-    assert charts.synchrony_chart(history.divisions(tracks), [0], frames=4, clock=CLOCK) is None
-    assert charts.sister_chart(criteria.division_criteria(table, tracks), [0]) is None
+    assert generation_charts.volume_by_generation(table, [0]) is None
+    assert generation_charts.cycle_chart(history.cycles(tracks), [0], clock=CLOCK) is None
+    assert generation_charts.synchrony_chart(history.divisions(tracks), [0], frames=4, clock=CLOCK) is None
+    assert generation_charts.sister_chart(criteria.division_criteria(table, tracks), [0]) is None
 
 
 def test_divisions_are_bars_as_high_as_there_are() -> None:
@@ -266,7 +266,7 @@ def test_generations_say_what_the_criteria_say() -> None:
     table = random_family(3)
     table = table.assign(volume_um3=np.random.default_rng(0).uniform(50, 150, len(table)))
     tracks = history.track_table(table)
-    sheet = generation_sheet(table, tracks, clock_for(30, 600.0))
+    sheet = generation_table(table, tracks, clock_for(30, 600.0))
     told = pd.DataFrame(sheet.rows, columns=sheet.titles)
     known = criteria.generation_criteria(tracks)
     assert told["generation"].tolist() == known["generation"].astype(str).tolist()
@@ -282,7 +282,7 @@ def test_generations_say_what_the_criteria_say() -> None:
 
 def test_volumes_of_small_nuclei_keep_two_digits() -> None:
     small = FAMILY.assign(volume_um3=np.where(FAMILY["t"] % 2, 3.2, 4.1), seed="fallback")
-    sheet = generation_sheet(small, history.track_table(small), CLOCK)
+    sheet = generation_table(small, history.track_table(small), CLOCK)
     volumes = [row[sheet.titles.index("volume (µm³)")] for row in sheet.rows]
     assert volumes[0] == "3.7 ± 0.5"
     (found,) = (v for v in listings(small, None, frames=range(10)) if v.key == "fallback")
@@ -294,8 +294,8 @@ def test_tracks_of_unknown_generation_are_left_out_and_counted() -> None:
     strange = nuclei({7: (4, 9)}).assign(generation=-1, volume_um3=900.0)
     both = pd.concat([FAMILY, strange], ignore_index=True)
     tracks = history.track_table(both)
-    sheet = generation_sheet(both, tracks, CLOCK)
-    alone = generation_sheet(FAMILY, history.track_table(FAMILY), CLOCK)
+    sheet = generation_table(both, tracks, CLOCK)
+    alone = generation_table(FAMILY, history.track_table(FAMILY), CLOCK)
     assert (sheet.rows, sheet.ended, alone.unknown) == (alone.rows, alone.ended, "")
     assert "1 of 7 tracks" in sheet.unknown
     assert {"-1"}.isdisjoint(row[0] for row in sheet.rows)
@@ -313,11 +313,11 @@ def test_generations_that_the_movie_ends_within_are_grey_and_said() -> None:
         caption
         == " Grey: the movie ends within the generation, which looks shorter than it is (gen 1: 1 of 2 complete)."
     )
-    chart = charts.cycle_chart(cycles, GENERATIONS, clock=CLOCK, ended=ended)
+    chart = generation_charts.cycle_chart(cycles, GENERATIONS, clock=CLOCK, ended=ended)
     assert chart is not None
     greys = [e.get("data-track") for e in ElementTree.fromstring(chart.text).iter("g") if e.get("class") == "ended"]
     assert greys == ["2"]
-    assert generation_sheet(table, tracks, CLOCK).ended == (1, 2)
+    assert generation_table(table, tracks, CLOCK).ended == (1, 2)
     whole = history.track_table(table[table["track"] != 3])
     assert ended_generations(whole) == [2]
     assert not ended_caption(history.cycles(whole), whole, looks="", done="")
@@ -345,15 +345,15 @@ def test_figures_of_very_many_nuclei_stay_small() -> None:
     tracks = history.track_table(table)
     rows = sorted(tracks["generation"].unique())
     divided = history.divisions(tracks)
-    assert len(divided) > 2 * charts.MOST_DOTS
+    assert len(divided) > 2 * generation_charts.MOST_DOTS
     for drawing in (
-        charts.cycle_chart(history.cycles(tracks), rows, clock=CLOCK),
-        charts.synchrony_chart(divided, rows, frames=30, clock=CLOCK),
-        charts.sister_chart(criteria.division_criteria(table, tracks), rows),
+        generation_charts.cycle_chart(history.cycles(tracks), rows, clock=CLOCK),
+        generation_charts.synchrony_chart(divided, rows, frames=30, clock=CLOCK),
+        generation_charts.sister_chart(criteria.division_criteria(table, tracks), rows),
         lineage_tree(tracks, history.gaps(table), frames=30, clock=CLOCK).drawing,
     ):
         assert drawing is not None
-        assert drawing.text.count("<circle") <= charts.MOST_DOTS + len(rows)
+        assert drawing.text.count("<circle") <= generation_charts.MOST_DOTS + len(rows)
         assert len(drawing.text) < 500_000
 
 
@@ -371,8 +371,8 @@ def test_every_axis_says_what_it_shows() -> None:
     drawings = {
         "nuclei": charts.count_chart(history.counts(FAMILY, 10), history.divisions(tracks), CLOCK),
         "volume (µm³)": charts.volume_chart(FAMILY, frames=10, clock=CLOCK),
-        "cell-cycle length (min)": charts.cycle_chart(history.cycles(tracks), GENERATIONS, clock=CLOCK),
-        "time (min)": charts.synchrony_chart(history.divisions(tracks), GENERATIONS, frames=10, clock=CLOCK),
+        "cell-cycle length (min)": generation_charts.cycle_chart(history.cycles(tracks), GENERATIONS, clock=CLOCK),
+        "time (min)": generation_charts.synchrony_chart(history.divisions(tracks), GENERATIONS, frames=10, clock=CLOCK),
     }
     for label, drawing in drawings.items():
         assert drawing is not None
@@ -524,7 +524,7 @@ def test_tracks_that_begin_at_the_edge_are_counted_and_told_apart(capsys: pytest
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 160, 500])
 @pytest.mark.parametrize("most", [1, 2, 5, 160])
 def test_a_spread_is_even_and_has_both_ends(count: int, most: int) -> None:
-    chosen = spread(count, most)
+    chosen = thinned(range(count), most)
     assert len(chosen) == len(set(chosen)) == min(count, most)
     assert chosen[0] == 0
     if most > 1:

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tlseg.simulate.dense import DenseSettings, simulate_large_frame
 from tlseg.simulate.lineage import Track
 from tlseg.simulate.movie import simulate_frames
 from tlseg.simulate.optics import read_out
+from tlseg.simulate.scenes import scene_settings
 from tlseg.simulate.settings import Draw, SimulationError, SimulationSettings
 from tlseg.simulate.shape import Ellipsoid, fill_label, nucleus_form
 
@@ -74,6 +76,12 @@ def test_camera_has_the_mean_and_twice_the_variance_of_poisson() -> None:
 def test_bright_light_saturates_instead_of_wrapping() -> None:
     grey = read_out(np.full((2, 2, 2), 1e6, np.float32), np.random.default_rng(1), settings=SETTINGS)
     assert (grey == 65535).all()
+
+
+@pytest.mark.parametrize("bleach", [-0.1, 1.1])
+def test_more_light_than_there_is_cannot_be_lost(bleach: float) -> None:
+    with pytest.raises(SimulationError, match=r"bleach is .* expected a number from 0 to 1\."):
+        SimulationSettings(bleach=bleach)
 
 
 def test_depth_dims_and_time_bleaches() -> None:
@@ -139,8 +147,26 @@ def test_dense_boxes_must_lie_inside() -> None:
     for box in (Box((0, 0, 0), (9, 8, 8)), Box((-1, 0, 0), (8, 8, 8)), Box((2, 2, 2), (2, 4, 4))):
         with pytest.raises(SimulationError, match="outside"):
             simulate_large_frame(chosen, box)
-    with pytest.raises(SimulationError, match="radius_voxels"):
-        DenseSettings((8, 8, 8), (1.0, 3.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"radius_voxels": (1.0, 3.0, 3.0)}, r"radius_voxels is \(1\.0.* a number from 2 to 200"),
+        ({"shape": (8.5, 8, 8)}, r"shape is \(8\.5.* a whole number of at least 1"),
+        ({"photons": -1.0}, r"photons is -1\.0; expected a number of at least 0"),
+        ({"frames": 0}, "frames is 0"),
+    ],
+)
+def test_tissue_that_cannot_be_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(SimulationError, match=said):
+        DenseSettings(**given)
+
+
+@pytest.mark.parametrize("frames", [0, "ten"])
+def test_a_scene_refuses_what_its_settings_refuse(frames: Any) -> None:
+    with pytest.raises(SimulationError, match=r"frames is .* expected a whole number"):
+        scene_settings("blastocyst", frames=frames)
 
 
 def test_package_is_light() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -65,6 +69,35 @@ def test_other_headers_ask_for_the_whole_file(url: str, header: str | None) -> N
 @pytest.mark.parametrize("header", ["bytes=5-2", "bytes=20-30", "bytes=10-", "bytes=-0", "bytes=-", "bytes=a-b"])
 def test_a_range_without_bytes_is_refused_with_the_size(url: str, header: str) -> None:
     assert ask(f"{url}/ten", header) == (416, b"", "bytes */10")
+
+
+def test_a_browser_that_goes_away_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Viewers drop the requests of chunks that move out of sight."""
+    asked, gone = threading.Event(), threading.Event()
+
+    class Slow(Shelf):
+        def read(self, key: str, start: int, stop: int) -> bytes:
+            asked.set()
+            gone.wait(5)
+            return super().read(key, start, stop)
+
+    server = FileServer(Slow(), host="127.0.0.1")
+    try:
+        parts, before = urlsplit(server.url), set(threading.enumerate())
+        browser = socket.create_connection((parts.hostname, parts.port))
+        browser.sendall(f"GET {parts.path}/ten HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+        assert asked.wait(5)
+        answering = set(threading.enumerate()) - before
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closed with a reset
+        browser.close()
+        gone.set()
+        for thread in answering:
+            thread.join(5)
+        assert ask(f"{server.url}/ten", None) == (200, DATA["ten"], None)
+    finally:
+        server.stop()
+    assert answering
+    assert capsys.readouterr().err == ""
 
 
 def test_an_empty_file_is_served_whole_and_has_no_ranges(url: str) -> None:

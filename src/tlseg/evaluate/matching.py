@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 from scipy.spatial import KDTree
 
 from tlseg.assignment import cheapest_pairs
 from tlseg.evaluate.overlap import Floats, Ints, Overlap
 from tlseg.geometry import Spacing
-
-_DENSE = 1_000_000
-"""Largest table of rows times columns that is filled for a group of pairs; below an IoU of 0.2 a frame may be one group."""
 
 
 def count_matches(overlap: Overlap, threshold: float) -> int:
@@ -49,7 +45,9 @@ def match_objects(overlap: Overlap, threshold: float) -> tuple[Ints, Ints]:
     kept = [np.flatnonzero(alone)]
     rest = np.flatnonzero(~alone)
     if len(rest):
-        kept += [rest[group] for group in _best_by_component(i[rest], j[rest], iou[rest])]
+        # One more pair outweighs any gain in IoU: no matching has a total IoU above the number of its pairs.
+        worth = iou[rest] + len(rest)
+        kept.append(rest[cheapest_pairs(i[rest], j[rest], -worth, alone=0.0)])
     rows = np.sort(np.concatenate(kept))
     return i[rows], j[rows]
 
@@ -75,29 +73,3 @@ def _largest(i: npt.NDArray[np.integer], j: npt.NDArray[np.integer], shape: tupl
         return 0
     graph = csr_array((np.ones(len(i), dtype=np.int8), (i, j)), shape=shape)
     return int((maximum_bipartite_matching(graph, perm_type="column") >= 0).sum())
-
-
-def _best_by_component(i: Ints, j: Ints, iou: npt.NDArray[np.float64]) -> list[Ints]:
-    """Rows of the best matching of each connected group of pairs."""
-    n, m = int(i.max()) + 1, int(j.max()) + 1
-    graph = coo_array((np.ones(len(i), dtype=np.int8), (i, j + n)), shape=(n + m, n + m))
-    _, component = connected_components(graph, directed=False)
-    order = np.argsort(component[i], kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(component[i][order])) + 1)
-    return [group[_best_pairs(i[group], j[group], iou[group])] for group in groups]
-
-
-def _best_pairs(i: Ints, j: Ints, iou: npt.NDArray[np.float64]) -> Ints:
-    rows, r = np.unique(i, return_inverse=True)
-    columns, c = np.unique(j, return_inverse=True)
-    # One more pair outweighs any gain in IoU: no matching has a total IoU above the smaller side.
-    worth = iou + min(len(rows), len(columns)) + 1
-    if len(rows) * len(columns) > _DENSE:
-        return cheapest_pairs(r, c, -worth, alone=0.0)
-    value = np.zeros((len(rows), len(columns)))
-    value[r, c] = worth
-    pick_r, pick_c = linear_sum_assignment(value, maximize=True)
-    number = np.full(value.shape, -1, dtype=np.int64)
-    number[r, c] = np.arange(len(i))
-    picked = number[pick_r, pick_c]
-    return np.asarray(picked[picked >= 0], dtype=np.int64)

@@ -169,6 +169,8 @@ def _is_sparse(truth: LabelMovie) -> bool:
 
 def _check_shapes(result: LabelMovie, truth: LabelMovie, frame: int) -> None:
     ours, theirs = result.frame_shape(frame), truth.frame_shape(frame)
+    if not all(theirs):
+        raise EvaluationError(f"Frame {frame} of the truth has shape {theirs} (z, y, x): no voxel to compare.")
     fits = ours == theirs or (bool(truth.planes) and ours[1:] == theirs[1:] and theirs[0] <= ours[0])
     if not fits:
         raise EvaluationError(

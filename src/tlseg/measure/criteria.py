@@ -6,6 +6,7 @@ table is. Times are frames, and seconds too where the interval between frames is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,7 @@ class Criteria:
 def measure_criteria(
     table: pd.DataFrame,
     *,
-    frames: int | range,
+    frames: int | Sequence[int],
     interval_s: float | None = None,
     zero_s: float = 0.0,
     edges: pd.DataFrame | None = None,
@@ -74,9 +75,9 @@ def measure_criteria(
     ----------
     table : DataFrame
         A nucleus table: at least `t` and `label`; without tracks, each label is a track without a mother.
-    frames : int or range
-        Frames of the movie, or those of them that were segmented: of the others nothing is known, not even that they
-        are empty.
+    frames : int or sequence of int
+        Number of frames of the movie, or those of them that were segmented: of the others nothing is known, not even
+        that they are empty.
     interval_s : float, optional
         Seconds from frame to frame; with it, columns in seconds stand beside those in frames.
     zero_s : float
@@ -94,9 +95,9 @@ def measure_criteria(
     )
 
 
-def frame_criteria(table: pd.DataFrame, *, frames: int | range) -> pd.DataFrame:
+def frame_criteria(table: pd.DataFrame, *, frames: int | Sequence[int]) -> pd.DataFrame:
     """Count, and sum, mean and standard deviation of every quantity, frame by frame; see `Criteria.frames`."""
-    every = pd.RangeIndex(frames if isinstance(frames, range) else range(frames), name="t")
+    every = pd.Index(frames if isinstance(frames, Sequence) else range(frames), dtype=np.int64, name="t")
     groups = table.groupby("t")
     columns: dict[str, pd.Series] = {"count": groups.size().reindex(every, fill_value=0).astype(np.int64)}
     for name in _known(table):
@@ -142,17 +143,16 @@ def division_criteria(table: pd.DataFrame, tracks: pd.DataFrame, *, edges: pd.Da
     if edges is not None:
         result["confidence"] = division_confidence(table, edges).reindex(found["track"]).to_numpy()
     born, last = _ends(table, tracks)
+    one, two = (born.reindex(result[name]).reset_index(drop=True) for name in ("daughter_1", "daughter_2"))
     if "volume_um3" in table.columns:
-        one, two = _of(born, result, "daughter_1", "volume_um3"), _of(born, result, "daughter_2", "volume_um3")
-        result["sister_volume_ratio"] = _smaller_over_larger(one, two)
-        result["volume_ratio"] = (one + two) / _of(last, result, "mother", "volume_um3")
+        mother = last.reindex(result["mother"]).reset_index(drop=True)
+        result["sister_volume_ratio"] = _smaller_over_larger(one["volume_um3"], two["volume_um3"])
+        result["volume_ratio"] = (one["volume_um3"] + two["volume_um3"]) / mother["volume_um3"]
     if "intensity_mean" in table.columns:
-        one, two = _of(born, result, "daughter_1", "intensity_mean"), _of(born, result, "daughter_2", "intensity_mean")
-        result["sister_intensity_ratio"] = _smaller_over_larger(one, two)
+        result["sister_intensity_ratio"] = _smaller_over_larger(one["intensity_mean"], two["intensity_mean"])
     place = [name for name in _PLACE if name in table.columns]
     if place:
-        apart = [_of(born, result, "daughter_1", axis) - _of(born, result, "daughter_2", axis) for axis in place]
-        result["sister_distance_um"] = np.sqrt(sum(a**2 for a in apart))
+        result["sister_distance_um"] = np.sqrt(((one[place] - two[place]) ** 2).sum(axis=1, skipna=False))
     compared = [name for name in _OF_TWO if name in result.columns]
     result[compared] = result[compared].where(result["daughters"] == 2)
     return result
@@ -220,10 +220,6 @@ def _ends(table: pd.DataFrame, tracks: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
     together = early.groupby(["parent", "t"])["track"].transform("nunique") == 2
     late = rows[rows["t"] > rows["last"] - NEWBORN_FRAMES]
     return early[together].groupby("track")[numbers].mean(), late.groupby("track")[numbers].mean()
-
-
-def _of(values: pd.DataFrame, rows: pd.DataFrame, track: str, column: str) -> pd.Series:
-    return values[column].reindex(rows[track]).reset_index(drop=True)
 
 
 def _smaller_over_larger(one: pd.Series, two: pd.Series) -> pd.Series:

@@ -89,15 +89,10 @@ def _measure_slab(
     n = len(numbers)
     row = np.searchsorted(numbers, values)
     place = np.stack(at, axis=1).astype(np.int64) + np.array(core.start)
-    low = np.full((n, 3), np.iinfo(np.int64).max)
-    high = np.full((n, 3), -1, dtype=np.int64)
-    np.minimum.at(low, row, place)
-    np.maximum.at(high, row, place)
+    low, high = _bounds(row, place, place, n)
     at_end = (place == np.array(frame.start)) | (place == np.array(frame.stop) - 1)
     # A frame of one plane has no edge along z: every nucleus would touch it.
     on_edge = (at_end & (np.array(frame.shape) > 1)).any(axis=1)
-    area = np.zeros(n, dtype=np.int64)
-    np.add.at(area, np.searchsorted(numbers, surface_labels), surface)
     return ObjectSums(
         label=numbers,
         voxels=np.bincount(row, minlength=n).astype(np.int64),
@@ -106,7 +101,7 @@ def _measure_slab(
         intensity=exact_sums(row, image[at], n),
         low=low,
         high=high,
-        surface=area,
+        surface=_sum_by(np.searchsorted(numbers, surface_labels), surface, n),
         edge=(_sum_by(row, on_edge.astype(np.int64), n) > 0).astype(np.int64),
     )
 
@@ -116,22 +111,17 @@ def add_sums(parts: list[ObjectSums]) -> ObjectSums:
     every = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(ObjectSums)}
     label, row = np.unique(every["label"], return_inverse=True)
     n = len(label)
-    low = np.full((n, 3), np.iinfo(np.int64).max)
-    high = np.full((n, 3), -1, dtype=np.int64)
-    np.minimum.at(low, row, every["low"])
-    np.maximum.at(high, row, every["high"])
-    edge = np.zeros(n, dtype=np.int64)
-    np.maximum.at(edge, row, every["edge"])
+    low, high = _bounds(row, every["low"], every["high"], n)
     return ObjectSums(
         label=label,
         voxels=_sum_by(row, every["voxels"], n),
-        position=np.stack([_sum_by(row, every["position"][:, axis], n) for axis in range(3)], axis=1),
-        product=np.stack([_sum_by(row, every["product"][:, pair], n) for pair in range(len(_PAIRS))], axis=1),
+        position=_sum_by(row, every["position"], n),
+        product=_sum_by(row, every["product"], n),
         intensity=_sum_by(row, every["intensity"], n),
         low=low,
         high=high,
         surface=_sum_by(row, every["surface"], n),
-        edge=edge,
+        edge=(_sum_by(row, every["edge"], n) > 0).astype(np.int64),
     )
 
 
@@ -275,6 +265,16 @@ def _surface(
         pieces.append(areas[inside])
     every, row = np.unique(np.concatenate(found), return_inverse=True)
     return every, _sum_by(row, np.concatenate(pieces), len(every))
+
+
+def _bounds(
+    row: NDArray[np.intp], low: NDArray[np.int64], high: NDArray[np.int64], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Least of `low` and greatest of `high`, both (m, 3), by row."""
+    least, most = np.full((n, 3), np.iinfo(np.int64).max), np.full((n, 3), -1, dtype=np.int64)
+    np.minimum.at(least, row, low)
+    np.maximum.at(most, row, high)
+    return least, most
 
 
 def _sum_by(row: NDArray[np.intp], values: NDArray[np.int64], n: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ Every row says frame, track and position, so that it can be found in the picture
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,9 @@ class Listing:
     shown: Mapping[str, str]
 
 
-def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range, first_frame: int = 0) -> list[Listing]:
+def listings(
+    table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: Sequence[int], first_frame: int = 0
+) -> list[Listing]:
     """Everything worth checking, most doubtful first.
 
     Parameters
@@ -61,8 +63,9 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range, 
         A complete nucleus table.
     edges : DataFrame or None
         Links with their confidence, see `store.tracks.read_tracks`.
-    frames : range
-        Frames that were segmented: tracks begin in the first and end in the last without anything being wrong.
+    frames : sequence of int
+        Frames that were segmented, ascending: tracks begin in the first, end in the last and are not seen between them
+        without anything being wrong.
     first_frame : int
         Number, in the movie, of frame 0: texts have the movie's numbers.
     """
@@ -78,7 +81,7 @@ def listings(table: pd.DataFrame, edges: pd.DataFrame | None, *, frames: range, 
             "Merged or cut in their frame, corrected using the frames before and after.",
         ),
         _jumps(table, tracks),
-        _gaps(table, first_frame),
+        _gaps(table, frames, first_frame),
         _loose(table, frames),
         _edge(table),
     ]
@@ -155,8 +158,10 @@ def _seeds(table: pd.DataFrame, seed: str, title: str, about: str) -> Listing:
     return Listing(seed, title, about, len(found), _with_volume(found.head(MOST_ROWS)), _volume_column(table))
 
 
-def _gaps(table: pd.DataFrame, first_frame: int) -> Listing:
-    found = gaps(table)
+def _gaps(table: pd.DataFrame, frames: Sequence[int], first_frame: int) -> Listing:
+    found, looked_at = gaps(table), set(frames)
+    missed = [not looked_at.isdisjoint(range(a + 1, b)) for a, b in zip(found["t"], found["t_next"], strict=True)]
+    found = found[np.array(missed, dtype=bool)]
     rows = found.head(MOST_ROWS).merge(_places(table).drop(columns="label"), on=["t", "track"], how="left")
     rows["missed"] = [
         f"{a + 1}" if b - a == 2 else f"{a + 1} to {b - 1}"
@@ -172,7 +177,7 @@ def _gaps(table: pd.DataFrame, first_frame: int) -> Listing:
     )
 
 
-def _loose(table: pd.DataFrame, frames: range) -> Listing:
+def _loose(table: pd.DataFrame, frames: Sequence[int]) -> Listing:
     """Tracks that begin without a mother or end without daughters within the movie, and not at the frame's edge."""
     known = table.sort_values(["track", "t"])
     begun, end = motherless(known, first=frames[0]), known.drop_duplicates("track", keep="last")

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tlseg.measure.criteria import Criteria, measure_criteria
-from tlseg.report.facts import links_of, segmented_frames
+from tlseg.report.facts import links_of, seen_frames, segmented_frames
 from tlseg.store.export.formats import FORMATS
 from tlseg.store.export.target import beside, has_header, local_target, only_files, publishing
 from tlseg.store.image.movie import open_source
@@ -90,11 +90,10 @@ def write_criteria(
     source = open_source(f"{result.path}/labels/{name}")
     target = chosen or beside(result.path, name, FORMATS["criteria"].ends)
     table = read_table(result.path, name)
-    frames = segmented_frames(result, source)
     time, edges = movie_time(source, result), links_of(result)
     found = measure_criteria(
         table.assign(t=table["t"] + time.first),
-        frames=time.numbers(frames),
+        frames=[t + time.first for t in seen_frames(result, source)],
         interval_s=source.interval_s,
         zero_s=time.zero_s,
         edges=None if edges is None else edges.assign(t_a=edges["t_a"] + time.first, t_b=edges["t_b"] + time.first),
@@ -107,7 +106,9 @@ def write_criteria(
             progress(done, len(found))
             write_rows(rows, part / f"{kind}.csv")
         progress(len(found), len(found))
-    return WrittenCriteria(str(target), len(frames), {kind: len(rows) for kind, rows in found.items()})
+    return WrittenCriteria(
+        str(target), len(segmented_frames(result, source)), {kind: len(rows) for kind, rows in found.items()}
+    )
 
 
 def _is_ours(folder: Path, tables: Mapping[str, pd.DataFrame]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -109,10 +109,10 @@ class Facts:
         return self.frames > 1
 
     @property
-    def stem(self) -> str:
-        """Name of the movie, or of the result if the movie is unknown, without suffixes."""
-        name = PurePosixPath((self.movie or self.path).rstrip("/")).name
-        return name.removesuffix(".zarr").removesuffix(".ome") or "movie"
+    def title(self) -> str:
+        """Name of the movie, or of the result if the movie is unknown, without suffixes; and of the labels."""
+        file = PurePosixPath((self.movie or self.path).rstrip("/")).name
+        return f"{file.removesuffix('.zarr').removesuffix('.ome') or 'movie'}: {self.name}"
 
     @property
     def seams(self) -> str:
@@ -250,12 +250,11 @@ def segmented_frames(result: Result, source: MovieSource) -> range:
     return chosen if 0 < len(chosen) < source.n_frames else range(source.n_frames)
 
 
-def seen_frames(result: Result, source: MovieSource) -> range:
-    """The same, from the first to the last frame that was not to be left empty."""
+def seen_frames(result: Result, source: MovieSource) -> Sequence[int]:
+    """The same without frames that were left empty on request: nothing is known of these, not even a count."""
     frames, first = segmented_frames(result, source), movie_time(source, result).first
     skipped = {frame - first for frame in skipped_frames(result.record)}
-    seen = [frame for frame in frames if frame not in skipped]
-    return range(seen[0], seen[-1] + 1) if seen else frames
+    return [frame for frame in frames if frame not in skipped] or frames
 
 
 def _mapping(owner: Mapping[str, Any], key: str) -> Mapping[str, Any]:

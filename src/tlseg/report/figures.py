@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from tlseg.errors import LabelError
-from tlseg.report.story import Panel, Story
+from tlseg.report.sections import Panel, Sections
 from tlseg.store.fs.place import Place
 
 MARK = "<!-- tlseg report -->"
@@ -29,60 +28,47 @@ _SIZE = 12.0
 _INK, _SOFT, _GRID, _PAPER, _ACCENT, _MARK = "#000000", "#444444", "#e4e4e4", "#ffffff", "#0b7a75", "#c2410c"
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """Style of elements of a kind, of a class, inside one of a class; empty is any."""
-
-    style: Mapping[str, str]
-    name: str = ""
-    own: str = ""
-    inside: str = ""
-
-    def holds(self, name: str, own: frozenset[str], inside: frozenset[str]) -> bool:
-        return self.name in ("", name) and self.own in ("", *own) and self.inside in ("", *inside)
-
-
 _LINE = {"fill": "none", "stroke-linejoin": "round"}
-_RULES = (
-    _Rule({"font-size": f"{_SIZE:g}", "fill": _SOFT}, "text"),
-    _Rule({"fill": _INK}, own="axis-label"),
-    _Rule({"font-size": "10"}, own="name"),
-    _Rule({"stroke": _GRID}, own="grid"),
-    _Rule({"stroke": _SOFT}, own="axis"),
-    _Rule({**_LINE, "stroke": _ACCENT, "stroke-width": "2.2"}, own="line"),
-    _Rule({"fill": _ACCENT, "fill-opacity": "0.13"}, own="area"),
-    _Rule({"fill": _ACCENT}, own="point"),
-    _Rule({"fill": _MARK}, own="division"),
-    _Rule({**_LINE, "stroke-width": "3", "stroke-linecap": "round"}, "path", inside="tracks"),
-    _Rule({"stroke-width": "1.2", "opacity": "0.6"}, "path", inside="thin"),
-    _Rule({"stroke-width": "1.2", "stroke-dasharray": "2.5 2.5", "stroke-linecap": "butt"}, own="unseen"),
-    _Rule({**_LINE, "stroke": _INK, "stroke-width": "2.4"}, own="mean"),
-    _Rule({"fill": _PAPER}, "circle", "mean"),
-    _Rule({"fill": _PAPER, "stroke": _INK, "stroke-width": "1.6"}, own="repaired"),
-    _Rule({"fill": "#dfeeee", "stroke": _ACCENT}, own="box"),
-    _Rule({"fill": "none", "stroke-dasharray": "3 3"}, own="cut"),
-    _Rule({"stroke": _ACCENT, "stroke-width": "1.5"}, own="whisker"),
-    _Rule({"stroke": _INK, "stroke-width": "2"}, own="median"),
-    _Rule({"stroke": _SOFT, "stroke-width": "1.3"}, own="fork"),
-    _Rule({"stroke": _PAPER, "stroke-width": "0.8"}, "circle", inside="dots"),
-    _Rule({"fill": _SOFT, "opacity": "0.6"}, "circle", inside="ended"),
-    _Rule({"stroke": _SOFT}, "line", "ended"),
-)
-"""The style sheet of the page as it is printed; later rules go first."""
+_STYLE = {
+    "text": {"font-size": f"{_SIZE:g}", "fill": _SOFT},
+    ".axis-label": {"fill": _INK},
+    ".name": {"font-size": "10"},
+    ".grid": {"stroke": _GRID},
+    ".axis": {"stroke": _SOFT},
+    ".line": {**_LINE, "stroke": _ACCENT, "stroke-width": "2.2"},
+    ".area": {"fill": _ACCENT, "fill-opacity": "0.13"},
+    ".point": {"fill": _ACCENT},
+    ".division": {"fill": _MARK},
+    ".tracks path": {**_LINE, "stroke-width": "3", "stroke-linecap": "round"},
+    ".thin path": {"stroke-width": "1.2", "opacity": "0.6"},
+    ".unseen": {"stroke-width": "1.2", "stroke-dasharray": "2.5 2.5", "stroke-linecap": "butt"},
+    ".mean": {**_LINE, "stroke": _INK, "stroke-width": "2.4"},
+    "circle.mean": {"fill": _PAPER},
+    ".repaired": {"fill": _PAPER, "stroke": _INK, "stroke-width": "1.6"},
+    ".box": {"fill": "#dfeeee", "stroke": _ACCENT},
+    ".cut": {"fill": "none", "stroke-dasharray": "3 3"},
+    ".whisker": {"stroke": _ACCENT, "stroke-width": "1.5"},
+    ".median": {"stroke": _INK, "stroke-width": "2"},
+    ".fork": {"stroke": _SOFT, "stroke-width": "1.3"},
+    ".dots circle": {"stroke": _PAPER, "stroke-width": "0.8"},
+    ".ended circle": {"fill": _SOFT, "opacity": "0.6"},
+    "line.ended": {"stroke": _SOFT},
+}
+"""The style sheet of the page as it is printed, by CSS selectors; of two that hold, the later one decides."""
 
 
-def figure_files(story: Story, *, title: str) -> dict[str, bytes]:
-    """Names and contents of the files: a drawing for each figure that the story has, and what each of them shows.
+def figure_files(sections: Sections, *, title: str) -> dict[str, bytes]:
+    """Names and contents of the files: a drawing for each figure of the sections, and what each of them shows.
 
     Parameters
     ----------
-    story : Story
+    sections : Sections
     title : str
         Of the captions: which result this is.
     """
     files: dict[str, bytes] = {}
     told = [MARK, f"# Figures of {title}"]
-    for panel in _panels(story):
+    for panel in sections.figures:
         name = _unused(re.sub(r"[^A-Za-z0-9_]+", "-", panel.title).strip("-").lower(), files)
         files[name] = standalone(panel)
         told.append(f"**{name}**: {panel.title}. {panel.about}".rstrip())
@@ -93,10 +79,23 @@ def check_figures(folder: Place, files: Mapping[str, bytes]) -> None:
     """Raise `LabelError` if one of these files exists in the folder and was not made by a report."""
     for name in files:
         place = folder / name
-        if place.exists() and (place.is_dir() or MARK.encode() not in place.read_bytes()):
+        if place.exists() and not _is_ours(place):
             raise LabelError(
                 f"{place} exists and is not of a tlseg report, so it is not replaced. Choose another folder for --figures."
             )
+
+
+def outdated_figures(folder: Place, files: Mapping[str, bytes]) -> list[Place]:
+    """Figures of an earlier report in a checked folder that these files do not replace.
+
+    Only files that its captions name are found: a figure that somebody copied to another name bears the mark, too.
+    """
+    captions = folder / CAPTIONS
+    if not captions.exists():
+        return []
+    named = re.findall(r"^\*\*([\w-]+\.svg)\*\*: ", captions.read_bytes().decode(errors="replace"), flags=re.MULTILINE)
+    places = [folder / name for name in named if name not in files]
+    return [place for place in places if place.exists() and _is_ours(place)]
 
 
 def standalone(panel: Panel) -> bytes:
@@ -113,9 +112,9 @@ def standalone(panel: Panel) -> bytes:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{MARK}\n{text}\n'.encode()
 
 
-def _panels(story: Story) -> list[Panel]:
-    tree = [] if story.tree is None else [story.tree]
-    return [panel for panel in (*story.beside, *tree, *story.measured, *story.more) if panel.drawing is not None]
+def _is_ours(place: Place) -> bool:
+    """Whether what is there was made by a report."""
+    return not place.is_dir() and MARK.encode() in place.read_bytes()
 
 
 def _unused(stem: str, files: Mapping[str, bytes]) -> str:
@@ -135,9 +134,9 @@ def _styled(element: ET.Element, inside: frozenset[str], names: set[str]) -> Ite
     kept = {key: value for key, value in element.attrib.items() if key != "class" and not key.startswith("data-")}
     for key in {"fill", "stroke"} & kept.keys():
         kept[key] = on_paper(kept[key])
-    for rule in _RULES:
-        if rule.holds(element.tag, own, inside):
-            kept |= rule.style
+    for selector, style in _STYLE.items():
+        if _selects(selector, element.tag, own, inside):
+            kept |= style
     if "dy" in kept:  # programs differ in what an em is
         kept["dy"] = f"{float(kept['dy'].removesuffix('em')) * float(kept['font-size']):g}"
     name = f"track-{element.attrib['data-track']}" if "data-track" in element.attrib else ""
@@ -148,6 +147,13 @@ def _styled(element: ET.Element, inside: frozenset[str], names: set[str]) -> Ite
     made.text = element.text
     made.extend(part for child in element for part in _styled(child, inside | own, names))
     yield made
+
+
+def _selects(selector: str, name: str, own: frozenset[str], inside: frozenset[str]) -> bool:
+    """Whether `name`, `.class`, `name.class` or `.outer name` means an element with these classes inside those."""
+    *outer, last = selector.split()
+    wanted, _, class_ = last.partition(".")
+    return wanted in ("", name) and class_ in ("", *own) and {part[1:] for part in outer} <= inside
 
 
 def on_paper(color: str) -> str:

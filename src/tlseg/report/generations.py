@@ -43,7 +43,7 @@ STILL_TO_DIVIDE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class GenerationTable:
     """A small table, ready to be shown.
 
     Attributes
@@ -90,7 +90,7 @@ def ended_caption(seen: pd.DataFrame, tracks: pd.DataFrame, *, looks: str, done:
     return f" Grey: the movie ends within the generation, which looks {looks} ({', '.join(parts)})." if parts else ""
 
 
-def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) -> Sheet:
+def generation_table(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) -> GenerationTable:
     """One row per generation.
 
     Parameters
@@ -103,15 +103,18 @@ def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) ->
         Unit of times.
     """
     found = generation_criteria(tracks).set_index("generation")
-    unit = "frames" if clock.unit == "frame" else clock.unit
+    unit, lasting = clock.units, clock.lasting
+    cycle = {what: found[f"cycle_frames_{what}"].map(lasting) for what in ("mean", "std", "min", "max")}
     texts = {
         "generation": found.index.astype(str).to_series(index=found.index),
         "tracks": found["tracks"].map("{:,}".format),
         "complete cycles": found["cycles"].map("{:,}".format),
-        f"cycle length ({unit})": _spans(found["cycle_frames_mean"], found["cycle_frames_std"], clock),
-        f"shortest to longest ({unit})": _ranges(found["cycle_frames_min"], found["cycle_frames_max"], clock),
+        f"cycle length ({unit})": _spread(cycle["mean"], cycle["std"], "{:.2f}"),
+        f"shortest to longest ({unit})": _ranges(cycle["min"], cycle["max"]),
         "divisions": found["divisions"].map("{:,}".format),
-        f"time of division ({unit})": _times(found["division_t_mean"], found["division_t_std"], clock),
+        f"time of division ({unit})": _spread(
+            found["division_t_mean"].map(clock.at), found["division_t_std"].map(lasting), "{:.2f}"
+        ),
     }
     if "volume_um3" in table.columns:
         volumes = of_known_generation(table).groupby("generation")["volume_um3"]
@@ -121,21 +124,13 @@ def generation_sheet(table: pd.DataFrame, tracks: pd.DataFrame, clock: Clock) ->
         texts["sister volume ratio"] = _spread(sisters.mean(), sisters.std(), "{:.2f}").reindex(found.index)
     rows = pd.DataFrame(texts).fillna("–")
     ended = tuple(ended_generations(tracks))
-    return Sheet(tuple(rows.columns), tuple(rows.itertuples(index=False, name=None)), ended, about_unknown(tracks))
+    return GenerationTable(
+        tuple(rows.columns), tuple(rows.itertuples(index=False, name=None)), ended, about_unknown(tracks)
+    )
 
 
-def _times(mean: pd.Series, deviation: pd.Series, clock: Clock) -> pd.Series:
-    return _spread(mean.map(clock.at), deviation.map(clock.lasting), "{:.2f}")
-
-
-def _spans(mean: pd.Series, deviation: pd.Series, clock: Clock) -> pd.Series:
-    return _spread(mean.map(clock.lasting), deviation.map(clock.lasting), "{:.2f}")
-
-
-def _ranges(low: pd.Series, high: pd.Series, clock: Clock) -> pd.Series:
-    told = [
-        f"{clock.lasting(a):.2f} to {clock.lasting(b):.2f}" if a == a else "–" for a, b in zip(low, high, strict=True)
-    ]
+def _ranges(low: pd.Series, high: pd.Series) -> pd.Series:
+    told = [f"{a:.2f} to {b:.2f}" if a == a else "–" for a, b in zip(low, high, strict=True)]
     return pd.Series(told, index=low.index, dtype=object)
 
 

@@ -101,13 +101,8 @@ def lineage_tree(
         level = y(rows[track])
         below = children.get(track, [])
         end = divided if below else last
-        seen, unseen = [first, *holes.get(track, []), last], list(holes.get(track, []))
-        if end == last + 1:
-            seen[-1] = end
-        elif end > last:
-            unseen += [last, end]
-        if parent > 0 and first > born[parent]:
-            unseen = [born[parent], first, *unseen]
+        begin = born[parent] if parent > 0 else first
+        seen, unseen = _stretches(begin, first, last, end, holes.get(track, []))
         if below:
             at = number(x(clock.at(divided)))
             outer = (rows[below[0]], rows[below[-1]])
@@ -126,6 +121,19 @@ def lineage_tree(
         ]
     drawing = figure(frame, back, *marks, title="Lineage tree", class_="wide", time=Scale(0, frames - 1, *frame.x))
     return Tree(drawing, int((chosen["parent"] == 0).sum()), families, tuple(chosen["track"].tolist()))
+
+
+def _stretches(begin: int, first: int, last: int, end: int, holes: list[int]) -> tuple[list[int], list[int]]:
+    """Pairs of frames between which a track was seen, and between which it must have been there.
+
+    It lived from `begin` to `end`, the frames of the divisions before and after it, and was seen from `first` to `last`.
+    """
+    seen, unseen = [first, *holes, last], [*holes]
+    if end == last + 1:
+        seen[-1] = end
+    elif end > last:
+        unseen += [last, end]
+    return seen, [begin, first, *unseen] if first > begin else unseen
 
 
 def _line(track: int, level: float, seen: list[int], unseen: list[int], x: Scale, clock: Clock) -> Raw:

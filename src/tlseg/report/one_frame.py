@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from tlseg.report.attention import Listing
 from tlseg.report.channels import MeasuredChannel, values_of
 from tlseg.report.histogram import Spread, histogram, spread_of
-from tlseg.report.story import Material, Panel, Story
+from tlseg.report.sections import Panel, ReportData, Sections
 from tlseg.report.tiles import tiles_of_one_frame
 from tlseg.wording import how_many
 
 
-def story_of_one_frame(material: Material) -> Story:
-    """What a result of one frame tells."""
-    return Story(
-        tiles=tiles_of_one_frame(material.facts),
+def sections_of_one_frame(data: ReportData) -> Sections:
+    """Sections of a result of one frame."""
+    return Sections(
+        tiles=tiles_of_one_frame(data.facts),
         heading="Nuclei",
-        beside=[_volumes(material.table, depth=material.depth)],
+        beside=[_volumes(data.table, depth=data.depth)],
         tree=None,
-        measured=[_intensities(material.table, channel) for channel in material.drawn],
+        measured=[_intensities(data.table, channel) for channel in data.drawn],
         more=[],
         generations=None,
-        listings=_listings(material),
+        listings=_listings(data),
         named_by={"track": "nucleus"},
     )
 
@@ -63,8 +63,8 @@ def _about(spread: Spread, cut_means: str = "") -> str:
     return " ".join(parts)
 
 
-def _listings(material: Material) -> list[Listing]:
-    found = {listing.key: listing for listing in material.listings}
+def _listings(data: ReportData) -> list[Listing]:
+    found = {listing.key: listing for listing in data.listings}
     edge = replace(
         found["edge"],
         title="Nuclei cut by the frame's edge",

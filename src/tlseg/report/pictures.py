@@ -10,6 +10,8 @@ import base64
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,7 @@ _GAP = 6  # pixels between the two projections
 _PAPER = 24
 
 Progress = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +95,9 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class _Grey:
-    """Projections of a frame of the image, None without one, and the grey values it alone would show as black and white."""
+    """Both projections of a frame of the image, None without one, and the grey values it alone shows black and white."""
 
-    top: NDArray[np.generic] | None
-    side: NDArray[np.generic] | None
+    planes: tuple[NDArray[np.generic], NDArray[np.generic]] | None
     window: Window
 
 
@@ -160,28 +162,24 @@ def take_strip(footage: Footage, *, progress: Progress | None = None) -> Strip:
         Called with (pictures done, pictures) after each.
     """
     layout, frames = layout_of(footage.labels), footage.frames
-    samples = _some(frames, 3)
+    samples = thinned(frames, 3)
     largest = max(shot.nbytes for shot in take_shots(footage, samples, layout))
-    chosen = _some(frames, max(len(samples), min(MOST_SHOTS, MOST_BYTES // largest)))
+    chosen = thinned(frames, max(len(samples), min(MOST_SHOTS, MOST_BYTES // largest)))
     shots = []
     for done, shot in enumerate(take_shots(footage, chosen, layout), start=1):
         shots.append(shot)
         if progress is not None:
             progress(done, len(chosen))
     while (nbytes := sum(shot.nbytes for shot in shots)) > MOST_BYTES and len(shots) > 1:
-        shots = [shots[i] for i in spread(len(shots), len(shots) * 7 // 8)]
+        shots = thinned(shots, len(shots) * 7 // 8)
     return Strip(layout, shots, nbytes)
 
 
-def spread(count: int, most: int) -> list[int]:
-    """At most `most` of the numbers below `count`, evenly, the first and the last among them."""
-    if count <= most:
-        return list(range(count))
-    return sorted({round(i * (count - 1) / max(1, most - 1)) for i in range(max(1, most))})
-
-
-def _some(frames: range, most: int) -> list[int]:
-    return [frames[i] for i in spread(len(frames), most)]
+def thinned(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` of the items, 1 or more, evenly, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / max(1, most - 1))] for i in range(most)]
 
 
 def layout_of(source: MovieSource) -> Layout:
@@ -215,42 +213,50 @@ def take_shots(footage: Footage, frames: Sequence[int], layout: Layout) -> Itera
 
 
 def _shot(footage: Footage, t: int, layout: Layout, grey: _Grey, *, window: Window) -> Shot:
-    top, side = _project_labels(footage.labels, t)
     # Labels without an image are filled: there is nothing beneath to hide.
     fill = 0.0 if footage.image is not None else 0.55
     line = 2 if max(layout.top) >= 3 * max(footage.labels.frame_shape[1:]) else 1
-    parts = [outline_picture(top, layout.top, line=line, fill=fill)]
-    if layout.side:
-        parts.append(outline_picture(side, (layout.top[0], layout.side), line=line, fill=fill))
-    outlines = _side_by_side(parts, np.zeros(4, np.uint8))
-    return Shot(t, _jpeg(_grey(grey, layout, window=window)), _png(outlines))
+    drawn = partial(outline_picture, line=line, fill=fill)
+    outlines = _both(layout, _project_labels(footage.labels, t), drawn, paper=np.zeros(4, np.uint8))
+    picture = np.full(layout.size, _PAPER, np.uint8)
+    if grey.planes is not None:
+        picture = _both(layout, grey.planes, partial(grey_picture, window=window), paper=np.uint8(_PAPER))
+    return Shot(t, _jpeg(picture), _png(outlines))
 
 
-def _grey(grey: _Grey, layout: Layout, *, window: Window) -> NDArray[np.uint8]:
-    if grey.top is None or grey.side is None:
-        return np.full(layout.size, _PAPER, np.uint8)
-    parts = [grey_picture(grey.top, layout.top, window=window)]
-    if layout.side:
-        parts.append(grey_picture(grey.side, (layout.top[0], layout.side), window=window))
-    return _side_by_side(parts, np.uint8(_PAPER))
+def _both(
+    layout: Layout,
+    planes: tuple[NDArray[Any], NDArray[Any]],
+    draw: Callable[[NDArray[Any], tuple[int, int]], NDArray[np.uint8]],
+    *,
+    paper: NDArray[np.uint8] | np.uint8,
+) -> NDArray[np.uint8]:
+    """Draw the projections beside each other with a gap between; of flat frames, that along z alone."""
+    top, side = planes
+    left = draw(top, layout.top)
+    if not layout.side:
+        return left
+    height = layout.top[0]
+    gap = np.broadcast_to(paper, (height, _GAP, *left.shape[2:]))
+    return np.concatenate([left, gap, draw(side, (height, layout.side))], axis=1)
 
 
 def _project_grey(footage: Footage, t: int) -> _Grey:
     if footage.image is None:
-        return _Grey(None, None, (0.0, 1.0))
-    top, side = _project_image(footage.image, footage.first + t)
-    return _Grey(top, side, grey_window(top))
+        return _Grey(None, (0.0, 1.0))
+    planes = _project_image(footage.image, footage.first + t)
+    return _Grey(planes, grey_window(planes[0]))
 
 
 def _project_image(source: MovieSource, t: int) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    """Brightest value along z, (y, x), and along x, (y, z)."""
+    """Brightest value along z, (y, x), and along x, (y, z); NaN only where there is nothing else."""
     top: NDArray[np.generic] | None = None
     side = []
     for box in _slabs(source):
         slab = source.read(t, box)
-        flat = slab.max(axis=0)
-        top = flat if top is None else np.maximum(top, flat)
-        side.append(slab.max(axis=2))
+        flat = np.fmax.reduce(slab, axis=0)
+        top = flat if top is None else np.fmax(top, flat)
+        side.append(np.fmax.reduce(slab, axis=2))
     return (np.zeros((1, 1)) if top is None else top), np.concatenate(side).T
 
 
@@ -274,14 +280,6 @@ def _fit_level(path: str, *, channel: int = 0) -> MovieSource:
     finest = open_source(path, channel=channel)
     fits = [i for i, shape in enumerate(finest.level_shapes) if max(shape[1:]) >= LEAST_PIXELS]
     return open_source(path, channel=channel, level=fits[-1]) if fits and fits[-1] else finest
-
-
-def _side_by_side(parts: list[NDArray[np.uint8]], paper: NDArray[np.uint8] | np.uint8) -> NDArray[np.uint8]:
-    """Parts beside each other with a gap between."""
-    if len(parts) == 1:
-        return parts[0]
-    gap = np.broadcast_to(paper, (parts[0].shape[0], _GAP, *parts[0].shape[2:]))
-    return np.concatenate([parts[0], gap, *parts[1:]], axis=1)
 
 
 def _jpeg(grey: NDArray[np.uint8]) -> str:

@@ -62,16 +62,22 @@ def front(labels: NDArray[np.integer]) -> NDArray[np.integer]:
 
 
 def grey_window(image: NDArray[np.generic]) -> Window:
-    """Grey values shown black and white: the 1st and the 99.8th percentile of (a sample of) an image of any shape."""
-    sample = image[tuple(slice(None, None, max(1, n // 128)) for n in image.shape)]
-    low, high = (float(v) for v in np.percentile(sample.astype(np.float64), (1, 99.8)))
+    """Grey values shown black and white: the 1st and the 99.8th percentile of (a sample of) an image of any shape.
+
+    NaN and infinite values are left out; without others it is 0 to 1.
+    """
+    sample = image[tuple(slice(None, None, max(1, n // 128)) for n in image.shape)].astype(np.float64)
+    known = sample[np.isfinite(sample)]
+    if not known.size:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(known, (1, 99.8)))
     return low, max(high, low + 1e-6)
 
 
 def grey_picture(
     image: NDArray[np.generic], size: tuple[int, int], *, window: Window | None = None
 ) -> NDArray[np.uint8]:
-    """Plane of grey values scaled to a picture, mid tones a little brighter.
+    """Plane of grey values scaled to a picture, mid tones a little brighter; NaN is black.
 
     Parameters
     ----------
@@ -87,7 +93,8 @@ def grey_picture(
     ndarray of uint8, (height, width)
     """
     low, high = window or grey_window(image)
-    scaled = Image.fromarray(image.astype(np.float32)).resize(size[::-1], Image.Resampling.BILINEAR)
+    known = np.nan_to_num(image.astype(np.float32), nan=low, posinf=high, neginf=low)
+    scaled = Image.fromarray(known).resize(size[::-1], Image.Resampling.BILINEAR)
     tone = np.clip((np.asarray(scaled) - low) / (high - low), 0, 1) ** _GAMMA
     grey: NDArray[np.uint8] = (tone * 255).astype(np.uint8)
     return grey

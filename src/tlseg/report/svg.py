@@ -12,6 +12,9 @@ from html import escape
 
 Points = Iterable[tuple[float, float]]
 
+_VOID = ("img", "input", "meta")
+"""Elements of HTML that have no end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Raw:
@@ -23,8 +26,8 @@ class Raw:
         return self.text
 
 
-def tag(name: str, *children: object, **attributes: object) -> Raw:
-    """One element; text children and attribute values are escaped, `Raw` children are taken as they are.
+def tag(name: str, /, *children: object, **attributes: object) -> Raw:
+    """One element of SVG or HTML; text children and attribute values are escaped, `Raw` children are taken as they are.
 
     Attributes that are None are left out; `class_` becomes `class`, and other underscores hyphens.
     """
@@ -33,6 +36,8 @@ def tag(name: str, *children: object, **attributes: object) -> Raw:
         for key, value in attributes.items()
         if value is not None
     )
+    if name in _VOID:
+        return Raw(f"<{name}{head}>")
     inner = "".join(child.text if isinstance(child, Raw) else escape(str(child)) for child in children)
     return Raw(f"<{name}{head}>{inner}</{name}>")
 

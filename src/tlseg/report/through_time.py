@@ -2,55 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from tlseg.measure import criteria, history
-from tlseg.report import charts
-from tlseg.report.channels import MeasuredChannel
-from tlseg.report.generations import about_unknown, ended_caption, ended_generations, generation_sheet
+from tlseg.report import charts, generation_charts
+from tlseg.report.generations import about_unknown, ended_caption, ended_generations, generation_table
 from tlseg.report.lineage_tree import lineage_tree
+from tlseg.report.sections import Panel, ReportData, Sections
 from tlseg.report.shades import tree_shades
-from tlseg.report.story import Material, Panel, Story
 from tlseg.report.tiles import tiles_through_time
-from tlseg.report.timing import Clock
 from tlseg.wording import how_many
 
 
-def story_through_time(material: Material) -> Story:
-    """What a result of several frames tells."""
-    table, tracks, divided = material.table, material.tracks, material.divided
-    frames, clock = material.frames, material.clock
-    return Story(
-        tiles=tiles_through_time(material.facts, clock),
+def sections_through_time(data: ReportData) -> Sections:
+    """Sections of a result of several frames."""
+    return Sections(
+        tiles=tiles_through_time(data.facts, data.clock),
         heading="Through time",
-        beside=_beside(table, divided, frames, material.seen, clock, depth=material.depth),
-        tree=_tree(tracks, table, frames, clock, material.drawn),
-        measured=_measured(table, material.drawn, frames, clock),
-        more=_more(table, tracks, divided, frames, clock),
-        generations=generation_sheet(table, tracks, clock),
-        listings=material.listings,
+        beside=_beside(data),
+        tree=_tree(data),
+        measured=_measured(data),
+        more=_more(data),
+        generations=generation_table(data.table, data.tracks, data.clock),
+        listings=data.listings,
         named_by={"t": "frame", "track": "track"},
     )
 
 
-def _beside(
-    table: pd.DataFrame, divided: pd.DataFrame, frames: int, seen: range, clock: Clock, *, depth: str
-) -> list[Panel]:
+def _beside(data: ReportData) -> list[Panel]:
+    table, divided, clock = data.table, data.divided, data.clock
+    lines = len(table) <= charts.MOST_POINTS
     return [
         Panel(
             "Nuclei over time",
             _about_bars(divided),
-            charts.count_chart(history.counts(table, frames), divided, clock, seen=seen),
+            charts.count_chart(history.counts(table, data.frames), divided, clock, seen=data.seen),
             hint="Click to go to a frame.",
         ),
         Panel(
             "Volume of nuclei over time",
-            _about_lines(len(table) <= charts.MOST_POINTS) + depth + _about_cut(table),
-            charts.volume_chart(table, frames=frames, clock=clock),
+            _about_lines(lines) + data.depth + _about_cut(table),
+            charts.volume_chart(table, frames=data.frames, clock=clock),
             "The table has no volumes.",
-            hint=_POINT if len(table) <= charts.MOST_POINTS else "",
+            hint=_POINT if lines else "",
         ),
     ]
 
@@ -83,28 +77,25 @@ def _about_lines(lines: bool) -> str:
 _POINT = "Point at a track to find it in the tree."
 
 
-def _measured(table: pd.DataFrame, channels: Sequence[MeasuredChannel], frames: int, clock: Clock) -> list[Panel]:
-    lines = len(table) * len(channels) <= charts.MOST_POINTS  # of all figures together
-    titles = [f"Mean intensity of {channel.short} over time" for channel in channels]
-    return [
-        Panel(
-            title,
-            f"{_about_lines(lines)} {channel.about}",
-            charts.intensity_chart(table, channel.column, frames=frames, clock=clock, title=title, lines=lines),
-            f"No nucleus has a value in column {channel.column}.",
-            hint=_POINT if lines else "",
-        )
-        for title, channel in zip(titles, channels, strict=True)
-    ]
+def _measured(data: ReportData) -> list[Panel]:
+    table, frames, clock = data.table, data.frames, data.clock
+    lines = len(table) * len(data.drawn) <= charts.MOST_POINTS  # of all figures together
+    panels = []
+    for channel in data.drawn:
+        title = f"Mean intensity of {channel.short} over time"
+        about = f"{_about_lines(lines)} {channel.about}"
+        drawing = charts.intensity_chart(table, channel.column, frames=frames, clock=clock, title=title, lines=lines)
+        instead = f"No nucleus has a value in column {channel.column}."
+        panels.append(Panel(title, about, drawing, instead, hint=_POINT if lines else ""))
+    return panels
 
 
-def _tree(
-    tracks: pd.DataFrame, table: pd.DataFrame, frames: int, clock: Clock, channels: Sequence[MeasuredChannel]
-) -> Panel:
+def _tree(data: ReportData) -> Panel:
+    table, tracks = data.table, data.tracks
     if not len(tracks):
         return Panel("Tracks and divisions", "", None, "There are no tracks.")
     repaired = table[table["seed"] == "repaired"]
-    tree = lineage_tree(tracks, history.gaps(table), frames=frames, clock=clock, repaired=repaired)
+    tree = lineage_tree(tracks, history.gaps(table), frames=data.frames, clock=data.clock, repaired=repaired)
     rings = "; rings are repaired nuclei" if len(repaired) else ""
     part = (
         "" if tree.shown == tree.families else f" The {tree.shown:,} largest of {tree.families:,} families are drawn."
@@ -112,14 +103,15 @@ def _tree(
     about = (
         f"Each line is a track in the colour of its outlines, each fork a division; dashed where not seen{rings}.{part}"
     )
-    shades = tree_shades(table, tree.tracks, channels)
+    shades = tree_shades(table, tree.tracks, data.drawn)
     hint = "Colour can show a measured channel instead." if shades else ""
     return Panel("Tracks and divisions", about, tree.drawing, hint=hint, above=shades)
 
 
-def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, frames: int, clock: Clock) -> list[Panel]:
+def _more(data: ReportData) -> list[Panel]:
+    table, tracks, clock = data.table, data.tracks, data.clock
     known = history.of_known_generation
-    cycles, divided = known(history.cycles(tracks)), known(divided)
+    cycles, divided = known(history.cycles(tracks)), known(data.divided)
     sisters = known(criteria.division_criteria(table, tracks))
     ratio = "sister_volume_ratio"
     drawn = sisters.dropna(subset=[ratio]) if ratio in sisters.columns else sisters.iloc[:0]
@@ -132,28 +124,28 @@ def _more(table: pd.DataFrame, tracks: pd.DataFrame, divided: pd.DataFrame, fram
             "Volume by generation",
             "Generation 0 is the nuclei of the first frame. Median, middle half, and 5 to 95 % of nuclei in all frames; "
             f"tracks:{_how_many_each(known(tracks))}" + about_unknown(tracks) + _about_cut(known(table)),
-            charts.volume_by_generation(known(table), rows),
+            generation_charts.volume_by_generation(known(table), rows),
             "The table has no volumes of nuclei whose generation is known.",
         ),
         Panel(
             "Cell-cycle length",
             f"From division to division, of the {how_many(len(cycles), 'track')} of known generation seen from beginning to "
             f"end; strokes are medians.{_how_many_each(cycles)}{too_short}",
-            charts.cycle_chart(cycles, rows, clock=clock, ended=ended),
+            generation_charts.cycle_chart(cycles, rows, clock=clock, ended=ended),
             "No nucleus of known generation was followed from one division to the next.",
         ),
         Panel(
             "Division synchrony",
             "When the nuclei of each generation divided: the narrower, the more in step. Strokes are medians."
             f"{_how_many_each(divided)}{too_narrow}",
-            charts.synchrony_chart(divided, rows, frames=frames, clock=clock, ended=ended),
+            generation_charts.synchrony_chart(divided, rows, frames=data.frames, clock=clock, ended=ended),
             "There are no divisions of nuclei whose generation is known.",
         ),
         Panel(
             "Sister size ratio",
             f"Volume of the smaller daughter over the larger in their first {criteria.NEWBORN_FRAMES} frames; 1 is equal. "
             f"Rows are the mothers' generations, strokes medians.{_how_many_each(drawn)}",
-            charts.sister_chart(sisters, rows),
+            generation_charts.sister_chart(sisters, rows),
             "No division with two daughters was seen.",
         ),
     ]

@@ -41,6 +41,11 @@ class Clock:
         return frames * self.per_frame
 
     @property
+    def units(self) -> str:
+        """The unit of a duration."""
+        return "frames" if self.unit == "frame" else self.unit
+
+    @property
     def axis(self) -> str:
         """Label of a time axis."""
         return "time (frame)" if self.unit == "frame" else f"time ({self.unit})"

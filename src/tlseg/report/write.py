@@ -5,6 +5,8 @@ Only the table is held whole; pictures are made frame by frame. A reader sees th
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,13 @@ import pandas as pd
 from tlseg.errors import LabelError, RunError
 from tlseg.measure import history
 from tlseg.report.attention import listings
-from tlseg.report.channels import about_undrawn
 from tlseg.report.facts import Facts, gather_facts, links_of, seen_frames, segmented_frames
-from tlseg.report.figures import check_figures, figure_files
-from tlseg.report.one_frame import story_of_one_frame
-from tlseg.report.page import MARK, Content, build_page
+from tlseg.report.figures import check_figures, figure_files, outdated_figures
+from tlseg.report.one_frame import sections_of_one_frame
+from tlseg.report.page import MARK, build_page
 from tlseg.report.pictures import Footage, Progress, open_footage, take_strip
-from tlseg.report.story import Material
-from tlseg.report.through_time import story_through_time
+from tlseg.report.sections import ReportData
+from tlseg.report.through_time import sections_through_time
 from tlseg.report.timing import clock_for
 from tlseg.store.fs.atomic import NO_SPACE
 from tlseg.store.fs.location import one_line
@@ -114,26 +115,42 @@ def write_report(
     folder = None if figures is None else _folder(figures)
     source = open_source(f"{result.path}/labels/{result.name}")
     table = history.complete(read_table(result.path, result.name))
-    content = _content(result, source, table, progress=progress)
-    data = build_page(content).encode()
-    singles = {} if folder is None else _singles(folder, content)
-    _write(place_of(target), data, elsewhere="--out FILE")
-    for place, drawing in singles.items():
-        _write(place, drawing, elsewhere="--figures FOLDER")
-    attention = {listing.key: listing.total for listing in content.material.listings}
+    data = _report_data(result, source, table, progress=progress)
+    facts = data.facts
+    sections = sections_through_time(data) if facts.has_time else sections_of_one_frame(data)
+    page = build_page(data, sections).encode()
+    drawings = {} if folder is None else figure_files(sections, title=facts.title)
+    if folder is not None:
+        check_figures(folder, drawings)
+    with _writing(target, elsewhere="--out FILE"):
+        target.write(page)
+    if folder is not None:
+        _write_figures(folder, drawings)
     return Report(
-        target,
-        len(data),
-        len(content.strip.shots),
-        content.material.facts,
-        attention,
-        tuple(map(str, singles)),
+        path=target if target.remote else target.path,
+        nbytes=len(page),
+        pictures=len(data.strip.shots),
+        facts=facts,
+        attention={listing.key: listing.total for listing in data.listings},
+        figures=tuple(str(folder / name) for name in drawings) if folder is not None else (),
     )
 
 
-def _write(place: Place, data: bytes, *, elsewhere: str) -> None:
+def _write_figures(folder: Place, drawings: Mapping[str, bytes]) -> None:
+    """Write them in place of all of an earlier report; captions, which name the others, come last."""
+    for place in outdated_figures(folder, drawings):
+        with _writing(place, elsewhere="--figures FOLDER"):
+            place.remove()
+    for name, drawing in drawings.items():
+        with _writing(folder / name, elsewhere="--figures FOLDER"):
+            (folder / name).write(drawing)
+
+
+@contextmanager
+def _writing(place: Place, *, elsewhere: str) -> Iterator[None]:
+    """Say where else to write if a file cannot be written."""
     try:
-        place.write(data)
+        yield
     except OSError as error:
         failure, first = (RunError, "Free space or write") if error.errno in NO_SPACE else (LabelError, "Write")
         raise failure(
@@ -141,41 +158,31 @@ def _write(place: Place, data: bytes, *, elsewhere: str) -> None:
         ) from error
 
 
-def _target(result: Result, out: str | Path | None) -> Path | Place:
-    inside = Place(result.path) / "tlseg" / result.name / "report.html"
-    chosen = inside if out is None else place_of(out)
-    target = chosen if chosen.remote else chosen.path
-    with writable(chosen):
+def _target(result: Result, out: str | Path | None) -> Place:
+    target = place_of(out) if out is not None else Place(result.path) / "tlseg" / result.name / "report.html"
+    with writable(target):
         if target.is_dir():
             raise LabelError(f"{target} is a folder. Expected a file to write, such as {target / 'report.html'}.")
-        if out is not None and target.exists() and not _is_report(chosen):
+        if out is not None and target.exists() and not _is_report(target):
             raise LabelError(f"{target} exists and is not a tlseg report, so it is not replaced. Choose another --out.")
-    if not chosen.remote:
-        _check_folder(chosen.path, "--out")
+    _check_parents(target, "--out")
     return target
 
 
 def _folder(figures: str | Path) -> Place:
     folder = place_of(figures)
     with writable(folder):
-        found = folder.exists() and not folder.is_dir()
-    if found:
-        raise LabelError(f"{folder} is a file. Expected a folder for figures, such as figures/.")
-    if not folder.remote:
-        _check_folder(folder.path, "--figures")
+        if folder.exists() and not folder.is_dir():
+            raise LabelError(f"{folder} is a file. Expected a folder for figures, such as figures/.")
+    _check_parents(folder, "--figures")
     return folder
 
 
-def _singles(folder: Place, content: Content) -> dict[Place, bytes]:
-    facts = content.material.facts
-    files = figure_files(content.story, title=f"{facts.stem}: {facts.name}")
-    check_figures(folder, files)
-    return {folder / name: data for name, data in files.items()}
-
-
-def _check_folder(target: Path, option: str) -> None:
-    """Refuse a file inside a file before any picture is drawn."""
-    there = next(part for part in target.parents if part.exists())
+def _check_parents(target: Place, option: str) -> None:
+    """Refuse a local file inside a file before any picture is drawn."""
+    if target.remote:
+        return
+    there = next(part for part in target.path.parents if part.exists())
     if not there.is_dir():
         raise LabelError(f"{target} cannot be written: {there} is a file. Expected a folder; choose another {option}.")
 
@@ -189,32 +196,24 @@ def _is_report(file: Place) -> bool:
     return MARK.encode() in head
 
 
-def _content(result: Result, source: MovieSource, table: pd.DataFrame, *, progress: Progress | None) -> Content:
-    frames, seen = source.n_frames, segmented_frames(result, source)
+def _report_data(result: Result, source: MovieSource, table: pd.DataFrame, *, progress: Progress | None) -> ReportData:
     beneath = image_of(source, result.path, channel=result.image_channel)
     tracks = history.track_table(table)
     divided = history.divisions(tracks)
-    time = movie_time(source, result)
-    clock = clock_for(frames, time.interval_s, start_s=time.start_s, first=time.first)
-    facts = gather_facts(result, source, table, divisions=len(divided))
-    material = Material(
-        facts=facts,
+    time, seen = movie_time(source, result), seen_frames(result, source)
+    return ReportData(
+        facts=gather_facts(result, source, table, divisions=len(divided)),
         table=table,
         tracks=tracks,
         divided=divided,
-        clock=clock,
-        frames=frames,
+        clock=clock_for(source.n_frames, time.interval_s, start_s=time.start_s, first=time.first),
+        frames=source.n_frames,
         seen=seen,
-        listings=listings(table, links_of(result), frames=seen_frames(result, source), first_frame=time.first),
+        listings=listings(table, links_of(result), frames=seen, first_frame=time.first),
         depth=_depth(source),
-    )
-    return Content(
-        material=material,
-        story=story_through_time(material) if facts.has_time else story_of_one_frame(material),
         strip=take_strip(footage_of(result, source, beneath), progress=progress),
         pictured=beneath.image is not None,
         note=beneath.note,
-        undrawn=about_undrawn(facts.measured),
     )
 
 

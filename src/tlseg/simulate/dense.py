@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
 from tlseg.geometry import Box, Shape, Spacing, triple
+from tlseg.rules import NonNegativeFloat, NonNegativeInt, PositiveInt, between, check_fields, three, whole
 from tlseg.simulate.optics import read_out
 from tlseg.simulate.settings import Draw, SimulationError, SimulationSettings
 
@@ -51,21 +53,15 @@ class DenseSettings:
         Time points.
     """
 
-    shape: Shape = (64, 256, 256)
-    radius_voxels: Spacing = (6.0, 9.0, 9.0)
-    seed: int = 0
-    photons: float = 60.0
-    background: float = 0.7
-    frames: int = 1
+    shape: Annotated[Shape, three(whole(1))] = (64, 256, 256)
+    radius_voxels: Annotated[Spacing, three(between(2, 200))] = (6.0, 9.0, 9.0)
+    seed: NonNegativeInt = 0
+    photons: NonNegativeFloat = 60.0
+    background: NonNegativeFloat = 0.7
+    frames: PositiveInt = 1
 
     def __post_init__(self) -> None:
-        if not all(2 <= r <= 200 for r in self.radius_voxels):
-            raise SimulationError(f"radius_voxels is {self.radius_voxels}; expected 2 to 200 voxels along each axis.")
-        if min(*self.shape, self.frames) < 1 or self.seed < 0:
-            raise SimulationError(
-                f"shape {self.shape}, frames {self.frames}, seed {self.seed}: expected positive voxels and frames, and a "
-                "seed from 0."
-            )
+        check_fields(self, error=SimulationError)
         if math.prod(self._cells) * 2 >= 2**32:
             raise SimulationError(f"{self.shape} holds more nuclei than 32-bit labels. Give larger nuclei.")
 

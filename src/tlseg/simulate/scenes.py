@@ -37,12 +37,11 @@ def scene_settings(scene: SceneName, **given: Any) -> SimulationSettings:
 
 
 def _blastocyst(given: dict[str, Any]) -> dict[str, Any]:
-    frames = given.get("frames", 500)
-    length = max(1, frames)  # the settings refuse a movie without frames; here it must not be divided by
+    frames = SimulationSettings(frames=given.get("frames", 500)).frames
     return {
         "frames": frames,
         "start_nuclei": 2,
-        "cycle_frames": max(float(SHORTEST_CYCLE), length / _ROUNDS),
+        "cycle_frames": max(float(SHORTEST_CYCLE), frames / _ROUNDS),
         "cycle_noise": 0.08,
         "cycle_memory": 0.5,
         "cavity_nuclei": 32,
@@ -50,7 +49,7 @@ def _blastocyst(given: dict[str, Any]) -> dict[str, Any]:
         "jump_chance": 0.02,
         "rotation_deg": 1.5,
         "drift_um": 0.3,
-        "bleach": 0.2 / length,
+        "bleach": 0.2 / frames,
     }
 
 

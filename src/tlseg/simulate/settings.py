@@ -164,7 +164,7 @@ class SimulationSettings:
     jump_deg: NonNegativeFloat = 40.0
     photons: NonNegativeFloat = 220.0
     fade: PositiveFloat = 0.62
-    bleach: FiniteFloat = 0.002
+    bleach: Share = 0.002
     attenuation_um: PositiveFloat = 120.0
     background: NonNegativeFloat = 0.4
     cytoplasm: NonNegativeFloat = 0.3

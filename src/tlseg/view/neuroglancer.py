@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -61,7 +62,7 @@ class Served:
     shown: int
     trails: int
     viewer: Any
-    _files: list[Any] = field(default_factory=list)
+    _servers: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Served:
         return self
@@ -74,8 +75,7 @@ class Served:
 
     def close(self) -> None:
         """Stop both servers."""
-        for server in self._files:
-            server.stop()
+        self._servers.close()
         _load().stop()
 
     def state(self) -> dict[str, Any]:
@@ -104,34 +104,32 @@ def serve(scene: Scene, *, port: int = 0) -> Served:
     _check_free(port)
     logging.getLogger("tornado.access").addFilter(_is_news)
     ng.set_server_bind_address(bind_address=LOOPBACK, bind_port=port)
-    files: list[Any] = []
-    try:
+    with ExitStack() as servers:
         if isinstance(scene.result, Unfinished):
-            image = _address(scene.result.source.url, files)
-            files.append(FileServer(WorkingFiles(scene.result), host=LOOPBACK))
-            labels = data = str(files[-1].url)
+            image = _address(scene.result.source.url, servers)
+            labels = data = _served(FileServer(WorkingFiles(scene.result), host=LOOPBACK), servers)
         else:
-            image = data = _address(scene.result.path, files)
+            image = data = _address(scene.result.path, servers)
             labels = f"{data}/labels/{scene.result.name}"
         viewer = ng.Viewer()
         viewer.set_state(build_state(scene, image_url=image, labels_url=labels))
-    except BaseException:
-        for server in files:
-            server.stop()
-        raise
-    return Served(viewer.get_viewer_url(), data, drawn_trails(scene), len(scene.trails), viewer, files)
+        shown, trails = drawn_trails(scene), len(scene.trails)
+        return Served(viewer.get_viewer_url(), data, shown, trails, viewer, servers.pop_all())
 
 
-def _address(url: str, files: list[Any]) -> str:
-    """Where a browser reads an OME-Zarr; a server that is started for it is added to `files`."""
+def _address(url: str, servers: ExitStack) -> str:
+    """Where a browser reads an OME-Zarr; a server that is started for it stops with `servers`."""
     if url.startswith(("http://", "https://")):
         return url
     if is_url(url):
-        files.append(FileServer(Bucket(Place(url)), host=LOOPBACK))
-    else:
-        server = importlib.import_module("neuroglancer.static_file_server")
-        files.append(server.StaticFileServer(static_dir=url, bind_address=LOOPBACK, daemon=True))
-    return str(files[-1].url)
+        return _served(FileServer(Bucket(Place(url)), host=LOOPBACK), servers)
+    static = importlib.import_module("neuroglancer.static_file_server")
+    return _served(static.StaticFileServer(static_dir=url, bind_address=LOOPBACK, daemon=True), servers)
+
+
+def _served(server: Any, servers: ExitStack) -> str:
+    servers.callback(server.stop)
+    return str(server.url)
 
 
 def drawn_trails(scene: Scene) -> int:
@@ -244,9 +242,9 @@ def _load() -> Any:
 
 
 def _check_free(port: int) -> None:
-    if port == 0:
-        return
     with socket.socket() as probe:
+        # As the viewer's server does: connections of an earlier one that has stopped linger for a minute.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError
 from tlseg.geometry import Box, Spacing
 from tlseg.report.facts import segmented_frames
-from tlseg.report.pictures import spread
+from tlseg.report.pictures import thinned
 from tlseg.report.pixels import Window, css_colors, grey_window
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import image_of
@@ -158,12 +158,11 @@ def trails(nodes: pd.DataFrame) -> list[Trail]:
         nodes = nodes.assign(z_um=0.0)
     if not len(nodes) or not set(columns) <= set(nodes.columns):
         return []
-    groups = {int(str(track)): rows.sort_values("t") for track, rows in nodes.groupby("track")}
+    groups = {int(str(track)): rows for track, rows in nodes.sort_values("t").groupby("track")}
     found = []
     for track, rows in groups.items():
         parent = int(rows["parent"].iloc[0]) if "parent" in rows.columns else 0
-        parts = [rows] if parent not in groups else [groups[parent].tail(1), rows]
-        path = pd.concat(parts) if len(parts) > 1 else rows
+        path = pd.concat([groups[parent].tail(1), rows]) if parent in groups else rows
         found.append(Trail(track, parent, path["t"].to_numpy(np.int64), path[columns].to_numpy(np.float64)))
     return sorted(found, key=lambda trail: (-len(trail.frames), trail.track))
 
@@ -180,5 +179,5 @@ def _window(image: MovieSource, frames: range) -> Window:
     """Grey values of the coarsest level of a few frames from the first to the last, so that none of them is flat white."""
     coarsest = open_source(image.url, channel=image.channel, level=len(image.level_shapes) - 1)
     box = Box.of_shape(coarsest.frame_shape)
-    windows = [grey_window(coarsest.read(frames[i], box)) for i in spread(len(frames), WINDOW_FRAMES)]
+    windows = [grey_window(coarsest.read(frame, box)) for frame in thinned(frames, WINDOW_FRAMES)]
     return min(low for low, _ in windows), max(high for _, high in windows)

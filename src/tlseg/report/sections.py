@@ -1,6 +1,6 @@
-"""What a page tells besides its pictures and facts: one value, whether the result has a time or not.
+"""What the sections of a page show: one value, whether the result has a time or not.
 
-The page draws whatever is in it and leaves out what is empty; only who composes it knows of time.
+The page draws whatever is in it and leaves out what is empty; only who fills it knows of time.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import pandas as pd
 from tlseg.report.attention import Listing
 from tlseg.report.channels import MeasuredChannel
 from tlseg.report.facts import Facts
-from tlseg.report.generations import Sheet
+from tlseg.report.generations import GenerationTable
+from tlseg.report.pictures import Strip
 from tlseg.report.svg import Raw
 from tlseg.report.tiles import Tile
 from tlseg.report.timing import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What every story is made from.
+class ReportData:
+    """What a report is made from.
 
     Attributes
     ----------
@@ -31,12 +32,18 @@ class Material:
     clock : Clock
     frames : int
         Frames of the labels.
-    seen : range
+    seen : sequence of int
         Those that were segmented.
     listings : sequence of Listing
         Everything worth checking.
     depth : str
         What a volume is if there is one plane only; empty elsewhere.
+    strip : Strip
+        Pictures of frames.
+    pictured : bool
+        Whether the image is in them.
+    note : str
+        What to know about them, may be empty.
     """
 
     facts: Facts
@@ -45,9 +52,12 @@ class Material:
     divided: pd.DataFrame
     clock: Clock
     frames: int
-    seen: range
+    seen: Sequence[int]
     listings: Sequence[Listing]
     depth: str
+    strip: Strip
+    pictured: bool
+    note: str
 
     @property
     def drawn(self) -> list[MeasuredChannel]:
@@ -68,8 +78,8 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """What is told, in the order of the page.
+class Sections:
+    """What is shown, in the order of the page.
 
     Attributes
     ----------
@@ -85,7 +95,7 @@ class Story:
         Figures of measured channels.
     more : sequence of Panel
         Other figures.
-    generations : Sheet or None
+    generations : GenerationTable or None
         Figures of each generation.
     listings : sequence of Listing
         Where to look.
@@ -99,6 +109,12 @@ class Story:
     tree: Panel | None
     measured: Sequence[Panel]
     more: Sequence[Panel]
-    generations: Sheet | None
+    generations: GenerationTable | None
     listings: Sequence[Listing]
     named_by: Mapping[str, str]
+
+    @property
+    def figures(self) -> list[Panel]:
+        """Panels that have a drawing."""
+        tree = [] if self.tree is None else [self.tree]
+        return [panel for panel in (*self.beside, *tree, *self.measured, *self.more) if panel.drawing is not None]
