@@ -59,3 +59,9 @@ class RunError(TlsegError, RuntimeError):
 
 class FailedTrainingError(RunError):
     """A training failed because of its settings, and would fail again."""
+
+
+def one_line(error: BaseException) -> str:
+    """First line of an error's message, short enough to go inside another one."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__

@@ -28,7 +28,7 @@ from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box
 from tlseg.run.planning import plan_run
 from tlseg.run.segment import segment
-from tlseg.store.fs.location import open_store
+from tlseg.store.fs.groups import open_store
 from tlseg.store.fs.place import place_of
 from tlseg.store.fs.remote import RetryingStore
 from tlseg.store.image import movie

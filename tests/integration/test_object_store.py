@@ -34,7 +34,7 @@ from tlseg.simulate import api as simulate_api
 from tlseg.simulate.api import simulate
 from tlseg.simulate.settings import SimulationSettings
 from tlseg.store.fs import options, retry
-from tlseg.store.fs.location import open_group
+from tlseg.store.fs.groups import open_group
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.convert import convert
 from tlseg.store.image.image_writer import ImageWriter

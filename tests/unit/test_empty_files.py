@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tlseg.store.fs.location import open_group, writable_group
+from tlseg.store.fs.groups import open_group, writable_group
 from tlseg.store.fs.place import Place
 
 

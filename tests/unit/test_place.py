@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from tlseg.cli import main
 from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.store.fs import retry
-from tlseg.store.fs.location import check_name, resolve
 from tlseg.store.fs.options import check_options, parse_options
+from tlseg.store.fs.paths import check_name, resolve
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.fs.retry import again, is_transient
 from tlseg.store.working.folder import scratch_folder

@@ -14,9 +14,8 @@ import click
 from click.core import ParameterSource
 
 from tlseg.cli.param_types import FiniteRange
-from tlseg.errors import RunError, TlsegError
+from tlseg.errors import RunError, TlsegError, one_line
 from tlseg.installed import missing_extra, this_command
-from tlseg.store.fs.location import one_line
 from tlseg.wording import how_many
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from tlseg.errors import LabelError, RunError
+from tlseg.errors import LabelError, RunError, one_line
 from tlseg.measure import history
 from tlseg.report.attention import listings
 from tlseg.report.facts import Facts, gather_facts, links_of, seen_frames, segmented_frames
@@ -25,7 +25,6 @@ from tlseg.report.sections import ReportData
 from tlseg.report.through_time import sections_through_time
 from tlseg.report.timing import clock_for
 from tlseg.store.fs.atomic import NO_SPACE
-from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place, place_of, writable
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import ImageBeneath, image_of

@@ -15,7 +15,7 @@ import numpy as np
 
 from tlseg.errors import LabelError, MovieError, PlanError
 from tlseg.models.derive import NUCLEUS, nucleus_um
-from tlseg.store.fs.location import is_url, real
+from tlseg.store.fs.paths import is_url, real
 from tlseg.store.fs.place import Place, place_of, writable
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.labels.label_writer import check_root

@@ -16,7 +16,7 @@ from tlseg.models.derive import for_nuclei
 from tlseg.plan import check_block, within_frame
 from tlseg.rules import positive
 from tlseg.run.checks import check_spacing, destination
-from tlseg.store.fs.location import check_name
+from tlseg.store.fs.paths import check_name
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.image.segmentable import check_segmentable

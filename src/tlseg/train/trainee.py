@@ -18,12 +18,11 @@ from accelerate.utils import DistributedType, GradientAccumulationPlugin
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tlseg.errors import RunError, TrainingError
+from tlseg.errors import RunError, TrainingError, one_line
 from tlseg.models.unet import UNet
 from tlseg.predict.infer import TorchDevice
 from tlseg.predict.kernels import use_exact_kernels
 from tlseg.store.fs.atomic import replacing
-from tlseg.store.fs.location import one_line
 from tlseg.train.losses import Loss, loss_of
 from tlseg.train.processes import join
 from tlseg.train.samples import Pair, batch

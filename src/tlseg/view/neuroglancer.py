@@ -16,7 +16,7 @@ from typing import Any
 
 from tlseg.errors import RunError
 from tlseg.installed import missing_extra
-from tlseg.store.fs.location import is_url
+from tlseg.store.fs.paths import is_url
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.working.unfinished import Unfinished

@@ -21,7 +21,7 @@ from tlseg.run.linking.repair import Patches
 from tlseg.run.linking.source import LabelInput
 from tlseg.run.linking.tables import FrameSums, table_of
 from tlseg.run.rows import count_motherless, write_graph, write_rows
-from tlseg.store.fs.location import check_name, real
+from tlseg.store.fs.paths import check_name, real
 from tlseg.store.fs.place import Place, place_of, writable
 from tlseg.store.image.image_writer import ImageCopy
 from tlseg.store.labels.protect import CopiedImage, check_unused

@@ -24,7 +24,7 @@ from tlseg.run.linking.linked import Linked, count
 from tlseg.run.linking.point_columns import as_points, balls_of_planes
 from tlseg.store.export.geff import detach, is_detached
 from tlseg.store.export.target import local_target, only_entries, publishing
-from tlseg.store.fs.location import resolve
+from tlseg.store.fs.paths import resolve
 from tlseg.store.labels.points import SUFFIXES, read_points, write_points
 from tlseg.store.labels.tracks import FOLDER, write_tracks
 

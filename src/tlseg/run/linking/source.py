@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape, Spacing, as_spacing
 from tlseg.measure.exact import most_grey
-from tlseg.store.fs.location import is_url, resolve
+from tlseg.store.fs.paths import is_url, resolve
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.image_of import ImageBeneath, image_of

@@ -16,7 +16,7 @@ from uuid import uuid4
 import numpy as np
 
 from tlseg import __version__
-from tlseg.errors import LabelError, RunError
+from tlseg.errors import LabelError, RunError, one_line
 from tlseg.geometry import Shape, as_block
 from tlseg.label.patches import repairs_by_kind
 from tlseg.run.derived import remove_derived
@@ -38,7 +38,7 @@ from tlseg.run.tasks.pools import SerialPool, open_pool
 from tlseg.run.tasks.work import Work
 from tlseg.run.watch.event_log import FILE as EVENTS
 from tlseg.run.watch.events import Counters, Listener
-from tlseg.store.fs.location import one_line, resolve
+from tlseg.store.fs.paths import resolve
 from tlseg.store.labels.label_writer import absent, create_labels, prepare_root, remove_empty
 from tlseg.store.labels.record import FRAMES, INPUT_FRAMES, SKIPPED, new_record, provenance, write_record
 from tlseg.store.locks.lock import lock_of

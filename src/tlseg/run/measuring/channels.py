@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tlseg.errors import RunError
+from tlseg.errors import RunError, one_line
 from tlseg.geometry import Shape, as_block
 from tlseg.run.checks import check_scratch, check_scratch_access
 from tlseg.run.measuring.image import Channels, check_chunks, choose_image
@@ -31,7 +31,6 @@ from tlseg.run.tasks.failures import describe_error
 from tlseg.run.tasks.pools import open_pool
 from tlseg.run.tasks.work import Work
 from tlseg.run.watch.events import Counters, Listener, silent
-from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import open_source
 from tlseg.store.labels.result import Result, as_result, open_result

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tlseg.errors import LabelError, MissingExtraError, MovieError
-from tlseg.store.fs.location import real
+from tlseg.store.fs.paths import real
 from tlseg.store.fs.place import Place
 from tlseg.store.image.chunks import describe_missing
 from tlseg.store.image.metadata import Json

@@ -11,10 +11,10 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from tlseg.errors import LabelError
+from tlseg.errors import LabelError, one_line
 from tlseg.run.derived import LINKING
 from tlseg.run.measuring.image import movie_of
-from tlseg.store.fs.location import can_list, one_line
+from tlseg.store.fs.paths import can_list
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource, address_of
 from tlseg.store.labels.label_writer import remove_empty

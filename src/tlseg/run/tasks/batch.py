@@ -13,9 +13,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tlseg.errors import one_line
 from tlseg.run.tasks.flow import Task
 from tlseg.run.tasks.metrics import count_task
-from tlseg.store.fs.location import one_line
 
 WORTH_SENDING_S = 0.1
 """Regions are sent together as long as they take no longer than this, a hundred times what sending costs."""

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from distributed import Client, Future, KilledWorker
 
-from tlseg.errors import RunError
+from tlseg.errors import RunError, one_line
 from tlseg.predict.infer import Device
 from tlseg.run.tasks.batch import BatchSizes, Outcome, run_batch
 from tlseg.run.tasks.cluster_file import first_cause
@@ -23,7 +23,6 @@ from tlseg.run.tasks.failures import Retries
 from tlseg.run.tasks.flow import Finished, Needs, Task, TasksError
 from tlseg.run.tasks.storage import share_options
 from tlseg.run.tasks.workers import RESOURCE, Site, Workers, site_of
-from tlseg.store.fs.location import one_line
 from tlseg.wording import how_many
 
 CHECK_S = 2.0

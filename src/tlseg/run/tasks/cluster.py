@@ -23,10 +23,9 @@ from distributed.core import Status
 from distributed.deploy.cluster import Cluster
 from distributed.security import Security
 
-from tlseg.errors import PlanError, RunError
+from tlseg.errors import PlanError, RunError, one_line
 from tlseg.run.tasks.cluster_file import ClusterSpec, first_cause, patiently
 from tlseg.run.tasks.lost_jobs import replacing_lost_jobs
-from tlseg.store.fs.location import one_line
 from tlseg.wording import how_many
 
 CONNECT_S = 20.0

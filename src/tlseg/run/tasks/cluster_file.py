@@ -21,10 +21,9 @@ from typing import Any, TypeVar
 import yaml
 from distributed.deploy.cluster import Cluster
 
-from tlseg.errors import PlanError, RunError
+from tlseg.errors import PlanError, RunError, one_line
 from tlseg.installed import missing_extra
 from tlseg.rules import positive, whole
-from tlseg.store.fs.location import one_line
 
 Started = TypeVar("Started")
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 
-from tlseg.errors import TlsegError
+from tlseg.errors import TlsegError, one_line
 from tlseg.run.tasks.batch import Outcome
 from tlseg.run.tasks.flow import Finished, Task, TasksError
 from tlseg.store.fs.atomic import NO_SPACE
-from tlseg.store.fs.location import one_line
 
 TRIES = 3
 """How often a task may fail before the run does."""

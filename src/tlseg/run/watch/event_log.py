@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tlseg.store.fs.location import one_line
+from tlseg.errors import one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.working.folder import make_private
 

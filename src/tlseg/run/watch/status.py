@@ -17,7 +17,7 @@ from typing import Any, Literal
 from tlseg.errors import LabelError, TlsegError
 from tlseg.run.watch.event_log import read_events
 from tlseg.run.watch.pace import RECENT_S, Pace
-from tlseg.store.fs.location import can_list, check_name
+from tlseg.store.fs.paths import can_list, check_name
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.labels.record import read_record
 from tlseg.store.labels.result import DEFAULT, Result

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tlseg.errors import LabelError
+from tlseg.errors import LabelError, one_line
 from tlseg.store.export.target import attributes_of
-from tlseg.store.fs.location import one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.labels.graph import both_names
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tlseg.errors import LabelError, RunError
-from tlseg.store.fs.location import absolute, is_url, real
+from tlseg.store.fs.paths import absolute, is_url, real
 from tlseg.store.fs.place import Place
 from tlseg.store.locks.whole import staged
 

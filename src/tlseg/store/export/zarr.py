@@ -11,9 +11,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from tlseg.errors import MovieError
+from tlseg.errors import MovieError, one_line
 from tlseg.store.export.target import attributes_of
-from tlseg.store.fs.location import one_line, open_group
+from tlseg.store.fs.groups import open_group
 from tlseg.store.image.metadata import Json, ome_of, parse_image
 
 SLAB_BYTES = 64 * 2**20

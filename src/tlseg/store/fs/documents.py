@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tlseg.errors import LabelError
-from tlseg.store.fs.location import open_store
+from tlseg.store.fs.groups import open_store
 from tlseg.store.fs.place import Place
 
 

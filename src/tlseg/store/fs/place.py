@@ -15,9 +15,9 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any
 
-from tlseg.errors import LabelError, TlsegError
+from tlseg.errors import LabelError, TlsegError, one_line
 from tlseg.store.fs.atomic import write_atomically
-from tlseg.store.fs.location import can_list, is_url, one_line, resolve
+from tlseg.store.fs.paths import can_list, is_url, resolve
 from tlseg.store.fs.retry import again
 
 
@@ -57,6 +57,10 @@ class Place:
         return Place(f"{self.url.rstrip('/')}/{part}")
 
     def __str__(self) -> str:
+        return self.url
+
+    def __fspath__(self) -> str:
+        """What names it, wherever a path or URL is taken."""
         return self.url
 
     def exists(self) -> bool:

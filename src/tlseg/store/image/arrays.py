@@ -14,10 +14,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tlseg.errors import LabelError, PlanError
+from tlseg.errors import LabelError, PlanError, one_line
 from tlseg.geometry import Box, Shape
 from tlseg.store.fs.durable import flush
-from tlseg.store.fs.location import is_url, one_line, open_store, writable_group
+from tlseg.store.fs.groups import open_store, writable_group
+from tlseg.store.fs.paths import is_url
 from tlseg.store.fs.place import Place
 from tlseg.store.image.metadata import Json
 from tlseg.store.image.pyramid import Pyramid, downsample_labels, image_levels

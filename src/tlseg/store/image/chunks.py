@@ -14,7 +14,8 @@ from itertools import islice, product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from tlseg.store.fs.location import is_url, read_only_store
+from tlseg.store.fs.groups import read_only_store
+from tlseg.store.fs.paths import is_url
 from tlseg.store.fs.place import Place
 from tlseg.store.fs.retry import again
 from tlseg.wording import how_many

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Grid
 from tlseg.store.fs.documents import read_json, refresh_consolidated, replace_json
-from tlseg.store.fs.location import open_group, real, writable_group
+from tlseg.store.fs.groups import open_group, writable_group
+from tlseg.store.fs.paths import real
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.arrays import PyramidArrays, ensure_arrays
 from tlseg.store.image.metadata import Json, image_axes, omero_channels, parse_image, write_multiscales

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Shape, Spacing
-from tlseg.store.fs.location import is_url, real
+from tlseg.store.fs.paths import is_url, real
 from tlseg.store.image.chunks import describe_missing
 from tlseg.store.image.file_numbers import numbers_of
 from tlseg.store.image.microscope import MicroscopeMovie

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlseg.errors import MovieError
+from tlseg.errors import MovieError, one_line
 from tlseg.geometry import Box, Shape, Spacing
 from tlseg.installed import missing_extra
-from tlseg.store.fs.location import one_line
 from tlseg.store.image.logged import listening
 from tlseg.store.image.tiff import MaybeSpacing
 

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tlseg.errors import MovieError
+from tlseg.errors import MovieError, one_line
 from tlseg.geometry import Box, Shape, Spacing, triple
-from tlseg.store.fs.location import can_list, is_url, one_line, open_group, read_only_store, resolve
+from tlseg.store.fs.groups import open_group, read_only_store
+from tlseg.store.fs.paths import can_list, is_url, resolve
 from tlseg.store.image.chunks import Chunks
 from tlseg.store.image.metadata import ImageMetadata, Json, parse_image
 from tlseg.wording import how_many

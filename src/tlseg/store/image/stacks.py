@@ -14,9 +14,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from tlseg.errors import TrainingError
+from tlseg.errors import TrainingError, one_line
 from tlseg.geometry import Spacing
-from tlseg.store.fs.location import one_line
 from tlseg.store.image.tiff import Layout, PagesError, describe_tiff, tiffs_in
 from tlseg.wording import how_many
 

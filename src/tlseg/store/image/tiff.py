@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from tlseg.errors import MovieError
+from tlseg.errors import MovieError, one_line
 from tlseg.geometry import Box
-from tlseg.store.fs.location import one_line
 from tlseg.store.image.logged import listening
 from tlseg.store.image.metadata import Json, micrometres, seconds
 from tlseg.wording import how_many

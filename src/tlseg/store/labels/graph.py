@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tlseg.errors import LabelError
-from tlseg.store.fs.location import is_url, one_line, open_store
+from tlseg.errors import LabelError, one_line
+from tlseg.store.fs.groups import open_store
+from tlseg.store.fs.paths import is_url
 from tlseg.store.fs.place import Place
 from tlseg.wording import how_many
 

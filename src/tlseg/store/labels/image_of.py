@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tlseg.store.fs.location import open_group
+from tlseg.store.fs.groups import open_group
 from tlseg.store.image.metadata import ome_of
 from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.labels.frames import frames_apart

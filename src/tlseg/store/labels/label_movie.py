@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tlseg.errors import LabelError, MovieError
+from tlseg.errors import LabelError, MovieError, one_line
 from tlseg.geometry import Box, Shape, Spacing
-from tlseg.store.fs.location import one_line, text_of
+from tlseg.store.fs.paths import text_of
 from tlseg.store.image.file_numbers import FileNumbers
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.tiff import is_tiff

@@ -11,9 +11,10 @@ import pandas as pd
 import zarr
 from numpy.typing import NDArray
 
-from tlseg.errors import LabelError, MovieError
+from tlseg.errors import LabelError, MovieError, one_line
 from tlseg.store.fs.documents import read_json
-from tlseg.store.fs.location import child_of, is_url, one_line, open_group, open_store, resolve
+from tlseg.store.fs.groups import child_of, open_group, open_store
+from tlseg.store.fs.paths import is_url, resolve
 from tlseg.store.fs.place import Place
 from tlseg.store.image.metadata import ImageMetadata, ome_of, parse_image
 from tlseg.store.labels.frames import first_frame, frames_since_0

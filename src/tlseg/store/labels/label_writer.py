@@ -14,10 +14,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tlseg.errors import LabelError
+from tlseg.errors import LabelError, one_line
 from tlseg.geometry import Box, Grid
 from tlseg.store.fs.documents import read_json, refresh_consolidated, replace_json
-from tlseg.store.fs.location import check_name, one_line, real, writable_group
+from tlseg.store.fs.groups import writable_group
+from tlseg.store.fs.paths import check_name, real
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.fs.refused import refusal
 from tlseg.store.image.arrays import PyramidArrays, ensure_arrays

@@ -36,10 +36,6 @@ class MovieTime:
         """Time of the movie's frame 0, seconds."""
         return self.start_s - self.first * (self.interval_s or 0.0)
 
-    def numbers(self, frames: range) -> range:
-        """Numbers of frames that are counted from the labels' first one."""
-        return range(frames.start + self.first, frames.stop + self.first)
-
 
 def movie_time(labels: MovieSource, result: Result) -> MovieTime:
     """Tell when labels begin.

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tlseg.errors import LabelError
-from tlseg.store.fs.location import is_url, resolve, text_of
+from tlseg.store.fs.paths import is_url, resolve, text_of
 from tlseg.store.fs.place import Place
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.labels.label_movie import TRACK_FILES, LabelMovie, open_label_movie, read_track_file

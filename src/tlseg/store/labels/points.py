@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from tlseg.errors import LabelError
-from tlseg.store.fs.location import one_line, resolve
+from tlseg.errors import LabelError, one_line
+from tlseg.store.fs.paths import resolve
 
 SUFFIXES = (".csv", ".parquet")
 

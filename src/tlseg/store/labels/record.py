@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tlseg.errors import LabelError, MovieError
-from tlseg.store.fs.location import one_line
+from tlseg.errors import LabelError, MovieError, one_line
 from tlseg.store.fs.place import Place
 
 FRAMES = "frames"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlseg.errors import LabelError
-from tlseg.store.fs.location import child_of, open_group, resolve
+from tlseg.store.fs.groups import child_of, open_group
+from tlseg.store.fs.paths import resolve
 from tlseg.store.fs.place import Place
 from tlseg.store.image.metadata import ome_of
 from tlseg.store.image.movie import open_movie

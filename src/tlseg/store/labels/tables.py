@@ -16,10 +16,11 @@ from typing import Any
 import pandas as pd
 
 from tlseg.config import Frames, as_frames
-from tlseg.errors import LabelError, MovieError
+from tlseg.errors import LabelError, MovieError, one_line
 from tlseg.store.fs.documents import refresh_consolidated
 from tlseg.store.fs.durable import flush
-from tlseg.store.fs.location import check_name, child_of, one_line, open_group, writable_group
+from tlseg.store.fs.groups import child_of, open_group, writable_group
+from tlseg.store.fs.paths import check_name
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.fs.retry import again
 from tlseg.store.locks.group_lock import turn

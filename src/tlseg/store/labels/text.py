@@ -14,8 +14,7 @@ from typing import TextIO
 
 import pandas as pd
 
-from tlseg.errors import LabelError
-from tlseg.store.fs.location import one_line
+from tlseg.errors import LabelError, one_line
 
 DIGITS = 12
 """Significant; sums of grey values are whole numbers of nearly as many, and rounding shows from the sixteenth on."""

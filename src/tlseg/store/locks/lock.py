@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from tlseg.errors import RunError
-from tlseg.store.fs.location import one_line
+from tlseg.errors import RunError, one_line
 from tlseg.store.fs.place import Place
 from tlseg.store.fs.refused import refusal
 from tlseg.store.fs.retry import again

@@ -10,8 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tlseg.errors import MovieError, RunError
-from tlseg.store.fs.location import one_line
+from tlseg.errors import MovieError, RunError, one_line
 from tlseg.store.fs.place import Place, writable
 from tlseg.store.fs.refused import refusal
 from tlseg.store.locks.lock import LOCK, lock_of

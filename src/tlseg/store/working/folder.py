@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tlseg.errors import LabelError
-from tlseg.store.fs.location import absolute
+from tlseg.store.fs.paths import absolute
 from tlseg.store.fs.place import Place
 
 MEASURING = "measuring"

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from tlseg.errors import MovieError, TlsegError
 from tlseg.geometry import Box, Grid, Shape, triple
 from tlseg.store.fs.atomic import write_atomically
-from tlseg.store.fs.location import open_store
+from tlseg.store.fs.groups import open_store
 from tlseg.store.fs.place import Place
 from tlseg.store.image.arrays import PyramidArrays
 from tlseg.store.image.metadata import Json, image_axes, write_multiscales
@@ -186,7 +186,7 @@ def find_unfinished(path: str, name: str, *, folder: str) -> Unfinished | None:
     Parameters
     ----------
     path, name
-        Output of the run (see `tlseg.store.fs.location.resolve`), and name of its labels.
+        Output of the run (see `tlseg.store.fs.paths.resolve`), and name of its labels.
     folder
         Its working files.
 
