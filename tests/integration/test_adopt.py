@@ -30,7 +30,8 @@ from tlseg.run.linking.adopt import LOOSE, adopt_labels
 from tlseg.run.linking.labels import link_labels
 from tlseg.run.watch.status import run_status
 from tlseg.store.image.movie import open_source
-from tlseg.store.labels.label_writer import create_labels, existing_labels
+from tlseg.store.labels.label_group import existing_labels
+from tlseg.store.labels.label_writer import create_labels
 from tlseg.store.labels.result import open_result
 from tlseg.store.labels.tables import read_table
 from tlseg.store.labels.tracks import read_tracks

@@ -125,6 +125,14 @@ def test_one_stack_per_time_point_in_natural_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(tmp_path / "b.ome.zarr"), expected("TZYX"))
 
 
+def test_a_home_is_followed_as_a_shell_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tiff(tmp_path / "t1.tif", MOVIE[0, 0], "ZYX")
+    for given in ("~/t1.tif", ["~/t1.tif"], Path("~/t1.tif")):
+        convert(given, "~/a.ome.zarr", spacing_um=SPACING, overwrite=True)
+        np.testing.assert_array_equal(pixels(tmp_path / "a.ome.zarr").squeeze(), MOVIE[0, 0])
+
+
 def test_a_folder_of_planes_is_a_2d_movie(tmp_path: Path) -> None:
     for t in range(3):
         tiff(tmp_path / f"t{t}.tif", MOVIE[t, 0, 0])

@@ -21,8 +21,9 @@ from tlseg.store.image.image_writer import ImageWriter, copy_image, create_image
 from tlseg.store.image.movie import MovieSource, open_movie, open_source
 from tlseg.store.image.pyramid import downsample_labels, image_levels, plan_pyramid
 from tlseg.store.image.segmentable import check_segmentable
-from tlseg.store.labels import label_writer as module
-from tlseg.store.labels.label_writer import LabelWriter, create_labels, existing_labels
+from tlseg.store.labels import label_group as module
+from tlseg.store.labels.label_group import existing_labels
+from tlseg.store.labels.label_writer import LabelWriter, create_labels
 
 SHAPE = (40, 100, 70)
 FRAMES = 3

@@ -39,7 +39,7 @@ from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.convert import convert
 from tlseg.store.image.image_writer import ImageWriter
 from tlseg.store.image.movie import open_source
-from tlseg.store.labels.label_writer import prepare_root
+from tlseg.store.labels.label_group import prepare_root
 from tlseg.store.labels.result import open_result
 from tlseg.store.labels.tables import read_table
 from tlseg.store.locks import lock

@@ -27,8 +27,9 @@ from tlseg.simulate.settings import SimulationError, SimulationSettings
 from tlseg.store.image.image_writer import ImageWriter, create_image
 from tlseg.store.image.movie import open_source
 from tlseg.store.image.pyramid import plan_pyramid
+from tlseg.store.labels.label_group import existing_labels
 from tlseg.store.labels.label_movie import open_label_movie
-from tlseg.store.labels.label_writer import LabelWriter, existing_labels
+from tlseg.store.labels.label_writer import LabelWriter
 from tlseg.store.labels.tables import read_table
 from tlseg.store.labels.tracks import read_tracks
 

@@ -18,7 +18,7 @@ from tlseg.models.derive import NUCLEUS, nucleus_um
 from tlseg.store.fs.paths import is_url, real
 from tlseg.store.fs.place import Place, place_of, writable
 from tlseg.store.image.movie import MovieSource
-from tlseg.store.labels.label_writer import check_root
+from tlseg.store.labels.label_group import check_root
 from tlseg.store.labels.protect import check_unused
 from tlseg.store.working.names import Table
 from tlseg.store.working.scratch import Scratch

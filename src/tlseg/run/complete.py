@@ -13,7 +13,7 @@ from tlseg.errors import LabelError, MovieError
 from tlseg.predict.infer import Device
 from tlseg.predict.normalise import FrameStatistics
 from tlseg.run.stages import frame_statistics
-from tlseg.store.labels.label_writer import existing_labels
+from tlseg.store.labels.label_group import existing_labels
 from tlseg.store.labels.record import read_record
 from tlseg.store.labels.tables import list_tables
 from tlseg.store.labels.tracks import graph_of

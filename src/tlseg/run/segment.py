@@ -41,7 +41,7 @@ from tlseg.run.tasks.pools import open_pool
 from tlseg.run.tasks.work import Work
 from tlseg.run.watch.event_log import log_of
 from tlseg.run.watch.events import Counters, Listener, silent
-from tlseg.store.labels.label_writer import absent, clear, prepare_root
+from tlseg.store.labels.label_group import absent, clear, prepare_root
 from tlseg.store.labels.record import write_record
 from tlseg.store.locks.lock import check_free, lock_of
 from tlseg.store.working.names import Stage

@@ -39,7 +39,8 @@ from tlseg.run.tasks.work import Work
 from tlseg.run.watch.event_log import FILE as EVENTS
 from tlseg.run.watch.events import Counters, Listener
 from tlseg.store.fs.paths import resolve
-from tlseg.store.labels.label_writer import absent, create_labels, prepare_root, remove_empty
+from tlseg.store.labels.label_group import absent, prepare_root, remove_empty
+from tlseg.store.labels.label_writer import create_labels
 from tlseg.store.labels.record import FRAMES, INPUT_FRAMES, SKIPPED, new_record, provenance, write_record
 from tlseg.store.locks.lock import lock_of
 from tlseg.store.working.names import Stage

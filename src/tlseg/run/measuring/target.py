@@ -17,7 +17,7 @@ from tlseg.run.measuring.image import movie_of
 from tlseg.store.fs.paths import can_list
 from tlseg.store.fs.place import Place
 from tlseg.store.image.movie import MovieSource, address_of
-from tlseg.store.labels.label_writer import remove_empty
+from tlseg.store.labels.label_group import remove_empty
 from tlseg.store.labels.record import MEASURED, now, read_record, write_record
 from tlseg.store.labels.result import Result
 from tlseg.store.labels.tables import column_names

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Spacing, as_spacing
+from tlseg.store.fs.paths import absolute
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.image_writer import create_image
 from tlseg.store.image.inputs import Input, open_inputs
@@ -127,7 +128,8 @@ def convert(
     RunError
         If the output cannot be written, or another start is writing it.
     """
-    given = inputs if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
+    given = list(inputs) if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
+    given = [absolute(path) if str(path).startswith("~") else path for path in given]
     target = place_of(out)
     check = partial(_check_target, target, overwrite)
     check()

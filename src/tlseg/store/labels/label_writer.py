@@ -6,7 +6,6 @@ A label movie in the making has arrays but no OME metadata and no entry in `labe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,18 +13,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tlseg.errors import LabelError, one_line
+from tlseg.errors import LabelError
 from tlseg.geometry import Box, Grid
-from tlseg.store.fs.documents import read_json, refresh_consolidated, replace_json
+from tlseg.store.fs.documents import read_json, replace_json
 from tlseg.store.fs.groups import writable_group
 from tlseg.store.fs.paths import check_name, real
 from tlseg.store.fs.place import Place, place_of
-from tlseg.store.fs.refused import refusal
 from tlseg.store.image.arrays import PyramidArrays, ensure_arrays
 from tlseg.store.image.metadata import Json, image_axes, write_multiscales
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.image.pyramid import Pyramid, plan_pyramid, pyramid_like
-from tlseg.store.locks.group_lock import turn
+from tlseg.store.labels.label_group import add_labels, forget_labels, prepare_root
 
 LabelMode = Literal["new", "resume", "overwrite"]
 MAX_LABEL = np.iinfo(np.uint32).max
@@ -102,7 +100,6 @@ class LabelWriter:
         source : str, optional
             The image they belong to, relative to the label group; None if there is none.
         """
-        root = Place(self.root)
         write_multiscales(
             writable_group(self.arrays.group),
             name=self.name,
@@ -118,11 +115,7 @@ class LabelWriter:
         if provenance is not None:
             attributes["tlseg"] = dict(provenance)
         replace_json(path, document)
-        with turn(root):
-            names = existing_labels(root)
-            if self.name not in names:
-                _list_labels(root, [*names, self.name])
-            refresh_consolidated(root)
+        add_labels(Place(self.root), self.name)
 
 
 def create_labels(
@@ -172,7 +165,7 @@ def create_labels(
         raise LabelError(f"{folder} already has labels {name!r}. Use --overwrite to replace them, or another --name.")
     prepare_root(folder)
     if exists and mode == "overwrite":
-        _forget(folder, name)
+        forget_labels(folder, name)
         group.remove()
     ensure_arrays(arrays)
     return writer
@@ -187,92 +180,9 @@ def pyramid_beside(source: MovieSource, root: str | Path | Place) -> Pyramid:
     return pyramid_like(source.level_shapes, spacing_um=source.spacing_um, translation_um=source.translation_um)
 
 
-def existing_labels(root: str | Path | Place) -> list[str]:
-    """Names of the finished label movies of a group, in the order they were listed."""
-    path = place_of(root) / "labels" / "zarr.json"
-    if not path.exists():
-        return []
-    names = read_json(path).get("attributes", {}).get("ome", {}).get("labels", [])
-    return [str(n) for n in names] if isinstance(names, list) else []
-
-
 def _as_uint32(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint32]:
     if labels.dtype.kind not in "ui":
         raise LabelError(f"Labels are {labels.dtype}. Expected integers.")
     if labels.dtype != np.uint32 and labels.size and (int(labels.min()) < 0 or int(labels.max()) > MAX_LABEL):
         raise LabelError(f"Labels reach from {labels.min()} to {labels.max()}. Expected 0 to {MAX_LABEL} (uint32).")
     return labels.astype(np.uint32, copy=False)
-
-
-def prepare_root(root: Path | Place) -> None:
-    """Make `root` an OME-Zarr 0.5 group that can hold labels, or check that it is one.
-
-    Raises
-    ------
-    LabelError
-        If it is something else, or cannot be written to.
-    RunError
-        If the disk is full.
-    """
-    root = place_of(root)
-    check_root(root)
-    try:
-        if not (root / "zarr.json").exists():
-            writable_group(root.url)
-        if not (root / "labels" / "zarr.json").exists():
-            _make_labels(root)
-    except OSError as error:
-        found = f"{root} cannot be written to ({one_line(error)})"
-        raise refusal(error, found, instead="Write elsewhere with --out.") from error
-
-
-def absent(root: Place, folder: Place) -> list[Place]:
-    """What of an output is not there yet, outermost first: `root`, its groups, and the `folder` of a run's record."""
-    return [place for place in (root, root / "labels", root / "tlseg", folder) if not place.exists()]
-
-
-def remove_empty(places: list[Place]) -> None:
-    """Remove those of these folders that hold nothing, the last first; an object store has no empty folders."""
-    for place in reversed(places):
-        if not place.remote:
-            with suppress(OSError):  # it holds something, or another run is using it
-                place.path.rmdir()
-
-
-def clear(places: list[Place]) -> None:
-    """Remove the last of `places`, and of those around it what then holds no more than an empty group's metadata."""
-    for i, place in enumerate(reversed(places)):
-        if i == 0 or set(place.names()) <= {"zarr.json"}:
-            place.remove()
-
-
-def check_root(root: Place) -> None:
-    """Raise `LabelError` unless `root` is an OME-Zarr 0.5 group, or nothing is there and it can be made."""
-    names = root.names()
-    if ".zgroup" in names or ".zattrs" in names:
-        raise LabelError(f"{root} is OME-Zarr 0.4 (Zarr v2), which cannot hold 0.5 labels. Write elsewhere with --out.")
-    if names and "zarr.json" not in names:
-        raise LabelError(f"{root} is a folder but not a Zarr group. Expected an OME-Zarr 0.5 group or a new path.")
-
-
-def _make_labels(root: Place) -> None:
-    """Make the group of labels, unless another run does first."""
-    with turn(root):
-        if not (root / "labels" / "zarr.json").exists():
-            writable_group(f"{root}/labels")
-            _list_labels(root, [])
-
-
-def _forget(root: Place, name: str) -> None:
-    if name not in existing_labels(root):
-        return
-    with turn(root):
-        _list_labels(root, [n for n in existing_labels(root) if n != name])
-
-
-def _list_labels(root: Place, names: list[str]) -> None:
-    path = root / "labels" / "zarr.json"
-    document = read_json(path)
-    ome = document.setdefault("attributes", {}).setdefault("ome", {})
-    ome.update(version="0.5", labels=names)
-    replace_json(path, document)

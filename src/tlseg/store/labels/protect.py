@@ -15,7 +15,7 @@ from tlseg.store.fs.place import Place
 from tlseg.store.image.image_writer import ImageCopy, copy_image, image_levels_in
 from tlseg.store.image.metadata import Json
 from tlseg.store.image.movie import MovieSource
-from tlseg.store.labels.label_writer import existing_labels
+from tlseg.store.labels.label_group import existing_labels
 from tlseg.store.labels.tables import list_tables
 
 

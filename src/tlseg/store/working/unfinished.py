@@ -26,7 +26,8 @@ from tlseg.store.image.arrays import PyramidArrays
 from tlseg.store.image.metadata import Json, image_axes, write_multiscales
 from tlseg.store.image.movie import MovieSource, address_of, open_source
 from tlseg.store.image.pyramid import Pyramid, downsample_labels, plan_pyramid
-from tlseg.store.labels.label_writer import existing_labels, pyramid_beside
+from tlseg.store.labels.label_group import existing_labels
+from tlseg.store.labels.label_writer import pyramid_beside
 from tlseg.store.working.names import Begun, Table
 from tlseg.store.working.scratch import LABELS, Scratch
 
