@@ -402,13 +402,13 @@ def test_what_came_while_an_export_was_written_is_not_replaced(
     result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "table.csv"
-    write = module._write
+    write = module.write_csv
 
     def slowly(*args: Any, **options: Any) -> Any:
         out.write_text("mine")
         return write(*args, **options)
 
-    monkeypatch.setattr(module, "_write", slowly)
+    monkeypatch.setattr(module, "write_csv", slowly)
     with pytest.raises(LabelError, match="is not an export in this format"):
         export(result, "csv", out=out, overwrite=True)
     assert out.read_text() == "mine"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from tlseg.errors import LabelError
 from tlseg.store.export.ctc import TRACK_FILE, write_ctc
@@ -28,6 +28,11 @@ from tlseg.wording import how_many
 
 _TIFF_NAME = re.compile(r".+_t\d+(\.ome)?\.tif")
 _CTC_NAME = re.compile(r"mask\d+\.tif")
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with what is done, and the total."""
+Written: TypeAlias = tuple[int, str, tuple[str, ...]]
+"""How many items, of which unit, and notes on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,75 +77,89 @@ def export_stored(
     out: str | Path | None = None,
     name: str | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Exported:
     """Write a result in another format, for formats that need no computing; `tlseg.report.export` has all of them."""
     chosen = local_target(out) if out is not None else None
     found = as_result(result, name=name)
-    name = found.name
-    labels = open_source(f"{found.path}/labels/{name}")
-    time = movie_time(labels, found)
-    target = chosen or beside(found.path, name, FORMATS[format].ends)
+    labels = open_source(f"{found.path}/labels/{found.name}")
+    stored, writer = _Stored(found.path, found.name, labels, movie_time(labels, found)), _WRITERS[format]
+    target = chosen or beside(found.path, found.name, FORMATS[format].ends)
     with publishing(
-        target,
-        overwrite=overwrite,
-        replaceable=lambda path: _is_export(path, format, found.path, name, labels, time),
-        apart_from=found.path,
+        target, overwrite=overwrite, replaceable=lambda path: writer.wrote(path, stored), apart_from=found.path
     ) as part:
-        items, unit, notes = _write(format, found.path, labels, part, name=name, time=time, progress=progress)
+        items, unit, notes = writer.write(stored, part, progress)
     return Exported(str(target), format, labels.n_frames, items, unit, notes)
 
 
-def _write(
-    format: Format,
-    root: str,
-    labels: MovieSource,
-    part: Path,
-    *,
-    name: str,
-    time: MovieTime,
-    progress: Callable[[int, int], None],
-) -> tuple[int, str, tuple[str, ...]]:
-    if format == "ctc":
-        rows = read_table(root, name, columns=["t", "label", "track", "parent"])
-        count = write_ctc(labels, rows, part, progress=progress)
-        return count, "tracks", _ctc_notes(count, rows["track"].nunique())
-    if format == "geff":
-        graph = open_label_movie(root, name=name).geff
-        if graph is None:
-            raise LabelError(f"{root} has no tracks of {name!r}. Make them with tlseg link.")
-        return copy_geff(graph, part, progress=progress), "nodes", ()
-    if format == "tiff":
-        write_stacks(labels, part, prefix=name, first=time.first, progress=progress)
-        return labels.n_frames, "frames", ()
-    if format == "csv":
-        rows_written = write_csv(root, name, part, frames=labels.n_frames, time=time, progress=progress)
-        return rows_written, "rows", ()
-    if format == "napari":
-        return write_napari(root, name, part, is_2d=labels.is_2d, progress=progress), "rows", ()
-    image = write_v04(root, name, part, progress=progress)
-    return labels.n_frames, "frames", () if image else ("The result holds no image, so only labels were written.",)
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is exported: labels, table and graph of this name in a group, and when they begin."""
+
+    root: str
+    name: str
+    labels: MovieSource
+    time: MovieTime
 
 
-def _ctc_notes(pieces: int, tracks: int) -> tuple[str, ...]:
-    if pieces == tracks:
-        return ()
-    gaps = pieces - tracks
-    became = how_many(gaps, "gap became a track of its own", "gaps became tracks of their own")
-    return (f"{became} with a parent, because this format has no gaps.",)
+def _ctc(stored: _Stored, part: Path, progress: Progress) -> Written:
+    rows = read_table(stored.root, stored.name, columns=["t", "label", "track", "parent"])
+    count, tracks = write_ctc(stored.labels, rows, part, progress=progress), rows["track"].nunique()
+    became = how_many(count - tracks, "gap became a track of its own", "gaps became tracks of their own")
+    note = f"{became} with a parent, because this format has no gaps."
+    return count, "tracks", (note,) if count > tracks else ()
 
 
-def _is_export(path: Path, format: Format, root: str, name: str, labels: MovieSource, time: MovieTime) -> bool:
-    """Whether the existing target was written in this format by tlseg, so that replacing it loses nothing else."""
-    if format == "csv":
-        return has_header(path, csv_columns(root, name, time=time), optional=is_of_channel)
-    if format == "napari":
-        return has_header(path, napari_columns(is_2d=labels.is_2d))
-    if format == "ctc":
-        return _holds_stacks(path, _CTC_NAME, TRACK_FILE)
-    if format == "tiff":
-        return _holds_stacks(path, _TIFF_NAME)
-    return is_detached(path) if format == "geff" else is_v04_export(path)
+def _geff(stored: _Stored, part: Path, progress: Progress) -> Written:
+    graph = open_label_movie(stored.root, name=stored.name).geff
+    if graph is None:
+        raise LabelError(f"{stored.root} has no tracks of {stored.name!r}. Make them with tlseg link.")
+    return copy_geff(graph, part, progress=progress), "nodes", ()
+
+
+def _tiff(stored: _Stored, part: Path, progress: Progress) -> Written:
+    write_stacks(stored.labels, part, prefix=stored.name, first=stored.time.first, progress=progress)
+    return stored.labels.n_frames, "frames", ()
+
+
+def _csv(stored: _Stored, part: Path, progress: Progress) -> Written:
+    frames = stored.labels.n_frames
+    rows = write_csv(stored.root, stored.name, part, frames=frames, time=stored.time, progress=progress)
+    return rows, "rows", ()
+
+
+def _napari(stored: _Stored, part: Path, progress: Progress) -> Written:
+    rows = write_napari(stored.root, stored.name, part, is_2d=stored.labels.is_2d, progress=progress)
+    return rows, "rows", ()
+
+
+def _zarr(stored: _Stored, part: Path, progress: Progress) -> Written:
+    image = write_v04(stored.root, stored.name, part, progress=progress)
+    return (
+        stored.labels.n_frames,
+        "frames",
+        () if image else ("The result holds no image, so only labels were written.",),
+    )
+
+
+class _Writer(NamedTuple):
+    """How a format is written, and whether an existing target is an export of it: replacing that loses nothing else."""
+
+    write: Callable[[_Stored, Path, Progress], Written]
+    wrote: Callable[[Path, _Stored], bool]
+
+
+_WRITERS: Mapping[Format, _Writer] = {
+    "ctc": _Writer(_ctc, lambda path, _: _holds_stacks(path, _CTC_NAME, TRACK_FILE)),
+    "geff": _Writer(_geff, lambda path, _: is_detached(path)),
+    "tiff": _Writer(_tiff, lambda path, _: _holds_stacks(path, _TIFF_NAME)),
+    "csv": _Writer(
+        _csv,
+        lambda path, of: has_header(path, csv_columns(of.root, of.name, time=of.time), optional=is_of_channel),
+    ),
+    "napari": _Writer(_napari, lambda path, of: has_header(path, napari_columns(is_2d=of.labels.is_2d))),
+    "ome-zarr-0.4": _Writer(_zarr, lambda path, _: is_v04_export(path)),
+}
 
 
 def _holds_stacks(folder: Path, stack: re.Pattern[str], *others: str) -> bool:
