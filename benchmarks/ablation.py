@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 
 from tlseg.geometry import Shape
 from tlseg.models.unet import UNet, count_parameters
-from tlseg.predict.infer import resolve_device
+from tlseg.predict.device import resolve_device
 from tlseg.store.labels.pairs import find_pairs
 from tlseg.train.logs import Curves, read_curves
 from tlseg.train.loop import Progress

@@ -23,8 +23,8 @@ from tlseg.config import LabelSettings
 from tlseg.geometry import Spacing
 from tlseg.models.bundle import Flips, Model, ModelSpec, load_model
 from tlseg.models.pack import pack
+from tlseg.predict.device import resolve_device
 from tlseg.predict.frame import predict_maps
-from tlseg.predict.infer import resolve_device
 from tlseg.store.image.stacks import PairPath
 from tlseg.store.labels.pairs import find_pairs, read_pair
 from tlseg.train.choose import Example

@@ -16,7 +16,8 @@ from tlseg.errors import PlanError, RunError
 from tlseg.models.bundle import Flips, load_model
 from tlseg.models.unet import UNet, UNetConfig
 from tlseg.predict import infer
-from tlseg.predict.infer import Predictor, load_predictor, resolve_device, window_bytes
+from tlseg.predict.device import resolve_device
+from tlseg.predict.infer import Predictor, load_predictor, window_bytes
 
 SMALL = UNetConfig(levels=3, kernel=3, base=4)
 

@@ -33,7 +33,9 @@ def test_importing_it_loads_nothing_slow() -> None:
     assert python(f"import sys, tlseg; print({slow} & set(sys.modules))") == "set()\n"
 
 
-@pytest.mark.parametrize("name", ["link_labels", "adopt_labels", "evaluate", "export", "write_report"])
+@pytest.mark.parametrize(
+    "name", ["link_labels", "adopt_labels", "correct_labels", "evaluate", "export", "write_report"]
+)
 def test_what_runs_no_network_loads_no_torch(name: str) -> None:
     assert python(f"import sys, tlseg; tlseg.{name}; print('torch' in sys.modules)") == "False\n"
 

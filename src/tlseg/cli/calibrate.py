@@ -30,7 +30,7 @@ def command(model: str, data: Path, as_json: bool, **options: Any) -> None:
     from tlseg.errors import TrainingError
     from tlseg.models.bundle import load_model
     from tlseg.models.derive import check_new
-    from tlseg.predict.infer import resolve_device
+    from tlseg.predict.device import resolve_device
     from tlseg.store.labels.pairs import find_pairs
     from tlseg.train.calibrate import predict_examples, save_calibrated
     from tlseg.train.choose import Quality, choose

@@ -10,7 +10,7 @@ import click
 from tlseg.cli.common import memory_option, option_group
 
 if TYPE_CHECKING:
-    from tlseg.predict.infer import Device
+    from tlseg.predict.device import Device
     from tlseg.run.tasks.compute import Compute
 
 _PEM = click.Path(path_type=Path)

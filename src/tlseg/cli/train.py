@@ -232,7 +232,7 @@ def request_of_file(network: str, data: Path, out: Path, values: Mapping[str, An
 
 def request_of(network: str, options: Mapping[str, Any], further: Mapping[str, Any]) -> TrainRequest:
     """Return the request made by the options of this command and by those that only files have."""
-    from tlseg.predict.infer import resolve_device
+    from tlseg.predict.device import resolve_device
     from tlseg.train.request import TrainRequest
     from tlseg.train.settings import TrainSettings
 

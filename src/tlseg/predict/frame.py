@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from tlseg.geometry import Spacing
 from tlseg.models.bundle import Flips, Model, Role
-from tlseg.predict.infer import TorchDevice, load_predictor
+from tlseg.predict.device import TorchDevice
+from tlseg.predict.infer import load_predictor
 from tlseg.predict.maps import predict_frame
 
 

@@ -11,46 +11,23 @@ import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tlseg.errors import PlanError, RunError
+from tlseg.errors import RunError
 from tlseg.geometry import Shape
 from tlseg.models.bundle import Flips, Model, ModelSpec, Role, load_model
 from tlseg.models.unet import UNet, UNetConfig, fold_batch_norm
+from tlseg.predict.device import TorchDevice, resolve_device
 from tlseg.predict.kernels import use_exact_kernels
-
-Device = Literal["auto", "cpu", "cuda"]
-"""What can be asked for; "auto" is a GPU if there is one."""
-
-TorchDevice = Literal["cpu", "cuda"]
-"""Where networks run."""
 
 MIRRORED: tuple[tuple[int, ...], ...] = ((), (4,), (3,), (3, 4), (2,), (2, 4), (2, 3), (2, 3, 4))
 """Axes of (n, channel, z, y, x) that each copy of a window is mirrored along; the first four leave z as it is."""
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-
-
-def resolve_device(device: Device) -> TorchDevice:
-    """Turn "auto" into the device available; requesting a GPU when there is none is an error, never a silent fallback."""
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise PlanError(
-            "A GPU was requested (--device cuda), but PyTorch finds none on this machine. Use --device cpu."
-        )
-    if device == "auto":
-        return "cuda" if available else "cpu"
-    return device
-
-
-def gpu_count() -> int:
-    """GPUs that PyTorch finds on this machine; none of them is touched."""
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
-
 
 Run = Callable[[NDArray[np.float32], int], NDArray[np.uint8]]
 """Maps of some windows (n, z, y, x), computed as a batch of this many: what is missing is filled up."""

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tlseg.errors import LabelError, MovieError
-from tlseg.predict.infer import Device
+from tlseg.predict.device import Device
 from tlseg.predict.normalise import FrameStatistics
 from tlseg.run.stages import frame_statistics
 from tlseg.store.labels.label_group import existing_labels

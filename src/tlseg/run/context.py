@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tlseg.config import LabelSettings
 from tlseg.geometry import Box, Grid, Shape, Spacing
 from tlseg.models.bundle import ModelSpec, Role
-from tlseg.predict.infer import TorchDevice
+from tlseg.predict.device import TorchDevice
 from tlseg.predict.lattice import Lattice
 from tlseg.predict.maps import lattice_for
 from tlseg.store.image.image_writer import ImageCopy

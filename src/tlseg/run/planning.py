@@ -14,7 +14,8 @@ from tlseg.geometry import Shape, Spacing, voxels_for
 from tlseg.label.block import detect_halo
 from tlseg.models.bundle import BUNDLED, Flips, Model
 from tlseg.plan import BASE_BYTES, FLOOD_BYTES_PER_VOXEL, Plan, choose_cut, make_plan
-from tlseg.predict.infer import Device, TorchDevice, resolve_device, window_bytes
+from tlseg.predict.device import Device, TorchDevice, resolve_device
+from tlseg.predict.infer import window_bytes
 from tlseg.predict.maps import lattice_for
 from tlseg.run.checks import check_access, why_not_beside
 from tlseg.run.components import check_memory

@@ -18,7 +18,7 @@ from tlseg.errors import MovieError, RunError
 from tlseg.geometry import Shape
 from tlseg.link.settings import LinkSettings
 from tlseg.models.bundle import Flips
-from tlseg.predict.infer import Device
+from tlseg.predict.device import Device
 from tlseg.predict.normalise import FrameStatistics
 from tlseg.run import finish, stages
 from tlseg.run import repair as repairs

@@ -13,8 +13,8 @@ from pathlib import Path
 from tlseg.errors import ModelError, TrainingError
 from tlseg.models.bundle import Model
 from tlseg.models.derive import save_derived
+from tlseg.predict.device import TorchDevice
 from tlseg.predict.frame import predict_maps
-from tlseg.predict.infer import TorchDevice
 from tlseg.store.image.stacks import PairPath
 from tlseg.store.labels.pairs import read_pair
 from tlseg.train.choose import Choice, Example

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tlseg.errors import FailedTrainingError, TrainingError
 from tlseg.models.unet import UNet
-from tlseg.predict.infer import TorchDevice
+from tlseg.predict.device import TorchDevice
 from tlseg.store.locks.lock import Lock
 from tlseg.train.logs import TrainingLog
 from tlseg.train.processes import first_holds, wait_for_all

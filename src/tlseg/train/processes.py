@@ -12,7 +12,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from tlseg.errors import RunError
-from tlseg.predict.infer import TorchDevice
+from tlseg.predict.device import TorchDevice
 from tlseg.store.fs.place import place_of
 from tlseg.store.locks.lock import Lock, lock_of
 

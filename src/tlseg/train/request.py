@@ -9,7 +9,7 @@ from typing import Any
 
 from tlseg.errors import TrainingError
 from tlseg.geometry import Spacing
-from tlseg.predict.infer import TorchDevice
+from tlseg.predict.device import TorchDevice
 from tlseg.store.image.stacks import PairPath
 from tlseg.store.labels.pairs import find_pairs
 from tlseg.train.folds import kth_group

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from tlseg.errors import TrainingError
-from tlseg.predict.infer import TorchDevice
+from tlseg.predict.device import TorchDevice
 from tlseg.store.image.stacks import PairPath
 from tlseg.train.loop import Progress, train
 from tlseg.train.processes import is_first, join

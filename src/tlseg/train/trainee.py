@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tlseg.errors import RunError, TrainingError, one_line
 from tlseg.models.unet import UNet
-from tlseg.predict.infer import TorchDevice
+from tlseg.predict.device import TorchDevice
 from tlseg.predict.kernels import use_exact_kernels
 from tlseg.store.fs.atomic import replacing
 from tlseg.train.losses import Loss, loss_of

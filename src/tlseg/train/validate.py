@@ -20,7 +20,8 @@ from tlseg.geometry import Box, Spacing, triple
 from tlseg.label.seeds import candidates, select_seeds, smoothing_window
 from tlseg.models.bundle import ModelSpec, Role
 from tlseg.models.unet import UNet
-from tlseg.predict.infer import TorchDevice, predictor_of
+from tlseg.predict.device import TorchDevice
+from tlseg.predict.infer import predictor_of
 from tlseg.predict.maps import predict_frame
 from tlseg.store.image.stacks import PairPath
 from tlseg.store.labels.pairs import read_pair

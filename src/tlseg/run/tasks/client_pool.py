@@ -16,7 +16,7 @@ from uuid import uuid4
 from distributed import Client, Future, KilledWorker
 
 from tlseg.errors import RunError, one_line
-from tlseg.predict.infer import Device
+from tlseg.predict.device import Device
 from tlseg.run.tasks.batch import BatchSizes, Outcome, run_batch
 from tlseg.run.tasks.cluster_file import first_cause
 from tlseg.run.tasks.failures import Retries

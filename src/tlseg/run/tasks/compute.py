@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from tlseg.errors import PlanError
-from tlseg.predict.infer import Device
+from tlseg.predict.device import Device
 from tlseg.rules import whole
 from tlseg.run.tasks.workers import Site
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from tlseg.predict.infer import Device, gpu_count, resolve_device
+from tlseg.predict.device import Device, gpu_count, resolve_device
 from tlseg.run.tasks.batch import run_task
 from tlseg.run.tasks.client_pool import ClientPool
 from tlseg.run.tasks.cluster import Tls, client_of, connected, local_cluster, started

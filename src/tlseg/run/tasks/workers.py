@@ -17,7 +17,7 @@ import psutil
 
 from tlseg import __version__
 from tlseg.errors import RunError
-from tlseg.predict.infer import Device, TorchDevice, gpu_count, resolve_device
+from tlseg.predict.device import Device, TorchDevice, gpu_count, resolve_device
 from tlseg.run.tasks.flow import Needs
 from tlseg.wording import how_many
 
