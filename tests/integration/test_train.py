@@ -285,6 +285,7 @@ def test_a_file_says_what_the_command_line_does_not(pairs: Path, tmp_path: Path)
         ("a.yaml", "hold-ot: Emb01", "did you mean hold_out?"),
         ("a.yaml", "- 1\n- 2", "holds a value of type list"),
         ("a.toml", "steps = ", "cannot be read as a configuration"),
+        ("a.toml", "rate = 2020-01-01", "Invalid value for '--rate': '2020-01-01'"),
         ("a.ini", "steps = 3", "neither .toml nor .yaml"),
         (
             "a.toml",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Collection, Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,16 @@ def read_config(path: Path) -> dict[str, Any]:
         raise TrainingError(
             f"{path}: augment is {augment!r}; expected a table, such as noise = [0.0, 0.02] in [augment]."
         )
-    return {str(key).replace("-", "_"): value for key, value in values.items()}
+    return {str(key).replace("-", "_"): _without_dates(value) for key, value in values.items()}
+
+
+def _without_dates(value: Any) -> Any:
+    """Dates and times as text: no setting is one, and it is refused as any other wrong text."""
+    if isinstance(value, Mapping):
+        return {key: _without_dates(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_dates(inner) for inner in value]
+    return str(value) if isinstance(value, date | time) else value
 
 
 def check_keys(values: Collection[str], known: Collection[str], *, where: str) -> None:

@@ -154,7 +154,7 @@ def track_labels(request: LinkRequest, tracker_for: Callable[[LabelInput], Track
     new = absent(target.root, target.folder)
     try:
         with open_pool(request.compute) as pool:
-            found, notes = _run(request, address, source, target, tracker, block, pool, began=began)
+            found, notes = _run(_Job(request, address, source, target, tracker, block, began), pool)
     except OSError as error:
         raise RunError(
             f"The result in {target.root} cannot be written ({error.strerror or one_line(error)}). Free space, check "
@@ -173,25 +173,29 @@ def track_labels(request: LinkRequest, tracker_for: Callable[[LabelInput], Track
     )
 
 
-def _run(
-    request: LinkRequest,
-    address: LabelAddress,
-    source: LabelInput,
-    target: LinkOutput,
-    tracker: Tracker,
-    block: Shape | None,
-    pool: SerialPool | ClientPool,
-    *,
-    began: float,
-) -> tuple[dict[str, int], tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A request, what was opened and decided for it, and when that began."""
+
+    request: LinkRequest
+    address: LabelAddress
+    source: LabelInput
+    target: LinkOutput
+    tracker: Tracker
+    block: Shape | None
+    began: float
+
+
+def _run(job: _Job, pool: SerialPool | ClientPool) -> tuple[dict[str, int], tuple[str, ...]]:
     """Measure, track and write; the run record comes last. Returns counts and notes."""
+    address, source, target, tracker = job.address, job.source, job.target, job.tracker
     prepare_root(target.root)
-    counters, overwrite = Counters(request.listener), request.overwrite
+    counters, overwrite = Counters(job.request.listener), job.request.overwrite
     with lock_of(target.folder) as lock:
         check_target(source, target, overwrite=overwrite)  # another run may have finished since the first check
         work = Work(pool, counters, lock, STARTS_OVER)
-        memory = request.compute.limited(pool.site("cpu")).memory_bytes
-        blocks, measured = blocks_of(source, block, memory_bytes=memory), dict[int, FrameSums]()
+        memory = job.request.compute.limited(pool.site("cpu")).memory_bytes
+        blocks, measured = blocks_of(source, job.block, memory_bytes=memory), dict[int, FrameSums]()
         counters.expect(Stage.MEASURE, len(source.movie.frames) * len(blocks))
         labelled = source.movie.frames
         work.do(measuring(address, labelled, blocks, with_overlaps=tracker.with_overlaps, found=measured))
@@ -223,7 +227,7 @@ def _run(
         if copy is not None:
             copy.finish()
         notes = (*source.notes, *_doubts(frames), *tracked.notes)
-        record = _record(source, found, tracker, tracked, notes=notes, seconds=time.monotonic() - began)
+        record = _record(source, found, tracker, tracked, notes=notes, seconds=time.monotonic() - job.began)
         writer.finish(
             provenance(record),
             source="../../" if target.beside or target.image else None,
