@@ -285,7 +285,6 @@ def test_a_file_says_what_the_command_line_does_not(pairs: Path, tmp_path: Path)
         ("a.yaml", "hold-ot: Emb01", "did you mean hold_out?"),
         ("a.yaml", "- 1\n- 2", "holds a value of type list"),
         ("a.toml", "steps = ", "cannot be read as a configuration"),
-        ("a.toml", "rate = 2020-01-01", "Invalid value for '--rate': '2020-01-01'"),
         ("a.ini", "steps = 3", "neither .toml nor .yaml"),
         (
             "a.toml",
@@ -300,6 +299,15 @@ def test_a_file_that_cannot_be_meant_is_one_line(pairs: Path, tmp_path: Path, na
     assert said in one_line(result)
     nowhere = train("nsn", pairs, "--out", tmp_path / "out", "--config", tmp_path / "b.toml")
     assert "b.toml does not exist" in one_line(nowhere)
+
+
+def test_a_date_is_no_setting(pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("rate = 2020-01-01\n")
+    result = train("nsn", pairs, "--out", tmp_path / "out", "--config", tmp_path / "a.toml")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        2,
+        "Error: Invalid value for '--rate': '2020-01-01' is not a valid float range.",
+    )
 
 
 def test_fine_tuning_goes_on_from_a_checkpoint_and_from_a_model(pairs: Path, tmp_path: Path) -> None:
