@@ -202,6 +202,14 @@ def test_csv_names_units_and_keeps_every_number(result: Path, tmp_path: Path) ->
     assert done.items == len(table)
 
 
+def test_a_table_with_a_comma_in_a_name_is_replaced(result: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(result, tmp_path / "result.ome.zarr")
+    write_table(own, "nuclei", read_table(own, "nuclei").assign(**{"score, by hand": 1.0}), overwrite=True)
+    for _ in range(2):
+        export(own, "csv", out=tmp_path / "table.csv", overwrite=True)
+    assert pd.read_csv(tmp_path / "table.csv").columns[-1] == "score, by hand"
+
+
 def test_napari_takes_the_tracks(result: Path, tmp_path: Path) -> None:
     tracks = pytest.importorskip("napari.layers").Tracks
     path = export(result, "napari", out=tmp_path / "tracks.csv").path

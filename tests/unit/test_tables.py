@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import warnings
 from collections.abc import Iterator
@@ -149,6 +150,23 @@ def test_what_a_killed_start_left_of_a_table_goes(tmp_path: Path) -> None:
 def test_nothing_is_left_of_a_failed_table(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         write_table(tmp_path, "new", breaking_off(frame(0)))
+    assert not list(tmp_path.rglob("*new*")) + list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("fails_in_between", [False, True])
+def test_nothing_is_left_of_a_table_that_filled_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_in_between: bool
+) -> None:
+    """Parquet writes the end of its file when it is closed, which fails again."""
+
+    def full(writer: Any) -> None:
+        writer.is_open = False  # so that collecting it does not close it once more
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq.ParquetWriter, "close", full)
+        with pytest.raises(KeyError if fails_in_between else OSError, match=None if fails_in_between else "No space"):
+            write_table(tmp_path, "new", breaking_off(frame(0)) if fails_in_between else frame(0))
     assert not list(tmp_path.rglob("*new*")) + list(tmp_path.rglob("*.partial"))
 
 

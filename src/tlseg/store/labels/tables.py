@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -135,7 +136,7 @@ class TableWriter:
         try:
             if self._writer is None:
                 self._open(_full_schema())
-            self._close()
+            self._writer.close()
             self._publish()
         except BaseException:
             self._discard()
@@ -148,13 +149,10 @@ class TableWriter:
         self._part.parent.mkdir(parents=True, exist_ok=True)
         self._writer = pq.ParquetWriter(self._part, schema, compression="zstd")
 
-    def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
-
     def _discard(self) -> None:
-        self._close()
+        if self._writer is not None:
+            with suppress(Exception):  # a full disk refuses the end of the file, too
+                self._writer.close()
         self._part.unlink(missing_ok=True)
         if not self._root.remote and not self._folder.names():
             self._folder.remove()
