@@ -35,7 +35,8 @@ from tlseg.store.labels.label_writer import create_labels
 from tlseg.store.labels.movie_time import MovieTime, movie_time
 from tlseg.store.labels.points import EXACT
 from tlseg.store.labels.result import open_result
-from tlseg.store.labels.tables import read_table, write_table
+from tlseg.store.labels.table_writer import write_table
+from tlseg.store.labels.tables import read_table
 from tlseg.store.labels.tracks import read_tracks
 
 FRAMES = 3

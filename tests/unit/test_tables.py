@@ -16,8 +16,9 @@ import pytest
 import zarr
 
 from tlseg.errors import LabelError, MovieError
-from tlseg.store.labels import tables as module
-from tlseg.store.labels.tables import COLUMNS, FILE, create_table, list_tables, read_table, write_table
+from tlseg.store.labels import table_writer as module
+from tlseg.store.labels.table_writer import create_table, write_table
+from tlseg.store.labels.tables import COLUMNS, FILE, list_tables, read_table
 
 
 def frame(t: int, count: int = 4) -> pd.DataFrame:
@@ -122,7 +123,7 @@ def test_tables_that_are_finished_at_the_same_time_are_all_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One reads the list, and before it adds itself, the other does."""
-    other, found = threading.Thread(target=write_table, args=(tmp_path, "b", frame(1))), module._listed
+    other, found = threading.Thread(target=write_table, args=(tmp_path, "b", frame(1))), module.listed_tables
     one = create_table(tmp_path, "a")
 
     def slowly(tables: Any) -> list[str]:
@@ -134,7 +135,7 @@ def test_tables_that_are_finished_at_the_same_time_are_all_listed(
 
     with one:
         one.write(frame(0))
-        monkeypatch.setattr(module, "_listed", slowly)
+        monkeypatch.setattr(module, "listed_tables", slowly)
     other.join()
     assert sorted(list_tables(tmp_path)) == ["a", "b"]
 
