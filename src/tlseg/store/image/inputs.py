@@ -26,13 +26,13 @@ from tlseg.store.image.tiff import (
     MaybeSpacing,
     PagesError,
     TiffInfo,
-    TiffReader,
     describe_tiff,
     has_tiff_header,
     is_tiff,
     natural_key,
     tiffs_in,
 )
+from tlseg.store.image.tiff_reader import TiffReader
 from tlseg.wording import how_many
 
 _NAME_AXES = (
