@@ -568,6 +568,19 @@ def test_a_file_is_one_time_point_once(
     assert convert(tmp_path, "a.ome.zarr", spacing_um=(1, 1, 1)).shape[0] == 2, "a frame may be repeated on purpose"
 
 
+def test_a_file_url_is_a_local_path(tmp_path: Path) -> None:
+    file = tiff(tmp_path / "t0.tif", MOVIE[0, 0], "ZYX")
+    convert(f"file://{file}", tmp_path / "a.ome.zarr", spacing_um=(1, 1, 1))
+    assert np.array_equal(pixels(tmp_path / "a.ome.zarr")[0, 0], MOVIE[0, 0])
+
+
+def test_files_may_come_one_by_one(tmp_path: Path) -> None:
+    for t in range(2):
+        tiff(tmp_path / f"t{t}.tif", MOVIE[t, 0], "ZYX")
+    out = tmp_path / "a.ome.zarr"
+    assert convert(tmp_path.glob("t*.tif"), out, spacing_um=(1, 1, 1)).shape[0] == 2
+
+
 def test_names_of_channels_may_be_set_apart_by_spaces(tmp_path: Path, run: Run) -> None:
     source = tiff(tmp_path / "a.tif", MOVIE[:, :, 0], "TCYX")
     assert (

@@ -35,7 +35,8 @@ from tlseg.store.labels.label_writer import create_labels
 from tlseg.store.labels.movie_time import MovieTime, movie_time
 from tlseg.store.labels.points import EXACT
 from tlseg.store.labels.result import open_result
-from tlseg.store.labels.tables import read_table, write_table
+from tlseg.store.labels.table_writer import write_table
+from tlseg.store.labels.tables import read_table
 from tlseg.store.labels.tracks import read_tracks
 
 FRAMES = 3
@@ -200,6 +201,14 @@ def test_csv_names_units_and_keeps_every_number(result: Path, tmp_path: Path) ->
     assert numbers
     assert max(len(number.replace(".", "").lstrip("0")) for number in numbers) <= 12
     assert done.items == len(table)
+
+
+def test_a_table_with_a_comma_in_a_name_is_replaced(result: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(result, tmp_path / "result.ome.zarr")
+    write_table(own, "nuclei", read_table(own, "nuclei").assign(**{"score, by hand": 1.0}), overwrite=True)
+    for _ in range(2):
+        export(own, "csv", out=tmp_path / "table.csv", overwrite=True)
+    assert pd.read_csv(tmp_path / "table.csv").columns[-1] == "score, by hand"
 
 
 def test_napari_takes_the_tracks(result: Path, tmp_path: Path) -> None:

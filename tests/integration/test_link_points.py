@@ -186,6 +186,11 @@ def test_tables_that_cannot_be_linked_are_refused(tmp_path: Path, change: object
     assert [p.name for p in tmp_path.iterdir()] == ["points.csv"]
 
 
+def test_points_are_not_read_from_a_url(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match=r"local files, not from s3://bucket/points.csv"):
+        link_points("s3://bucket/points.csv", out=tmp_path / "out")
+
+
 def test_a_table_of_tlseg_is_read_in_its_micrometres(tmp_path: Path) -> None:
     """However it is stored, and whichever frame it starts from; voxel columns play no part."""
     plain = points().assign(volume=520.0, intensity=100.0)

@@ -40,7 +40,8 @@ from tlseg.store.image.movie import MovieSource, open_source
 from tlseg.store.image.pyramid import plan_pyramid
 from tlseg.store.labels.label_writer import create_labels
 from tlseg.store.labels.result import open_result
-from tlseg.store.labels.tables import TableWriter, read_table, write_table
+from tlseg.store.labels.table_writer import TableWriter, write_table
+from tlseg.store.labels.tables import read_table
 from tlseg.store.locks.lock import LOCK, held_lock, lock_of
 
 FRAMES = range(1, 4)

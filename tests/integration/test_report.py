@@ -42,7 +42,7 @@ from tlseg.store.labels.image_of import image_of
 from tlseg.store.labels.label_writer import create_labels
 from tlseg.store.labels.protect import CopiedImage
 from tlseg.store.labels.result import open_result
-from tlseg.store.labels.tables import write_table
+from tlseg.store.labels.table_writer import write_table
 from tlseg.view.scene import open_scene
 
 EVIL = "/data/</title><script>document.title='taken'</script>.ome.zarr"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import zarr
 
-from tlseg.store.labels.tables import write_table
+from tlseg.store.labels.table_writer import write_table
 
 
 def small_movie(root: Path) -> None:

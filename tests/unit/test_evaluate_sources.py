@@ -625,3 +625,13 @@ def test_frames_without_voxels_are_refused() -> None:
     nothing = np.zeros((2, 0, 4), int)
     with pytest.raises(EvaluationError, match=r"Frame 0 of the truth has shape \(1, 0, 4\)"):
         evaluate(nothing, nothing, axes="tyx")
+
+
+@pytest.mark.parametrize("spelling", ["~/labels", "file://{home}/labels"])
+def test_a_home_and_a_file_url_are_local_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str) -> None:
+    """From Python, no shell expands them."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "labels").mkdir()
+    for t, frame in enumerate(MOVIE):
+        tifffile.imwrite(tmp_path / f"labels/mask{t:03d}.tif", frame, photometric="minisblack")
+    assert np.array_equal(whole(open_label_movie(spelling.format(home=tmp_path))), MOVIE)

@@ -91,6 +91,17 @@ def test_a_lock_that_fails_while_it_settles_is_left(
     assert held_lock(store) is None
 
 
+def test_a_lock_whose_holder_cannot_show_that_it_lives_is_left(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError, match="thread"), lock_of(folder):
+            pass
+    assert held_lock(folder) is None
+
+
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LabelError, match=r"cannot be written to .*--out"), FolderLock(Place(f"{tmp_path}/file/run")):

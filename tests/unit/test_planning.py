@@ -141,7 +141,7 @@ def test_a_movie_that_cannot_hold_labels_is_planned_with_a_note(
     assert note in json.loads(invoke(main, *words, "--json").stdout)["notes"][0]
     assert json.loads(invoke(main, *words, "--out", tmp_path / "r.ome.zarr", "--json").stdout)["notes"] == []
 
-    monkeypatch.setattr("tlseg.store.image.movie.os.access", lambda *_: False)
+    monkeypatch.setattr("tlseg.store.image.multiscale.os.access", lambda *_: False)
     (note,) = plan_run(movie, model=model).notes
     assert "because it is read-only: tlseg segment needs --out" in note
 

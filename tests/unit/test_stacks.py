@@ -83,6 +83,13 @@ def test_stacks_are_files_whose_names_end_as_those_of_tiffs_do(tmp_path: Path) -
     assert [pair.name for pair in find_pairs(tmp_path, spacing_um=SPACING)] == ["a", "b"]
 
 
+def test_training_data_may_be_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for folder in ("images", "labels"):
+        write_stacks(tmp_path / "data" / folder, ["a"])
+    assert [pair.name for pair in find_pairs("~/data", spacing_um=SPACING)] == ["a"]
+
+
 def test_frames_of_one_movie_are_one_group(tmp_path: Path) -> None:
     groups = {
         "Emb07_t201": "Emb07",

@@ -15,7 +15,8 @@ import pytest
 from tlseg.errors import LabelError
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.labels.table_columns import set_columns
-from tlseg.store.labels.tables import FILE, TableWriter, read_table, write_table
+from tlseg.store.labels.table_writer import TableWriter, write_table
+from tlseg.store.labels.tables import FILE, read_table
 
 
 @pytest.fixture(params=["folder", "memory url"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import warnings
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ import pytest
 import zarr
 
 from tlseg.errors import LabelError, MovieError
-from tlseg.store.labels import tables as module
-from tlseg.store.labels.tables import COLUMNS, FILE, create_table, list_tables, read_table, write_table
+from tlseg.store.labels import table_writer as module
+from tlseg.store.labels.table_writer import create_table, write_table
+from tlseg.store.labels.tables import COLUMNS, FILE, list_tables, read_table
 
 
 def frame(t: int, count: int = 4) -> pd.DataFrame:
@@ -121,7 +123,7 @@ def test_tables_that_are_finished_at_the_same_time_are_all_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One reads the list, and before it adds itself, the other does."""
-    other, found = threading.Thread(target=write_table, args=(tmp_path, "b", frame(1))), module._listed
+    other, found = threading.Thread(target=write_table, args=(tmp_path, "b", frame(1))), module.listed_tables
     one = create_table(tmp_path, "a")
 
     def slowly(tables: Any) -> list[str]:
@@ -133,7 +135,7 @@ def test_tables_that_are_finished_at_the_same_time_are_all_listed(
 
     with one:
         one.write(frame(0))
-        monkeypatch.setattr(module, "_listed", slowly)
+        monkeypatch.setattr(module, "listed_tables", slowly)
     other.join()
     assert sorted(list_tables(tmp_path)) == ["a", "b"]
 
@@ -149,6 +151,23 @@ def test_what_a_killed_start_left_of_a_table_goes(tmp_path: Path) -> None:
 def test_nothing_is_left_of_a_failed_table(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         write_table(tmp_path, "new", breaking_off(frame(0)))
+    assert not list(tmp_path.rglob("*new*")) + list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("fails_in_between", [False, True])
+def test_nothing_is_left_of_a_table_that_filled_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_in_between: bool
+) -> None:
+    """Parquet writes the end of its file when it is closed, which fails again."""
+
+    def full(writer: Any) -> None:
+        writer.is_open = False  # so that collecting it does not close it once more
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq.ParquetWriter, "close", full)
+        with pytest.raises(KeyError if fails_in_between else OSError, match=None if fails_in_between else "No space"):
+            write_table(tmp_path, "new", breaking_off(frame(0)) if fails_in_between else frame(0))
     assert not list(tmp_path.rglob("*new*")) + list(tmp_path.rglob("*.partial"))
 
 

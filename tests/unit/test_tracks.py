@@ -186,6 +186,14 @@ def test_tracks_are_replaced_only_when_told(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [FOLDER]
 
 
+def test_tracks_that_moved_aside_are_replaced_only_when_told(tmp_path: Path) -> None:
+    for name in ("truth", "nuclei"):
+        written(tmp_path, name=name)
+    with pytest.raises(LabelError, match=r"tracks-truth\.geff exists"):
+        written(tmp_path, name="truth")
+    assert len(read_tracks(tmp_path / "tracks-truth.geff")[0]) == len(family()[0])
+
+
 def write_meanwhile(root: Path, monkeypatch: pytest.MonkeyPatch, *, name: str) -> None:
     """While the next graph is being written, write another for labels `name`, with a single nucleus."""
     nodes, edges = family()

@@ -11,7 +11,7 @@ import pandas as pd
 from tlseg.geometry import Spacing
 from tlseg.measure.history import motherless
 from tlseg.store.fs.place import Place
-from tlseg.store.labels.tables import create_table
+from tlseg.store.labels.table_writer import create_table
 from tlseg.store.labels.tracks import write_tracks
 
 PLACE = ("z_um", "y_um", "x_um", "volume_um3")

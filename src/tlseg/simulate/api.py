@@ -28,7 +28,7 @@ from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.image_writer import ImageWriter, create_image
 from tlseg.store.image.pyramid import plan_pyramid
 from tlseg.store.labels.label_writer import LabelWriter, create_labels
-from tlseg.store.labels.tables import write_table
+from tlseg.store.labels.table_writer import write_table
 from tlseg.store.labels.tracks import write_tracks
 from tlseg.store.locks.whole import names_in, written_whole
 

@@ -5,6 +5,7 @@ A reader sees the old files or the new ones, and only an export of the same kind
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tlseg.errors import LabelError, RunError
-from tlseg.store.fs.paths import absolute, is_url, real
+from tlseg.store.fs.paths import is_url, real, resolve
 from tlseg.store.fs.place import Place
 from tlseg.store.locks.whole import staged
 
@@ -62,9 +63,10 @@ def local_target(out: str | Path) -> Path:
     LabelError
         If it is a URL.
     """
-    if is_url(out):
-        raise LabelError(f"This is written to a local folder, not to {out}. Write locally and copy the result.")
-    return absolute(out)
+    place = resolve(out)
+    if is_url(place):
+        raise LabelError(f"This is written to a local folder, not to {place}. Write locally and copy the result.")
+    return Path(place)
 
 
 def only_files(folder: Path, matches: Callable[[str], bool]) -> bool:
@@ -88,8 +90,11 @@ def has_header(file: Path, columns: Iterable[str], *, optional: Callable[[str], 
     """Whether a file is a CSV with exactly these columns, those apart that are `optional` in both."""
     if not file.is_file():
         return False
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        found = lines.readline().rstrip("\n").split(",")
+    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
+        try:
+            found = next(csv.reader(lines), [])
+        except csv.Error:  # no text at all
+            return False
     return [c for c in found if not optional(c)] == [c for c in columns if not optional(c)]
 
 

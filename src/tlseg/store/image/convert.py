@@ -7,7 +7,7 @@ complete (`whole`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Spacing, as_spacing
-from tlseg.store.fs.paths import absolute
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.image.image_writer import create_image
 from tlseg.store.image.inputs import Input, open_inputs
@@ -80,7 +79,7 @@ class Converted:
 
 
 def convert(
-    inputs: str | Path | Sequence[str | Path],
+    inputs: str | Path | Iterable[str | Path],
     out: str | Path,
     *,
     spacing_um: Sequence[float] | None = None,
@@ -97,7 +96,7 @@ def convert(
 
     Parameters
     ----------
-    inputs : str, Path or sequence of them
+    inputs : str, Path or iterable of them
         One TIFF; or several, one per time point; or a folder of them, in natural order; or one OME-Zarr; or one
         file that a plugin of BioIO reads (CZI, LIF, ND2, ...).
     out : str or Path
@@ -128,8 +127,7 @@ def convert(
     RunError
         If the output cannot be written, or another start is writing it.
     """
-    given = list(inputs) if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
-    given = [absolute(path) if str(path).startswith("~") else path for path in given]
+    given = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, str) else [inputs]
     target = place_of(out)
     check = partial(_check_target, target, overwrite)
     check()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tlseg.errors import MovieError
 from tlseg.geometry import Box, Shape, Spacing
-from tlseg.store.fs.paths import is_url, real
+from tlseg.store.fs.paths import is_url, real, resolve
 from tlseg.store.image.chunks import describe_missing
 from tlseg.store.image.file_numbers import numbers_of
 from tlseg.store.image.microscope import MicroscopeMovie
@@ -26,13 +26,13 @@ from tlseg.store.image.tiff import (
     MaybeSpacing,
     PagesError,
     TiffInfo,
-    TiffReader,
     describe_tiff,
     has_tiff_header,
     is_tiff,
     natural_key,
     tiffs_in,
 )
+from tlseg.store.image.tiff_reader import TiffReader
 from tlseg.wording import how_many
 
 _NAME_AXES = (
@@ -97,14 +97,14 @@ def open_inputs(
     """
     if not inputs:
         raise MovieError("Nothing to convert was given. Expected TIFF files, a folder of them, or an OME-Zarr movie.")
-    out, given = real(target), [real(path) for path in inputs]
-    if out in given:
+    paths, out = [resolve(path) for path in inputs], real(target)
+    if out in map(real, paths):
         raise MovieError(f"{target} is both input and output. Give another output; inputs are never written to.")
-    if any(path.startswith(f"{out}/") for path in given):
+    if any(real(path).startswith(f"{out}/") for path in paths):
         raise MovieError(f"{target} is the output and holds an input, which would be lost. Give another output.")
-    zarrs = [path for path in inputs if is_zarr(path)]
-    if zarrs and len(inputs) > 1:
-        raise MovieError(f"{zarrs[0]} is one of {len(inputs)} inputs. Expected one OME-Zarr alone, or TIFF files.")
+    zarrs = [path for path in paths if is_zarr(path)]
+    if zarrs and len(paths) > 1:
+        raise MovieError(f"{zarrs[0]} is one of {len(paths)} inputs. Expected one OME-Zarr alone, or TIFF files.")
     if zarrs:
         _refuse_scene(scene, f"{zarrs[0]} is an OME-Zarr")
         _refuse_layout(layout, f"{zarrs[0]} is an OME-Zarr")
@@ -117,10 +117,10 @@ def open_inputs(
         if not allow_missing:
             movie.check_complete()
         return movie
-    files = _files(inputs)
+    files = _files(paths)
     if allow_missing:
         raise MovieError(f"--allow-missing is for the chunks of an OME-Zarr; {files[0]} is none. Omit it.")
-    if twice := next((path for path, times in Counter(map(Path.absolute, files)).items() if times > 1), None):
+    if twice := next((path for path, times in Counter(files).items() if times > 1), None):
         raise MovieError(f"{twice} was given twice, and each file has time points of its own. Give it once.")
     others = [path for path in files if not is_tiff(path) and not has_tiff_header(path)]
     if others and len(files) > 1:
@@ -229,9 +229,9 @@ def _refuse_gaps(allow_gaps: bool, but: str) -> None:
         )
 
 
-def _files(inputs: Sequence[str | Path]) -> list[Path]:
+def _files(paths: Sequence[str]) -> list[Path]:
     files: list[Path] = []
-    for entry in map(Path, inputs):
+    for entry in map(Path, paths):
         if entry.is_dir():
             found = tiffs_in(entry)
             if not found:
@@ -243,7 +243,7 @@ def _files(inputs: Sequence[str | Path]) -> list[Path]:
             raise MovieError(f"{entry} does not exist. Expected a TIFF file, a folder of them, or an OME-Zarr movie.")
         else:
             files.append(entry)
-    return sorted(files, key=natural_key) if all(Path(p).is_file() for p in inputs) else files
+    return sorted(files, key=natural_key) if all(Path(p).is_file() for p in paths) else files
 
 
 def _series(files: Sequence[Path], *, allow_gaps: bool) -> str:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +21,11 @@ import numpy.typing as npt
 
 from tlseg.errors import MovieError, one_line
 from tlseg.geometry import Box, Shape, Spacing, triple
-from tlseg.store.fs.groups import open_group, read_only_store
+from tlseg.store.fs.groups import read_only_store
 from tlseg.store.fs.paths import can_list, is_url, resolve
 from tlseg.store.image.chunks import Chunks
-from tlseg.store.image.metadata import ImageMetadata, Json, parse_image
+from tlseg.store.image.metadata import Json
+from tlseg.store.image.multiscale import Multiscale, open_multiscale
 from tlseg.wording import how_many
 
 if TYPE_CHECKING:
@@ -211,32 +210,28 @@ def open_source(path: str | Path, *, channel: int | str | None = None, level: in
     MissingExtraError
         If a URL needs a file system that is not installed.
     """
-    url = resolve(path)
-    image, arrays, writable = _open_image(url)
-    level = _check_level(level, image, url)
-    array = arrays[level]
-    sizes = dict(zip(image.axes, array.shape, strict=True))
-    t, z, y, x = (sizes.get(a, 1) for a in "tzyx")
-    n_channels = sizes.get("c", 1)
+    image = open_multiscale(resolve(path))
+    array, metadata = image.array(level), image.metadata
+    sizes = dict(zip(metadata.axes, array.shape, strict=True))
     return MovieSource(
-        url=url,
-        array_path=image.paths[level],
-        axes="".join(image.axes),
-        channel=_channel_index(channel, image.channel_names, n_channels, url),
-        shape=(t, z, y, x),
+        url=image.url,
+        array_path=metadata.paths[level],
+        axes="".join(metadata.axes),
+        channel=0 if channel is None else image.channel(channel),
+        shape=(sizes.get("t", 1), *_space(metadata.axes, array.shape)),
         dtype=array.dtype.str,
-        spacing_um=image.spacing_um(level),
-        translation_um=image.translation_um(level),
-        spacing_problem=image.spacing_problem,
-        interval_s=image.interval_s,
-        start_s=image.start_s,
-        channel_names=_names(image.channel_names, n_channels),
-        version=image.version,
-        is_2d="z" not in image.axes,
-        writable=writable,
-        level_shapes=tuple(_space(image.axes, a.shape) for a in arrays[level:]),
+        spacing_um=metadata.spacing_um(level),
+        translation_um=metadata.translation_um(level),
+        spacing_problem=metadata.spacing_problem,
+        interval_s=metadata.interval_s,
+        start_s=metadata.start_s,
+        channel_names=image.channel_names,
+        version=metadata.version,
+        is_2d="z" not in metadata.axes,
+        writable=image.writable,
+        level_shapes=tuple(_space(metadata.axes, a.shape) for a in image.arrays[level:]),
         digest=_digest(array),
-        spacing_note=image.spacing_note,
+        spacing_note=metadata.spacing_note,
     )
 
 
@@ -269,31 +264,28 @@ def open_movie(path: str | Path, *, channel: int | str | None = None, level: int
     import dask.array
     import xarray
 
-    url = resolve(path)
-    image, arrays, _ = _open_image(url)
-    level = _check_level(level, image, url)
-    array = arrays[level]
+    image = open_multiscale(resolve(path))
+    array, axes = image.array(level), image.metadata.axes
     chunks = array.shards or array.chunks
     data = dask.array.from_array(array, chunks=chunks, inline_array=True, name=False)  # type: ignore[no-untyped-call]
-    dims = [a for a in "tczyx" if a in image.axes]
-    data = data.transpose([image.axes.index(a) for a in dims])
+    dims = [a for a in "tczyx" if a in axes]
+    data = data.transpose([axes.index(a) for a in dims])
     coords = {a: (a, *_coordinate(image, level, a, n)) for a, n in zip(dims, data.shape, strict=True)}
     movie = xarray.DataArray(
         data,
         dims=dims,
         coords=coords,
-        name=url.rsplit("/", 1)[-1].split(".")[0] or "movie",
+        name=image.url.rsplit("/", 1)[-1].split(".")[0] or "movie",
         attrs={
             "units": {a: coords[a][2]["units"] for a in dims if a != "c"},
-            "spacing_um": image.spacing_um(level),
-            "interval_s": image.interval_s,
-            "source": url,
+            "spacing_um": image.metadata.spacing_um(level),
+            "interval_s": image.metadata.interval_s,
+            "source": image.url,
         },
     )
-    n_channels = movie.sizes.get("c", 1)
     if channel is None:
         return movie
-    index = _channel_index(channel, image.channel_names, n_channels, url)
+    index = image.channel(channel)
     return movie.isel(c=index) if "c" in dims else movie
 
 
@@ -322,71 +314,14 @@ def _stamp(source: MovieSource) -> tuple[int, ...]:
     return ()
 
 
-def _open_image(url: str) -> tuple[ImageMetadata, list[Array[Any]], bool]:
-    from zarr import Array
-
-    group = open_group(url)
-    image = parse_image(dict(group.attrs), where=url)
-    arrays = []
-    for path in image.paths:
-        try:
-            array = group[path]
-        except Exception as error:
-            raise MovieError(
-                f"{url}: its metadata name the array {path!r}, which cannot be opened ({one_line(error)}). "
-                "Copy or convert the movie again."
-            ) from error
-        if not isinstance(array, Array):
-            raise MovieError(f"{url}: its metadata name the array {path!r}, which is a group. Expected an array.")
-        if array.ndim != len(image.axes):
-            raise MovieError(
-                f"{url}: array {path!r} has {how_many(array.ndim, 'dimension')} {array.shape}, its metadata list "
-                f"{len(image.axes)} axes ({', '.join(image.axes)}). Expected one axis per dimension; correct the metadata "
-                "or convert the movie again."
-            )
-        named = getattr(array.metadata, "dimension_names", None) or ()
-        if set(named) == set(image.axes) and tuple(named) != image.axes:
-            raise MovieError(
-                f"{url}: array {path!r} names its dimensions ({', '.join(named)}), its metadata list the axes as "
-                f"({', '.join(image.axes)}). Expected one order in both; correct the metadata or convert the movie again."
-            )
-        arrays.append(array)
-    zarr_3 = group.metadata.zarr_format == 3
-    writable = zarr_3 and image.version == "0.5" and not is_url(url) and os.access(url, os.W_OK)
-    return image, arrays, writable
-
-
-def _check_level(level: int, image: ImageMetadata, url: str) -> int:
-    if not 0 <= level < len(image.paths):
-        raise MovieError(f"{url}: level {level} was requested. Expected 0 (the finest) to {len(image.paths) - 1}.")
-    return level
-
-
-def _channel_index(channel: int | str | None, names: tuple[str, ...], count: int, url: str) -> int:
-    if channel is None:
-        return 0
-    if isinstance(channel, str) and channel in names[:count]:
-        return names.index(channel)
-    if isinstance(channel, Integral) or (isinstance(channel, str) and channel.isdecimal()):
-        index = int(channel)
-        if 0 <= index < count and not isinstance(channel, bool):
-            return index
-    known = ", ".join(repr(n) for n in names[:count]) or "none named"
-    numbers = f"0 to {count - 1}" if count > 1 else "0"
-    raise MovieError(f"{url}: channel {channel!r} was requested. Expected {numbers} or a name ({known}).")
-
-
-def _names(names: tuple[str, ...], count: int) -> tuple[str, ...]:
-    return tuple(names[i] if i < len(names) else f"channel {i}" for i in range(count))
-
-
-def _coordinate(image: ImageMetadata, level: int, axis: str, size: int) -> tuple[Any, dict[str, str]]:
+def _coordinate(image: Multiscale, level: int, axis: str, size: int) -> tuple[Any, dict[str, str]]:
+    metadata = image.metadata
     if axis == "c":
-        return list(_names(image.channel_names, size)), {}
-    if axis == "t" and image.interval_s is None:
+        return list(image.channel_names), {}
+    if axis == "t" and metadata.interval_s is None:
         return np.arange(size), {"units": "frame"}
-    place = image.axes.index(axis)
-    values = image.translations[level][place] + np.arange(size) * image.scales[level][place]
+    place = metadata.axes.index(axis)
+    values = metadata.translations[level][place] + np.arange(size) * metadata.scales[level][place]
     return values, {"units": "second" if axis == "t" else "micrometer"}
 
 

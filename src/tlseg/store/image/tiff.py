@@ -1,6 +1,6 @@
-"""Metadata of a TIFF (axes, spacing, interval, channels), and its pixels plane by plane.
+"""What is in a TIFF? Axes, spacing, interval and channels of plain, ImageJ, OME and tifffile's own TIFFs.
 
-Handles plain, ImageJ, OME and tifffile's own TIFFs. At most one plane is decoded at a time, never a whole file.
+No pixels are read (`tiff_reader` does).
 """
 
 from __future__ import annotations
@@ -13,18 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 
 from tlseg.errors import MovieError, one_line
-from tlseg.geometry import Box
 from tlseg.store.image.logged import listening
 from tlseg.store.image.metadata import Json, micrometres, seconds
 from tlseg.wording import how_many
 
-_BROKEN = re.compile(
-    r"invalid (page|value) offset|corrupted|suspicious"
-)  # what tifffile logs of a file that breaks off
+_BROKEN = re.compile(r"invalid (page|value) offset|corrupted|suspicious")
+"""What tifffile logs of a file that breaks off."""
 
 MaybeSpacing = tuple[float | None, float | None, float | None]
 
@@ -124,8 +121,8 @@ def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str) -> TiffInfo
         If it is not a TIFF of grey values.
     """
     # A file whose page list breaks off is read as a shorter one, which is only logged.
-    with listening("tifffile") as complaints, _open(path) as tif:
-        series = _only_series(tif, path)
+    with listening("tifffile") as complaints, open_tiff(path) as tif:
+        series = only_series(tif, path)
         broken = [line for line in complaints if _BROKEN.search(line)]
         if broken:
             raise MovieError(f"{path} is damaged or cut short ({broken[0][:160]}). Copy it again.")
@@ -143,78 +140,6 @@ def describe_tiff(path: Path, *, layout: Layout, unknown_pages: str) -> TiffInfo
             channel_names=names if len(names) == sizes["C"] else (),
             spread=bool(getattr(series, "is_multifile", False)),
         )
-
-
-class TiffReader:
-    """Reads boxes of one TIFF, which is open until `close`."""
-
-    def __init__(self, info: TiffInfo) -> None:
-        self.info = info
-        self._tif = _open(info.path)
-        try:
-            self._series = _only_series(self._tif, info.path)
-            self._memory = self._map()
-        except BaseException:
-            self._tif.close()
-            raise
-
-    def close(self) -> None:
-        """Close the file."""
-        self._memory = None
-        self._tif.close()
-
-    def read(self, frame: int, channel: int, box: Box) -> npt.NDArray[np.generic]:
-        """Read the voxels (z, y, x) of a box of one frame and channel, in native byte order.
-
-        Raises
-        ------
-        MovieError
-            If a plane is damaged or cut short.
-        """
-        voxels = np.empty(box.shape, dtype=self.info.dtype)
-        rows, columns = box.slices[1:]
-        for i, z in enumerate(range(box.start[0], box.stop[0])):
-            voxels[i] = self._plane(frame, channel, z)[rows, columns]
-        return voxels
-
-    def _plane(self, frame: int, channel: int, z: int) -> npt.NDArray[np.generic]:
-        place = {"T": frame, "C": channel, "Z": z}
-        number = 0
-        for axis in self.info.lead:
-            number = number * self.info.sizes[axis] + place[axis]
-        if self._memory is not None:
-            plane: npt.NDArray[np.generic] = self._memory[number]
-            return plane
-        return self._decode(number, f"t {frame}, c {channel}, z {z}")
-
-    def _map(self) -> npt.NDArray[np.generic] | None:
-        """Uncompressed planes that follow each other on disk as (planes, y, x), without reading them."""
-        info, offset = self.info, self._series.dataoffset
-        if offset is None or info.spread:
-            return None
-        planes = math.prod(info.sizes[a] for a in info.lead)
-        dtype = info.dtype.newbyteorder(self._tif.byteorder)
-        shape = (planes, info.sizes["Y"], info.sizes["X"])
-        expected, found = offset + math.prod(shape) * dtype.itemsize, info.path.stat().st_size
-        if found < expected:
-            raise MovieError(
-                f"{info.path} is cut short: {found} bytes, expected at least {expected} for its pixels. Copy it again."
-            )
-        return np.memmap(info.path, dtype=dtype, mode="r", offset=offset, shape=shape)
-
-    def _decode(self, number: int, where: str) -> npt.NDArray[np.generic]:
-        samples = self._series.shape[self._series.axes.index("S")] if "S" in self._series.axes else 1
-        index, sample = divmod(number, samples)
-        try:
-            page = self._series.pages[index]
-            _check_complete(page)
-            plane: npt.NDArray[np.generic] = np.asarray(page.asarray())
-        except Exception as error:  # damaged pages fail in as many ways as there are codecs
-            raise MovieError(
-                f"{self.info.path}: the plane at {where} cannot be read ({one_line(error)}). "
-                "The file is damaged or cut short; copy it again."
-            ) from error
-        return plane[sample] if plane.ndim == 3 else plane
 
 
 def is_tiff(path: Path) -> bool:
@@ -240,7 +165,8 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts]
 
 
-def _open(path: Path) -> tifffile.TiffFile:
+def open_tiff(path: Path) -> tifffile.TiffFile:
+    """Open a file; raise `MovieError` if it is not a TIFF."""
     try:
         return tifffile.TiffFile(path)
     except FileNotFoundError as error:
@@ -251,7 +177,8 @@ def _open(path: Path) -> tifffile.TiffFile:
         ) from error
 
 
-def _only_series(tif: tifffile.TiffFile, path: Path) -> Any:
+def only_series(tif: tifffile.TiffFile, path: Path) -> Any:
+    """Return the one image of a file; raise `MovieError` if it holds none or several."""
     try:
         series = tif.series
     except Exception as error:
@@ -366,12 +293,3 @@ def _times(value: Any, factor: float | None) -> float | None:
 def _first(value: Any) -> Json:
     value = value[0] if isinstance(value, list) and value else value
     return value if isinstance(value, dict) else {}
-
-
-def _check_complete(page: Any) -> None:
-    if page is None:
-        raise ValueError("no page where one is expected")
-    size = page.parent.filehandle.size
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if not count or offset + count > size:
-            raise ValueError(f"pixels at bytes {offset} to {offset + count} of a file of {size}")

@@ -17,7 +17,7 @@ import pandas as pd
 
 from tlseg.errors import LabelError, MovieError, one_line
 from tlseg.geometry import Box, Shape, Spacing
-from tlseg.store.fs.paths import text_of
+from tlseg.store.fs.paths import resolve, text_of
 from tlseg.store.image.file_numbers import FileNumbers
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.tiff import is_tiff
@@ -156,11 +156,11 @@ def open_label_movie(
     MovieError
         When `path` is not a path or URL.
     """
-    text = text_of(path)
+    if not text_of(path):
+        raise LabelError("An empty path was given for labels. Give a TIFF, a folder of TIFFs, or an OME-Zarr.")
+    text = resolve(path)
     place = Path(text)
     axes = None if axes is None else as_axes(axes)
-    if not text:
-        raise LabelError("An empty path was given for labels. Give a TIFF, a folder of TIFFs, or an OME-Zarr.")
     if is_zarr(text) or place.suffix == ".zarr":
         from tlseg.store.labels.label_movie_zarr import open_zarr_labels
 
@@ -197,7 +197,7 @@ def _are_axes(letters: str) -> bool:
 
 def takes_axes(path: str | Path) -> bool:
     """Whether axes can be given for labels: those of a single file, or of a zarr array that does not name them."""
-    text = text_of(path)
+    text = resolve(path)
     if is_zarr(text) or Path(text).suffix == ".zarr":
         from tlseg.store.labels.label_movie_zarr import is_bare_array
 

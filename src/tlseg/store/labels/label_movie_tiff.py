@@ -13,7 +13,8 @@ import numpy as np
 from tlseg.errors import LabelError, MovieError
 from tlseg.geometry import Box, Shape
 from tlseg.store.image.file_numbers import numbers_of
-from tlseg.store.image.tiff import Layout, PagesError, TiffInfo, TiffReader, describe_tiff, tiffs_in
+from tlseg.store.image.tiff import Layout, PagesError, TiffInfo, describe_tiff, tiffs_in
+from tlseg.store.image.tiff_reader import TiffReader
 from tlseg.store.labels.label_movie import TRACK_FILES, LabelMovie, Labels
 
 _CTC_NAME = re.compile(r"(?:man_track|man_seg|mask)_?(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)

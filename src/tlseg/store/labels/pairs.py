@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tlseg.errors import TrainingError
 from tlseg.geometry import Box, Spacing
+from tlseg.store.fs.paths import resolve
 from tlseg.store.image.inputs import is_zarr
 from tlseg.store.image.movie import open_source
 from tlseg.store.image.stacks import PairPath, bbbc050_pairs, ctc_pairs, folder_pairs, read_stack
@@ -49,7 +50,7 @@ def find_pairs(
     TrainingError
         When there are no pairs, a spacing is not known, or `labels` or `channel` are given for anything but OME-Zarr.
     """
-    place = Path(folder)
+    place = Path(resolve(folder))
     if not place.exists():
         raise TrainingError(f"{folder} does not exist. Check the path of the training data.")
     if is_zarr(place):

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tlseg.errors import LabelError, one_line
-from tlseg.store.fs.paths import resolve
+from tlseg.store.fs.paths import is_url, resolve
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -30,7 +30,10 @@ def read_points(path: str | Path) -> pd.DataFrame:
     LabelError
         If it does not exist or cannot be read.
     """
-    place = Path(resolve(path))
+    text = resolve(path)
+    if is_url(text):
+        raise LabelError(f"Points are read from local files, not from {text}. Copy it and give the copy.")
+    place = Path(text)
     if not place.is_file():
         raise LabelError(f"There is no file {place}. Check the path.")
     try:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from tlseg.errors import LabelError
 from tlseg.store.fs.place import Place
-from tlseg.store.labels.tables import FILE, create_table, unreadable
+from tlseg.store.labels.table_writer import create_table
+from tlseg.store.labels.tables import FILE, unreadable
 from tlseg.wording import how_many
 
 

@@ -118,9 +118,8 @@ def _part_of(place: Place, name: str) -> Path:
 
 
 def _check_replaceable(place: Place, name: str, *, overwrite: bool) -> None:
-    folder = place / FOLDER
-    if not overwrite and folder.exists() and _others(folder, name) is None:
-        raise LabelError(f"{folder} exists. Use --overwrite to replace it.")
+    if not overwrite and (graph := graph_of(place, name)) is not None:
+        raise LabelError(f"{graph} exists. Use --overwrite to replace it.")
 
 
 def _others(folder: Place, name: str) -> str | None:

@@ -87,6 +87,7 @@ class Lock(ABC):
         """
         try:
             self._take()
+            threading.Thread(target=self._keep_beating, name="tlseg-lock", daemon=True).start()
         except TakenError:
             raise
         except BaseException as error:
@@ -96,7 +97,6 @@ class Lock(ABC):
                 raise
             found = f"{self.folder} cannot be written to ({error.strerror or one_line(error)})"
             raise refusal(error, found, instead="Write elsewhere with --out.") from error
-        threading.Thread(target=self._keep_beating, name="tlseg-lock", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
