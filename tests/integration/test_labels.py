@@ -187,6 +187,19 @@ def test_labels_that_are_finished_at_the_same_time_are_all_listed(
     assert sorted(found(path)) == ["a", "b"]
 
 
+@pytest.mark.parametrize("attributes", [None, {"ome": None}, {"ome": {"labels": None}}])
+def test_a_group_of_labels_without_a_list_lists_none(tmp_path: Path, attributes: Any) -> None:
+    """As programs leave it that write their own metadata later."""
+    path = tmp_path / "movie.ome.zarr"
+    source = make_movie(path)
+    zarr.create_group(path / "labels")
+    document = path / "labels" / "zarr.json"
+    document.write_text(json.dumps(json.loads(document.read_text()) | {"attributes": attributes or {}}))
+    assert existing_labels(path) == []
+    write_all(create_labels(path, source=source)).finish()
+    assert existing_labels(path) == ["nuclei"]
+
+
 def test_finished_labels_are_not_replaced_unasked(tmp_path: Path) -> None:
     path = tmp_path / "m.ome.zarr"
     source = make_movie(path)

@@ -195,6 +195,13 @@ def test_names_that_are_no_folders_are_refused(name: str, tmp_path: Path) -> Non
         create_table(tmp_path, name)
 
 
+@pytest.mark.parametrize("frames", [None, (0, 1)])
+def test_a_column_that_is_not_there_is_named(tmp_path: Path, frames: Any) -> None:
+    write_table(tmp_path, "n", pd.DataFrame({"label": [1], "t": [0]}))
+    with pytest.raises(LabelError, match="lacks track; it has label, t"):
+        read_table(tmp_path, "n", columns=["label", "track"], frames=frames)
+
+
 def test_errors_say_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="does not exist"):
         read_table(tmp_path / "nowhere", "n")

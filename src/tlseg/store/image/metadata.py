@@ -99,9 +99,10 @@ def seconds(unit: str | None) -> float | None:
     return _SECONDS.get(unit.strip().lower()) if unit else None
 
 
-def ome_of(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+def ome_of(attributes: object) -> Mapping[str, Any]:
     """Metadata of the specification in a group's attributes, which 0.5 keeps under `ome` and 0.4 beside all others."""
-    return _mapping(attributes.get("ome", attributes))
+    found = mapping(attributes)
+    return mapping(found.get("ome", found))
 
 
 def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
@@ -149,7 +150,7 @@ def parse_image(attributes: Mapping[str, Any], *, where: str) -> ImageMetadata:
         spacing_note="" if problem else _spacing_note(axes, units, transforms[0][0]),
         interval_s=_interval(axes, units, transforms[0][0], stated),
         channel_names=_channel_names(ome),
-        omero=dict(_mapping(ome.get("omero"))),
+        omero=dict(mapping(ome.get("omero"))),
     )
 
 
@@ -193,7 +194,7 @@ def omero_channels(
     palette = ["FFFFFF"] if single else ["00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF"]
     channels = []
     for i, (name, (low, high, start, end)) in enumerate(zip(names, windows, strict=True)):
-        old = _mapping(like[i]) if i < len(like) else {}
+        old = mapping(like[i]) if i < len(like) else {}
         colour = old.get("color") if isinstance(old.get("color"), str) and len(old["color"]) == 6 else None
         window = {"min": low, "max": high, "start": start, "end": end}
         channels.append({"label": name, "color": colour or palette[i % len(palette)], "active": True, "window": window})
@@ -216,7 +217,7 @@ def _no_image(ome: Mapping[str, Any], multiscales: Any, where: str) -> str:
 
 def _version(attributes: Mapping[str, Any], multiscale: Mapping[str, Any], where: str) -> str:
     if "ome" in attributes:
-        version = str(_mapping(attributes["ome"]).get("version", "0.5"))
+        version = str(mapping(attributes["ome"]).get("version", "0.5"))
     else:
         version = str(multiscale.get("version", "0.4"))
     if version not in ("0.4", "0.5"):
@@ -257,10 +258,10 @@ def _transforms(entry: Mapping[str, Any], n_axes: int, where: str) -> Transform:
             f"{where}: its coordinateTransformations are not a list. Expected a scale and perhaps a translation."
         )
     for transform in listed:
-        kind = _mapping(transform).get("type")
+        kind = mapping(transform).get("type")
         if kind == "identity":
             continue
-        values = _mapping(transform).get(kind) if kind in ("scale", "translation") else None
+        values = mapping(transform).get(kind) if kind in ("scale", "translation") else None
         if not isinstance(values, list) or len(values) != n_axes or not all(_is_number(v) for v in values):
             raise MovieError(
                 f"{where}: a coordinate transformation is {transform!r:.120}. Expected a scale or translation with "
@@ -312,13 +313,14 @@ def _interval(axes: Sequence[str], units: Sequence[str | None], scale: Sequence[
 
 
 def _channel_names(ome: Mapping[str, Any]) -> tuple[str, ...]:
-    channels = _mapping(ome.get("omero")).get("channels")
+    channels = mapping(ome.get("omero")).get("channels")
     if not isinstance(channels, list):
         return ()
-    return tuple(str(_mapping(c).get("label") or f"channel {i}") for i, c in enumerate(channels))
+    return tuple(str(mapping(c).get("label") or f"channel {i}") for i, c in enumerate(channels))
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: object) -> Mapping[str, Any]:
+    """What may be a JSON object of metadata that others wrote; empty if it is anything else."""
     return value if isinstance(value, Mapping) else {}
 
 

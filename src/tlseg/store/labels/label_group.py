@@ -10,16 +10,20 @@ from tlseg.store.fs.documents import read_json, refresh_consolidated, replace_js
 from tlseg.store.fs.groups import writable_group
 from tlseg.store.fs.place import Place, place_of
 from tlseg.store.fs.refused import refusal
+from tlseg.store.image.metadata import mapping, ome_of
 from tlseg.store.locks.group_lock import turn
 
 
 def existing_labels(root: str | Path | Place) -> list[str]:
     """Names of the finished label movies of a group, in the order they were listed."""
     path = place_of(root) / "labels" / "zarr.json"
-    if not path.exists():
-        return []
-    names = read_json(path).get("attributes", {}).get("ome", {}).get("labels", [])
-    return [str(n) for n in names] if isinstance(names, list) else []
+    return listed_labels(read_json(path).get("attributes")) or [] if path.exists() else []
+
+
+def listed_labels(attributes: object) -> list[str] | None:
+    """Names in the list that the attributes of a group `labels/` hold; None if they hold none."""
+    names = ome_of(attributes).get("labels")
+    return [str(name) for name in names] if isinstance(names, list) else None
 
 
 def add_labels(root: Place, name: str) -> None:
@@ -101,6 +105,6 @@ def _make_labels(root: Place) -> None:
 def _list_labels(root: Place, names: list[str]) -> None:
     path = root / "labels" / "zarr.json"
     document = read_json(path)
-    ome = document.setdefault("attributes", {}).setdefault("ome", {})
-    ome.update(version="0.5", labels=names)
-    replace_json(path, document)
+    attributes = mapping(document.get("attributes"))
+    ome = {**mapping(attributes.get("ome")), "version": "0.5", "labels": names}
+    replace_json(path, {**document, "attributes": {**attributes, "ome": ome}})

@@ -19,6 +19,7 @@ from tlseg.store.fs.place import Place
 from tlseg.store.image.metadata import ImageMetadata, ome_of, parse_image
 from tlseg.store.labels.frames import first_frame, frames_since_0
 from tlseg.store.labels.graph import AGAIN, read_graph, read_metadata
+from tlseg.store.labels.label_group import listed_labels
 from tlseg.store.labels.label_movie import LabelMovie, movie_of_array, movie_of_axes
 from tlseg.store.labels.tracks import graph_of
 from tlseg.store.labels.values import as_labels
@@ -177,8 +178,8 @@ def _label_names(group: zarr.Group) -> list[str]:
     labels = child_of(group, "labels")
     if not isinstance(labels, zarr.Group):
         return []
-    listed = ome_of(dict(labels.attrs)).get("labels")
-    return [str(n) for n in listed] if isinstance(listed, Sequence) else sorted(labels.group_keys())
+    listed = listed_labels(dict(labels.attrs))
+    return sorted(labels.group_keys()) if listed is None else listed
 
 
 def _has_begun(group: zarr.Group, path: str) -> bool:

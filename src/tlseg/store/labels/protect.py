@@ -13,7 +13,7 @@ from tlseg.errors import LabelError
 from tlseg.store.fs.documents import read_json, replace_json
 from tlseg.store.fs.place import Place
 from tlseg.store.image.image_writer import ImageCopy, copy_image, image_levels_in
-from tlseg.store.image.metadata import Json
+from tlseg.store.image.metadata import Json, ome_of
 from tlseg.store.image.movie import MovieSource
 from tlseg.store.labels.label_group import existing_labels
 from tlseg.store.labels.tables import list_tables
@@ -91,7 +91,7 @@ class CopiedImage:
         """Whether the copy is there and finished."""
         if not image_levels_in(self.root) or not self._is_recorded():
             return False
-        return "multiscales" in read_json(self.root / "zarr.json").get("attributes", {}).get("ome", {})
+        return "multiscales" in ome_of(read_json(self.root / "zarr.json").get("attributes"))
 
     def open(self) -> ImageCopy:
         """Start the copy, or continue it; the copy of another movie keeps its record until it is gone."""

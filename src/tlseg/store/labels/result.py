@@ -15,6 +15,7 @@ from tlseg.store.fs.paths import resolve
 from tlseg.store.fs.place import Place
 from tlseg.store.image.metadata import ome_of
 from tlseg.store.image.movie import open_movie
+from tlseg.store.labels.label_group import listed_labels
 from tlseg.store.labels.record import read_record
 
 if TYPE_CHECKING:
@@ -140,5 +141,4 @@ def _unnamed(root: Place, finished: list[str]) -> str:
 
 def _finished(group: Group) -> list[str]:
     labels = child_of(group, "labels")
-    names = None if labels is None else ome_of(dict(labels.attrs)).get("labels")
-    return [str(n) for n in names] if isinstance(names, list) else []
+    return [] if labels is None else listed_labels(dict(labels.attrs)) or []

@@ -77,7 +77,7 @@ def read_table(
     Raises
     ------
     LabelError
-        If the table does not exist or cannot be read.
+        If the table does not exist, lacks a column or cannot be read.
     MovieError
         If `frames` is not a valid range of frames.
     """
@@ -102,6 +102,12 @@ def read_table(
             )
         )
     except (OSError, pa.ArrowException) as error:
+        present = column_names(place, name)
+        if missing := [column for column in columns or () if column not in present]:
+            raise LabelError(
+                f"Table {name!r} of {place} lacks {', '.join(missing)}; it has {', '.join(present)}. Tables that tlseg "
+                "writes have them: make it again with tlseg link."
+            ) from error
         raise unreadable(place, name, error) from error
     rows: pd.DataFrame = table.to_pandas()
     return rows
