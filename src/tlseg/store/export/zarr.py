@@ -47,7 +47,7 @@ def write_v04(source: str, name: str, target: Path, *, progress: Callable[[int, 
     image = "multiscales" in ome_of(dict(root.attrs))
     copies = [(root, target)] if image else []
     copies.append((pixels, target / "labels" / name))
-    arrays = [(group, path, _levels(group, place=str(path))) for group, path in copies]
+    arrays = [(group, path, parse_image(dict(group.attrs), where=source).paths) for group, path in copies]
     total = sum(len(_places(group[level])) for group, _, levels in arrays for level in levels)
     done = 0
     progress(done, total)
@@ -103,10 +103,6 @@ def _places(array: Any) -> list[tuple[slice, ...]]:
         tuple(slice(a, min(a + s, n)) for a, s, n in zip(start, size, array.shape, strict=True))
         for start in product(*ranges)
     ]
-
-
-def _levels(group: Any, *, place: str) -> tuple[str, ...]:
-    return parse_image(dict(group.attrs), where=place).paths
 
 
 def _attributes(ome: Mapping[str, Any], *, name: str, labels: bool, image: bool) -> Json:

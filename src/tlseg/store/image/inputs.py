@@ -106,20 +106,10 @@ def open_inputs(
     if zarrs and len(paths) > 1:
         raise MovieError(f"{zarrs[0]} is one of {len(paths)} inputs. Expected one OME-Zarr alone, or TIFF files.")
     if zarrs:
-        _refuse_scene(scene, f"{zarrs[0]} is an OME-Zarr")
-        _refuse_layout(layout, f"{zarrs[0]} is an OME-Zarr")
-        _refuse_gaps(allow_gaps, f"{zarrs[0]} is an OME-Zarr")
-        movie = _ZarrMovie(open_source(zarrs[0]))
-        if 0 in (movie.n_frames, *movie.frame_shape):
-            raise MovieError(
-                f"{movie.name} is empty: {how_many(movie.n_frames, 'frame')} of {movie.frame_shape}. Expected pixels."
-            )
-        if not allow_missing:
-            movie.check_complete()
-        return movie
+        _refuse(f"{zarrs[0]} is an OME-Zarr", scene=scene, layout=layout, allow_gaps=allow_gaps)
+        return _open_zarr(zarrs[0], allow_missing=allow_missing)
     files = _files(paths)
-    if allow_missing:
-        raise MovieError(f"--allow-missing is for the chunks of an OME-Zarr; {files[0]} is none. Omit it.")
+    _refuse(f"{files[0]} is none", allow_missing=allow_missing)
     if twice := next((path for path, times in Counter(files).items() if times > 1), None):
         raise MovieError(f"{twice} was given twice, and each file has time points of its own. Give it once.")
     others = [path for path in files if not is_tiff(path) and not has_tiff_header(path)]
@@ -128,10 +118,9 @@ def open_inputs(
             f"{others[0]} is one of {len(files)} inputs and no TIFF. Expected it alone, or only TIFF files."
         )
     if others:
-        _refuse_layout(layout, f"{others[0]} is no TIFF")
-        _refuse_gaps(allow_gaps, f"{others[0]} is no TIFF")
+        _refuse(f"{others[0]} is no TIFF", layout=layout, allow_gaps=allow_gaps)
         return MicroscopeMovie(others[0], scene=scene)
-    _refuse_scene(scene, f"{files[0]} is a TIFF")
+    _refuse(f"{files[0]} is a TIFF", scene=scene)
     note = _series(files, allow_gaps=allow_gaps)
     return _TiffMovie(_describe_all(files, layout), notes=(note,) if note else ())
 
@@ -209,24 +198,35 @@ def is_zarr(path: str | Path) -> bool:
     return is_url(path) or any((local / name).exists() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray"))
 
 
-def _refuse_scene(scene: str | None, but: str) -> None:
-    if scene is not None:
-        raise MovieError(f"--scene is for microscopes' own files, which may hold several movies; {but}. Omit it.")
-
-
-def _refuse_layout(layout: Layout, but: str) -> None:
-    if options := layout.options:
+def _open_zarr(path: str, *, allow_missing: bool) -> _ZarrMovie:
+    movie = _ZarrMovie(open_source(path))
+    if 0 in (movie.n_frames, *movie.frame_shape):
         raise MovieError(
-            f"{' '.join(options)} would say what the pages of a plain TIFF are; {but}. Omit "
-            f"{'it' if len(options) == 1 else 'them'}."
+            f"{movie.name} is empty: {how_many(movie.n_frames, 'frame')} of {movie.frame_shape}. Expected pixels."
         )
+    if not allow_missing:
+        movie.check_complete()
+    return movie
 
 
-def _refuse_gaps(allow_gaps: bool, but: str) -> None:
-    if allow_gaps:
-        raise MovieError(
-            f"--allow-gaps is for TIFFs with numbers in their names, one for each time point; {but}. Omit it."
-        )
+def _refuse(
+    but: str,
+    *,
+    scene: str | None = None,
+    layout: Layout | None = None,
+    allow_gaps: bool = False,
+    allow_missing: bool = False,
+) -> None:
+    """Raise `MovieError` if one of these is given, because it is for inputs of another kind; `but` says of which this is."""
+    pages = layout.options if layout is not None else ()
+    for given, options, meant in (
+        (scene is not None, ("--scene",), "is for microscopes' own files, which may hold several movies"),
+        (bool(pages), pages, "would say what the pages of a plain TIFF are"),
+        (allow_gaps, ("--allow-gaps",), "is for TIFFs with numbers in their names, one for each time point"),
+        (allow_missing, ("--allow-missing",), "is for the chunks of an OME-Zarr"),
+    ):
+        if given:
+            raise MovieError(f"{' '.join(options)} {meant}; {but}. Omit {'it' if len(options) == 1 else 'them'}.")
 
 
 def _files(paths: Sequence[str]) -> list[Path]:
