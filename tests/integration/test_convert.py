@@ -306,7 +306,7 @@ def test_memory_does_not_grow_with_the_movie(
         convert([tmp_path / f"{name}.tif"], tmp_path / f"{name}.ome.zarr", spacing_um=(1, 1, 1), overwrite=True)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.3 * peaks[0]
+    assert peaks[1] < peaks[0] + frame.nbytes  # for three frames more; threads that overlap differ by less
     assert peaks[1] < 3 * frame.nbytes  # the long movie is 5 frames
 
 

@@ -60,7 +60,9 @@ class Place:
         return self.url
 
     def __fspath__(self) -> str:
-        """What names it, wherever a path or URL is taken."""
+        """Its local path, so that it is taken wherever a path is; a remote one has none, and is not mistaken for one."""
+        if self.remote:
+            raise TypeError(f"{self.url} is not a local path.")
         return self.url
 
     def exists(self) -> bool:
